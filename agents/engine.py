@@ -1,0 +1,69 @@
+"""The protocol of an engine: text in, text out, one call for requests of all agents.
+
+An engine never knows what a text means, and never loops over agents around a model call. A request's noise is keyed by
+its `key` alone, so that its completion does not depend on what else is in the batch. Left out: streaming.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.adapters import Adapters
+
+
+@dataclass(frozen=True)
+class Request:
+    """One completion that is asked for. `adapter` None is the bare base model; temperature 0 is greedy."""
+
+    key: str
+    prompt: str
+    adapter: str | None = None
+    max_tokens: int = 64
+    temperature: float = 1.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One completion. `finish` is "stop" or "length"; `logprob` is the sum over the generated tokens (before top-p)."""
+
+    key: str
+    text: str
+    finish: str
+    prompt_tokens: int
+    generated_tokens: int
+    logprob: float
+
+
+class Engine(Protocol):
+    """What the arena asks of an engine."""
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Completions in the order of the requests."""
+
+    def set_adapters(self, adapters: Adapters) -> None:
+        """Act with these adapters from now on."""
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens the text takes in a prompt."""
+
+
+def counted_noise(keys: Sequence[str], steps: int) -> NDArray[np.float64]:
+    """Uniform noise in [0, 1), (len(keys), steps): entry (i, t) depends on keys[i] and t only.
+
+    A SplitMix64 counter stream (Steele et al. 2014) a key, started at the key's SHA-256.
+    """
+    seeds = np.array([int.from_bytes(hashlib.sha256(k.encode()).digest()[:8], "little") for k in keys], dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        z = seeds[:, None] + np.uint64(0x9E3779B97F4A7C15) * np.arange(1, steps + 1, dtype=np.uint64)[None]
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -1,0 +1,128 @@
+"""Who an agent is: a name and an Ed25519 key pair, with the private half in one file per agent.
+
+Left out: passphrases, key rotation and revocation; which posts a key may sign (the library binds a name to
+one key).
+
+Not guaranteed: secrecy against whoever can read the owner's files. Keys come from the system's randomness, so
+two runs of one config have different keys; names, which decide order and seeding, are the same.
+"""
+
+import os
+import random
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+_NAMES = """
+ada alma anna ari bea ben bo cara cleo cy dara dev dina eda eli emi enzo esme eva fay finn fynn gia gus hal
+hugo ida ines io ivo jai jo jude kai kim kit lea leo lia lou luz mae max mia milo nia noa nora ola oz pia
+quinn rae remy rio roy sam sol tao tess uma uri vera zoe
+"""
+GIVEN_NAMES = tuple(_NAMES.split())
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An agent's name and public key (64 hex digits)."""
+
+    name: str
+    public_key: str
+
+
+def agent_name(seed: int, index: int) -> str:
+    """The name of agent `index` (from 0) of a run: readable, unique within the seed, the same every time.
+
+    The seed permutes the given names; past their end they come again with a number (ada, ..., ada2, ...).
+    """
+    if index < 0:
+        raise ValueError(f"an agent's index must not be negative: {index}")
+    names = list(GIVEN_NAMES)
+    random.Random(f"names/{seed}").shuffle(names)
+    again, place = divmod(index, len(names))
+    return names[place] + (str(again + 1) if again else "")
+
+
+class KeyRing:
+    """The private keys in one folder, `<name>.pem` each. Nothing is touched before the first `create`."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def create(self, name: str) -> Identity:
+        """Make and store a key pair: file mode 0600, folder mode 0700, whole or not at all.
+
+        Raises ValueError for a bad name and for a name that already has a key: replacing it would orphan its
+        posts.
+        """
+        path = self._path(name)
+        if path.exists():
+            raise ValueError(f"{name} already has a key: {path}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        key = Ed25519PrivateKey.generate()
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", dir=self.folder)  # makes it mode 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself is durable only once the folder is
+        finally:
+            os.close(folder)
+        return _identity(name, key)
+
+    def ensure(self, name: str) -> Identity:
+        """The identity of `name`, made if there is none yet: what a resumed run asks for."""
+        return self.load(name) if self._path(name).exists() else self.create(name)
+
+    def load(self, name: str) -> Identity:
+        """The identity of `name`; ValueError naming the file when it is missing or damaged."""
+        return _identity(name, self._key(name))
+
+    def sign(self, name: str, data: bytes) -> bytes:
+        """The 64-byte Ed25519 signature of `data` by `name`; raises like `load`."""
+        return self._key(name).sign(data)
+
+    def public_key(self, name: str) -> str:
+        """The public key of `name`, 64 hex digits; raises like `load`."""
+        return self.load(name).public_key
+
+    def _path(self, name: str) -> Path:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"an agent's name must match [a-z][a-z0-9-]{{0,31}}: {name!r}")
+        return self.folder / f"{name}.pem"
+
+    def _key(self, name: str) -> Ed25519PrivateKey:
+        path = self._path(name)
+        try:
+            key = load_pem_private_key(path.read_bytes(), password=None)
+        except OSError as error:
+            raise ValueError(f"cannot read the key of {name}: {path}: {error.strerror}") from error
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ValueError(f"the key file of {name} is damaged: {path}") from error
+        if isinstance(key, Ed25519PrivateKey):
+            return key
+        raise ValueError(f"the key file of {name} does not hold an Ed25519 key: {path}")
+
+
+def _identity(name: str, key: Ed25519PrivateKey) -> Identity:
+    return Identity(name, key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex())

@@ -1,0 +1,255 @@
+"""The run's configuration: typed, documented where declared, strict.
+
+A YAML file plus dotted `key=value` overrides become one frozen `Config`. An unknown key fails and names the nearest right one. The
+resolved copy is saved in the run folder; running that copy again repeats the run.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunSection(Section):
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """The run's folder is `<folder>/<name>`."""
+    folder: str = "runs"
+    """Where run folders lie."""
+
+
+class PopulationSection(Section):
+    agents: int = Field(4, ge=3, le=512)
+    """How many agents live at a time. At least 3: an author and two solvers."""
+
+
+class ModelSection(Section):
+    path: str = "seed"
+    """A Hugging Face folder of a Llama; `seed` is the model that ships with Ratchet."""
+
+
+class EngineSection(Section):
+    kind: Literal["torch"] = "torch"
+    """Which engine generates."""
+    max_rows: int = Field(384, ge=1)
+    """Rows in one micro-batch."""
+    threads: int = Field(2, ge=1)
+    """Torch threads. Part of what makes a run repeatable: another number rounds differently."""
+
+
+class DomainSection(BaseModel):
+    """One domain: how large a share of the rounds it gets; every further key is an option of that domain."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    share: float = Field(1.0, ge=0.0, le=1.0)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class RoundsSection(Section):
+    per_agent: int = Field(60, ge=1)
+    """Problems each agent sets in a generation."""
+    solvers: int = Field(2, ge=1)
+    """Solvers a problem, never its author."""
+    attempts: int = Field(2, ge=1)
+    """Attempts each solver makes."""
+    setter: SETTERS = "self"
+    """Who sets: the agents (self), the untrained seed model (frozen), a programmatic mutator of library parents, uniformly random problems of
+    depth 1 to 8, or problems from the seed's own solve data (seed). The last three cost no tokens."""
+    vary: float = Field(0.75, ge=0.0, le=1.0)
+    """Share of proposals that vary a parent problem taken from the library."""
+    temperature: float = Field(0.8, ge=0.0, le=4.0)
+    """Sampling temperature of attempts."""
+    set_temperature: float = Field(1.0, ge=0.0, le=4.0)
+    """Sampling temperature of proposals and guesses."""
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    grade: float = Field(0.1, ge=0.0, le=1.0)
+    """Share of the problems of which one attempt is graded by a third agent that solves again, blind."""
+    guesses: int = Field(12, ge=0)
+    """Guesses at hidden names each agent makes in a generation (hidden_words only)."""
+    max_tokens: int = Field(112, ge=8)
+    """Longest completion."""
+
+
+class RewardsSection(Section):
+    setter: Literal["variance", "inverse"] = "variance"
+    """How a problem's solve rate p pays its author: 4p(1-p), or 1-p for p > 0."""
+    invalid: float = Field(-0.25, le=0.0)
+    """What a rejected proposal costs its author."""
+
+
+class LibrarySection(Section):
+    shared: bool = True
+    """Agents read and sleep on everybody's posts; false: each on its own only."""
+    budget: int = Field(40, ge=0)
+    """Tokens of posts put in a solver's context."""
+    limit: int = Field(3, ge=0)
+    """Posts put in a solver's context."""
+    by_words: bool = False
+    """Also show worked examples found by words, to models that were taught to read them (the shipped seed was not)."""
+    distractors: int = Field(1, ge=0)
+    """Other definitions shown beside the ones a problem needs."""
+
+
+class SleepSection(Section):
+    rank: int = Field(32, ge=1)
+    alpha: float = Field(64.0, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
+    batch: int = Field(32, ge=1)
+    """Examples an agent and optimiser step."""
+    clip: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    average: float = Field(0.95, ge=0, lt=1)
+    """Decay, a step, of the averaged weights that act."""
+    fresh: int = Field(96, ge=0)
+    """Worked examples of this generation an agent sleeps on."""
+    archive: int = Field(96, ge=0)
+    """Worked examples of earlier generations."""
+    seed_examples: int = Field(32, ge=0)
+    """Examples from the seed model's own school, against forgetting."""
+    proposals: int = Field(48, ge=0)
+    """At most this many of an agent's own proposals, the best paid first; each weighs what it was paid."""
+    proposal_weight: float = Field(0.5, ge=0)
+    newborn: int = Field(256, ge=0)
+    """Further library examples in the first sleep of an agent born without inherited weights."""
+
+
+class TurnoverSection(Section):
+    every: int = Field(12, ge=0)
+    """Generations between retirements; 0: nobody retires."""
+    inherit: Literal["weights", "library"] = "weights"
+    """A newborn starts from the best agent's weights, or from the seed with the library to sleep on."""
+    window: int = Field(4, ge=1)
+    """Generations over which agents are compared."""
+
+
+class MeasureSection(Section):
+    per_depth: int = Field(12, ge=0)
+    """Held-out problems a depth and agent, greedy, each generation."""
+    final_per_depth: int = Field(100, ge=1)
+    """Held-out problems a depth, dealt to the agents in turn, before the first and after the last generation."""
+    passes: int = Field(8, ge=1)
+    """k of pass@k, before and after."""
+    split: Literal["dev", "test"] = "dev"
+    """`test` is sealed: it is opened by `experiment --final` only."""
+
+
+class LimitsSection(Section):
+    compute: float | None = Field(None, gt=0)
+    """Compute units (1 a prompt or generated token, 3 a trained token, evaluation apart) after which the run ends with the
+    generation in progress."""
+
+
+class Config(Section):
+    run: RunSection = RunSection()
+    seed: int = Field(0, ge=0)
+    generations: int = Field(40, ge=0)
+    domains: dict[str, DomainSection] = Field(default_factory=lambda: {"list_programs": DomainSection(share=1.0)})
+    """Domains by name with their share of the rounds; the first is the main one."""
+    population: PopulationSection = PopulationSection()
+    model: ModelSection = ModelSection()
+    engine: EngineSection = EngineSection()
+    rounds: RoundsSection = RoundsSection()
+    rewards: RewardsSection = RewardsSection()
+    library: LibrarySection = LibrarySection()
+    sleep: SleepSection = SleepSection()
+    turnover: TurnoverSection = TurnoverSection()
+    measure: MeasureSection = MeasureSection()
+    limits: LimitsSection = LimitsSection()
+
+    @field_validator("domains")
+    @classmethod
+    def _shares(cls, domains: dict[str, DomainSection]) -> dict[str, DomainSection]:
+        total = sum(d.share for d in domains.values())
+        if not domains or abs(total - 1.0) > 1e-6:
+            raise ValueError(f"the domains' shares must add up to 1, they add up to {total:g}")
+        return domains
+
+    @model_validator(mode="after")
+    def _solvers(self) -> Config:
+        if self.rounds.solvers >= self.population.agents:
+            raise ValueError(
+                f"rounds.solvers is {self.rounds.solvers}, but only {self.population.agents - 1} agents are not the author"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file and apply `a.b=value` overrides (values are YAML). Raises ValueError that names the key and the file."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        near = nearest(Path(path).stem, [p.stem for p in Path(path).parent.glob("*.yaml")])
+        raise ValueError(f"cannot read the config {path}: {error.strerror or error}{near}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    return make_config(data, overrides, str(path))
+
+
+def make_config(data: Any, overrides: Sequence[str] = (), source: str = "config") -> Config:
+    """Build a config from plain data. Raises ValueError that names the offending key and the nearest right one."""
+    data = {} if data is None else data
+    if not isinstance(data, dict):
+        raise ValueError(f"{source} must hold a mapping of keys, found {type(data).__name__}")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise ValueError(f"override {override!r} is not of the form key.subkey=value")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"override {override!r}: the value is not YAML") from None
+        _set(data, key.split("."), parsed, override)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ValueError(f"{source}: {_explain(error)}") from None
+
+
+def nearest(word: str, choices: Sequence[str]) -> str:
+    """`; did you mean X?` if something is near, else empty."""
+    found = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> None:
+    for key in path[:-1]:
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise ValueError(f"override {override!r}: {key!r} is not a section")
+    data[path[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = [str(p) for p in first["loc"]]
+    where = ".".join(path) or "the config"
+    if first["type"] == "extra_forbidden":
+        section: Any = Config
+        for key in path[:-1]:
+            section = section.model_fields[key].annotation
+        names = list(section.model_fields)
+        return f"unknown key {where!r}{nearest(path[-1], names) or '; expected one of ' + ', '.join(names)}"
+    if first["type"] == "literal_error":
+        expected = str(first.get("ctx", {}).get("expected", ""))
+        return f"{where} is {first['input']!r}: expected {expected}{nearest(str(first['input']), expected.replace(chr(39), '').split(' or '))}"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')} (got {str(first['input'])[:60]!r})"
+
+
+SETTER_NAMES: tuple[str, ...] = get_args(SETTERS)

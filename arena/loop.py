@@ -1,0 +1,112 @@
+"""The generation loop.
+
+    for each generation:  read, propose, solve, grade, post, sleep, turnover, measure
+
+Each phase takes the arena and gives records; they are stored in one transaction with the phase's own row, then folded into
+the arena. Phases that were finished before an interruption are folded in from the store, so resume is the same loop.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from arena.phases import EVALUATION, PHASES, UNCOUNTED, Phase, Produced, admit
+from arena.state import Arena, Generation
+from arena.store import Row
+
+Listener = Callable[[str, dict[str, Any]], None]
+
+
+def silent(event: str, data: dict[str, Any]) -> None:
+    """A listener that listens to nothing."""
+
+
+def play(arena: Arena, listen: Listener = silent) -> None:
+    """Play the run to its end. `listen` is told ("phase", ...) before and ("done", ...) after each phase."""
+    config, finished = arena.config, arena.store.finished()
+    arena.generation = Generation(0)
+    run_phase(arena, "birth", birth, finished, listen)
+    run_phase(arena, "baseline", EVALUATION["baseline"], finished, listen)
+    for g in range(1, config.generations + 1):
+        if config.limits.compute and arena.store.compute() >= config.limits.compute and (g, "read") not in finished:
+            break
+        if (g, "measure") not in finished:
+            arena.generation = Generation(g)
+            for name, phase in PHASES:
+                run_phase(arena, name, phase, finished, listen)
+            prune_adapters(arena)
+    arena.generation = Generation(last_generation(arena))
+    run_phase(arena, "final", EVALUATION["final"], finished, listen)
+
+
+def run_phase(arena: Arena, name: str, phase: Phase, finished: set[tuple[int, str]], listen: Listener) -> None:
+    """Play one phase and store it whole, or fold it in if it was finished before."""
+    g = arena.generation.index
+    if (g, name) in finished:
+        if g:
+            arena.restore_phase(name)
+        return
+    listen("phase", {"generation": g, "phase": name})
+    started = time.monotonic()
+    arena.generation.tokens.__init__()  # type: ignore[misc]
+    produced = phase(arena)
+    seconds = time.monotonic() - started
+    tokens = arena.generation.tokens
+    with arena.store.transaction():
+        records = store_records(arena, produced)
+        row = {
+            "generation": g,
+            "phase": name,
+            "prompt_tokens": tokens.prompt,
+            "generated_tokens": tokens.generated,
+            "trained_tokens": tokens.trained,
+            "counted": int(name not in UNCOUNTED),
+        }
+        telemetry = {"generation": g, "phase": name, "seconds": seconds, "finished": datetime.now(UTC).isoformat()}
+        arena.store.insert({"phases": [row], "telemetry": [telemetry]})
+    arena.apply(name, records)
+    listen("done", {**row, "seconds": seconds, "records": records})
+
+
+def store_records(arena: Arena, produced: Produced) -> dict[str, list[Row]]:
+    """Insert a phase's records; posts pass the admission check, and what comes back is what was stored."""
+    records: dict[str, list[Row]] = dict(produced)
+    signed, reads = records.pop("posts", None), records.pop("reads", [])
+    if signed is not None:
+        results = arena.library.add(signed, lambda p: admit(arena, p))
+        kept = {id_ for id_, reason in results if reason is None}
+        records["refused"] = [{"id": id_, "reason": reason} for id_, reason in results if reason is not None]
+        posts = [s.post for s in signed if s.post.id in kept]
+        records["posts"] = [{"id": p.id, **vars(p)} for p in posts]
+    if reads:
+        arena.library.log_reads(reads)
+    derived = ("posts", "refused")
+    arena.store.insert({t: rows for t, rows in records.items() if t not in derived})
+    return {**records, "reads": reads}
+
+
+def birth(arena: Arena) -> Produced:
+    """The first population."""
+    return {"agents": [arena.newborn(i, 0, [], "nothing") for i in range(arena.config.population.agents)]}
+
+
+def last_generation(arena: Arena) -> int:
+    rows = arena.store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'measure'")
+    return int(rows[0]["g"] or 0)
+
+
+def prune_adapters(arena: Arena) -> None:
+    """Keep every 10th generation's adapters and the last two; the learner's state of the last two."""
+    g = arena.generation.index
+    for old in sorted((arena.folder / "adapters").glob("g[0-9]*")):
+        number = int(old.name[1:])
+        if number > g - 2:
+            continue
+        if number % 10:
+            shutil.rmtree(old)
+        else:
+            (old / "learner.safetensors").unlink(missing_ok=True)

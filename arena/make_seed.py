@@ -1,0 +1,170 @@
+"""Train the seed model from scratch: the embedded default that every tiny arena starts from.
+
+Counted in steps, deterministic for one thread count, minutes on two cores. Matrices are trained with Muon (Jordan et al. 2024,
+torch.optim), the rest with AdamW, learning rates decayed linearly to 5 %. Writes a Hugging Face Llama folder: config.json,
+model.safetensors, tokenizer.json, tokenizer_config.json, and a model card with the recipe and the measured skills.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer as HFTokenizer
+from tokenizers import models, pre_tokenizers
+from torch import Tensor
+
+from agents.adapters import save_tensors, write_atomically
+from agents.model import (
+    PROJECTIONS,
+    BaseModel,
+    ModelConfig,
+    StackedWeights,
+    causal_mask,
+    forward,
+    projection_path,
+    rope_table,
+)
+from agents.tokenizer import EOS, PAD, UNK, Tokenizer
+from arena.seed_data import WORDS, SeedData
+
+RECIPE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    steps: int = 2200
+    batch: int = 64
+    muon_lr: float = 0.02
+    adamw_lr: float = 3e-3
+    warmup: int = 50
+    final_fraction: float = 0.05
+    seed: int = 0
+    hidden_size: int = 128
+    intermediate_size: int = 320
+    layers: int = 4
+    heads: int = 4
+    kv_heads: int = 2
+    max_positions: int = 256
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A word-level tokenizer.json that transformers loads too."""
+    vocabulary = {word: i for i, word in enumerate((PAD, EOS, UNK, *WORDS))}
+    tokenizer = HFTokenizer(models.WordLevel(vocabulary, unk_token=UNK))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    tokenizer.add_special_tokens([PAD, EOS, UNK])
+    write_atomically(folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": PAD,
+        "eos_token": EOS,
+        "unk_token": UNK,
+        "padding_side": "left",
+        "clean_up_tokenization_spaces": False,
+    }
+    write_atomically(folder / "tokenizer_config.json", json.dumps(settings, indent=1).encode())
+
+
+def initial_weights(config: ModelConfig, generator: torch.Generator) -> dict[str, Tensor]:
+    """Normal matrices of standard deviation in^-1/2 (outputs of a block smaller), unit embeddings, small head."""
+
+    def normal(shape: tuple[int, int], std: float) -> Tensor:
+        return torch.randn(shape, generator=generator) * std
+
+    d = config.hidden_size
+    weights = {
+        "model.embed_tokens.weight": normal((config.vocab_size, d), 1.0),
+        "lm_head.weight": normal((config.vocab_size, d), 0.02),
+        "model.norm.weight": torch.ones(d),
+    }
+    for i in range(config.num_hidden_layers):
+        prefix = f"model.layers.{i}."
+        weights[prefix + "input_layernorm.weight"] = torch.ones(d)
+        weights[prefix + "post_attention_layernorm.weight"] = torch.ones(d)
+        for p in PROJECTIONS:
+            shape = config.shape(p)
+            std = shape[1] ** -0.5 * (0.3 if p in ("o_proj", "down_proj") else 1.0)
+            weights[prefix + projection_path(p) + ".weight"] = normal(shape, std)
+    return weights
+
+
+def batch_loss(weights: StackedWeights, rows: Sequence[tuple[list[int], list[int]]], pad: int) -> tuple[Tensor, int]:
+    """Mean negative log-likelihood of the completions' tokens, and how many tokens were processed (padding included)."""
+    width = max(len(p) + len(c) for p, c in rows)
+    tokens = torch.full((len(rows), width), pad)
+    weight = torch.zeros(len(rows), width)
+    for i, (prompt, completion) in enumerate(rows):
+        tokens[i, : len(prompt) + len(completion)] = torch.tensor(prompt + completion)
+        weight[i, len(prompt) : len(prompt) + len(completion)] = 1.0
+    lengths = torch.tensor([len(p) + len(c) for p, c in rows])
+    cos, sin = rope_table(weights.config, width)
+    logits = forward(weights, tokens[None], cos, sin, causal_mask(lengths, width, left_padded=False))[0]
+    loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
+    target = weight[:, 1:].flatten()
+    return (loss * target).sum() / target.sum(), tokens.numel()
+
+
+def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -> BaseModel:
+    """Train and write the model, its config and tokenizer. `report` is given progress lines."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder)
+    tokenizer = Tokenizer(folder)
+    config = ModelConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.hidden_size,
+        intermediate_size=recipe.intermediate_size,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.kv_heads,
+        max_position_embeddings=recipe.max_positions,
+    )
+    weights = initial_weights(config, torch.Generator().manual_seed(recipe.seed))
+    for tensor in weights.values():
+        tensor.requires_grad_(True)
+    base = BaseModel(config, weights)
+    matrices = [w for n, w in weights.items() if w.dim() == 2 and ".layers." in n]
+    others = [w for n, w in weights.items() if not (w.dim() == 2 and ".layers." in n)]
+    optimizers = [
+        torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.0),
+        torch.optim.AdamW(others, lr=recipe.adamw_lr, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+    rates = [recipe.muon_lr, recipe.adamw_lr]
+    data, rng = SeedData(), random.Random(f"ratchet/seed/{recipe.seed}")
+    started, tokens = time.monotonic(), 0
+    for step in range(recipe.steps):
+        fraction = step / recipe.steps
+        factor = min(1.0, (step + 1) / recipe.warmup) * (1 - (1 - recipe.final_fraction) * fraction)
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * factor
+        examples = [data.draw(rng) for _ in range(recipe.batch)]
+        prompts = tokenizer.encode([e.prompt for e in examples])
+        completions = [ids + [tokenizer.eos] for ids in tokenizer.encode([e.completion for e in examples])]
+        # long and short rows apart: half the padding
+        rows = sorted(zip(prompts, completions, strict=True), key=lambda r: len(r[0]) + len(r[1]))
+        halves = (rows[: len(rows) * 2 // 3], rows[len(rows) * 2 // 3 :])
+        stacked_loss = 0.0
+        for half in halves:
+            loss, count = batch_loss(StackedWeights.of_base(base), half, tokenizer.pad)
+            share = sum(len(c) for _, c in half) / sum(len(c) for _, c in rows)
+            (loss * share).backward()  # type: ignore[no-untyped-call]
+            stacked_loss += float(loss.detach()) * share
+            tokens += count
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
+            seconds = time.monotonic() - started
+            report(
+                f"step {step + 1}/{recipe.steps}  loss {stacked_loss:.4f}  {tokens / seconds:,.0f} tokens/s  {seconds:.0f} s"
+            )
+    trained = {n: w.detach().contiguous() for n, w in weights.items()}
+    save_tensors(trained, folder / "model.safetensors")
+    write_atomically(folder / "config.json", json.dumps(config.to_hf(), indent=1).encode())
+    return BaseModel(config, trained)

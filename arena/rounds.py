@@ -1,0 +1,126 @@
+"""The round: the life of one problem, as a plain state machine whose seats are taken by agents.
+
+propose -> solve -> grade -> done. `asks()` says which texts are wanted now, `take()` is given them in the same order and
+moves on. A round does no inference and no storage: the arena plays hundreds side by side so that each step of all of them is
+one engine batch, `arena/env.py` plays one with PettingZoo, and replaying stored texts restores a round exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from curricula.domain import Attempt, Domain, Problem, Rejection, Verdict
+
+SETTER, GRADER = "setter", "grader"
+
+
+def solver_seat(index: int) -> str:
+    return f"solver_{index}"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One text that is wanted: from whom, in which role, to what prompt. `number` counts the tries of one seat."""
+
+    seat: str
+    agent: str
+    phase: str
+    number: int
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A grader's judgement of one attempt, made by solving again, blind. None: the grader gave no answer, so no vote."""
+
+    attempt: int
+    grader: str
+    answer: str | None
+    says_correct: bool | None
+    agrees: bool | None  # with execution
+
+
+@dataclass
+class Round:
+    """One round. `notes` are the texts each solver has read, by seat; `seen` tells of problems set before."""
+
+    id: str
+    domain: Domain
+    author: str
+    solvers: tuple[str, ...]
+    attempts_each: int = 1
+    grader: str | None = None
+    parent: str | None = None
+    seen: Callable[[str], bool] = lambda text_key: False
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    phase: str = "propose"
+    proposal: str = ""
+    problem: Problem | None = None
+    rejection: Rejection | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    grade: Grade | None = None
+
+    def __post_init__(self) -> None:
+        if self.author in self.solvers or len(set(self.solvers)) < len(self.solvers):
+            raise ValueError(
+                f"round {self.id}: solvers must differ from the author and from each other, got {self.solvers}"
+            )
+
+    def asks(self) -> list[Ask]:
+        """What is wanted now; empty when the round is done."""
+        if self.phase == "propose":
+            return [Ask(SETTER, self.author, "propose", 0, self.domain.propose_prompt(self.parent))]
+        if self.phase == "solve":
+            assert self.problem is not None
+            return [
+                Ask(seat, agent, "solve", number, self.domain.solve_prompt(self.problem, self.notes.get(seat, ())))
+                for seat, agent in ((solver_seat(i), a) for i, a in enumerate(self.solvers))
+                for number in range(self.attempts_each)
+            ]
+        if self.phase == "grade":
+            assert self.problem is not None and self.grader is not None
+            notes = self.notes.get(GRADER, self.notes.get(solver_seat(0), ()))
+            return [Ask(GRADER, self.grader, "grade", 0, self.domain.solve_prompt(self.problem, notes))]
+        return []
+
+    def take(self, texts: Sequence[str]) -> None:
+        """Receive one text for each of `asks()`, in order."""
+        asks = self.asks()
+        if len(texts) != len(asks):
+            raise ValueError(f"round {self.id} asked for {len(asks)} texts in phase {self.phase}, got {len(texts)}")
+        if self.phase == "propose":
+            self._take_proposal(texts[0])
+        elif self.phase == "solve":
+            assert self.problem is not None
+            for index, (ask, text) in enumerate(zip(asks, texts, strict=True)):
+                self.attempts.append(Attempt(self.id, ask.agent, index, text))
+                self.verdicts.append(self.domain.verify(self.problem, text))
+            self.phase = "grade" if self.grader else "done"
+        elif self.phase == "grade":
+            self._take_grade(texts[0])
+
+    def _take_proposal(self, text: str) -> None:
+        self.proposal = text
+        found = self.domain.parse_proposal(text)
+        if isinstance(found, Problem) and self.seen(found.text_key):
+            found = Rejection("duplicate", found.text)
+        if isinstance(found, Problem):
+            self.problem, self.phase = found, "solve"
+        else:
+            self.rejection, self.phase = found, "done"
+
+    def _take_grade(self, text: str) -> None:
+        """The first attempt is graded: the grader's own answer is compared with the attempt's, as values."""
+        assert self.problem is not None and self.grader is not None
+        mine, judged = self.domain.verify(self.problem, text), self.verdicts[0]
+        says = None if mine.answer is None else judged.answer is not None and mine.answer == judged.answer
+        agrees = None if says is None else says == judged.answer_correct
+        self.grade = Grade(0, self.grader, mine.answer, says, agrees)
+        self.phase = "done"
+
+    @property
+    def solve_rate(self) -> float | None:
+        """Share of correct attempts, all of them by agents other than the author; None without a problem."""
+        return sum(v.correct for v in self.verdicts) / len(self.verdicts) if self.verdicts else None

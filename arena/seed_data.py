@@ -1,0 +1,130 @@
+"""The seed model's school: which words it knows and which examples it was trained on.
+
+Every example is (prompt, completion). Deep problems are rare on purpose: solve and read data are mostly depths 1 and 2 with
+a thin tail over 3 to 6, so that there is something left for self-play to find; setting and varying go up to depth 10,
+because a setter can only set what it can write down. Libraries are shown with distractors, so that reading means picking.
+Nothing held out (dev or test) occurs.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from curricula import hidden_words as hw
+from curricula import list_programs as lp
+from curricula.domain import Problem
+
+WORDS = (
+    *map(str, range(10)), *lp.NAMES, "|", ";", ",", "=", "->",
+    "solve", "think", "answer", "propose", "lib", "guess", "body", "unknown", "means",
+    "nothing", "when", "fails", "lesson", "book", "review", "question", "same", "because", "retract",
+    *hw.WORDS,
+)  # fmt: skip
+
+TAIL = 0.08
+READ_TAIL = 0.15
+TAIL_DEPTHS = ((3, 4, 5, 6), (60, 25, 10, 5))
+SET_DEPTHS = (tuple(range(1, 11)), (18, 20, 18, 14, 10, 7, 5, 4, 2, 2))
+MIX = {"solve": 0.33, "read": 0.33, "set": 0.07, "vary": 0.13, "guess": 0.14}
+
+
+@dataclass(frozen=True)
+class SeedExample:
+    task: str
+    prompt: str
+    completion: str
+
+
+class SeedData:
+    """Draws seed examples. Deterministic given the generator that is handed in."""
+
+    def __init__(self) -> None:
+        self.domain = lp.ListPrograms()
+        self._draw = {t: getattr(self, f"_{t}") for t in MIX}
+
+    def draw(self, rng: random.Random, task: str | None = None) -> SeedExample:
+        task = task or rng.choices(list(MIX), list(MIX.values()))[0]
+        prompt, completion = self._draw[task](rng)
+        return SeedExample(task, prompt, completion)
+
+    def solve_problem(self, rng: random.Random) -> Problem:
+        """A problem as in the solve data."""
+        return self.domain.random_problem(rng, self._depth(rng))
+
+    def _depth(self, rng: random.Random) -> int:
+        if rng.random() < TAIL:
+            return rng.choices(*TAIL_DEPTHS)[0]
+        return 1 if rng.random() < 0.4 else 2
+
+    def _solve(self, rng: random.Random) -> tuple[str, str]:
+        problem = self.solve_problem(rng)
+        return self.domain.solve_prompt(problem, ()), self.domain.solution(problem)
+
+    def _read(self, rng: random.Random) -> tuple[str, str]:
+        """A name in the program stands for part of it; the library defines it among 0 to 2 other definitions."""
+        tail = rng.random() < READ_TAIL
+        problem = self.domain.random_problem(rng, rng.choices(*TAIL_DEPTHS)[0] if tail else rng.choice((1, 2, 2)))
+        words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
+        size = rng.randint(min(2, len(words)), len(words))
+        at = rng.randint(0, len(words) - size)
+        names = rng.sample(hw.WORDS, 3)
+        shown = [f"{names[0]} = {' '.join(words[at : at + size])}"]
+        text = f"{' '.join([*words[:at], names[0], *words[at + size :]])} | {lp.show(xs)}"
+        for name in names[1 : 1 + rng.choice((0, 1, 1, 2))]:
+            # as long as what is needed, mostly: length must not give it away
+            length = size if rng.random() < 0.6 else rng.choice((1, 2, 2, 3, 4))
+            shown.append(f"{name} = {' '.join(lp.random_program(rng, length))}")
+        if rng.random() < 0.06:
+            shown = shown[1:]
+            return lp.solve_prompt(text, shown), f"unknown {names[0]}"
+        rng.shuffle(shown)
+        asked = text.partition("|")[0].split()
+        return lp.solve_prompt(text, shown), hw.spelled_out({names[0]: words[at : at + size]}, asked, xs)
+
+    def _proposal(self, rng: random.Random, words: list[str]) -> str | None:
+        text = f"{' '.join(words)} | {lp.show(lp.random_list(rng))}"
+        return text if isinstance(self.domain.parse_proposal(text), Problem) else None
+
+    def _set(self, rng: random.Random) -> tuple[str, str]:
+        while True:
+            text = self._proposal(rng, lp.random_program(rng, rng.choices(*SET_DEPTHS)[0]))
+            if text:
+                return self.domain.propose_prompt(None), text
+
+    def _vary(self, rng: random.Random) -> tuple[str, str]:
+        """Insert, replace or drop one primitive of a parent; a quarter of the parents use a name."""
+        while True:
+            words = lp.random_program(rng, min(9, rng.choices(*SET_DEPTHS)[0]))
+            named = rng.random() < 0.25
+            if named:
+                words = words[: rng.choice((1, 1, 2, 3))]
+                words[rng.randrange(len(words))] = rng.choice(hw.WORDS)
+            child = list(words)
+            edit = rng.random()
+            free = [i for i, w in enumerate(child) if w in lp.PRIMITIVES]
+            if edit < 0.6 or len(free) < 2:
+                child.insert(rng.randint(0, len(child)), rng.choice(lp.NAMES))
+            elif edit < 0.9:
+                child[rng.choice(free)] = rng.choice(lp.NAMES)
+            else:
+                del child[rng.choice(free)]
+            if child == words:
+                continue
+            prompt = self.domain.propose_prompt(" ".join(words))
+            if named:
+                return prompt, f"{' '.join(child)} | {lp.show(lp.random_list(rng))}"
+            text = self._proposal(rng, child)
+            if text:
+                return prompt, text
+
+    def _guess(self, rng: random.Random) -> tuple[str, str]:
+        """Two examples of what a body does; with a parent, the body extends it by one primitive."""
+        depth = rng.choices((2, 3, 4, 5), (55, 25, 12, 8))[0]
+        body = lp.random_program(rng, depth)
+        parent = body[:-1] if depth > 2 else []
+        examples = []
+        for _ in range(2):
+            xs = tuple(rng.randrange(10) for _ in range(rng.randint(3, 4)))
+            examples.append((lp.show(xs), lp.show(lp.run(body, xs)[-1])))
+        return hw.guess_prompt(parent, examples), " ".join(body)

@@ -1,0 +1,20 @@
+"""Setters that are no language model: the controls that a model has to beat."""
+
+from __future__ import annotations
+
+from arena.rounds import Round
+from arena.seed_data import SeedData
+from arena.state import Arena
+from curricula.hidden_words import HiddenWords
+
+
+def scripted_proposal(arena: Arena, round_: Round) -> str:
+    """A problem text: a mutated parent from the library, a uniformly random problem, or one like the seed's own school."""
+    rng, domain = arena.rng(round_.id, "scripted"), round_.domain
+    if arena.config.rounds.setter == "mutator" and round_.parent:
+        return domain.mutate(round_.parent, rng)
+    if isinstance(domain, HiddenWords):
+        return domain.random_use(rng, sorted(arena.library.definition_ids())).text
+    if arena.config.rounds.setter == "uniform":
+        return domain.random_problem(rng).text
+    return SeedData().solve_problem(rng).text

@@ -1,0 +1,332 @@
+"""An open run: everything the phases work with, restored from the run folder.
+
+What is in memory is a fold over what is stored: `apply` takes the records of one finished phase, whether they were just
+computed or are read back on resume, so a resumed run stands exactly where an undisturbed one would.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import cryptography
+import numpy
+import torch
+
+from agents.engine import Completion, Engine, Request
+from agents.engine_torch import TorchEngine
+from agents.identity import KeyRing, agent_name
+from agents.learner import Learner, LearnerConfig
+from agents.model import BaseModel
+from agents.tokenizer import Tokenizer
+from arena.config import Config, load_config
+from arena.rounds import Round
+from arena.store import Records, Row, Store
+from culture.library import Library
+from curricula.domain import Domain, Guess
+from curricula.hidden_words import HiddenWords
+from curricula.registry import make_domain
+from curricula.replay import Bank, Entry
+
+SEED_FOLDER = Path(__file__).resolve().parent.parent / "agents" / "seed"
+
+
+@dataclass
+class Tokens:
+    """Tokens one phase used."""
+
+    prompt: int = 0
+    generated: int = 0
+    trained: int = 0
+
+
+@dataclass
+class Generation:
+    """What is being played."""
+
+    index: int
+    rounds: list[Round] = field(default_factory=list)
+    plan: dict[str, Row] = field(default_factory=dict)  # rows of table `rounds` by id
+    guesses: list[tuple[str, str, Guess]] = field(default_factory=list)  # (id, agent, guess)
+    right_guesses: list[tuple[str, str, str]] = field(default_factory=list)  # (agent, name, body)
+    outcomes: dict[str, Row] = field(default_factory=dict)
+    tokens: Tokens = field(default_factory=Tokens)
+
+
+class Arena:
+    """One open run. Use `create` or `open`; close it, or use it as a context manager."""
+
+    def __init__(self, folder: Path, config: Config, store: Store, lock: TextIO) -> None:
+        self.folder, self.config, self.store, self._lock = folder, config, store, lock
+        torch.set_num_threads(config.engine.threads)
+        model_folder = SEED_FOLDER if config.model.path == "seed" else Path(config.model.path)
+        self.base_name = str(config.model.path)
+        base, self.tokenizer = BaseModel.load(model_folder), Tokenizer(model_folder)
+        self.engine: Engine = TorchEngine(base, self.tokenizer, config.engine.max_rows)
+        s = config.sleep
+        self.learner = Learner(
+            base,
+            self.tokenizer,
+            LearnerConfig(s.rank, s.alpha, s.learning_rate, s.batch, s.clip, s.weight_decay, s.average),
+        )
+        self.domains = make_domains(config)
+        self.main: Domain = next(iter(self.domains.values()))
+        self.library = Library(store.db)
+        self.keys = KeyRing(folder / "keys")
+        self.bank, self.seen = Bank(), set[str]()
+        self.living: list[str] = []
+        self.generation = Generation(0)
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def create(config: Config) -> Arena:
+        """Make a run folder and its first population. Raises ValueError if the folder is there already."""
+        folder = Path(config.run.folder) / config.run.name
+        if (folder / "run.db").exists():
+            raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
+        make_domains(config)  # fail before anything is written
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+        (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        partial = folder / ".run.db.new"
+        partial.unlink(missing_ok=True)
+        Store(partial, create=True).close()
+        partial.rename(folder / "run.db")
+        arena = Arena(folder, config, Store(folder / "run.db"), lock)
+        with arena.store.transaction():
+            arena.store.set_meta(versions(config) | {"base": arena.base_name, "seed": str(config.seed)})
+        return arena
+
+    @staticmethod
+    def open(folder: str | Path) -> Arena:
+        """Open a run to go on with it. Raises ValueError, naming the file, for anything missing, damaged or changed."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise ValueError(f"no run folder at {folder}")
+        config = load_config(folder / "config.yaml")
+        lock = _lock(folder)
+        store = Store(folder / "run.db")
+        stored, now = store.meta(), versions(config)
+        for key, value in now.items():
+            if stored.get(key, value) != value:
+                raise ValueError(
+                    f"{folder} was run with {key} {stored[key]}, here it is {value}: the run would not go on as it began"
+                )
+        arena = Arena(folder, config, store, lock)
+        arena._restore()
+        return arena
+
+    def close(self) -> None:
+        self.store.close()
+        self._lock.close()
+
+    def __enter__(self) -> Arena:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- talking -------------------------------------------------------------------------------------------------
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """One engine call; its tokens are counted for the phase in progress."""
+        completions = self.engine.generate(requests) if requests else []
+        self.generation.tokens.prompt += sum(c.prompt_tokens for c in completions)
+        self.generation.tokens.generated += sum(c.generated_tokens for c in completions)
+        return completions
+
+    def rng(self, *where: object) -> random.Random:
+        """A generator keyed by the run's seed and a place in the run."""
+        return random.Random("/".join(map(str, (self.config.seed, *where))))
+
+    def words_domain(self) -> HiddenWords | None:
+        found = self.domains.get("hidden_words")
+        return found if isinstance(found, HiddenWords) else None
+
+    # -- state as a fold over records ----------------------------------------------------------------------------
+
+    def apply(self, phase: str, records: Records) -> None:
+        """Take in the records of one finished phase of the current generation."""
+        apply = getattr(self, f"_apply_{phase}", None)
+        if apply:
+            apply(records)
+
+    def _apply_birth(self, records: Records) -> None:
+        for row in records["agents"]:
+            self.learner.add(row["name"], self.birth_row(row))
+            self.living.append(row["name"])
+        self.act()
+
+    def _apply_read(self, records: Records) -> None:
+        g = self.generation
+        for row in records["rounds"]:
+            g.plan[row["id"]] = row
+            g.rounds.append(
+                Round(
+                    row["id"],
+                    self.domains[row["domain"]],
+                    row["author"],
+                    tuple(json.loads(row["solvers"])),
+                    self.config.rounds.attempts,
+                    row["grader"],
+                    row["parent"],
+                    self.seen.__contains__,
+                )
+            )
+
+    def _apply_propose(self, records: Records) -> None:
+        by_round = {r["round"]: r for r in records["problems"]}
+        for round_ in self.generation.rounds:
+            row = by_round[round_.id]
+            round_.take([row["proposal"]])
+            if round_.problem:
+                self.seen.add(round_.problem.text_key)
+        words = self.words_domain()
+        for row in records.get("guesses", ()):
+            if row["correct"] and words:
+                self.generation.right_guesses.append((row["agent"], row["name"], row["text"]))
+
+    def _apply_solve(self, records: Records) -> None:
+        by_round: dict[str, list[Row]] = {}
+        for row in records["attempts"]:
+            by_round.setdefault(row["round"], []).append(row)
+        for round_ in self.generation.rounds:
+            rows = by_round.get(round_.id, [])
+            if rows:
+                round_.notes = {r["seat"]: tuple(json.loads(r["notes"])) for r in rows}
+                round_.take([r["text"] for r in rows])
+
+    def _apply_grade(self, records: Records) -> None:
+        texts = {r["round"]: r["text"] for r in records.get("grades", ())}
+        for round_ in self.generation.rounds:
+            if round_.id in texts and round_.phase == "grade":
+                round_.take([texts[round_.id]])
+        self.generation.outcomes = {r["round"]: r for r in records["outcomes"]}
+
+    def _apply_post(self, records: Records) -> None:
+        entries = []
+        for row in records["posts"]:
+            if row["kind"] == "worked_example":
+                domain, _, round_ = row["about"].partition("/")
+                rate = self.generation.outcomes[round_]["solve_rate"]
+                entries.append(
+                    Entry(row["id"], domain, row["author"], row["title"], row["body"], rate, row["generation"])
+                )
+        self.bank.add(entries)
+
+    def _apply_turnover(self, records: Records) -> None:
+        for row in records.get("agents", ()):
+            self.learner.add(row["name"], self.birth_row(row))
+            self.living.append(row["name"])
+        for row in records.get("retirements", ()):
+            self.learner.remove(row["name"])
+            self.living.remove(row["name"])
+        self.act()
+
+    def birth_row(self, row: Row) -> torch.Tensor:
+        """The flat adapter a newborn starts from."""
+        parents: list[str] = json.loads(row["parents"])
+        if row["inherited"] == "weights" and parents:
+            return self.learner.acting_row(parents[0]).clone()
+        return self.learner.layout.fresh(f"{self.config.seed}/birth/{row['name']}")
+
+    def act(self) -> None:
+        """Let the engine act with the learner's averaged adapters."""
+        self.engine.set_adapters(self.learner.acting())
+
+    # -- resuming ------------------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        finished = self.store.finished()
+        self.seen = {r["text_key"] for r in self.store.query("SELECT text_key FROM problems WHERE valid")}
+        for g in sorted({g for g, phase in finished if phase == "post"}):
+            self.generation = Generation(g, outcomes={r["round"]: r for r in self.store.rows("outcomes", g)})
+            self._apply_post({"posts": self.store.query("SELECT * FROM posts WHERE generation = ? ORDER BY seq", [g])})
+        slept = max((g for g, phase in finished if phase == "sleep"), default=None)
+        turned = max((g for g, phase in finished if phase == "turnover"), default=-1)
+        agents = self.store.query("SELECT * FROM agents ORDER BY number")
+        gone = {r["name"]: r["generation"] for r in self.store.query("SELECT * FROM retirements")}
+        if slept is None:
+            if (0, "birth") in finished:
+                self._apply_birth({"agents": agents})
+            return
+        at_sleep = [a["name"] for a in agents if a["born"] < slept and gone.get(a["name"], slept) >= slept]
+        path = self.store.query("SELECT path FROM checkpoints WHERE generation = ? AND name = 'learner'", [slept])[0][
+            "path"
+        ]
+        self.learner.load(self.folder / path, at_sleep)
+        self.living = list(at_sleep)
+        self.act()
+        if turned == slept:
+            born = [a for a in agents if a["born"] == slept]
+            left = self.store.rows("retirements", slept)
+            self._apply_turnover({"agents": born, "retirements": left})
+
+    def restore_phase(self, phase: str) -> None:
+        """Take in a phase of the current generation that was finished before the run was interrupted."""
+        if phase in ("post", "sleep", "turnover"):
+            return  # already in the restored bank, learner and population
+        tables = {
+            "read": ("rounds",),
+            "propose": ("problems", "guesses"),
+            "solve": ("attempts",),
+            "grade": ("grades", "outcomes"),
+        }.get(phase, ())
+        if phase == "propose":  # these texts must not count as duplicates of themselves
+            self.seen -= {r["text_key"] for r in self.store.rows("problems", self.generation.index) if r["valid"]}
+        self.apply(phase, {t: self.store.rows(t, self.generation.index) for t in tables})
+
+    def newborn(self, number: int, born: int, parents: Sequence[str], inherited: str) -> Row:
+        """A row of table `agents`; makes the key pair if it is not there yet."""
+        name = agent_name(self.config.seed, number)
+        identity = self.keys.ensure(name)
+        return {
+            "name": name,
+            "number": number,
+            "born": born,
+            "parents": json.dumps(list(parents)),
+            "inherited": inherited,
+            "public_key": identity.public_key,
+        }
+
+
+def make_domains(config: Config) -> dict[str, Domain]:
+    """The configured domains by name. Raises ValueError for an unknown name or option."""
+    domains: dict[str, Domain] = {}
+    for name, section in config.domains.items():
+        options: dict[str, Any] = section.options
+        if name == "hidden_words":
+            options.setdefault("world", config.seed)
+        domains[name] = make_domain(name, **options)
+    return domains
+
+
+def versions(config: Config) -> dict[str, str]:
+    """What must be equal for a run to go on as it began."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "cryptography": cryptography.__version__,
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "threads": str(config.engine.threads),
+    }
+
+
+def _lock(folder: Path) -> TextIO:
+    """Hold the run for this process. Raises ValueError if another process holds it."""
+    file = open(folder / ".lock", "w")  # noqa: SIM115  held as long as the run is open
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ValueError(f"another process is running {folder}") from None
+    return file

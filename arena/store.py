@@ -1,0 +1,149 @@
+"""The run store: everything that happened, in one SQLite file with one writer.
+
+Each phase's records are written in one transaction together with the phase's own row, so that a killed run holds whole
+phases only. Everything a run stores is determined by its config, except wall-clock figures (table `telemetry`) and keys
+(columns `public_key`, `signature`), which `digest` leaves out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from culture.library import Library
+
+SCHEMA_VERSION = 1
+Row = dict[str, Any]
+Records = Mapping[str, Sequence[Row]]
+
+# Tables of the arena; the library brings its own (posts, posts_fts, reads).
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE phases (generation INTEGER, phase TEXT, prompt_tokens INTEGER, generated_tokens INTEGER, trained_tokens INTEGER,
+    counted INTEGER, PRIMARY KEY (generation, phase));
+CREATE TABLE agents (name TEXT PRIMARY KEY, number INTEGER, born INTEGER, parents TEXT, inherited TEXT,
+    public_key TEXT);
+CREATE TABLE retirements (name TEXT PRIMARY KEY, generation INTEGER, reward REAL);
+CREATE TABLE rounds (id TEXT PRIMARY KEY, generation INTEGER, number INTEGER, domain TEXT, author TEXT, setter TEXT, solvers TEXT,
+    grader TEXT, parent TEXT, parent_post TEXT);
+CREATE TABLE problems (round TEXT PRIMARY KEY, generation INTEGER, domain TEXT, author TEXT, proposal TEXT, text TEXT, valid INTEGER,
+    reason TEXT, detail TEXT, depth INTEGER, text_key TEXT, behaviour_key TEXT, features TEXT, logprob REAL, tokens INTEGER);
+CREATE INDEX problems_generation ON problems (generation);
+CREATE TABLE attempts (id TEXT PRIMARY KEY, generation INTEGER, round TEXT, agent TEXT, seat TEXT, number INTEGER, notes TEXT,
+    text TEXT, correct INTEGER, answer_correct INTEGER, reason TEXT, step INTEGER, answer TEXT, logprob REAL, tokens INTEGER);
+CREATE INDEX attempts_generation ON attempts (generation);
+CREATE INDEX attempts_round ON attempts (round);
+CREATE TABLE grades (id TEXT PRIMARY KEY, generation INTEGER, round TEXT, attempt TEXT, grader TEXT, text TEXT, answer TEXT,
+    says_correct INTEGER, agrees INTEGER);
+CREATE TABLE outcomes (round TEXT PRIMARY KEY, generation INTEGER, solve_rate REAL, learnable INTEGER, setter_reward REAL);
+CREATE INDEX outcomes_generation ON outcomes (generation);
+CREATE TABLE rewards (generation INTEGER, agent TEXT, role TEXT, reward REAL, n INTEGER, PRIMARY KEY (generation, agent, role));
+CREATE TABLE guesses (id TEXT PRIMARY KEY, generation INTEGER, agent TEXT, name TEXT, prompt TEXT, text TEXT, correct INTEGER,
+    reason TEXT);
+CREATE TABLE sleeps (generation INTEGER, agent TEXT, examples INTEGER, tokens INTEGER, steps INTEGER, loss REAL,
+    PRIMARY KEY (generation, agent));
+CREATE TABLE checkpoints (generation INTEGER, name TEXT, path TEXT, sha256 TEXT, PRIMARY KEY (generation, name));
+CREATE TABLE evaluations (id TEXT PRIMARY KEY, generation INTEGER, domain TEXT, split TEXT, depth INTEGER, agent TEXT, problem TEXT,
+    reading INTEGER, mode TEXT, k INTEGER, correct INTEGER, answer_correct INTEGER);
+CREATE INDEX evaluations_generation ON evaluations (generation);
+CREATE TABLE telemetry (generation INTEGER, phase TEXT, seconds REAL, finished TEXT);
+"""
+UNHASHED_TABLES = ("telemetry", "sqlite_sequence")
+UNHASHED_COLUMNS = ("public_key", "signature")
+
+
+class Store:
+    """One run's database. Opened by one writing process at a time; any number may read."""
+
+    def __init__(self, path: Path, create: bool = False) -> None:
+        self.path = path
+        if not create and not path.is_file():
+            raise ValueError(f"no run database at {path}")
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+            self.db = Database(connection)
+            self.db.execute("PRAGMA journal_mode=WAL")
+            self.db.execute("PRAGMA synchronous=NORMAL")
+            if create:
+                self.db.conn.executescript("BEGIN;" + SCHEMA + "COMMIT;")
+                Library.create_tables(self.db)
+                self.set_meta({"schema_version": str(SCHEMA_VERSION)})
+            version = self.meta().get("schema_version")
+        except sqlite3.DatabaseError as error:
+            raise ValueError(f"{path} is not a readable run database: {error}") from None
+        if version != str(SCHEMA_VERSION):
+            raise ValueError(f"{path} has schema version {version}, this program reads version {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        self.db.close()
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. Raises OSError, naming the file, if the disk is full or the database locked."""
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            yield
+            self.db.execute("COMMIT")
+        except BaseException as error:
+            if self.db.conn.in_transaction:
+                self.db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise OSError(f"cannot write {self.path}: {error}") from None
+            raise
+
+    def insert(self, records: Records) -> None:
+        """Insert rows by table, inside a transaction of the caller."""
+        for table, rows in records.items():
+            if rows:
+                columns = list(rows[0])
+                marks = ", ".join("?" * len(columns))
+                self.db.conn.executemany(
+                    f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})",
+                    [tuple(r[c] for c in columns) for r in rows],
+                )
+
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        self.db.conn.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        return list(self.db.query(sql, list(parameters)))
+
+    def rows(self, table: str, generation: int) -> list[Row]:
+        """The rows of one generation in the order they were written."""
+        return self.query(f"SELECT * FROM {table} WHERE generation = ? ORDER BY rowid", [generation])
+
+    def meta(self) -> dict[str, str]:
+        return {r["key"]: r["value"] for r in self.query("SELECT key, value FROM meta")}
+
+    def finished(self) -> set[tuple[int, str]]:
+        return {(r["generation"], r["phase"]) for r in self.query("SELECT generation, phase FROM phases")}
+
+    def compute(self) -> float:
+        """Compute units so far, evaluation apart."""
+        sql = "SELECT SUM(prompt_tokens + generated_tokens + 3 * trained_tokens) AS units FROM phases WHERE counted"
+        return float(self.query(sql)[0]["units"] or 0)
+
+    def digest(self) -> str:
+        """SHA-256 over everything but telemetry, keys, signatures and heads."""
+        total = hashlib.sha256()
+        tables = [r["name"] for r in self.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        for table in tables:
+            if table in UNHASHED_TABLES or table.startswith("posts_fts"):
+                continue
+            columns = [c.name for c in self.db[table].columns if c.name not in UNHASHED_COLUMNS]
+            total.update(json.dumps([table, columns]).encode())
+            order = ", ".join(columns)
+            for row in self.db.conn.execute(f"SELECT {order} FROM {table} ORDER BY {order}"):
+                total.update(json.dumps(row, ensure_ascii=False).encode())
+        return total.hexdigest()

@@ -1,0 +1,130 @@
+"""One entry of the library: a post, its id, and its signature.
+
+A `Post` is plain data. Its id is the SHA-256 of its canonical JSON, so a post that changed by one character
+is another post, and a cite names exactly one text. A `SignedPost` adds who wrote it: an Ed25519 signature.
+
+Left out: storage (`culture.library`), private keys (signing takes a callable), and what a post is worth.
+
+Not guaranteed: that a post is true or that its `generation` and `author` are honest (a signature says only
+which key wrote it; binding names to keys is the library's work); that two posts that look alike are the same
+text.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+KINDS = ("definition", "lesson", "worked_example", "failure", "question", "review", "book", "retraction")
+MAX_TITLE = 200
+"""Longest title, in characters."""
+MAX_BODY = 4000
+"""Longest body (and longest `about`), in characters."""
+
+_ID = re.compile(r"[0-9a-f]{64}")
+_SIGNATURE = re.compile(r"[0-9a-f]{128}")
+
+
+def check_kind(kind: str) -> None:
+    """Raise ValueError, naming the nearest right kind, unless `kind` is one of KINDS."""
+    if kind not in KINDS:
+        nearest = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.0)[0]
+        raise ValueError(f"unknown kind of post {kind!r}; did you mean {nearest!r}? (of {', '.join(KINDS)})")
+
+
+def _check_text(field: str, text: object, longest: int, may_be_empty: bool = False) -> None:
+    if type(text) is not str:
+        raise ValueError(f"{field} of a post must be text, not {text!r}")
+    if not may_be_empty and not text.strip():
+        raise ValueError(f"{field} of a post must not be empty: {text!r}")
+    if len(text) > longest:
+        raise ValueError(f"{field} of a post has {len(text)} characters; the most is {longest}")
+    for char in text:
+        # Cs: a lone surrogate cannot be written as UTF-8, hence neither hashed nor stored.
+        if char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cs"):
+            raise ValueError(f"{field} of a post holds the control character {char!r}")
+
+
+@dataclass(frozen=True)
+class Post:
+    """One entry; every field is part of the id.
+
+    `about` names what the post speaks of (a problem's key, a post reviewed or superseded), or is empty.
+    `cites` are ids of earlier posts, in the author's order. Raises ValueError for anything that could not be
+    stored and shown.
+    """
+
+    kind: str
+    author: str
+    generation: int
+    title: str
+    body: str
+    cites: tuple[str, ...] = ()
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        check_kind(self.kind)
+        _check_text("author", self.author, MAX_TITLE)
+        _check_text("title", self.title, MAX_TITLE)
+        _check_text("body", self.body, MAX_BODY)
+        _check_text("about", self.about, MAX_BODY, may_be_empty=True)
+        if type(self.generation) is not int or not 0 <= self.generation < 2**63:
+            raise ValueError(f"generation of a post must be an integer from 0: {self.generation!r}")
+        if type(self.cites) is not tuple:
+            raise ValueError(f"cites of a post must be a tuple of ids: {self.cites!r}")
+        for cite in self.cites:
+            if type(cite) is not str or not _ID.fullmatch(cite):
+                raise ValueError(f"a cite must be a post's id, 64 lower-case hex digits: {cite!r}")
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of `to_json()` in UTF-8, as 64 lower-case hex digits."""
+        return hashlib.sha256(self.to_json().encode("utf-8")).hexdigest()
+
+    def to_json(self) -> str:
+        """Canonical JSON: all fields, keys sorted, no white space, text not escaped to ASCII."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @staticmethod
+    def from_json(text: str) -> "Post":
+        """The post that `to_json` wrote; ValueError for bad JSON and for unknown or missing fields."""
+        data = json.loads(text)
+        known = {field.name for field in fields(Post)}
+        if not isinstance(data, dict) or set(data) != known:
+            found = sorted(data) if isinstance(data, dict) else data
+            raise ValueError(f"a post has exactly the fields {sorted(known)}, not {found!r}")
+        if type(data["cites"]) is not list:
+            raise ValueError(f"cites of a post must be a list of ids: {data['cites']!r}")
+        return Post(**{**data, "cites": tuple(data["cites"])})
+
+
+@dataclass(frozen=True)
+class SignedPost:
+    """A post with its author's Ed25519 public key (64 hex digits) and signature (128 hex digits)."""
+
+    post: Post
+    public_key: str
+    signature: str
+
+    def verify(self) -> bool:
+        """Whether `signature` is `public_key`'s over the 32 bytes of the post's id. Bad hex is False."""
+        if not (_ID.fullmatch(self.public_key) and _SIGNATURE.fullmatch(self.signature)):
+            return False
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.public_key))
+        try:
+            key.verify(bytes.fromhex(self.signature), bytes.fromhex(self.post.id))
+        except InvalidSignature:
+            return False
+        return True
+
+
+def sign_post(post: Post, public_key: str, sign: Callable[[bytes], bytes]) -> SignedPost:
+    """Sign the 32 bytes of `post.id` with `sign`, the holder of the private key of `public_key` (hex)."""
+    return SignedPost(post, public_key, sign(bytes.fromhex(post.id)).hex())

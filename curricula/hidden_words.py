@@ -1,0 +1,264 @@
+"""Hidden words: the domain that needs a culture.
+
+A world of 64 names w0 to w63. Name i has level i // 8 + 1, and a name of level n has a hidden body of n + 1
+primitives that extends a name one level below (level 1: two primitives). Successions follow a sparse grammar of the
+world's own (each primitive has three possible successors), so worlds have regularities to learn. Names are issued by the world,
+never by agents, and tell nothing about the body: a problem such as `w7 sort | 3 1 4` can be solved only by who knows
+the body: a solver may write out what the program means first (`w7 = rev inc ; means rev inc sort ; rev 4 1 3 ; ...`), which
+is checked too. An agent may guess a body from examples; the world checks the guess on inputs that the guesser has not seen.
+
+Held-out problems are by exact program; one whose expansion is a held-out list program is held out too.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from curricula import list_programs as lp
+from curricula.domain import SPLITS, Guess, Problem, Rejection, Verdict
+
+LEVELS = 8
+PER_LEVEL = 8
+WORDS = tuple(f"w{i}" for i in range(LEVELS * PER_LEVEL))
+SUCCESSORS = 3
+CHECKS = 8
+MEANS = "means "
+
+
+class World:
+    """One assignment of bodies to names, drawn from `seed`. `bodies[name]` is a tuple of primitives."""
+
+    def __init__(self, seed: int) -> None:
+        rng = random.Random(f"ratchet/hidden_words/world/{seed}")
+        self.seed = seed
+        self.successors = {p: rng.sample([q for q in lp.NAMES if q != p], SUCCESSORS) for p in lp.NAMES}
+        self.bodies: dict[str, tuple[str, ...]] = {}
+        self.parent: dict[str, str | None] = {}
+        used = {lp.IDENTITY} | {lp.behaviour_key((p,)) for p in lp.NAMES}
+        for i, name in enumerate(WORDS):
+            level = i // PER_LEVEL + 1
+            below = [w for w in WORDS[: i - i % PER_LEVEL] if level_of(w) == level - 1]
+            while name not in self.bodies:
+                parent = rng.choice(below) if below else None
+                body = self.bodies[parent] if parent else (rng.choice(lp.NAMES),)
+                body = (*body, rng.choice(self.successors[body[-1]]))
+                key = lp.behaviour_key(body)
+                if key not in used:  # a name means something no shorter text and no other name means
+                    used.add(key)
+                    self.bodies[name], self.parent[name] = body, parent
+
+
+def level_of(name: str) -> int:
+    return int(name[1:]) // PER_LEVEL + 1
+
+
+class HiddenWords:
+    """Deduction over list programs that use names of one world, and guesses at what the names mean."""
+
+    name = "hidden_words"
+    reasons = (*lp.ListPrograms.reasons, "no issued name")
+
+    def __init__(self, world: int = 0, levels: int = LEVELS) -> None:
+        if not 1 <= levels <= LEVELS:
+            raise ValueError(f"levels must be 1 to {LEVELS}, got {levels}")
+        self.world, self.levels, self.depths = World(world), levels, tuple(range(1, levels + 1))
+        self.words = WORDS[: levels * PER_LEVEL]
+        self._expand = {w: self.world.bodies[w] for w in self.words}
+        self._plain = lp.ListPrograms()
+        rng = random.Random(f"ratchet/hidden_words/check/{world}")
+        self._checks = [tuple(rng.randrange(10) for _ in range(rng.randint(3, 6))) for _ in range(CHECKS)]
+        self._heldout = {(s, d): self._draw_heldout(s, d) for s in SPLITS for d in self.depths}
+        self._heldout_keys = frozenset(p.heldout_key for ps in self._heldout.values() for p in ps)
+
+    # -- problems ------------------------------------------------------------------------------------------------
+
+    def propose_prompt(self, parent: str | None) -> str:
+        if parent is None:
+            raise ValueError("hidden_words needs a parent text or a name to build on")
+        return self._plain.propose_prompt(parent)
+
+    def parse_proposal(self, text: str) -> Problem | Rejection:
+        parts = lp.split_problem(text)
+        if isinstance(parts, Rejection):
+            return parts
+        words, xs = parts
+        for word in words:
+            if word not in lp.PRIMITIVES and word not in self._expand:
+                return Rejection("unknown name", word)
+        if not any(w in self._expand for w in words):
+            return Rejection("no issued name", text[:60])
+        depth = len(self._program(words))
+        if depth > lp.MAX_DEPTH:
+            return Rejection("too long", f"{depth} primitives, at most {lp.MAX_DEPTH}")
+        problem = lp.make_problem(words, xs, self._expand, self.name)
+        if problem.behaviour_key == lp.IDENTITY or problem.answer == lp.show(xs):
+            return Rejection("no-op", problem.text)
+        if self.is_heldout(problem):
+            return Rejection("held-out", problem.text)
+        return problem
+
+    def problem(self, text: str) -> Problem:
+        parts = lp.split_problem(text)
+        if isinstance(parts, Rejection):
+            raise ValueError(f"not a {self.name} problem: {parts.detail}")
+        for word in parts[0]:
+            if word not in lp.PRIMITIVES and word not in self._expand:
+                raise ValueError(f"unknown word {word!r} in {text!r}")
+        return lp.make_problem(parts[0], parts[1], self._expand, self.name)
+
+    def solve_prompt(self, problem: Problem, notes: Sequence[str]) -> str:
+        return lp.solve_prompt(problem.text, notes)
+
+    def solution(self, problem: Problem) -> str:
+        words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
+        return spelled_out({w: self._expand[w] for w in problem.names}, words, xs)
+
+    def verify(self, problem: Problem, text: str) -> Verdict:
+        words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
+        recalled, meant, trace = split_recall(text)
+        expand = dict(self._expand)
+        for name, body in recalled:
+            found = self.check_guess(name, body)
+            if isinstance(found, Rejection):
+                verdict = lp.verify_trace(self._program(words), xs, trace)
+                return replace(verdict, correct=False, reason="recalls a wrong definition", step=0)
+            expand[name] = found  # right in this world, though perhaps worded in another way
+        program = tuple(p for w in words for p in expand.get(w, (w,)))
+        verdict = lp.verify_trace(program, xs, trace)
+        if meant is not None and tuple(meant.split()) != program:
+            return replace(verdict, correct=False, reason="says the program means something else", step=0)
+        return verdict
+
+    def features(self, problem: Problem) -> dict[str, float]:
+        words = problem.text.partition("|")[0].split()
+        level = max((level_of(w) for w in problem.names), default=0)
+        return {**lp.features(self._program(words), problem), "level": float(level)}
+
+    def heldout(self, split: str, depth: int) -> Sequence[Problem]:
+        """`depth` is the level of the name that the problems use."""
+        if (split, depth) not in self._heldout:
+            raise ValueError(f"no held-out set {split!r} of level {depth}: levels are 1 to {self.levels}")
+        return self._heldout[split, depth]
+
+    def is_heldout(self, problem: Problem) -> bool:
+        if problem.heldout_key in self._heldout_keys:
+            return True
+        words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
+        return self._plain.is_heldout(lp.make_problem(self._program(words), xs, {}, lp.ListPrograms.name))
+
+    def random_problem(self, rng: random.Random, depth: int | None = None) -> Problem:
+        return self.random_use(rng, [w for w in self.words if depth is None or level_of(w) == depth])
+
+    def random_use(self, rng: random.Random, names: Sequence[str]) -> Problem:
+        """A problem that uses one of `names` and 0 to 2 primitives."""
+        while True:
+            found = self.parse_proposal(self._draw_use(rng, names))
+            if isinstance(found, Problem):
+                return found
+
+    def mutate(self, parent: str, rng: random.Random) -> str:
+        return lp.mutate(parent, rng)
+
+    # -- guesses -------------------------------------------------------------------------------------------------
+
+    def guess(self, name: str, known: Sequence[str], rng: random.Random) -> Guess:
+        """A guess at `name` from two examples; from level 2 on, with one known name of the level below to build on."""
+        examples = []
+        for _ in range(2):
+            xs = tuple(rng.randrange(10) for _ in range(rng.randint(3, 4)))
+            examples.append((lp.show(xs), lp.show(lp.run(self._expand[name], xs)[-1])))
+        parents = [w for w in known if level_of(w) == level_of(name) - 1]
+        parent = rng.choice(parents) if parents else None
+        hint = self._expand[parent] if parent else ()
+        return Guess(name, guess_prompt(hint, examples), (parent,) if parent else (), tuple(examples))
+
+    def check_guess(self, name: str, text: str) -> tuple[str, ...] | Rejection:
+        """The body as primitives if the guess is right on every check input, else why not."""
+        if name not in self._expand:
+            return Rejection("unknown name", name)
+        words = text.split()
+        if not words or len(words) > lp.MAX_DEPTH:
+            return Rejection("malformed", text[:60])
+        for word in words:
+            if word not in lp.PRIMITIVES:
+                return Rejection("unknown name", word)
+        for xs in self._checks:
+            if lp.run(words, xs)[-1] != lp.run(self._expand[name], xs)[-1]:
+                return Rejection("wrong", f"differs on {lp.show(xs)}")
+        return tuple(words)
+
+    def reachable(self, known: Sequence[str]) -> list[str]:
+        """Unknown names whose level is 1, or whose level below has a known name."""
+        levels = {level_of(w) for w in known}
+        return [w for w in self.words if w not in set(known) and (level_of(w) == 1 or level_of(w) - 1 in levels)]
+
+    def definition(self, name: str, body: Sequence[str]) -> str:
+        return f"{name} = {' '.join(body)}"
+
+    def check_definition(self, text: str) -> str | None:
+        """None if a definition text `w7 = rev inc` is right in this world, else what is wrong."""
+        name, equals, body = text.partition(" = ")
+        if not equals:
+            return f"not a definition: {text[:60]!r}"
+        found = self.check_guess(name.strip(), body)
+        return f"{found.reason}: {found.detail}" if isinstance(found, Rejection) else None
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _program(self, words: Sequence[str]) -> tuple[str, ...]:
+        return tuple(p for w in words for p in self._expand.get(w, (w,)))
+
+    def _draw_use(self, rng: random.Random, names: Sequence[str]) -> str:
+        words = [rng.choice(list(names))]
+        for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
+            words.insert(rng.randint(0, len(words)), rng.choice(lp.NAMES))
+        return f"{' '.join(words)} | {lp.show(lp.random_list(rng))}"
+
+    def _draw_heldout(self, split: str, level: int) -> tuple[Problem, ...]:
+        """48 problems a level, six for each of its names; dev uses even, test odd draws of one stream."""
+        rng = random.Random(f"ratchet/hidden_words/heldout/{self.world.seed}/{level}")
+        names = [w for w in self.words if level_of(w) == level]
+        found: dict[str, Problem] = {}
+        count = dict.fromkeys(names, 0)
+        while any(c < 12 for c in count.values()):
+            name = next(n for n in names if count[n] < 12)
+            text = self._draw_use(rng, [name])
+            words, xs = lp.split_problem(text)  # type: ignore[misc]
+            problem = lp.make_problem(words, xs, self._expand, self.name)
+            if problem.depth > lp.MAX_DEPTH or problem.answer == lp.show(xs) or len(words) == 1:
+                continue  # a bare name stays open to setters: held out by program it would take all its uses
+            if problem.heldout_key not in found:
+                found[problem.heldout_key] = problem
+                count[name] += 1
+        problems = tuple(found.values())
+        return problems[SPLITS.index(split) :: 2]
+
+
+def spelled_out(definitions: Mapping[str, Sequence[str]], words: Sequence[str], xs: lp.List) -> str:
+    """A solution that recalls the definitions, writes what the program means in primitives, and then the steps."""
+    program = [p for w in words for p in definitions.get(w, (w,))]
+    recalled = "".join(f"{name} = {' '.join(body)} ; " for name, body in definitions.items())
+    return f"{recalled}{MEANS}{' '.join(program)} ; {lp.solution(program, xs)}"
+
+
+def split_recall(text: str) -> tuple[list[tuple[str, str]], str | None, str]:
+    """Recalled (name, body) pairs, what the program is said to mean (or None), and the trace. Total."""
+    recalled = []
+    while True:
+        head, semicolon, rest = text.partition(" ; ")
+        name, equals, body = head.partition(" = ")
+        if not (semicolon and equals) or name not in WORDS:
+            break
+        recalled.append((name, body))
+        text = rest
+    if text.startswith(MEANS):
+        meant, _, text = text.removeprefix(MEANS).partition(" ; ")
+        return recalled, meant, text
+    return recalled, None, text
+
+
+def guess_prompt(parent: Sequence[str], examples: Sequence[tuple[str, str]]) -> str:
+    shown = " , ".join(f"{a} -> {b}" for a, b in examples)
+    return f"guess {' '.join([*parent, '|'])} {shown} body"

@@ -1,0 +1,26 @@
+"""The domains by name. A new domain is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from curricula.domain import Domain
+from curricula.hidden_words import HiddenWords
+from curricula.list_programs import ListPrograms
+
+DOMAINS: dict[str, Callable[..., Any]] = {
+    "list_programs": ListPrograms,
+    "hidden_words": HiddenWords,
+}
+
+
+def make_domain(name: str, **options: Any) -> Domain:
+    """Build a domain. Raises ValueError for an unknown name or option, naming the domain."""
+    if name not in DOMAINS:
+        raise ValueError(f"unknown domain {name!r}: expected one of {', '.join(DOMAINS)}")
+    try:
+        domain: Domain = DOMAINS[name](**options)
+    except TypeError as error:
+        raise ValueError(f"domain {name!r} does not take these options: {error}") from None
+    return domain

@@ -1,0 +1,69 @@
+"""The bank of learnable problems: what setters vary and what sleep replays.
+
+Grows and is never replaced (accumulating keeps diversity where replacing loses it; see docs/measurements.md). Draws prefer hard
+and recent entries: weight (1 - p) * fade^age, after prioritised level replay (Jiang et al. 2021) with the solve rate p for
+the value loss. Left out: similarity between entries.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One solved problem: its text, the trace that was verified, and where both are recorded."""
+
+    post: str
+    domain: str
+    author: str  # whose post it is
+    text: str
+    solution: str
+    solve_rate: float
+    generation: int
+
+
+class Bank:
+    """Entries in the order they were added."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        self.entries += entries
+
+    def sample(
+        self,
+        rng: random.Random,
+        n: int,
+        now: int,
+        fade: float = 1.0,
+        domain: str | None = None,
+        author: str | None = None,
+        born: range | None = None,
+    ) -> list[Entry]:
+        """Up to n different entries, weighted without replacement (Efraimidis & Spirakis 2006); fewer if there are fewer."""
+        found = [
+            e
+            for e in self.entries
+            if (domain is None or e.domain == domain)
+            and (author is None or e.author == author)
+            and (born is None or e.generation in born)
+        ]
+        keyed = [(rng.random() ** (1.0 / self._weight(e, now, fade)), i) for i, e in enumerate(found)]
+        return [found[i] for _, i in sorted(keyed, reverse=True)[:n]]
+
+    def parents(
+        self, rng: random.Random, n: int, now: int, fade: float, domain: str, author: str | None = None
+    ) -> list[Entry]:
+        """n entries drawn with replacement; empty if there are none."""
+        found = [e for e in self.entries if e.domain == domain and (author is None or e.author == author)]
+        weights = list(accumulate(self._weight(e, now, fade) for e in found))
+        return rng.choices(found, cum_weights=weights, k=n) if found else []
+
+    @staticmethod
+    def _weight(entry: Entry, now: int, fade: float) -> float:
+        return max(1e-6, (1.0 - entry.solve_rate) * fade ** (now - entry.generation))

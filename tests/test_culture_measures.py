@@ -1,0 +1,111 @@
+"""Measures of culture agree with values worked out by hand, and refuse to invent a rate over nothing."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from culture.measures import (
+    citation_depth,
+    distinct_n,
+    hill_numbers,
+    innovation_rate,
+    ngrams,
+    reuse_rate,
+    similarity,
+)
+
+
+def test_reuse_counts_posts_cited_by_others():
+    cites = {"a": [], "b": ["a"], "c": ["a", "a"], "d": ["c"]}
+    assert reuse_rate(cites, {"a": "ada", "b": "bo", "c": "cy", "d": "cy"}) == 1 / 4
+
+
+def test_citing_oneself_or_the_unknown_is_no_reuse():
+    assert reuse_rate({"a": [], "b": ["a", "elsewhere"]}, {"a": "ada", "b": "ada"}) == 0
+    assert math.isnan(reuse_rate({}, {}))
+
+
+def test_citation_depth_is_the_longest_chain():
+    assert citation_depth({}) == 0
+    assert citation_depth({"a": [], "b": ["elsewhere"]}) == 0
+    assert citation_depth({"a": [], "b": ["a"], "c": ["a", "b"], "d": ["a"]}) == 2
+
+
+def test_citation_depth_of_a_very_long_chain_needs_no_recursion():
+    chain = {str(i): [str(i - 1)] if i else [] for i in range(5000)}
+    assert citation_depth(chain) == 4999
+    assert citation_depth(dict(reversed(chain.items()))) == 4999
+
+
+def test_citation_depth_of_a_dense_library_is_quick():
+    assert citation_depth({str(i): [str(j) for j in range(i)] for i in reversed(range(200))}) == 199
+
+
+@pytest.mark.parametrize(
+    "cites", [{"a": ["a"]}, {"a": ["b"], "b": ["a"]}, {"x": ["a"], "a": ["b"], "b": ["c"], "c": ["a"]}]
+)
+def test_a_circle_of_cites_is_refused(cites):
+    with pytest.raises(ValueError, match="circle"):
+        citation_depth(cites)
+
+
+def test_marks_are_words_because_programs_differ_by_them():
+    assert ngrams("X + y", 2) == [("x", "+"), ("+", "y")]
+    with pytest.raises(ValueError, match="at least 1"):
+        ngrams("x", 0)
+
+
+def test_similarity_is_the_share_of_common_trigrams():
+    assert similarity("a b c d", "A b  c e") == 1 / 3
+    assert similarity("a b", "a b") == 1 and similarity("a b", "b a") == 0
+    assert similarity("", "") == 1 and similarity("", "a") == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_similarity_is_symmetric_bounded_and_one_for_itself(a, b):
+    assert similarity(a, b) == similarity(b, a)
+    assert 0 <= similarity(a, b) <= 1 and similarity(a, a) == 1
+
+
+def test_innovation_is_unlikeness_to_what_was_read():
+    copied = ("one two three four", ["nine", "one two three four"])
+    fresh = ("five six seven eight", ["one two three four"])
+    unread = ("one two three four", [])
+    assert innovation_rate([copied, fresh, unread]) == 2 / 3
+    assert innovation_rate([("a b c d", ["a b c e"])], tau=1 / 3) == 0
+    assert innovation_rate([("a b c d", ["a b c e"])], tau=0.34) == 1
+    assert math.isnan(innovation_rate([]))
+    with pytest.raises(ValueError, match="tau"):
+        innovation_rate([copied], tau=0)
+
+
+def test_hill_numbers_of_equal_counts_are_their_number():
+    assert hill_numbers([5, 5, 5, 5, 0]) == pytest.approx((4, 4, 4))
+    assert hill_numbers([]) == hill_numbers([0, 0]) == (0, 0, 0)
+
+
+def test_hill_numbers_by_hand():
+    n1 = math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    assert hill_numbers([3, 1]) == pytest.approx((2, n1, 1 / (0.75**2 + 0.25**2)))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=20))
+def test_hill_numbers_fall_with_their_order(counts):
+    n0, n1, n2 = hill_numbers(counts)
+    assert n0 >= n1 - 1e-9 and n1 >= n2 - 1e-9
+
+
+@pytest.mark.parametrize("counts", [[-1, 2], [float("nan")]])
+def test_impossible_counts_are_refused(counts):
+    with pytest.raises(ValueError, match="negative"):
+        hill_numbers(counts)
+
+
+def test_distinct_n_is_the_share_of_distinct_grams_over_all_texts():
+    assert distinct_n(["a b", "a b"], 1) == 0.5
+    assert distinct_n(["a b c", "a b d"], 2) == 3 / 4
+    assert math.isnan(distinct_n(["a", ""], 2))

@@ -1,0 +1,146 @@
+"""A post is storable data with an id of its own, and a signature says which key wrote it."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from culture.posts import KINDS, MAX_BODY, Post, SignedPost, sign_post
+
+POST = Post("lesson", "ada", 3, "Fold first", "Fold, then map.", ("0" * 64,), "problem 7")
+
+
+def key_pair(seed: int) -> tuple[Ed25519PrivateKey, str]:
+    key = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+    return key, key.public_key().public_bytes_raw().hex()
+
+
+def test_id_is_the_hash_of_canonical_json_of_all_fields():
+    text = (
+        '{"about":"problem 7","author":"ada","body":"Fold, then map.","cites":["' + "0" * 64 + '"],'
+        '"generation":3,"kind":"lesson","title":"Fold first"}'
+    )
+    assert POST.to_json() == text
+    assert POST.id == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "failure"},
+        {"author": "bo"},
+        {"generation": 4},
+        {"title": "Fold First"},
+        {"body": "Fold, then map. "},
+        {"cites": ()},
+        {"about": ""},
+    ],
+)
+def test_every_field_is_part_of_the_id(change):
+    assert replace(POST, **change).id != POST.id
+
+
+def test_canonical_json_keeps_unicode_unescaped():
+    post = replace(POST, body="naïve 數學 🧮")
+    assert "naïve 數學 🧮" in post.to_json()
+    assert post.id == hashlib.sha256(post.to_json().encode("utf-8")).hexdigest()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=60), st.sampled_from(KINDS), st.integers(0, 10**6))
+def test_json_round_trip_keeps_the_id_or_the_text_is_refused(text, kind, generation):
+    try:
+        post = Post(kind, "ada", generation, "t", text)
+    except ValueError:
+        return
+    assert Post.from_json(post.to_json()) == post
+    assert Post.from_json(post.to_json()).id == post.id
+
+
+def test_unknown_kind_is_refused_with_the_nearest_right_one():
+    with pytest.raises(ValueError, match=r"'definitions'; did you mean 'definition'"):
+        replace(POST, kind="definitions")
+    with pytest.raises(ValueError, match="did you mean 'worked_example'"):
+        replace(POST, kind="worked example")
+    with pytest.raises(ValueError, match="unknown kind"):
+        replace(POST, kind="")
+
+
+@pytest.mark.parametrize("field", ["author", "title", "body"])
+@pytest.mark.parametrize("text", ["", "  \n\t "])
+def test_empty_text_is_refused(field, text):
+    with pytest.raises(ValueError, match=f"{field} of a post must not be empty"):
+        replace(POST, **{field: text})
+
+
+@pytest.mark.parametrize("field", ["author", "title", "body", "about"])
+@pytest.mark.parametrize("char", ["\x00", "\r", "\x1b", "\x7f", "\x85", "\ud800"])
+def test_control_characters_and_lone_surrogates_are_refused(field, char):
+    with pytest.raises(ValueError, match=f"{field} of a post holds"):
+        replace(POST, **{field: f"a{char}b"})
+
+
+def test_newline_and_tab_are_allowed():
+    assert replace(POST, title="a\tb", body="a\n\tb").body == "a\n\tb"
+
+
+def test_body_may_be_just_as_long_as_allowed():
+    assert len(replace(POST, body="x" * MAX_BODY).body) == MAX_BODY
+    with pytest.raises(ValueError, match="4001 characters"):
+        replace(POST, body="x" * (MAX_BODY + 1))
+
+
+@pytest.mark.parametrize("cite", ["", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "0" * 64 + "\n", 7])
+def test_cite_that_is_not_an_id_is_refused(cite):
+    with pytest.raises(ValueError, match="a cite must be"):
+        replace(POST, cites=(cite,))
+
+
+def test_cites_in_a_list_are_refused_because_a_post_is_frozen():
+    with pytest.raises(ValueError, match="must be a tuple"):
+        replace(POST, cites=["0" * 64])
+
+
+@pytest.mark.parametrize("generation", [-1, 1.0, True, "1", 2**63])
+def test_generation_that_is_no_count_is_refused(generation):
+    with pytest.raises(ValueError, match="generation of a post"):
+        replace(POST, generation=generation)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{}", '{"kind": "lesson"}', "not json", '"lesson"'])
+def test_json_that_is_no_post_is_refused(text):
+    with pytest.raises(ValueError):
+        Post.from_json(text)
+
+
+def test_json_with_an_unknown_field_is_refused():
+    data = {**json.loads(POST.to_json()), "verdict": "true"}
+    with pytest.raises(ValueError, match="verdict"):
+        Post.from_json(json.dumps(data))
+
+
+def test_signature_verifies_and_any_other_post_key_or_signature_does_not():
+    key, public = key_pair(1)
+    signed = sign_post(POST, public, key.sign)
+    assert signed.verify()
+    assert not replace(signed, post=replace(POST, body="Map, then fold.")).verify()
+    assert not replace(signed, public_key=key_pair(2)[1]).verify()
+    assert not replace(signed, signature=key_pair(2)[0].sign(bytes.fromhex(POST.id)).hex()).verify()
+
+
+@pytest.mark.parametrize(
+    "public, signature",
+    [("", ""), ("zz", "zz"), ("0" * 64, "0" * 126), ("\n", "é" * 128), ("F" * 64, "F" * 128)],
+)
+def test_malformed_hex_does_not_verify_and_does_not_raise(public, signature):
+    assert SignedPost(POST, public, signature).verify() is False
+
+
+def test_upper_case_hex_does_not_verify_so_a_signature_has_one_spelling():
+    key, public = key_pair(1)
+    signed = sign_post(POST, public, key.sign)
+    assert not replace(signed, signature=signed.signature.upper()).verify()
