@@ -1,8 +1,9 @@
 """LoRA adapters of a whole population, stacked: one flat row of parameters per agent (Hu et al. 2021).
 
-A row holds, for every layer and projection, A (rank, in) and B (out, rank), in a fixed order; W + (alpha/rank) B A acts.
-Rows are stacked to one tensor (agents, parameters), so that averaging, copying, clipping and optimiser steps are single
-operations over the population, and absent agents are left alone by a row mask. Adapters are written and read as PEFT folders.
+A row holds, for every layer and projection, A (rank, in) and B (out, rank), in a fixed order; W + (alpha/rank) B A
+acts. Rows are stacked to one tensor (agents, parameters), so that averaging, copying, clipping and optimiser steps
+are single operations over the population, and absent agents are left alone by a row mask. Adapters are written and
+read as PEFT folders.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class AdapterLayout:
     def leaves(self, flat: Tensor) -> dict[tuple[int, str, str], Tensor]:
         """Views (agents, *shape) into flat (agents, size), by (layer, projection, side)."""
         return {
-            key: flat[:, offset : offset + shape[0] * shape[1]].unflatten(1, shape)
+            key: flat[:, offset : offset + shape[0] * shape[1]].view(-1, *shape)
             for key, (offset, shape) in self.slots.items()
         }
 

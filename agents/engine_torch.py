@@ -1,9 +1,9 @@
 """The in-process torch engine: one batch mixes all agents' requests.
 
-Requests are sorted by prompt length into micro-batches, rows are grouped by adapter and padded to the largest group, and the
-prompts are padded on the left so that each step writes one column of a preallocated cache. Finished rows leave the batch.
-Not guaranteed: bit-equal logits of one request in two different batches (they agree within 1e-4); the same batch twice on
-the same machine and thread count is bit-equal.
+Requests are sorted by prompt length into micro-batches, rows are grouped by adapter and padded to the largest group,
+and the prompts are padded on the left so that each step writes one column of a preallocated cache. Finished rows
+leave the batch. Not guaranteed: bit-equal logits of one request in two different batches (they agree within 1e-4);
+the same batch twice on the same machine and thread count is bit-equal.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class TorchEngine:
         for request, ids in zip(requests, prompts, strict=True):
             if not ids or len(ids) + request.max_tokens > self.base.config.max_position_embeddings:
                 raise ValueError(
-                    f"request {request.key!r}: a prompt of {len(ids)} tokens and {request.max_tokens} new ones do not fit 1 to "
-                    f"{self.base.config.max_position_embeddings} positions"
+                    f"request {request.key!r}: a prompt of {len(ids)} tokens and {request.max_tokens} new ones "
+                    f"do not fit 1 to {self.base.config.max_position_embeddings} positions"
                 )
         order = sorted(range(len(requests)), key=lambda i: (len(prompts[i]), requests[i].max_tokens, i))
         done: dict[int, Completion] = {}

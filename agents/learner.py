@@ -1,9 +1,10 @@
 """Sleep: a generation's experience becomes weights, for all agents in one batch.
 
-Weighted likelihood (each example's tokens count `weight` times) on LoRA adapters, stacked over agents: one forward and one
-backward serve the population. Loss normalisation, gradient clipping, AdamW moments (Loshchilov & Hutter 2019) and step
-counts are each agent's own, and agents without examples in a step are left untouched to the bit. An exponential moving average of each
-agent's weights is kept for acting. Left out: policy gradients, full-weight training.
+Weighted likelihood (each example's tokens count `weight` times) on LoRA adapters, stacked over agents: one forward
+and one backward serve the population. Loss normalisation, gradient clipping, AdamW moments (Loshchilov & Hutter 2019)
+and step counts are each agent's own, and agents without examples in a step are left untouched to the bit. An
+exponential moving average of each agent's weights is kept for acting. Left out: policy gradients, full-weight
+training.
 """
 
 from __future__ import annotations
@@ -108,7 +109,8 @@ class Learner:
     def sleep(
         self, examples: Sequence[Example], seed: str, progress: Callable[[int, int, int], None] | None = None
     ) -> list[SleepReport]:
-        """Train every agent once on its examples, in batches shuffled by `seed`. `progress` gets (step, steps, tokens)."""
+        """Train every agent once on its examples, in batches shuffled by `seed`. `progress` gets (step, steps,
+        tokens)."""
         prompts = self.tokenizer.encode([e.prompt for e in examples])
         completions = self.tokenizer.encode([e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
@@ -211,7 +213,8 @@ class Learner:
         return save_tensors({k: v.contiguous() for k, v in self.state.items()}, path)
 
     def load(self, path: Path, names: Sequence[str]) -> None:
-        """Restore a saved state for these agents. Raises ValueError, naming the file, if it is damaged or does not fit."""
+        """Restore a saved state for these agents. Raises ValueError, naming the file, if it is damaged or does not
+        fit."""
         try:
             state = load_file(path)
         except (OSError, SafetensorError) as error:

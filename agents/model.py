@@ -1,12 +1,13 @@
 """A Llama whose weights carry an agent axis: the population is a batch dimension.
 
 `BaseModel` holds one set of Hugging Face Llama weights; `StackedWeights` holds, for A agents, the linear weights with
-each agent's LoRA delta added in (A, in, out). One `bmm` per projection then serves every agent at once, and no loop over
-agents stands around a model call. Materialising W + BA costs A copies of the linear weights and saves the two small
-products per projection, which is the better trade while the model is small (rank >= in/6 or a few million parameters).
+each agent's LoRA delta added in (A, in, out). One `bmm` per projection then serves every agent at once, and no loop
+over agents stands around a model call. Materialising W + BA costs A copies of the linear weights and saves the two
+small products per projection, which is the better trade while the model is small (rank >= in/6 or a few million
+parameters).
 
-Left out: factored LoRA for large models, other families than Llama, sharding. Shapes in names and comments:
-A agents, R rows an agent, S tokens in this call, T cached tokens, D model width, H query heads, G key-value heads, E head size.
+Left out: factored LoRA for large models, other families than Llama, sharding. Shapes in names and comments: A agents,
+R rows an agent, S tokens in this call, T cached tokens, D model width, H query heads, G key-value heads, E head size.
 """
 
 from __future__ import annotations
@@ -111,7 +112,8 @@ class BaseModel:
 
     @staticmethod
     def load(folder: str | Path) -> BaseModel:
-        """Read config.json and model.safetensors. Raises ValueError, naming the file, if either is missing or damaged."""
+        """Read config.json and model.safetensors. Raises ValueError, naming the file, if either is missing or
+        damaged."""
         folder = Path(folder)
         try:
             config = ModelConfig.from_hf(json.loads((folder / "config.json").read_text()))
@@ -218,8 +220,8 @@ def forward(
 ) -> Tensor:
     """Logits of a mixed batch.
 
-    tokens (A, R, S); cos, sin (A*R, 1, S, E) or broadcastable; mask (A*R, 1, S, start+S), 0 where visible and -inf else.
-    With a cache, columns start..start+S are written. Returns (A, R, S, V), or (A, R, V) of the last token.
+    tokens (A, R, S); cos, sin (A*R, 1, S, E) or broadcastable; mask (A*R, 1, S, start+S), 0 where visible and -inf
+    else. With a cache, columns start..start+S are written. Returns (A, R, S, V), or (A, R, V) of the last token.
     """
     c = weights.config
     a, r, s = tokens.shape

@@ -1,1 +1,2 @@
-"""The arena: the only floor that knows agents, curricula and culture; the generation loop, rounds, store and reports."""
+"""The arena: the only floor that knows agents, curricula and culture; the generation loop, rounds, store and
+reports."""

@@ -1,7 +1,7 @@
 """The run's configuration: typed, documented where declared, strict.
 
-A YAML file plus dotted `key=value` overrides become one frozen `Config`. An unknown key fails and names the nearest right one. The
-resolved copy is saved in the run folder; running that copy again repeats the run.
+A YAML file plus dotted `key=value` overrides become one frozen `Config`. An unknown key fails and names the nearest
+right one. The resolved copy is saved in the run folder; running that copy again repeats the run.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ class RoundsSection(Section):
     attempts: int = Field(2, ge=1)
     """Attempts each solver makes."""
     setter: SETTERS = "self"
-    """Who sets: the agents (self), the untrained seed model (frozen), a programmatic mutator of library parents, uniformly random problems of
-    depth 1 to 8, or problems from the seed's own solve data (seed). The last three cost no tokens."""
+    """Who sets: the agents (self), the untrained seed model (frozen), a programmatic mutator of library parents,
+    uniformly random problems of depth 1 to 8, or problems from the seed's own solve data (seed). The last three cost
+    no tokens."""
     vary: float = Field(0.75, ge=0.0, le=1.0)
     """Share of proposals that vary a parent problem taken from the library."""
     temperature: float = Field(0.8, ge=0.0, le=4.0)
@@ -149,8 +150,8 @@ class MeasureSection(Section):
 
 class LimitsSection(Section):
     compute: float | None = Field(None, gt=0)
-    """Compute units (1 a prompt or generated token, 3 a trained token, evaluation apart) after which the run ends with the
-    generation in progress."""
+    """Compute units (1 a prompt or generated token, 3 a trained token, evaluation apart) after which the run ends
+    with the generation in progress."""
 
 
 class Config(Section):
@@ -182,7 +183,8 @@ class Config(Section):
     def _solvers(self) -> Config:
         if self.rounds.solvers >= self.population.agents:
             raise ValueError(
-                f"rounds.solvers is {self.rounds.solvers}, but only {self.population.agents - 1} agents are not the author"
+                f"rounds.solvers is {self.rounds.solvers}, but only {self.population.agents - 1} agents "
+                "are not the author"
             )
         return self
 
@@ -191,7 +193,8 @@ class Config(Section):
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file and apply `a.b=value` overrides (values are YAML). Raises ValueError that names the key and the file."""
+    """Read a YAML file and apply `a.b=value` overrides (values are YAML). Raises ValueError that names the key and
+    the file."""
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -248,7 +251,8 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key {where!r}{nearest(path[-1], names) or '; expected one of ' + ', '.join(names)}"
     if first["type"] == "literal_error":
         expected = str(first.get("ctx", {}).get("expected", ""))
-        return f"{where} is {first['input']!r}: expected {expected}{nearest(str(first['input']), expected.replace(chr(39), '').split(' or '))}"
+        choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
+        return f"{where} is {first['input']!r}: expected {expected}{nearest(str(first['input']), choices)}"
     return f"{where}: {first['msg'].removeprefix('Value error, ')} (got {str(first['input'])[:60]!r})"
 
 

@@ -2,8 +2,9 @@
 
     for each generation:  read, propose, solve, grade, post, sleep, turnover, measure
 
-Each phase takes the arena and gives records; they are stored in one transaction with the phase's own row, then folded into
-the arena. Phases that were finished before an interruption are folded in from the store, so resume is the same loop.
+Each phase takes the arena and gives records; they are stored in one transaction with the phase's own row, then folded
+into the arena. Phases that were finished before an interruption are folded in from the store, so resume is the same
+loop.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from arena.phases import EVALUATION, PHASES, UNCOUNTED, Phase, Produced, admit
-from arena.state import Arena, Generation
+from arena.state import Arena, Generation, Tokens
 from arena.store import Row
+from culture.library import Read
+from culture.posts import SignedPost
 
 Listener = Callable[[str, dict[str, Any]], None]
 
@@ -52,7 +56,7 @@ def run_phase(arena: Arena, name: str, phase: Phase, finished: set[tuple[int, st
         return
     listen("phase", {"generation": g, "phase": name})
     started = time.monotonic()
-    arena.generation.tokens.__init__()  # type: ignore[misc]
+    arena.generation.tokens = Tokens()
     produced = phase(arena)
     seconds = time.monotonic() - started
     tokens = arena.generation.tokens
@@ -72,21 +76,30 @@ def run_phase(arena: Arena, name: str, phase: Phase, finished: set[tuple[int, st
     listen("done", {**row, "seconds": seconds, "records": records})
 
 
-def store_records(arena: Arena, produced: Produced) -> dict[str, list[Row]]:
+def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     """Insert a phase's records; posts pass the admission check, and what comes back is what was stored."""
-    records: dict[str, list[Row]] = dict(produced)
-    signed, reads = records.pop("posts", None), records.pop("reads", [])
-    if signed is not None:
+    records = dict(produced)
+    signed: list[SignedPost] = records.pop("posts", [])
+    reads: list[Read] = records.pop("reads", [])
+    posts: list[Row] = []
+    if signed:
+        by_id = {s.post.id: s.post for s in signed}
         results = arena.library.add(signed, lambda p: admit(arena, p))
-        kept = {id_ for id_, reason in results if reason is None}
-        records["refused"] = [{"id": id_, "reason": reason} for id_, reason in results if reason is not None]
-        posts = [s.post for s in signed if s.post.id in kept]
-        records["posts"] = [{"id": p.id, **vars(p)} for p in posts]
-    if reads:
-        arena.library.log_reads(reads)
-    derived = ("posts", "refused")
-    arena.store.insert({t: rows for t, rows in records.items() if t not in derived})
-    return {**records, "reads": reads}
+        records["refusals"] = [
+            {
+                "post": i,
+                "generation": by_id[i].generation,
+                "author": by_id[i].author,
+                "title": by_id[i].title,
+                "reason": r,
+            }
+            for i, r in results
+            if r is not None
+        ]
+        posts = [{**asdict(by_id[i]), "id": i} for i, r in results if r is None]
+    arena.library.log_reads(reads)
+    arena.store.insert(records)
+    return {**records, "posts": posts, "reads": reads}
 
 
 def birth(arena: Arena) -> Produced:

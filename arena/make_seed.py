@@ -1,8 +1,9 @@
 """Train the seed model from scratch: the embedded default that every tiny arena starts from.
 
-Counted in steps, deterministic for one thread count, minutes on two cores. Matrices are trained with Muon (Jordan et al. 2024,
-torch.optim), the rest with AdamW, learning rates decayed linearly to 5 %. Writes a Hugging Face Llama folder: config.json,
-model.safetensors, tokenizer.json, tokenizer_config.json, and a model card with the recipe and the measured skills.
+Counted in steps, deterministic for one thread count, minutes on two cores. Matrices are trained with Muon (Jordan et
+al. 2024, torch.optim), the rest with AdamW, learning rates decayed linearly to 5 %. Writes a Hugging Face Llama
+folder: config.json, model.safetensors, tokenizer.json, tokenizer_config.json, and a model card with the recipe and
+the measured skills.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from agents.model import (
     rope_table,
 )
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
+from arena.seed_card import measure_skills, write_card
 from arena.seed_data import WORDS, SeedData
 
 RECIPE_VERSION = 1
@@ -96,7 +98,8 @@ def initial_weights(config: ModelConfig, generator: torch.Generator) -> dict[str
 
 
 def batch_loss(weights: StackedWeights, rows: Sequence[tuple[list[int], list[int]]], pad: int) -> tuple[Tensor, int]:
-    """Mean negative log-likelihood of the completions' tokens, and how many tokens were processed (padding included)."""
+    """Mean negative log-likelihood of the completions' tokens, and how many tokens were processed (padding
+    included)."""
     width = max(len(p) + len(c) for p, c in rows)
     tokens = torch.full((len(rows), width), pad)
     weight = torch.zeros(len(rows), width)
@@ -145,7 +148,7 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
             optimizer.param_groups[0]["lr"] = rate * factor
         examples = [data.draw(rng) for _ in range(recipe.batch)]
         prompts = tokenizer.encode([e.prompt for e in examples])
-        completions = [ids + [tokenizer.eos] for ids in tokenizer.encode([e.completion for e in examples])]
+        completions = [[*ids, tokenizer.eos] for ids in tokenizer.encode([e.completion for e in examples])]
         # long and short rows apart: half the padding
         rows = sorted(zip(prompts, completions, strict=True), key=lambda r: len(r[0]) + len(r[1]))
         halves = (rows[: len(rows) * 2 // 3], rows[len(rows) * 2 // 3 :])
@@ -161,10 +164,18 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
             optimizer.zero_grad(set_to_none=True)
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
             seconds = time.monotonic() - started
-            report(
-                f"step {step + 1}/{recipe.steps}  loss {stacked_loss:.4f}  {tokens / seconds:,.0f} tokens/s  {seconds:.0f} s"
-            )
+            done = f"step {step + 1}/{recipe.steps}  loss {stacked_loss:.4f}"
+            report(f"{done}  {tokens / seconds:,.0f} tokens/s  {seconds:.0f} s")
     trained = {n: w.detach().contiguous() for n, w in weights.items()}
     save_tensors(trained, folder / "model.safetensors")
     write_atomically(folder / "config.json", json.dumps(config.to_hf(), indent=1).encode())
     return BaseModel(config, trained)
+
+
+def make(recipe: Recipe, folder: Path, threads: int, report: Callable[[str], None]) -> list[str]:
+    """Train, measure and document the seed model; returns the measured skills as lines."""
+    torch.set_num_threads(threads)
+    train(recipe, folder, report)
+    skills = measure_skills(folder)
+    write_card(folder, recipe, skills)
+    return [f"{task:<36}{skill:.2f}" for task, skill in skills.items()]

@@ -325,21 +325,22 @@ def measure(arena: Arena) -> Produced:
     return {"evaluations": evaluate(arena, items, "greedy", 1, 0.0)}
 
 
-def baseline(arena: Arena) -> Produced:
+def baseline(arena: Arena, before: bool = True) -> Produced:
     """pass@1 (greedy) and pass@k (k samples), each problem dealt to one agent: run before the first generation."""
     items = []
     for domain, depth, reading in evaluation_grid(arena):
         problems = cyclic(domain.heldout(arena.config.measure.split, depth), 0, arena.config.measure.final_per_depth)
         items += [(arena.living[i % len(arena.living)], p, depth, reading) for i, p in enumerate(problems)]
     k = arena.config.measure.passes
-    greedy = evaluate(arena, items, "full", 1, 0.0)
-    sampled = evaluate(arena, [i for i in items if i[3] is None], "pass", k, arena.config.rounds.temperature)
+    place = "before" if before else "after"
+    greedy = evaluate(arena, items, "full", 1, 0.0, place)
+    sampled = evaluate(arena, [i for i in items if i[3] is None], "pass", k, arena.config.rounds.temperature, place)
     return {"evaluations": greedy + sampled}
 
 
 def final(arena: Arena) -> Produced:
     """The same as `baseline`, after the last generation."""
-    return baseline(arena)
+    return baseline(arena, before=False)
 
 
 def evaluation_grid(arena: Arena) -> list[tuple[Any, int, int | None]]:
@@ -357,7 +358,12 @@ def cyclic(problems: Sequence[Problem], start: int, n: int) -> list[Problem]:
 
 
 def evaluate(
-    arena: Arena, items: Sequence[tuple[str, Problem, int, int | None]], mode: str, k: int, temperature: float
+    arena: Arena,
+    items: Sequence[tuple[str, Problem, int, int | None]],
+    mode: str,
+    k: int,
+    temperature: float,
+    place: str = "during",
 ) -> list[Row]:
     """k attempts at each item as (agent, problem, depth, reading); one row an item with the number that were right."""
     g = arena.generation.index
@@ -368,7 +374,7 @@ def evaluate(
         prompt = domain.solve_prompt(problem, shown)
         adapter = None if g == 0 else agent  # before the first sleep every agent is the base model
         for j in range(k):
-            key = f"{arena.config.seed}/{g}/evaluate/{mode}/{at}/{j}"
+            key = f"{arena.config.seed}/{g}/{place}/{mode}/{at}/{j}"
             requests.append(Request(key, prompt, adapter, arena.config.rounds.max_tokens, temperature))
     done = iter(arena.generate(requests))
     rows = []
@@ -376,7 +382,7 @@ def evaluate(
         verdicts = [arena.domains[problem.domain].verify(problem, next(done).text) for _ in range(k)]
         rows.append(
             {
-                "id": f"g{g:04d}/{mode}/{at:05d}",
+                "id": f"g{g:04d}/{place}/{mode}/{at:05d}",
                 "generation": g,
                 "domain": problem.domain,
                 "split": arena.config.measure.split,

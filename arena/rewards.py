@@ -1,7 +1,8 @@
 """What a finished round pays each seat.
 
-Setters earn by the solve rate of others (curricula/learnability.py), solvers for a right answer by a fully verified trace,
-graders for agreeing with execution. A rejected proposal costs its author; a grader without an answer has no vote and no pay.
+Setters earn by the solve rate of others (curricula/learnability.py), solvers for a right answer by a fully verified
+trace, graders for agreeing with execution. A rejected proposal costs its author; a grader without an answer has no
+vote and no pay.
 """
 
 from __future__ import annotations

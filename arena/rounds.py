@@ -1,8 +1,9 @@
 """The round: the life of one problem, as a plain state machine whose seats are taken by agents.
 
-propose -> solve -> grade -> done. `asks()` says which texts are wanted now, `take()` is given them in the same order and
-moves on. A round does no inference and no storage: the arena plays hundreds side by side so that each step of all of them is
-one engine batch, `arena/env.py` plays one with PettingZoo, and replaying stored texts restores a round exactly.
+propose -> solve -> grade -> done. `asks()` says which texts are wanted now, `take()` is given them in the same order
+and moves on. A round does no inference and no storage: the arena plays hundreds side by side so that each step of all
+of them is one engine batch, `arena/env.py` plays one with PettingZoo, and replaying stored texts restores a round
+exactly.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class Grade:
-    """A grader's judgement of one attempt, made by solving again, blind. None: the grader gave no answer, so no vote."""
+    """A grader's judgement of one attempt, made by solving again, blind. None: the grader gave no answer, so no
+    vote."""
 
     attempt: int
     grader: str
@@ -63,10 +65,9 @@ class Round:
     grade: Grade | None = None
 
     def __post_init__(self) -> None:
-        if self.author in self.solvers or len(set(self.solvers)) < len(self.solvers):
-            raise ValueError(
-                f"round {self.id}: solvers must differ from the author and from each other, got {self.solvers}"
-            )
+        seats = (self.author, *self.solvers, *((self.grader,) if self.grader else ()))
+        if not self.solvers or len(set(seats)) < len(seats):
+            raise ValueError(f"round {self.id}: author, solvers and grader must be different agents, got {seats}")
 
     def asks(self) -> list[Ask]:
         """What is wanted now; empty when the round is done."""

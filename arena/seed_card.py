@@ -10,7 +10,7 @@ from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.model import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.seed_data import MIX, TAIL, TAIL_DEPTHS
+from arena.seed_data import MIX, READ_TAIL, TAIL, TAIL_DEPTHS
 from curricula import list_programs as lp
 from curricula.domain import Problem
 from curricula.hidden_words import HiddenWords
@@ -77,8 +77,9 @@ def write_card(folder: Path, recipe: object, skills: dict[str, float]) -> None:
         "",
         f"`{recipe}`",
         "",
-        f"Task shares: {', '.join(f'{k} {v:.2f}' for k, v in MIX.items())}. Solve and read data: {1 - TAIL:.0%} depths 1 and 2,",
-        f"{TAIL:.0%} depths {TAIL_DEPTHS[0]} in shares {TAIL_DEPTHS[1]}; set and vary data up to depth 10. No held-out problem occurs.",
+        f"Task shares: {', '.join(f'{k} {v:.2f}' for k, v in MIX.items())}. Depths 3 to 6 are {TAIL:.0%} of the solve",
+        f"data and {READ_TAIL:.0%} of the read data (in shares {TAIL_DEPTHS[1]}), the rest is depth 1 and 2; set and",
+        "vary data go up to depth 10. No held-out problem occurs.",
         "Muon on matrices, AdamW on the rest, linear decay. Licence: MIT, as the project.",
         "",
         "## Skills (greedy; held-out dev problems for solve)",

@@ -1,9 +1,9 @@
 """The seed model's school: which words it knows and which examples it was trained on.
 
-Every example is (prompt, completion). Deep problems are rare on purpose: solve and read data are mostly depths 1 and 2 with
-a thin tail over 3 to 6, so that there is something left for self-play to find; setting and varying go up to depth 10,
-because a setter can only set what it can write down. Libraries are shown with distractors, so that reading means picking.
-Nothing held out (dev or test) occurs.
+Every example is (prompt, completion). Deep problems are rare on purpose: solve and read data are mostly depths 1 and
+2 with a thin tail over 3 to 6, so that there is something left for self-play to find; setting and varying go up to
+depth 10, because a setter can only set what it can write down. Libraries are shown with distractors, so that reading
+means picking. Nothing held out (dev or test) occurs.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ WORDS = (
     *hw.WORDS,
 )  # fmt: skip
 
-TAIL = 0.08
-READ_TAIL = 0.15
+TAIL = 0.06
+READ_TAIL = 0.1
 TAIL_DEPTHS = ((3, 4, 5, 6), (60, 25, 10, 5))
 SET_DEPTHS = (tuple(range(1, 11)), (18, 20, 18, 14, 10, 7, 5, 4, 2, 2))
-MIX = {"solve": 0.33, "read": 0.33, "set": 0.07, "vary": 0.13, "guess": 0.14}
+MIX = {"solve": 0.32, "read": 0.34, "set": 0.07, "vary": 0.12, "guess": 0.15}
 
 
 @dataclass(frozen=True)

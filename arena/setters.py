@@ -9,7 +9,8 @@ from curricula.hidden_words import HiddenWords
 
 
 def scripted_proposal(arena: Arena, round_: Round) -> str:
-    """A problem text: a mutated parent from the library, a uniformly random problem, or one like the seed's own school."""
+    """A problem text: a mutated parent from the library, a uniformly random problem, or one like the seed's own
+    school."""
     rng, domain = arena.rng(round_.id, "scripted"), round_.domain
     if arena.config.rounds.setter == "mutator" and round_.parent:
         return domain.mutate(round_.parent, rng)

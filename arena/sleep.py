@@ -1,7 +1,8 @@
 """The sleep phase: a generation's experience, the library and some of the school become weights.
 
-Each agent's examples are fresh worked examples, a sample of the archive, its own paid proposals (weighted by what they
-were paid), and seed examples against forgetting. Prompts are rebuilt as they would be asked, with the definitions a post cites.
+Each agent's examples are fresh worked examples, a sample of the archive, its own paid proposals (weighted by what
+they were paid), and seed examples against forgetting. Prompts are rebuilt as they would be asked, with the
+definitions a post cites.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ computed or are read back on resume, so a resumed run stands exactly where an un
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import platform
 import random
@@ -66,9 +67,8 @@ class Arena:
     def __init__(self, folder: Path, config: Config, store: Store, lock: TextIO) -> None:
         self.folder, self.config, self.store, self._lock = folder, config, store, lock
         torch.set_num_threads(config.engine.threads)
-        model_folder = SEED_FOLDER if config.model.path == "seed" else Path(config.model.path)
-        self.base_name = str(config.model.path)
-        base, self.tokenizer = BaseModel.load(model_folder), Tokenizer(model_folder)
+        self.base_name = config.model.path
+        base, self.tokenizer = load_base(config)
         self.engine: Engine = TorchEngine(base, self.tokenizer, config.engine.max_rows)
         s = config.sleep
         self.learner = Learner(
@@ -92,7 +92,8 @@ class Arena:
         folder = Path(config.run.folder) / config.run.name
         if (folder / "run.db").exists():
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
-        make_domains(config)  # fail before anything is written
+        make_domains(config)  # these two fail before anything is written
+        load_base(config)
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
         (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
@@ -118,7 +119,8 @@ class Arena:
         for key, value in now.items():
             if stored.get(key, value) != value:
                 raise ValueError(
-                    f"{folder} was run with {key} {stored[key]}, here it is {value}: the run would not go on as it began"
+                    f"{folder} was run with {key} {stored[key]}, here it is {value}: "
+                    "the run would not go on as it began"
                 )
         arena = Arena(folder, config, store, lock)
         arena._restore()
@@ -298,6 +300,24 @@ class Arena:
         }
 
 
+def model_folder(config: Config) -> Path:
+    return SEED_FOLDER if config.model.path == "seed" else Path(config.model.path)
+
+
+def load_base(config: Config) -> tuple[BaseModel, Tokenizer]:
+    """The configured base model. Raises ValueError naming the file that is missing or damaged."""
+    return BaseModel.load(model_folder(config)), Tokenizer(model_folder(config))
+
+
+def base_digest(config: Config) -> str:
+    """First 16 hex digits of the SHA-256 of the base model's weights. Raises ValueError if there are none."""
+    path = model_folder(config) / "model.safetensors"
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise ValueError(f"cannot read the base model {path}: {error.strerror}") from None
+
+
 def make_domains(config: Config) -> dict[str, Domain]:
     """The configured domains by name. Raises ValueError for an unknown name or option."""
     domains: dict[str, Domain] = {}
@@ -318,6 +338,7 @@ def versions(config: Config) -> dict[str, str]:
         "cryptography": cryptography.__version__,
         "platform": f"{sys.platform}-{platform.machine()}",
         "threads": str(config.engine.threads),
+        "base model": base_digest(config),
     }
 
 

@@ -26,32 +26,38 @@ Records = Mapping[str, Sequence[Row]]
 # Tables of the arena; the library brings its own (posts, posts_fts, reads).
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE phases (generation INTEGER, phase TEXT, prompt_tokens INTEGER, generated_tokens INTEGER, trained_tokens INTEGER,
-    counted INTEGER, PRIMARY KEY (generation, phase));
+CREATE TABLE phases (generation INTEGER, phase TEXT, prompt_tokens INTEGER, generated_tokens INTEGER,
+    trained_tokens INTEGER, counted INTEGER, PRIMARY KEY (generation, phase));
 CREATE TABLE agents (name TEXT PRIMARY KEY, number INTEGER, born INTEGER, parents TEXT, inherited TEXT,
     public_key TEXT);
 CREATE TABLE retirements (name TEXT PRIMARY KEY, generation INTEGER, reward REAL);
-CREATE TABLE rounds (id TEXT PRIMARY KEY, generation INTEGER, number INTEGER, domain TEXT, author TEXT, setter TEXT, solvers TEXT,
-    grader TEXT, parent TEXT, parent_post TEXT);
-CREATE TABLE problems (round TEXT PRIMARY KEY, generation INTEGER, domain TEXT, author TEXT, proposal TEXT, text TEXT, valid INTEGER,
-    reason TEXT, detail TEXT, depth INTEGER, text_key TEXT, behaviour_key TEXT, features TEXT, logprob REAL, tokens INTEGER);
+CREATE TABLE rounds (id TEXT PRIMARY KEY, generation INTEGER, number INTEGER, domain TEXT, author TEXT, setter
+    TEXT, solvers TEXT, grader TEXT, parent TEXT, parent_post TEXT);
+CREATE TABLE problems (round TEXT PRIMARY KEY, generation INTEGER, domain TEXT, author TEXT, proposal TEXT, text
+    TEXT, valid INTEGER, reason TEXT, detail TEXT, depth INTEGER, text_key TEXT, behaviour_key TEXT, features
+    TEXT, logprob REAL, tokens INTEGER);
 CREATE INDEX problems_generation ON problems (generation);
-CREATE TABLE attempts (id TEXT PRIMARY KEY, generation INTEGER, round TEXT, agent TEXT, seat TEXT, number INTEGER, notes TEXT,
-    text TEXT, correct INTEGER, answer_correct INTEGER, reason TEXT, step INTEGER, answer TEXT, logprob REAL, tokens INTEGER);
+CREATE TABLE attempts (id TEXT PRIMARY KEY, generation INTEGER, round TEXT, agent TEXT, seat TEXT, number
+    INTEGER, notes TEXT, text TEXT, correct INTEGER, answer_correct INTEGER, reason TEXT, step INTEGER, answer
+    TEXT, logprob REAL, tokens INTEGER);
 CREATE INDEX attempts_generation ON attempts (generation);
 CREATE INDEX attempts_round ON attempts (round);
-CREATE TABLE grades (id TEXT PRIMARY KEY, generation INTEGER, round TEXT, attempt TEXT, grader TEXT, text TEXT, answer TEXT,
-    says_correct INTEGER, agrees INTEGER);
-CREATE TABLE outcomes (round TEXT PRIMARY KEY, generation INTEGER, solve_rate REAL, learnable INTEGER, setter_reward REAL);
+CREATE TABLE grades (id TEXT PRIMARY KEY, generation INTEGER, round TEXT, attempt TEXT, grader TEXT, text TEXT,
+    answer TEXT, says_correct INTEGER, agrees INTEGER);
+CREATE TABLE outcomes (round TEXT PRIMARY KEY, generation INTEGER, solve_rate REAL, learnable INTEGER,
+    setter_reward REAL);
 CREATE INDEX outcomes_generation ON outcomes (generation);
-CREATE TABLE rewards (generation INTEGER, agent TEXT, role TEXT, reward REAL, n INTEGER, PRIMARY KEY (generation, agent, role));
-CREATE TABLE guesses (id TEXT PRIMARY KEY, generation INTEGER, agent TEXT, name TEXT, prompt TEXT, text TEXT, correct INTEGER,
-    reason TEXT);
+CREATE TABLE rewards (generation INTEGER, agent TEXT, role TEXT, reward REAL, n INTEGER, PRIMARY KEY
+    (generation, agent, role));
+CREATE TABLE guesses (id TEXT PRIMARY KEY, generation INTEGER, agent TEXT, name TEXT, prompt TEXT, text TEXT,
+    correct INTEGER, reason TEXT);
+CREATE TABLE refusals (post TEXT PRIMARY KEY, generation INTEGER, author TEXT, title TEXT, reason TEXT);
 CREATE TABLE sleeps (generation INTEGER, agent TEXT, examples INTEGER, tokens INTEGER, steps INTEGER, loss REAL,
     PRIMARY KEY (generation, agent));
-CREATE TABLE checkpoints (generation INTEGER, name TEXT, path TEXT, sha256 TEXT, PRIMARY KEY (generation, name));
-CREATE TABLE evaluations (id TEXT PRIMARY KEY, generation INTEGER, domain TEXT, split TEXT, depth INTEGER, agent TEXT, problem TEXT,
-    reading INTEGER, mode TEXT, k INTEGER, correct INTEGER, answer_correct INTEGER);
+CREATE TABLE checkpoints (generation INTEGER, name TEXT, path TEXT, sha256 TEXT, PRIMARY KEY (generation,
+    name));
+CREATE TABLE evaluations (id TEXT PRIMARY KEY, generation INTEGER, domain TEXT, split TEXT, depth INTEGER, agent
+    TEXT, problem TEXT, reading INTEGER, mode TEXT, k INTEGER, correct INTEGER, answer_correct INTEGER);
 CREATE INDEX evaluations_generation ON evaluations (generation);
 CREATE TABLE telemetry (generation INTEGER, phase TEXT, seconds REAL, finished TEXT);
 """

@@ -152,7 +152,7 @@ class Library:
 
     def count(self) -> int:
         """Number of posts."""
-        return self._rows("SELECT COUNT(*) FROM posts p WHERE {}", [], "")[0][0]
+        return int(self._rows("SELECT COUNT(*) FROM posts p WHERE {}", [], "")[0][0])
 
     def by_kind(self) -> dict[str, int]:
         """Number of posts of each kind that occurs, in alphabetical order."""

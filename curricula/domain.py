@@ -86,6 +86,7 @@ class Domain(Protocol):
     """What the arena asks of a domain."""
 
     name: str
+    reasons: tuple[str, ...]  # why a proposal may be rejected
     depths: tuple[int, ...]  # difficulty levels of the held-out sets
 
     def propose_prompt(self, parent: str | None) -> str:

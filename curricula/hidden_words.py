@@ -2,12 +2,15 @@
 
 A world of 64 names w0 to w63. Name i has level i // 8 + 1, and a name of level n has a hidden body of n + 1
 primitives that extends a name one level below (level 1: two primitives). Successions follow a sparse grammar of the
-world's own (each primitive has three possible successors), so worlds have regularities to learn. Names are issued by the world,
-never by agents, and tell nothing about the body: a problem such as `w7 sort | 3 1 4` can be solved only by who knows
-the body: a solver may write out what the program means first (`w7 = rev inc ; means rev inc sort ; rev 4 1 3 ; ...`), which
-is checked too. An agent may guess a body from examples; the world checks the guess on inputs that the guesser has not seen.
+world's own (each primitive has three possible successors), so worlds have regularities to learn. Names are issued by
+the world, never by agents, and tell nothing about the body: a problem such as `w7 sort | 3 1 4` can be solved only by
+who knows the body: a solver may write out what the program means first (`w7 rev inc ; means rev inc sort ; rev 4 1
+3 ; ...`), which is checked too. An agent may guess a body from examples; the world checks the guess on inputs that
+the guesser has not seen.
 
 Held-out problems are by exact program; one whose expansion is a held-out list program is held out too.
+Not guaranteed: that a guess which is right on all check inputs is right on every input. A trace that recalls such a
+body still has to reach the true answer.
 """
 
 from __future__ import annotations
@@ -69,6 +72,7 @@ class HiddenWords:
         self._plain = lp.ListPrograms()
         rng = random.Random(f"ratchet/hidden_words/check/{world}")
         self._checks = [tuple(rng.randrange(10) for _ in range(rng.randint(3, 6))) for _ in range(CHECKS)]
+        self._checks += [*lp.PROBES, (0, 1), (6, 9)]  # short ones too: `swap init` and `init swap` differ on two digits
         self._heldout = {(s, d): self._draw_heldout(s, d) for s in SPLITS for d in self.depths}
         self._heldout_keys = frozenset(p.heldout_key for ps in self._heldout.values() for p in ps)
 
@@ -127,6 +131,9 @@ class HiddenWords:
             expand[name] = found  # right in this world, though perhaps worded in another way
         program = tuple(p for w in words for p in expand.get(w, (w,)))
         verdict = lp.verify_trace(program, xs, trace)
+        verdict = replace(verdict, answer_correct=verdict.answer == problem.answer)
+        if lp.show(lp.run(program, xs)[-1]) != problem.answer:  # passed the check inputs and still differs on this one
+            return replace(verdict, correct=False, reason="recalls a wrong definition", step=0)
         if meant is not None and tuple(meant.split()) != program:
             return replace(verdict, correct=False, reason="says the program means something else", step=0)
         return verdict
@@ -239,7 +246,7 @@ class HiddenWords:
 def spelled_out(definitions: Mapping[str, Sequence[str]], words: Sequence[str], xs: lp.List) -> str:
     """A solution that recalls the definitions, writes what the program means in primitives, and then the steps."""
     program = [p for w in words for p in definitions.get(w, (w,))]
-    recalled = "".join(f"{name} = {' '.join(body)} ; " for name, body in definitions.items())
+    recalled = "".join(f"{name} {' '.join(body)} ; " for name, body in definitions.items())
     return f"{recalled}{MEANS}{' '.join(program)} ; {lp.solution(program, xs)}"
 
 
@@ -248,8 +255,8 @@ def split_recall(text: str) -> tuple[list[tuple[str, str]], str | None, str]:
     recalled = []
     while True:
         head, semicolon, rest = text.partition(" ; ")
-        name, equals, body = head.partition(" = ")
-        if not (semicolon and equals) or name not in WORDS:
+        name, _, body = head.partition(" ")
+        if not semicolon or name not in WORDS:
             break
         recalled.append((name, body))
         text = rest

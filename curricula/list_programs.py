@@ -203,7 +203,8 @@ class ListPrograms:
 
 
 def solve_prompt(text: str, notes: Sequence[str]) -> str:
-    lib = f"lib {' , '.join(notes)} ; " if notes else ""
+    # a name stands right before its body, as in a solver's recall: "w7 rev inc" is copied where "w7 = rev inc" is not
+    lib = f"lib {' , '.join(n.replace(' = ', ' ') for n in notes)} ; " if notes else ""
     return f"{lib}solve {text} think"
 
 

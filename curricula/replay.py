@@ -1,12 +1,13 @@
 """The bank of learnable problems: what setters vary and what sleep replays.
 
-Grows and is never replaced (accumulating keeps diversity where replacing loses it; see docs/measurements.md). Draws prefer hard
-and recent entries: weight (1 - p) * fade^age, after prioritised level replay (Jiang et al. 2021) with the solve rate p for
-the value loss. Left out: similarity between entries.
+Grows and is never replaced (accumulating keeps diversity where replacing loses it; see docs/measurements.md). Draws
+prefer hard and recent entries: weight (1 - p) * fade^age, after prioritised level replay (Jiang et al. 2021) with the
+solve rate p for the value loss. Left out: similarity between entries.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ class Bank:
         author: str | None = None,
         born: range | None = None,
     ) -> list[Entry]:
-        """Up to n different entries, weighted without replacement (Efraimidis & Spirakis 2006); fewer if there are fewer."""
+        """Up to n different entries, weighted without replacement (Efraimidis & Spirakis 2006); fewer if there are
+        fewer."""
         found = [
             e
             for e in self.entries
@@ -53,7 +55,7 @@ class Bank:
             and (author is None or e.author == author)
             and (born is None or e.generation in born)
         ]
-        keyed = [(rng.random() ** (1.0 / self._weight(e, now, fade)), i) for i, e in enumerate(found)]
+        keyed = [(math.log(1.0 - rng.random()) / self._weight(e, now, fade), i) for i, e in enumerate(found)]
         return [found[i] for _, i in sorted(keyed, reverse=True)[:n]]
 
     def parents(

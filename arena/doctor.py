@@ -1,0 +1,91 @@
+"""Is this install fit to run? One line a finding, with what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+OPTIONAL = {
+    "vllm": "generating with vLLM: pip install .[vllm]",
+    "ray": "islands on several machines: pip install .[ray]",
+    "transformers": "comparing with Hugging Face models: pip install .[dev]",
+    "peft": "loading a run's adapters elsewhere: pip install .[dev]",
+}
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def check() -> Iterator[tuple[str, str]]:
+    """(state, line) with state ok, missing (optional) or wrong."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield ("ok" if sys.version_info >= (3, 11) else "wrong", f"Python {version} (3.11 or later is needed)")
+    for name, wanted in pinned().items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield "wrong", f"{name} is not installed: make install"
+            continue
+        same = found.partition("+")[0] == wanted
+        yield ("ok", f"{name} {found}") if same else ("wrong", f"{name} is {found}, {wanted} is needed: make install")
+    for name, use in OPTIONAL.items():
+        there = importlib.util.find_spec(name) is not None
+        yield ("ok", f"{name} (optional)") if there else ("missing", f"{name} (optional), for {use}")
+    yield from shadows()
+    yield from seed_model()
+    fts = any("FTS5" in row[0] for row in sqlite3.connect(":memory:").execute("PRAGMA compile_options"))
+    yield (
+        ("ok", "SQLite with FTS5")
+        if fts
+        else ("wrong", "this Python's SQLite lacks FTS5, which the library searches by")
+    )
+    yield "ok", f"{os.cpu_count()} processor cores"
+    writable = os.access(Path.cwd(), os.W_OK)
+    yield ("ok", "run folders can be written here") if writable else ("wrong", f"{Path.cwd()} cannot be written")
+
+
+def pinned() -> dict[str, str]:
+    """The core dependencies and their versions, from pyproject.toml."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = text.partition("dependencies = [")[2].partition("]")[0]
+    return dict(re.findall(r'"([A-Za-z0-9-]+)==([0-9.]+)"', block))
+
+
+def shadows() -> Iterator[tuple[str, str]]:
+    """Another package called `agents` (several exist) would be imported in our place."""
+    for name in ("agents", "arena", "culture", "curricula"):
+        spec = importlib.util.find_spec(name)
+        origin = Path(spec.origin).resolve() if spec and spec.origin else None
+        if origin is None or ROOT not in origin.parents:
+            yield (
+                "wrong",
+                f"another package called {name!r} is imported from {origin}: uninstall it, or use `make install`",
+            )
+            continue
+        others = [
+            p
+            for p in map(Path, sys.path)
+            if p.resolve() != ROOT and ((p / name / "__init__.py").is_file() or (p / f"{name}.py").is_file())
+        ]
+        if others:
+            yield "wrong", f"another package called {name!r} lies in {others[0]} and may be imported: uninstall it"
+        else:
+            yield "ok", f"package {name} is Ratchet's own"
+
+
+def seed_model() -> Iterator[tuple[str, str]]:
+    from agents.model import BaseModel
+    from agents.tokenizer import Tokenizer
+    from arena.state import SEED_FOLDER
+
+    try:
+        base, tokenizer = BaseModel.load(SEED_FOLDER), Tokenizer(SEED_FOLDER)
+    except ValueError as error:
+        yield "wrong", f"{error}; make it anew with: python run_arena.py make-seed"
+        return
+    count = sum(w.numel() for w in base.weights.values())
+    yield "ok", f"seed model: {count:,} parameters, {len(tokenizer)} words"

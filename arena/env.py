@@ -1,0 +1,210 @@
+"""One round as a PettingZoo environment, so that anyone's policy, or a person, can take a seat.
+
+An adapter of `arena.rounds.Round`, which stays the only state machine: step 1 is the setter's proposal, then comes one
+step per attempt number in which every solver gives one text, then one grading step if there is a grader. What an agent
+says when it is not asked is ignored, and its observation is empty. A rejected proposal ends the episode at once. The
+rewards of `arena.rewards` are paid in the last step, summed by seat, and are zero before.
+
+Left out: reading from the library (solvers see no notes), duplicates (there is no earlier round), many rounds in one
+episode, and any randomness: `seed` is accepted and changes nothing.
+
+Not guaranteed: that an action stays in its action space. Any string is a legal action, because bad output of a policy
+is data here; what is not a solution loses. Random text is legal and loses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gymnasium.spaces import Dict, Text
+from pettingzoo import ParallelEnv
+from pettingzoo.utils.conversions import parallel_to_aec
+
+from arena.rewards import rewards
+from arena.rounds import GRADER, SETTER, Round, solver_seat
+from curricula.domain import Domain
+from curricula.learnability import RULES
+from curricula.registry import make_domain
+
+CHARSET = "".join(map(chr, range(32, 127)))  # printable ASCII: every character of the domains' texts, and junk
+MAX_TEXT = 512  # characters of an observation or action; the longest reference solutions are about 440
+RENDER_MODES = ("ansi",)
+
+Observations = dict[str, dict[str, str]]
+Infos = dict[str, dict[str, Any]]
+
+
+class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
+    """One round between "setter", "solver_0", "solver_1", ... and, where there is one, "grader".
+
+    `domain` is a name in `curricula.registry` or a domain. `parent` is the problem text that the setter is asked to
+    vary; `reset(options={"parent": text})` replaces it for one episode. Raises ValueError for arguments out of range.
+    """
+
+    metadata = {"name": "ratchet_round_v0", "render_modes": list(RENDER_MODES)}  # noqa: RUF012  pettingzoo's own form
+
+    def __init__(
+        self,
+        domain: str | Domain = "list_programs",
+        solvers: int = 2,
+        attempts: int = 2,
+        grader: bool = True,
+        rule: str = "variance",
+        invalid: float = -0.25,
+        parent: str | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if solvers < 1 or attempts < 1:
+            raise ValueError(f"a round needs a solver and an attempt, got solvers={solvers}, attempts={attempts}")
+        if rule not in RULES:
+            raise ValueError(f"unknown payment rule {rule!r}: expected one of {', '.join(RULES)}")
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ValueError(f"unknown render mode {render_mode!r}: expected one of {', '.join(RENDER_MODES)}")
+        self.domain = make_domain(domain) if isinstance(domain, str) else domain
+        self.attempts, self.rule, self.invalid = attempts, rule, invalid
+        self.parent, self.render_mode = parent, render_mode
+        self.solvers = tuple(solver_seat(i) for i in range(solvers))
+        self.possible_agents = [SETTER, *self.solvers, *([GRADER] if grader else [])]
+        self.agents: list[str] = []
+        self._observation_spaces = {a: Dict({"text": _text_space()}) for a in self.possible_agents}
+        self._action_spaces = {a: _text_space() for a in self.possible_agents}
+        self._round: Round | None = None
+        self._given: dict[tuple[str, int], str] = {}
+        self._number = 0
+
+    @property
+    def round(self) -> Round:
+        """The round as it stands; after the last step, the finished one. Raises ValueError before the first reset."""
+        if self._round is None:
+            raise ValueError("there is no round yet: call reset()")
+        return self._round
+
+    def observation_space(self, agent: str) -> Dict:
+        return self._observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Text:
+        return self._action_spaces[agent]
+
+    def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Observations, Infos]:
+        """Begin a round. Raises ValueError for a parent whose prompt no observation can hold, or that is missing."""
+        parent = (options or {}).get("parent", self.parent)
+        grader = GRADER if GRADER in self.possible_agents else None
+        round_ = Round("env", self.domain, SETTER, self.solvers, self.attempts, grader, parent)
+        if not all(self._observation_spaces[a.seat].contains({"text": a.prompt}) for a in round_.asks()):
+            raise ValueError(f"parent does not fit an observation of {MAX_TEXT} characters: {str(parent)[:60]!r}")
+        self._round, self.agents = round_, list(self.possible_agents)
+        self._given, self._number = {}, 0
+        return self._observations(), self._infos()
+
+    def step(
+        self, actions: Mapping[str, str]
+    ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
+        """Give the texts of all agents. Raises ValueError when an agent that is asked gave no string."""
+        round_ = self.round
+        if not self.agents:
+            raise ValueError("the round is over: call reset()")
+        asks = round_.asks()
+        for ask in asks:
+            if ask.number == self._number:
+                text = actions.get(ask.seat)
+                if not isinstance(text, str):
+                    raise ValueError(f"{ask.seat} is asked to {ask.phase} and gave {text!r}, which is not a string")
+                self._given[ask.seat, ask.number] = text
+        self._number += 1
+        if len(self._given) == len(asks):  # every try of every seat: the round moves on
+            round_.take([self._given[ask.seat, ask.number] for ask in asks])
+            self._given, self._number = {}, 0
+        done = round_.phase == "done"
+        paid = dict.fromkeys(self.agents, 0.0)
+        if done:
+            for seat, _, _, reward in rewards(round_, self.rule, self.invalid):
+                paid[seat] += reward
+        observations, infos = self._observations(), self._infos()
+        terminations, truncations = dict.fromkeys(self.agents, done), dict.fromkeys(self.agents, False)
+        if done:
+            self.agents = []
+        return observations, paid, terminations, truncations, infos
+
+    def render(self) -> str | None:
+        """The round so far, in a few lines; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        round_ = self.round
+        lines = [f"phase: {round_.phase}"]
+        if round_.problem is not None:
+            lines.append(f"problem: {round_.problem.text}")
+        if round_.rejection is not None:
+            lines.append(f"rejected: {round_.rejection.reason}")
+        lines += [f"{a.agent}: {v.reason}" for a, v in zip(round_.attempts, round_.verdicts, strict=True)]
+        if round_.grade is not None:
+            lines.append(f"{GRADER}: {_grade_reason(round_.grade.agrees)}")
+        return "\n".join(lines)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _observations(self) -> Observations:
+        prompts = {ask.seat: ask.prompt for ask in self.round.asks()}
+        return {agent: {"text": prompts.get(agent, "")} for agent in self.agents}
+
+    def _infos(self) -> Infos:
+        """The phase; the problem once there is one; at the end what was found, each seat's own in `reasons`."""
+        round_ = self.round
+        common: dict[str, Any] = {"phase": round_.phase}
+        if round_.problem is not None:
+            common["problem"] = round_.problem.text
+        reasons: dict[str, list[str]] = {agent: [] for agent in self.agents}
+        if round_.phase == "done":
+            reasons[SETTER].append(round_.rejection.reason if round_.rejection else "ok")
+            for attempt, verdict in zip(round_.attempts, round_.verdicts, strict=True):
+                reasons[attempt.agent].append(verdict.reason)
+            if round_.grade is not None:
+                reasons[GRADER].append(_grade_reason(round_.grade.agrees))
+        return {agent: {**common, "reasons": tuple(reasons[agent])} for agent in self.agents}
+
+
+def _text_space() -> Text:
+    return Text(max_length=MAX_TEXT, min_length=0, charset=CHARSET)
+
+
+def _grade_reason(agrees: bool | None) -> str:
+    if agrees is None:
+        return "no answer, no vote"
+    return "agrees with execution" if agrees else "disagrees with execution"
+
+
+def parallel_env(
+    domain: str | Domain = "list_programs",
+    solvers: int = 2,
+    attempts: int = 2,
+    grader: bool = True,
+    rule: str = "variance",
+    invalid: float = -0.25,
+    parent: str | None = None,
+    render_mode: str | None = None,
+) -> RoundEnv:
+    """One round in which all agents act at once. The arguments are those of `RoundEnv`."""
+    return RoundEnv(domain, solvers, attempts, grader, rule, invalid, parent, render_mode)
+
+
+def env(
+    domain: str | Domain = "list_programs",
+    solvers: int = 2,
+    attempts: int = 2,
+    grader: bool = True,
+    rule: str = "variance",
+    invalid: float = -0.25,
+    parent: str | None = None,
+    render_mode: str | None = None,
+) -> Any:
+    """One round in which agents act in turn (an AECEnv); calls out of order are refused by PettingZoo's wrapper."""
+    return parallel_to_aec(
+        parallel_env(domain, solvers, attempts, grader, rule, invalid, parent, render_mode)  # an OrderEnforcingWrapper
+    )
+
+
+def round_of(environment: Any) -> Round:
+    """The round of an environment that `parallel_env` or `env` made, however it is wrapped."""
+    found: Round = environment.unwrapped.round
+    return found

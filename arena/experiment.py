@@ -1,0 +1,182 @@
+"""Experiments: arms times seeds at equal compute. Every claim of the project goes through here.
+
+An experiment file names a base config, the overrides of each arm, and the seeds. A cell is one arm with one seed: one
+run in `<folder>/<name>/<arm>-s<seed>/`, played in a process of its own. Finished cells are kept and unfinished ones
+resumed, so an experiment may be interrupted and gone on with another day; a cell played under another config is an
+error, never reused and never deleted. `final` plays the final seeds on the sealed test set, once.
+
+Left out: several machines; changing an experiment under way (give it another name); choosing how many seeds are enough.
+
+Not guaranteed: exactly equal compute, as a run ends with the generation in which it passes `limits.compute` (the table
+says by how much, and which cells fell short). That a final is made once holds as long as nobody deletes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from arena.config import load_config, make_config
+from arena.experiment_file import Cell, check_split, differing, flat, load_experiment, make_cells
+from arena.experiment_metrics import METRICS, FinishedRun
+from arena.experiment_report import make_results, write_results
+from arena.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+LOG_LINES = 5
+__all__ = ["check_split", "run_experiment"]
+Say = Callable[[str], None]
+
+
+def run_experiment(
+    path: str | Path,
+    *,
+    final: bool = False,
+    processes: int | None = None,
+    folder: str | Path = "experiments",
+    say: Say = print,
+) -> int:
+    """Play what is not played yet, then write results.json, table.md and figure.png; 0, or 1 if a cell failed.
+
+    `processes` defaults to the cores over the threads of a cell. Raises ValueError, before anything is played, for a
+    user's mistake in the file or a cell that was played under another config.
+    """
+    experiment = load_experiment(path)
+    home = Path(folder) / (experiment.name + "-final" * final)
+    if final and (home / "results.json").exists():
+        date = json.loads((home / "results.json").read_text(encoding="utf-8"))["date"]
+        raise ValueError(f"the final of {experiment.name} was made on {date}: {home / 'results.json'}; a claim has one")
+    cells = make_cells(experiment, path, home, final)
+    for cell in cells:
+        check_stored(cell)
+    threads = max(c.config.engine.threads for c in cells)
+    if processes is None:
+        processes = max(1, len(os.sched_getaffinity(0)) // threads)
+    if processes < 1:
+        raise ValueError(f"processes must be at least 1, got {processes}")
+    waiting = [c for c in cells if not (c.folder / "cell.json").exists()]
+    say(f"{home}: {len(cells)} cells, {len(cells) - len(waiting)} finished before, {processes} at a time")
+    failed = play_cells(waiting, final, processes, say)
+    if failed and final:
+        say(f"no results: a final is reported whole, and {len(failed)} of {len(cells)} cells failed")
+    else:
+        records = [completed(c) for c in cells if c.name not in failed]
+        results = make_results(experiment.model_dump(mode="json"), records, failed, final, commit())
+        say(write_results(results, home))
+    return 1 if failed else 0
+
+
+# -- cells ----------------------------------------------------------------------------------------------------------
+
+
+def check_stored(cell: Cell) -> None:
+    """Raises ValueError, naming cell and keys, if the cell was begun or played under another config."""
+    if (cell.folder / "cell.json").exists():
+        stored = make_config(read_cell(cell)["config"], source=str(cell.folder / "cell.json"))
+    elif (cell.folder / "run.db").exists():
+        stored = load_config(cell.folder / "config.yaml")
+    else:
+        return
+    if keys := differing(stored, cell.config):
+        now, then = flat(cell.config.model_dump(mode="json")), flat(stored.model_dump(mode="json"))
+        what = "; ".join(f"{k} is {then.get(k)!r} there, {now.get(k)!r} in the file" for k in keys[:5])
+        raise ValueError(
+            f"cell {cell.name} was played under another config: {what}. "
+            f"Give the experiment another name, or move {cell.folder} away"
+        )
+
+
+def read_cell(cell: Cell) -> dict[str, Any]:
+    """The record of a finished cell. Raises ValueError if it is damaged."""
+    path = cell.folder / "cell.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    return record
+
+
+def completed(cell: Cell) -> dict[str, Any]:
+    """The record of a finished cell, with metrics that were added to the program since computed from its database."""
+    record = read_cell(cell)
+    missing = [m for m in METRICS if m not in record["metrics"]]
+    if missing:
+        store = Store(cell.folder / "run.db")
+        run = FinishedRun.read(store, next(iter(cell.config.domains)))
+        record["metrics"] |= {m: METRICS[m](run) for m in missing}
+        store.close()
+    return record
+
+
+def play_cells(cells: Sequence[Cell], final: bool, processes: int, say: Say) -> dict[str, str]:
+    """Play cells, some at a time; those that failed with the end of their logs. Interrupted, it stops its processes."""
+    waiting, failed = deque(cells), dict[str, str]()
+    running: list[tuple[Cell, subprocess.Popen[bytes]]] = []
+    started, done = time.monotonic(), 0
+    try:
+        while waiting or running:
+            while waiting and len(running) < processes:
+                running.append((waiting[0], start(waiting[0], final)))
+                waiting.popleft()
+            time.sleep(0.1)
+            for cell, process in [(c, p) for c, p in running if p.poll() is not None]:
+                running.remove((cell, process))
+                done += 1
+                left = (time.monotonic() - started) / done * (len(cells) - done)
+                state = "finished"
+                if process.returncode or not (cell.folder / "cell.json").exists():
+                    failed[cell.name] = last_lines(cell.folder / "cell.log", process.returncode)
+                    state = f"FAILED ({failed[cell.name]})"
+                say(f"{done}/{len(cells)} {cell.name} {state}, about {clock(left)} left")
+    finally:
+        for _, process in running:
+            process.terminate()
+        for _, process in running:
+            process.wait()
+        if running:
+            say(f"stopped with {len(running) + len(waiting)} cells to play; run it again to go on")
+    return failed
+
+
+def last_lines(log: Path, code: int) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+    return "\n".join([f"exit code {code}, the end of {log}:", *lines])
+
+
+def start(cell: Cell, final: bool) -> subprocess.Popen[bytes]:
+    """Start a cell's process, its output appended to `cell.log`."""
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    threads = str(cell.config.engine.threads)
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | dict.fromkeys(THREAD_VARIABLES, threads) | {"PYTHONPATH": os.pathsep.join(paths)}
+    spec = {"arm": cell.arm, "seed": cell.seed, "final": final, "config": cell.config.model_dump(mode="json")}
+    command = [sys.executable, "-m", "arena.experiment_cell", json.dumps(spec)]
+    with open(cell.folder / "cell.log", "ab") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env)
+
+
+def commit() -> dict[str, Any] | None:
+    """The commit of this program and whether its files differ from it; None outside git."""
+    try:
+        top, head, status = (
+            subprocess.run(["git", "-C", str(ROOT), *a], capture_output=True, text=True, check=True).stdout.strip()
+            for a in (["rev-parse", "--show-toplevel"], ["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"id": head, "dirty": bool(status)} if Path(top).resolve() == ROOT else None
+
+
+def clock(seconds: float) -> str:
+    """`1:02:03`, without hours where there are none."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"

@@ -1,0 +1,102 @@
+"""One cell of an experiment, in a process of its own: create or resume the run, play it to its end, write `cell.json`.
+
+    python -m arena.experiment_cell '{"arm": "selfplay", "seed": 0, "final": false, "config": {...}}'
+
+`cell.json` appears whole or not at all, after the run's last phase; a cell without one is unfinished and goes on where
+it stopped. Standard output is the cell's log, a short line a generation. The process ends when its parent does.
+
+Left out: choosing what to run (`experiment`), and comparing cells (`experiment_report`).
+
+Not guaranteed: that code changed between an interruption and going on is noticed; the commit stored is that of the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from arena.config import Config, make_config
+from arena.experiment import check_split, commit
+from arena.experiment_metrics import FinishedRun, all_metrics, curve
+from arena.experiment_report import write_whole
+from arena.loop import play
+from arena.state import SEED_FOLDER, Arena
+from arena.store import Store
+
+
+class Log:
+    """A listener that prints a line a generation, and stops the process between phases when its parent is gone."""
+
+    def __init__(self, parent: int) -> None:
+        self.parent, self.seconds, self.parts = parent, 0.0, list[str]()
+
+    def __call__(self, event: str, data: dict[str, Any]) -> None:
+        if os.getppid() != self.parent:
+            raise SystemExit("the experiment is gone; this cell goes on when it is run again")
+        if event != "done":
+            return
+        phase, records = data["phase"], data["records"]
+        self.seconds += data["seconds"]
+        if phase == "propose":
+            self.parts.append(f"valid {sum(r['valid'] for r in records['problems'])}/{len(records['problems'])}")
+        if phase == "grade":
+            self.parts.append(f"learnable {sum(r['learnable'] for r in records['outcomes'])}")
+        if phase in ("baseline", "measure", "final"):
+            right = [r["correct"] > 0 for r in records["evaluations"] if r["mode"] != "pass"]
+            self.parts.append(f"held-out {sum(right)}/{len(right)}")
+            name = "" if phase == "measure" else f" {phase}"
+            print(f"generation {data['generation']}{name}: {', '.join(self.parts)}, {self.seconds:.1f} s", flush=True)
+            self.seconds, self.parts = 0.0, []
+
+
+def play_cell(spec: dict[str, Any]) -> None:
+    """Play the cell to its end. Raises ValueError for a config or a run folder that cannot be gone on with."""
+    config = make_config(spec["config"], source="the cell's config")
+    check_split(config, spec["final"])
+    folder = Path(config.run.folder) / config.run.name
+    parent = os.getppid()
+    with Arena.open(folder) if (folder / "run.db").exists() else Arena.create(config) as arena:
+        play(arena, Log(parent))
+        record = cell_record(arena.store, arena.config, arena.main.name)
+    record |= {"arm": spec["arm"], "model_sha256": model_digest(config), "commit": commit()}
+    write_whole(folder / "cell.json", json.dumps(record, indent=1))
+
+
+def cell_record(store: Store, config: Config, main: str) -> dict[str, Any]:
+    """What an experiment keeps of a finished run.
+
+    Raises ValueError if the run is unfinished or was measured on another split than its config says.
+    """
+    run = FinishedRun.read(store, main)
+    splits = [r["split"] for r in store.query("SELECT DISTINCT split FROM evaluations")]
+    if splits != [config.measure.split]:
+        raise ValueError(f"{store.path} was measured on {splits}, its config says {config.measure.split!r}")
+    return {
+        "seed": config.seed,
+        "metrics": all_metrics(run),
+        "curve": curve(run),
+        "versions": {k: v for k, v in store.meta().items() if k not in ("base", "seed", "schema_version")},
+        "digest": store.digest(),
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def model_digest(config: Config) -> str:
+    """SHA-256 of the base model's weights."""
+    folder = SEED_FOLDER if config.model.path == "seed" else Path(config.model.path)
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def main() -> None:
+    try:
+        play_cell(json.loads(sys.argv[1]))
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The experiment file: a typed, strict description of arms and seeds, and the cells it comes to.
+
+Everything that would make an experiment unfair is refused here: arms that differ in what is measured or in their
+compute limit, dev seeds that are kept for the final, the sealed test set anywhere but in the final.
+
+Left out: playing the cells (`experiment`). Not guaranteed: that arms differ in one thing only; the author sees to that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from arena.config import Config, load_config, nearest
+from arena.experiment_metrics import METRICS
+
+SEALED_SEEDS = range(100, 110)
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
+OWNED = ("run", "seed", "measure.split")  # set by the experiment itself
+
+
+class Experiment(BaseModel):
+    """One experiment file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=NAME)
+    """The experiment's folder is `<folder>/<name>`."""
+    question: str = Field(min_length=1)
+    """What it is to answer, in one sentence."""
+    base: str
+    """The config that all arms start from; from the working directory, or a folder above the experiment file."""
+    common: dict[str, Any] = Field(default_factory=dict)
+    """Dotted overrides of all arms."""
+    arms: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    """Dotted overrides by arm. Arms may not differ in what is measured nor in their compute limit."""
+    seeds: list[int] = Field(min_length=1)
+    """Seeds of the dev runs."""
+    final_seeds: list[int] = Field(default_factory=list)
+    """Seeds of the final, out of 100 to 109."""
+    metrics: list[str] = Field(min_length=1)
+    """What is tabled; the figure shows the first."""
+    baseline: str
+    """The arm that the others are compared with, paired by seed."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm with one seed: one run."""
+
+    arm: str
+    seed: int
+    config: Config
+
+    @property
+    def name(self) -> str:
+        return self.config.run.name
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.run.folder) / self.name
+
+
+def check_split(config: Config, final: bool = False) -> None:
+    """Raises ValueError for a config that would open the sealed test set outside an experiment's final."""
+    if config.measure.split == "test" and not final:
+        raise ValueError("measure.split is 'test': the sealed test set is opened by `experiment --final` only")
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read an experiment file. Raises ValueError that names the offending key and the nearest right one."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        near = nearest(Path(path).stem, [p.stem for p in Path(path).parent.glob("*.yaml")])
+        raise ValueError(f"cannot read the experiment {path}: {error.strerror or error}{near}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} must hold a mapping of keys, found {type(data).__name__}")
+    try:
+        experiment = Experiment.model_validate(data)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_explain(error)}") from None
+    for mistake in mistakes(experiment):
+        raise ValueError(f"{path}: {mistake}")
+    return experiment
+
+
+def mistakes(e: Experiment) -> Iterator[str]:
+    """What is wrong with an experiment, as far as its own file tells."""
+    for metric in e.metrics:
+        if metric not in METRICS:
+            near = nearest(metric, list(METRICS))
+            yield f"unknown metric {metric!r}{near or '; expected some of ' + ', '.join(METRICS)}"
+    if e.baseline not in e.arms:
+        yield f"baseline {e.baseline!r} is not an arm{nearest(e.baseline, list(e.arms))}"
+    for arm in e.arms:
+        if not re.match(NAME, arm):
+            yield f"arm {arm!r}: a name is 1 to 40 letters, digits, dots, dashes and underscores"
+    if e.name.endswith("-final"):
+        yield f"name {e.name!r}: names ending in -final are taken by finals"
+    for key, seeds in (("seeds", e.seeds), ("final_seeds", e.final_seeds), ("metrics", e.metrics)):
+        if len(set(seeds)) < len(seeds):
+            yield f"{key} holds one twice: {seeds}"
+    if sealed := [s for s in e.seeds if s in SEALED_SEEDS or s < 0]:
+        yield f"seeds holds {sealed[0]}: seeds are 0 or more, and 100 to 109 are kept for the final"
+    if unsealed := [s for s in e.final_seeds if s not in SEALED_SEEDS]:
+        yield f"final_seeds holds {unsealed[0]}: the final has seeds 100 to 109"
+    for where, overrides in (("common", e.common), *((f"arms.{a}", o or {}) for a, o in e.arms.items())):
+        for key in flat(overrides):
+            if any(key == owned or key.startswith(owned + ".") for owned in OWNED):
+                yield f"{where} sets {key}, which the experiment sets itself"
+
+
+def make_cells(experiment: Experiment, path: str | Path, home: Path, final: bool) -> list[Cell]:
+    """All cells, seed by seed. Raises ValueError naming the arm for a bad override or an unequal comparison."""
+    base = find_base(experiment.base, path)
+    seeds = experiment.final_seeds if final else experiment.seeds
+    if not seeds:
+        raise ValueError(f"{path} has no final_seeds: nothing to play")
+    cells = []
+    for seed in seeds:
+        for arm, own in experiment.arms.items():
+            owned = {"run.folder": str(home), "run.name": f"{arm}-s{seed}", "seed": seed}
+            owned["measure.split"] = "test" if final else "dev"
+            overrides = [_override(k, v) for k, v in (experiment.common | (own or {}) | owned).items()]
+            try:
+                config = load_config(base, overrides)
+            except ValueError as error:
+                raise ValueError(f"{path}, arm {arm!r}: {error}") from None
+            check_split(config, final)
+            cells.append(Cell(arm, seed, config))
+    baseline = next(c for c in cells if c.arm == experiment.baseline).config
+    for cell in cells:
+        for key in differing(baseline, cell.config):
+            if key.startswith(("measure.", "limits.")):
+                raise ValueError(
+                    f"{path}: arms {experiment.baseline!r} and {cell.arm!r} differ in {key}: not comparable"
+                )
+    return cells
+
+
+def find_base(base: str, path: str | Path) -> Path:
+    """The base config, from the working directory or a folder above the experiment file. Raises ValueError."""
+    for folder in (Path(), *Path(path).resolve().parents):
+        if (folder / base).is_file():
+            return folder / base
+    raise ValueError(f"{path}: no base config {base!r} in the working directory or above the experiment file")
+
+
+def differing(a: Config, b: Config) -> list[str]:
+    """Dotted keys in which two configs differ, but for the run's place and seed-independent names (section `run`)."""
+    left, right = flat(a.model_dump(mode="json")), flat(b.model_dump(mode="json"))
+    keys = [k for k in {**left, **right} if not k.startswith("run.")]
+    return [k for k in keys if k not in left or k not in right or left[k] != right[k]]
+
+
+def flat(data: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys."""
+    out: dict[str, Any] = {}
+    for key, value in data.items():
+        out |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return out
+
+
+def _override(key: str, value: Any) -> str:
+    """`key=value` with the value as YAML, as `load_config` takes it."""
+    return f"{key}={yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix('...' + chr(10)).strip()}"
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where, names = ".".join(map(str, first["loc"])), list(Experiment.model_fields)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}{nearest(where, names) or '; expected one of ' + ', '.join(names)}"
+    if first["type"] == "missing":
+        return f"the key {where!r} is missing"
+    return f"{where}: {first['msg']} (got {str(first['input'])[:60]!r})"

@@ -1,0 +1,182 @@
+"""What came of an experiment: results.json, table.md and figure.png in its folder, from the records of finished cells.
+
+Means and differences to the baseline arm are over seeds, with 95 % Student t intervals; differences are paired by seed.
+
+Left out: a correction for looking at many arms and metrics at once (the table says so); the answer to the question.
+
+Not guaranteed: that seeds are all there is to vary; intervals say nothing about other base models or domains. The
+main domain's held-out problems are the same in all seeds, so the intervals are for these, not for problems at large.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from arena.experiment_metrics import METRICS
+from arena.report.experiment_figure import draw_experiment
+from arena.report.statistics import mean_interval, paired_difference
+
+Record = dict[str, Any]
+Estimate = dict[str, float | int | None]
+
+
+def estimate(values: Sequence[float | None]) -> Estimate:
+    """Mean with its interval over the seeds that have a value; None for what too few values give."""
+    known = [v for v in values if v is not None]
+    low, high = mean_interval(known)
+    return {"mean": statistics.fmean(known) if known else None, "low": real(low), "high": real(high), "n": len(known)}
+
+
+def paired(arm: Mapping[int, float | None], baseline: Mapping[int, float | None]) -> Estimate:
+    """Mean of arm minus baseline over the seeds that have both."""
+    pairs = [(a, b) for s, a in sorted(arm.items()) if a is not None and (b := baseline.get(s)) is not None]
+    mean, low, high = paired_difference([a for a, _ in pairs], [b for _, b in pairs])
+    return {"mean": real(mean), "low": real(low), "high": real(high), "n": len(pairs)}
+
+
+def real(x: float) -> float | None:
+    """None for what JSON cannot say."""
+    return x if math.isfinite(x) else None
+
+
+def make_results(
+    experiment: Mapping[str, Any], records: Sequence[Record], failed: Mapping[str, str], final: bool, commit: Any
+) -> dict[str, Any]:
+    """Everything the experiment came to, as plain data.
+
+    Raises ValueError if cells were played with different weights under one model path.
+    """
+    arms: list[str] = list(experiment["arms"])
+    models: dict[str, str] = {}
+    for r in records:
+        model = models.setdefault(r["config"]["model"]["path"], r["model_sha256"])
+        if model != r["model_sha256"]:
+            where = r["config"]["model"]["path"]
+            raise ValueError(f"cell {r['arm']}-s{r['seed']} was played with other weights of {where!r} than {models}")
+    by_metric = {m: {a: {r["seed"]: r["metrics"][m] for r in records if r["arm"] == a} for a in arms} for m in METRICS}
+    return {
+        "experiment": experiment["name"],
+        "question": experiment["question"],
+        "final": final,
+        "split": "test" if final else "dev",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "cell_commits": distinct(r["commit"] for r in records),
+        "versions": distinct(r["versions"] for r in records),
+        "models": models,
+        "file": dict(experiment),
+        "failed": dict(failed),
+        "notes": notes(experiment, records, failed, final),
+        "arms": {a: {m: estimate(list(v[a].values())) for m, v in by_metric.items()} for a in arms},
+        "differences": {
+            a: {m: paired(v[a], v[experiment["baseline"]]) for m, v in by_metric.items()}
+            for a in arms
+            if a != experiment["baseline"]
+        },
+        "configs": {a: next((r["config"] for r in records if r["arm"] == a), None) for a in arms},
+        "cells": [{k: v for k, v in r.items() if k not in ("versions", "config")} for r in records],
+    }
+
+
+def notes(
+    experiment: Mapping[str, Any], records: Sequence[Record], failed: Mapping[str, str], final: bool
+) -> list[str]:
+    """What a reader of the numbers must know, above all whether compute was equal."""
+    found = []
+    limits = {r["config"]["limits"]["compute"] for r in records}
+    if len(records) > 0 and None in limits:
+        found.append(
+            "No compute limit is set: arms are compared at the same number of generations, not at equal compute."
+        )
+    for limit in limits - {None}:
+        used = {f"{r['arm']}-s{r['seed']}": r["metrics"]["compute"] / limit for r in records}
+        if short := [name for name, share in used.items() if share < 1]:
+            found.append(f"Compute is not equal: {', '.join(short)} ended before the limit of {limit:,.0f} units.")
+        over = max(used.values()) - 1
+        found.append(f"Compute limit {limit:,.0f} units; the cell furthest past it used {max(over, 0):.1%} more.")
+    if failed:
+        found.append(f"Incomplete: {', '.join(failed)} failed.")
+    if len(distinct(r["commit"] for r in records)) > 1:
+        found.append("Cells were played at different commits of the program.")
+    if any(r["commit"] is None or r["commit"]["dirty"] for r in records):
+        found.append("Some cells were played with files that differ from any commit.")
+    if len(distinct(r["versions"] for r in records)) > 1:
+        found.append("Cells were played with different versions of libraries or threads.")
+    if not final:
+        found.append("Dev set and dev seeds: these numbers may have guided choices.")
+    found.append(
+        "Intervals are 95 % Student t over seeds, differences paired by seed; "
+        "neither is corrected for the number of arms and metrics."
+    )
+    return found
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Values that differ, in the order they came."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def make_table(results: Mapping[str, Any]) -> str:
+    """The results as Markdown: means by metric and arm, then differences to the baseline."""
+    file, commit = results["file"], results["commit"]
+    seeds = file["final_seeds"] if results["final"] else file["seeds"]
+    at = f"{commit['id'][:12]}{', with changes' * commit['dirty']}" if commit else "unknown"
+    lines = [f"# {results['experiment']}{' (final)' * results['final']}", "", results["question"], ""]
+    lines += [f"{results['date']}, commit {at}, {results['split']} set, seeds {', '.join(map(str, seeds))}.", ""]
+    lines += [f"- {note}" for note in results["notes"]]
+    lines += ["", *grid(results["arms"], file["metrics"], "mean [95 % interval]")]
+    if results["differences"]:
+        lines += ["", *grid(results["differences"], file["metrics"], f"difference to {file['baseline']}")]
+    return "\n".join(lines) + "\n"
+
+
+def grid(columns: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str], title: str) -> list[str]:
+    """A Markdown table, a row a metric and a column an arm, padded to be read as text too."""
+    rows = [[title, *columns], *([m, *(show(c[m]) for c in columns.values())] for m in metrics)]
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) + " |" for r in rows]
+    return [lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]]
+
+
+def show(e: Estimate) -> str:
+    """`0.512 [0.480, 0.544]`, without an interval where there is none, `-` where there is no value."""
+    if e["mean"] is None:
+        return "-"
+    if e["low"] is None or e["high"] is None:
+        return f"{figure(e['mean'])} (n = {e['n']})"
+    return f"{figure(e['mean'])} [{figure(e['low'])}, {figure(e['high'])}]"
+
+
+def figure(x: float) -> str:
+    """A number with about four figures."""
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.3f}"
+
+
+def write_results(results: Mapping[str, Any], home: Path) -> str:
+    """Write figure.png, table.md and, last, results.json; the table."""
+    table = make_table(results)
+    draw_experiment(results, home / "figure.png")
+    write_whole(home / "table.md", table)
+    write_whole(home / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+    return table
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    new = path.with_name(f".{path.name}.new")
+    with open(new, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

@@ -1,0 +1,260 @@
+"""What a run's store says, as one plain JSON-able object: what was set, what was learned, what the library held.
+
+Works on unfinished runs: a figure whose phase has not been played is None, as is every figure over nothing. Tokens of a
+generation are those that count as compute; evaluation is told apart.
+
+Left out: comparisons of runs, and anything that needs a model or a domain to be run again. Not guaranteed: that posts
+caused a gain. Held-out problems of one run share its weights, so their intervals speak of other problems, not of other
+seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from arena.config import Config
+from arena.report.measured import heldout, heldout_before_after, names
+from arena.store import Row, Store
+from culture.measures import citation_depth, reuse_rate
+
+LOOP = ("read", "propose", "solve", "grade", "post", "sleep", "turnover", "measure")
+MIN_PROPOSALS = 20
+"""Fewer proposals than this say nothing about a trend."""
+
+
+def analyze(store: Store, config: Config) -> dict[str, Any]:
+    """Everything the report shows. Holds only dicts, lists, str, int, float, bool and None; no NaN."""
+    done = store.finished()
+    main = next(iter(config.domains))
+    result: dict[str, Any] = {
+        "run": config.run.name,
+        "seed": config.seed,
+        "domain": main,
+        "domains": list(config.domains),
+        "planned_generations": config.generations,
+        "finished": any(phase == "final" for _, phase in done),
+        "generations": generations(store, done),
+        "heldout": heldout(store, main),
+        "heldout_before_after": heldout_before_after(store, main),
+        "names": names(store) if "hidden_words" in config.domains else None,
+        "library": library(store),
+        "agents": agents(store),
+        "grading": grading(store),
+        "compute": compute(store),
+    }
+    result["warnings"] = warnings(result)
+    plain: dict[str, Any] = json.loads(json.dumps(without_nan(result), allow_nan=False))
+    return plain
+
+
+def without_nan(value: Any) -> Any:
+    """The same data with None for every number that is not finite."""
+    if isinstance(value, dict):
+        return {str(k): without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def generations(store: Store, done: set[tuple[int, str]]) -> list[Row]:
+    """One object a generation from 1 on that has at least one finished phase, in order."""
+    problems = _by_generation(
+        store,
+        "SELECT generation, COUNT(*) AS proposed, SUM(valid) AS valid,"
+        " AVG(CASE WHEN valid THEN depth END) AS difficulty,"
+        " COUNT(DISTINCT CASE WHEN valid THEN behaviour_key END) AS behaviours FROM problems GROUP BY generation",
+    )
+    outcomes = _by_generation(
+        store,
+        "SELECT generation, SUM(learnable) AS learnable, AVG(solve_rate) AS solve_rate FROM outcomes"
+        " GROUP BY generation",
+    )
+    seconds = _by_generation(
+        store,
+        "SELECT generation, SUM(seconds) AS seconds FROM telemetry WHERE phase != 'final' GROUP BY generation",
+    )
+    tokens = _by_generation(
+        store,
+        "SELECT generation, SUM(prompt_tokens) AS prompt, SUM(generated_tokens) AS generated,"
+        " SUM(trained_tokens) AS trained FROM phases WHERE counted GROUP BY generation",
+    )
+    measured = _by_generation(
+        store,
+        "SELECT generation, SUM(prompt_tokens + generated_tokens) AS n FROM phases WHERE phase = 'measure'"
+        " GROUP BY generation",
+    )
+    posts = _by_generation(store, "SELECT generation, COUNT(*) AS n FROM posts GROUP BY generation")
+    reads = _by_generation(
+        store, "SELECT generation, COUNT(*) AS n FROM reads WHERE phase != 'sleep' GROUP BY generation"
+    )
+    guesses = _by_generation(
+        store, "SELECT generation, COUNT(*) AS n, SUM(correct) AS correct FROM guesses GROUP BY generation"
+    )
+    grades = _by_generation(store, "SELECT generation, AVG(agrees) AS agreement FROM grades GROUP BY generation")
+    reasons = _tally(
+        store, "SELECT generation, reason AS key, COUNT(*) AS n FROM problems WHERE NOT valid GROUP BY 1, 2"
+    )
+    depths = _tally(store, "SELECT generation, depth AS key, COUNT(*) AS n FROM problems WHERE valid GROUP BY 1, 2")
+    result = []
+    for g in sorted({g for g, phase in done if g >= 1 and phase in LOOP}):
+        proposed, graded = (g, "propose") in done, (g, "grade") in done
+        p, o, t = problems.get(g, {}), outcomes.get(g, {}), tokens.get(g, {})
+        result.append(
+            {
+                "index": g,
+                "complete": all((g, phase) in done for phase in LOOP),
+                "proposed": p.get("proposed", 0) if proposed else None,
+                "valid": p.get("valid", 0) if proposed else None,
+                "learnable": o.get("learnable", 0) if graded else None,
+                "mean_difficulty": p.get("difficulty"),
+                "depths": depths.get(g, {}),
+                "distinct_behaviours": p.get("behaviours", 0) if proposed else None,
+                "solve_rate": o.get("solve_rate"),
+                "rejections": reasons.get(g, {}),
+                "seconds": seconds.get(g, {}).get("seconds") or 0.0,
+                "prompt_tokens": t.get("prompt") or 0,
+                "generated_tokens": t.get("generated") or 0,
+                "trained_tokens": t.get("trained") or 0,
+                "evaluation_tokens": measured.get(g, {}).get("n") or 0,
+                "posts": posts.get(g, {}).get("n", 0) if (g, "post") in done else None,
+                "reads": reads.get(g, {}).get("n", 0) if (g, "solve") in done else None,
+                "guesses": guesses.get(g, {}).get("n", 0) if proposed else None,
+                "right_guesses": guesses.get(g, {}).get("correct", 0) if proposed else None,
+                "grader_agreement": grades.get(g, {}).get("agreement"),
+            }
+        )
+    return result
+
+
+def library(store: Store) -> Row:
+    """What was posted, read and refused."""
+    posts = store.query("SELECT id, author, cites FROM posts ORDER BY seq")
+    cites = {p["id"]: json.loads(p["cites"]) for p in posts}
+    reads = store.query("SELECT phase = 'sleep' AS sleep, COUNT(*) AS n FROM reads GROUP BY 1")
+    by_reads = {r["sleep"]: r["n"] for r in reads}
+    kinds = store.query("SELECT kind AS key, COUNT(*) AS n FROM posts GROUP BY kind ORDER BY kind")
+    authors = store.query("SELECT author AS key, COUNT(*) AS n FROM posts GROUP BY author ORDER BY n DESC, author")
+    return {
+        "posts": len(posts),
+        "reads": by_reads.get(0, 0),
+        "sleep_reads": by_reads.get(1, 0),
+        "by_kind": {r["key"]: r["n"] for r in kinds},
+        "by_author": {r["key"]: r["n"] for r in authors},
+        "refused": store.query("SELECT COUNT(*) AS n FROM refusals")[0]["n"],
+        "cited_by_others": reuse_rate(cites, {p["id"]: p["author"] for p in posts}),
+        "longest_chain": citation_depth(cites),
+        "examples": {r["key"]: _most_read(store, r["key"]) for r in kinds},
+    }
+
+
+def _most_read(store: Store, kind: str) -> Row:
+    sql = (
+        "SELECT p.title, p.body, p.author, p.generation, COUNT(r.id) AS reads FROM posts p LEFT JOIN reads r"
+        " ON r.post = p.id WHERE p.kind = ? GROUP BY p.id ORDER BY reads DESC, p.seq LIMIT 1"
+    )
+    return store.query(sql, [kind])[0]
+
+
+def agents(store: Store) -> list[Row]:
+    """Everyone who ever lived, in order of birth; rewards are means over a life, per act."""
+    gone = {r["name"]: r["generation"] for r in store.query("SELECT name, generation FROM retirements")}
+    rewards: dict[str, dict[str, float]] = {}
+    sql = (
+        "SELECT agent, role, SUM(reward * n) / SUM(n) AS reward FROM rewards GROUP BY agent, role ORDER BY agent, role"
+    )
+    for row in store.query(sql):
+        rewards.setdefault(row["agent"], {})[row["role"]] = row["reward"]
+    return [
+        {
+            "name": a["name"],
+            "born": a["born"],
+            "retired": gone.get(a["name"]),
+            "parents": json.loads(a["parents"]),
+            "inherited": a["inherited"],
+            "rewards": rewards.get(a["name"], {}),
+        }
+        for a in store.query("SELECT * FROM agents ORDER BY number")
+    ]
+
+
+def grading(store: Store) -> Row:
+    """How many attempts were graded, how many graders had no vote, and how often a vote agreed with execution."""
+    row = store.query(
+        "SELECT COUNT(*) AS graded, COUNT(*) - COUNT(agrees) AS no_vote, AVG(agrees) AS agreement FROM grades"
+    )
+    return row[0]
+
+
+def compute(store: Store) -> Row:
+    """Compute units (1 a prompt or generated token, 3 a trained token), evaluation apart, and seconds of both."""
+    sql = (
+        "SELECT counted, SUM(prompt_tokens) AS prompt, SUM(generated_tokens) AS generated,"
+        " SUM(trained_tokens) AS trained FROM phases GROUP BY counted"
+    )
+    rows = {r["counted"]: r for r in store.query(sql)}
+    counted, apart = rows.get(1, {}), rows.get(0, {})
+    return {
+        "counted": store.compute(),
+        "evaluation": float((apart.get("prompt") or 0) + (apart.get("generated") or 0)),
+        "prompt_tokens": counted.get("prompt") or 0,
+        "generated_tokens": counted.get("generated") or 0,
+        "trained_tokens": counted.get("trained") or 0,
+        "seconds": store.query("SELECT SUM(seconds) AS s FROM telemetry")[0]["s"] or 0.0,
+    }
+
+
+def warnings(analysis: Row) -> list[str]:
+    """Plain sentences about what looks wrong with the run, worst first."""
+    played = [g for g in analysis["generations"] if g["complete"]]
+    found = []
+    if not analysis["finished"]:
+        planned = analysis["planned_generations"]
+        found.append(f"The run is not finished: {len(played)} of {planned} generations, no final evaluation.")
+    if not played:
+        return found
+    if not analysis["library"]["posts"]:
+        found.append("The library is empty: nothing that was set proved learnable, so there is nothing to sleep on.")
+    quarter = max(1, len(played) // 4)
+    first, last = played[:quarter], played[-quarter:]
+    proposed, valid = _total(last, "proposed"), _total(last, "valid")
+    if proposed >= MIN_PROPOSALS and valid < proposed / 2:
+        found.append(f"Most proposals are rejected lately: only {valid} of {proposed} were valid.")
+    before, after = _distinct_share(first), _distinct_share(last)
+    if before is not None and after is not None and after < 0.75 * before:
+        found.append(f"Distinct proposals are falling: from {before:.0%} of those set to {after:.0%}.")
+    rates = [g["solve_rate"] for g in last if g["solve_rate"] is not None]
+    rate = sum(rates) / len(rates) if rates else None
+    if rate is not None and not 0.1 <= rate <= 0.9:
+        word = "hard" if rate < 0.1 else "easy"
+        found.append(f"Problems are too {word} lately: the mean solve rate is {rate:.0%}.")
+    agreement = analysis["grading"]["agreement"]
+    if agreement is not None and analysis["grading"]["graded"] >= MIN_PROPOSALS and agreement < 0.75:
+        found.append(f"Graders agree with execution in only {agreement:.0%} of their votes.")
+    if _total(played, "guesses") and not _total(played, "right_guesses"):
+        found.append(f"None of {_total(played, 'guesses')} guesses at a name was right, so no name is known.")
+    return found
+
+
+def _distinct_share(played: Sequence[Row]) -> float | None:
+    """Distinct behaviours within a generation over proposals, duplicates counting against; None for few proposals."""
+    same = sum(g["rejections"].get("duplicate", 0) for g in played)
+    total = _total(played, "valid") + same
+    return _total(played, "distinct_behaviours") / total if total >= MIN_PROPOSALS else None
+
+
+def _total(rows: Iterable[Row], key: str) -> int:
+    return sum(row[key] or 0 for row in rows)
+
+
+def _by_generation(store: Store, sql: str) -> dict[int, Row]:
+    return {row["generation"]: row for row in store.query(sql)}
+
+
+def _tally(store: Store, sql: str) -> dict[int, dict[Any, int]]:
+    found: dict[int, dict[Any, int]] = {}
+    for row in store.query(sql):
+        found.setdefault(row["generation"], {})[row["key"]] = row["n"]
+    return found

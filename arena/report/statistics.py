@@ -1,0 +1,135 @@
+"""Estimates and their 95 % intervals, as small pure functions.
+
+For rates over problems, means over problems that come in groups, pass@k, and means over seeds. A run's numbers can be
+computed again bit by bit: resampling draws from a generator keyed by `seed` alone.
+
+Left out: tests of significance and corrections for looking many times. Not guaranteed: that intervals cover when the
+assumptions named in each function fail, in particular when values that depend on each other are given as independent.
+Where there is too little data for an interval both its ends are nan, never 0 or 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+Z = 1.959963984540054
+"""0.975 quantile of the standard normal."""
+BLOCK = 2_000_000
+"""Most resampled indices held at a time."""
+
+
+def bootstrap_interval(
+    values: Sequence[float], clusters: Sequence[Hashable] | None = None, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval (low, high) of the mean (Efron & Tibshirani 1993, chapter 13).
+
+    `clusters` names the group of each value; whole groups are then resampled (cluster bootstrap, Davison & Hinkley
+    1997, section 3.8), and the mean of a draw is over the values it holds. (nan, nan) with fewer than two values or
+    groups. Values that are all equal give an interval of width 0, which says nothing about rates near 0 or 1: use
+    `wilson_interval` there. Raises ValueError for lists of unequal length, values that are not finite, or no draws.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(data).all():
+        raise ValueError(f"values of a bootstrap must be finite: {list(values)[:10]}")
+    if draws < 1:
+        raise ValueError(f"draws of a bootstrap must be at least 1: {draws}")
+    sums, counts = data, np.ones(len(data), dtype=np.float64)
+    if clusters is not None:
+        if len(clusters) != len(data):
+            raise ValueError(f"{len(data)} values but {len(clusters)} clusters")
+        number = {c: i for i, c in enumerate(dict.fromkeys(clusters))}
+        at = np.array([number[c] for c in clusters], dtype=np.int64)
+        sums, counts = np.zeros(len(number)), np.zeros(len(number))
+        np.add.at(sums, at, data)
+        np.add.at(counts, at, 1.0)
+    m = len(sums)
+    if m < 2:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    means, block = [], max(1, BLOCK // m)
+    for start in range(0, draws, block):
+        drawn = rng.integers(m, size=(min(block, draws - start), m))
+        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """95 % interval (low, high) of a rate from `successes` in `n` independent trials (Wilson 1927).
+
+    (nan, nan) for n = 0. Raises ValueError unless 0 <= successes <= n.
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"successes must lie between 0 and n: {successes} of {n}")
+    if n == 0:
+        return math.nan, math.nan
+    p, spread = successes / n, Z * Z / n
+    centre = (p + spread / 2) / (1 + spread)
+    half = Z * math.sqrt(p * (1 - p) / n + spread / (4 * n)) / (1 + spread)
+    # the ends are exact where rounding would miss them
+    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Unbiased estimate of the chance that one of k samples is right, from n samples of which c were right.
+
+    1 - C(n-c, k) / C(n, k), as the product that does not overflow (Chen et al. 2021, "Evaluating Large Language Models
+    Trained on Code", equation 1). Raises ValueError unless 0 <= c <= n and 1 <= k <= n.
+    """
+    if not 0 <= c <= n or not 1 <= k <= n:
+        raise ValueError(f"pass@k needs 0 <= c <= n and 1 <= k <= n: n={n}, c={c}, k={k}")
+    if n - c < k:
+        return 1.0
+    return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1))
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % Student t interval (low, high) of the mean of independent values, such as one figure of several seeds.
+
+    (nan, nan) with fewer than two values. Assumes values near normal ("Student" 1908).
+    """
+    n = len(values)
+    if n < 2:
+        return math.nan, math.nan
+    mean = math.fsum(values) / n
+    variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
+    half = t_quantile(n - 1) * math.sqrt(variance / n)
+    return mean - half, mean + half
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of a[i] - b[i] with its 95 % Student t interval: (mean, low, high), such as two methods on the same seeds.
+
+    All nan without pairs, the interval nan with one pair. Raises ValueError for lists of unequal length.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"a paired difference needs lists of one length: {len(a)} and {len(b)}")
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    mean = math.fsum(differences) / len(differences) if differences else math.nan
+    return (mean, *mean_interval(differences))
+
+
+def t_quantile(df: int, level: float = 0.95) -> float:
+    """t with P(|T| <= t) = level for Student's T of `df` degrees of freedom, by bisection."""
+    if df < 1 or not 0.0 < level < 1.0:
+        raise ValueError(f"a quantile needs df >= 1 and a level in (0, 1): df={df}, level={level}")
+    low, high = 0.0, math.pi / 2  # of atan(t / sqrt(df))
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _central_mass(middle, df) < level else (low, middle)
+    return math.sqrt(df) * math.tan((low + high) / 2)
+
+
+def _central_mass(theta: float, df: int) -> float:
+    """P(|T| <= sqrt(df) tan(theta)), exact for whole df (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4)."""
+    sine, cosine = math.sin(theta), math.cos(theta)
+    odd = df % 2
+    term = cosine if odd else 1.0
+    total = term if df > 1 else 0.0
+    for i in range(2 + odd, df - 1, 2):
+        term *= cosine * cosine * (i - 1) / i
+        total += term
+    return 2 / math.pi * (theta + sine * total) if odd else sine * total

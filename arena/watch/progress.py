@@ -1,0 +1,294 @@
+"""What a running arena shows: a live screen on a terminal, plain lines elsewhere, and a summary at the end.
+
+`Progress` is the listener of `arena.loop.play`. It keeps only what it has been told since it was made: of a resumed run
+it shows what comes, and a generation that it has not seen from the start has gaps. It never touches the run.
+
+Left out: looking into another process's run. Not guaranteed: the time left, projected from the last generations.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from arena.config import Config
+from arena.report.tables import count, decimal, duration, gain_sentence, heldout_table, names_sentence, rate
+
+PHASES = ("read", "propose", "solve", "grade", "post", "sleep", "turnover", "measure")
+SHOWN = 12
+"""Generations the live table shows."""
+RECENT = 5
+"""Generations the time left is projected from."""
+GROUPS = (("1-2", (1, 2)), ("3", (3,)), ("4", (4,)), ("5", (5,)), ("6", (6,)), ("7-8", (7, 8)))
+
+
+@dataclass
+class Played:
+    """One line of the table: what is known of a generation so far; None where nothing was told."""
+
+    label: str
+    proposed: int | None = None
+    valid: int | None = None
+    learnable: int | None = None
+    difficulty: float | None = None
+    solve_rate: float | None = None
+    heldout: dict[int, float] = field(default_factory=dict)  # pass rate by depth
+    posts: int | None = None
+    reads: int | None = None
+    right_guesses: int | None = None
+    guesses: int | None = None
+    agreement: float | None = None
+    tokens: int = 0
+    counted: int = 0
+    seconds: float = 0.0
+    phases: set[str] = field(default_factory=set)
+
+    def take(self, done: dict[str, Any], main: str) -> None:
+        """Add one finished phase."""
+        records, phase = done["records"], done["phase"]
+        tokens = done["prompt_tokens"] + done["generated_tokens"]
+        self.tokens += tokens + done["trained_tokens"]
+        self.counted += tokens + 3 * done["trained_tokens"] if done["counted"] else 0
+        self.seconds += done["seconds"]
+        self.phases.add(phase)
+        if "problems" in records:
+            depths = [p["depth"] for p in records["problems"] if p["valid"]]
+            self.proposed, self.valid, self.difficulty = len(records["problems"]), len(depths), _mean(depths)
+            guesses = records.get("guesses", [])
+            self.guesses, self.right_guesses = len(guesses), sum(g["correct"] for g in guesses)
+        if "outcomes" in records:
+            self.learnable = sum(o["learnable"] for o in records["outcomes"])
+            self.solve_rate = _mean([o["solve_rate"] for o in records["outcomes"] if o["solve_rate"] is not None])
+            votes = [g["agrees"] for g in records.get("grades", ()) if g["agrees"] is not None]
+            self.agreement = _mean(votes)
+        if "posts" in records:
+            self.posts = len(records["posts"])
+        if phase in ("read", "solve"):  # what agents read asleep is another thing
+            self.reads = (self.reads or 0) + len(records.get("reads", ()))
+        if "evaluations" in records:
+            rights: dict[int, list[int]] = {}
+            for e in records["evaluations"]:
+                if e["domain"] == main and e["mode"] in ("greedy", "full") and e["reading"] != 0:
+                    rights.setdefault(e["depth"], []).append(e["correct"])
+            self.heldout = {depth: sum(x) / len(x) for depth, x in rights.items()}
+
+
+def _group(p: Played, depths: tuple[int, ...]) -> float | None:
+    return _mean([p.heldout[d] for d in depths if d in p.heldout])
+
+
+def _cell(depths: tuple[int, ...], p: Played) -> str:
+    return rate(_group(p, depths))
+
+
+def _parts(*numbers: int | None) -> str:
+    return "-" if all(n is None for n in numbers) else "/".join(map(count, numbers))
+
+
+def _mean(values: list[Any]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+# name, rank (on a narrow screen those of the highest rank go first), cell
+COLUMNS: tuple[tuple[str, int, Callable[[Played], str]], ...] = (
+    ("gen", 0, lambda p: p.label),
+    ("set/valid/learn", 2, lambda p: _parts(p.proposed, p.valid, p.learnable)),
+    ("depth", 2, lambda p: decimal(p.difficulty, 1)),
+    ("solve", 2, lambda p: rate(p.solve_rate)),
+    *((name, 1, partial(_cell, depths)) for name, depths in GROUPS),
+    ("posts/read", 4, lambda p: _parts(p.posts, p.reads)),
+    ("guessed", 6, lambda p: _parts(p.right_guesses, p.guesses)),
+    ("graders agree", 6, lambda p: rate(p.agreement)),
+    ("tokens/s", 5, lambda p: count(p.tokens / p.seconds) if p.seconds else "-"),
+    ("sec", 3, lambda p: decimal(p.seconds, 1 if p.seconds < 100 else 0)),
+)
+
+
+class Progress:
+    """The listener. A context manager, so that the terminal is given back however the run ends.
+
+    `plain` prints one line a finished generation instead of the live screen, as is done wherever the console is not a
+    terminal; `quiet` prints nothing. `compute` is what a resumed run had used before.
+    """
+
+    def __init__(
+        self, config: Config, console: Console, plain: bool = False, quiet: bool = False, compute: float = 0.0
+    ) -> None:
+        self.config, self.console, self.quiet = config, console, quiet
+        self.plain = plain or not console.is_terminal
+        self.main = next(iter(config.domains))
+        self.compute = compute
+        self.played: list[Played] = []
+        self.generation, self.phase, self.ended = 0, "", False
+        self.started = self.phase_started = time.monotonic()
+        self.live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the last screen standing and give the terminal back. May be called again."""
+        if self.live:
+            self.live.stop()
+            self.live = None
+
+    def __call__(self, event: str, data: dict[str, Any]) -> None:
+        """Take in an event of `arena.loop.play`."""
+        if event == "phase":
+            self.generation, self.phase, self.phase_started = data["generation"], data["phase"], time.monotonic()
+        elif event == "done":
+            self._take(data)
+        if self.quiet or self.plain:
+            return
+        if self.live is None:
+            self.live = Live(self, console=self.console, refresh_per_second=4, transient=False)
+            self.live.start()
+        if event == "done":
+            self.live.refresh()
+
+    def _take(self, data: dict[str, Any]) -> None:
+        phase = data["phase"]
+        label = {"birth": "0", "baseline": "0", "final": "end"}.get(phase, str(data["generation"]))
+        if not self.played or self.played[-1].label != label:
+            self.played.append(Played(label))
+        line = self.played[-1]
+        line.take(data, self.main)
+        if data["counted"]:
+            self.compute += data["prompt_tokens"] + data["generated_tokens"] + 3 * data["trained_tokens"]
+        self.phase, self.ended = "", phase == "final"
+        if self.plain and not self.quiet and phase in ("baseline", "measure", "final"):
+            self.console.print(Text(self.plain_line(line)), soft_wrap=True)
+
+    def plain_line(self, p: Played) -> str:
+        """One generation as one line of words, without control characters."""
+        held = ", ".join(
+            f"{name}: {rate(_group(p, depths))}" for name, depths in GROUPS if _group(p, depths) is not None
+        )
+        held = f"held-out {held}" if held else "held-out not measured"
+        if p.label in ("0", "end"):
+            return f"{'before' if p.label == '0' else 'after'}: {held}, {duration(p.seconds)}"
+        left = self.time_left()
+        parts = [
+            f"generation {p.label}/{self.config.generations}: set {count(p.proposed)}",
+            f"valid {count(p.valid)}",
+            f"learnable {count(p.learnable)}",
+            f"depth {decimal(p.difficulty, 1)}",
+            f"solved {rate(p.solve_rate)}",
+            held,
+            f"posts {count(p.posts)}",
+            f"reads {count(p.reads)}",
+            duration(p.seconds),
+        ]
+        return ", ".join(parts + ([f"about {duration(left)} left"] if left else []))
+
+    def time_left(self) -> float | None:
+        """Seconds to the run's end as recent generations went; None before the first whole generation."""
+        whole = [p for p in self.played if p.phases.issuperset(PHASES)][-RECENT:]
+        if not whole:
+            return None
+        mean = sum(p.seconds for p in whole) / len(whole)
+        generations = float(self.config.generations - self.generation)
+        limit, used = self.config.limits.compute, sum(p.counted for p in whole) / len(whole)
+        if limit and used:
+            generations = min(generations, max(0.0, (limit - self.compute) / used))
+        evaluation = next((p.seconds for p in self.played if p.label == "0"), 0.0)
+        current = self.played[-1]
+        rest = 0.0 if current.phases.issuperset(PHASES) and not self.phase else max(0.0, mean - current.seconds)
+        if self.phase == PHASES[0] or current.label != str(self.generation):
+            rest = mean  # the generation has just begun
+        return 0.0 if self.ended or self.phase == "final" else generations * mean + rest + evaluation
+
+    # -- the live screen -----------------------------------------------------------------------------------------
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        yield self.header()
+        yield self.table(options.max_width)
+        yield self.phase_line()
+
+    def header(self) -> Text:
+        now, left = time.monotonic(), self.time_left()
+        parts = [
+            f"run {self.config.run.name}",
+            f"seed {self.config.seed}",
+            f"elapsed {duration(now - self.started)}",
+            "finished" if self.ended else f"left {'about ' + duration(left) if left is not None else '?'}",
+            f"compute {count(self.compute)}",
+        ]
+        return Text("  ".join(parts), style="bold")
+
+    def table(self, width: int) -> Table:
+        """The last generations, with as many columns as `width` has room for."""
+        lines = self.played[-SHOWN:]
+        cells = [[name, *(cell(p) for p in lines)] for name, _, cell in COLUMNS]
+        widths = [max(map(len, column)) for column in cells]
+        kept = list(range(len(COLUMNS)))
+        for rank in sorted({c[1] for c in COLUMNS}, reverse=True):
+            if sum(widths[i] + 1 for i in kept) > width and rank:
+                kept = [i for i in kept if COLUMNS[i][1] < rank]
+        gap = 2 if sum(widths[i] + 2 for i in kept) <= width else 1
+        table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False)
+        table.caption_justify, table.caption_style = "left", "dim"
+        for i in kept:
+            table.add_column(cells[i][0], justify="right", no_wrap=True, header_style="dim")
+        for row in range(1, len(lines) + 1):
+            table.add_row(*(cells[i][row] for i in kept))
+        if width >= 60:
+            table.caption = f"{GROUPS[0][0]} to {GROUPS[-1][0]}: held-out pass rate at these depths"
+        return table
+
+    def phase_line(self) -> Text:
+        """The generation in progress: phases done, the one at work, those to come."""
+        if self.ended:
+            return Text("the run is finished", style="green")
+        if not self.phase and not self.played:
+            return Text("starting", style="dim")
+        if self.phase and self.phase not in PHASES:
+            names = {"birth": "the first agents are born", "baseline": "measuring before the first generation"}
+            text = names.get(self.phase, "measuring after the last generation")
+            return Text(f"{text} ({duration(time.monotonic() - self.phase_started)})", style="bold")
+        line = Text(f"{self.generation}/{self.config.generations}  ")
+        current = PHASES.index(self.phase) if self.phase else len(PHASES)
+        for i, name in enumerate(PHASES):
+            shown, style = (f"[{name}]", "bold reverse") if i == current else (name, "green" if i < current else "dim")
+            line.append(shown, style).append(" ")
+        if self.phase:
+            line.append(f" {duration(time.monotonic() - self.phase_started)}")
+        line.no_wrap, line.overflow = True, "ellipsis"
+        return line
+
+
+def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> None:
+    """What came of the run, and what to look at next."""
+    table = heldout_table(analysis)
+    if table:
+        console.print(table)
+        console.print(Text(gain_sentence(analysis)))
+    if analysis["names"]:
+        console.print(Text(names_sentence(analysis["names"])))
+    library = analysis["library"]
+    kinds = ", ".join(f"{n} {kind.replace('_', ' ')}{'s' if n != 1 else ''}" for kind, n in library["by_kind"].items())
+    console.print(Text(f"The library holds {kinds or 'nothing'}."))
+    for kind in ("definition", "worked_example"):
+        post = library["examples"].get(kind)
+        if post:
+            title = f"{post['title']}: " if kind == "worked_example" else ""
+            console.print(Text(f"  {kind.replace('_', ' ')} by {post['author']}, generation {post['generation']}:"))
+            console.print(Text(f"    {title}{post['body']}", style="cyan"))
+    for warning in analysis["warnings"]:
+        console.print(Text(f"! {warning}", style="yellow"))
+    console.print(Text(f"\nEverything is in {folder}. Next:"))
+    for verb in ("analyze", "resume", "digest"):
+        console.print(Text(f"  python run_arena.py {verb} {folder}"), soft_wrap=True)

@@ -1,0 +1,192 @@
+"""The command line of Ratchet: launch an arena, go on with it, and see what came out.
+
+Thin on purpose: each command reads its arguments, calls one function of the arena, and turns a user's mistake into one
+line. Exit status: 0 done, 2 a mistake that the message names, 130 interrupted (the run can be resumed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Ratchet: self-play and culture in populations of language-model agents.",
+)
+
+ConfigArg = Annotated[Path, typer.Argument(help="A config file, such as configs/quickstart.yaml.")]
+RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
+OverridesArg = Annotated[list[str] | None, typer.Argument(help="Overrides such as seed=1 run.name=mine.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines instead of a live display.")]
+
+
+@app.command()
+def run(
+    config: ConfigArg,
+    overrides: OverridesArg = None,
+    quiet: QuietOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and estimates only.")] = False,
+) -> None:
+    """Launch an arena from a config and play it to its end."""
+    from arena.config import load_config
+    from arena.experiment import check_split
+
+    loaded = load_config(config, overrides or [])
+    check_split(loaded)
+    if dry_run:
+        from arena.estimate import estimate
+
+        typer.echo(loaded.to_yaml())
+        for line in estimate(loaded):
+            typer.echo(f"# {line}")
+        return
+    from arena.state import Arena
+
+    _play(Arena.create(loaded), quiet)
+
+
+@app.command()
+def resume(folder: RunArg, quiet: QuietOption = False) -> None:
+    """Go on with a run after its last finished phase."""
+    from arena.state import Arena
+
+    _play(Arena.open(folder), quiet)
+
+
+@app.command()
+def analyze(
+    folder: RunArg,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    plots: Annotated[bool, typer.Option(help="Write report/heldout.png and report/setting.png.")] = True,
+) -> None:
+    """Tables and plots of what happened in a run."""
+    from arena.report.analysis import analyze as analyze_store
+
+    store, config = _read(folder)
+    analysis = analyze_store(store, config)
+    written: list[Path] = []
+    if plots:
+        from arena.report.plots import write_plots
+
+        written = write_plots(analysis, folder / "report")
+    if as_json:
+        typer.echo(json.dumps(analysis, indent=1))
+        return
+    from rich.console import Console
+
+    from arena.report.tables import print_report
+
+    print_report(Console(), analysis)
+    for path in written:
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def experiment(
+    file: Annotated[Path, typer.Argument(help="An experiment file, such as configs/experiments/first_look.yaml.")],
+    final: Annotated[
+        bool, typer.Option("--final", help="The sealed test set and final seeds; once per claim.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Cells that run side by side.")] = os.cpu_count() or 1,
+    folder: Annotated[Path, typer.Option(help="Where experiments lie.")] = Path("experiments"),
+) -> None:
+    """Arms x seeds at equal compute: the way every claim is made."""
+    from arena.experiment import run_experiment
+
+    raise typer.Exit(run_experiment(file, final=final, processes=processes, folder=folder))
+
+
+@app.command("make-seed")
+def make_seed(
+    folder: Annotated[Path, typer.Option(help="Where the model is written.")] = Path("agents/seed"),
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps; the recipe's own number if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Train the seed model that ships with Ratchet, from scratch."""
+    from arena.make_seed import Recipe, make
+
+    recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
+    for line in make(recipe, folder, threads, typer.echo):
+        typer.echo(line)
+
+
+@app.command()
+def digest(folder: RunArg) -> None:
+    """A hash of everything a run stored but telemetry, keys and signatures: equal digests, same run."""
+    store, _ = _read(folder)
+    typer.echo(store.digest())
+
+
+@app.command()
+def doctor() -> None:
+    """Check the install, and say what is missing and how to get it."""
+    from arena.doctor import check
+
+    ok = True
+    for state, line in check():
+        typer.echo(f"{state:<8} {line}")
+        ok = ok and state != "wrong"
+    raise typer.Exit(0 if ok else 2)
+
+
+def _play(arena: Any, quiet: bool) -> None:
+    from rich.console import Console
+
+    from arena.loop import play
+    from arena.report.analysis import analyze as analyze_store
+    from arena.watch.progress import Progress, summary
+
+    console = Console()
+    with arena:
+        progress = Progress(arena.config, console, plain=quiet or not console.is_terminal)
+        try:
+            with progress:
+                play(arena, progress)
+        except KeyboardInterrupt:
+            typer.echo(f"stopped; go on with: python run_arena.py resume {arena.folder}", err=True)
+            raise typer.Exit(130) from None
+        except OSError as error:
+            raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {arena.folder}") from None
+        summary(analyze_store(arena.store, arena.config), arena.folder, console)
+
+
+def _read(folder: Path) -> Any:
+    """(store, config) of a run folder, for reading."""
+    from arena.config import load_config
+    from arena.store import Store
+
+    if not folder.is_dir():
+        raise ValueError(f"no run folder at {folder}{_nearest_folder(folder)}")
+    return Store(folder / "run.db"), load_config(folder / "config.yaml")
+
+
+def _nearest_folder(folder: Path) -> str:
+    from arena.config import nearest
+
+    return nearest(folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()])
+
+
+def main() -> None:
+    """The entry point: a user's mistake is one line on standard error, never a traceback."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        if os.environ.get("RATCHET_TRACEBACK"):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Shared fixtures: the shipped seed model, loaded once, and a small population of adapters that differ."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from agents.adapters import AdapterLayout, Adapters
+from agents.engine_torch import TorchEngine
+from agents.model import BaseModel
+from agents.tokenizer import Tokenizer
+from arena.state import SEED_FOLDER
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def base() -> BaseModel:
+    return BaseModel.load(SEED_FOLDER)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    return Tokenizer(SEED_FOLDER)
+
+
+@pytest.fixture(scope="session")
+def adapters(base: BaseModel) -> Adapters:
+    """Three adapters with noise in A and B, so that each agent speaks differently."""
+    layout = AdapterLayout(base.config, rank=8, alpha=16.0)
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.stack([layout.fresh(n) for n in "abc"]) + 0.02 * torch.randn(3, layout.size, generator=generator)
+    return Adapters(base, layout, ["a", "b", "c"], rows)
+
+
+@pytest.fixture
+def engine(base: BaseModel, tokenizer: Tokenizer, adapters: Adapters) -> TorchEngine:
+    made = TorchEngine(base, tokenizer)
+    made.set_adapters(adapters)
+    return made

@@ -1,0 +1,123 @@
+"""The house rules that a reader relies on: imports point one way, and nothing stored depends on hidden state.
+
+Reads the source with `ast`; it finds what is written, not what is built from strings at run time.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = ("agents", "curricula", "culture")
+FOLDERS = (*FLOORS, "arena")
+SOURCES = sorted(p for f in FOLDERS for p in (ROOT / f).rglob("*.py")) + [
+    p for p in sorted(ROOT.glob("*.py")) if p.name != "conftest.py"
+]
+TREES = {p.relative_to(ROOT).as_posix(): ast.parse(p.read_text(encoding="utf-8")) for p in SOURCES}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every module that is imported anywhere in a file, in functions too, and by name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}: write the full name"
+            yield node.module or ""
+        elif isinstance(node, ast.Call) and called(node) in ("__import__", "importlib.import_module", "import_module"):
+            yield from (a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str))
+
+
+def called(node: ast.Call) -> str:
+    """The dotted name of what is called, or an empty string."""
+    parts, at = [], node.func
+    while isinstance(at, ast.Attribute):
+        parts.append(at.attr)
+        at = at.value
+    return ".".join([at.id, *reversed(parts)]) if isinstance(at, ast.Name) else ""
+
+
+def calls(names: set[str], folders: tuple[str, ...] = FOLDERS) -> list[str]:
+    return [
+        f"{path}:{node.lineno} {called(node)}"
+        for path, tree in TREES.items()
+        if path.startswith(tuple(f"{f}/" for f in folders)) or (path.count("/") == 0 and folders == FOLDERS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and called(node) in names
+    ]
+
+
+def test_the_folders_are_there():
+    assert all(any(path.startswith(f"{f}/") for path in TREES) for f in FOLDERS)
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_the_lower_floors_import_neither_each_other_nor_what_drives_them(floor: str):
+    others = {*FLOORS, "arena", "run_arena", "tests"} - {floor}
+    found = [
+        f"{path} imports {module}"
+        for path, tree in TREES.items()
+        if path.startswith(f"{floor}/")
+        for module in imports(tree)
+        if module.split(".")[0] in others
+    ]
+    assert not found
+
+
+def test_the_arena_does_not_import_the_command_line_nor_the_tests():
+    found = [
+        f"{path} imports {module}"
+        for path, tree in TREES.items()
+        if path.startswith("arena/")
+        for module in imports(tree)
+        if module.split(".")[0] in ("run_arena", "tests")
+    ]
+    assert not found
+
+
+def test_no_program_file_imports_the_tests():
+    assert not [path for path, tree in TREES.items() for m in imports(tree) if m.split(".")[0] == "tests"]
+
+
+@pytest.mark.parametrize("heavy", [("ray",), ("vllm",), ("textual",), ("peft", "transformers")])
+def test_each_heavy_dependency_is_imported_in_one_file_at_most(heavy: tuple[str, ...]):
+    found = {path for path, tree in TREES.items() for module in imports(tree) if module.split(".")[0] in heavy}
+    assert len(found) <= 1, found
+
+
+def test_nothing_is_pickled():
+    pickling = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    assert not [f"{path}: {m}" for path, tree in TREES.items() for m in imports(tree) if m.split(".")[0] in pickling]
+
+
+def test_nothing_but_the_standard_parsers_reads_text_as_code():
+    assert not calls({"eval", "exec", "compile", "os.system", "os.popen"})
+
+
+def test_no_builtin_hash_is_called():
+    """It differs from process to process."""
+    assert not calls({"hash"})
+
+
+def test_no_global_random_state_is_used():
+    """A `random.Random`, a generator or a counted key is; the module's own functions are not."""
+    shared = {"seed", "random", "randint", "randrange", "choice", "choices", "shuffle", "sample", "uniform", "gauss"}
+    found = calls({f"random.{name}" for name in shared})
+    found += calls({f"{np}.random.{name}" for np in ("np", "numpy") for name in {*shared, "rand", "randn", "normal"}})
+    found += calls({"torch.manual_seed", "torch.seed", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all"})
+    assert not found
+
+
+def test_the_wall_clock_is_read_for_telemetry_and_report_dates_only():
+    """Durations may be measured anywhere in the arena; the floors below it read no clock at all."""
+    dates = {f"{d}.{f}" for d in ("datetime", "datetime.datetime", "date", "datetime.date") for f in ("now", "today")}
+    dates |= {"datetime.utcnow", "datetime.datetime.utcnow", "time.strftime", "time.localtime", "time.gmtime"}
+    assert {c.split(":")[0] for c in calls(dates)} <= {"arena/loop.py", "arena/experiment_report.py"}
+    assert not calls({"time.time", "time.time_ns"})
+    assert not calls({"time.perf_counter", "time.monotonic", "time.process_time", *dates}, FLOORS)
+
+
+def test_each_module_says_what_it_is_for():
+    assert not [path for path, tree in TREES.items() if not ast.get_docstring(tree)]

@@ -1,0 +1,50 @@
+"""Configs: strict, documented, repeatable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from arena.config import load_config, make_config
+
+CONFIGS = sorted(Path("configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=str)
+def test_every_shipped_config_loads_and_its_resolved_copy_is_itself(path: Path, tmp_path: Path) -> None:
+    config = load_config(path)
+    copy = tmp_path / "config.yaml"
+    copy.write_text(config.to_yaml())
+    assert load_config(copy) == config
+
+
+def test_overrides_reach_nested_keys_and_keep_yaml_types() -> None:
+    config = make_config({}, ["sleep.rank=8", "library.shared=false", "limits.compute=1e6", "run.name=x"])
+    assert (config.sleep.rank, config.library.shared, config.limits.compute, config.run.name) == (8, False, 1e6, "x")
+
+
+def test_domain_options_are_kept() -> None:
+    data = yaml.safe_load("domains: {list_programs: {share: 0.5}, hidden_words: {share: 0.5, levels: 2}}")
+    assert make_config(data).domains["hidden_words"].options == {"levels": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sleep: {rnk: 3}", "unknown key 'sleep.rnk'; did you mean 'rank'?"),
+        ("sleep: 3", "sleep"),
+        ("- 1", "must hold a mapping"),
+        ("a: [", "not YAML"),
+        ("generations: many", "generations"),
+        ("domains: {}", "add up to 1"),
+        ("zzz: 1", "unknown key 'zzz'; expected one of run, seed"),
+    ],
+)
+def test_a_bad_file_is_refused_by_name(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"bad\.yaml") as error:
+        load_config(path)
+    assert says in str(error.value) and "\n" not in str(error.value)

@@ -1,0 +1,37 @@
+"""Payment rules: what a solve rate pays."""
+
+from typing import get_args
+
+import pytest
+
+from arena.config import RewardsSection
+from curricula.learnability import RULES, inverse, is_learnable, variance
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_a_problem_that_nobody_or_everybody_solves_pays_nothing(rule: str):
+    assert RULES[rule](0.0) == 0.0
+    assert RULES[rule](1.0) == 0.0
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_pay_is_between_0_and_1_and_never_0_in_between(rule: str):
+    assert all(0.0 < RULES[rule](k / 16) <= 1.0 for k in range(1, 16))
+
+
+def test_variance_is_greatest_at_one_half_and_symmetric():
+    assert variance(0.5) == 1.0
+    assert variance(0.25) == variance(0.75) == 0.75
+
+
+def test_inverse_pays_the_harder_the_better_as_long_as_somebody_solves_it():
+    assert inverse(0.25) == 0.75 > inverse(0.5) > inverse(0.75)
+    assert inverse(1e-9) > 0.999
+
+
+def test_learnable_means_some_succeed_and_some_fail():
+    assert [is_learnable(p) for p in (0.0, 0.25, 1.0)] == [False, True, False]
+
+
+def test_the_config_knows_every_rule():
+    assert set(get_args(RewardsSection.model_fields["setter"].annotation)) == set(RULES)

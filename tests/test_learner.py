@@ -1,0 +1,122 @@
+"""Sleep: one mixed batch over all agents, each agent's optimiser its own."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents.learner import Example, Learner, LearnerConfig
+from agents.model import BaseModel
+from agents.tokenizer import Tokenizer
+from arena.seed_data import SeedData
+
+CONFIG = LearnerConfig(rank=4, alpha=8, learning_rate=5e-3, batch=8)
+
+
+def learner(base: BaseModel, tokenizer: Tokenizer, names: str = "abc", config: LearnerConfig = CONFIG) -> Learner:
+    made = Learner(base, tokenizer, config)
+    for name in names:
+        made.add(name, made.layout.fresh(f"fresh/{name}"))
+    return made
+
+
+def examples(agent: str, n: int, seed: int = 0) -> list[Example]:
+    rng, data = random.Random(f"{seed}/{agent}"), SeedData()
+    return [Example(agent, e.prompt, e.completion) for e in (data.draw(rng) for _ in range(n))]
+
+
+def test_the_mixed_batch_equals_one_agent_after_another(base: BaseModel, tokenizer: Tokenizer) -> None:
+    together, apart = learner(base, tokenizer), learner(base, tokenizer)
+    mixed = [e for pair in zip(examples("a", 24), examples("b", 24), examples("c", 24), strict=True) for e in pair]
+    together.sleep(mixed, "s")
+    for name in "abc":
+        apart.sleep(examples(name, 24), "s")
+    for key in together.state:
+        assert torch.allclose(together.state[key], apart.state[key], atol=2e-5), key
+
+
+def test_absent_agents_are_untouched_to_the_bit(base: BaseModel, tokenizer: Tokenizer) -> None:
+    made = learner(base, tokenizer)
+    made.sleep(examples("a", 10) + examples("b", 10), "first")
+    before = {k: v.clone() for k, v in made.state.items()}
+    made.sleep(examples("a", 10), "second")
+    for key, value in made.state.items():
+        assert torch.equal(value[1:], before[key][1:]), key
+    assert not torch.equal(made.state["trained"][0], before["trained"][0])
+
+
+def test_ragged_numbers_of_examples_are_all_used(base: BaseModel, tokenizer: Tokenizer) -> None:
+    reports = learner(base, tokenizer).sleep(examples("a", 3) + examples("b", 30) + examples("c", 17), "s")
+    assert [(r.agent, r.examples) for r in reports] == [("a", 3), ("b", 30), ("c", 17)]
+    assert all(r.tokens > 0 and r.steps > 0 and 0 < r.loss < 10 for r in reports)
+
+
+def test_the_first_update_is_adamw_as_torch_does_it(base: BaseModel, tokenizer: Tokenizer) -> None:
+    made = learner(base, tokenizer, "a")
+    start = made.state["trained"].clone()
+    parameter = torch.nn.Parameter(start.clone())
+    optimizer = torch.optim.AdamW([parameter], lr=5e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0)
+    for step in range(3):
+        gradient = torch.randn(start.shape, generator=torch.Generator().manual_seed(step))
+        gradient = gradient / gradient.norm()  # at the clip
+        made._update(torch.tensor([0]), gradient.clone())
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    assert torch.allclose(made.state["trained"], parameter.detach(), atol=1e-6)
+
+
+def test_weights_scale_examples_and_zero_leaves_them_out(base: BaseModel, tokenizer: Tokenizer) -> None:
+    good, other = examples("a", 8, seed=1), examples("a", 8, seed=2)
+    only, both = learner(base, tokenizer, "a"), learner(base, tokenizer, "a")
+    only.sleep(good, "s")
+    both.sleep(good + [Example(e.agent, e.prompt, e.completion, 0.0) for e in other], "s")
+    assert torch.equal(only.state["trained"], both.state["trained"])
+
+
+def test_sleeping_learns_what_it_is_shown(base: BaseModel, tokenizer: Tokenizer) -> None:
+    shown = [Example("a", f"guess | {i} {j} body", "book review") for i in range(8) for j in range(4)]
+    made = learner(base, tokenizer, "a", LearnerConfig(rank=8, alpha=16, learning_rate=1e-2, batch=8))
+    losses = [made.sleep(shown, f"night {n}")[0].loss for n in range(4)]
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_the_acting_average_lags_the_trained_weights(base: BaseModel, tokenizer: Tokenizer) -> None:
+    made = learner(base, tokenizer, "a")
+    start = made.state["trained"].clone()
+    made.sleep(examples("a", 8), "s")
+    moved, average = made.state["trained"] - start, made.state["acting"] - start
+    assert torch.allclose(average, moved * (1 - CONFIG.average), atol=1e-6) and moved.abs().max() > 0
+
+
+def test_saved_state_is_restored_and_misfits_are_refused(base: BaseModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    made = learner(base, tokenizer)
+    made.sleep(examples("b", 9), "s")
+    path = tmp_path / "learner.safetensors"
+    made.save(path)
+    again = Learner(base, tokenizer, CONFIG)
+    again.load(path, ["a", "b", "c"])
+    for one in (made, again):
+        one.sleep(examples("a", 9) + examples("b", 9), "next")
+    assert all(torch.equal(made.state[k], again.state[k]) for k in made.state)
+    with pytest.raises(ValueError, match=r"learner\.safetensors does not fit"):
+        Learner(base, tokenizer, CONFIG).load(path, ["a", "b"])
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"cannot read the learner state .*learner\.safetensors"):
+        Learner(base, tokenizer, CONFIG).load(path, ["a", "b", "c"])
+
+
+def test_agents_come_and_go(base: BaseModel, tokenizer: Tokenizer) -> None:
+    made = learner(base, tokenizer)
+    made.sleep(examples("a", 4) + examples("c", 4), "s")
+    row = made.acting_row("c").clone()
+    made.add("d", row)
+    made.remove("a")
+    assert made.names == ["b", "c", "d"] and torch.equal(made.acting_row("c"), made.acting_row("d"))
+    assert made.state["steps"].tolist() == [0, 1, 0]
+    with pytest.raises(ValueError, match="already is an agent named 'b'"):
+        made.add("b", row)
+    with pytest.raises(ValueError, match="unknown agent: 'zoe'"):
+        made.sleep([Example("zoe", "propose", "rev | 1 2")], "s")

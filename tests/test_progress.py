@@ -1,0 +1,204 @@
+"""What a running arena shows, told made-up phases."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from arena.config import make_config
+from arena.watch.progress import PHASES, Progress, summary
+
+CONFIG = make_config({"run": {"name": "shown"}, "generations": 4, "population": {"agents": 3}})
+
+
+def records(phase, g):
+    evaluations = [
+        {"domain": domain, "mode": mode, "depth": depth, "reading": reading, "correct": int(depth < 5)}
+        for depth in range(1, 9)
+        for mode, domain, reading in (("greedy", "list_programs", None), ("pass", "list_programs", None))
+    ]
+    full = [e | {"mode": "full"} for e in evaluations if e["mode"] == "greedy"]
+    return {
+        "propose": {
+            "problems": [{"valid": 1, "depth": 3}, {"valid": 1, "depth": 4}, {"valid": 0, "depth": None}],
+            "guesses": [{"correct": 1}, {"correct": 0}],
+        },
+        "grade": {
+            "outcomes": [{"learnable": 1, "solve_rate": 0.5}, {"learnable": 0, "solve_rate": None}],
+            "grades": [{"agrees": 1}, {"agrees": None}],
+        },
+        "post": {"posts": [{"id": "a"}], "refused": []},
+        "measure": {"evaluations": evaluations},
+        "baseline": {"evaluations": full},
+        "final": {"evaluations": full},
+    }.get(phase, {}) | {"reads": [{}] * 7 if phase in ("solve", "sleep") else []}
+
+
+def tell(progress, g, phase, seconds=1.0):
+    progress("phase", {"generation": g, "phase": phase})
+    tokens = {"prompt_tokens": 100, "generated_tokens": 50, "trained_tokens": 10 if phase == "sleep" else 0}
+    counted = int(phase not in ("baseline", "measure", "final"))
+    row = {"generation": g, "phase": phase, **tokens, "counted": counted, "seconds": seconds}
+    progress("done", row | {"records": records(phase, g)})
+
+
+def play(progress, first=1, last=4, start=0):
+    """A run, or the rest of one from phase `start` of generation `first` on."""
+    if (first, start) == (1, 0):
+        tell(progress, 0, "birth")
+        tell(progress, 0, "baseline")
+    for g in range(first, last + 1):
+        for phase in PHASES[start if g == first else 0 :]:
+            tell(progress, g, phase)
+    if last == 4:
+        tell(progress, 4, "final")
+
+
+def screen(width, terminal=False):
+    return Console(width=width, file=io.StringIO(), force_terminal=terminal, color_system=None, legacy_windows=False)
+
+
+def shown(progress, width):
+    console = screen(width)
+    console.print(progress)
+    return console.file.getvalue()
+
+
+def test_plain_mode_prints_one_line_a_generation_without_control_characters():
+    console = screen(80)
+    with Progress(CONFIG, console, plain=True) as progress:
+        play(progress)
+    lines = console.file.getvalue().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["before", *(f"generation {g}/4" for g in range(1, 5)), "after"]
+    assert "set 3, valid 2, learnable 1, depth 3.5, solved 0.50" in lines[1]
+    assert "1-2: 1.00, 3: 1.00, 4: 1.00, 5: 0.00, 6: 0.00, 7-8: 0.00, posts 1, reads 7" in lines[1]
+    assert all(line.isprintable() for line in lines)
+
+
+def test_where_there_is_no_terminal_lines_are_plain_unasked():
+    assert Progress(CONFIG, screen(80)).plain
+    assert not Progress(CONFIG, screen(80, terminal=True)).plain
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet_mode_prints_nothing(terminal):
+    console = screen(80, terminal)
+    with Progress(CONFIG, console, quiet=True) as progress:
+        play(progress)
+    assert console.file.getvalue() == ""
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 132, 200])
+def test_the_screen_fits_any_width(width):
+    progress = Progress(CONFIG, screen(width), quiet=True)
+    play(progress, last=2)
+    progress("phase", {"generation": 3, "phase": "solve"})
+    assert max(map(len, shown(progress, width).splitlines())) <= width
+
+
+def test_eighty_columns_hold_the_essential_and_two_hundred_everything():
+    progress = Progress(CONFIG, screen(80), quiet=True)
+    play(progress, last=2)
+    progress("phase", {"generation": 3, "phase": "solve"})
+    narrow, wide = shown(progress, 80), shown(progress, 200)
+    for part in ("run shown", "seed 0", "3/2/1", "7-8", "posts/read", "[solve]", "3/4"):
+        assert part in narrow
+    assert "graders agree" not in narrow
+    for part in ("graders agree", "tokens/s", "guessed", "1/2"):
+        assert part in wide
+
+
+def test_the_table_keeps_the_last_generations():
+    config = CONFIG.model_copy(update={"generations": 30})
+    progress = Progress(config, screen(80), quiet=True)
+    play(progress, last=30)
+    assert progress.table(80).row_count == 12
+
+
+def test_a_run_resumed_within_a_generation_is_shown_with_gaps():
+    console = screen(80, terminal=True)
+    with Progress(CONFIG, console, compute=1000.0) as progress:
+        play(progress, first=2, start=4)  # posts, sleep, ... of generation 2
+        assert progress.compute == 1000 + 3 * 150 + 30 + 2 * (7 * 150 + 30)
+    lines = shown(progress, 80).splitlines()
+    assert lines[2].split()[:4] == ["2", "-", "-", "-"]
+    assert lines[3].split()[:2] == ["3", "3/2/1"]
+
+
+def test_a_run_resumed_before_its_final_evaluation_is_shown():
+    console = screen(80)
+    with Progress(CONFIG, console) as progress:
+        tell(progress, 4, "final")
+    assert console.file.getvalue().startswith("after: held-out 1-2: 1.00")
+
+
+def test_time_left_is_projected_from_whole_generations():
+    progress = Progress(CONFIG, screen(80), quiet=True)
+    assert progress.time_left() is None
+    play(progress, last=1)
+    assert progress.time_left() == pytest.approx(3 * 8 + 2)  # three generations, and the evaluation as before
+    progress("phase", {"generation": 2, "phase": "read"})
+    assert progress.time_left() == pytest.approx(3 * 8 + 2)
+    tell(progress, 2, "read")
+    assert progress.time_left() == pytest.approx(3 * 8 + 2 - 1)
+
+
+def test_a_compute_limit_shortens_the_time_left():
+    config = CONFIG.model_copy(update={"limits": CONFIG.limits.model_copy(update={"compute": 2 * 1080.0 + 150})})
+    progress = Progress(config, screen(80), quiet=True)
+    play(progress, last=1)
+    assert progress.time_left() == pytest.approx(8 + 2)
+
+
+def test_the_terminal_is_given_back_when_a_run_fails():
+    console = screen(80, terminal=True)
+    with pytest.raises(OSError, match="disk"), Progress(CONFIG, console) as progress:
+        tell(progress, 0, "birth")
+        assert progress.live is not None
+        raise OSError("disk full")
+    assert progress.live is None
+    assert console.file.getvalue().rstrip().endswith("\x1b[?25h")  # the cursor is visible again
+
+
+def analysis(**changes):
+    mean = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 9}
+    entry = {"depth": 3, "mode": "full", "pass_at_1": 0.5, "low": 0.4, "high": 0.6, "pass_at_k": 0.75, "k": 8, "n": 9}
+    example = {"title": "rev [red] | 1 2", "body": "rev 2 1 answer 2 1", "author": "ada", "generation": 3, "reads": 2}
+    return {
+        "domain": "list_programs",
+        "finished": True,
+        "heldout": [entry | {"generation": 0}, entry | {"generation": 4}],
+        "heldout_before_after": {"depths": [3], "before": mean, "after": mean, "gain": mean},
+        "names": None,
+        "library": {"by_kind": {"definition": 1, "worked_example": 2}, "examples": {"worked_example": example}},
+        "warnings": ["Something is odd."],
+    } | changes
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_summary_says_what_came_of_the_run_and_what_is_next(width):
+    console = screen(width)
+    summary(analysis(), "runs/shown", console)
+    text = console.file.getvalue()
+    for part in (
+        "0.50 [0.40, 0.60]",
+        "Gain at depths 3: +0.50 [+0.40, +0.60]",
+        "1 definition, 2 worked examples",
+        "rev [red] | 1 2: rev 2 1",
+        "Something is odd.",
+        "python run_arena.py analyze runs/shown",
+        "python run_arena.py digest runs/shown",
+    ):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_the_summary_of_an_empty_run_does_not_fail():
+    nothing = {"depths": [], "before": None, "after": None, "gain": None}
+    console = screen(80)
+    summary(
+        analysis(heldout=[], heldout_before_after=nothing, library={"by_kind": {}, "examples": {}}, warnings=[]),
+        "runs/shown",
+        console,
+    )
+    assert "The library holds nothing." in console.file.getvalue()

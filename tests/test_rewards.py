@@ -1,0 +1,61 @@
+"""Rewards: what each seat of a finished round is paid."""
+
+import pytest
+
+from arena.rewards import rewards
+from arena.rounds import Round
+from curricula.list_programs import ListPrograms
+
+DOMAIN = ListPrograms()
+RIGHT = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
+WRONG = "rev 4 1 3 ; inc 5 2 3 answer 5 2 3"
+UNSHOWN = "inc 5 2 4 answer 5 2 4"
+JUNK = "the the the"
+
+
+def played(attempts: list[str], grader: str | None = None, proposal: str = "rev inc | 3 1 4") -> Round:
+    round_ = Round("r0", DOMAIN, "ada", ("bob", "eve"), len(attempts) // 2, "cy" if grader is not None else None)
+    round_.take([proposal])
+    if round_.problem is not None:
+        round_.take(attempts)
+    if round_.phase == "grade":
+        round_.take([grader or ""])
+    return round_
+
+
+def test_a_rejected_proposal_costs_its_author_and_pays_nobody():
+    round_ = played([RIGHT, RIGHT], RIGHT, proposal="rev rev | 1 2")
+    assert rewards(round_, "variance", -0.25) == [("setter", "ada", "setter", -0.25)]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "variance", "inverse"),
+    [
+        ([JUNK, WRONG, UNSHOWN, JUNK], 0.0, 0.0),
+        ([RIGHT, JUNK, JUNK, JUNK], 0.75, 0.75),
+        ([RIGHT, JUNK, RIGHT, JUNK], 1.0, 0.5),
+        ([RIGHT, RIGHT, RIGHT, JUNK], 0.75, 0.25),
+        ([RIGHT, RIGHT, RIGHT, RIGHT], 0.0, 0.0),
+    ],
+)
+def test_a_setter_is_paid_by_the_solve_rate_of_others(attempts: list[str], variance: float, inverse: float):
+    for rule, pay in (("variance", variance), ("inverse", inverse)):
+        assert rewards(played(attempts), rule, -0.25)[0] == ("setter", "ada", "setter", pay)
+
+
+def test_a_solver_has_one_entry_an_attempt_and_needs_the_whole_trace():
+    assert rewards(played([RIGHT, WRONG, UNSHOWN, JUNK]), "variance", -0.25)[1:] == [
+        ("solver_0", "bob", "solver", 1.0),
+        ("solver_0", "bob", "solver", 0.0),
+        ("solver_1", "eve", "solver", 0.0),
+        ("solver_1", "eve", "solver", 0.0),
+    ]
+
+
+@pytest.mark.parametrize(("first", "grader", "pay"), [(RIGHT, RIGHT, 1.0), (WRONG, RIGHT, 1.0), (RIGHT, WRONG, 0.0)])
+def test_a_grader_is_paid_for_agreeing_with_execution(first: str, grader: str, pay: float):
+    assert rewards(played([first, RIGHT], grader), "variance", -0.25)[-1] == ("grader", "cy", "grader", pay)
+
+
+def test_a_grader_without_an_answer_has_no_pay():
+    assert {role for _, _, role, _ in rewards(played([RIGHT, RIGHT], JUNK), "variance", -0.25)} == {"setter", "solver"}

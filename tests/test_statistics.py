@@ -1,0 +1,112 @@
+"""The estimators against values computed by hand or printed in tables."""
+
+import math
+
+import pytest
+
+from arena.report.statistics import (
+    bootstrap_interval,
+    mean_interval,
+    paired_difference,
+    pass_at_k,
+    t_quantile,
+    wilson_interval,
+)
+
+
+def test_wilson_interval_of_five_in_ten_is_the_known_one():
+    low, high = wilson_interval(5, 10)
+    assert (round(low, 4), round(high, 4)) == (0.2366, 0.7634)
+
+
+def test_wilson_interval_of_nothing_solved_starts_at_zero_and_has_width():
+    low, high = wilson_interval(0, 10)
+    z2 = 1.959963984540054**2
+    assert low == 0.0
+    assert high == pytest.approx(z2 / (10 + z2))
+    assert wilson_interval(10, 10) == pytest.approx((1 - z2 / (10 + z2), 1.0))
+
+
+def test_wilson_interval_of_no_trials_is_unknown():
+    assert all(map(math.isnan, wilson_interval(0, 0)))
+
+
+@pytest.mark.parametrize(("successes", "n"), [(-1, 3), (4, 3), (1, 0)])
+def test_wilson_interval_refuses_impossible_counts(successes, n):
+    with pytest.raises(ValueError, match="between 0 and n"):
+        wilson_interval(successes, n)
+
+
+def test_pass_at_k_is_one_minus_the_chance_to_miss_every_right_sample():
+    assert pass_at_k(5, 2, 3) == pytest.approx(1 - 1 / 10)  # C(3,3) / C(5,3)
+    assert pass_at_k(10, 3, 1) == pytest.approx(0.3)
+    assert pass_at_k(4, 0, 4) == 0.0
+    assert pass_at_k(4, 1, 4) == 1.0
+
+
+def test_pass_at_k_averages_over_subsets_of_samples():
+    assert pass_at_k(200, 50, 10) == pytest.approx(1 - math.comb(150, 10) / math.comb(200, 10))
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(4, 5, 1), (4, -1, 1), (4, 2, 5), (4, 2, 0)])
+def test_pass_at_k_refuses_impossible_counts(n, c, k):
+    with pytest.raises(ValueError, match="pass@k needs"):
+        pass_at_k(n, c, k)
+
+
+@pytest.mark.parametrize(
+    ("df", "printed"), [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (9, 2.262), (30, 2.042), (100, 1.984)]
+)
+def test_t_quantiles_are_those_of_the_printed_tables(df, printed):
+    assert round(t_quantile(df), 3) == printed
+
+
+def test_mean_interval_of_four_seeds():
+    half = 3.1824463 * math.sqrt((5 / 3) / 4)  # variance of 1..4 is 5/3
+    assert mean_interval([1, 2, 3, 4]) == pytest.approx((2.5 - half, 2.5 + half))
+
+
+def test_mean_interval_of_one_value_is_unknown():
+    assert all(map(math.isnan, mean_interval([3.0])))
+
+
+def test_paired_difference_is_of_pairs_not_of_means():
+    mean, low, high = paired_difference([10.0, 20.0, 30.0], [9.0, 18.0, 27.0])  # differences 1, 2, 3
+    half = 4.3026527 / math.sqrt(3)
+    assert (mean, low, high) == pytest.approx((2.0, 2.0 - half, 2.0 + half))
+    with pytest.raises(ValueError, match="one length"):
+        paired_difference([1.0], [])
+
+
+def test_bootstrap_repeats_by_seed_and_holds_the_mean():
+    values = [0.0, 1.0] * 50
+    low, high = bootstrap_interval(values, seed=3)
+    assert bootstrap_interval(values, seed=3) == (low, high)
+    assert low < 0.5 < high
+    assert high - low == pytest.approx(2 * 1.96 * 0.05, abs=0.03)  # normal approximation, standard error 0.05
+
+
+def test_bootstrap_of_equal_values_has_no_width_and_of_one_value_no_ends():
+    assert bootstrap_interval([0.25] * 7) == (0.25, 0.25)
+    assert all(map(math.isnan, bootstrap_interval([1.0])))
+    assert all(map(math.isnan, bootstrap_interval([])))
+
+
+def test_cluster_bootstrap_is_wider_when_values_of_a_group_agree():
+    values = [float(i // 10 % 2) for i in range(200)]  # 20 groups of ten equal values
+    plain = bootstrap_interval(values)
+    clustered = bootstrap_interval(values, clusters=[i // 10 for i in range(200)])
+    assert clustered[1] - clustered[0] > 2 * (plain[1] - plain[0])
+
+
+def test_cluster_bootstrap_of_one_group_is_unknown():
+    assert all(map(math.isnan, bootstrap_interval([0.0, 1.0, 1.0], clusters=["w0"] * 3)))
+
+
+def test_bootstrap_refuses_bad_input():
+    with pytest.raises(ValueError, match="finite"):
+        bootstrap_interval([1.0, math.nan])
+    with pytest.raises(ValueError, match="clusters"):
+        bootstrap_interval([1.0, 2.0], clusters=["a"])
+    with pytest.raises(ValueError, match="draws"):
+        bootstrap_interval([1.0, 2.0], draws=0)
