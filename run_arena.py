@@ -56,9 +56,12 @@ def run(
 @app.command()
 def resume(folder: RunArg, quiet: QuietOption = False) -> None:
     """Go on with a run after its last finished phase."""
+    from arena.experiment import check_split
     from arena.state import Arena
 
-    _play(Arena.open(folder), quiet)
+    arena = Arena.open(folder)
+    check_split(arena.config)
+    _play(arena, quiet)
 
 
 @app.command()
@@ -149,7 +152,7 @@ def _play(arena: Any, quiet: bool) -> None:
 
     console = Console()
     with arena:
-        progress = Progress(arena.config, console, plain=quiet or not console.is_terminal)
+        progress = Progress(arena.config, console, plain=quiet, compute=arena.store.compute())
         try:
             with progress:
                 play(arena, progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,7 +11,9 @@ from agents.adapters import AdapterLayout, Adapters
 from agents.engine_torch import TorchEngine
 from agents.model import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.state import SEED_FOLDER
+from arena.config import load_config
+from arena.loop import play
+from arena.state import SEED_FOLDER, Arena
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,3 +45,12 @@ def engine(base: BaseModel, tokenizer: Tokenizer, adapters: Adapters) -> TorchEn
     made = TorchEngine(base, tokenizer)
     made.set_adapters(adapters)
     return made
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of configs/tiny.yaml. Tests may read it, and open it to find nothing left to do."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with Arena.create(load_config("configs/tiny.yaml", [f"run.folder={folder}", "run.name=calm"])) as arena:
+        play(arena)
+    return folder / "calm"

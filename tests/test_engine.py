@@ -143,7 +143,7 @@ def test_stop_strings_and_length_end_a_completion(engine: TorchEngine) -> None:
 
 
 def test_bad_requests_are_refused_by_name(engine: TorchEngine) -> None:
-    with pytest.raises(ValueError, match="'mine'.*do not fit"):
+    with pytest.raises(ValueError, match=r"'mine'.*do not fit"):
         engine.generate([Request("mine", "rev " * 300, None)])
     with pytest.raises(ValueError, match="'empty'"):
         engine.generate([Request("empty", "", None)])

@@ -34,14 +34,6 @@ def digest(folder: Path) -> str:
     return Store(folder / "run.db").digest()
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    with start(folder, "calm") as arena:
-        play(arena)
-    return folder / "calm"
-
-
 def test_the_same_config_and_seed_give_the_same_run(undisturbed: Path, tmp_path: Path) -> None:
     with start(tmp_path, "again") as arena:
         play(arena)
