@@ -108,8 +108,8 @@ class LibrarySection(Section):
 class SleepSection(Section):
     rank: int = Field(32, ge=1)
     alpha: float = Field(64.0, gt=0)
-    learning_rate: float = Field(2e-3, gt=0)
-    batch: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    batch: int = Field(16, ge=1)
     """Examples an agent and optimiser step."""
     clip: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.0, ge=0)

@@ -99,7 +99,7 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
         posts = [{**asdict(by_id[i]), "id": i} for i, r in results if r is None]
     arena.library.log_reads(reads)
     arena.store.insert(records)
-    return {**records, "posts": posts, "reads": reads}
+    return {**records, "reads": reads} | ({"posts": posts} if "posts" in produced else {})
 
 
 def birth(arena: Arena) -> Produced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,9 @@ DOMAINS: dict[str, Callable[..., Any]] = {
 def make_domain(name: str, **options: Any) -> Domain:
     """Build a domain. Raises ValueError for an unknown name or option, naming the domain."""
     if name not in DOMAINS:
-        raise ValueError(f"unknown domain {name!r}: expected one of {', '.join(DOMAINS)}")
+        near = difflib.get_close_matches(name, DOMAINS, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(DOMAINS)}"
+        raise ValueError(f"unknown domain {name!r}; {hint}")
     try:
         domain: Domain = DOMAINS[name](**options)
     except TypeError as error:
