@@ -26,15 +26,15 @@ picture: $(VENV)/.core
 	$(BIN)/python docs/make_picture.py
 
 # A stamp is written only after everything before it succeeded: an interrupted install goes on at the next call.
-$(VENV)/bin/python:
+$(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.core: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.core: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install $(PIP_FLAGS) -e .
 	touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install $(PIP_FLAGS) -e ".[dev]"
 	touch $@ $(VENV)/.core
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from agents.adapters import AdapterLayout, Adapters
 from agents.engine import Completion, Request, counted_noise
 from agents.model import BaseModel, KVCache, causal_mask, forward, rope_table
+from agents.parallel import evenly, in_threads
 from agents.tokenizer import Tokenizer
 
 COMPACT_BELOW = 0.75  # rows leave when less than this share of the batch is still writing
@@ -48,10 +49,13 @@ class TorchEngine:
                     f"do not fit 1 to {self.base.config.max_position_embeddings} positions"
                 )
         order = sorted(range(len(requests)), key=lambda i: (len(prompts[i]), requests[i].max_tokens, i))
+        pieces = [
+            [(i, requests[i], prompts[i]) for i in order[part]]
+            for part in evenly(len(order), self.max_rows, torch.get_num_threads())
+        ]
         done: dict[int, Completion] = {}
-        for at in range(0, len(order), self.max_rows):
-            chosen = order[at : at + self.max_rows]
-            done.update(self._generate([(i, requests[i], prompts[i]) for i in chosen]))
+        for found in in_threads(self._generate, pieces):
+            done.update(found)
         return [done[i] for i in range(len(requests))]
 
     @torch.no_grad()

@@ -10,10 +10,11 @@ training.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from agents.adapters import AdapterLayout, Adapters, save_tensors
 from agents.model import BaseModel, causal_mask, forward, rope_table
+from agents.parallel import evenly, in_threads
 from agents.tokenizer import Tokenizer
 
 BETAS = (0.9, 0.98)
@@ -106,11 +108,8 @@ class Learner:
 
     # -- learning ------------------------------------------------------------------------------------------------
 
-    def sleep(
-        self, examples: Sequence[Example], seed: str, progress: Callable[[int, int, int], None] | None = None
-    ) -> list[SleepReport]:
-        """Train every agent once on its examples, in batches shuffled by `seed`. `progress` gets (step, steps,
-        tokens)."""
+    def sleep(self, examples: Sequence[Example], seed: str) -> list[SleepReport]:
+        """Train every agent once on its examples, in batches shuffled by `seed`."""
         prompts = self.tokenizer.encode([e.prompt for e in examples])
         completions = self.tokenizer.encode([e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
@@ -124,25 +123,27 @@ class Learner:
         present = [n for n in self.names if n in rows]
         for name in present:
             random.Random(f"{seed}/{name}").shuffle(rows[name])
-        most = max((len(rows[n]) for n in present), default=0)
-        steps = -(-most // self.config.batch)
+        shards = [present[part] for part in evenly(len(present), len(present), torch.get_num_threads())]
         losses: dict[str, list[float]] = {n: [] for n in present}
-        tokens = 0
-        for step in range(steps):
-            # every agent spreads its examples over all steps, so that batches stay mixed to the end
-            batches = {n: rows[n][len(rows[n]) * step // steps : len(rows[n]) * (step + 1) // steps] for n in present}
-            batches = {n: b for n, b in batches.items() if b}
-            for name, loss in self._step(batches).items():
-                losses[name].append(loss)
-            tokens += sum(r.length for b in batches.values() for r in b)
-            if progress:
-                progress(step + 1, steps, tokens)
+        for found in in_threads(lambda shard: self._train({n: rows[n] for n in shard}), shards):
+            losses.update(found)
         return [
             SleepReport(
                 n, len(rows[n]), sum(r.length for r in rows[n]), len(losses[n]), sum(losses[n]) / max(1, len(losses[n]))
             )
             for n in present
         ]
+
+    def _train(self, rows: dict[str, list[_Row]]) -> dict[str, list[float]]:
+        """All steps of some agents, in mixed batches; the losses of each agent's steps."""
+        steps = -(-max(map(len, rows.values())) // self.config.batch)
+        losses: dict[str, list[float]] = {n: [] for n in rows}
+        for step in range(steps):
+            # every agent spreads its examples over all steps, so that batches stay mixed to the end
+            batches = {n: r[len(r) * step // steps : len(r) * (step + 1) // steps] for n, r in rows.items()}
+            for name, loss in self._step({n: b for n, b in batches.items() if b}).items():
+                losses[name].append(loss)
+        return losses
 
     def _step(self, batches: dict[str, list[_Row]]) -> dict[str, float]:
         """One optimiser step of the named agents; returns their losses."""
@@ -172,14 +173,15 @@ class Learner:
     def _loss(self, leaves: dict[tuple[int, str, str], Tensor], chunk: list[list[_Row]]) -> Tensor:
         """(A,) weighted negative log-likelihood sums of a ragged grid of rows."""
         height, width = max(map(len, chunk)), max(r.length for rows in chunk for r in rows)
-        tokens = torch.full((len(chunk), height, width), self.tokenizer.pad)
-        weight = torch.zeros(len(chunk), height, width)
-        lengths = torch.ones(len(chunk), height, dtype=torch.long)
+        grid = np.full((len(chunk), height, width), self.tokenizer.pad, dtype=np.int64)
+        weights = np.zeros(grid.shape, dtype=np.float32)
+        real = np.ones(grid.shape[:2], dtype=np.int64)
         for a, rows in enumerate(chunk):
             for b, row in enumerate(rows):
-                tokens[a, b, : row.length] = torch.tensor(row.prompt + row.completion)
-                weight[a, b, len(row.prompt) : row.length] = row.weight
-                lengths[a, b] = row.length
+                grid[a, b, : row.length] = row.prompt + row.completion
+                weights[a, b, len(row.prompt) : row.length] = row.weight
+                real[a, b] = row.length
+        tokens, weight, lengths = (torch.from_numpy(x) for x in (grid, weights, real))
         cos, sin = rope_table(self.base.config, width)
         logits = forward(
             self.layout.stack(self.base, leaves),
@@ -204,7 +206,7 @@ class Learner:
         trained = state["trained"][index] * (1 - c.learning_rate * c.weight_decay) - c.learning_rate * update
         acting = state["acting"][index].lerp(trained, 1 - c.average)
         for key, value in zip(STATE, (trained, acting, first, second, steps), strict=True):
-            state[key] = state[key].index_copy(0, index, value)
+            state[key].index_copy_(0, index, value)  # in place: other threads write other rows
 
     # -- state ---------------------------------------------------------------------------------------------------
 

@@ -99,12 +99,11 @@ class Arena:
         (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
         partial = folder / ".run.db.new"
         partial.unlink(missing_ok=True)
-        Store(partial, create=True).close()
-        partial.rename(folder / "run.db")
-        arena = Arena(folder, config, Store(folder / "run.db"), lock)
-        with arena.store.transaction():
-            arena.store.set_meta(versions(config) | {"base": arena.base_name, "seed": str(config.seed)})
-        return arena
+        new = Store(partial, create=True)
+        new.set_meta(versions(config) | {"base": config.model.path, "seed": str(config.seed)})
+        new.close()
+        partial.rename(folder / "run.db")  # whole, or not there
+        return Arena(folder, config, Store(folder / "run.db"), lock)
 
     @staticmethod
     def open(folder: str | Path) -> Arena:

@@ -29,13 +29,21 @@ def examples(agent: str, n: int, seed: int = 0) -> list[Example]:
 
 
 def test_the_mixed_batch_equals_one_agent_after_another(base: BaseModel, tokenizer: Tokenizer) -> None:
-    together, apart = learner(base, tokenizer), learner(base, tokenizer)
-    mixed = [e for pair in zip(examples("a", 24), examples("b", 24), examples("c", 24), strict=True) for e in pair]
-    together.sleep(mixed, "s")
-    for name in "abc":
-        apart.sleep(examples(name, 24), "s")
-    for key in together.state:
-        assert torch.allclose(together.state[key], apart.state[key], atol=2e-5), key
+    """Gradients (the first moment after one step) agree; Adam would blow up rounding where they are 0."""
+    together, apart = learner(base, tokenizer, ""), learner(base, tokenizer, "")
+    for made in (together, apart):
+        for name in "abc":
+            noise = torch.randn(made.layout.size, generator=torch.Generator().manual_seed(ord(name)))
+            made.add(name, made.layout.fresh(name) + 0.02 * noise)
+    ragged = {"a": examples("a", 8), "b": examples("b", 3), "c": examples("c", 6)}
+    mixed = together.sleep([e for rows in ragged.values() for e in rows], "s")
+    alone = [apart.sleep(rows, "s")[0] for rows in ragged.values()]
+    for one, other in zip(mixed, alone, strict=True):
+        assert (one.agent, one.examples, one.tokens, one.steps) == (other.agent, other.examples, other.tokens, 1)
+        assert one.loss == pytest.approx(other.loss, abs=1e-5)
+    mine, theirs = (made.state["first_moment"] for made in (together, apart))
+    assert mine.norm(dim=1).min() > 0
+    assert ((mine - theirs).norm(dim=1) / mine.norm(dim=1)).max() < 1e-3
 
 
 def test_absent_agents_are_untouched_to_the_bit(base: BaseModel, tokenizer: Tokenizer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -199,3 +200,31 @@ def test_the_wall_clock_is_in_telemetry_only(undisturbed: Path) -> None:
     for table in [r["name"] for r in store.query("SELECT name FROM sqlite_master WHERE type = 'table'")]:
         if table != "telemetry" and not table.startswith("posts_fts"):
             assert not any(year in str(v) for row in store.query(f"SELECT * FROM {table}") for v in row.values()), table
+
+
+def test_a_full_disk_under_the_adapters_is_one_line_and_the_run_goes_on_after(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    """No file of this process may pass 1 MB, which the learner's state does: the write fails as on a full disk."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    command = [sys.executable, "run_arena.py", "run", TINY, f"run.folder={tmp_path}", "run.name=small"]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 2, done.stderr
+    assert "learner.safetensors" in done.stderr and "resume" in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list((tmp_path / "small").rglob("*.tmp"))
+    with Arena.open(tmp_path / "small") as arena:
+        play(arena)
+    assert digest(tmp_path / "small") == digest(undisturbed)
+
+
+def test_a_run_killed_while_it_was_being_made_can_be_made_again(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.yaml").write_text("half a conf")
+    (tmp_path / "half" / ".run.db.new").write_bytes(b"half a database")
+    with start(tmp_path, "half", "generations=0") as arena:
+        play(arena)
+        assert arena.store.meta()["seed"] == "0"
