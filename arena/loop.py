@@ -16,7 +16,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from arena.phases import EVALUATION, PHASES, UNCOUNTED, Phase, Produced, admit
+from arena.phases import EVALUATION, PHASES, UNCOUNTED, Phase, Produced
+from arena.reading import admit
 from arena.state import Arena, Generation, Tokens
 from arena.store import Row
 from culture.library import Read

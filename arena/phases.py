@@ -7,10 +7,12 @@ after a crash. One engine call or one learner call a phase; nothing loops over a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from agents.engine import Request
+from arena.evaluation import baseline, final, measure
+from arena.reading import notes, sign
 from arena.rewards import rewards
 from arena.rounds import GRADER, Ask
 from arena.setters import scripted_proposal
@@ -19,8 +21,7 @@ from arena.state import Arena
 from arena.store import Row
 from arena.turnover import turnover
 from culture.library import Read
-from culture.posts import Post, SignedPost, sign_post
-from culture.retrieval import retrieve
+from culture.posts import Post
 from curricula.domain import Problem, Rejection
 from curricula.learnability import is_learnable
 
@@ -195,32 +196,6 @@ def solve(arena: Arena) -> Produced:
     return {"attempts": rows_, "reads": reads}
 
 
-def notes(arena: Arena, problem: Problem, agent: str, place: str, phase: str) -> tuple[tuple[str, ...], list[Read]]:
-    """What `agent` is given to read for a problem, and the log of it."""
-    config = arena.config.library
-    if not config.limit or not (problem.names or config.by_words):
-        return (), []
-    found = retrieve(
-        arena.library,
-        names=problem.names,
-        words=problem.text if config.by_words else "",
-        budget=config.budget,
-        limit=config.limit,
-        count_tokens=arena.engine.count_tokens,
-        rng=arena.rng(place, "read"),
-        distractors=config.distractors,
-        render=body_of,
-    )
-    if not config.shared:
-        found = [f for f in found if f.post.author == agent]
-    reads = [Read(arena.generation.index, phase, agent, place, f.post.id, f.propensity) for f in found]
-    return tuple(f.post.body for f in found), reads
-
-
-def body_of(post: Post) -> str:
-    return post.body
-
-
 def grade(arena: Arena) -> Produced:
     """A tenth of the problems is solved again, blind, by a third agent; then rounds are settled and paid."""
     g, config = arena.generation.index, arena.config
@@ -287,116 +262,6 @@ def post(arena: Arena) -> Produced:
         about = f"{r.domain.name}/{r.id}"
         posts.append(Post("worked_example", solver, g, r.problem.text, text, tuple(cites), about))
     return {"posts": [sign(arena, p) for p in posts]}
-
-
-def sign(arena: Arena, post_: Post) -> SignedPost:
-    return sign_post(post_, arena.keys.public_key(post_.author), lambda data: arena.keys.sign(post_.author, data))
-
-
-def admit(arena: Arena, post_: Post) -> str | None:
-    """The library's admission check: definitions are executed, worked examples verified, held-out problems refused."""
-    if post_.kind == "definition":
-        words = arena.words_domain()
-        return words.check_definition(post_.body) if words else "this run has no hidden words"
-    if post_.kind == "worked_example":
-        domain = arena.domains.get(post_.about.partition("/")[0])
-        if domain is None:
-            return f"speaks of no domain of this run: {post_.about!r}"
-        try:
-            problem = domain.problem(post_.title)
-        except ValueError as error:
-            return str(error)
-        if domain.is_heldout(problem):
-            return "held-out problem"
-        verdict = domain.verify(problem, post_.body)
-        return None if verdict.correct else verdict.reason
-    return f"nothing checks posts of kind {post_.kind!r} yet"
-
-
-def measure(arena: Arena) -> Produced:
-    """Held-out skill, greedy, on the first problems of each depth, other ones for each agent."""
-    n = arena.config.measure.per_depth
-    items = [
-        (agent, problem, depth, reading)
-        for domain, depth, reading in evaluation_grid(arena)
-        for at, agent in enumerate(arena.living)
-        for problem in cyclic(domain.heldout(arena.config.measure.split, depth), at * n, n)
-    ]
-    return {"evaluations": evaluate(arena, items, "greedy", 1, 0.0)}
-
-
-def baseline(arena: Arena, before: bool = True) -> Produced:
-    """pass@1 (greedy) and pass@k (k samples), each problem dealt to one agent: run before the first generation."""
-    items = []
-    for domain, depth, reading in evaluation_grid(arena):
-        problems = cyclic(domain.heldout(arena.config.measure.split, depth), 0, arena.config.measure.final_per_depth)
-        items += [(arena.living[i % len(arena.living)], p, depth, reading) for i, p in enumerate(problems)]
-    k = arena.config.measure.passes
-    place = "before" if before else "after"
-    greedy = evaluate(arena, items, "full", 1, 0.0, place)
-    sampled = evaluate(arena, [i for i in items if i[3] is None], "pass", k, arena.config.rounds.temperature, place)
-    return {"evaluations": greedy + sampled}
-
-
-def final(arena: Arena) -> Produced:
-    """The same as `baseline`, after the last generation."""
-    return baseline(arena, before=False)
-
-
-def evaluation_grid(arena: Arena) -> list[tuple[Any, int, int | None]]:
-    """(domain, depth, reading): names are asked twice, with and without what the library holds on them."""
-    return [
-        (domain, depth, reading)
-        for domain in arena.domains.values()
-        for depth in domain.depths
-        for reading in ((0, 1) if domain.name == "hidden_words" else (None,))
-    ]
-
-
-def cyclic(problems: Sequence[Problem], start: int, n: int) -> list[Problem]:
-    return [problems[(start + i) % len(problems)] for i in range(min(n, len(problems)))]
-
-
-def evaluate(
-    arena: Arena,
-    items: Sequence[tuple[str, Problem, int, int | None]],
-    mode: str,
-    k: int,
-    temperature: float,
-    place: str = "during",
-) -> list[Row]:
-    """k attempts at each item as (agent, problem, depth, reading); one row an item with the number that were right."""
-    g = arena.generation.index
-    requests = []
-    for at, (agent, problem, _, reading) in enumerate(items):
-        domain = arena.domains[problem.domain]
-        shown = notes(arena, problem, agent, f"evaluate/{mode}/{at}", "evaluate")[0] if reading else ()
-        prompt = domain.solve_prompt(problem, shown)
-        adapter = None if g == 0 else agent  # before the first sleep every agent is the base model
-        for j in range(k):
-            key = f"{arena.config.seed}/{g}/{place}/{mode}/{at}/{j}"
-            requests.append(Request(key, prompt, adapter, arena.config.rounds.max_tokens, temperature))
-    done = iter(arena.generate(requests))
-    rows = []
-    for at, (agent, problem, depth, reading) in enumerate(items):
-        verdicts = [arena.domains[problem.domain].verify(problem, next(done).text) for _ in range(k)]
-        rows.append(
-            {
-                "id": f"g{g:04d}/{place}/{mode}/{at:05d}",
-                "generation": g,
-                "domain": problem.domain,
-                "split": arena.config.measure.split,
-                "depth": depth,
-                "agent": agent,
-                "problem": problem.text,
-                "reading": reading,
-                "mode": mode,
-                "k": k,
-                "correct": sum(v.correct for v in verdicts),
-                "answer_correct": sum(v.answer_correct for v in verdicts),
-            }
-        )
-    return rows
 
 
 Phase = Callable[[Arena], Produced]

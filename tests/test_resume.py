@@ -47,6 +47,13 @@ def test_another_seed_gives_another_run(undisturbed: Path, tmp_path: Path) -> No
     assert digest(tmp_path / "other") != digest(undisturbed)
 
 
+def test_two_threads_give_the_same_run_twice(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with start(tmp_path, name, "engine.threads=2", "population.agents=5", "generations=2") as arena:
+            play(arena)
+    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+
+
 def test_a_run_that_stops_after_every_phase_is_the_undisturbed_run(undisturbed: Path, tmp_path: Path) -> None:
     stops = []
 

@@ -1,0 +1,104 @@
+"""Held-out skill: what the phase `measure` and the evaluations before and after a run ask and count.
+
+Evaluation is reported apart from compute, never trained on, and never posted. Each generation it is greedy and small;
+before the first and after the last generation it is the full set, with pass@1 and pass@k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agents.engine import Request
+from arena.reading import notes
+from arena.state import Arena
+from arena.store import Row
+from curricula.domain import Problem
+
+Items = Sequence[tuple[str, Problem, int, int | None]]
+
+
+def measure(arena: Arena) -> dict[str, list[Any]]:
+    """Held-out skill, greedy, on the first problems of each depth, other ones for each agent."""
+    n = arena.config.measure.per_depth
+    items = [
+        (agent, problem, depth, reading)
+        for domain, depth, reading in evaluation_grid(arena)
+        for at, agent in enumerate(arena.living)
+        for problem in cyclic(domain.heldout(arena.config.measure.split, depth), at * n, n)
+    ]
+    return {"evaluations": evaluate(arena, items, "greedy", 1, 0.0)}
+
+
+def baseline(arena: Arena, before: bool = True) -> dict[str, list[Any]]:
+    """pass@1 (greedy) and pass@k (k samples), each problem dealt to one agent: run before the first generation."""
+    items = []
+    for domain, depth, reading in evaluation_grid(arena):
+        problems = cyclic(domain.heldout(arena.config.measure.split, depth), 0, arena.config.measure.final_per_depth)
+        items += [(arena.living[i % len(arena.living)], p, depth, reading) for i, p in enumerate(problems)]
+    k = arena.config.measure.passes
+    place = "before" if before else "after"
+    greedy = evaluate(arena, items, "full", 1, 0.0, place)
+    sampled = evaluate(arena, [i for i in items if i[3] is None], "pass", k, arena.config.rounds.temperature, place)
+    return {"evaluations": greedy + sampled}
+
+
+def final(arena: Arena) -> dict[str, list[Any]]:
+    """The same as `baseline`, after the last generation."""
+    return baseline(arena, before=False)
+
+
+def evaluation_grid(arena: Arena) -> list[tuple[Any, int, int | None]]:
+    """(domain, depth, reading): names are asked twice, with and without what the library holds on them."""
+    return [
+        (domain, depth, reading)
+        for domain in arena.domains.values()
+        for depth in domain.depths
+        for reading in ((0, 1) if domain.name == "hidden_words" else (None,))
+    ]
+
+
+def cyclic(problems: Sequence[Problem], start: int, n: int) -> list[Problem]:
+    return [problems[(start + i) % len(problems)] for i in range(min(n, len(problems)))]
+
+
+def evaluate(
+    arena: Arena,
+    items: Items,
+    mode: str,
+    k: int,
+    temperature: float,
+    place: str = "during",
+) -> list[Row]:
+    """k attempts at each item as (agent, problem, depth, reading); one row an item with the number that were right."""
+    g = arena.generation.index
+    requests = []
+    for at, (agent, problem, _, reading) in enumerate(items):
+        domain = arena.domains[problem.domain]
+        shown = notes(arena, problem, agent, f"evaluate/{mode}/{at}", "evaluate")[0] if reading else ()
+        prompt = domain.solve_prompt(problem, shown)
+        adapter = None if g == 0 else agent  # before the first sleep every agent is the base model
+        for j in range(k):
+            key = f"{arena.config.seed}/{g}/{place}/{mode}/{at}/{j}"
+            requests.append(Request(key, prompt, adapter, arena.config.rounds.max_tokens, temperature))
+    done = iter(arena.generate(requests))
+    rows = []
+    for at, (agent, problem, depth, reading) in enumerate(items):
+        verdicts = [arena.domains[problem.domain].verify(problem, next(done).text) for _ in range(k)]
+        rows.append(
+            {
+                "id": f"g{g:04d}/{place}/{mode}/{at:05d}",
+                "generation": g,
+                "domain": problem.domain,
+                "split": arena.config.measure.split,
+                "depth": depth,
+                "agent": agent,
+                "problem": problem.text,
+                "reading": reading,
+                "mode": mode,
+                "k": k,
+                "correct": sum(v.correct for v in verdicts),
+                "answer_correct": sum(v.answer_correct for v in verdicts),
+            }
+        )
+    return rows
