@@ -4,10 +4,18 @@ VENV ?= .venv
 PIP_FLAGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: run test fast lint install clean picture
+.PHONY: run clean-run test fast lint install clean picture
 
 run: $(VENV)/.core
-	$(BIN)/python run_arena.py run configs/quickstart.yaml
+	@if [ -f runs/quickstart/run.db ]; then \
+		echo "runs/quickstart is there already: going on with it (make clean-run starts afresh)"; \
+		$(BIN)/python run_arena.py resume runs/quickstart; \
+	else \
+		$(BIN)/python run_arena.py run configs/quickstart.yaml; \
+	fi
+
+clean-run:
+	rm -rf runs/quickstart
 
 test: lint
 	$(BIN)/python -m pytest

@@ -12,7 +12,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError as missing:
+    sys.exit(
+        f"error: {missing.name} is not installed for {sys.executable}: run `make install`, then use .venv/bin/python"
+    )
 
 app = typer.Typer(
     add_completion=False,

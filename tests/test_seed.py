@@ -1,0 +1,94 @@
+"""The shipped seed model and its school: sizes, formats, and nothing held out."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+
+import pytest
+
+from agents.engine import Request
+from agents.engine_torch import TorchEngine
+from agents.model import BaseModel
+from agents.tokenizer import Tokenizer
+from arena.seed_data import MIX, WORDS, SeedData
+from arena.state import SEED_FOLDER
+from curricula import hidden_words as hw
+from curricula import list_programs as lp
+from curricula.domain import Problem
+
+
+def test_the_model_is_as_small_as_promised(base: BaseModel, tokenizer: Tokenizer) -> None:
+    files = {p.name: p.stat().st_size for p in SEED_FOLDER.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= set(files)
+    assert sum(files.values()) < 4_000_000
+    assert len(tokenizer) < 192 and len(set(WORDS)) == len(WORDS)
+    assert 0.6e6 < sum(w.numel() for w in base.weights.values()) < 0.8e6
+    assert base.config.head_dim in (32, 64, 128)  # what vLLM's attention takes
+
+
+def test_the_card_tells_recipe_data_and_skills() -> None:
+    card = (SEED_FOLDER / "README.md").read_text()
+    assert all(
+        word in card for word in ("Recipe", "Skills", "solve, depth 6", "read, body of 3", "guess", "Recipe(steps=")
+    )
+
+
+def test_every_word_of_every_example_is_known(tokenizer: Tokenizer) -> None:
+    rng, data, unknown = random.Random(0), SeedData(), tokenizer.encode(["‽"])[0][0]
+    for task in MIX:
+        for _ in range(200):
+            example = data.draw(rng, task)
+            for text in (example.prompt, example.completion):
+                ids = tokenizer.encode([text])[0]
+                assert unknown not in ids and len(ids) == len(text.split())
+                assert tokenizer.decode([ids]) == [text]
+
+
+def test_school_examples_are_right_and_nothing_held_out_occurs() -> None:
+    rng, data, domain = random.Random(1), SeedData(), lp.ListPrograms()
+    depths: Counter[int] = Counter()
+    for _ in range(3000):
+        example = data.draw(rng, "solve")
+        problem = domain.problem(example.prompt.removeprefix("solve ").removesuffix(" think"))
+        assert not domain.is_heldout(problem) and domain.verify(problem, example.completion).correct
+        depths[problem.depth] += 1
+    assert max(depths) <= 6 and 0.9 < (depths[1] + depths[2]) / 3000 < 0.97
+    for task in ("set", "vary"):
+        for _ in range(1000):
+            text = data.draw(rng, task).completion
+            found = domain.parse_proposal(text)
+            named = any(w in hw.WORDS for w in text.split())
+            assert named or isinstance(found, Problem)
+
+
+def test_reading_examples_recall_what_the_library_shows() -> None:
+    rng, data = random.Random(2), SeedData()
+    unknown = 0
+    for _ in range(1000):
+        example = data.draw(rng, "read")
+        if example.completion.startswith("unknown"):
+            unknown += 1
+            assert example.completion.split()[1] not in example.prompt.rpartition("solve ")[0].split()
+            continue
+        recalled, meant, trace = hw.split_recall(example.completion)
+        ((name, body),) = recalled
+        assert f"{name} {body}" in example.prompt and meant is not None and 1 <= len(meant.split()) <= 6
+        assert lp.verify_trace(meant.split(), lp.parse_digits(
+            example.prompt.rpartition("|")[2].removesuffix(" think").split()), trace).correct  # fmt: skip
+    assert 20 < unknown < 110
+
+
+@pytest.mark.parametrize(("depth", "least"), [(1, 0.95), (2, 0.9), (3, 0.8)])
+def test_the_seed_can_start(base: BaseModel, tokenizer: Tokenizer, depth: int, least: float) -> None:
+    domain, engine = lp.ListPrograms(), TorchEngine(base, tokenizer)
+    problems = domain.heldout("dev", depth)
+    done = engine.generate([Request(p.text, domain.solve_prompt(p, ()), None, 60, 0.0) for p in problems])
+    right = [domain.verify(p, c.text).correct for p, c in zip(problems, done, strict=True)]
+    assert sum(right) / len(right) >= least
+
+
+def test_the_config_is_a_plain_llama() -> None:
+    config = json.loads((SEED_FOLDER / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"] and config["model_type"] == "llama"
