@@ -87,10 +87,16 @@ def test_a_heldout_proposal_ends_the_round():
     assert round_.rejection is not None and round_.rejection.reason == "held-out"
 
 
-@pytest.mark.parametrize("solvers", [("ada", "bob"), ("bob", "ada"), ("bob", "bob")])
+@pytest.mark.parametrize("solvers", [("ada", "bob"), ("bob", "ada"), ("bob", "bob"), ()])
 def test_solvers_differ_from_the_author_and_from_each_other(solvers: tuple[str, ...]):
-    with pytest.raises(ValueError, match="solvers must differ from the author and from each other"):
+    with pytest.raises(ValueError, match="r0: author, solvers and grader must be different agents"):
         Round("r0", DOMAIN, "ada", solvers)
+
+
+@pytest.mark.parametrize("grader", ["ada", "bob"])
+def test_the_grader_is_a_third_agent(grader: str):
+    with pytest.raises(ValueError, match="author, solvers and grader must be different agents"):
+        Round("r0", DOMAIN, "ada", ("bob",), grader=grader)
 
 
 def test_a_round_takes_exactly_the_texts_it_asked_for():
