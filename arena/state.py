@@ -67,7 +67,7 @@ class Arena:
     def __init__(self, folder: Path, config: Config, store: Store, lock: TextIO) -> None:
         self.folder, self.config, self.store, self._lock = folder, config, store, lock
         torch.set_num_threads(config.engine.threads)
-        self.base_name = config.model.path
+        self.base_name = "agents/seed" if config.model.path == "seed" else config.model.path  # for PEFT's config
         base, self.tokenizer = load_base(config)
         self.engine: Engine = TorchEngine(base, self.tokenizer, config.engine.max_rows)
         s = config.sleep
