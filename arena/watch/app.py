@@ -35,7 +35,7 @@ HELP = """\
 1 2 3 4     Arena, Rounds, Agent, Library
 [ ]         a generation back, a generation on (Arena and Rounds)
 l or end    the latest generation again, following the run
-arrows      move; enter opens an agent, a round or a post; escape goes back
+arrows      move; enter opens what is chosen; escape goes back
 f           Rounds: all, valid or learnable problems
 n p         Agent: the next one, the previous one
 / k         Library: search words (enter: to the list); kind of post
@@ -75,7 +75,7 @@ class Watch(App[None]):
 
     TITLE = "Ratchet"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (150, "-wide")]  # noqa: RUF012
     CSS = """
     #top { height: 2; padding: 0 1; background: $panel; }
     #note { height: auto; padding: 0 1; color: $warning; display: none; }
@@ -87,7 +87,7 @@ class Watch(App[None]):
     #population { height: auto; max-height: 10; }
     #summary, #found { height: 1; }
     #caption, #figures { height: auto; }
-    #plots { height: 1fr; }
+    #plots { width: 1fr; height: 1fr; }
     .-wide ArenaPane { layout: horizontal; }
     .-wide #left { width: 80; height: 1fr; padding-right: 2; }
     .-wide #population { max-height: 1fr; }
@@ -112,6 +112,7 @@ class Watch(App[None]):
 
     def __init__(self, run: Run, interval: float = 1.0) -> None:
         super().__init__()
+        self.animation_level = "none"  # over a slow line every frame is felt
         self.run_, self.interval = run, interval
         self.history = History(run)
         self.snapshot: Snapshot | None = None

@@ -100,7 +100,7 @@ class RoundsPane(Pane):
 
     def compose(self) -> ComposeResult:
         yield Static(id="summary")
-        yield table("rounds", "#", "author", "depth", "solved", "paid", "", "problem")
+        yield table("problems", "#", "author", "depth", "solved", "paid", "", "problem")
 
     def show(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -229,7 +229,7 @@ class LibraryPane(Pane):
         kinds = kind.replace("_", " ") + " posts" if kind else "posts of all kinds"
         what = f"{len(rows)} {kinds}, best first" if words.strip() else f"the newest {len(rows)} {kinds}"
         if not rows:
-            what = f"no {kinds} hold these words" if words.strip() else f"{kinds}: {texts.NO_DATA}"
+            what = f"no {kinds} with these words" if words.strip() else f"{kinds}: {texts.NO_DATA}"
         self.query_one("#found", Static).update(Text(what, texts.DIM))
         fill(self.query_one(DataTable), [(p.id, post_cells(p)) for p in rows])
 

@@ -104,8 +104,8 @@ def plots(s: Snapshot, width: int, height: int) -> Text:
     each = min(max((height - titles) // max(rows, 1), 1), 5)
     out = Text(no_wrap=True)
     for title, series in (
-        (f"held-out pass rate by depth, 0 to 1, generations {first} to {last}", held),
-        (f"what was set: mean depth, 0 to {made[0][2] if made else 8:.0f}; solve rate, 0 to 1", made),
+        (f"held-out pass rate by depth, generations {first} to {last}", held),
+        (f"mean depth set, of {made[0][2] if made else 8:.0f}, and solve rate", made),
     ):
         if series:
             out.append(f"{title}\n", DIM)
