@@ -258,15 +258,14 @@ def test_an_empty_run_says_so_on_every_screen(empty: Path, size: tuple[int, int]
     use(empty, play, size)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_hostile_text_is_shown_as_it_is(made: Path, size: tuple[int, int]) -> None:
+def test_hostile_text_is_shown_as_it_is(made: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         for keys in (["2"], ["enter"], ["escape", "3"], ["4"], ["enter"]):
             shown = await press(app, pilot, *keys)
             assert MARKUP in shown
             assert "\x1b" not in shown and "\u202e" not in shown
 
-    use(made, play, size)
+    use(made, play)
 
 
 def test_a_disagreeing_grader_is_marked(made: Path) -> None:
