@@ -440,6 +440,22 @@ def test_a_post_changed_behind_the_ledger_is_told(made: Path) -> None:
     assert views[1] and views[1].signature == "NOT valid for the key of bob"
 
 
+def test_a_damaged_post_is_told_and_the_screens_go_on(made: Path) -> None:
+    with sqlite3.connect(made / "run.db") as db:
+        db.execute("DROP TRIGGER posts_no_update")
+        db.execute("UPDATE posts SET kind = 'nonsense' WHERE seq = 1")
+
+    async def play(app: Watch, pilot: Any) -> None:
+        await press(app, pilot, "4", "down", "enter")
+        assert "the post is damaged" in str(app.screen.text)  # type: ignore[attr-defined]
+        await press(app, pilot, "escape", "slash", "r", "e", "v")
+        assert "this cannot be read" in screen(app) and app.is_running
+        assert "this cannot be read" not in await press(app, pilot, "enter", "escape", "2", "1", "4")
+        assert "the newest 2" in screen(app)
+
+    use(made, play)
+
+
 def test_the_history_is_what_the_report_says(undisturbed: Path) -> None:
     from arena.report.analysis import analyze
 

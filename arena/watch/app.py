@@ -24,9 +24,10 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import ModalScreen, Screen
 from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Static
+from textual.worker import get_current_worker
 
 from arena.watch import texts
-from arena.watch.data import Busy, Run, open_run, reading
+from arena.watch.data import Busy, Run, open_run, reading, safe
 from arena.watch.history import History, Snapshot
 from arena.watch.panes import AgentPane, ArenaPane, LibraryPane, Pane, RoundsPane
 
@@ -119,6 +120,7 @@ class Watch(App[None]):
         self.wanted: int | None = None  # the generation to show; None follows the run
         self.reading_, self.again = False, False
         self.drawn: object = None
+        self.trouble = ""  # the group whose last question failed
         self.heard = time.monotonic()
         self.closing = threading.Event()
 
@@ -149,28 +151,28 @@ class Watch(App[None]):
 
     def ask(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
         """Read from the run in a thread, then draw in this one. A newer question of a group replaces an older one."""
-        self.run_worker(partial(self._read, read, then), group=group, exclusive=True, thread=True)
+        self.run_worker(partial(self._read, group, read, then), group=group, exclusive=True, thread=True)
 
-    def _read(self, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
-        from textual.worker import get_current_worker
-
+    def _read(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
         worker = get_current_worker()
-        waited = False
         while not self.closing.is_set() and not worker.is_cancelled:
             try:
                 with reading(self.run_.database) as db:
                     result = read(db)
             except Busy:
-                waited = True
+                self.trouble = group
                 self.post_message(Noted("the run's database is locked; trying again"))
                 self.closing.wait(0.5)
                 continue
-            except sqlite3.DatabaseError as error:
-                self.post_message(Noted(f"the run's database cannot be read: {error}"))
+            except (sqlite3.DatabaseError, ValueError) as error:  # a damaged row or file: said, and the rest goes on
+                self.trouble = group
+                self.post_message(Noted(f"this cannot be read: {safe(str(error))}"))
+                if group != "history":
+                    return
                 self.closing.wait(self.interval)
-                waited = True
                 continue
-            if waited:
+            if self.trouble in ("history", group):
+                self.trouble = ""
                 self.post_message(Noted(""))
             if not worker.is_cancelled:
                 self.post_message(Took(then, result))
