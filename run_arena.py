@@ -70,6 +70,14 @@ def resume(folder: RunArg, quiet: QuietOption = False) -> None:
 
 
 @app.command()
+def watch(folder: RunArg) -> None:
+    """Look into a run on the terminal, while it is played or after; changes nothing."""
+    from arena.watch.app import watch as watch_run
+
+    watch_run(folder)
+
+
+@app.command()
 def analyze(
     folder: RunArg,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,

@@ -46,6 +46,7 @@ _SCHEMA = (
         id TEXT NOT NULL PRIMARY KEY, generation INTEGER NOT NULL, phase TEXT NOT NULL, agent TEXT NOT NULL,
         request TEXT NOT NULL, post TEXT NOT NULL, propensity REAL NOT NULL)""",
     "CREATE INDEX reads_post ON reads (post)",
+    "CREATE INDEX reads_agent ON reads (agent, post)",
 )
 
 

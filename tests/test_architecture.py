@@ -81,10 +81,20 @@ def test_no_program_file_imports_the_tests():
     assert not [path for path, tree in TREES.items() for m in imports(tree) if m.split(".")[0] == "tests"]
 
 
-@pytest.mark.parametrize("heavy", [("ray",), ("vllm",), ("textual",), ("peft", "transformers")])
+@pytest.mark.parametrize("heavy", [("ray",), ("vllm",), ("peft", "transformers")])
 def test_each_heavy_dependency_is_imported_in_one_file_at_most(heavy: tuple[str, ...]):
     found = {path for path, tree in TREES.items() for module in imports(tree) if module.split(".")[0] in heavy}
     assert len(found) <= 1, found
+
+
+def test_textual_is_imported_in_the_watcher_only_and_never_where_it_reads_a_run():
+    """Screens are many widgets, so they have a folder, not a file; what they read is tested without them."""
+    found = {path for path, tree in TREES.items() for m in imports(tree) if m.split(".")[0] == "textual"}
+    assert found == {"arena/watch/app.py", "arena/watch/panes.py"}
+    others = {
+        path for path, tree in TREES.items() for m in imports(tree) if m in ("arena.watch.app", "arena.watch.panes")
+    }
+    assert others == {"run_arena.py", "arena/watch/app.py"}
 
 
 def test_nothing_is_pickled():

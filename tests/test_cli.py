@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = {
     "run": {"--quiet", "--dry-run"},
     "resume": {"--quiet"},
+    "watch": set(),
     "analyze": {"--json", "--plots", "--no-plots"},
     "experiment": {"--final", "--processes", "--folder"},
     "make-seed": {"--folder", "--steps", "--seed", "--threads"},
@@ -108,6 +109,8 @@ def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: 
         (("run", "configs/tiny.yaml", "measure.split=test"), "sealed"),
         (("resume", "runs/nowhere"), "no run folder at runs/nowhere"),
         (("analyze", "runs/nowhere"), "no run folder at runs/nowhere"),
+        (("watch", "runs/nowhere"), "no run folder at runs/nowhere"),
+        (("watch", "configs"), "no run database at configs/run.db"),
         (("digest", "configs"), "configs"),
         (("experiment", "configs/experiments/nothing.yaml"), "nothing.yaml"),
     ],

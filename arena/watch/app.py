@@ -1,0 +1,279 @@
+"""`watch`: a run in the terminal, while it is played or after, without touching it.
+
+The application polls the number of the last finished phase from a thread of its own; a tick in which nothing happened
+reads one row. Everything else is read when it is looked at.
+
+Left out: starting, stopping or changing a run. Not guaranteed: that a run still goes on; the screens only know when it
+last finished something.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import ModalScreen, Screen
+from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Static
+from textual.worker import get_current_worker
+
+from arena.watch import texts
+from arena.watch.data import Busy, Run, open_run, reading, safe
+from arena.watch.history import History, Snapshot
+from arena.watch.panes import AgentPane, ArenaPane, LibraryPane, Pane, RoundsPane
+
+PANES = ("arena", "rounds", "agent", "library")
+HELP = """\
+1 2 3 4     Arena, Rounds, Agent, Library
+[ ]         a generation back, a generation on (Arena and Rounds)
+l or end    the latest generation again, following the run
+arrows      move; enter opens what is chosen; escape goes back
+f           Rounds: all, valid or learnable problems
+n p         Agent: the next one, the previous one
+/ k         Library: search words (enter: to the list); kind of post
+ctrl+p      every command by name
+q           quit; the run goes on
+
+setter, solver, grader   mean reward an act in that role
+solves                   share of its tries that a verifier accepted
+* !                      learnable; a grader disagreed with execution"""
+
+
+class Took(Message):
+    """Something that was asked for has been read."""
+
+    def __init__(self, then: Callable[[Any], None], result: Any) -> None:
+        super().__init__()
+        self.then, self.result = then, result
+
+
+class Noted(Message):
+    """Why nothing new is shown; an empty text takes it back."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class Help(ModalScreen[None]):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q", "app.pop_screen", "Close")]
+
+    def compose(self) -> ComposeResult:
+        yield Static(Text(HELP), id="help")
+
+
+class Watch(App[None]):
+    """The screens of one run."""
+
+    TITLE = "Ratchet"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (150, "-wide")]  # noqa: RUF012
+    CSS = """
+    #top { height: 2; padding: 0 1; background: $panel; }
+    #note { height: auto; padding: 0 1; color: $warning; display: none; }
+    ContentSwitcher { height: 1fr; }
+    Pane { height: 1fr; padding: 0 1; }
+    DataTable { height: 1fr; overflow-x: hidden; }
+    #alarms { height: auto; max-height: 5; }
+    #left { height: auto; }
+    #population { height: auto; max-height: 10; }
+    #summary, #found { height: 1; }
+    #caption, #figures { height: auto; }
+    #plots { width: 1fr; height: 1fr; }
+    .-wide ArenaPane { layout: horizontal; }
+    .-wide #left { width: 80; height: 1fr; padding-right: 2; }
+    .-wide #population { max-height: 1fr; }
+    .-wide #alarms { max-height: 12; margin-bottom: 1; }
+    Reader VerticalScroll { height: 1fr; padding: 0 1; }
+    Reader DataTable { height: auto; max-height: 8; margin: 0 1; }
+    Help { align: center middle; }
+    #help { width: 78; height: auto; border: round $primary; padding: 0 1; background: $surface; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "pane('arena')", "Arena"),
+        Binding("2", "pane('rounds')", "Rounds"),
+        Binding("3", "pane('agent')", "Agent"),
+        Binding("4", "pane('library')", "Library"),
+        Binding("left_square_bracket", "step(-1)", "Back", key_display="["),
+        Binding("right_square_bracket", "step(1)", "On", key_display="]"),
+        Binding("l", "live", "Live"),
+        Binding("end", "live", "Live", show=False, priority=True),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, run: Run, interval: float = 1.0) -> None:
+        super().__init__()
+        self.animation_level = "none"  # over a slow line every frame is felt
+        self.run_, self.interval = run, interval
+        self.history = History(run)
+        self.snapshot: Snapshot | None = None
+        self.wanted: int | None = None  # the generation to show; None follows the run
+        self.reading_, self.again = False, False
+        self.drawn: object = None
+        self.trouble = ""  # the group whose last question failed
+        self.heard = time.monotonic()
+        self.closing = threading.Event()
+
+    def compose(self) -> ComposeResult:
+        yield Static(Text(f"{self.run_.name}: reading"), id="top")
+        yield Static(id="note")
+        with ContentSwitcher(initial="arena", id="panes"):
+            yield ArenaPane(id="arena")
+            yield RoundsPane(id="rounds")
+            yield AgentPane(id="agent")
+            yield LibraryPane(id="library")
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.pane.enter()
+        self.poll()
+        self.set_interval(self.interval, self.poll)
+
+    def on_unmount(self) -> None:
+        self.closing.set()
+
+    @property
+    def pane(self) -> Pane:
+        switcher = self.screen_stack[0].query_one(ContentSwitcher)
+        return switcher.query_one(f"#{switcher.current}", Pane)
+
+    # -- reading, off this thread ----------------------------------------------------------------------------------
+
+    def ask(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
+        """Read from the run in a thread, then draw in this one. A newer question of a group replaces an older one."""
+        self.run_worker(partial(self._read, group, read, then), group=group, exclusive=True, thread=True)
+
+    def _read(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
+        worker = get_current_worker()
+        while not self.closing.is_set() and not worker.is_cancelled:
+            try:
+                with reading(self.run_.database) as db:
+                    result = read(db)
+            except Busy:
+                self.trouble = group
+                self.post_message(Noted("the run's database is locked; trying again"))
+                self.closing.wait(0.5)
+                continue
+            except (sqlite3.DatabaseError, ValueError) as error:  # a damaged row or file: said, and the rest goes on
+                self.trouble = group
+                self.post_message(Noted(f"this cannot be read: {safe(str(error))}"))
+                if group != "history":
+                    return
+                self.closing.wait(self.interval)
+                continue
+            if self.trouble in ("history", group):
+                self.trouble = ""
+                self.post_message(Noted(""))
+            if not worker.is_cancelled:
+                self.post_message(Took(then, result))
+            return
+
+    @on(Took)
+    def took(self, message: Took) -> None:
+        if self.screen_stack:  # not while the application closes
+            message.then(message.result)
+
+    @on(Noted)
+    def noted(self, message: Noted) -> None:
+        if not self.screen_stack:
+            return
+        note = self.screen_stack[0].query_one("#note", Static)
+        note.update(Text(message.text))
+        note.display = bool(message.text)
+
+    def poll(self) -> None:
+        """Ask whether anything is new."""
+        if self.reading_:
+            self.again = True
+            return
+        self.reading_, self.again = True, False
+        wanted = self.wanted
+
+        def look(db: sqlite3.Connection) -> tuple[bool, object, Snapshot | None]:
+            more = self.history.step(db)
+            key = (self.history.last_phase, len(self.history.stale), self.history.seq, wanted)
+            return more, key, None if key == self.drawn else self.history.snapshot(db, wanted)
+
+        self.ask("history", look, self.polled)
+
+    def polled(self, result: tuple[bool, object, Snapshot | None]) -> None:
+        more, key, snapshot = result
+        self.reading_ = False
+        if snapshot is not None:
+            if self.snapshot is None or snapshot.last != self.snapshot.last:
+                self.heard = time.monotonic()
+            self.snapshot, self.drawn = snapshot, key
+            self.pane.show(snapshot)
+        self.draw_top()
+        if more or (self.again and self.wanted != (key[3] if isinstance(key, tuple) else None)):
+            self.poll()
+
+    def draw_top(self) -> None:
+        if self.snapshot is not None and self.screen_stack:
+            top = self.screen_stack[0].query_one("#top", Static)
+            top.update(texts.top(self.snapshot, time.monotonic() - self.heard, self.size.width))
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.draw_top()
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing switches under a screen that lies over the four; in a text field, end is the field's."""
+        if action in ("pane", "step", "live", "help") and len(self.screen_stack) > 1:
+            return False
+        if action == "step":
+            return not self.screen_stack or self.pane.id in ("arena", "rounds")
+        return not (action == "live" and isinstance(self.focused, Input))
+
+    def action_pane(self, name: str) -> None:
+        self.screen_stack[0].query_one(ContentSwitcher).current = name
+        self.pane.enter()
+        self.refresh_bindings()
+        if self.snapshot is not None:
+            self.pane.show(self.snapshot)
+
+    def action_step(self, by: int) -> None:
+        if self.snapshot is None:
+            return
+        at = self.snapshot.latest if self.wanted is None else self.wanted
+        self.wanted = max(0, at + by)
+        if self.wanted > self.snapshot.latest or (self.wanted == self.snapshot.latest and by > 0):
+            self.wanted = None
+        self.poll()
+
+    def action_live(self) -> None:
+        self.wanted = None
+        self.poll()
+
+    def action_help(self) -> None:
+        self.push_screen(Help())
+
+    @on(DataTable.RowSelected, "#population")
+    def agent_chosen(self, event: DataTable.RowSelected) -> None:
+        self.query_one(AgentPane).name_shown = str(event.row_key.value)
+        self.action_pane("agent")
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        if len(self.screen_stack) == 1:
+            for name in PANES:
+                yield SystemCommand(name.capitalize(), f"Show the {name} screen", partial(self.action_pane, name))
+            yield SystemCommand("Generation back", "Show the generation before", partial(self.action_step, -1))
+            yield SystemCommand("Generation on", "Show the generation after", partial(self.action_step, 1))
+            yield SystemCommand("Live", "Follow the run again", self.action_live)
+
+
+def watch(folder: Path) -> None:
+    """Watch the run in `folder`. ValueError, before anything is drawn, if there is none."""
+    Watch(open_run(folder)).run()
