@@ -27,9 +27,10 @@ from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Static
 from textual.worker import get_current_worker
 
 from arena.watch import texts
-from arena.watch.data import Busy, Run, open_run, reading, safe
+from arena.watch.data import Busy, open_run, reading, safe
 from arena.watch.history import History, Snapshot
 from arena.watch.panes import AgentPane, ArenaPane, LibraryPane, Pane, RoundsPane
+from arena.watch.records import Run
 
 PANES = ("arena", "rounds", "agent", "library")
 HELP = """\

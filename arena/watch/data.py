@@ -15,7 +15,6 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,19 @@ from sqlite_utils import Database
 
 from arena.config import load_config, nearest
 from arena.store import SCHEMA_VERSION
+from arena.watch.records import (
+    Grading,
+    Life,
+    Member,
+    PostRow,
+    PostView,
+    RoundDetail,
+    RoundRow,
+    Run,
+    SetRow,
+    Summary,
+    Try,
+)
 from culture.library import Library
 from culture.posts import SignedPost
 
@@ -40,145 +52,7 @@ class Busy(Exception):
     """The database is locked or about to change shape; asking again later is all there is to do."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run folder that can be watched."""
-
-    folder: Path
-    name: str
-    main: str
-    planned: int
-    solvers: int
-
-    @property
-    def database(self) -> Path:
-        return self.folder / "run.db"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One generation in figures; None where its phase has not been played or nothing was measured."""
-
-    generation: int
-    phases: frozenset[str]
-    proposed: int | None
-    valid: int | None
-    learnable: int | None
-    depth: float | None
-    solve_rate: float | None
-    distinct: int | None
-    duplicates: int
-    heldout: dict[int, float]  # pass rate by depth
-
-
-@dataclass(frozen=True)
-class Member:
-    """An agent as it stood in one generation. `rewards` are means per act over the last generations, by role."""
-
-    name: str
-    age: int
-    parents: tuple[str, ...]
-    rewards: dict[str, float]
-    retiring: bool
-
-
-@dataclass(frozen=True)
-class RoundRow:
-    round: str
-    number: int
-    domain: str
-    author: str
-    text: str
-    valid: bool
-    reason: str
-    depth: int | None
-    solve_rate: float | None
-    learnable: bool
-    paid: float | None
-    disagreement: bool
-
-
-@dataclass(frozen=True)
-class Try:
-    """One attempt. `step` is the first wrong step, from 1; `notes` are what was in the solver's context."""
-
-    agent: str
-    seat: str
-    text: str
-    correct: bool
-    answer_correct: bool
-    reason: str
-    step: int | None
-    answer: str | None
-    notes: tuple[str, ...]
-    grade: Grading | None
-
-
-@dataclass(frozen=True)
-class Grading:
-    """A grader's judgement; None: it gave no answer, so it has no vote."""
-
-    grader: str
-    text: str
-    answer: str | None
-    says_correct: bool | None
-    agrees: bool | None
-
-
-@dataclass(frozen=True)
-class RoundDetail:
-    row: RoundRow
-    generation: int
-    proposal: str
-    detail: str
-    setter: str
-    solvers: tuple[str, ...]
-    parent: str | None
-    parent_post: PostRow | None
-    attempts: tuple[Try, ...]
-
-
-@dataclass(frozen=True)
-class PostRow:
-    id: str
-    seq: int
-    generation: int
-    kind: str
-    author: str
-    title: str
-    body: str
-
-
-@dataclass(frozen=True)
-class PostView:
-    """A post with its surroundings. `signature` is "valid", or says in words what is wrong."""
-
-    row: PostRow
-    about: str
-    signature: str
-    cites: tuple[PostRow, ...]
-    missing: tuple[str, ...]
-    readers: tuple[tuple[str, int], ...]
-    reads: dict[str, int]  # by phase
-
-
-@dataclass(frozen=True)
-class Life:
-    """One agent. `rewards` are (mean, acts) by role, by generation."""
-
-    name: str
-    born: int
-    retired: int | None
-    parents: tuple[str, ...]
-    children: tuple[str, ...]
-    inherited: str
-    rewards: dict[str, dict[int, tuple[float, int]]]
-    posts: int
-    most_read: tuple[tuple[PostRow, int], ...]
-    readers: tuple[tuple[str, int], ...]
-
-
-# -- opening -------------------------------------------------------------------------------------------------------
+# -- opening ------------------------------------------------------------------------------------------------------
 
 
 def open_run(folder: Path) -> Run:
@@ -398,19 +272,6 @@ def round_detail(db: sqlite3.Connection, round_: str) -> RoundDetail | None:
 
 def _maybe(value: int | None) -> bool | None:
     return None if value is None else bool(value)
-
-
-@dataclass(frozen=True)
-class SetRow:
-    """A problem as its author's life remembers it."""
-
-    paid: float
-    generation: int
-    round: str
-    author: str
-    text: str
-    reason: str
-    solve_rate: float | None
 
 
 def settled(db: sqlite3.Connection, generation: int) -> list[SetRow]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from arena.report.analysis import LOOP, warnings
 from arena.watch import data
-from arena.watch.data import Member, Run, SetRow, Summary
+from arena.watch.records import Member, Run, SetRow, Summary
 
 BEST = 8
 """Problems kept of each author, best and worst paid."""

@@ -21,8 +21,9 @@ from textual.widgets import DataTable, Footer, Input, Static
 
 from arena.report.tables import count, decimal, rate
 from arena.watch import data, texts
-from arena.watch.data import FILTERS, Life, PostRow, PostView, RoundDetail, RoundRow, SetRow
+from arena.watch.data import FILTERS
 from arena.watch.history import History, Snapshot
+from arena.watch.records import Life, PostRow, PostView, RoundDetail, RoundRow, SetRow
 from culture.posts import KINDS
 
 

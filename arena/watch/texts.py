@@ -11,10 +11,11 @@ from rich.text import Text
 
 from arena.report.analysis import LOOP
 from arena.report.tables import count, decimal, duration, rate
-from arena.watch.data import Life, PostRow, PostView, RoundDetail, SetRow, Try, safe
+from arena.watch.data import safe
 from arena.watch.history import Snapshot
 from arena.watch.plot import strip
 from arena.watch.progress import GROUPS
+from arena.watch.records import Life, PostRow, PostView, RoundDetail, SetRow, Try
 
 ROLES = ("setter", "solver", "grader")
 NO_DATA = "this run holds no data for this yet"
