@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -195,14 +195,18 @@ class Config(Section):
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file and apply `a.b=value` overrides (values are YAML). Raises ValueError that names the key and
     the file."""
+    return make_config(read_yaml(path, "config"), overrides, str(path))
+
+
+def read_yaml(path: str | Path, what: str) -> Any:
+    """The data of a YAML file. Raises ValueError that names the file and the nearest one there, or what is wrong."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         near = nearest(Path(path).stem, [p.stem for p in Path(path).parent.glob("*.yaml")])
-        raise ValueError(f"cannot read the config {path}: {error.strerror or error}{near}") from None
+        raise ValueError(f"cannot read the {what} {path}: {error.strerror or error}{near}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    return make_config(data, overrides, str(path))
 
 
 def make_config(data: Any, overrides: Sequence[str] = (), source: str = "config") -> Config:
@@ -254,6 +258,3 @@ def _explain(error: ValidationError) -> str:
         choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
         return f"{where} is {first['input']!r}: expected {expected}{nearest(str(first['input']), choices)}"
     return f"{where}: {first['msg'].removeprefix('Value error, ')} (got {str(first['input'])[:60]!r})"
-
-
-SETTER_NAMES: tuple[str, ...] = get_args(SETTERS)

@@ -17,7 +17,6 @@ from arena.config import Config
 from arena.state import load_base, make_domains
 
 PROPOSE_TOKENS, SOLVE_TOKENS, TRAIN_TOKENS = 18, 50, 52  # prompt and completion, typical
-NAMES_EXTRA = 1.3  # texts with names are longer
 
 
 def estimate(config: Config) -> list[str]:

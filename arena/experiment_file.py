@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from arena.config import Config, load_config, nearest
+from arena.config import Config, load_config, nearest, read_yaml
 from arena.experiment_metrics import METRICS
 
 SEALED_SEEDS = range(100, 110)
@@ -75,13 +75,7 @@ def check_split(config: Config, final: bool = False) -> None:
 
 def load_experiment(path: str | Path) -> Experiment:
     """Read an experiment file. Raises ValueError that names the offending key and the nearest right one."""
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        near = nearest(Path(path).stem, [p.stem for p in Path(path).parent.glob("*.yaml")])
-        raise ValueError(f"cannot read the experiment {path}: {error.strerror or error}{near}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    data = read_yaml(path, "experiment")
     if not isinstance(data, dict):
         raise ValueError(f"{path} must hold a mapping of keys, found {type(data).__name__}")
     try:

@@ -16,7 +16,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from arena.phases import EVALUATION, PHASES, UNCOUNTED, Phase, Produced
+from arena.evaluation import baseline, final
+from arena.phases import PHASES, UNCOUNTED, Phase, Produced
 from arena.reading import admit
 from arena.state import Arena, Generation, Tokens
 from arena.store import Row
@@ -35,7 +36,7 @@ def play(arena: Arena, listen: Listener = silent) -> None:
     config, finished = arena.config, arena.store.finished()
     arena.generation = Generation(0)
     run_phase(arena, "birth", birth, finished, listen)
-    run_phase(arena, "baseline", EVALUATION["baseline"], finished, listen)
+    run_phase(arena, "baseline", baseline, finished, listen)
     for g in range(1, config.generations + 1):
         if config.limits.compute and arena.store.compute() >= config.limits.compute and (g, "read") not in finished:
             break
@@ -45,7 +46,7 @@ def play(arena: Arena, listen: Listener = silent) -> None:
                 run_phase(arena, name, phase, finished, listen)
             prune_adapters(arena)
     arena.generation = Generation(last_generation(arena))
-    run_phase(arena, "final", EVALUATION["final"], finished, listen)
+    run_phase(arena, "final", final, finished, listen)
 
 
 def run_phase(arena: Arena, name: str, phase: Phase, finished: set[tuple[int, str]], listen: Listener) -> None:

@@ -36,8 +36,6 @@ from agents.tokenizer import EOS, PAD, UNK, Tokenizer
 from arena.seed_card import measure_skills, write_card
 from arena.seed_data import WORDS, SeedData
 
-RECIPE_VERSION = 1
-
 
 @dataclass(frozen=True)
 class Recipe:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.engine import Request
-from arena.evaluation import baseline, final, measure
+from arena.evaluation import measure
 from arena.reading import notes, sign
 from arena.rewards import rewards
 from arena.rounds import GRADER, Ask
@@ -98,9 +98,7 @@ def propose(arena: Arena) -> Produced:
     problems, seen = [], set[str]()
     for i, r in enumerate(rounds):
         text = done[i].text if by_model else scripted_proposal(arena, r)
-        found = r.domain.parse_proposal(text)
-        if isinstance(found, Problem) and (r.seen(found.text_key) or found.text_key in seen):
-            found = Rejection("duplicate", found.text)
+        found = r.judge(text, seen)
         valid = isinstance(found, Problem)
         if isinstance(found, Problem):
             seen.add(found.text_key)
@@ -276,4 +274,3 @@ PHASES: tuple[tuple[str, Phase], ...] = (
     ("measure", measure),
 )
 UNCOUNTED = ("baseline", "measure", "final")  # evaluation is reported apart from compute
-EVALUATION: dict[str, Phase] = {"baseline": baseline, "final": final}

@@ -8,7 +8,7 @@ exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from curricula.domain import Attempt, Domain, Problem, Rejection, Verdict
@@ -102,11 +102,16 @@ class Round:
         elif self.phase == "grade":
             self._take_grade(texts[0])
 
+    def judge(self, text: str, also_seen: Container[str] = ()) -> Problem | Rejection:
+        """What a proposal comes to; problems set before, or in `also_seen` by text key, are refused."""
+        found = self.domain.parse_proposal(text)
+        if isinstance(found, Problem) and (self.seen(found.text_key) or found.text_key in also_seen):
+            return Rejection("duplicate", found.text)
+        return found
+
     def _take_proposal(self, text: str) -> None:
         self.proposal = text
-        found = self.domain.parse_proposal(text)
-        if isinstance(found, Problem) and self.seen(found.text_key):
-            found = Rejection("duplicate", found.text)
+        found = self.judge(text)
         if isinstance(found, Problem):
             self.problem, self.phase = found, "solve"
         else:
