@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from agents.model import FUSED, PROJECTIONS, BaseModel, ModelConfig, StackedWeights, projection_path
+from agents.checkpoint import FUSED, PROJECTIONS, BaseModel, ModelConfig, projection_path
+from agents.model import StackedWeights
 
 
 class AdapterLayout:

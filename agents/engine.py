@@ -28,6 +28,7 @@ class Request:
     temperature: float = 1.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    min_tokens: int = 0  # the end of text is not sampled before this many tokens
 
 
 @dataclass(frozen=True)

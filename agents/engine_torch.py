@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from agents.adapters import AdapterLayout, Adapters
+from agents.checkpoint import BaseModel
 from agents.engine import Completion, Request, counted_noise
-from agents.model import BaseModel, KVCache, causal_mask, forward, rope_table
+from agents.model import KVCache, causal_mask, forward, rope_table
 from agents.parallel import evenly, in_threads
 from agents.tokenizer import Tokenizer
 

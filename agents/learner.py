@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from agents.adapters import AdapterLayout, Adapters, save_tensors
-from agents.model import BaseModel, causal_mask, forward, rope_table
+from agents.checkpoint import BaseModel
+from agents.model import causal_mask, forward, rope_table
 from agents.parallel import evenly, in_threads
 from agents.tokenizer import Tokenizer
 

@@ -39,8 +39,8 @@ class ModelSection(Section):
 
 
 class EngineSection(Section):
-    kind: Literal["torch"] = "torch"
-    """Which engine generates."""
+    kind: Literal["torch", "vllm", "openai"] = "torch"
+    """Which engine generates: in-process torch, vLLM with one LoRA an agent, or any OpenAI-compatible server."""
     max_rows: int = Field(384, ge=1)
     """Rows in one micro-batch."""
     threads: int = Field(2, ge=1)

@@ -78,7 +78,7 @@ def shadows() -> Iterator[tuple[str, str]]:
 
 
 def seed_model() -> Iterator[tuple[str, str]]:
-    from agents.model import BaseModel
+    from agents.checkpoint import BaseModel
     from agents.tokenizer import Tokenizer
     from arena.state import SEED_FOLDER
 

@@ -22,16 +22,8 @@ from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
 from agents.adapters import save_tensors, write_atomically
-from agents.model import (
-    PROJECTIONS,
-    BaseModel,
-    ModelConfig,
-    StackedWeights,
-    causal_mask,
-    forward,
-    projection_path,
-    rope_table,
-)
+from agents.checkpoint import PROJECTIONS, BaseModel, ModelConfig, projection_path
+from agents.model import StackedWeights, causal_mask, forward, rope_table
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
 from arena.seed_card import measure_skills, write_card
 from arena.seed_data import WORDS, SeedData

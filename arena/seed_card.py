@@ -6,9 +6,9 @@ import random
 from pathlib import Path
 
 from agents.adapters import write_atomically
+from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
-from agents.model import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.seed_data import MIX, READ_TAIL, TAIL, TAIL_DEPTHS
 from curricula import list_programs as lp

@@ -21,13 +21,13 @@ import cryptography
 import numpy
 import torch
 
+from agents.checkpoint import BaseModel
 from agents.engine import Completion, Engine, Request
-from agents.engine_torch import TorchEngine
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
-from agents.model import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.config import Config, load_config
+from arena.engines import make_engine
 from arena.rounds import Round
 from arena.store import Records, Row, Store
 from culture.library import Library
@@ -69,7 +69,7 @@ class Arena:
         torch.set_num_threads(config.engine.threads)
         self.base_name = "agents/seed" if config.model.path == "seed" else config.model.path  # for PEFT's config
         base, self.tokenizer = load_base(config)
-        self.engine: Engine = TorchEngine(base, self.tokenizer, config.engine.max_rows)
+        self.engine: Engine = make_engine(config, base, self.tokenizer)
         s = config.sleep
         self.learner = Learner(
             base,

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from agents.adapters import AdapterLayout, Adapters
+from agents.checkpoint import BaseModel
 from agents.engine_torch import TorchEngine
-from agents.model import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.config import load_config
 from arena.loop import play

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from agents.adapters import Adapters
+from agents.checkpoint import BaseModel
 from agents.engine import Request, counted_noise
 from agents.engine_torch import TorchEngine, sample
-from agents.model import BaseModel, causal_mask, forward, rope_table
+from agents.model import causal_mask, forward, rope_table
 from agents.tokenizer import Tokenizer
 from arena.seed_data import SeedData
 from arena.state import SEED_FOLDER

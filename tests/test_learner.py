@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from agents.checkpoint import BaseModel
 from agents.learner import Example, Learner, LearnerConfig
-from agents.model import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.seed_data import SeedData
 
