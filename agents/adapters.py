@@ -12,8 +12,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -21,7 +22,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from agents.checkpoint import FUSED, PROJECTIONS, BaseModel, ModelConfig, projection_path
-from agents.model import StackedWeights
+from agents.model import Factored, Linear, Merged, StackedWeights
+
+Leaves = dict[tuple[int, str, str], Tensor]
+MERGE_BELOW = 4_000_000  # linear parameters of a base model
 
 
 class AdapterLayout:
@@ -53,23 +57,65 @@ class AdapterLayout:
                 row[offset : offset + values.numel()] = values.flatten()
         return row
 
-    def leaves(self, flat: Tensor) -> dict[tuple[int, str, str], Tensor]:
+    def leaves(self, flat: Tensor) -> Leaves:
         """Views (agents, *shape) into flat (agents, size), by (layer, projection, side)."""
         return {
             key: flat[:, offset : offset + shape[0] * shape[1]].view(-1, *shape)
             for key, (offset, shape) in self.slots.items()
         }
 
-    def stack(self, base: BaseModel, leaves: dict[tuple[int, str, str], Tensor]) -> StackedWeights:
-        """Each agent's weights, differentiable in the leaves."""
-        linears = []
+    def merged(self, base: BaseModel, flat: Tensor) -> StackedWeights:
+        """Each agent's own matrices W + scale BA, from flat (agents, size); not differentiable."""
+        leaves, linears = self.leaves(flat), []
         for layer in range(self.config.num_hidden_layers):
-            fused = {}
+            linears.append({g: Merged(self.merge(base, leaves, layer, g)) for g in FUSED})
+        return StackedWeights(base, len(flat), linears)
+
+    def merge(self, base: BaseModel, leaves: Leaves, layer: int, group: str) -> Tensor:
+        """(agents, in, out) of one fused group."""
+        shared = base.fused(layer, group).t()
+        out = shared.new_empty(len(leaves[layer, FUSED[group][0], "A"]), *shared.shape)
+        at = 0
+        for p in FUSED[group]:
+            a, b = leaves[layer, p, "A"], leaves[layer, p, "B"]
+            width = b.shape[1]
+            torch.baddbmm(
+                shared[None, :, at : at + width],
+                a.transpose(1, 2),
+                b.transpose(1, 2),
+                alpha=self.scale,
+                out=out[:, :, at : at + width],
+            )
+            at += width
+        return out
+
+    def unmerge(self, leaves: Leaves, layer: int, group: str, grad: Tensor, out: Leaves) -> None:
+        """The chain rule through `merge`: writes the gradients of A and B into `out`, given grad (agents, in, out)."""
+        at = 0
+        for p in FUSED[group]:
+            a, b = leaves[layer, p, "A"], leaves[layer, p, "B"]
+            part = grad[:, :, at : at + b.shape[1]]
+            at += b.shape[1]
+            torch.bmm(b.transpose(1, 2), part.transpose(1, 2), out=out[layer, p, "A"]).mul_(self.scale)
+            torch.bmm(part.transpose(1, 2), a.transpose(1, 2), out=out[layer, p, "B"]).mul_(self.scale)
+
+    def factored(self, base: BaseModel, leaves: Leaves) -> StackedWeights:
+        """The shared matrices with each agent's A and B beside them; differentiable in the leaves."""
+        linears: list[dict[str, Linear]] = []
+        for layer in range(self.config.num_hidden_layers):
+            fused: dict[str, Linear] = {}
             for group, members in FUSED.items():
-                delta = torch.cat([torch.bmm(leaves[layer, p, "B"], leaves[layer, p, "A"]) for p in members], dim=1)
-                fused[group] = base.fused(layer, group)[None] + self.scale * delta
+                shared = base.fused(layer, group).t()
+                down = torch.cat([leaves[layer, p, "A"] for p in members], dim=1).transpose(1, 2) * self.scale
+                up = tuple(leaves[layer, p, "B"].transpose(1, 2).to(shared.dtype) for p in members)
+                fused[group] = Factored(shared, down.to(shared.dtype), up)
             linears.append(fused)
-        return StackedWeights(base, linears)
+        agents = len(leaves[0, PROJECTIONS[0], "A"])
+        return StackedWeights(base, agents, linears)
+
+    def training(self, base: BaseModel, flat: Tensor) -> TrainingStack:
+        """These adapters (agents, size) set up for gradients."""
+        return (MergedTraining if is_small(base) else FactoredTraining)(self, base, flat)
 
     def save_peft(self, row: Tensor, folder: Path, base_name: str) -> str:
         """Write one agent's adapter as a PEFT folder, atomically; returns the SHA-256 of its weights file."""
@@ -148,16 +194,76 @@ class Adapters:
             raise ValueError(f"adapters should have shape {(len(names), layout.size)}, got {tuple(flat.shape)}")
         self.base, self.layout, self.names, self.flat = base, layout, list(names), flat
         self.index = {name: i for i, name in enumerate(self.names)}
-        self._weights: dict[tuple[str | None, ...], StackedWeights] = {}
+
+    def check(self, names: Iterable[str | None]) -> None:
+        """Raises ValueError for a name that is neither an adapter's nor None."""
+        for name in names:
+            if name is not None and name not in self.index:
+                raise ValueError(f"no adapter named {name!r}: there are {', '.join(self.names) or 'none'}")
 
     @torch.no_grad()
-    def weights(self, names: tuple[str | None, ...]) -> StackedWeights:
-        """Inference weights for these adapters in this order; None is the bare base model. Kept for the next call."""
-        if names not in self._weights:
-            for name in names:
-                if name is not None and name not in self.index:
-                    raise ValueError(f"no adapter named {name!r}: there are {', '.join(self.names) or 'none'}")
-            rows = [torch.zeros(self.layout.size) if n is None else self.flat[self.index[n]] for n in names]
-            stacked = self.layout.stack(self.base, self.layout.leaves(torch.stack(rows)))
-            self._weights = {names: stacked.for_inference()}
-        return self._weights[names]
+    def weights(self, names: Sequence[str | None]) -> StackedWeights:
+        """Weights for inference of these adapters in this order; None is the bare base model."""
+        self.check(names)
+        if all(n is None for n in names) and len(names) == 1:
+            return StackedWeights.of_base(self.base)
+        zero = torch.zeros_like(self.flat[:1]) if len(self.flat) else torch.zeros(1, self.layout.size)
+        rows = torch.cat([zero if n is None else self.flat[self.index[n]][None] for n in names])
+        if is_small(self.base):
+            return self.layout.merged(self.base, rows)
+        return self.layout.factored(self.base, self.layout.leaves(rows))
+
+
+class TrainingStack(Protocol):
+    """Adapters whose gradient is wanted, over several backward passes."""
+
+    def weights(self) -> StackedWeights:
+        """Weights for one forward pass."""
+
+    def gradient(self) -> Tensor:
+        """(agents, size) gradients accumulated by the backward passes so far."""
+
+
+class FactoredTraining:
+    """Gradients flow to A and B themselves."""
+
+    def __init__(self, layout: AdapterLayout, base: BaseModel, flat: Tensor) -> None:
+        self.layout, self.base, self.flat = layout, base, flat.detach().requires_grad_()
+
+    def weights(self) -> StackedWeights:
+        return self.layout.factored(self.base, self.layout.leaves(self.flat))
+
+    def gradient(self) -> Tensor:
+        return torch.zeros_like(self.flat) if self.flat.grad is None else self.flat.grad
+
+
+class MergedTraining:
+    """Gradients are gathered in the merged matrices, and taken through to A and B once, at the end."""
+
+    def __init__(self, layout: AdapterLayout, base: BaseModel, flat: Tensor) -> None:
+        self.layout, self.base, self.flat = layout, base, flat.detach()
+        with torch.no_grad():
+            self.stacked = layout.merged(base, self.flat)
+        self.matrices: dict[tuple[int, str], Tensor] = {}
+        for i, layer in enumerate(self.stacked.layers):
+            for group, linear in layer.linear.items():
+                self.matrices[i, group] = linear.weight.requires_grad_()
+
+    def weights(self) -> StackedWeights:
+        return self.stacked
+
+    @torch.no_grad()
+    def gradient(self) -> Tensor:
+        out = torch.zeros_like(self.flat)
+        leaves, targets = self.layout.leaves(self.flat), self.layout.leaves(out)
+        for (layer, group), matrix in self.matrices.items():
+            if matrix.grad is not None:
+                self.layout.unmerge(leaves, layer, group, matrix.grad, targets)
+        return out
+
+
+def is_small(base: BaseModel) -> bool:
+    """Whether each agent may have merged matrices of its own: one product in place of three, a copy an agent."""
+    c = base.config
+    one = sum(out * width for out, width in map(c.shape, PROJECTIONS))
+    return one * c.num_hidden_layers <= MERGE_BELOW

@@ -92,6 +92,11 @@ class ModelConfig:
         return ModelConfig(**values)  # type: ignore[arg-type]
 
 
+def inverse_frequencies(config: ModelConfig) -> Tensor:
+    """(head_dim / 2,) radians a position of each pair of the rotary embedding (Su et al. 2021)."""
+    return 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim)
+
+
 def projection_path(projection: str) -> str:
     return ("mlp." if projection in ("gate_proj", "up_proj", "down_proj") else "self_attn.") + projection
 

@@ -1,9 +1,10 @@
 """The in-process torch engine: one batch mixes all agents' requests.
 
-Requests are sorted by prompt length into micro-batches, rows are grouped by adapter and padded to the largest group,
-and the prompts are padded on the left so that each step writes one column of a preallocated cache. Finished rows
-leave the batch. Not guaranteed: bit-equal logits of one request in two different batches (they agree within 1e-4);
-the same batch twice on the same machine and thread count is bit-equal.
+Requests wait in the order of their adapters and take a row as others end, so that the batch stays full. A prompt that
+several requests share (the attempts at one problem) is computed once, and prompts are packed without padding. Rows of
+agents that have few and many are arranged in a few rectangles, so that one product a rectangle serves its agents. Not
+guaranteed: bit-equal logits of one request in two different batches (they agree within 1e-4); the same batch twice
+on the same machine and thread count is bit-equal.
 """
 
 from __future__ import annotations
@@ -13,16 +14,30 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.adapters import AdapterLayout, Adapters
+from agents.attention import Packing
 from agents.checkpoint import BaseModel
 from agents.engine import Completion, Request, counted_noise
-from agents.model import KVCache, causal_mask, forward, rope_table
+from agents.fast import make_ops
+from agents.grouped import Run, rectangles, runs_of
+from agents.model import hidden, logits
 from agents.parallel import evenly, in_threads
 from agents.tokenizer import Tokenizer
 
-COMPACT_BELOW = 0.75  # rows leave when less than this share of the batch is still writing
+ADMIT_AT = 0.25  # share of the rows that must be free before waiting requests take them
+COMPACT_BELOW = 0.9  # rows are arranged anew when less than this share of them is still writing
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One request on its way through: `at` is its place among the requests."""
+
+    at: int
+    request: Request
+    ids: list[int]
 
 
 class TorchEngine:
@@ -32,7 +47,9 @@ class TorchEngine:
         self.base, self.tokenizer, self.max_rows = base, tokenizer, max_rows
         layout = AdapterLayout(base.config, rank=1, alpha=1.0)
         self.adapters = Adapters(base, layout, [], torch.zeros(0, layout.size))
-        self._rope = rope_table(base.config, base.config.max_position_embeddings)
+        embed = base.weights["model.embed_tokens.weight"]
+        self.ops = make_ops(base.config, embed.device, embed.dtype)
+        self.device = embed.device
 
     def set_adapters(self, adapters: Adapters) -> None:
         self.adapters = adapters
@@ -41,7 +58,8 @@ class TorchEngine:
         return self.tokenizer.count(text)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Completions in the order of the requests. Raises ValueError for an empty or over-long prompt."""
+        """Completions in the order of the requests. Raises ValueError for an empty or over-long prompt, or an adapter
+        that is not there."""
         prompts = self.tokenizer.encode([r.prompt for r in requests])
         for request, ids in zip(requests, prompts, strict=True):
             if not ids or len(ids) + request.max_tokens > self.base.config.max_position_embeddings:
@@ -49,160 +67,170 @@ class TorchEngine:
                     f"request {request.key!r}: a prompt of {len(ids)} tokens and {request.max_tokens} new ones "
                     f"do not fit 1 to {self.base.config.max_position_embeddings} positions"
                 )
-        order = sorted(range(len(requests)), key=lambda i: (len(prompts[i]), requests[i].max_tokens, i))
-        pieces = [
-            [(i, requests[i], prompts[i]) for i in order[part]]
-            for part in evenly(len(order), self.max_rows, torch.get_num_threads())
-        ]
+        self.adapters.check({r.adapter for r in requests})
+        items = [_Item(i, r, ids) for i, (r, ids) in enumerate(zip(requests, prompts, strict=True))]
+        items.sort(key=lambda i: (i.request.adapter or "", len(i.ids), i.ids))
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        pieces = [items[part] for part in evenly(len(items), len(items), threads)]
         done: dict[int, Completion] = {}
-        for found in in_threads(self._generate, pieces):
+        for found in in_threads(self._generate, pieces) if threads > 1 else map(self._generate, pieces):
             done.update(found)
         return [done[i] for i in range(len(requests))]
 
     @torch.no_grad()
-    def _generate(self, items: list[tuple[int, Request, list[int]]]) -> dict[int, Completion]:
+    def _generate(self, items: list[_Item]) -> dict[int, Completion]:
+        """One batch that is kept full: rows that end make room for the next requests."""
         batch = _Batch(items, self.tokenizer)
-        config, width, steps = self.base.config, batch.width, batch.steps
-        weights = self.adapters.weights(batch.adapters)
-        cos, sin = self._rope
-        cache = KVCache(config, batch.rows, width + steps)
-        position = (torch.arange(width)[None] - (width - batch.lengths)[:, None]).clamp_min(0)
-        mask = causal_mask(batch.lengths, width, left_padded=True)
-        hidden_columns = (torch.arange(width + steps)[None] < (width - batch.lengths)[:, None])[:, None, None]
-        pad = torch.zeros(batch.rows, 1, 1, width + steps).masked_fill_(hidden_columns, float("-inf"))
-        logits = forward(
-            weights, batch.tokens, cos[position][:, None], sin[position][:, None], mask, cache, 0, last_only=True
-        )
-        for step in range(steps):
-            keep = batch.write(logits.flatten(0, 1), step)
-            if keep is not None:
-                if keep.numel() == 0:
-                    break
-                cache.select(keep, width + step)
-                pad = pad[keep]
-            if step + 1 == steps:
-                break
-            at = batch.lengths + step
-            logits = forward(
-                weights,
-                batch.last_token.view(len(batch.adapters), -1, 1),
-                cos[at][:, None, None],
-                sin[at][:, None, None],
-                pad[..., : width + step + 1],
-                cache,
-                width + step,
-                last_only=True,
-            )
+        weights, ops = self.adapters.weights(batch.adapters), self.ops
+        room = min(self.max_rows, len(items))
+        cache = ops.cache(room, max(len(i.ids) for i in items), batch.steps)
+        batch.open(room)
+        while batch.left:
+            new = batch.admit()
+            if len(new):
+                prompts = _Prompts(batch, new)
+                packing = Packing([len(p) for p in prompts.ids], self.device)
+                cache.admit(packing, prompts.of, batch.slot_of[new])
+                tokens = torch.tensor([i for p in prompts.ids for i in p], device=self.device)
+                runs, last_runs = runs_of(prompts.tokens_by_adapter), runs_of(prompts.by_adapter)
+                states = hidden(weights, tokens, runs, cache.prefill, ops, packing.last, last_runs)
+                self._write(batch, new, logits(weights, states)[torch.from_numpy(prompts.of).to(self.device)])
+            batch.arrange()
+            if len(batch.rows):
+                cache.rows(*batch.places())
+                last = torch.from_numpy(batch.last_tokens()).to(self.device)
+                self._write(batch, batch.rows, logits(weights, hidden(weights, last, batch.runs, cache.decode, ops)))
         return batch.completions()
 
-
-@dataclass
-class _Written:
-    """What one request has so far."""
-
-    at: int
-    request: Request
-    prompt_tokens: int
-    ids: list[int]
-    logprob: float = 0.0
-    finish: str = ""
+    def _write(self, batch: _Batch, rows: NDArray[np.int64], scores: Tensor) -> None:
+        """Sample and record a token of each of these requests; rows of -1 and finished ones are passed over."""
+        young = np.nonzero(batch.min_tokens[rows] > batch.counts[rows])[0]
+        if len(young):
+            scores[torch.from_numpy(young).to(self.device), self.tokenizer.eos] = float("-inf")
+        step = np.minimum(batch.counts[rows], batch.steps - 1)
+        temperature, noise = (
+            torch.from_numpy(x).to(self.device) for x in (batch.temperature[rows], batch.noise[rows, step])
+        )
+        top_p = torch.from_numpy(batch.top_p[rows]).to(self.device) if batch.nucleus else None
+        tokens, logprobs = self.ops.sample(scores, temperature, top_p, noise)
+        batch.write(rows, tokens.cpu().numpy(), logprobs.cpu().numpy())
 
 
 class _Batch:
-    """The rows of one micro-batch: a grid of adapters by rows, with padding rows that belong to no request."""
+    """Requests in the order of their adapters: what each has written, and which are rows at present.
 
-    def __init__(self, items: list[tuple[int, Request, list[int]]], tokenizer: Tokenizer) -> None:
+    A request waits, then lies in a slot of the cache until it is done. `rows` are requests by index, -1 for padding.
+    """
+
+    def __init__(self, items: list[_Item], tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        groups: dict[str | None, list[tuple[int, Request, list[int]]]] = {}
+        groups: dict[str | None, list[_Item]] = {}
         for item in items:
-            groups.setdefault(item[1].adapter, []).append(item)
-        self.adapters = tuple(sorted(groups, key=lambda name: (name is not None, name or "")))
-        height = max(map(len, groups.values()))
-        self.width = max(len(ids) for _, _, ids in items)
-        self.steps = max(r.max_tokens for _, r, _ in items)
-        self.rows = len(self.adapters) * height
-        self.cells: list[_Written | None] = []
-        tokens = np.full((self.rows, self.width), tokenizer.pad, dtype=np.int64)
-        lengths = np.ones(self.rows, dtype=np.int64)
-        for name in self.adapters:
-            for k in range(height):
-                row = len(self.cells)
-                if k >= len(groups[name]):
-                    self.cells.append(None)
-                    continue
-                at, request, ids = groups[name][k]
-                self.cells.append(_Written(at, request, len(ids), []))
-                tokens[row, self.width - len(ids) :] = ids
-                lengths[row] = len(ids)
-        self.all_cells = [c for c in self.cells if c is not None]
-        self.tokens = torch.from_numpy(tokens).view(len(self.adapters), height, self.width)
-        self.lengths = torch.from_numpy(lengths)
-        cells = [c.request if c else Request("", "", temperature=0.0) for c in self.cells]
-        self.temperature = torch.tensor([r.temperature for r in cells], dtype=torch.float32)
-        self.top_p = torch.tensor([r.top_p for r in cells], dtype=torch.float32)
-        self.noise = torch.from_numpy(
-            np.minimum(counted_noise([r.key for r in cells], self.steps), 1 - 2.0**-24).astype(np.float32)
-        )
-        self.last_token = torch.zeros(self.rows, dtype=torch.long)
+            groups.setdefault(item.request.adapter, []).append(item)
+        # by size, so that neighbours make good rectangles
+        self.adapters = sorted(groups, key=lambda name: (len(groups[name]), name or ""))
+        self.items = [item for name in self.adapters for item in groups[name]]
+        self.group = np.repeat(np.arange(len(self.adapters)), [len(groups[name]) for name in self.adapters])
+        requests = [item.request for item in self.items]
+        n, self.steps = len(items), max(r.max_tokens for r in requests)
+        self.max_tokens = np.array([r.max_tokens for r in requests])
+        self.min_tokens = np.array([r.min_tokens for r in requests])
+        self.temperature = np.array([r.temperature for r in requests], dtype=np.float32)
+        self.top_p = np.array([r.top_p for r in requests], dtype=np.float32)
+        self.nucleus = bool((self.top_p < 1).any())
+        self.noise = np.minimum(counted_noise([r.key for r in requests], self.steps), 1 - 2.0**-24).astype(np.float32)
+        self.stops = np.array([bool(r.stop) for r in requests])
+        self.written = np.zeros((n, self.steps), dtype=np.int64)
+        self.counts = np.zeros(n, dtype=np.int64)
+        self.logprobs = np.zeros(n)
+        self.ended = np.zeros(n, dtype=bool)  # by the end of text or a stop string
+        self.done = np.zeros(n, dtype=bool)
+        self.slot_of = np.full(n, -1)
+        self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.runs: list[Run] = []
+        self.next, self.free, self.stale = 0, list[int](), True
 
-    def write(self, logits: Tensor, step: int) -> Tensor | None:
-        """Sample one token a row (logits (N, V)), record it, and return the rows to keep if the batch should shrink."""
-        self.last_token, logprob = sample(logits, self.temperature, self.top_p, self.noise[:, step])
-        tokens, logprobs = self.last_token.tolist(), logprob.tolist()
-        active: list[int] = []
-        for row, cell in enumerate(self.cells):
-            if cell is None or cell.finish:
-                continue
-            token = tokens[row]
-            cell.logprob += logprobs[row]
-            if token == self.tokenizer.eos:
-                cell.finish = "stop"
-                continue
-            cell.ids.append(token)
-            if cell.request.stop and any(s in self.tokenizer.decode([cell.ids])[0] for s in cell.request.stop):
-                cell.finish = "stop"
-            elif step + 1 >= cell.request.max_tokens:
-                cell.finish = "length"
-            else:
-                active.append(row)
-        if not active:
-            return torch.zeros(0, dtype=torch.long)
-        return self._shrink(active)
+    def open(self, slots: int) -> None:
+        self.slots, self.free = slots, list(range(slots - 1, -1, -1))
 
-    def _shrink(self, active: list[int]) -> Tensor | None:
-        """Drop finished rows: the grid's height falls to its fullest adapter's number of active rows."""
-        count, old = len(self.adapters), self.rows // len(self.adapters)
-        by_group: list[list[int]] = [[] for _ in range(count)]
-        for row in active:
-            by_group[row // old].append(row)
-        height = max(map(len, by_group))
-        if height > COMPACT_BELOW * old:
-            return None
-        kept: list[int] = []
-        cells: list[_Written | None] = []
-        for group, rows in enumerate(by_group):
-            filler = [group * old] * (height - len(rows))
-            kept += rows + filler
-            cells += [self.cells[r] for r in rows] + [None] * len(filler)
-        keep = torch.tensor(kept)
-        self.cells, self.rows = cells, len(cells)
-        self.lengths, self.last_token = self.lengths[keep], self.last_token[keep]
-        self.temperature, self.top_p, self.noise = self.temperature[keep], self.top_p[keep], self.noise[keep]
-        return keep
+    @property
+    def left(self) -> bool:
+        return not bool(self.done.all())
+
+    def admit(self) -> NDArray[np.int64]:
+        """The next requests, if there is room for enough of them; each gets a slot."""
+        waiting = len(self.items) - self.next
+        if waiting == 0 or len(self.free) < min(waiting, max(1, int(ADMIT_AT * self.slots))):
+            return np.zeros(0, dtype=np.int64)
+        new = np.arange(self.next, self.next + min(waiting, len(self.free)))
+        for i in new:
+            self.slot_of[i] = self.free.pop()
+        self.next += len(new)
+        self.stale = True
+        return new
+
+    def write(self, rows: NDArray[np.int64], tokens: NDArray[np.int64], logprobs: NDArray[np.float32]) -> None:
+        live = np.nonzero((rows >= 0) & ~self.done[rows])[0]
+        at, tokens, logprobs = rows[live], tokens[live], logprobs[live]
+        self.written[at, self.counts[at]] = tokens
+        self.counts[at] += 1
+        self.logprobs[at] += logprobs
+        self.ended[at] = tokens == self.tokenizer.eos
+        for i in at[self.stops[at] & ~self.ended[at]]:
+            text = self.tokenizer.decode([self.written[i, : self.counts[i]].tolist()])[0]
+            self.ended[i] = any(s in text for s in self.items[i].request.stop)
+        self.done[at] = self.ended[at] | (self.counts[at] >= self.max_tokens[at])
+        self.free += self.slot_of[at[self.done[at]]].tolist()
+
+    def arrange(self) -> None:
+        """Lay out the rows in rectangles of neighbouring adapters, anew if enough has changed to pay for it."""
+        active = np.nonzero(~self.done[: self.next])[0]
+        if not self.stale and len(active) > COMPACT_BELOW * len(self.rows):
+            return
+        self.stale = False
+        counts = np.bincount(self.group[active], minlength=len(self.adapters))
+        heights = np.array(rectangles(counts.tolist()))
+        starts, before = np.cumsum(heights) - heights, np.cumsum(counts) - counts
+        self.rows = np.full(int(heights.sum()), -1, dtype=np.int64)
+        self.rows[np.repeat(starts - before, counts) + np.arange(len(active))] = active
+        self.runs = runs_of(heights.tolist())
+
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each row its slot, -1 for padding and finished rows, and how many tokens it wrote before the last."""
+        slots = np.where((self.rows >= 0) & ~self.done[self.rows], self.slot_of[self.rows], -1)
+        return slots, self.counts[self.rows] - 1
+
+    def last_tokens(self) -> NDArray[np.int64]:
+        return self.written[self.rows, self.counts[self.rows] - 1]
 
     def completions(self) -> dict[int, Completion]:
-        texts = self.tokenizer.decode([c.ids for c in self.all_cells])
+        texts = self.tokenizer.decode([self.written[i, :n].tolist() for i, n in enumerate(self.counts)])
         return {
-            c.at: Completion(
-                c.request.key,
-                cut(text, c.request.stop),
-                c.finish or "length",
-                c.prompt_tokens,
-                len(c.ids) + (c.finish == "stop" and not c.request.stop),
-                c.logprob,
+            item.at: Completion(
+                item.request.key,
+                cut(text, item.request.stop),
+                "stop" if self.ended[i] else "length",
+                len(item.ids),
+                int(self.counts[i]),
+                float(self.logprobs[i]),
             )
-            for c, text in zip(self.all_cells, texts, strict=True)
+            for i, (item, text) in enumerate(zip(self.items, texts, strict=True))
         }
+
+
+class _Prompts:
+    """The different prompts of some requests, in the order of their adapters."""
+
+    def __init__(self, batch: _Batch, new: NDArray[np.int64]) -> None:
+        found: dict[tuple[int, tuple[int, ...]], int] = {}
+        keys = [(int(batch.group[i]), tuple(batch.items[i].ids)) for i in new]
+        self.of = np.array([found.setdefault(key, len(found)) for key in keys])
+        self.ids = [ids for _, ids in found]
+        self.by_adapter = [0] * len(batch.adapters)
+        self.tokens_by_adapter = [0] * len(batch.adapters)
+        for group, ids in found:
+            self.by_adapter[group] += 1
+            self.tokens_by_adapter[group] += len(ids)
 
 
 def cut(text: str, stop: tuple[str, ...]) -> str:
@@ -210,24 +238,3 @@ def cut(text: str, stop: tuple[str, ...]) -> str:
     for s in stop:
         text = text.partition(s)[0]
     return text.strip()
-
-
-def sample(logits: Tensor, temperature: Tensor, top_p: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """One token a row by inversion of the cumulative distribution, and its log-probability at temperature 1.
-
-    logits (N, V), the rest (N,); temperature 0 is greedy; nucleus sampling (Holtzman et al. 2020) where top_p < 1.
-    """
-    logp = logits.log_softmax(-1)
-    greedy = logits.argmax(-1)
-    if bool((temperature > 0).any()):
-        p = (logits / temperature.clamp_min(1e-6)[:, None]).softmax(-1)
-        if bool((top_p < 1).any()):
-            ordered, rank = p.sort(dim=-1, descending=True)
-            before = ordered.cumsum(-1) - ordered
-            p = p * torch.zeros_like(p).scatter_(1, rank, (before < top_p[:, None]).to(p.dtype))
-        total = p.cumsum(-1)
-        drawn = (total <= noise[:, None] * total[:, -1:]).sum(-1).clamp_max(logits.shape[1] - 1)
-        chosen = torch.where(temperature > 0, drawn, greedy)
-    else:
-        chosen = greedy
-    return chosen, logp.gather(1, chosen[:, None])[:, 0]

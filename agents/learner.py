@@ -10,7 +10,7 @@ training.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from agents.adapters import AdapterLayout, Adapters, save_tensors
+from agents.attention import Packing
 from agents.checkpoint import BaseModel
-from agents.model import causal_mask, forward, rope_table
+from agents.fast import make_ops
+from agents.grouped import runs_of
+from agents.model import StackedWeights, hidden, logits
 from agents.parallel import evenly, in_threads
 from agents.tokenizer import Tokenizer
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
+TOKENS = 2048  # a micro-batch: activations that stay near the core
 STATE = ("trained", "acting", "first_moment", "second_moment", "steps")
 
 
@@ -81,6 +85,8 @@ class Learner:
     def __init__(self, base: BaseModel, tokenizer: Tokenizer, config: LearnerConfig) -> None:
         self.base, self.tokenizer, self.config = base, tokenizer, config
         self.layout = AdapterLayout(base.config, config.rank, config.alpha)
+        embed = base.weights["model.embed_tokens.weight"]
+        self.ops, self.tokens = make_ops(base.config, embed.device, embed.dtype), TOKENS
         self.names: list[str] = []
         self.state = {k: torch.zeros(0, self.layout.size) for k in STATE[:4]} | {"steps": torch.zeros(0)}
 
@@ -124,7 +130,9 @@ class Learner:
         present = [n for n in self.names if n in rows]
         for name in present:
             random.Random(f"{seed}/{name}").shuffle(rows[name])
-        shards = [present[part] for part in evenly(len(present), len(present), torch.get_num_threads())]
+        step_tokens = sum(r.length for n in present for r in rows[n]) / max(1, len(present)) / self.steps_of(rows)
+        together = max(1, round(self.tokens / max(1.0, step_tokens)))  # agents whose steps fit one micro-batch
+        shards = [present[part] for part in evenly(len(present), together, torch.get_num_threads())]
         losses: dict[str, list[float]] = {n: [] for n in present}
         for found in in_threads(lambda shard: self._train({n: rows[n] for n in shard}), shards):
             losses.update(found)
@@ -135,9 +143,13 @@ class Learner:
             for n in present
         ]
 
+    def steps_of(self, rows: dict[str, list[_Row]]) -> int:
+        """Optimiser steps of a sleep: as many as the agent with the most examples needs."""
+        return -(-max(map(len, rows.values()), default=0) // self.config.batch) or 1
+
     def _train(self, rows: dict[str, list[_Row]]) -> dict[str, list[float]]:
         """All steps of some agents, in mixed batches; the losses of each agent's steps."""
-        steps = -(-max(map(len, rows.values())) // self.config.batch)
+        steps = self.steps_of(rows)
         losses: dict[str, list[float]] = {n: [] for n in rows}
         for step in range(steps):
             # every agent spreads its examples over all steps, so that batches stay mixed to the end
@@ -150,49 +162,46 @@ class Learner:
         """One optimiser step of the named agents; returns their losses."""
         names = list(batches)
         index = torch.tensor([self.names.index(n) for n in names])
-        flat = self.state["trained"][index]
-        leaves = {k: v.detach().clone().requires_grad_(True) for k, v in self.layout.leaves(flat).items()}
-        # normalise over all of an agent's tokens in this step, though its long and short rows run apart
+        stack = self.layout.training(self.base, self.state["trained"][index])
+        # normalise over all of an agent's tokens in this step, though its rows may run in several micro-batches
         total = torch.tensor([sum(r.weight * len(r.completion) for r in batches[n]) for n in names])
         losses = torch.zeros(len(names))
-        ordered = {n: sorted(b, key=lambda r: r.length) for n, b in batches.items()}
-        for part in range(2):
-            chunk = [
-                ordered[n][len(ordered[n]) * part * 2 // 3 : [len(ordered[n]) * 2 // 3, None][part]] for n in names
-            ]
-            if any(chunk):
-                loss = self._loss(leaves, chunk) / total  # (A,)
-                loss.sum().backward()  # type: ignore[no-untyped-call]
-                losses += loss.detach()
-        empty = torch.zeros(())
-        gradient = torch.cat(
-            [(empty.expand(v.shape) if v.grad is None else v.grad).flatten(1) for v in leaves.values()], dim=1
-        )
-        self._update(index, gradient)
+        for part in self._micro_batches([batches[n] for n in names]):
+            loss = self._loss(stack.weights(), part) / total  # (agents,)
+            loss.sum().backward()  # type: ignore[no-untyped-call]
+            losses += loss.detach()
+        self._update(index, stack.gradient())
         return dict(zip(names, losses.tolist(), strict=True))
 
-    def _loss(self, leaves: dict[tuple[int, str, str], Tensor], chunk: list[list[_Row]]) -> Tensor:
-        """(A,) weighted negative log-likelihood sums of a ragged grid of rows."""
-        height, width = max(map(len, chunk)), max(r.length for rows in chunk for r in rows)
-        grid = np.full((len(chunk), height, width), self.tokenizer.pad, dtype=np.int64)
-        weights = np.zeros(grid.shape, dtype=np.float32)
-        real = np.ones(grid.shape[:2], dtype=np.int64)
-        for a, rows in enumerate(chunk):
-            for b, row in enumerate(rows):
-                grid[a, b, : row.length] = row.prompt + row.completion
-                weights[a, b, len(row.prompt) : row.length] = row.weight
-                real[a, b] = row.length
-        tokens, weight, lengths = (torch.from_numpy(x) for x in (grid, weights, real))
-        cos, sin = rope_table(self.base.config, width)
-        logits = forward(
-            self.layout.stack(self.base, leaves),
+    def _micro_batches(self, batches: list[list[_Row]]) -> Iterator[list[list[_Row]]]:
+        """Rows of all agents, short ones first, cut so that each part holds about `tokens` tokens."""
+        ordered = [sorted(rows, key=lambda r: r.length) for rows in batches]
+        parts = max(1, round(sum(r.length for rows in ordered for r in rows) / self.tokens))
+        for part in range(parts):
+            yield [r[len(r) * part // parts : len(r) * (part + 1) // parts] for r in ordered]
+
+    def _loss(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
+        """(agents,) weighted negative log-likelihood sums of the agents' rows, packed."""
+        rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
+        packing = Packing([row.length for _, row in rows])
+        tokens = torch.tensor([i for _, row in rows for i in (*row.prompt, *row.completion)])
+        # only what predicts a completion's token goes through the last layer and the head
+        learned = np.array([len(row.completion) for _, row in rows])
+        first = packing.starts + packing.sizes - learned - 1
+        at = torch.from_numpy(np.repeat(first - (np.cumsum(learned) - learned), learned) + np.arange(learned.sum()))
+        states = hidden(
+            weights,
             tokens,
-            cos,
-            sin,
-            causal_mask(lengths.flatten(), width, left_padded=False),
+            runs_of([sum(r.length for r in own) for own in batch]),
+            lambda _, qkv: self.ops.attention(qkv, packing),
+            self.ops,
+            at,
+            runs_of([sum(len(r.completion) for r in own) for own in batch]),
         )
-        nll = F.cross_entropy(logits[:, :, :-1].flatten(0, 2), tokens[:, :, 1:].flatten(), reduction="none")
-        return (nll.view(len(chunk), height, width - 1) * weight[:, :, 1:]).sum((1, 2))
+        nll = F.cross_entropy(logits(weights, states).float(), tokens[at + 1], reduction="none")
+        weight = torch.from_numpy(np.repeat([row.weight for _, row in rows], learned).astype(np.float32))
+        agent = torch.from_numpy(np.repeat([agent for agent, _ in rows], learned))
+        return torch.zeros(len(batch)).index_add(0, agent, nll * weight)
 
     def _update(self, index: Tensor, gradient: Tensor) -> None:
         """AdamW on the rows `index`, with each row's own clipping and step count; then the acting average."""

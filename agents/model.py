@@ -1,145 +1,170 @@
-"""A Llama whose weights carry an agent axis: the population is a batch dimension.
+"""A decoder whose weights carry an agent axis: the population is a batch dimension.
 
-`BaseModel` holds one set of Hugging Face Llama weights; `StackedWeights` holds, for A agents, the linear weights with
-each agent's LoRA delta added in (A, in, out). One `bmm` per projection then serves every agent at once, and no loop
-over agents stands around a model call. Materialising W + BA costs A copies of the linear weights and saves the two
-small products per projection, which is the better trade while the model is small (rank >= in/6 or a few million
-parameters).
+Tokens of all agents lie packed in one tensor, agent after agent, without padding. `StackedWeights` holds the linear
+weights of A agents in one of two forms, chosen by what is cheaper: merged, W + BA for each agent, which is the better
+trade while the model is small (a few million parameters: one product in place of three), and factored, one shared W
+with each agent's A and B, which is the only one that fits a large model. `hidden` is the one forward pass: prompts,
+single steps and training differ in the `attend` they pass.
 
-Left out: factored LoRA for large models, other families than Llama, sharding. Shapes in names and comments: A agents,
-R rows an agent, S tokens in this call, T cached tokens, D model width, H query heads, G key-value heads, E head size.
+Shapes in names and comments: A agents, T tokens, D model width, H query heads, G key-value heads, E head size, V
+vocabulary. Left out: sharding over devices.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from agents.attention import Ops, Packing, TorchOps
 from agents.checkpoint import FUSED, BaseModel, ModelConfig
+from agents.grouped import Run, grouped_mm, runs_of
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Each agent's own matrix: weight (A, in, out)."""
+
+    weight: Tensor
+
+    def __call__(self, x: Tensor, runs: Sequence[Run]) -> Tensor:
+        return grouped_mm(x, self.weight, runs)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One matrix for all agents: weight (in, out)."""
+
+    weight: Tensor
+
+    def __call__(self, x: Tensor, runs: Sequence[Run]) -> Tensor:
+        return x @ self.weight
+
+
+@dataclass(frozen=True)
+class Factored:
+    """A shared matrix and low-rank terms (Hu et al. 2021) of the projections fused in it.
+
+    weight (in, out); down (A, in, projections * rank), the scale folded in; up, for each projection, (A, rank, its
+    out), in the order of the columns.
+    """
+
+    weight: Tensor
+    down: Tensor
+    up: tuple[Tensor, ...]
+
+    def __call__(self, x: Tensor, runs: Sequence[Run]) -> Tensor:
+        low = grouped_mm(x, self.down, runs).chunk(len(self.up), dim=1)
+        delta = [grouped_mm(part.contiguous(), up, runs) for part, up in zip(low, self.up, strict=True)]
+        return x @ self.weight + (delta[0] if len(delta) == 1 else torch.cat(delta, dim=1))
+
+
+Linear = Merged | Shared | Factored
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights of one block. `bias` is that of the fused q, k, v (Qwen2), the last two the norms of each head of q and
+    k (Qwen3)."""
+
+    linear: dict[str, Linear]
+    norm_in: Tensor
+    norm_mid: Tensor
+    bias: Tensor | None = None
+    norm_q: Tensor | None = None
+    norm_k: Tensor | None = None
 
 
 class StackedWeights:
-    """Linear weights of A agents, each (A, out, in), with shared embeddings and norms."""
+    """A base model as `agents` agents see it: their linear weights, with shared embeddings, norms and biases."""
 
-    def __init__(self, base: BaseModel, linears: list[dict[str, Tensor]]) -> None:
-        self.config = base.config
-        self.linears = linears
-        self.embed = base.weights["model.embed_tokens.weight"]
-        self.head = base.weights["lm_head.weight"]
-        self.final_norm = base.weights["model.norm.weight"]
-        self.norms = [
-            (
-                base.weights[f"model.layers.{i}.input_layernorm.weight"],
-                base.weights[f"model.layers.{i}.post_attention_layernorm.weight"],
+    def __init__(self, base: BaseModel, agents: int, linears: Sequence[dict[str, Linear]]) -> None:
+        self.config, self.agents, w = base.config, agents, base.weights
+        self.embed, self.head, self.final_norm = (
+            w["model.embed_tokens.weight"],
+            w["lm_head.weight"],
+            w["model.norm.weight"],
+        )
+        self.layers = []
+        for i, linear in enumerate(linears):
+            at = f"model.layers.{i}."
+            biases = [w.get(f"{at}self_attn.{p}.bias") for p in FUSED["qkv"]]
+            self.layers.append(
+                Layer(
+                    linear,
+                    w[at + "input_layernorm.weight"],
+                    w[at + "post_attention_layernorm.weight"],
+                    torch.cat([b for b in biases if b is not None]) if biases[0] is not None else None,
+                    w.get(at + "self_attn.q_norm.weight"),
+                    w.get(at + "self_attn.k_norm.weight"),
+                )
             )
-            for i in range(base.config.num_hidden_layers)
-        ]
 
     @staticmethod
     def of_base(base: BaseModel) -> StackedWeights:
-        """The base model as a population of one (A = 1)."""
+        """The base model as a population of one; differentiable in the base's weights."""
         layers = range(base.config.num_hidden_layers)
-        return StackedWeights(base, [{g: base.fused(i, g)[None] for g in FUSED} for i in layers])
-
-    def for_inference(self) -> StackedWeights:
-        """The same weights laid out (A, in, out) in memory, which `bmm` reads fastest; shapes stay (A, out, in)."""
-        out = object.__new__(StackedWeights)
-        out.__dict__.update(self.__dict__)
-        out.linears = [
-            {g: w.transpose(1, 2).contiguous().transpose(1, 2) for g, w in layer.items()} for layer in self.linears
-        ]
-        return out
+        return StackedWeights(base, 1, [{g: Shared(base.fused(i, g).t()) for g in FUSED} for i in layers])
 
 
-def rope_table(config: ModelConfig, length: int) -> tuple[Tensor, Tensor]:
-    """cos and sin, each (length, E), in Hugging Face's half-rotation layout."""
-    inv = 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim)
-    angle = torch.arange(length, dtype=torch.float32)[:, None] * inv[None]
-    angle = torch.cat([angle, angle], dim=-1)
-    return angle.cos(), angle.sin()
+Attend = Callable[[int, Tensor], Tensor]
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) of x (..., S, E) with cos and sin broadcastable to it."""
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin
-
-
-class KVCache:
-    """Preallocated keys and values of N rows: per layer (N, G, T, E). Column t of every row is written at once."""
-
-    def __init__(self, config: ModelConfig, rows: int, length: int) -> None:
-        shape = (rows, config.num_key_value_heads, length, config.head_dim)
-        self.keys = [torch.empty(shape) for _ in range(config.num_hidden_layers)]
-        self.values = [torch.empty(shape) for _ in range(config.num_hidden_layers)]
-
-    def select(self, rows: Tensor, used: int) -> None:
-        """Keep only `rows` (a 1-d index) and copy their first `used` columns."""
-        for store in (self.keys, self.values):
-            for i, old in enumerate(store):
-                new = torch.empty((len(rows), *old.shape[1:]))
-                new[:, :, :used] = old[rows, :, :used]
-                store[i] = new
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Grouped-query attention: q (N, H, S, E), k and v (N, G, T, E), additive mask (N, 1, S, T) -> (N, S, H*E)."""
-    n, h, s, e = q.shape
-    g = k.shape[1]
-    if s == 1:
-        scores = torch.matmul(q.reshape(n, g, h // g, e), k.transpose(2, 3)) * e**-0.5 + mask
-        return torch.matmul(scores.softmax(-1), v).reshape(n, 1, h * e)
-    k, v = (x.repeat_interleave(h // g, dim=1) for x in (k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(n, s, h * e)
-
-
-def forward(
+def hidden(
     weights: StackedWeights,
     tokens: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    mask: Tensor,
-    cache: KVCache | None = None,
-    start: int = 0,
-    last_only: bool = False,
+    runs: Sequence[Run],
+    attend: Attend,
+    ops: Ops,
+    last: Tensor | None = None,
+    last_runs: Sequence[Run] = (),
 ) -> Tensor:
-    """Logits of a mixed batch.
+    """The normed hidden states of packed tokens (T,) -> (T, D), ready for `logits`.
 
-    tokens (A, R, S); cos, sin (A*R, 1, S, E) or broadcastable; mask (A*R, 1, S, start+S), 0 where visible and -inf
-    else. With a cache, columns start..start+S are written. Returns (A, R, S, V), or (A, R, V) of the last token.
+    `attend(layer, qkv)` turns the fused (T, (H + 2G) E) of a layer into (T, H E); it applies positions and keeps
+    caches. With `last`, only these tokens are wanted: the last layer then runs on them alone after its attention
+    (which may give all tokens or only those), with the groups `last_runs`.
     """
     c = weights.config
-    a, r, s = tokens.shape
-    n, e, h, g = a * r, c.head_dim, c.num_attention_heads, c.num_key_value_heads
-    x = F.embedding(tokens.reshape(a, r * s), weights.embed)  # (A, R*S, D)
-    for i, (linear, (norm_in, norm_mid)) in enumerate(zip(weights.linears, weights.norms, strict=True)):
-        y = F.rms_norm(x, (c.hidden_size,), norm_in, c.rms_norm_eps)
-        qkv = torch.bmm(y, linear["qkv"].transpose(1, 2)).view(n, s, h + 2 * g, e).transpose(1, 2)
-        qk = rotate(qkv[:, : h + g], cos, sin)
-        q, k, v = qk[:, :h], qk[:, h:], qkv[:, h + g :]
-        if cache is not None:
-            cache.keys[i][:, :, start : start + s] = k
-            cache.values[i][:, :, start : start + s] = v
-            k, v = cache.keys[i][:, :, : start + s], cache.values[i][:, :, : start + s]
-        x = x + torch.bmm(attend(q, k, v, mask).view(a, r * s, h * e), linear["o"].transpose(1, 2))
-        y = F.rms_norm(x, (c.hidden_size,), norm_mid, c.rms_norm_eps)
-        gate, up = torch.bmm(y, linear["gu"].transpose(1, 2)).chunk(2, dim=-1)
-        x = x + torch.bmm(F.silu(gate) * up, linear["down"].transpose(1, 2))
-    x = x.view(a, r, s, -1)
-    if last_only:
-        x = x[:, :, -1]
-    return F.linear(F.rms_norm(x, (c.hidden_size,), weights.final_norm, c.rms_norm_eps), weights.head)
+    x = F.embedding(tokens, weights.embed)
+    delta: Tensor | None = None
+    for i, layer in enumerate(weights.layers):
+        x, y = ops.add_norm(x, delta, layer.norm_in, c.rms_norm_eps)
+        qkv = layer.linear["qkv"](y, runs)
+        if layer.bias is not None:
+            qkv = qkv + layer.bias
+        if layer.norm_q is not None and layer.norm_k is not None:
+            qkv = norm_heads(c, qkv, layer.norm_q, layer.norm_k)
+        y = attend(i, qkv)
+        if last is not None and i == len(weights.layers) - 1:
+            y = y if y.shape[0] == len(last) else y.index_select(0, last)
+            x, runs = x.index_select(0, last), last_runs
+        x, y = ops.add_norm(x, layer.linear["o"](y, runs), layer.norm_mid, c.rms_norm_eps)
+        delta = layer.linear["down"](ops.swiglu(layer.linear["gu"](y, runs)), runs)
+    return ops.add_norm(x, delta, weights.final_norm, c.rms_norm_eps)[1]
 
 
-def causal_mask(lengths: Tensor, width: int, left_padded: bool) -> Tensor:
-    """Additive mask (N, 1, width, width) for rows of `lengths` tokens, padded on the given side.
+def logits(weights: StackedWeights, states: Tensor) -> Tensor:
+    """(T, V)"""
+    return F.linear(states, weights.head)
 
-    A padding query sees itself, so that no row of the softmax is empty.
-    """
-    column = torch.arange(width)
-    real = column[None] >= (width - lengths)[:, None] if left_padded else column[None] < lengths[:, None]
-    visible = real[:, None, :] & (column[None, :] <= column[:, None])[None]
-    visible = visible | torch.eye(width, dtype=torch.bool)[None]
-    mask = torch.zeros(len(lengths), 1, width, width)
-    return mask.masked_fill_(~visible[:, None], float("-inf"))
+
+def norm_heads(c: ModelConfig, qkv: Tensor, norm_q: Tensor, norm_k: Tensor) -> Tensor:
+    """RMS norm over each head of q and of k (Qwen3)."""
+    h, g, e = c.num_attention_heads, c.num_key_value_heads, c.head_dim
+    heads = qkv.view(-1, h + 2 * g, e)
+    q = F.rms_norm(heads[:, :h], (e,), norm_q, c.rms_norm_eps)
+    k = F.rms_norm(heads[:, h : h + g], (e,), norm_k, c.rms_norm_eps)
+    return torch.cat([q, k, heads[:, h + g :]], dim=1).view(qkv.shape)
+
+
+def full_logits(weights: StackedWeights, rows: Sequence[Sequence[int]], ops: Ops | None = None) -> list[Tensor]:
+    """Logits (length, V) at every position of each row of ids, all rows of the first agent; for tests and tools."""
+    ops = ops or TorchOps(weights.config, weights.embed.device, weights.embed.dtype)
+    packing = Packing([len(r) for r in rows], weights.embed.device)
+    tokens = torch.tensor([i for r in rows for i in r], device=weights.embed.device)
+    states = hidden(weights, tokens, runs_of([len(tokens)]), lambda _, qkv: ops.attention(qkv, packing), ops)
+    return list(logits(weights, states).split(packing.lengths))
