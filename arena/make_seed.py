@@ -117,6 +117,8 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
         num_attention_heads=recipe.heads,
         num_key_value_heads=recipe.kv_heads,
         max_position_embeddings=recipe.max_positions,
+        eos_token_ids=(tokenizer.eos,),
+        pad_token_id=tokenizer.pad,
     )
     weights = initial_weights(config, torch.Generator().manual_seed(recipe.seed))
     for tensor in weights.values():
