@@ -17,11 +17,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from agents.checkpoint import FUSED, PROJECTIONS, BaseModel, ModelConfig, projection_path
 from agents.model import StackedWeights
+from agents.peft_folder import read_peft
 
 
 class AdapterLayout:
@@ -93,14 +94,19 @@ class AdapterLayout:
         return save_tensors(tensors, folder / "adapter_model.safetensors")
 
     def load_peft(self, folder: Path) -> Tensor:
-        """Read a PEFT folder that `save_peft` wrote. Raises ValueError naming the folder if it does not fit."""
-        try:
-            tensors = load_file(folder / "adapter_model.safetensors")
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"cannot read the adapter in {folder}: {error}") from None
-        row = torch.zeros(self.size)
-        for (layer, projection, side), (offset, shape) in self.slots.items():
-            name = f"base_model.model.model.layers.{layer}.{projection_path(projection)}.lora_{side}.weight"
+        """Read a PEFT folder that `save_peft` or PEFT wrote: plain LoRA of this rank and alpha. A projection the
+        folder does not hold starts afresh. Raises ValueError naming the folder if it does not fit."""
+        names = {
+            key: f"base_model.model.model.layers.{key[0]}.{projection_path(key[1])}.lora_{key[2]}.weight"
+            for key in self.slots
+        }
+        tensors = read_peft(folder, self.rank, self.alpha, set(names.values()))
+        held = {key[:2] for key, name in names.items() if name in tensors}
+        row = self.fresh("not in the folder")
+        for key, (offset, shape) in self.slots.items():
+            if key[:2] not in held:
+                continue
+            name = names[key]
             if name not in tensors or tuple(tensors[name].shape) != shape:
                 raise ValueError(f"the adapter in {folder} does not fit: {name} should have shape {shape}")
             row[offset : offset + shape[0] * shape[1]] = tensors[name].float().flatten()
