@@ -25,16 +25,19 @@ def find_model(name: str | Path) -> Path:
     except ImportError:
         raise ValueError(_absent(name, "pip install huggingface_hub, then: ")) from None
     try:
-        cached = Path(snapshot_download(str(name), local_files_only=True))
-        if whole(cached):
-            return cached
+        found = Path(snapshot_download(str(name), local_files_only=True))
+        if whole(found):
+            return found
     except (OSError, ValueError):
         pass  # not in the cache
     try:
-        return Path(snapshot_download(str(name), allow_patterns=FILES))
+        found = Path(snapshot_download(str(name), allow_patterns=FILES))
     except Exception as error:  # offline, no such model, no right to it: the hub's errors and its HTTP library's
         reason = str(error).strip().partition("\n")[0][:160] or type(error).__name__
         raise ValueError(f"{_absent(name, '')} ({reason})") from None
+    if not whole(found):  # without a connection, the hub gives what part of it there is
+        raise ValueError(f"{_absent(name, '')} ({found} lacks config.json, tokenizer.json or safetensors)")
+    return found
 
 
 def whole(folder: Path) -> bool:
@@ -68,4 +71,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _absent(name: str | Path, first: str) -> str:
-    return f"no folder {name}, and no such model in the Hugging Face cache; fetch it with: {first}hf download {name}"
+    return (
+        f"no folder {name}, and no whole model of that name in the Hugging Face cache; "
+        f"fetch it with: {first}hf download {name}"
+    )

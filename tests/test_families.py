@@ -149,6 +149,27 @@ def test_scaled_frequencies_are_transformers_to_the_bit(head_dim: int) -> None:
     assert ModelConfig.from_hf(older) == ours
 
 
+@pytest.mark.parametrize(
+    ("family", "sizes", "billions"),
+    [
+        ("qwen3", (151936, 1024, 3072, 28, 16, 8, 128, True), (0.596, 0.44)),  # Qwen3-0.6B
+        ("qwen3", (151936, 2560, 9728, 36, 32, 8, 128, True), (4.02, 3.63)),  # Qwen3-4B
+        ("qwen2", (151936, 896, 4864, 24, 14, 2, None, True), (0.494, 0.358)),  # Qwen2.5-0.5B
+        ("llama", (128256, 2048, 8192, 16, 32, 8, 64, True), (1.236, 0.973)),  # Llama-3.2-1B
+        ("llama", (128256, 4096, 14336, 32, 32, 8, None, False), (8.03, 6.98)),  # Llama-3.1-8B
+    ],
+)
+def test_models_have_as_many_parameters_as_published(
+    family: str, sizes: tuple[Any, ...], billions: tuple[float, float]
+) -> None:
+    keys = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+            "num_key_value_heads", "head_dim", "tie_word_embeddings")  # fmt: skip
+    config = ModelConfig.from_hf({"model_type": family, **dict(zip(keys, sizes, strict=True))})
+    count = {name: torch.Size(shape).numel() for name, shape in config.shapes().items()}
+    inner = sum(n for name, n in count.items() if ".layers." in name)
+    assert (sum(count.values()) / 1e9, inner / 1e9) == pytest.approx(billions, rel=0.005)
+
+
 def test_a_config_is_written_and_read_back(folder: Path) -> None:
     config = BaseModel.load(folder).config
     assert ModelConfig.from_hf(json.loads(json.dumps(config.to_hf()))) == config
