@@ -18,11 +18,12 @@ from typing import Protocol
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from agents.checkpoint import FUSED, PROJECTIONS, BaseModel, ModelConfig, projection_path
 from agents.model import Factored, Linear, Merged, StackedWeights
+from agents.peft_folder import read_peft
 
 Leaves = dict[tuple[int, str, str], Tensor]
 MERGE_BELOW = 4_000_000  # linear parameters of a base model
@@ -66,9 +67,11 @@ class AdapterLayout:
 
     def merged(self, base: BaseModel, flat: Tensor) -> StackedWeights:
         """Each agent's own matrices W + scale BA, from flat (agents, size); not differentiable."""
-        leaves, linears = self.leaves(flat), []
-        for layer in range(self.config.num_hidden_layers):
-            linears.append({g: Merged(self.merge(base, leaves, layer, g)) for g in FUSED})
+        leaves = self.leaves(flat)
+        linears: list[dict[str, Linear]] = [
+            {g: Merged(self.merge(base, leaves, layer, g)) for g in FUSED}
+            for layer in range(self.config.num_hidden_layers)
+        ]
         return StackedWeights(base, len(flat), linears)
 
     def merge(self, base: BaseModel, leaves: Leaves, layer: int, group: str) -> Tensor:
@@ -139,14 +142,19 @@ class AdapterLayout:
         return save_tensors(tensors, folder / "adapter_model.safetensors")
 
     def load_peft(self, folder: Path) -> Tensor:
-        """Read a PEFT folder that `save_peft` wrote. Raises ValueError naming the folder if it does not fit."""
-        try:
-            tensors = load_file(folder / "adapter_model.safetensors")
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"cannot read the adapter in {folder}: {error}") from None
-        row = torch.zeros(self.size)
-        for (layer, projection, side), (offset, shape) in self.slots.items():
-            name = f"base_model.model.model.layers.{layer}.{projection_path(projection)}.lora_{side}.weight"
+        """Read a PEFT folder that `save_peft` or PEFT wrote: plain LoRA of this rank and alpha. A projection the
+        folder does not hold starts afresh. Raises ValueError naming the folder if it does not fit."""
+        names = {
+            key: f"base_model.model.model.layers.{key[0]}.{projection_path(key[1])}.lora_{key[2]}.weight"
+            for key in self.slots
+        }
+        tensors = read_peft(folder, self.rank, self.alpha, set(names.values()))
+        held = {key[:2] for key, name in names.items() if name in tensors}
+        row = self.fresh("not in the folder")
+        for key, (offset, shape) in self.slots.items():
+            if key[:2] not in held:
+                continue
+            name = names[key]
             if name not in tensors or tuple(tensors[name].shape) != shape:
                 raise ValueError(f"the adapter in {folder} does not fit: {name} should have shape {shape}")
             row[offset : offset + shape[0] * shape[1]] = tensors[name].float().flatten()

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.checkpoint import ModelConfig, inverse_frequencies
+from agents.families import ModelConfig, inverse_frequencies
 
 
 class Packing:
@@ -195,134 +195,6 @@ class TorchCache:
             attn_mask=self.visible,
         ).reshape(self.count, h * e)
         return qkv.new_zeros(self.total, h * e).index_copy(0, self.real, done.index_select(0, self.slots))
-
-
-def sample(self, logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """See `sample` below."""
-
-
-def rope_table(inverse: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """cos and sin, each (length, E/2), of the rotary embedding with these inverse frequencies (E/2,)."""
-    angle = torch.arange(length, dtype=torch.float32)[:, None] * inverse[None]
-    return angle.cos(), angle.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021), in Hugging Face's half-rotation layout, of x (..., E) with cos and
-    sin (..., E/2)."""
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
-
-
-class TorchOps:
-    """`Ops` for one model's shape, device and dtype."""
-
-    def __init__(self, config: ModelConfig, device: torch.device | str, dtype: torch.dtype) -> None:
-        self.config, self.device, self.dtype = config, torch.device(device), dtype
-        self.length = 0
-        self._grow(512)
-
-    def _grow(self, length: int) -> None:
-        """Make the position tables reach `length`; they are not made for a model's whole context at once."""
-        if length > self.length:
-            self.length = max(length, 2 * self.length)
-            tables = rope_table(inverse_frequencies(self.config), self.length)
-            self.cos, self.sin = (t.to(self.device) for t in tables)
-
-    def add_norm(self, x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        x = x if delta is None else x + delta
-        return x, F.rms_norm(x, (x.shape[-1],), weight, eps)
-
-    def swiglu(self, gate_up: Tensor) -> Tensor:
-        gate, up = gate_up.chunk(2, dim=-1)
-        return F.silu(gate) * up
-
-    def split(self, qkv: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q (T, H, E) and k (T, G, E), both rotated to their positions (T,), and v (T, G, E)."""
-        c = self.config
-        h, g = c.num_attention_heads, c.num_key_value_heads
-        heads = qkv.view(-1, h + 2 * g, c.head_dim)
-        cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
-        turned = rotate(heads[:, : h + g].float(), cos, sin).to(qkv.dtype)
-        return turned[:, :h], turned[:, h:], heads[:, h + g :]
-
-    def attention(self, qkv: Tensor, packing: Packing) -> Tensor:
-        self._grow(packing.width)
-        grids = [to_grid(x, packing) for x in self.split(qkv, packing.positions)]
-        return from_grid(self.causal(*grids), packing)
-
-    def causal(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Grids (N, heads, S, E) padded on the right, so that causality hides the padding."""
-        repeat = q.shape[1] // k.shape[1]
-        k, v = (x.repeat_interleave(repeat, dim=1) if repeat > 1 else x for x in (k, v))
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-
-    def cache(self, slots: int, width: int, steps: int) -> Cache:
-        self._grow(width + steps)
-        return TorchCache(self, slots, width + steps)
-
-    def sample(self, logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
-        return sample(logits.float(), temperature, top_p, noise)
-
-
-def to_grid(x: Tensor, packing: Packing) -> Tensor:
-    """(T, heads, E) packed -> (N, heads, width, E), zeros on the right."""
-    grid = x.new_zeros(packing.count * packing.width, *x.shape[1:]).index_copy(0, packing.cells, x)
-    return grid.view(packing.count, packing.width, *x.shape[1:]).transpose(1, 2)
-
-
-def from_grid(grid: Tensor, packing: Packing) -> Tensor:
-    """(N, heads, width, E) -> (T, heads * E) packed."""
-    n, h, s, e = grid.shape
-    return grid.transpose(1, 2).reshape(n * s, h * e).index_select(0, packing.cells)
-
-
-class TorchCache:
-    """Keys and values (slots, G, width + steps, E) a layer: the prompt's from the left, then, after the widest
-    prompt's columns, what was written."""
-
-    def __init__(self, ops: TorchOps, prompts: Packing, prompt_of: Sequence[int], steps: int) -> None:
-        c = ops.config
-        self.ops, self.prompts, self.steps = ops, prompts, steps
-        self.prompt_of = torch.tensor(prompt_of, device=ops.device)
-        self.keys: list[Tensor] = []
-        self.values: list[Tensor] = []
-        self.slots = torch.arange(len(prompt_of), device=ops.device)
-        self.length = torch.from_numpy(prompts.sizes).to(ops.device)[self.prompt_of]
-        self.groups = c.num_key_value_heads
-
-    def prefill(self, layer: int, qkv: Tensor) -> Tensor:
-        q, k, v = (to_grid(x, self.prompts) for x in self.ops.split(qkv, self.prompts.positions))
-        for store, x in ((self.keys, k), (self.values, v)):
-            room = x.new_zeros(len(self.prompt_of), self.groups, self.prompts.width + self.steps, x.shape[-1])
-            room[:, :, : self.prompts.width] = x[self.prompt_of]
-            store.append(room)
-        return from_grid(self.ops.causal(q, k, v), self.prompts)
-
-    def decode(self, layer: int, qkv: Tensor, step: int) -> Tensor:
-        q, k, v = self.ops.split(qkv, self.length + step)
-        column = self.prompts.width + step
-        keys, values = self.keys[layer], self.values[layer]
-        keys[:, :, column], values[:, :, column] = k, v
-        columns = torch.arange(column + 1, device=qkv.device)
-        visible = (columns[None] < self.length[:, None]) | (columns[None] >= self.prompts.width)
-        n, h, e = q.shape
-        grouped = q.view(n, self.groups, h // self.groups, e)
-        done = F.scaled_dot_product_attention(
-            grouped, keys[:, :, : column + 1], values[:, :, : column + 1], attn_mask=visible[:, None, None]
-        )
-        return done.reshape(n, h * e)
-
-    def keep(self, slots: NDArray[np.int64]) -> None:
-        wanted = torch.from_numpy(slots).to(self.ops.device)
-        where = torch.full((len(self.prompt_of),), -1, device=self.ops.device)
-        real = torch.nonzero(self.slots >= 0)[:, 0]
-        where[self.slots[real]] = real
-        rows = where[wanted.clamp_min(0)].clamp_min(0)  # a padding row repeats any row
-        self.slots = wanted
-        self.length = self.length[rows]
-        self.keys = [x[rows] for x in self.keys]
-        self.values = [x[rows] for x in self.values]
 
 
 def sample(logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,130 +1,160 @@
-"""A base model as it lies on disk: a Hugging Face folder's config and weights.
+"""A base model as it lies on disk: the weights of a Hugging Face folder, in one file or in shards.
 
-Left out: downloading, other families than Llama, sharded checkpoints.
+Tensors are checked by name and shape before they are read, shard by shard, so that a checkpoint that does not fit is
+refused in one line and no more than one shard stands in memory beside the model. Left out: pickled weights, placing
+one model on several devices.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+from agents.families import PROJECTIONS, ModelConfig, projection_path
+from agents.hub import find_model, weight_files
+
+__all__ = ["DTYPES", "FUSED", "PROJECTIONS", "BaseModel", "ModelConfig", "projection_path", "weights_digest"]
+
 FUSED = {
     "qkv": ("q_proj", "k_proj", "v_proj"),
     "o": ("o_proj",),
     "gu": ("gate_proj", "up_proj"),
     "down": ("down_proj",),
 }
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The fields of a Hugging Face LlamaConfig that the forward pass uses."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    rms_norm_eps: float = 1e-5
-    rope_theta: float = 10000.0
-    max_position_embeddings: int = 512
-    tie_word_embeddings: bool = False
-
-    @property
-    def head_dim(self) -> int:
-        return self.hidden_size // self.num_attention_heads
-
-    def shape(self, projection: str) -> tuple[int, int]:
-        """(out, in) of one projection's weight."""
-        kv = self.num_key_value_heads * self.head_dim
-        return {
-            "q_proj": (self.hidden_size, self.hidden_size),
-            "k_proj": (kv, self.hidden_size),
-            "v_proj": (kv, self.hidden_size),
-            "o_proj": (self.hidden_size, self.hidden_size),
-            "gate_proj": (self.intermediate_size, self.hidden_size),
-            "up_proj": (self.intermediate_size, self.hidden_size),
-            "down_proj": (self.hidden_size, self.intermediate_size),
-        }[projection]
-
-    def to_hf(self) -> dict[str, object]:
-        """The config.json of the Hugging Face folder."""
-        return {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden_size,
-            "intermediate_size": self.intermediate_size,
-            "num_hidden_layers": self.num_hidden_layers,
-            "num_attention_heads": self.num_attention_heads,
-            "num_key_value_heads": self.num_key_value_heads,
-            "head_dim": self.head_dim,
-            "hidden_act": "silu",
-            "rms_norm_eps": self.rms_norm_eps,
-            "rope_theta": self.rope_theta,
-            "max_position_embeddings": self.max_position_embeddings,
-            "tie_word_embeddings": self.tie_word_embeddings,
-            "attention_bias": False,
-            "mlp_bias": False,
-            "bos_token_id": None,
-            "eos_token_id": 1,
-            "pad_token_id": 0,
-            "dtype": "float32",
-        }
-
-    @staticmethod
-    def from_hf(data: dict[str, object]) -> ModelConfig:
-        """Read a Hugging Face config. Raises ValueError for another architecture."""
-        if data.get("model_type") != "llama":
-            raise ValueError(f"model_type {data.get('model_type')!r} is not supported: expected 'llama'")
-        rope = data.get("rope_parameters") or {}
-        values = {f: data[f] for f in ModelConfig.__dataclass_fields__ if f in data}
-        if isinstance(rope, dict) and "rope_theta" in rope:
-            values["rope_theta"] = rope["rope_theta"]
-        return ModelConfig(**values)  # type: ignore[arg-type]
-
-
-def inverse_frequencies(config: ModelConfig) -> Tensor:
-    """(head_dim / 2,) radians a position of each pair of the rotary embedding (Su et al. 2021)."""
-    return 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim)
-
-
-def projection_path(projection: str) -> str:
-    return ("mlp." if projection in ("gate_proj", "up_proj", "down_proj") else "self_attn.") + projection
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 class BaseModel:
-    """Frozen base weights, by Hugging Face name."""
+    """Frozen base weights, by Hugging Face name. All have one dtype and lie on one device."""
 
     def __init__(self, config: ModelConfig, weights: dict[str, Tensor]) -> None:
         self.config, self.weights = config, weights
+        self._fused: dict[tuple[int, str], Tensor] = {}
 
     @staticmethod
-    def load(folder: str | Path) -> BaseModel:
-        """Read config.json and model.safetensors. Raises ValueError, naming the file, if either is missing or
-        damaged."""
-        folder = Path(folder)
+    def load(name: str | Path, dtype: str = "auto", device: str | torch.device = "cpu") -> BaseModel:
+        """Read a folder, or a model by its Hugging Face name.
+
+        dtype "auto" is float32 on the CPU and what the checkpoint is stored in elsewhere. Raises ValueError, naming
+        the file or tensor, if anything is missing, damaged, not supported or of the wrong shape.
+        """
+        folder = find_model(name)
         try:
-            config = ModelConfig.from_hf(json.loads((folder / "config.json").read_text()))
-            weights = load_file(folder / "model.safetensors")
-        except (OSError, json.JSONDecodeError, SafetensorError) as error:
+            config = ModelConfig.from_hf(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+            weights = _read(folder, config, _dtype(dtype, config, torch.device(device)), str(device))
+        except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"cannot load a model from {folder}: {error}") from None
-        if config.tie_word_embeddings:
-            weights.setdefault("lm_head.weight", weights["model.embed_tokens.weight"])
-        return BaseModel(config, {k: v.float() for k, v in weights.items()})
+        return BaseModel(config, weights)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.weights[EMBEDDING].dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.weights[EMBEDDING].device
 
     def linear(self, layer: int, projection: str) -> Tensor:
         """(out, in)"""
         return self.weights[f"model.layers.{layer}.{projection_path(projection)}.weight"]
 
+    def bias(self, layer: int, projection: str) -> Tensor | None:
+        """(out,), or None where the projection has none."""
+        return self.weights.get(f"model.layers.{layer}.{projection_path(projection)}.bias")
+
     def fused(self, layer: int, group: str) -> Tensor:
-        """(sum of outs, in) of one fused group of projections."""
-        return torch.cat([self.linear(layer, p) for p in FUSED[group]])
+        """(sum of outs, in) of one fused group of projections.
+
+        Frozen weights are fused once, and the projections become views of it, so that no copy is kept.
+        """
+        if (layer, group) in self._fused:
+            return self._fused[layer, group]
+        parts = [self.linear(layer, p) for p in FUSED[group]]
+        fused = torch.cat(parts)
+        if not fused.requires_grad:
+            self._fused[layer, group] = fused
+            names = [f"model.layers.{layer}.{projection_path(p)}.weight" for p in FUSED[group]]
+            self.weights.update(zip(names, torch.split(fused, [len(p) for p in parts]), strict=True))
+        return fused
+
+    def fused_bias(self, layer: int, group: str) -> Tensor | None:
+        """(sum of outs,), or None where the group has none."""
+        biases = [b for p in FUSED[group] if (b := self.bias(layer, p)) is not None]
+        return torch.cat(biases) if biases else None
+
+    def norms(self, layer: int) -> tuple[Tensor, Tensor]:
+        """(hidden_size,) weights of the norms before attention and before the feed-forward part."""
+        prefix = f"model.layers.{layer}."
+        return self.weights[f"{prefix}input_layernorm.weight"], self.weights[f"{prefix}post_attention_layernorm.weight"]
+
+    def qk_norms(self, layer: int) -> tuple[Tensor, Tensor] | None:
+        """(head_dim,) weights of the norms over each head of q and of k, or None where there are none."""
+        if not self.config.qk_norm:
+            return None
+        prefix = f"model.layers.{layer}.self_attn."
+        return self.weights[f"{prefix}q_norm.weight"], self.weights[f"{prefix}k_norm.weight"]
+
+
+def weights_digest(name: str | Path) -> str:
+    """SHA-256 of a model's weights: of model.safetensors, or of the shards' digests in the order of their names.
+
+    Raises ValueError, naming the file, if there are none.
+    """
+    digests = []
+    folder = find_model(name)
+    try:
+        for path in weight_files(folder):
+            with open(path, "rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read the base model in {folder}: {error}") from None
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _dtype(wanted: str, config: ModelConfig, device: torch.device) -> torch.dtype:
+    if wanted == "auto":
+        wanted = "float32" if device.type == "cpu" else config.dtype
+    if wanted not in DTYPES:
+        raise ValueError(f"dtype {wanted!r} is not supported: expected auto, {', '.join(DTYPES)}")
+    return DTYPES[wanted]
+
+
+def _read(folder: Path, config: ModelConfig, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
+    """Every tensor the config calls for, by name, in the config's order."""
+    shapes, found = config.shapes(), dict[str, Tensor]()
+    for path in weight_files(folder):
+        with safe_open(path, framework="pt", device=device) as file:
+            for name in file.keys():  # noqa: SIM118  not a dict
+                if name in shapes:
+                    shape = tuple(file.get_slice(name).get_shape())
+                    if shape != shapes[name]:
+                        raise ValueError(f"{name} in {path.name} has shape {shape}, expected {shapes[name]}")
+                    found[name] = file.get_tensor(name).to(dtype)
+                else:
+                    _leave_out(name, file, found)
+    missing = [name for name in shapes if name not in found]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ValueError(f"the weights lack {missing[0]}{more}")
+    weights = {name: found[name] for name in shapes}
+    if config.tie_word_embeddings:
+        weights[HEAD] = weights[EMBEDDING]
+        if HEAD in found and not torch.equal(found[HEAD].to(dtype), weights[HEAD]):
+            raise ValueError(f"tie_word_embeddings is true, but {HEAD} differs from {EMBEDDING}")
+    return weights
+
+
+def _leave_out(name: str, file: Any, found: dict[str, Tensor]) -> None:
+    """A tensor the config does not call for: a tied head is compared later, what changes nothing is left out, and
+    anything else raises ValueError."""
+    if name == HEAD:
+        found[name] = file.get_tensor(name)
+    elif not name.endswith("rotary_emb.inv_freq") and not (name.endswith(".bias") and not file.get_tensor(name).any()):
+        raise ValueError(f"the weights hold {name}, for which the forward pass has no place")

@@ -47,9 +47,8 @@ class TorchEngine:
         self.base, self.tokenizer, self.max_rows = base, tokenizer, max_rows
         layout = AdapterLayout(base.config, rank=1, alpha=1.0)
         self.adapters = Adapters(base, layout, [], torch.zeros(0, layout.size))
-        embed = base.weights["model.embed_tokens.weight"]
-        self.ops = make_ops(base.config, embed.device, embed.dtype)
-        self.device = embed.device
+        self.ops, self.device = make_ops(base.config, base.device, base.dtype), base.device
+        self.stops = torch.tensor(sorted(tokenizer.stops), device=base.device)
 
     def set_adapters(self, adapters: Adapters) -> None:
         self.adapters = adapters
@@ -106,7 +105,7 @@ class TorchEngine:
         """Sample and record a token of each of these requests; rows of -1 and finished ones are passed over."""
         young = np.nonzero(batch.min_tokens[rows] > batch.counts[rows])[0]
         if len(young):
-            scores[torch.from_numpy(young).to(self.device), self.tokenizer.eos] = float("-inf")
+            scores[torch.from_numpy(young).to(self.device)[:, None], self.stops] = float("-inf")
         step = np.minimum(batch.counts[rows], batch.steps - 1)
         temperature, noise = (
             torch.from_numpy(x).to(self.device) for x in (batch.temperature[rows], batch.noise[rows, step])
@@ -175,7 +174,7 @@ class _Batch:
         self.written[at, self.counts[at]] = tokens
         self.counts[at] += 1
         self.logprobs[at] += logprobs
-        self.ended[at] = tokens == self.tokenizer.eos
+        self.ended[at] = np.isin(tokens, list(self.tokenizer.stops))
         for i in at[self.stops[at] & ~self.ended[at]]:
             text = self.tokenizer.decode([self.written[i, : self.counts[i]].tolist()])[0]
             self.ended[i] = any(s in text for s in self.items[i].request.stop)

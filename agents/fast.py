@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.attention import Cache, Ops, Packing, TorchOps
-from agents.checkpoint import ModelConfig
+from agents.families import ModelConfig
 
 try:
     from agents import kernels

@@ -85,8 +85,7 @@ class Learner:
     def __init__(self, base: BaseModel, tokenizer: Tokenizer, config: LearnerConfig) -> None:
         self.base, self.tokenizer, self.config = base, tokenizer, config
         self.layout = AdapterLayout(base.config, config.rank, config.alpha)
-        embed = base.weights["model.embed_tokens.weight"]
-        self.ops, self.tokens = make_ops(base.config, embed.device, embed.dtype), TOKENS
+        self.ops, self.tokens = make_ops(base.config, base.device, base.dtype), TOKENS
         self.names: list[str] = []
         self.state = {k: torch.zeros(0, self.layout.size) for k in STATE[:4]} | {"steps": torch.zeros(0)}
 
@@ -118,7 +117,7 @@ class Learner:
     def sleep(self, examples: Sequence[Example], seed: str) -> list[SleepReport]:
         """Train every agent once on its examples, in batches shuffled by `seed`."""
         prompts = self.tokenizer.encode([e.prompt for e in examples])
-        completions = self.tokenizer.encode([e.completion for e in examples])
+        completions = self.tokenizer.encode_after([e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
         for example, prompt, completion in zip(examples, prompts, completions, strict=True):
             if example.agent not in self.names:

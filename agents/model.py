@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agents.attention import Ops, Packing, TorchOps
-from agents.checkpoint import FUSED, BaseModel, ModelConfig
+from agents.checkpoint import EMBEDDING, FUSED, HEAD, BaseModel, ModelConfig
 from agents.grouped import Run, grouped_mm, runs_of
 
 
@@ -82,26 +82,13 @@ class StackedWeights:
     """A base model as `agents` agents see it: their linear weights, with shared embeddings, norms and biases."""
 
     def __init__(self, base: BaseModel, agents: int, linears: Sequence[dict[str, Linear]]) -> None:
-        self.config, self.agents, w = base.config, agents, base.weights
-        self.embed, self.head, self.final_norm = (
-            w["model.embed_tokens.weight"],
-            w["lm_head.weight"],
-            w["model.norm.weight"],
-        )
-        self.layers = []
+        self.config, self.agents = base.config, agents
+        self.embed, self.head = base.weights[EMBEDDING], base.weights[HEAD]
+        self.final_norm = base.weights["model.norm.weight"]
+        self.layers: list[Layer] = []
         for i, linear in enumerate(linears):
-            at = f"model.layers.{i}."
-            biases = [w.get(f"{at}self_attn.{p}.bias") for p in FUSED["qkv"]]
-            self.layers.append(
-                Layer(
-                    linear,
-                    w[at + "input_layernorm.weight"],
-                    w[at + "post_attention_layernorm.weight"],
-                    torch.cat([b for b in biases if b is not None]) if biases[0] is not None else None,
-                    w.get(at + "self_attn.q_norm.weight"),
-                    w.get(at + "self_attn.k_norm.weight"),
-                )
-            )
+            norm_q, norm_k = base.qk_norms(i) or (None, None)
+            self.layers.append(Layer(linear, *base.norms(i), base.fused_bias(i, "qkv"), norm_q, norm_k))
 
     @staticmethod
     def of_base(base: BaseModel) -> StackedWeights:
@@ -167,4 +154,4 @@ def full_logits(weights: StackedWeights, rows: Sequence[Sequence[int]], ops: Ops
     packing = Packing([len(r) for r in rows], weights.embed.device)
     tokens = torch.tensor([i for r in rows for i in r], device=weights.embed.device)
     states = hidden(weights, tokens, runs_of([len(tokens)]), lambda _, qkv: ops.attention(qkv, packing), ops)
-    return list(logits(weights, states).split(packing.lengths))
+    return list(torch.split(logits(weights, states), packing.lengths))

@@ -35,7 +35,10 @@ class PopulationSection(Section):
 
 class ModelSection(Section):
     path: str = "seed"
-    """A Hugging Face folder of a Llama; `seed` is the model that ships with Ratchet."""
+    """A Llama, Qwen2 or Qwen3: its folder in Hugging Face format, or its Hugging Face name such as Qwen/Qwen3-0.6B
+    (looked up in the local cache, else downloaded: pip install .[hub]). `seed` is the model that ships with Ratchet."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """In what the base weights are held; `auto`: float32 on the CPU, elsewhere what the checkpoint is stored in."""
 
 
 class EngineSection(Section):

@@ -14,6 +14,7 @@ from pathlib import Path
 OPTIONAL = {
     "vllm": "generating with vLLM: pip install .[vllm]",
     "ray": "islands on several machines: pip install .[ray]",
+    "huggingface_hub": "models by their Hugging Face name: pip install .[hub]",
     "transformers": "comparing with Hugging Face models: pip install .[dev]",
     "peft": "loading a run's adapters elsewhere: pip install .[dev]",
 }

@@ -12,19 +12,19 @@ Not guaranteed: that code changed between an interruption and going on is notice
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from agents.checkpoint import weights_digest
 from arena.config import Config, make_config
 from arena.experiment import check_split, commit
 from arena.experiment_metrics import FinishedRun, all_metrics, curve
 from arena.experiment_report import write_whole
 from arena.loop import play
-from arena.state import SEED_FOLDER, Arena
+from arena.state import Arena, model_folder
 from arena.store import Store
 
 
@@ -87,8 +87,7 @@ def cell_record(store: Store, config: Config, main: str) -> dict[str, Any]:
 
 def model_digest(config: Config) -> str:
     """SHA-256 of the base model's weights."""
-    folder = SEED_FOLDER if config.model.path == "seed" else Path(config.model.path)
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    return weights_digest(model_folder(config))
 
 
 def main() -> None:

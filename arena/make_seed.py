@@ -22,8 +22,11 @@ from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
 from agents.adapters import save_tensors, write_atomically
+from agents.attention import Ops, Packing
 from agents.checkpoint import PROJECTIONS, BaseModel, ModelConfig, projection_path
-from agents.model import StackedWeights, causal_mask, forward, rope_table
+from agents.fast import make_ops
+from agents.grouped import runs_of
+from agents.model import StackedWeights, hidden, logits
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
 from arena.seed_card import measure_skills, write_card
 from arena.seed_data import WORDS, SeedData
@@ -87,21 +90,15 @@ def initial_weights(config: ModelConfig, generator: torch.Generator) -> dict[str
     return weights
 
 
-def batch_loss(weights: StackedWeights, rows: Sequence[tuple[list[int], list[int]]], pad: int) -> tuple[Tensor, int]:
-    """Mean negative log-likelihood of the completions' tokens, and how many tokens were processed (padding
-    included)."""
-    width = max(len(p) + len(c) for p, c in rows)
-    tokens = torch.full((len(rows), width), pad)
-    weight = torch.zeros(len(rows), width)
-    for i, (prompt, completion) in enumerate(rows):
-        tokens[i, : len(prompt) + len(completion)] = torch.tensor(prompt + completion)
-        weight[i, len(prompt) : len(prompt) + len(completion)] = 1.0
-    lengths = torch.tensor([len(p) + len(c) for p, c in rows])
-    cos, sin = rope_table(weights.config, width)
-    logits = forward(weights, tokens[None], cos, sin, causal_mask(lengths, width, left_padded=False))[0]
-    loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
-    target = weight[:, 1:].flatten()
-    return (loss * target).sum() / target.sum(), tokens.numel()
+def batch_loss(weights: StackedWeights, ops: Ops, rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, int]:
+    """Mean negative log-likelihood of the completions' tokens, and how many tokens were processed."""
+    packing = Packing([len(p) + len(c) for p, c in rows])
+    tokens = torch.tensor([i for p, c in rows for i in p + c])
+    runs = runs_of([packing.total])
+    states = hidden(weights, tokens, runs, lambda _, qkv: ops.attention(qkv, packing), ops)
+    learned = torch.tensor([w for p, c in rows for w in [False] * len(p) + [True] * len(c)])
+    at = learned.nonzero()[:, 0]
+    return F.cross_entropy(logits(weights, states[at - 1]), tokens[at]), packing.total
 
 
 def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -> BaseModel:
@@ -117,11 +114,14 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
         num_attention_heads=recipe.heads,
         num_key_value_heads=recipe.kv_heads,
         max_position_embeddings=recipe.max_positions,
+        eos_token_ids=(tokenizer.eos,),
+        pad_token_id=tokenizer.pad,
     )
     weights = initial_weights(config, torch.Generator().manual_seed(recipe.seed))
     for tensor in weights.values():
         tensor.requires_grad_(True)
     base = BaseModel(config, weights)
+    ops = make_ops(config, base.device, base.dtype)
     matrices = [w for n, w in weights.items() if w.dim() == 2 and ".layers." in n]
     others = [w for n, w in weights.items() if not (w.dim() == 2 and ".layers." in n)]
     optimizers = [
@@ -139,22 +139,16 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
         examples = [data.draw(rng) for _ in range(recipe.batch)]
         prompts = tokenizer.encode([e.prompt for e in examples])
         completions = [[*ids, tokenizer.eos] for ids in tokenizer.encode([e.completion for e in examples])]
-        # long and short rows apart: half the padding
-        rows = sorted(zip(prompts, completions, strict=True), key=lambda r: len(r[0]) + len(r[1]))
-        halves = (rows[: len(rows) * 2 // 3], rows[len(rows) * 2 // 3 :])
-        stacked_loss = 0.0
-        for half in halves:
-            loss, count = batch_loss(StackedWeights.of_base(base), half, tokenizer.pad)
-            share = sum(len(c) for _, c in half) / sum(len(c) for _, c in rows)
-            (loss * share).backward()  # type: ignore[no-untyped-call]
-            stacked_loss += float(loss.detach()) * share
-            tokens += count
+        rows = list(zip(prompts, completions, strict=True))
+        loss, count = batch_loss(StackedWeights.of_base(base), ops, rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+        tokens += count
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
             seconds = time.monotonic() - started
-            done = f"step {step + 1}/{recipe.steps}  loss {stacked_loss:.4f}"
+            done = f"step {step + 1}/{recipe.steps}  loss {float(loss.detach()):.4f}"
             report(f"{done}  {tokens / seconds:,.0f} tokens/s  {seconds:.0f} s")
     trained = {n: w.detach().contiguous() for n, w in weights.items()}
     save_tensors(trained, folder / "model.safetensors")

@@ -7,7 +7,6 @@ computed or are read back on resume, so a resumed run stands exactly where an un
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import platform
 import random
@@ -21,8 +20,9 @@ import cryptography
 import numpy
 import torch
 
-from agents.checkpoint import BaseModel
+from agents.checkpoint import BaseModel, weights_digest
 from agents.engine import Completion, Engine, Request
+from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
@@ -300,21 +300,24 @@ class Arena:
 
 
 def model_folder(config: Config) -> Path:
-    return SEED_FOLDER if config.model.path == "seed" else Path(config.model.path)
+    """Where the configured base model lies; one given by name may be downloaded first."""
+    return SEED_FOLDER if config.model.path == "seed" else find_model(config.model.path)
 
 
 def load_base(config: Config) -> tuple[BaseModel, Tokenizer]:
-    """The configured base model. Raises ValueError naming the file that is missing or damaged."""
-    return BaseModel.load(model_folder(config)), Tokenizer(model_folder(config))
+    """The configured base model. Raises ValueError naming the file that is missing or damaged, or does not fit."""
+    folder = model_folder(config)
+    tokenizer, base = Tokenizer(folder), BaseModel.load(folder, config.model.dtype)
+    if tokenizer.largest >= base.config.vocab_size:
+        raise ValueError(
+            f"the tokenizer in {folder} has ids up to {tokenizer.largest}, the model only {base.config.vocab_size} rows"
+        )
+    return base, tokenizer
 
 
 def base_digest(config: Config) -> str:
     """First 16 hex digits of the SHA-256 of the base model's weights. Raises ValueError if there are none."""
-    path = model_folder(config) / "model.safetensors"
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise ValueError(f"cannot read the base model {path}: {error.strerror}") from None
+    return weights_digest(model_folder(config))[:16]
 
 
 def make_domains(config: Config) -> dict[str, Domain]:

@@ -81,7 +81,7 @@ def test_no_program_file_imports_the_tests():
     assert not [path for path, tree in TREES.items() for m in imports(tree) if m.split(".")[0] == "tests"]
 
 
-@pytest.mark.parametrize("heavy", [("ray",), ("vllm",), ("peft", "transformers")])
+@pytest.mark.parametrize("heavy", [("ray",), ("vllm",), ("huggingface_hub",), ("peft", "transformers")])
 def test_each_heavy_dependency_is_imported_in_one_file_at_most(heavy: tuple[str, ...]):
     found = {path for path, tree in TREES.items() for module in imports(tree) if module.split(".")[0] in heavy}
     assert len(found) <= 1, found

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agents.hub import NAME
 from arena.config import load_config, make_config
+from arena.state import SEED_FOLDER, make_domains, model_folder
 
 CONFIGS = sorted(Path("configs").glob("*.yaml"))
 
@@ -18,6 +20,19 @@ def test_every_shipped_config_loads_and_its_resolved_copy_is_itself(path: Path, 
     copy = tmp_path / "config.yaml"
     copy.write_text(config.to_yaml())
     assert load_config(copy) == config
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=str)
+def test_every_shipped_config_is_documented_and_names_what_there_is(path: Path) -> None:
+    config = load_config(path)
+    assert f"`{path}`" in Path("docs/configs.md").read_text() and path.read_text().startswith("# ")
+    assert config.run.name == path.stem and list(make_domains(config)) == list(config.domains)
+    if config.model.path == "seed":
+        assert model_folder(config) == SEED_FOLDER
+        return
+    assert NAME.fullmatch(config.model.path) and config.model.path in path.read_text().partition("hf download ")[2]
+    # the school, and reading definitions, are the shipped seed's
+    assert config.sleep.seed_examples == 0 and "hidden_words" not in config.domains
 
 
 def test_overrides_reach_nested_keys_and_keep_yaml_types() -> None:

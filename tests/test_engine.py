@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 import torch
 
 from agents.adapters import Adapters
+from agents.attention import Ops, TorchOps, sample
 from agents.checkpoint import BaseModel
 from agents.engine import Request, counted_noise
-from agents.engine_torch import TorchEngine, sample
-from agents.model import causal_mask, forward, rope_table
+from agents.engine_torch import TorchEngine
+from agents.fast import make_ops
+from agents.model import StackedWeights, full_logits
 from agents.tokenizer import Tokenizer
 from arena.seed_data import SeedData
 from arena.state import SEED_FOLDER
@@ -29,6 +32,12 @@ def mixed(n: int, temperature: float) -> list[Request]:
         Request(f"k{i}", p, (None, "a", "b", "c")[(i * i) % 4], 8 + 7 * (i % 5), temperature)
         for i, p in enumerate(prompts(n))
     ]
+
+
+def operations(base: BaseModel, kind: str) -> Ops:
+    return (
+        make_ops(base.config, "cpu", torch.float32) if kind == "fused" else TorchOps(base.config, "cpu", torch.float32)
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -59,39 +68,27 @@ def test_adapters_of_a_mixed_batch_speak_differently(engine: TorchEngine) -> Non
     assert texts[None] != texts["a"] != texts["b"]
 
 
-def test_logits_in_a_padded_batch_equal_those_alone(base: BaseModel, tokenizer: Tokenizer, adapters: Adapters) -> None:
+@pytest.mark.parametrize("kind", ["fused", "torch"])
+def test_logits_of_packed_rows_equal_those_alone(
+    base: BaseModel, tokenizer: Tokenizer, adapters: Adapters, kind: str
+) -> None:
     rows = tokenizer.encode(["solve rev inc | 3 1 4 think", "propose", "lib w7 = rev inc ; solve w7 | 3 1 4 think"])
-    width = max(map(len, rows))
-    tokens = torch.zeros(1, 3, width, dtype=torch.long)
-    for i, ids in enumerate(rows):
-        tokens[0, i, width - len(ids) :] = torch.tensor(ids)
-    lengths = torch.tensor([len(r) for r in rows])
-    cos, sin = rope_table(base.config, width)
-    weights = adapters.weights(("b",))
-    position = (torch.arange(width)[None] - (width - lengths)[:, None]).clamp_min(0)
-    logits = forward(weights, tokens, cos[position][:, None], sin[position][:, None], causal_mask(lengths, width, True))
-    for i, ids in enumerate(rows):
-        n = len(ids)
-        alone = forward(
-            weights, torch.tensor(ids)[None, None], cos[:n], sin[:n], causal_mask(torch.tensor([n]), n, True)
-        )
-        assert torch.allclose(logits[0, i, width - n :], alone[0, 0], atol=1e-4)
+    ops, weights = operations(base, kind), adapters.weights(["b"])
+    for ids, packed in zip(rows, full_logits(weights, rows, ops), strict=True):
+        assert torch.allclose(packed, full_logits(weights, [ids], ops)[0], atol=1e-4)
 
 
-def test_the_shipped_model_gives_transformers_logits(base: BaseModel, tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("kind", ["fused", "torch"])
+def test_the_shipped_model_gives_transformers_logits(base: BaseModel, tokenizer: Tokenizer, kind: str) -> None:
     transformers = pytest.importorskip("transformers")
     model = transformers.AutoModelForCausalLM.from_pretrained(SEED_FOLDER, dtype=torch.float32)
     theirs = transformers.AutoTokenizer.from_pretrained(SEED_FOLDER)
-    for text in prompts(20):
-        ids = tokenizer.encode([text])[0]
+    rows = tokenizer.encode(prompts(20))
+    ours = full_logits(StackedWeights.of_base(base), rows, operations(base, kind))
+    for text, ids, packed in zip(prompts(20), rows, ours, strict=True):
         assert theirs(text, add_special_tokens=False)["input_ids"] == ids
-        cos, sin = rope_table(base.config, len(ids))
-        from agents.model import StackedWeights
-
-        mask = causal_mask(torch.tensor([len(ids)]), len(ids), left_padded=False)
-        ours = forward(StackedWeights.of_base(base), torch.tensor(ids)[None, None], cos, sin, mask)[0, 0]
         with torch.no_grad():
-            assert torch.allclose(ours, model(torch.tensor([ids])).logits[0], atol=1e-4)
+            assert torch.allclose(packed, model(torch.tensor([ids])).logits[0], atol=1e-4)
 
 
 def test_exported_adapters_speak_the_same_in_peft(engine: TorchEngine, adapters: Adapters, tmp_path: Path) -> None:
@@ -166,3 +163,43 @@ def test_damaged_model_folders_are_named(tmp_path: Path) -> None:
         BaseModel.load(tmp_path)
     with pytest.raises(ValueError, match=r"tokenizer\.json"):
         Tokenizer(tmp_path)
+
+
+def test_torch_operations_and_fused_kernels_write_the_same(engine: TorchEngine, base: BaseModel) -> None:
+    requests = mixed(60, 0.0) + [replace(r, key=f"s{r.key}", temperature=0.8) for r in mixed(60, 0.0)]
+    fused = engine.generate(requests)
+    engine.ops = operations(base, "torch")
+    plain = engine.generate(requests)
+    assert [c.text for c in fused] == [c.text for c in plain]
+    assert [c.logprob for c in fused] == pytest.approx([c.logprob for c in plain], abs=2e-3)
+
+
+def test_factored_and_merged_adapters_write_the_same(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    merged = engine.generate(mixed(60, 0.0))
+    monkeypatch.setattr("agents.adapters.MERGE_BELOW", 0)
+    factored = engine.generate(mixed(60, 0.0))
+    assert [c.text for c in merged] == [c.text for c in factored]
+
+
+def test_the_end_is_not_sampled_before_the_least_number_of_tokens(engine: TorchEngine) -> None:
+    requests = [Request(f"k{i}", p, "a", 20, 1.0, min_tokens=20 * (i % 2)) for i, p in enumerate(prompts(20))]
+    found = engine.generate(requests)
+    assert all(c.generated_tokens == 20 and c.finish == "length" for c in found[1::2])
+    assert any(c.generated_tokens < 20 and c.finish == "stop" for c in found[::2])
+
+
+def test_attempts_at_one_prompt_are_those_of_each_alone(engine: TorchEngine) -> None:
+    prompt = "solve rev inc | 3 1 4 think"
+    requests = [Request(f"k{i}", prompt, "a", 30, 3.0) for i in range(20)]
+    together = engine.generate(requests)
+    assert [c.text for c in together] == [engine.generate([r])[0].text for r in requests]
+    assert len({c.text for c in together}) > 1  # the noise is each attempt's own
+
+
+def test_a_nucleus_beside_plain_rows_leaves_them_alone(engine: TorchEngine) -> None:
+    plain = [Request(f"k{i}", p, "b", 30, 1.0) for i, p in enumerate(prompts(10))]
+    narrow = [replace(r, key=f"n{r.key}", top_p=1e-6) for r in plain]
+    both = engine.generate(plain + narrow)
+    assert [c.text for c in both[:10]] == [c.text for c in engine.generate(plain)]
+    greedy = engine.generate([replace(r, temperature=0.0) for r in plain])
+    assert [c.text for c in both[10:]] == [c.text for c in greedy]

@@ -1,0 +1,240 @@
+"""What a checkpoint's config.json says: the shape of a Llama, Qwen2 or Qwen3, and its rotary frequencies.
+
+The three differ in little: Qwen2 has biases on q, k and v; Qwen3 normalises each head of q and k and states its head
+size apart from the width; Llama 3.1 and later stretch their rotary frequencies. What would change the forward pass
+and is not known here is refused by name, never ignored. Left out: mixtures of experts, vision, quantised weights,
+sliding windows, and every other stretching of the frequencies.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """The rotary scaling of Llama 3.1, rope_type "llama3": long wavelengths are stretched, short ones are kept."""
+
+    factor: float
+    """By how much wavelengths beyond original_max_position_embeddings / low_freq_factor are stretched."""
+    low_freq_factor: float
+    high_freq_factor: float
+    """Wavelengths below original_max_position_embeddings / high_freq_factor are kept; between the two, blended."""
+    original_max_position_embeddings: int
+    """Positions the model saw before it was stretched."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The fields of a Hugging Face config that the forward pass uses."""
+
+    vocab_size: int
+    """Rows of the embedding and the head; may be more than the tokenizer has ids."""
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    """Heads of k and v, each shared by num_attention_heads / num_key_value_heads heads of q."""
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    max_position_embeddings: int = 512
+    """Longest prompt and completion together."""
+    tie_word_embeddings: bool = False
+    """The head is the embedding."""
+    family: str = "llama"
+    """"llama", "qwen2" or "qwen3"."""
+    head_dim: int = 0
+    """Size of one head; 0 means hidden_size / num_attention_heads. In Qwen3, num_attention_heads * head_dim is not
+    hidden_size."""
+    attention_bias: bool = False
+    """q, k and v have biases (always in Qwen2). No other projection has one."""
+    qk_norm: bool = False
+    """Each head of q and of k goes through an RMSNorm before it is rotated (Qwen3)."""
+    rope_scaling: RopeScaling | None = None
+    """None: plain rotary frequencies."""
+    eos_token_ids: tuple[int, ...] = ()
+    """Every id that config.json says ends a text; generation_config.json may know more (agents/tokenizer.py)."""
+    pad_token_id: int | None = None
+    dtype: str = "float32"
+    """In what the weights are stored, as config.json says."""
+
+    def __post_init__(self) -> None:
+        if self.head_dim == 0:
+            object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
+
+    def shape(self, projection: str) -> tuple[int, int]:
+        """(out, in) of one projection's weight."""
+        q, kv = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
+        return {
+            "q_proj": (q, self.hidden_size),
+            "k_proj": (kv, self.hidden_size),
+            "v_proj": (kv, self.hidden_size),
+            "o_proj": (self.hidden_size, q),
+            "gate_proj": (self.intermediate_size, self.hidden_size),
+            "up_proj": (self.intermediate_size, self.hidden_size),
+            "down_proj": (self.hidden_size, self.intermediate_size),
+        }[projection]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor of the checkpoint by its Hugging Face name, with its shape; a tied head is not among them."""
+        width = (self.hidden_size,)
+        found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocab_size, self.hidden_size)}
+        for layer in range(self.num_hidden_layers):
+            prefix = f"model.layers.{layer}."
+            for projection in PROJECTIONS:
+                path = prefix + projection_path(projection)
+                found[f"{path}.weight"] = self.shape(projection)
+                if self.attention_bias and projection in ("q_proj", "k_proj", "v_proj"):
+                    found[f"{path}.bias"] = self.shape(projection)[:1]
+            if self.qk_norm:
+                for name in ("q_norm", "k_norm"):
+                    found[f"{prefix}self_attn.{name}.weight"] = (self.head_dim,)
+            for name in ("input_layernorm", "post_attention_layernorm"):
+                found[f"{prefix}{name}.weight"] = width
+        found["model.norm.weight"] = width
+        if not self.tie_word_embeddings:
+            found["lm_head.weight"] = (self.vocab_size, self.hidden_size)
+        return found
+
+    def to_hf(self) -> dict[str, object]:
+        """The config.json of the Hugging Face folder; `from_hf` reads it back to an equal config."""
+        data: dict[str, object] = {
+            "architectures": [ARCHITECTURES[self.family]],
+            "model_type": self.family,
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "head_dim": self.head_dim,
+            "hidden_act": "silu",
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_theta": self.rope_theta,
+            "max_position_embeddings": self.max_position_embeddings,
+            "tie_word_embeddings": self.tie_word_embeddings,
+            "attention_bias": self.attention_bias,
+            "mlp_bias": False,
+            "bos_token_id": None,
+            "eos_token_id": _one_or_many(self.eos_token_ids),
+            "pad_token_id": self.pad_token_id,
+            "dtype": self.dtype,
+        }
+        if self.rope_scaling:
+            data["rope_scaling"] = {"rope_type": "llama3", **vars(self.rope_scaling)}
+        return data
+
+    @staticmethod
+    def from_hf(data: dict[str, Any]) -> ModelConfig:
+        """Read a Hugging Face config. Raises ValueError, naming the key, for what is missing or not supported."""
+        family = data.get("model_type") if isinstance(data, dict) else None
+        if family not in ARCHITECTURES:
+            raise ValueError(f"model_type {family!r} is not supported: expected one of {', '.join(ARCHITECTURES)}")
+        for key in SIZES:
+            if not isinstance(data.get(key), int) or data[key] < 1:
+                raise ValueError(f"{key} should be a whole number from 1 on, found {data.get(key)!r}")
+        _refuse(data, family)
+        heads = data["num_attention_heads"]
+        positions = data.get("max_position_embeddings") or (2048 if family == "llama" else 32768)
+        theta, scaling = _rope(data, positions)
+        config = ModelConfig(
+            **{key: data[key] for key in SIZES},
+            num_key_value_heads=data.get("num_key_value_heads") or heads,
+            rms_norm_eps=data.get("rms_norm_eps", 1e-6),
+            rope_theta=theta,
+            max_position_embeddings=positions,
+            tie_word_embeddings=bool(data.get("tie_word_embeddings", False)),
+            family=family,
+            head_dim=data.get("head_dim") or (128 if family == "qwen3" else 0),
+            attention_bias=family == "qwen2" or bool(data.get("attention_bias", False)),
+            qk_norm=family == "qwen3",
+            rope_scaling=scaling,
+            eos_token_ids=token_ids(data.get("eos_token_id")),
+            pad_token_id=data.get("pad_token_id"),
+            dtype=str(data.get("dtype") or data.get("torch_dtype") or "float32").removeprefix("torch."),
+        )
+        if heads % config.num_key_value_heads:
+            raise ValueError(f"{heads} attention heads cannot share {config.num_key_value_heads} key-value heads")
+        return config
+
+
+def projection_path(projection: str) -> str:
+    return ("mlp." if projection in ("gate_proj", "up_proj", "down_proj") else "self_attn.") + projection
+
+
+def inverse_frequencies(config: ModelConfig) -> Tensor:
+    """(head_dim / 2,) radians a position turns each pair of a head by (Su et al. 2021), stretched as in Llama 3.1.
+
+    In float32 as transformers computes them, so that the angles are the same to the bit.
+    """
+    inverse = 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim)
+    s = config.rope_scaling
+    if s is None:
+        return inverse
+    longest = s.original_max_position_embeddings / s.low_freq_factor
+    shortest = s.original_max_position_embeddings / s.high_freq_factor
+    wavelength = 2 * math.pi / inverse
+    kept = (s.original_max_position_embeddings / wavelength - s.low_freq_factor) / (
+        s.high_freq_factor - s.low_freq_factor
+    )
+    blended = (1 - kept) * inverse / s.factor + kept * inverse
+    stretched = torch.where(wavelength > longest, inverse / s.factor, blended)
+    return torch.where(wavelength < shortest, inverse, stretched)
+
+
+def token_ids(value: Any) -> tuple[int, ...]:
+    """The ids of a config's eos_token_id, which is one id, a list of them, or nothing."""
+    return tuple(value) if isinstance(value, list) else () if value is None else (value,)
+
+
+def _one_or_many(ids: tuple[int, ...]) -> object:
+    return None if not ids else ids[0] if len(ids) == 1 else list(ids)
+
+
+def _refuse(data: dict[str, Any], family: str) -> None:
+    """Raise ValueError for a setting that would make another forward pass than ours."""
+    if data.get("hidden_act", "silu") != "silu":
+        raise ValueError(f"hidden_act {data['hidden_act']!r} is not supported: expected 'silu'")
+    if data.get("quantization_config"):
+        method = data["quantization_config"].get("quant_method", "unnamed")
+        raise ValueError(f"quantised weights ({method}) are not supported: take the model in bfloat16 or float32")
+    if data.get("mlp_bias"):
+        raise ValueError("mlp_bias true is not supported")
+    if data.get("partial_rotary_factor", 1.0) not in (None, 1.0):
+        raise ValueError(f"partial_rotary_factor {data['partial_rotary_factor']!r} is not supported: expected 1.0")
+    window = data.get("sliding_window") if family != "llama" and data.get("use_sliding_window") else None
+    layers, from_layer = data["num_hidden_layers"], data.get("max_window_layers", 28)
+    types = data.get("layer_types") or ["sliding_attention" if i >= from_layer else "" for i in range(layers)]
+    # a window as wide as the longest text hides nothing
+    if window is not None and "sliding_attention" in types and window < data.get("max_position_embeddings", 32768):
+        raise ValueError(f"sliding window attention (sliding_window {window}) is not supported")
+
+
+def _rope(data: dict[str, Any], positions: int) -> tuple[float, RopeScaling | None]:
+    """Base and scaling of the rotary frequencies, from either layout of the config that transformers writes."""
+    rope: dict[str, Any] = data.get("rope_scaling") or data.get("rope_parameters") or {}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if any(isinstance(value, dict) for value in rope.values()):
+        raise ValueError(f"rotary settings that differ from layer to layer are not supported: {', '.join(rope)}")
+    if rope.get("partial_rotary_factor", 1.0) != 1.0:
+        raise ValueError(f"partial_rotary_factor {rope['partial_rotary_factor']!r} is not supported: expected 1.0")
+    theta = float(rope.get("rope_theta") or data.get("rope_theta") or 10000.0)
+    if kind in ("default", None):
+        return theta, None
+    if kind != "llama3":
+        raise ValueError(f"rope_type {kind!r} is not supported: expected 'default' or 'llama3'")
+    missing = [key for key in ("factor", "low_freq_factor", "high_freq_factor") if key not in rope]
+    if missing:
+        raise ValueError(f"rope_type 'llama3' lacks {', '.join(missing)}")
+    known = data.get("original_max_position_embeddings") or rope.get("original_max_position_embeddings") or positions
+    return theta, RopeScaling(rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"], known)

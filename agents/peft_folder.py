@@ -1,0 +1,64 @@
+"""What a PEFT folder says about itself, checked against the adapters of a population.
+
+PEFT can write much more than the plain LoRA that acts here: other ranks and scales, patterns of them, DoRA, trained
+embeddings and biases. What would act differently is refused by name. A folder may hold a subset of the projections;
+the others then act as the base model does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+PLAIN: dict[str, tuple[object, ...]] = {
+    "peft_type": ("LORA",),
+    "bias": ("none", None),
+    "use_dora": (False, None),
+    "use_rslora": (False, None),
+    "use_qalora": (False, None),
+    "use_bdlora": (False, None),
+    "alora_invocation_tokens": (None,),
+    "arrow_config": (None,),
+    "kasa_config": (None,),
+    "init_lora_weights": (True, False, None, "gaussian", "eva"),  # others change the base weights too
+    "fan_in_fan_out": (False, None),
+    "lora_bias": (False, None),
+    "rank_pattern": ({}, None),
+    "alpha_pattern": ({}, None),
+    "modules_to_save": ([], None),
+    "layer_replication": ([], None),
+    "trainable_token_indices": ([], {}, None),
+    "target_parameters": ([], None),
+}
+
+
+def read_peft(folder: Path, rank: int, alpha: float, known: Collection[str]) -> dict[str, Tensor]:
+    """The tensors of a PEFT folder by name. `known` are the names there may be.
+
+    Raises ValueError, naming the folder and what does not fit, for anything but plain LoRA of this rank and alpha.
+    """
+    try:
+        config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        tensors: dict[str, Tensor] = load_file(folder / "adapter_model.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ValueError(f"cannot read the adapter in {folder}: {error}") from None
+    for key, values in PLAIN.items():
+        if key in config and config[key] not in values:
+            raise ValueError(f"the adapter in {folder} is not plain LoRA: {key} is {config[key]!r}")
+    for key, wanted in (("r", rank), ("lora_alpha", alpha)):
+        if config.get(key) != wanted:
+            raise ValueError(f"the adapter in {folder} does not fit: {key} is {config.get(key)!r}, expected {wanted:g}")
+    for name in tensors:
+        if name not in known:
+            raise ValueError(f"the adapter in {folder} does not fit: it holds {name}, which no adapter here has")
+    targets = config.get("target_modules") if not config.get("layers_to_transform") else None
+    for name in sorted(known):
+        if isinstance(targets, list) and name.split(".")[-3] in targets and name not in tensors:
+            raise ValueError(f"the adapter in {folder} does not fit: it lacks {name}")
+    return tensors
