@@ -67,7 +67,7 @@ class AdapterLayout:
 
     def merged(self, base: BaseModel, flat: Tensor) -> StackedWeights:
         """Each agent's own matrices W + scale BA, from flat (agents, size); not differentiable."""
-        leaves = self.leaves(flat)
+        leaves = self.leaves(flat.to(base.dtype))
         linears: list[dict[str, Linear]] = [
             {g: Merged(self.merge(base, leaves, layer, g)) for g in FUSED}
             for layer in range(self.config.num_hidden_layers)
@@ -97,7 +97,7 @@ class AdapterLayout:
         at = 0
         for p in FUSED[group]:
             a, b = leaves[layer, p, "A"], leaves[layer, p, "B"]
-            part = grad[:, :, at : at + b.shape[1]]
+            part = grad[:, :, at : at + b.shape[1]].to(a.dtype)
             at += b.shape[1]
             torch.bmm(b.transpose(1, 2), part.transpose(1, 2), out=out[layer, p, "A"]).mul_(self.scale)
             torch.bmm(part.transpose(1, 2), a.transpose(1, 2), out=out[layer, p, "B"]).mul_(self.scale)
@@ -110,8 +110,8 @@ class AdapterLayout:
             for group, members in FUSED.items():
                 shared = base.fused(layer, group).t()
                 down = torch.cat([leaves[layer, p, "A"] for p in members], dim=1).transpose(1, 2) * self.scale
-                up = tuple(leaves[layer, p, "B"].transpose(1, 2).to(shared.dtype) for p in members)
-                fused[group] = Factored(shared, down.to(shared.dtype), up)
+                up = tuple(leaves[layer, p, "B"].transpose(1, 2).to(base.dtype) for p in members)
+                fused[group] = Factored(shared, down.to(base.dtype), up)
             linears.append(fused)
         agents = len(leaves[0, PROJECTIONS[0], "A"])
         return StackedWeights(base, agents, linears)
@@ -177,6 +177,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> str:
     """Write safetensors atomically; returns the file's SHA-256."""
+    tensors = {name: tensor.cpu() for name, tensor in tensors.items()}
     temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -215,7 +216,7 @@ class Adapters:
         self.check(names)
         if all(n is None for n in names) and len(names) == 1:
             return StackedWeights.of_base(self.base)
-        zero = torch.zeros_like(self.flat[:1]) if len(self.flat) else torch.zeros(1, self.layout.size)
+        zero = torch.zeros(1, self.layout.size, device=self.flat.device)
         rows = torch.cat([zero if n is None else self.flat[self.index[n]][None] for n in names])
         if is_small(self.base):
             return self.layout.merged(self.base, rows)

@@ -46,7 +46,7 @@ class TorchEngine:
     def __init__(self, base: BaseModel, tokenizer: Tokenizer, max_rows: int = 384) -> None:
         self.base, self.tokenizer, self.max_rows = base, tokenizer, max_rows
         layout = AdapterLayout(base.config, rank=1, alpha=1.0)
-        self.adapters = Adapters(base, layout, [], torch.zeros(0, layout.size))
+        self.adapters = Adapters(base, layout, [], torch.zeros(0, layout.size, device=base.device))
         self.ops, self.device = make_ops(base.config, base.device, base.dtype), base.device
         self.stops = torch.tensor(sorted(tokenizer.stops), device=base.device)
 

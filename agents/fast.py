@@ -5,6 +5,7 @@ Training keeps torch's fused attention; norms and gates are fused forward and ba
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ try:
     from agents import kernels
 except ModuleNotFoundError:  # numba is optional: torch's own operations compute the same, more slowly
     kernels = None  # type: ignore[assignment]
+
+
+def kernel_version() -> str:
+    """The version of the compiler of the fused kernels; "none" where there is none."""
+    return "none" if kernels is None else importlib.metadata.version("numba")
 
 
 def make_ops(config: ModelConfig, device: torch.device | str, dtype: torch.dtype) -> Ops:

@@ -32,7 +32,6 @@ from agents.tokenizer import Tokenizer
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
-TOKENS = 2048  # a micro-batch: activations that stay near the core
 STATE = ("trained", "acting", "first_moment", "second_moment", "steps")
 
 
@@ -66,6 +65,7 @@ class LearnerConfig:
     clip: float = 1.0
     weight_decay: float = 0.0
     average: float = 0.95  # decay of the acting average, a step
+    tokens: int = 4096  # about so many in a micro-batch; a matter of speed and memory only
 
 
 @dataclass
@@ -85,9 +85,11 @@ class Learner:
     def __init__(self, base: BaseModel, tokenizer: Tokenizer, config: LearnerConfig) -> None:
         self.base, self.tokenizer, self.config = base, tokenizer, config
         self.layout = AdapterLayout(base.config, config.rank, config.alpha)
-        self.ops, self.tokens = make_ops(base.config, base.device, base.dtype), TOKENS
+        self.ops = make_ops(base.config, base.device, base.dtype)
         self.names: list[str] = []
+        self.device = base.device
         self.state = {k: torch.zeros(0, self.layout.size) for k in STATE[:4]} | {"steps": torch.zeros(0)}
+        self.state = {k: v.to(self.device) for k, v in self.state.items()}
 
     # -- population ----------------------------------------------------------------------------------------------
 
@@ -98,7 +100,7 @@ class Learner:
         self.names.append(name)
         zero = torch.zeros_like(row)
         for key, value in zip(STATE, (row, row, zero, zero, torch.zeros(())), strict=True):
-            self.state[key] = torch.cat([self.state[key], value[None]])
+            self.state[key] = torch.cat([self.state[key], value[None].to(self.device)])
 
     def remove(self, name: str) -> None:
         keep = [i for i, n in enumerate(self.names) if n != name]
@@ -130,8 +132,11 @@ class Learner:
         for name in present:
             random.Random(f"{seed}/{name}").shuffle(rows[name])
         step_tokens = sum(r.length for n in present for r in rows[n]) / max(1, len(present)) / self.steps_of(rows)
-        together = max(1, round(self.tokens / max(1.0, step_tokens)))  # agents whose steps fit one micro-batch
-        shards = [present[part] for part in evenly(len(present), together, torch.get_num_threads())]
+        together = max(1, round(self.config.tokens / max(1.0, step_tokens)))  # agents whose steps fit one micro-batch
+        shards = [
+            present[part]
+            for part in evenly(len(present), together, torch.get_num_threads() if self.device.type == "cpu" else 1)
+        ]
         losses: dict[str, list[float]] = {n: [] for n in present}
         for found in in_threads(lambda shard: self._train({n: rows[n] for n in shard}), shards):
             losses.update(found)
@@ -160,11 +165,11 @@ class Learner:
     def _step(self, batches: dict[str, list[_Row]]) -> dict[str, float]:
         """One optimiser step of the named agents; returns their losses."""
         names = list(batches)
-        index = torch.tensor([self.names.index(n) for n in names])
+        index = torch.tensor([self.names.index(n) for n in names], device=self.device)
         stack = self.layout.training(self.base, self.state["trained"][index])
         # normalise over all of an agent's tokens in this step, though its rows may run in several micro-batches
-        total = torch.tensor([sum(r.weight * len(r.completion) for r in batches[n]) for n in names])
-        losses = torch.zeros(len(names))
+        shares = [sum(r.weight * len(r.completion) for r in batches[n]) for n in names]
+        total, losses = torch.tensor(shares, device=self.device), torch.zeros(len(names), device=self.device)
         for part in self._micro_batches([batches[n] for n in names]):
             loss = self._loss(stack.weights(), part) / total  # (agents,)
             loss.sum().backward()  # type: ignore[no-untyped-call]
@@ -175,19 +180,20 @@ class Learner:
     def _micro_batches(self, batches: list[list[_Row]]) -> Iterator[list[list[_Row]]]:
         """Rows of all agents, short ones first, cut so that each part holds about `tokens` tokens."""
         ordered = [sorted(rows, key=lambda r: r.length) for rows in batches]
-        parts = max(1, round(sum(r.length for rows in ordered for r in rows) / self.tokens))
+        parts = max(1, round(sum(r.length for rows in ordered for r in rows) / self.config.tokens))
         for part in range(parts):
             yield [r[len(r) * part // parts : len(r) * (part + 1) // parts] for r in ordered]
 
     def _loss(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
         """(agents,) weighted negative log-likelihood sums of the agents' rows, packed."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
-        packing = Packing([row.length for _, row in rows])
-        tokens = torch.tensor([i for _, row in rows for i in (*row.prompt, *row.completion)])
+        packing = Packing([row.length for _, row in rows], self.device)
+        tokens = torch.tensor([i for _, row in rows for i in (*row.prompt, *row.completion)], device=self.device)
         # only what predicts a completion's token goes through the last layer and the head
         learned = np.array([len(row.completion) for _, row in rows])
         first = packing.starts + packing.sizes - learned - 1
-        at = torch.from_numpy(np.repeat(first - (np.cumsum(learned) - learned), learned) + np.arange(learned.sum()))
+        places = np.repeat(first - (np.cumsum(learned) - learned), learned) + np.arange(learned.sum())
+        at = torch.from_numpy(places).to(self.device)
         states = hidden(
             weights,
             tokens,
@@ -200,7 +206,8 @@ class Learner:
         nll = F.cross_entropy(logits(weights, states).float(), tokens[at + 1], reduction="none")
         weight = torch.from_numpy(np.repeat([row.weight for _, row in rows], learned).astype(np.float32))
         agent = torch.from_numpy(np.repeat([agent for agent, _ in rows], learned))
-        return torch.zeros(len(batch)).index_add(0, agent, nll * weight)
+        sums = torch.zeros(len(batch), device=self.device)
+        return sums.index_add(0, agent.to(self.device), nll * weight.to(self.device))
 
     def _update(self, index: Tensor, gradient: Tensor) -> None:
         """AdamW on the rows `index`, with each row's own clipping and step count; then the acting average."""
@@ -234,4 +241,4 @@ class Learner:
         found = {k: tuple(v.shape) for k, v in state.items()}
         if found != wanted:
             raise ValueError(f"the learner state {path} does not fit: expected shapes {wanted}, found {found}")
-        self.names, self.state = list(names), state
+        self.names, self.state = list(names), {k: v.to(self.device) for k, v in state.items()}

@@ -44,8 +44,10 @@ class ModelSection(Section):
 class EngineSection(Section):
     kind: Literal["torch", "vllm", "openai"] = "torch"
     """Which engine generates: in-process torch, vLLM with one LoRA an agent, or any OpenAI-compatible server."""
-    max_rows: int = Field(384, ge=1)
-    """Rows in one micro-batch."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the torch engine and the learner compute; auto is the GPU where there is one."""
+    max_rows: int = Field(128, ge=1)
+    """Rows the torch engine writes at a time, on each thread; others wait for a row to end."""
     threads: int = Field(2, ge=1)
     """Torch threads. Part of what makes a run repeatable: another number rounds differently."""
 
@@ -116,6 +118,8 @@ class SleepSection(Section):
     """Examples an agent and optimiser step."""
     clip: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    tokens: int = Field(4096, ge=1)
+    """About so many tokens in a micro-batch of the learner: a matter of speed and memory, not of what is learned."""
     average: float = Field(0.95, ge=0, lt=1)
     """Decay, a step, of the averaged weights that act."""
     fresh: int = Field(96, ge=0)

@@ -22,6 +22,7 @@ import torch
 
 from agents.checkpoint import BaseModel, weights_digest
 from agents.engine import Completion, Engine, Request
+from agents.fast import kernel_version
 from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
@@ -74,7 +75,7 @@ class Arena:
         self.learner = Learner(
             base,
             self.tokenizer,
-            LearnerConfig(s.rank, s.alpha, s.learning_rate, s.batch, s.clip, s.weight_decay, s.average),
+            LearnerConfig(s.rank, s.alpha, s.learning_rate, s.batch, s.clip, s.weight_decay, s.average, s.tokens),
         )
         self.domains = make_domains(config)
         self.main: Domain = next(iter(self.domains.values()))
@@ -307,12 +308,20 @@ def model_folder(config: Config) -> Path:
 def load_base(config: Config) -> tuple[BaseModel, Tokenizer]:
     """The configured base model. Raises ValueError naming the file that is missing or damaged, or does not fit."""
     folder = model_folder(config)
-    tokenizer, base = Tokenizer(folder), BaseModel.load(folder, config.model.dtype)
+    tokenizer, base = Tokenizer(folder), BaseModel.load(folder, config.model.dtype, device_of(config))
     if tokenizer.largest >= base.config.vocab_size:
         raise ValueError(
             f"the tokenizer in {folder} has ids up to {tokenizer.largest}, the model only {base.config.vocab_size} rows"
         )
     return base, tokenizer
+
+
+def device_of(config: Config) -> str:
+    """The device the config means here. Raises ValueError if it is not there."""
+    there = torch.cuda.is_available()
+    if config.engine.device == "cuda" and not there:
+        raise ValueError("engine.device is 'cuda', but torch sees no GPU here: use engine.device=cpu or auto")
+    return "cuda" if there and config.engine.device != "cpu" else "cpu"
 
 
 def base_digest(config: Config) -> str:
@@ -340,6 +349,8 @@ def versions(config: Config) -> dict[str, str]:
         "cryptography": cryptography.__version__,
         "platform": f"{sys.platform}-{platform.machine()}",
         "threads": str(config.engine.threads),
+        "device": device_of(config),
+        "numba": kernel_version(),
         "base model": base_digest(config),
     }
 
