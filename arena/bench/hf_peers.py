@@ -81,7 +81,7 @@ class Generate:
 def sample(
     model: Any, tokenizer: Any, prompts: Sequence[str], options: dict[str, Any]
 ) -> tuple[list[list[int]], int, int]:
-    """Ids written for each prompt (end of text left out), how many tokens were generated (with it), and prompt tokens."""
+    """Ids written for each prompt (without end of text), tokens generated (with it), and prompt tokens."""
     encoded = tokenizer(list(prompts), padding=True, return_tensors="pt", return_token_type_ids=False)
     out = model.generate(**encoded, do_sample=True, top_k=0, pad_token_id=tokenizer.pad_token_id, **options)
     written = out[:, encoded["input_ids"].shape[1] :].tolist()

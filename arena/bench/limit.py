@@ -1,11 +1,11 @@
 """The matrix limit: the time that a run's own matrix products take when nothing else is done.
 
 A `Recorder` is held around the building and the running of our side. It sees every operation, follows which memory is
-made of weights and constants alone (the base model, adapters, what is merged or packed from them), and keeps the products
-that have such an operand, at their shapes and strides: projections, LoRA products and merges, the head, and in training the
-products of their backward passes. `Replay` repeats the list on tensors of its own, one for each weight, so that the
-caches are as cold as in the run. Attention's products are left out, which makes the limit stricter: it is a bound
-that no engine reaches, since softmax, norms, rotation, sampling and copies all cost it nothing.
+made of weights and constants alone (the base model, adapters, what is merged or packed from them), and keeps the
+products that have such an operand, at their shapes and strides: projections, LoRA products and merges, the head, and
+in training the products of their backward passes. `Replay` repeats the list on tensors of its own, one for each
+weight, so that the caches are as cold as in the run. Attention's products are left out, which makes the limit
+stricter: no engine reaches it, since attention, norms, rotation, sampling and copies all cost it nothing.
 
 Not guaranteed: that another order or shape of the same products would not be faster still.
 """
@@ -25,7 +25,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "addmv", "mv")
 WEIGHT, CONSTANT, ACTIVATION = "weight", "constant", "activation"
-OUT = {"mm": torch.mm, "bmm": torch.bmm, "addmm": torch.addmm, "baddbmm": torch.baddbmm}
+OUT: dict[str, Callable[..., Any]] = {"mm": torch.mm, "bmm": torch.bmm, "addmm": torch.addmm, "baddbmm": torch.baddbmm}
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,20 @@ class _Weights:
         key = (tensor.untyped_storage()._cdata, tensor.storage_offset(), spec)
         if key not in self.numbers:
             old = self.by_spec.setdefault(spec, [])
-            free = next((n for n in old if self.owners[n].expired()), None)
+            free = next((n for n in old if expired(self.owners[n])), None)
             if free is None:
                 free = len(self.owners)
                 old.append(free)
             self.numbers[key] = free
-            self.owners[free] = StorageWeakRef(tensor.untyped_storage())
+            self.owners[free] = reference(tensor)
         return self.numbers[key]
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records products while it is entered, on this thread: hold it with one torch thread."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.products: list[Product] = []
         self.left_out = 0
         """Multiply-adds x 2 of products without a weight (attention written as products)."""
@@ -87,8 +87,7 @@ class Recorder(TorchDispatchMode):
         """These are weights, and so is what is made of them alone; rows of the embedding are activations."""
         for tensor in tensors:
             self._mark(tensor, WEIGHT)
-        storage = embedding.untyped_storage()
-        self._kinds[storage._cdata] = (StorageWeakRef(storage), ACTIVATION)
+        self._kinds[embedding.untyped_storage()._cdata] = (reference(embedding), ACTIVATION)
 
     def start(self) -> None:
         """Forget the products so far (of a warm-up), not the weights."""
@@ -115,12 +114,11 @@ class Recorder(TorchDispatchMode):
         return result
 
     def _mark(self, tensor: Tensor, kind: str) -> None:
-        storage = tensor.untyped_storage()
+        key = tensor.untyped_storage()._cdata
         if kind != ACTIVATION:
-            # the weak reference keeps the storage's address from being given to another
-            self._kinds[storage._cdata] = (StorageWeakRef(storage), kind)
+            self._kinds[key] = (reference(tensor), kind)
         elif self._kind(tensor) == CONSTANT:  # written into: a cache; a weight that is trained stays one
-            del self._kinds[storage._cdata]
+            del self._kinds[key]
 
     def _kind(self, tensor: Tensor) -> str:
         return self._kinds.get(tensor.untyped_storage()._cdata, (None, ACTIVATION))[1]
@@ -166,7 +164,7 @@ class Replay:
         self._calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         for product in products:
             args, options = tree_map(self._tensor, (product.args, product.options))
-            call = product.call
+            call: Callable[..., Any] = product.call
             if product.out is not None:
                 options["out"] = self._tensor(product.out, "out")
                 call = OUT.get(product.name, call)
@@ -185,6 +183,15 @@ class Replay:
             flat = torch.randn(max(size, 1), generator=self._generator).mul_(0.02).to(value.dtype)
             self._memory[value, place] = flat.as_strided(value.shape, value.stride)
         return self._memory[value, place]
+
+
+def reference(tensor: Tensor) -> StorageWeakRef:
+    """Keeps the address of the tensor's memory from being given to another, not the memory."""
+    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+
+
+def expired(owner: StorageWeakRef) -> bool:
+    return bool(owner.expired())  # type: ignore[no-untyped-call]
 
 
 def is_product(name: str) -> bool:

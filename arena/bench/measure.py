@@ -45,12 +45,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Side:
-    """One competitor: `run(turn)` does the work of a turn, turn 0 being the warm-up; `speed` is a guess of its rate as a
-    share of ours, for the estimate only; `close` ends what it started."""
+    """One competitor: `run(turn)` does the work of a turn, turn 0 being the warm-up; `close` ends what it started."""
 
     name: str
     run: Callable[[int], Work]
-    speed: float = 1.0
     close: Callable[[], None] = lambda: None
 
 

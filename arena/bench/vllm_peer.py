@@ -1,7 +1,7 @@
 """The vLLM side: a subprocess of another interpreter, started once, that answers one timed batch a line.
 
-vLLM brings its own versions of much, so it is given an environment of its own (`--vllm-python`). Its seconds are those it
-measured itself around `LLM.generate`; talking to it is not counted.
+vLLM brings its own versions of much, so it is given an environment of its own (`--vllm-python`). Its seconds are those
+it measured itself around `LLM.generate`; talking to it is not counted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The other end of `vllm_peer.py`: stock vLLM in an interpreter of its own, one timed batch a line.
 
-Run as `PYTHON -P vllm_worker.py SPEC.json` by an interpreter that has vllm; imports nothing of Ratchet. Reads batches as
-JSON lines and answers each with what it generated and the processor and wall seconds of `LLM.generate` alone, of this
-whole process and its children. Prefixes are not cached from batch to batch, which would spare it work the others do.
+Run as `PYTHON -P vllm_worker.py SPEC.json` by an interpreter that has vllm; imports nothing of Ratchet. Reads batches
+as JSON lines and answers each with what it generated and the processor and wall seconds of `LLM.generate` alone, of
+this whole process and its children. Prefixes are not cached from batch to batch: it would spare it work the others do.
 """
 
 from __future__ import annotations
