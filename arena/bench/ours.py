@@ -53,24 +53,28 @@ class Learn:
 
 
 class Generations:
-    """Whole generations of a population: all proposals in one call, all attempts in one call, one update."""
+    """Whole generations of a population: all proposals in one call, all attempts in one call, one update.
 
-    def __init__(self, model: Path, adapters: Sequence[str], size: Size) -> None:
+    With `alike`, agents that many places apart are asked the same with the same noise, so that an agent's work is the
+    same on average in a population of any multiple of it.
+    """
+
+    def __init__(self, model: Path, adapters: Sequence[str], size: Size, alike: int | None = None) -> None:
         base, tokenizer = BaseModel.load(model), Tokenizer(model)
-        self.names, self.size = list(adapters), size
+        self.size, self.works_as = size, {n: adapters[i % (alike or len(adapters))] for i, n in enumerate(adapters)}
         batch = (size.proposals + size.problems) * size.attempts
         self.learner = population(base, tokenizer, adapters, batch, 0.0)
         self.engine = TorchEngine(base, tokenizer)
         self.engine.set_adapters(self.learner.acting())
 
     def run(self, turn: int) -> Work:
-        asked = [(name, workload.generation(name, turn, self.size)) for name in self.names]
+        asked = [(name, alike, workload.generation(alike, turn, self.size)) for name, alike in self.works_as.items()]
         examples: list[Example] = []
         generated = prompts = 0
         for kind in ("propose", "solve"):
             requests = [
-                Request(f"{turn}/{kind}/{name}/{i}/{k}", prompt, name, 64, 0.8)
-                for name, wanted in asked
+                Request(f"{turn}/{kind}/{alike}/{i}/{k}", prompt, name, 64, 0.8)
+                for name, alike, wanted in asked
                 for i, prompt in enumerate(getattr(wanted, kind))
                 for k in range(wanted.attempts)
             ]

@@ -118,7 +118,7 @@ def generate_case(names: list[str], options: Options, folder: Path) -> Case:
     def batch(turn: int) -> Batch:
         return Batch(workload.fixed_prompts(size.prompts, turn), chosen)
 
-    peer = "peft, mixed batch" if names else "transformers"
+    peer = "peft mixed batch" if names else "transformers"
     title = f"{size.prompts} prompts of {PROMPT_TOKENS} tokens, {NEW_TOKENS} new ones each"
     title += f", {count} adapters of rank {RANK} in uneven shares" if names else ", no adapter"
     new = size.prompts * NEW_TOKENS
@@ -192,21 +192,21 @@ def learn_case(options: Options, folder: Path) -> Case:
         from arena.bench import hf_peers
 
         peer = hf_peers.Learn(options.model, adapter_folders(options.model, names, folder), examples, size.batch)
-        return Side("peft, in sequence", lambda turn: peer.run())
+        return Side("peft in sequence", lambda turn: peer.run())
 
     case.sides = [
         Planned(OURS, build_ours, 1.0),
-        Planned("peft, in sequence", build_peft, 1.5, 3.0),
+        Planned("peft in sequence", build_peft, 1.5, 3.0),
         Planned(LIMIT, build_limit, 0.5, 15.0),
     ]
-    case.targets = [Target(("peft, in sequence",), 2.5)]
-    return without_missing(case, options, ("peft, in sequence",))
+    case.targets = [Target(("peft in sequence",), 2.5)]
+    return without_missing(case, options, ("peft in sequence",))
 
 
 def generation_case(count: int, options: Options, folder: Path) -> Case:
     size, names = options.size, workload.names(count)
     trainers = min(count, TRAINERS)
-    trl, peft = "trl, a trainer an agent", "peft, in sequence"
+    trl, peft = "trl per agent", "peft in sequence"
     case = Case("generation", f"{count} agents: {generation_words(size)}", count * generation_tokens(size), [])
     if trainers < count:
         case.notes.append(f"TRL: {trainers} of the {count} trainers are run; its rate is a token's, for those")
@@ -237,7 +237,7 @@ def scaling_case(options: Options) -> Case:
 
     def planned(count: int) -> Planned:
         name, names = f"{count} agents", workload.names(count)
-        return Planned(name, lambda: Side(name, ours.Generations(options.model, names, size).run), float(count))
+        return Planned(name, lambda: Side(name, ours.Generations(options.model, names, size, 4).run), float(count))
 
     title = f"our cost an agent: {generation_words(size)}"
     return Case(
@@ -260,13 +260,17 @@ def without_missing(case: Case, options: Options, hugging_face: Sequence[str]) -
         wanted: tuple[str, ...] = ("transformers", "peft") if side.name in hugging_face else ()
         if side.name.startswith("trl"):
             wanted = ("transformers", "peft", "trl", "datasets")
-        lacking = [name for name in wanted if importlib.util.find_spec(name) is None]
+        lacking = [name for name in wanted if not installed(name)]
         if lacking:
             case.missing[side.name] = f"{', '.join(lacking)} not installed: {INSTALL_PEERS}"
         if side.name == "vllm" and vllm_python(options) is None:
             case.missing[side.name] = f"no interpreter with vllm: {INSTALL_VLLM}"
     case.sides = [s for s in case.sides if s.name not in case.missing]
     return case
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def vllm_python(options: Options) -> Path | None:
@@ -297,7 +301,8 @@ def projection_size(base: BaseModel) -> int:
 def generation_flops(base: BaseModel, work: Work) -> int:
     """What the products take without padding: every token through the projections, new ones through the head."""
     head = base.weights["lm_head.weight"].numel()
-    return 2 * (projection_size(base) * (work.prompt_tokens + work.tokens) + head * work.tokens)
+    read = work.prompt_tokens + work.tokens - work.prompt_tokens // PROMPT_TOKENS  # the last ones are not read
+    return 2 * (projection_size(base) * read + head * work.tokens)
 
 
 def limit_note(recorder: Recorder, needed: int) -> str:

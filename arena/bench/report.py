@@ -6,6 +6,7 @@ import importlib.metadata
 from dataclasses import asdict
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +16,7 @@ from arena.bench.parts import LIMIT, OURS, Case, Target
 Record = dict[str, Any]
 PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "numpy")
 UNIT = {"generate": "generated tokens", "learn": "trained tokens", "generation": "generated and trained tokens"}
+HEADS = ("tokens /CPU-s", "range", "tokens /s", "ratchet : this", "range")
 FOUR, MOST = 4, 1.0  # the cost an agent of the largest population is to be no higher than that of four
 
 
@@ -42,13 +44,13 @@ def summarise(case: Case, samples: dict[str, list[Sample]]) -> Record:
         }
         for name, turns in samples.items()
     ]
+    uneven = {n for n, turns in samples.items() if case.asked and n != LIMIT and turns[0].tokens != case.asked}
     notes = list(case.notes)
-    if case.asked:
-        notes += [
-            f"{name} generated {turns[0].tokens:,} of {case.asked:,} tokens asked: its rate does not compare"
-            for name, turns in samples.items()
-            if name != LIMIT and turns[0].tokens != case.asked
-        ]
+    notes += [
+        f"{n} generated {samples[n][0].tokens:,} of {case.asked:,} tokens asked: its rate does not compare"
+        for n in samples
+        if n in uneven
+    ]
     rates = {name: [s.rate for s in turns] for name, turns in samples.items()}
     ratios = {name: asdict(paired(rates[OURS], rates[name])) for name in samples if OURS in samples and name != OURS}
     return {
@@ -57,21 +59,23 @@ def summarise(case: Case, samples: dict[str, list[Sample]]) -> Record:
         "counts": UNIT.get(case.part, "generated and trained tokens"),
         "sides": sides,
         "ratios": ratios,
-        "targets": [target_record(t, rates) for t in case.targets] + scaling_target(case, samples),
+        "targets": [target_record(t, rates, uneven) for t in case.targets] + scaling_target(case, samples),
         "scaling": scaling_records(case, samples),
         "left_out": case.missing,
         "notes": notes,
     }
 
 
-def target_record(target: Target, rates: dict[str, list[float]]) -> Record:
-    """Our rate over the best of the target's sides that were measured."""
+def target_record(target: Target, rates: dict[str, list[float]], uneven: set[str]) -> Record:
+    """Our rate over the best of the target's sides that were measured; neither met nor missed if the work differed."""
     measured = [name for name in target.over if name in rates]
     record: Record = {"of": OURS, "over": list(target.over), "least": target.least, "best": None, "ratio": None}
     if measured:
         best = max(measured, key=lambda name: Spread.of(rates[name]).median)
         ratio = paired(rates[OURS], rates[best])
         record |= {"best": best, "ratio": asdict(ratio), "met": ratio.median >= target.least}
+        if best != LIMIT and uneven & {OURS, best}:
+            record["met"] = None
     else:
         record["met"] = None
     record["unmeasured"] = [name for name in target.over if name not in rates]
@@ -102,29 +106,19 @@ def scaling_target(case: Case, samples: dict[str, list[Sample]]) -> list[Record]
 
 
 def print_case(console: Console, case: Record) -> None:
-    table = Table(title=f"{case['part']}: {case['title']}", title_justify="left", title_style="bold")
-    table.add_column("side")
-    heads = (
-        ("agents' cost, CPU-s each", "relative to 4")
-        if case["scaling"]
-        else (f"{case['counts']} / CPU-s", "/ s of wall", "tokens a turn", "ratchet : this")
-    )
+    table = Table(title=f"{case['part']}: {case['title']}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table.add_column("agents" if case["scaling"] else case["counts"], no_wrap=not case["scaling"])
+    heads = ("CPU-s an agent", "range", "relative", "range") if case["scaling"] else HEADS
     for head in heads:
-        table.add_column(head, justify="right")
-    if case["scaling"]:
-        for row in case["scaling"]:
-            cost, relative = row["cpu_seconds_per_agent"], row["relative"]
-            table.add_row(f"{row['agents']} agents", spread(cost, ".3f"), spread(relative, ".2f"))
-    else:
-        for side in case["sides"]:
-            ratio = case["ratios"].get(side["name"])
-            table.add_row(
-                side["name"],
-                spread(side["tokens_per_cpu_second"], ",.0f"),
-                f"{side['tokens_per_second']['median']:,.0f}",
-                f"{side['tokens']:,}",
-                spread(ratio, ".2f") if ratio else "",
-            )
+        table.add_column(head, justify="right", no_wrap=head == "range")
+    for row in case["scaling"]:
+        cost, relative = row["cpu_seconds_per_agent"], row["relative"]
+        numbers = (f"{cost['median']:.3f}", span(cost, ".3f"), f"{relative['median']:.2f}", span(relative, ".2f"))
+        table.add_row(str(row["agents"]), *numbers)
+    for side in case["sides"] if not case["scaling"] else ():
+        cpu, wall, ratio = side["tokens_per_cpu_second"], side["tokens_per_second"], case["ratios"].get(side["name"])
+        last = (f"{ratio['median']:.2f}", span(ratio, ".2f")) if ratio else ("", "")
+        table.add_row(side["name"], f"{cpu['median']:,.0f}", span(cpu, ",.0f"), f"{wall['median']:,.0f}", *last)
     console.print(table)
     for line in (*map(target_words, case["targets"]), *case["notes"]):
         console.print(f"  {line}", highlight=False, markup=False)
@@ -145,7 +139,8 @@ def target_words(target: Record) -> str:
     words = f"target: {target['of']} over {' or '.join(target['over'])} {bound}: "
     if target["ratio"] is None:
         return words + "not measured"
-    words += f"{spread(target['ratio'], '.2f')}, {'reached' if target['met'] else 'MISSED'}"
+    said = {True: "reached", False: "MISSED", None: "not to be compared, the work differed"}
+    words += f"{target['ratio']['median']:.2f} ({span(target['ratio'], '.2f')}), {said[target['met']]}"
     if len(target["over"]) > 1:
         words += f" (the best was {target['best']})"
     if target["unmeasured"]:
@@ -153,6 +148,6 @@ def target_words(target: Record) -> str:
     return words
 
 
-def spread(value: Record, form: str) -> str:
-    """median [least, greatest]"""
-    return f"{value['median']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"
+def span(value: Record, form: str) -> str:
+    """least-greatest"""
+    return f"{value['low']:{form}}-{value['high']:{form}}"
