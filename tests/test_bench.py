@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from rich.console import Console
 
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.bench import limit, ours, parts, report, workload
+from arena.bench import limit, limit_ours, ours, parts, report, workload
 from arena.bench.measure import Sample, Side, Spread, Work, interleave, paired
 from arena.bench.plot import draw_scaling
 from arena.bench.run import bench
@@ -60,8 +62,6 @@ def test_two_sides_of_one_name_are_refused() -> None:
 
 
 def test_processor_time_counts_work_and_not_waiting_and_a_subprocess_by_its_own_word() -> None:
-    import time
-
     def work(_: int) -> Work:
         sum(i * i for i in range(200_000))
         return Work(1)
@@ -134,11 +134,11 @@ def test_the_recorder_finds_every_projection_of_our_engine(names: list[str]) -> 
     batch = workload.Batch(workload.fixed_prompts(8, 0), [names[i % len(names)] if names else None for i in range(8)])
     with limit.Recorder() as recorder:
         engine = ours.Generate(SEED_FOLDER, names)
-        recorder.weights(*parts.weights_of(engine.base, [engine.adapters.flat] if names else []))
+        recorder.weights(*limit_ours.weights_of(engine.base, [engine.adapters.flat] if names else []))
         engine.run(batch, 0)
         recorder.start()
         work = engine.run(batch, 1)
-    needed = parts.generation_flops(engine.base, work)
+    needed = limit_ours.generation_flops(engine.base, work)
     assert 0.97 * needed <= recorder.flops <= 1.6 * needed
     assert recorder.left_out < 0.2 * needed
 
@@ -211,12 +211,13 @@ def test_a_mistake_names_what_is_wrong() -> None:
     assert parts.check(["scaling", "learn"], parts.Options()) == ("learn", "scaling")
 
 
-def test_a_peer_that_does_not_start_is_left_out_with_its_reason(tiny: parts.Options, tmp_path: Path) -> None:
+def test_a_peer_that_does_not_start_is_left_out_with_its_reason(
+    tiny: parts.Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An interpreter without vllm stands for one with a broken install."""
-    import sys
-
     if parts.installed("vllm"):
         pytest.skip("vllm is installed for this interpreter")
+    monkeypatch.setattr(parts, "installed", lambda name: False)
     options = parts.Options(1, 1, (2,), True, Path(sys.executable))
     case = bench(["generate"], options, console())["cases"][0]
     assert "vllm" not in [s["name"] for s in case["sides"]]

