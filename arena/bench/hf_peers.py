@@ -1,7 +1,7 @@
 """The transformers and PEFT sides: mixed-adapter generation, and agents that learn and act one after another.
 
 The only file of the arena that imports transformers or peft. Used as their documentation says: SDPA attention, left
-padding to generate, right padding to train, no dropout, AdamW, adapters not merged (PEFT's mixed batches cannot be).
+padding to generate, right padding to train, no dropout, AdamW.
 """
 
 from __future__ import annotations
@@ -156,7 +156,12 @@ class Learn(Agents):
 
 
 class Generations(Agents):
-    """One agent after another: it proposes, attempts, and is updated once."""
+    """One agent after another: it proposes, attempts, and is updated once. `merged` folds its adapter into the model
+    while it generates."""
+
+    def __init__(self, folder: Path, adapters: dict[str, Path], merged: bool = False) -> None:
+        super().__init__(folder, adapters)
+        self.merged = merged
 
     def run(self, turn: int, size: Size) -> Work:
         tokens = prompt_tokens = 0
@@ -165,10 +170,14 @@ class Generations(Agents):
             self.activate(name)
             wanted = workload.generation(name, turn, size)
             rows: list[tuple[list[int], list[int]]] = []
+            if self.merged:
+                self.model.merge_adapter([name])
             for asked in (wanted.propose, wanted.solve):
                 prompts = [p for p in asked for _ in range(wanted.attempts)]
                 written, new, read = sample(self.model, self.tokenizer, prompts, options)
                 rows += [(p, [*w, eos]) for p, w in zip(self.ids(prompts), written, strict=True)]
                 tokens, prompt_tokens = tokens + new, prompt_tokens + read
+            if self.merged:
+                self.model.unmerge_adapter()
             tokens += self.step(name, rows, MICRO_BATCH)
         return Work(tokens, prompt_tokens)

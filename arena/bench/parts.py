@@ -189,7 +189,7 @@ def learn_case(options: Options, folder: Path) -> Case:
 def generation_case(count: int, options: Options, folder: Path) -> Case:
     size, names = options.size, workload.names(count)
     trainers = min(count, TRAINERS)
-    trl, peft = "trl per agent", "peft in sequence"
+    trl, peft, merged = "trl per agent", "peft in sequence", "peft, merging"
     case = Case("generation", f"{count} agents: {generation_words(size)}", count * generation_tokens(size), [])
     if trainers < count:
         case.notes.append(f"TRL: {trainers} of the {count} trainers are run; its rate is a token's, for those")
@@ -200,19 +200,21 @@ def generation_case(count: int, options: Options, folder: Path) -> Case:
         trainer = trl_peer.Generations(options.model, names[:trainers], size, options.repeats + 1)
         return Side(trl, trainer.run, trainer.close)
 
-    def build_peft() -> Side:
+    def build_peft(name: str) -> Side:
         from arena.bench import hf_peers
 
-        peer = hf_peers.Generations(options.model, adapter_folders(options.model, names, folder, 0.0))
-        return Side(peft, lambda turn: peer.run(turn, size))
+        folders = adapter_folders(options.model, names, folder, 0.0)
+        peer = hf_peers.Generations(options.model, folders, name == merged)
+        return Side(name, lambda turn: peer.run(turn, size))
 
     case.sides = [
         Planned(OURS, lambda: Side(OURS, ours.Generations(options.model, names, size).run), 1.0),
         Planned(trl, build_trl, 2.0 * trainers / count, 3.0),
-        Planned(peft, build_peft, 1.6, 3.0),
+        Planned(peft, lambda: build_peft(peft), 1.6, 3.0),
+        Planned(merged, lambda: build_peft(merged), 1.5, 3.0),
     ]
     case.targets = [Target((trl, peft), 2.5)]
-    return without_missing(case, options, (peft,))
+    return without_missing(case, options, (peft, merged))
 
 
 def scaling_case(options: Options) -> Case:
