@@ -103,7 +103,8 @@ def measure(case: Case, options: Options, console: Console, profile: bool) -> di
 
             samples = interleave(sides, options.repeats, done)
         if profile and not case.agents:
-            console.print(ours.profile(lambda: sides[0].run(options.repeats + 1)), highlight=False, markup=False)
+            table = ours.profile(lambda: sides[0].run(options.repeats + 1))
+            console.print(table, highlight=False, markup=False, soft_wrap=True)
     finally:
         for side in sides:
             side.close()
