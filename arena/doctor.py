@@ -16,6 +16,7 @@ OPTIONAL = {
     "ray": "islands on several machines: pip install .[ray]",
     "transformers": "comparing with Hugging Face models: pip install .[dev]",
     "peft": "loading a run's adapters elsewhere: pip install .[dev]",
+    "trl": "the benchmark's peers: pip install .[bench-peers]",
 }
 ROOT = Path(__file__).resolve().parent.parent
 

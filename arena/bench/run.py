@@ -64,11 +64,12 @@ def bench(
             for case in cases:
                 found["cases"].append(measure(case, options, console, profile))
                 report.print_case(console, found["cases"][-1])
+                if json_path is not None:  # after every case: an interruption loses the case that runs, no other
+                    write_atomically(json_path, json.dumps(found, indent=1).encode())
     finally:
         torch.set_num_threads(threads)
     report.print_targets(console, found)
     if json_path is not None:
-        write_atomically(json_path, json.dumps(found, indent=1).encode())
         console.print(f"wrote {json_path}", highlight=False)
     scaling = [c for c in found["cases"] if c["scaling"]]
     if plot is not None and scaling:
@@ -87,6 +88,8 @@ def measure(case: Case, options: Options, console: Console, profile: bool) -> di
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             total = len(case.sides) * (options.repeats + 2)
             task = progress.add_task(case.part, total=total)
+            if not console.is_terminal:
+                console.print(f"measuring {case.part}: {', '.join(s.name for s in case.sides)}", highlight=False)
             for planned in case.sides:
                 progress.update(task, description=f"{case.part}: starting {planned.name}")
                 try:
