@@ -138,6 +138,35 @@ def make_seed(
 
 
 @app.command()
+def bench(
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="generate, learn, generation, scaling; all if none is named.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,
+    threads: Annotated[int, typer.Option(help="Threads of every side.")] = 1,
+    agents: Annotated[str, typer.Option(help="Sizes of population for generation, such as 8,32.")] = "8,32",
+    quick: Annotated[bool, typer.Option("--quick", help="Small work: does it run, not how fast.")] = False,
+    vllm_python: Annotated[
+        Path | None, typer.Option(help="An interpreter with vllm; .venv-vllm/bin/python if it is there.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Save everything measured to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Picture of scaling; beside the JSON file if left out.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Where our side's time goes, by operation.")] = False,
+) -> None:
+    """Our engine and learner beside transformers, PEFT, TRL and vLLM, in turns, as ratios."""
+    from rich.console import Console
+
+    from arena.bench.parts import Options
+    from arena.bench.run import bench as run_bench
+
+    counts = agents.split(",")
+    if not all(n.strip().isdigit() for n in counts):
+        raise ValueError(f"--agents takes numbers such as 8,32, got {agents!r}")
+    options = Options(repeats, threads, tuple(int(n) for n in counts), quick, vllm_python)
+    run_bench(parts or [], options, Console(), json_file, plot, profile)
+
+
+@app.command()
 def digest(folder: RunArg) -> None:
     """A hash of everything a run stored but telemetry, keys and signatures: equal digests, same run."""
     store, _ = _read(folder)

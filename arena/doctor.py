@@ -17,6 +17,7 @@ OPTIONAL = {
     "huggingface_hub": "models by their Hugging Face name: pip install .[hub]",
     "transformers": "comparing with Hugging Face models: pip install .[dev]",
     "peft": "loading a run's adapters elsewhere: pip install .[dev]",
+    "trl": "the benchmark's peers: pip install .[bench-peers]",
 }
 ROOT = Path(__file__).resolve().parent.parent
 

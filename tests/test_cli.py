@@ -19,6 +19,16 @@ OPTIONS = {
     "analyze": {"--json", "--plots", "--no-plots"},
     "experiment": {"--final", "--processes", "--folder"},
     "make-seed": {"--folder", "--steps", "--seed", "--threads"},
+    "bench": {
+        "--repeats",
+        "--threads",
+        "--agents",
+        "--quick",
+        "--vllm-python",
+        "--json",
+        "--plot",
+        "--profile",
+    },
     "digest": set(),
     "doctor": set(),
 }
@@ -112,6 +122,10 @@ def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: 
         (("watch", "runs/nowhere"), "no run folder at runs/nowhere"),
         (("watch", "configs"), "no run database at configs/run.db"),
         (("digest", "configs"), "configs"),
+        (("bench", "genrate"), "unknown part 'genrate'; did you mean 'generate'?"),
+        (("bench", "--agents", "8;32"), "--agents takes numbers such as 8,32"),
+        (("bench", "--vllm-python", "/nowhere/python"), "no interpreter at /nowhere/python"),
+        (("bench", "learn", "--json", "/nowhere/b.json"), "no folder /nowhere"),
         (("experiment", "configs/experiments/nothing.yaml"), "nothing.yaml"),
     ],
 )

@@ -1,0 +1,94 @@
+"""The matrix limit of our own runs: what is recorded, and what the same tokens would need at least.
+
+Recorded from the building of our side on, so that weights it merges or packs beforehand are known as weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from agents.checkpoint import PROJECTIONS, BaseModel
+from agents.learner import Example
+from arena.bench import ours
+from arena.bench.limit import Recorder, Replay
+from arena.bench.measure import Side, Work
+from arena.bench.workload import PROMPT_TOKENS, Batch
+
+LIMIT = "matrix limit"
+
+
+def generating(model: Path, names: list[str], first: Batch, second: Batch) -> tuple[Side, str]:
+    """The limit of generating the second batch after the first, and a note on it."""
+    recorder = Recorder()
+    with one_thread(), recorder:
+        engine = ours.Generate(model, names)
+        recorder.weights(*weights_of(engine.base, [engine.adapters.flat] if names else []))
+        engine.run(first, 0)
+        recorder.start()
+        work = engine.run(second, 1)
+    return replaying(recorder, work), note(recorder, generation_flops(engine.base, work))
+
+
+def learning(model: Path, names: list[str], examples: list[Example], batch: int) -> tuple[Side, str]:
+    """The limit of a second sleep, forward and backward, and a note on it."""
+    recorder = Recorder()
+    with one_thread(), recorder:
+        learn = ours.Learn(model, names, examples, batch)
+        rows = [learn.learner.state["trained"], learn.learner.state["acting"]]
+        recorder.weights(*weights_of(learn.base, rows))
+        learn.run(0)
+        recorder.start()
+        work = learn.run(1)
+    return replaying(recorder, work), note(recorder, learning_flops(learn.base, work))
+
+
+def replaying(recorder: Recorder, work: Work) -> Side:
+    replay = Replay(recorder.products)
+
+    def run(_: int) -> Work:
+        replay.run()
+        return work
+
+    return Side(LIMIT, run)
+
+
+def weights_of(base: BaseModel, more: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """(weights, embedding), as the recorder wants them."""
+    embedding = "model.embed_tokens.weight"
+    return [w for name, w in base.weights.items() if name != embedding] + more, base.weights[embedding]
+
+
+def projection_size(base: BaseModel) -> int:
+    return sum(base.linear(i, p).numel() for i in range(base.config.num_hidden_layers) for p in PROJECTIONS)
+
+
+def generation_flops(base: BaseModel, work: Work) -> int:
+    """What the products take without padding: every token through the projections, new ones through the head."""
+    head = base.weights["lm_head.weight"].numel()
+    read = work.prompt_tokens + work.tokens - work.prompt_tokens // PROMPT_TOKENS  # the last ones are not read
+    return 2 * (projection_size(base) * read + head * work.tokens)
+
+
+def learning_flops(base: BaseModel, work: Work) -> int:
+    """Forward, and backward to the activations, without padding: what a frozen base costs; LoRA's own left out."""
+    return 2 * 2 * (projection_size(base) + base.weights["lm_head.weight"].numel()) * work.tokens
+
+
+def note(recorder: Recorder, needed: int) -> str:
+    return (
+        f"matrix limit: {len(recorder.products):,} products of our own run, {recorder.flops / 1e9:.1f} GFLOP "
+        f"({needed / 1e9:.1f} would do without padding and merging); attention's left out"
+    )
+
+
+class one_thread:
+    """Torch on one thread, so that a recorder sees everything."""
+
+    def __enter__(self) -> None:
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._threads)

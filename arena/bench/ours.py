@@ -1,0 +1,105 @@
+"""Our side: the in-process engine and the learner, as a run uses them.
+
+Each class builds everything beforehand and offers `run(turn)`. Left out: what the arena does around them (parsing,
+checking, storing), which the other sides do not do either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from agents.adapters import AdapterLayout, Adapters
+from agents.checkpoint import BaseModel
+from agents.engine import Request
+from agents.engine_torch import TorchEngine
+from agents.learner import Example, Learner, LearnerConfig
+from agents.tokenizer import Tokenizer
+from arena.bench import workload
+from arena.bench.measure import Work
+from arena.bench.workload import ALPHA, LEARNING_RATE, NEW_TOKENS, RANK, Batch, Size
+
+
+class Generate:
+    """One engine call for a whole batch, with any mixture of adapters."""
+
+    def __init__(self, model: Path, adapters: Sequence[str]) -> None:
+        self.base, tokenizer = BaseModel.load(model), Tokenizer(model)
+        layout = AdapterLayout(self.base.config, RANK, ALPHA)
+        self.engine = TorchEngine(self.base, tokenizer)
+        if adapters:
+            self.adapters = Adapters(self.base, layout, adapters, workload.adapter_rows(layout, adapters))
+            self.engine.set_adapters(self.adapters)
+
+    def run(self, batch: Batch, turn: int) -> Work:
+        requests = [
+            Request(f"{turn}/{i}", prompt, adapter, NEW_TOKENS, min_tokens=NEW_TOKENS)
+            for i, (prompt, adapter) in enumerate(zip(batch.prompts, batch.adapters, strict=True))
+        ]
+        found = self.engine.generate(requests)
+        return Work(sum(c.generated_tokens for c in found), sum(c.prompt_tokens for c in found))
+
+
+class Learn:
+    """One sleep of all adapters."""
+
+    def __init__(self, model: Path, adapters: Sequence[str], examples: list[Example], batch: int) -> None:
+        self.base, self.examples = BaseModel.load(model), examples
+        self.learner = population(self.base, Tokenizer(model), adapters, batch, workload.NOISE)
+
+    def run(self, turn: int) -> Work:
+        reports = self.learner.sleep(self.examples, f"bench/{turn}")
+        return Work(sum(r.tokens for r in reports))
+
+
+class Generations:
+    """Whole generations of a population: all proposals in one call, all attempts in one call, one update.
+
+    With `alike`, agents that many places apart are asked the same with the same noise, so that an agent's work is the
+    same on average in a population of any multiple of it.
+    """
+
+    def __init__(self, model: Path, adapters: Sequence[str], size: Size, alike: int | None = None) -> None:
+        base, tokenizer = BaseModel.load(model), Tokenizer(model)
+        self.size, self.works_as = size, {n: adapters[i % (alike or len(adapters))] for i, n in enumerate(adapters)}
+        batch = (size.proposals + size.problems) * size.attempts
+        self.learner = population(base, tokenizer, adapters, batch, 0.0)
+        self.engine = TorchEngine(base, tokenizer)
+        self.engine.set_adapters(self.learner.acting())
+
+    def run(self, turn: int) -> Work:
+        asked = [(name, alike, workload.generation(alike, turn, self.size)) for name, alike in self.works_as.items()]
+        examples: list[Example] = []
+        generated = prompts = 0
+        for kind in ("propose", "solve"):
+            requests = [
+                Request(f"{turn}/{kind}/{alike}/{i}/{k}", prompt, name, 64, 0.8)
+                for name, alike, wanted in asked
+                for i, prompt in enumerate(getattr(wanted, kind))
+                for k in range(wanted.attempts)
+            ]
+            found = self.engine.generate(requests)
+            generated += sum(c.generated_tokens for c in found)
+            prompts += sum(c.prompt_tokens for c in found)
+            examples += [Example(str(r.adapter), r.prompt, c.text) for r, c in zip(requests, found, strict=True)]
+        reports = self.learner.sleep(examples, f"bench/{turn}")
+        self.engine.set_adapters(self.learner.acting())
+        return Work(generated + sum(r.tokens for r in reports), prompts)
+
+
+def population(base: BaseModel, tokenizer: Tokenizer, names: Sequence[str], batch: int, noise: float) -> Learner:
+    """A learner with one adapter a name."""
+    learner = Learner(base, tokenizer, LearnerConfig(RANK, ALPHA, LEARNING_RATE, batch))
+    for name, row in zip(names, workload.adapter_rows(learner.layout, names, noise), strict=True):
+        learner.add(name, row)
+    return learner
+
+
+def profile(run: Callable[[], object]) -> str:
+    """A table of where a run's processor time goes, by operation."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    with profiler(activities=[ProfilerActivity.CPU]) as found:
+        run()
+    return str(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=25, max_name_column_width=48))

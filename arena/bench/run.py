@@ -1,0 +1,138 @@
+"""Runs the benchmark: an estimate first, then case after case, with progress, tables, and one JSON object at the end.
+
+Exit is regular also when a ratio that is aimed at is missed: the miss is printed and stored.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from agents.adapters import write_atomically
+from arena.bench import ours, report, workload
+from arena.bench.measure import Side, interleave
+from arena.bench.parts import Case, Options, check, plan
+from arena.bench.workload import QUICK
+from arena.experiment import commit
+
+
+def bench(
+    parts: Sequence[str],
+    options: Options,
+    console: Console,
+    json_path: Path | None = None,
+    plot: Path | None = None,
+    profile: bool = False,
+) -> dict[str, Any]:
+    """Measure the parts (all, if none is named), print what came out, and return it as `--json` stores it."""
+    wanted = check(parts, options)
+    plot = plot or (json_path.with_suffix(".png") if json_path else None)
+    for path in (json_path, plot):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise ValueError(f"no folder {path.parent} for {path.name}")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(options.threads)
+    found: dict[str, Any] = {
+        "format": "ratchet-bench/1",
+        "commit": commit(),
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "versions": report.versions(),
+        "threads": options.threads,
+        "repeats": options.repeats,
+        "quick": options.quick,
+        "cases": [],
+    }
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            cases = [case for part in wanted for case in plan(part, options, Path(folder))]
+            console.print(f"about {minutes(cases, options)} in all, {options.threads} thread(s) a side", style="bold")
+            for name, why in {n: w for c in cases for n, w in c.missing.items()}.items():
+                console.print(f"left out: {name} ({why})", highlight=False, markup=False)
+            for case in cases:
+                found["cases"].append(measure(case, options, console, profile))
+                report.print_case(console, found["cases"][-1])
+                if json_path is not None:  # after every case: an interruption loses the case that runs, no other
+                    write_atomically(json_path, json.dumps(found, indent=1).encode())
+    finally:
+        torch.set_num_threads(threads)
+    report.print_targets(console, found)
+    if json_path is not None:
+        console.print(f"wrote {json_path}", highlight=False)
+    scaling = [c for c in found["cases"] if c["scaling"]]
+    if plot is not None and scaling:
+        from arena.bench.plot import draw_scaling
+
+        draw_scaling(scaling[0], plot)
+        console.print(f"wrote {plot}", highlight=False)
+    return found
+
+
+def measure(case: Case, options: Options, console: Console, profile: bool) -> dict[str, Any]:
+    """Build the sides, let them take turns, end them; the case as it is stored."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    sides: list[Side] = []
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            total = len(case.sides) * (options.repeats + 2)
+            task = progress.add_task(case.part, total=total)
+            if not console.is_terminal:
+                console.print(f"measuring {case.part}: {', '.join(s.name for s in case.sides)}", highlight=False)
+            for planned in case.sides:
+                progress.update(task, description=f"{case.part}: starting {planned.name}")
+                try:
+                    sides.append(planned.build())
+                except RuntimeError as error:  # a peer that does not start here does not end the benchmark
+                    if not sides:
+                        raise
+                    case.missing[planned.name] = f"did not start: {str(error)[-500:]}"
+                progress.advance(task)
+
+            def done(name: str, turn: int, _: Any) -> None:
+                words = f"turn {turn} of {options.repeats}" if turn else "warm-up"
+                progress.update(task, description=f"{case.part}: {name}, {words}", advance=1)
+
+            samples = interleave(sides, options.repeats, done)
+        if profile and not case.agents:
+            table = ours.profile(lambda: sides[0].run(options.repeats + 1))
+            console.print(table, highlight=False, markup=False, soft_wrap=True)
+    finally:
+        for side in sides:
+            side.close()
+        sides.clear()
+        gc.collect()
+    return report.summarise(case, samples)
+
+
+def minutes(cases: Sequence[Case], options: Options) -> str:
+    """How long all of it will take, from a second of our own work here and guesses of the others' speed."""
+    names = workload.names(2)
+    trial = ours.Generations(options.model, names, QUICK)
+    trial.run(0)
+    started = time.perf_counter()
+    rate = trial.run(1).tokens / (time.perf_counter() - started)
+    seconds = 0.0
+    for case in cases:
+        seconds += sum(s.setup + (options.repeats + 1) * s.cost * case.tokens / rate for s in case.sides)
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
