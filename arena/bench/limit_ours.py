@@ -41,7 +41,8 @@ def learning(model: Path, names: list[str], examples: list[Example], batch: int)
         learn.run(0)
         recorder.start()
         work = learn.run(1)
-    return replaying(recorder, work), note(recorder, learning_flops(learn.base, work))
+    learned = sum(len(ids) + 1 for ids in learn.learner.tokenizer.encode([e.completion for e in examples]))
+    return replaying(recorder, work), note(recorder, learning_flops(learn.base, work.tokens, learned))
 
 
 def replaying(recorder: Recorder, work: Work) -> Side:
@@ -65,15 +66,25 @@ def projection_size(base: BaseModel) -> int:
 
 
 def generation_flops(base: BaseModel, work: Work) -> int:
-    """What the products take without padding: every token through the projections, new ones through the head."""
-    head = base.weights["lm_head.weight"].numel()
-    read = work.prompt_tokens + work.tokens - work.prompt_tokens // PROMPT_TOKENS  # the last ones are not read
-    return 2 * (projection_size(base) * read + head * work.tokens)
+    """What the products take without padding: every token through the projections, but those of a prompt before its
+    last only up to the last layer's keys and values; new tokens through the head."""
+    prompts = work.prompt_tokens // PROMPT_TOKENS
+    read = work.prompt_tokens + work.tokens - prompts  # the last new ones are not read
+    unused = after_attention(base) * (work.prompt_tokens - prompts)
+    return 2 * (projection_size(base) * read - unused + base.weights["lm_head.weight"].numel() * work.tokens)
 
 
-def learning_flops(base: BaseModel, work: Work) -> int:
-    """Forward, and backward to the activations, without padding: what a frozen base costs; LoRA's own left out."""
-    return 2 * 2 * (projection_size(base) + base.weights["lm_head.weight"].numel()) * work.tokens
+def learning_flops(base: BaseModel, tokens: int, learned: int) -> int:
+    """Forward, and backward to the activations, without padding: what a frozen base costs; LoRA's own left out.
+    Tokens that predict nothing that is learned need no more of the last layer than keys and values."""
+    unused = after_attention(base) * (tokens - learned)
+    return 2 * 2 * (projection_size(base) * tokens - unused + base.weights["lm_head.weight"].numel() * learned)
+
+
+def after_attention(base: BaseModel) -> int:
+    """Size of the last layer's projections that come after its attention."""
+    last = base.config.num_hidden_layers - 1
+    return sum(base.linear(last, p).numel() for p in ("o_proj", "gate_proj", "up_proj", "down_proj"))
 
 
 def note(recorder: Recorder, needed: int) -> str:
