@@ -33,7 +33,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """One completion. `finish` is "stop" or "length"; `logprob` is the sum over the generated tokens (before top-p)."""
+    """One completion. `finish` is "stop" or "length".
+
+    `logprob` is the sum over the generated tokens (before top-p); nan, stored as NULL, where an engine cannot tell.
+    """
 
     key: str
     text: str

@@ -12,7 +12,14 @@ from arena.config import Config
 
 
 def make_engine(config: Config, base: BaseModel, tokenizer: Tokenizer) -> Engine:
-    """The configured engine."""
+    """The configured engine, on the base model of this run."""
     from agents.engine_torch import TorchEngine
 
     return TorchEngine(base, tokenizer, config.engine.max_rows)
+
+
+def connect(config: Config) -> Engine:
+    """The engine of a model that a server holds. Raises OSError or ValueError if it does not answer as it should."""
+    from agents.engine_openai import OpenAIEngine, Server
+
+    return OpenAIEngine(Server(**config.engine.openai.model_dump()))
