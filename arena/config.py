@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
 
 
+PRIVATE = ("engine.openai.url", "engine.openai.api_key_env")  # a key put here by mistake is not repeated
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +51,7 @@ class OpenAISection(Section):
     """The model's name in the server's own list."""
     api: Literal["completions", "chat"] = "completions"
     """`completions` goes on with the prompt's text, `chat` sends the prompt as one message of a user."""
-    api_key_env: str = Field("", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")
+    api_key_env: str = ""
     """The NAME of the environment variable that holds the key, never the key itself; empty: no key is sent."""
     concurrency: int = Field(32, ge=1, le=4096)
     """Requests under way at a time."""
@@ -68,12 +71,19 @@ class OpenAISection(Section):
     def _plain_url(cls, url: str) -> str:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected something like http://localhost:8000/v1")
+            raise ValueError(f"{url!r} is none, expected something like http://localhost:8000/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError(
                 "no user, password, query or fragment belongs in it: a key goes into api_key_env's variable"
             )
         return url.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable(cls, name: str) -> str:
+        if name and not (name.isascii() and name.isidentifier()):
+            raise ValueError("expected the name of an environment variable, not what it holds")
+        return name
 
     @field_validator("extra")
     @classmethod
@@ -339,4 +349,6 @@ def _explain(error: ValidationError) -> str:
         choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
         return f"{where} is {first['input']!r}: expected {expected}{nearest(str(first['input']), choices)}"
     says = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {says} (got {str(first['input'])[:60]!r})" if path else says
+    if not path or where in PRIVATE:
+        return f"{where}: {says}" if path else says
+    return f"{where}: {says} (got {str(first['input'])[:60]!r})"
