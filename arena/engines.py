@@ -23,3 +23,8 @@ def connect(config: Config) -> Engine:
     from agents.engine_openai import OpenAIEngine, Server
 
     return OpenAIEngine(Server(**config.engine.openai.model_dump()))
+
+
+def engine_version(config: Config) -> str:
+    """What speaks, as far as a run depends on it."""
+    return config.engine.kind

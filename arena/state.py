@@ -13,6 +13,7 @@ import platform
 import random
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,7 +28,7 @@ from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config import Config, load_config
-from arena.engines import connect, make_engine
+from arena.engines import connect, engine_version, make_engine
 from arena.rounds import Round
 from arena.store import Records, Row, Store
 from culture.library import Library
@@ -107,17 +108,20 @@ class Arena:
         if not folder.is_dir():
             raise ValueError(f"no run folder at {folder}")
         config = load_config(folder / "config.yaml")
-        lock = _lock(folder)
-        store = Store(folder / "run.db")
-        stored, now = store.meta(), versions(config)
-        for key, value in now.items():
-            if stored.get(key, value) != value:
-                raise ValueError(
-                    f"{folder} was run with {key} {stored[key]}, here it is {value}: "
-                    "the run would not go on as it began"
-                )
-        arena = Arena(folder, config, store, lock, *load_minds(config))
-        arena._restore()
+        with ExitStack() as undo:  # whatever fails, the run is not left locked
+            lock = undo.enter_context(_lock(folder))
+            store = Store(folder / "run.db")
+            undo.callback(store.close)
+            stored, now = store.meta(), versions(config)
+            for key, value in now.items():
+                if stored.get(key, value) != value:
+                    raise ValueError(
+                        f"{folder} was run with {key} {stored[key]}, here it is {value}: "
+                        "the run would not go on as it began"
+                    )
+            arena = Arena(folder, config, store, lock, *load_minds(config))
+            arena._restore()
+            undo.pop_all()
         return arena
 
     def close(self) -> None:
@@ -329,7 +333,12 @@ def base_place(config: Config) -> str:
 
 
 def base_digest(config: Config) -> str:
-    """First 16 hex digits of the SHA-256 of the base model's weights. Raises ValueError if there are none."""
+    """First 16 hex digits of the SHA-256 of the base model's weights, or the name under which a server has it.
+
+    Raises ValueError if there are none.
+    """
+    if config.engine.kind == "openai":
+        return config.engine.openai.model
     path = model_folder(config) / "model.safetensors"
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
@@ -350,7 +359,6 @@ def make_domains(config: Config) -> dict[str, Domain]:
 
 def versions(config: Config) -> dict[str, str]:
     """What must be equal for a run to go on as it began."""
-    server = config.engine.kind == "openai"
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -358,7 +366,9 @@ def versions(config: Config) -> dict[str, str]:
         "cryptography": cryptography.__version__,
         "platform": f"{sys.platform}-{platform.machine()}",
         "threads": str(config.engine.threads),
-    } | ({"engine": "openai", "model": config.engine.openai.model} if server else {"base model": base_digest(config)})
+        "base model": base_digest(config),
+        "engine": engine_version(config),
+    }
 
 
 def _lock(folder: Path) -> TextIO:
