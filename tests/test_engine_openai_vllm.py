@@ -37,13 +37,17 @@ pytestmark = [
 ]
 
 
+def free(port: int) -> bool:
+    """Ports below 32768 are not handed out by the system, so one that is free now is so when vLLM has started."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 class Served:
     """A vLLM server in processes of its own, which can be killed and started again at the same address."""
 
     def __init__(self, log: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = next(p for p in range(20000 + os.getpid() % 10000, 31000) if free(p))
         self.url, self.log = f"http://127.0.0.1:{self.port}/v1", log
         self.process: subprocess.Popen[bytes] | None = None
 
