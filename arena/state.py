@@ -27,7 +27,7 @@ from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config import Config, load_config
-from arena.engines import make_engine
+from arena.engines import close, engine_version, make_engine
 from arena.rounds import Round
 from arena.store import Records, Row, Store
 from culture.library import Library
@@ -69,7 +69,7 @@ class Arena:
         torch.set_num_threads(config.engine.threads)
         self.base_name = "agents/seed" if config.model.path == "seed" else config.model.path  # for PEFT's config
         base, self.tokenizer = load_base(config)
-        self.engine: Engine = make_engine(config, base, self.tokenizer)
+        self.engine: Engine = make_engine(config, base, self.tokenizer, model_folder(config))
         s = config.sleep
         self.learner = Learner(
             base,
@@ -92,8 +92,9 @@ class Arena:
         folder = Path(config.run.folder) / config.run.name
         if (folder / "run.db").exists():
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
-        make_domains(config)  # these two fail before anything is written
+        make_domains(config)  # these three fail before anything is written
         load_base(config)
+        engine_version(config)
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
         (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
@@ -126,6 +127,7 @@ class Arena:
         return arena
 
     def close(self) -> None:
+        close(self.engine)
         self.store.close()
         self._lock.close()
 
@@ -338,6 +340,7 @@ def versions(config: Config) -> dict[str, str]:
         "platform": f"{sys.platform}-{platform.machine()}",
         "threads": str(config.engine.threads),
         "base model": base_digest(config),
+        "engine": engine_version(config),
     }
 
 
