@@ -280,6 +280,7 @@ class VllmEngine:
                     max_num_seqs=self.options.max_rows,
                     kv_cache_memory_bytes=int(self.options.cache_gb * 1e9),
                     gpu_memory_utilization=0.1,  # of no effect but one: it refuses to start with less free memory
+                    enable_chunked_prefill=not on_cpu,  # there a seeded request fails if its prompt is read in parts
                     logprobs_mode="raw_logprobs",
                     seed=0,
                     **lora,
