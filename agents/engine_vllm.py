@@ -9,9 +9,11 @@ Three things that vLLM's CPU build answers wrongly without a word are kept from 
 
 - rows of the bare base model read the last adapter slot, so there is one slot more than adapters are ever loaded,
   and what a batch does not need is taken out by us, before vLLM would fill that slot;
-- an adapter reloaded under its old name is served from prefixes cached before, so no name comes twice, and the prefix
-  cache is emptied at the start of every call, which also makes a call independent of the calls before it;
+- an adapter rewritten under its old name and folder is served from prefixes cached before, so neither comes twice, and
+  the prefix cache is emptied at the start of every call, which also makes a call independent of the calls before it;
 - base weights reloaded in place are ignored where they were packed, so another base is refused.
+
+A fourth it answers with an error: a seeded request whose prompt is read in parts. On the CPU prompts are read whole.
 
 Sampling noise is vLLM's own: a request's seed is a digest of its key, so that its completion does not depend on the
 rest of the batch, and the same config and seed repeat within vLLM; the torch engine, given the same keys, draws other
@@ -192,9 +194,7 @@ class VllmEngine:
 
         names = sorted({a for i in part if (a := requests[i].adapter) is not None})
         self._make_room([self._versions[n].number for n in names])
-        loras = {
-            n: LoRARequest(f"{n}/{v.number}", v.number, str(v.folder)) for n in names if (v := self._versions[n])
-        }
+        loras = {n: LoRARequest(f"{n}/{v.number}", v.number, str(v.folder)) for n in names if (v := self._versions[n])}
         outputs = self._llm.generate(
             [{"prompt_token_ids": prompts[i]} for i in part],
             [self._sampling(requests[i]) for i in part],

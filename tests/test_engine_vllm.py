@@ -9,28 +9,36 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from agents.adapters import Adapters
 from agents.checkpoint import BaseModel
-from agents.engine import Request
+from agents.engine import Completion, Request
 from agents.engine_torch import TorchEngine
 from agents.engine_vllm import RANKS, VllmEngine, VllmOptions, seed_of, smallest_rank, version
 from agents.learner import Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.config import make_config
+from arena.config import load_config, make_config
 from arena.engines import engine_version, make_engine
+from arena.loop import play
 from arena.seed_data import SeedData
-from arena.state import SEED_FOLDER
+from arena.state import SEED_FOLDER, Arena
 from arena.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = [f"agent{i}" for i in range(8)]
-needs_vllm = pytest.mark.skipif(version() is None, reason="vLLM is not installed here: `make test-vllm` runs this")
+needs_vllm = pytest.mark.usefixtures("installed_vllm")
+
+
+@pytest.fixture(scope="session")
+def installed_vllm() -> None:
+    if version() is None:
+        pytest.skip("vLLM is not installed here: `make test-vllm` runs these")
 
 
 def prompts(n: int, seed: int = 0) -> list[str]:
@@ -68,19 +76,19 @@ def ours(base: BaseModel, tokenizer: Tokenizer, trained: Adapters) -> TorchEngin
 
 
 @pytest.fixture(scope="session")
-def shared(base: BaseModel, tokenizer: Tokenizer) -> Iterator[VllmEngine]:
+def shared(installed_vllm: None, base: BaseModel, tokenizer: Tokenizer) -> Iterator[VllmEngine]:
     made = VllmEngine(base, tokenizer, SEED_FOLDER, VllmOptions(max_rows=64))
     yield made
     made.close()
 
 
 @pytest.fixture
-def vllm(shared: VllmEngine, trained: Adapters) -> VllmEngine:
+def vllm(installed_vllm: None, shared: VllmEngine, trained: Adapters) -> VllmEngine:
     shared.set_adapters(trained)
     return shared
 
 
-def without_logprob(completions: list) -> list[tuple]:  # type: ignore[type-arg]
+def without_logprob(completions: Sequence[Completion]) -> list[tuple[object, ...]]:
     return [(c.key, c.text, c.finish, c.prompt_tokens, c.generated_tokens) for c in completions]
 
 
@@ -128,7 +136,7 @@ def test_greedy_completions_equal_the_torch_engine_s_in_a_mixed_batch(vllm: Vllm
     theirs, expected = vllm.generate(requests), ours.generate(requests)
     assert without_logprob(theirs) == without_logprob(expected)
     assert max(abs(a.logprob - b.logprob) for a, b in zip(theirs, expected, strict=True)) < 2e-4  # sums of up to 43
-    by_adapter = {a: {c.text for c, r in zip(theirs, requests) if r.adapter == a} for a in (None, *NAMES)}
+    by_adapter = {a: {c.text for c, r in zip(theirs, requests, strict=True) if r.adapter == a} for a in (None, *NAMES)}
     assert all(one.isdisjoint(by_adapter[None]) or a is None for a, one in by_adapter.items())
 
 
@@ -185,9 +193,16 @@ def test_a_completion_does_not_depend_on_the_rest_of_the_batch(vllm: VllmEngine,
 @needs_vllm
 def test_samples_follow_the_model_s_distribution(vllm: VllmEngine, ours: TorchEngine) -> None:
     prompt = "propose"
-    for request in (Request("", prompt, None, 1), Request("", prompt, NAMES[2], 1, 0.7), Request("", prompt, None, 1, 1.0, 0.5)):
+    for request in (
+        Request("", prompt, None, 1),
+        Request("", prompt, NAMES[2], 1, 0.7),
+        Request("", prompt, None, 1, 1.0, 0.5),
+    ):
+
         def drawn(engine: VllmEngine | TorchEngine, request: Request = request) -> dict[str, float]:
-            many = [Request(f"d{i}", prompt, request.adapter, 1, request.temperature, request.top_p) for i in range(3000)]
+            many = [
+                Request(f"d{i}", prompt, request.adapter, 1, request.temperature, request.top_p) for i in range(3000)
+            ]
             texts = [c.text for c in engine.generate(many)]
             return {t: texts.count(t) / len(texts) for t in set(texts)}
 
@@ -233,7 +248,7 @@ def test_bad_requests_are_refused_by_name(vllm: VllmEngine, ours: TorchEngine) -
     assert vllm.generate([Request("k", "solve ‽ 𝔘nicode | 3 1 think", NAMES[0], 5)])[0].prompt_tokens == 7
 
 
-# -- what vLLM answers wrongly without a word ---------------------------------------------------------------------------
+# -- what vLLM answers wrongly without a word -------------------------------------------------------------------------
 
 
 @needs_vllm
@@ -267,7 +282,7 @@ def test_a_full_batch_without_the_spare_slot_would_be_wrong(
     filled = [*requests, Request("k", "propose", "third", 8, 0.0)]
     theirs = tight.generate(filled)[:-1]
     expected = ours.generate(requests)
-    wrong = [r.adapter for r, a, b in zip(requests, theirs, expected) if a.text != b.text]
+    wrong = [r.adapter for r, a, b in zip(requests, theirs, expected, strict=True) if a.text != b.text]
     assert wrong and set(wrong) == {None}
     tight.close()
 
@@ -289,6 +304,59 @@ def test_a_changed_adapter_acts_at_once_and_an_unchanged_one_keeps_its_version(
     assert [c.text for c in theirs[8:16]] != [c.text for c in first[8:16]]
     changed = {n for n, v in vllm._versions.items() if v.number != numbers[n]}
     assert changed == {NAMES[1]} and vllm._versions[NAMES[1]].number > max(numbers.values())
+
+
+LONG = " ".join(f"lib w{i % 9} rev inc ;" for i in range(40)) + " solve rev inc | 3 1 4 think"
+
+
+@needs_vllm
+def test_a_changed_adapter_is_not_served_from_prefixes_cached_before(
+    vllm: VllmEngine, base: BaseModel, trained: Adapters, ours: TorchEngine
+) -> None:
+    """The prompt is long enough to fill blocks of the prefix cache."""
+    asked = [Request("k", LONG, NAMES[0], 12, 0.0)]
+    first = vllm.generate(asked)[0]
+    vllm.set_adapters(Adapters(base, trained.layout, NAMES, trained.flat.flip(0)))
+    second, expected = vllm.generate(asked)[0], ours.generate([Request("k", LONG, NAMES[7], 12, 0.0)])[0]
+    assert second.text == expected.text != first.text
+    assert second.logprob == pytest.approx(expected.logprob, abs=1e-4)
+
+
+@needs_vllm
+def test_an_adapter_reloaded_in_place_would_be_served_from_stale_prefixes(
+    vllm: VllmEngine, tokenizer: Tokenizer, trained: Adapters, ours: TorchEngine, tmp_path: Path
+) -> None:
+    """Why a version's name and number are never used again. If this fails, vLLM was mended."""
+    from vllm.lora.request import LoRARequest
+
+    vllm.generate([Request("k", "propose", None, 2)])
+    ids = tokenizer.encode([LONG])[0]
+    sampling = vllm._sampling(Request("k", LONG, None, 12, 0.0))
+    logprobs = {}
+    for reset in (False, True):
+        for i in (0, 7):
+            trained.layout.save_peft(trained.flat[i], tmp_path, str(SEED_FOLDER))
+            if reset:
+                vllm._llm.reset_prefix_cache()
+            again = LoRARequest("again", 10**6, str(tmp_path), load_inplace=True)
+            found = vllm._llm.generate([{"prompt_token_ids": ids}], sampling, lora_request=again, use_tqdm=False)
+            logprobs[reset, i] = found[0].outputs[0].cumulative_logprob
+    vllm._llm.llm_engine.remove_lora(10**6)
+    right = ours.generate([Request("k", LONG, NAMES[7], 12, 0.0)])[0].logprob
+    assert logprobs[True, 7] == pytest.approx(right, abs=1e-4)
+    assert logprobs[False, 7] != pytest.approx(right, abs=1e-4)
+
+
+@needs_vllm
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_more_prompt_tokens_than_vllm_reads_in_a_step_are_read_whole(
+    vllm: VllmEngine, ours: TorchEngine, temperature: float
+) -> None:
+    requests = [Request(f"k{i}", LONG, (None, *NAMES)[i % 9], 6, temperature) for i in range(60)]
+    theirs = vllm.generate(requests)
+    assert len(theirs) == 60 and theirs[0].prompt_tokens > 200
+    if temperature == 0:
+        assert without_logprob(theirs) == without_logprob(ours.generate(requests))
 
 
 @needs_vllm
@@ -355,35 +423,41 @@ def test_threads_stay_as_they_were_set(vllm: VllmEngine) -> None:
 
 @needs_vllm
 def test_options_reach_the_engine(base: BaseModel, tokenizer: Tokenizer) -> None:
-    config = make_config({}, ["engine.kind=vllm", "engine.max_rows=7", "engine.vllm.adapters=3", "engine.vllm.cache_gb=2"])
+    config = make_config(
+        {}, ["engine.kind=vllm", "engine.max_rows=7", "engine.vllm.adapters=3", "engine.vllm.cache_gb=2"]
+    )
     made = make_engine(config, base, tokenizer, SEED_FOLDER)
     assert isinstance(made, VllmEngine)
     assert made.options == VllmOptions(max_rows=7, max_adapters=3, cache_gb=2.0)
     made.close()
 
 
-def play(folder: Path, name: str, *overrides: str) -> Path:
-    command = [sys.executable, "run_arena.py", "run", "configs/tiny.yaml", "-q", "engine.kind=vllm", "generations=2"]
-    done = subprocess.run(
-        [*command, f"run.folder={folder}", f"run.name={name}", *overrides],
-        cwd=ROOT, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder / name
+class Cut(Exception):
+    """The run is interrupted."""
 
 
 @needs_vllm
 @pytest.mark.slow
-def test_a_run_plays_whole_and_repeats(tmp_path: Path) -> None:
-    one, two = play(tmp_path, "one"), play(tmp_path, "two")
-    first, second = Store(one / "run.db"), Store(two / "run.db")
-    assert (2, "final") in first.finished() or (2, "measure") in first.finished()
-    assert first.digest() == second.digest()
-    assert first.meta()["engine"] == version()
-    done = subprocess.run(
-        [sys.executable, "run_arena.py", "resume", str(one), "-q"], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )  # fmt: skip
+def test_a_run_plays_whole_and_an_interrupted_one_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    overrides = ["engine.kind=vllm", "generations=2", f"run.folder={tmp_path}"]
+    command = [sys.executable, "run_arena.py", "run", "configs/tiny.yaml", "-q", *overrides, "run.name=calm"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
+    calm = Store(tmp_path / "calm" / "run.db")
+    assert calm.meta()["engine"] == version() and (2, "final") in calm.finished()
+
+    def cut(event: str, data: dict[str, Any]) -> None:
+        if event == "phase" and (data["generation"], data["phase"]) == (2, "grade"):
+            raise Cut
+
+    with (
+        Arena.create(load_config("configs/tiny.yaml", [*overrides, "run.name=cut"])) as arena,
+        pytest.raises(Cut),
+    ):
+        play(arena, cut)
+    with Arena.open(tmp_path / "cut") as arena:
+        play(arena)
+        assert arena.store.digest() == calm.digest()
 
 
 def test_every_rank_of_the_shipped_configs_fits() -> None:
