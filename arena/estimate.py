@@ -12,10 +12,10 @@ import torch
 
 from agents.adapters import Adapters
 from agents.engine import Request
-from agents.engine_torch import TorchEngine
 from agents.learner import Example, Learner, LearnerConfig
 from arena.config import Config
-from arena.state import load_base, make_domains
+from arena.engines import close, make_engine
+from arena.state import load_base, make_domains, model_folder
 
 PROPOSE_TOKENS, SOLVE_TOKENS, TRAIN_TOKENS = 18, 50, 52  # prompt and completion, typical
 
@@ -74,13 +74,15 @@ def calibrate(config: Config) -> tuple[float, float, int]:
     names = [f"a{i}" for i in range(config.population.agents)]
     for name in names:
         learner.add(name, learner.layout.fresh(name))
-    engine = TorchEngine(base, tokenizer, config.engine.max_rows)
+    engine = make_engine(config, base, tokenizer, model_folder(config))
     engine.set_adapters(Adapters(base, learner.layout, names, learner.state["acting"]))
     prompt, answer = "solve rev inc sort | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 ; sort 2 4 5 answer 2 4 5"
     requests = [Request(f"{i}", prompt, names[i % len(names)], 40) for i in range(config.engine.max_rows)]
+    engine.generate(requests[:1])  # some engines start at their first call
     started = time.monotonic()
     tokens = sum(c.prompt_tokens + c.generated_tokens for c in engine.generate(requests))
     generated = tokens / (time.monotonic() - started)
+    close(engine)
     started = time.monotonic()
     reports = learner.sleep([Example(n, prompt, answer) for n in names for _ in range(s.batch)], "calibrate")
     return generated, sum(r.tokens for r in reports) / (time.monotonic() - started), learner.layout.size

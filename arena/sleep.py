@@ -11,6 +11,7 @@ import random
 from typing import Any
 
 from agents.learner import Example, Learner
+from arena.engines import rest
 from arena.seed_data import SeedData
 from arena.state import Arena
 from culture.library import Read
@@ -32,6 +33,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         rng, school = arena.rng(g, agent, "school"), SeedData()
         drawn = [school.draw(rng) for _ in range(arena.config.sleep.seed_examples)]
         examples += [Example(agent, e.prompt, e.completion) for e in drawn]
+    rest(arena.engine)
     reports = arena.learner.sleep(examples, f"{arena.config.seed}/{g}/sleep")
     arena.generation.tokens.trained += sum(r.tokens for r in reports)
     arena.act()

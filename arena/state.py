@@ -28,7 +28,7 @@ from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config import Config, load_config
-from arena.engines import connect, engine_version, make_engine
+from arena.engines import close, connect, engine_version, make_engine
 from arena.rounds import Round
 from arena.store import Records, Row, Store
 from culture.library import Library
@@ -88,7 +88,8 @@ class Arena:
         folder = Path(config.run.folder) / config.run.name
         if (folder / "run.db").exists():
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
-        make_domains(config)  # these two fail before anything is written
+        make_domains(config)  # these three fail before anything is written
+        engine_version(config)
         engine, learner = load_minds(config)
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
@@ -125,6 +126,7 @@ class Arena:
         return arena
 
     def close(self) -> None:
+        close(self.engine)
         self.store.close()
         self._lock.close()
 
@@ -320,7 +322,7 @@ def load_minds(config: Config) -> tuple[Engine, Learner | None]:
     if config.engine.kind == "openai":
         return connect(config), None
     base, tokenizer = load_base(config)
-    engine, s = make_engine(config, base, tokenizer), config.sleep
+    engine, s = make_engine(config, base, tokenizer, model_folder(config)), config.sleep
     if not s.enabled:
         return engine, None
     settings = LearnerConfig(s.rank, s.alpha, s.learning_rate, s.batch, s.clip, s.weight_decay, s.average)
