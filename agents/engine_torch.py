@@ -43,7 +43,7 @@ class _Item:
 class TorchEngine:
     """Generates with the base model and any of the adapters it was given."""
 
-    def __init__(self, base: BaseModel, tokenizer: Tokenizer, max_rows: int = 384) -> None:
+    def __init__(self, base: BaseModel, tokenizer: Tokenizer, max_rows: int = 96) -> None:
         self.base, self.tokenizer, self.max_rows = base, tokenizer, max_rows
         layout = AdapterLayout(base.config, rank=1, alpha=1.0)
         self.adapters = Adapters(base, layout, [], torch.zeros(0, layout.size, device=base.device))
@@ -122,7 +122,7 @@ class _Batch:
     """
 
     def __init__(self, items: list[_Item], tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self.ends = tokenizer, np.array(sorted(tokenizer.stops))
         groups: dict[str | None, list[_Item]] = {}
         for item in items:
             groups.setdefault(item.request.adapter, []).append(item)
@@ -174,7 +174,7 @@ class _Batch:
         self.written[at, self.counts[at]] = tokens
         self.counts[at] += 1
         self.logprobs[at] += logprobs
-        self.ended[at] = np.isin(tokens, list(self.tokenizer.stops))
+        self.ended[at] = (tokens[:, None] == self.ends).any(1)
         for i in at[self.stops[at] & ~self.ended[at]]:
             text = self.tokenizer.decode([self.written[i, : self.counts[i]].tolist()])[0]
             self.ended[i] = any(s in text for s in self.items[i].request.stop)

@@ -84,14 +84,17 @@ def grouped_mm(x: Tensor, weights: Tensor, runs: Sequence[Run]) -> Tensor:
 
 
 def _product(x: Tensor, weights: Tensor, runs: Sequence[Run]) -> Tensor:
+    if len(runs) == 1:
+        (r,) = runs
+        return torch.bmm(x.view(r.count, r.height, -1), weights[r.first : r.first + r.count]).view(x.shape[0], -1)
     y = x.new_empty(x.shape[0], weights.shape[2])
-    for r in runs:
-        rows, mats = x[r.start : r.stop], weights[r.first : r.first + r.count]
+    sizes = [r.count * r.height for r in runs]
+    for r, rows, target in zip(runs, torch.split(x, sizes), torch.split(y, sizes), strict=True):
         if r.count == 1:
-            torch.mm(rows, mats[0], out=y[r.start : r.stop])
+            torch.mm(rows, weights[r.first], out=target)
         else:
-            target = y[r.start : r.stop].view(r.count, r.height, -1)
-            torch.bmm(rows.view(r.count, r.height, -1), mats, out=target)
+            mats = weights[r.first : r.first + r.count]
+            torch.bmm(rows.view(r.count, r.height, -1), mats, out=target.view(r.count, r.height, -1))
     return y
 
 

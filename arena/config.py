@@ -117,7 +117,7 @@ class EngineSection(Section):
     """Which engine generates: in-process torch, vLLM with one LoRA an agent, or any OpenAI-compatible server."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the torch engine and the learner compute; auto is the GPU where there is one."""
-    max_rows: int = Field(128, ge=1)
+    max_rows: int = Field(96, ge=1)
     """Rows the torch engine writes at a time, on each thread; others wait for a row to end."""
     openai: OpenAISection = OpenAISection()
     threads: int = Field(2, ge=1)
