@@ -17,7 +17,7 @@ from arena.bench.parts import OURS, Case, Target
 Record = dict[str, Any]
 PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "numpy")
 UNIT = {"generate": "generated tokens", "learn": "trained tokens", "generation": "generated and trained tokens"}
-HEADS = ("tokens /CPU-s", "range", "tokens /s", "ratchet : this", "range")
+HEADS = ("tokens\n/CPU-s", "range", "tokens\n/s", "ratchet\n: this", "range")
 FOUR, MOST = 4, 1.0  # the cost an agent of the largest population is to be no higher than that of four
 
 
@@ -108,10 +108,10 @@ def scaling_target(case: Case, samples: dict[str, list[Sample]]) -> list[Record]
 
 def print_case(console: Console, case: Record) -> None:
     table = Table(title=f"{case['part']}: {case['title']}", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    table.add_column("agents" if case["scaling"] else case["counts"], no_wrap=not case["scaling"])
+    table.add_column("agents" if case["scaling"] else case["counts"], no_wrap=False)
     heads = ("CPU-s an agent", "range", "relative", "range") if case["scaling"] else HEADS
     for head in heads:
-        table.add_column(head, justify="right", no_wrap=head == "range")
+        table.add_column(head, justify="right", no_wrap=True)
     for row in case["scaling"]:
         cost, relative = row["cpu_seconds_per_agent"], row["relative"]
         numbers = (f"{cost['median']:.3f}", span(cost, ".3f"), f"{relative['median']:.2f}", span(relative, ".2f"))
