@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from agents.attention import TorchOps
 from agents.checkpoint import BaseModel
 from agents.learner import Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
@@ -128,3 +130,29 @@ def test_agents_come_and_go(base: BaseModel, tokenizer: Tokenizer) -> None:
         made.add("b", row)
     with pytest.raises(ValueError, match="unknown agent: 'zoe'"):
         made.sleep([Example("zoe", "propose", "rev | 1 2")], "s")
+
+
+@pytest.mark.parametrize("way", ["factored", "torch operations", "many micro-batches"])
+def test_other_ways_of_computing_learn_the_same(
+    way: str, base: BaseModel, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients, for one step from adapters that have moved."""
+    usual, other = learner(base, tokenizer, ""), learner(base, tokenizer, "")
+    for name in "abc":
+        noise = 0.02 * torch.randn(usual.layout.size, generator=torch.Generator().manual_seed(ord(name)))
+        for made in (usual, other):
+            made.add(name, made.layout.fresh(name) + noise)
+    if way == "factored":
+        monkeypatch.setattr("agents.adapters.MERGE_BELOW", 0)
+    elif way == "torch operations":
+        other.ops = TorchOps(base.config, "cpu", torch.float32)
+    else:
+        other.config = replace(other.config, tokens=100)
+    ragged = [*examples("a", 8), *examples("b", 3), *examples("c", 6)]
+    found = other.sleep(ragged, "s")
+    monkeypatch.undo()
+    for a, b in zip(usual.sleep(ragged, "s"), found, strict=True):
+        assert (a.agent, a.tokens, a.steps) == (b.agent, b.tokens, b.steps)
+        assert a.loss == pytest.approx(b.loss, abs=1e-5)
+    mine, theirs = usual.state["first_moment"], other.state["first_moment"]
+    assert ((mine - theirs).norm(dim=1) / mine.norm(dim=1)).max() < 1e-3
