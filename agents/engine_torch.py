@@ -28,7 +28,8 @@ from agents.parallel import evenly, in_threads
 from agents.tokenizer import Tokenizer
 
 ADMIT_AT = 0.25  # share of the rows that must be free before waiting requests take them
-CACHE_BYTES, LEAST_ROWS = 16 << 20, 24
+CACHE_BYTES, LEAST_ROWS = 16 << 20, 24  # what the rows of a CPU may take, and their least number
+ADAPTERS = 64  # about so many have their weights in memory at a time, on each thread
 COMPACT_BELOW = 0.9  # rows are arranged anew when less than this share of them is still writing
 
 
@@ -71,7 +72,8 @@ class TorchEngine:
         items = [_Item(i, r, ids) for i, (r, ids) in enumerate(zip(requests, prompts, strict=True))]
         items.sort(key=lambda i: (i.request.adapter or "", len(i.ids), i.ids))
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        pieces = [items[part] for part in evenly(len(items), len(items), threads)]
+        crowd = len({r.adapter for r in requests}) / ADAPTERS  # pieces so that not all stand in memory at once
+        pieces = [items[part] for part in evenly(len(items), int(len(items) / max(1.0, crowd)) or 1, threads)]
         done: dict[int, Completion] = {}
         for found in in_threads(self._generate, pieces) if threads > 1 else map(self._generate, pieces):
             done.update(found)
