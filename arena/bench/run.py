@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.adapters import write_atomically
-from arena.bench import ours, report, workload
+from arena.bench import large, ours, report, workload
 from arena.bench.measure import Side, interleave
-from arena.bench.parts import Case, Options, check, plan
+from arena.bench.parts import LARGE, Case, Options, check, plan
 from arena.bench.workload import QUICK
 from arena.experiment import commit
 
@@ -54,21 +54,35 @@ def bench(
         "quick": options.quick,
         "cases": [],
     }
+
+    def save(**more: Any) -> None:
+        """After every case: an interruption loses the case that runs, no other."""
+        if json_path is not None:
+            write_atomically(json_path, json.dumps(found | more, indent=1).encode())
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            cases = [case for part in wanted for case in plan(part, options, Path(folder))]
-            console.print(f"about {minutes(cases, options)} in all, {options.threads} thread(s) a side", style="bold")
+            cases = [case for part in wanted if part != LARGE for case in plan(part, options, Path(folder))]
+            if cases:
+                console.print(
+                    f"about {minutes(cases, options)} in all, {options.threads} thread(s) a side", style="bold"
+                )
             for name, why in {n: w for c in cases for n, w in c.missing.items()}.items():
                 console.print(f"left out: {name} ({why})", highlight=False, markup=False)
             for case in cases:
                 found["cases"].append(measure(case, options, console, profile))
                 report.print_case(console, found["cases"][-1])
-                if json_path is not None:  # after every case: an interruption loses the case that runs, no other
-                    write_atomically(json_path, json.dumps(found, indent=1).encode())
+                save()
+            if LARGE in wanted:
+                found[LARGE] = large.measure(options.large, say, lambda so_far: save(**{LARGE: so_far}))
     finally:
         torch.set_num_threads(threads)
-    report.print_targets(console, found)
+    if found["cases"]:
+        report.print_targets(console, found)
     if json_path is not None:
         console.print(f"wrote {json_path}", highlight=False)
     scaling = [c for c in found["cases"] if c["scaling"]]
