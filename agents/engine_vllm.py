@@ -30,10 +30,12 @@ import importlib.util
 import io
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -265,11 +267,15 @@ class VllmEngine:
         with contextlib.redirect_stderr(io.StringIO()):
             from vllm import LLM
             from vllm.platforms import current_platform
+            from vllm.triton_utils import dispatcher
 
             on_cpu = current_platform.is_cpu()
             if on_cpu and self.options.sleep:
                 raise ValueError("engine.vllm.sleep needs a GPU: leave it out on the CPU")
             lora = {"enable_lora": True, "max_loras": self._slots, "max_lora_rank": self._rank} if self._rank else {}
+            looked_into = dispatcher.sys
+            # it looks for kernels in every module there is, and fails at the wrapper of a C library in numba's llvmlite
+            dispatcher.sys = SimpleNamespace(modules={n: m for n, m in sys.modules.items() if "llvmlite" not in n})
             try:
                 return LLM(
                     model=str(self.model),
@@ -286,6 +292,7 @@ class VllmEngine:
                     **lora,
                 )
             finally:
+                dispatcher.sys = looked_into
                 torch.set_num_threads = set_threads  # its CPU worker puts one there that does nothing
 
     def _wake(self) -> None:
