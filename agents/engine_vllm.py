@@ -86,6 +86,16 @@ class _Version:
         return same and torch.equal(self.row, row)
 
 
+class _Modules:
+    """The loaded modules, without those of llvmlite in the list of all."""
+
+    def __getitem__(self, name: str) -> Any:
+        return sys.modules[name]
+
+    def values(self) -> list[Any]:
+        return [module for name, module in sys.modules.items() if name.partition(".")[0] != "llvmlite"]
+
+
 class VllmEngine:
     """Generates with the base model in `model` and any of the adapters it was given.
 
@@ -223,7 +233,7 @@ class VllmEngine:
             min_tokens=request.min_tokens,
             stop=list(request.stop),
             include_stop_str_in_output=True,
-            stop_token_ids=[self.tokenizer.eos],
+            stop_token_ids=sorted(self.tokenizer.stops),
             detokenize=bool(request.stop),
             logprobs=0,  # of the sampled token alone
         )
@@ -232,15 +242,13 @@ class VllmEngine:
         found = output.outputs[0]
         if found.finish_reason not in ("stop", "length"):
             raise RuntimeError(f"request {request.key!r}: vLLM ended it with {found.finish_reason!r}")
-        ids = list(found.token_ids)
-        if ids and ids[-1] == self.tokenizer.eos:
-            ids.pop()
+        ids = [i for i in found.token_ids if i not in self.tokenizer.stops]
         return Completion(
             request.key,
             cut(self.tokenizer.decode([ids])[0], request.stop),
             found.finish_reason,
             len(output.prompt_token_ids),
-            len(ids) + (found.finish_reason == "stop" and not request.stop),
+            len(found.token_ids),
             float(found.cumulative_logprob),
         )
 
@@ -275,7 +283,7 @@ class VllmEngine:
             lora = {"enable_lora": True, "max_loras": self._slots, "max_lora_rank": self._rank} if self._rank else {}
             looked_into = dispatcher.sys
             # it looks for kernels in every module there is, and fails at the wrapper of a C library in numba's llvmlite
-            dispatcher.sys = SimpleNamespace(modules={n: m for n, m in sys.modules.items() if "llvmlite" not in n})
+            dispatcher.sys = SimpleNamespace(modules=_Modules())
             try:
                 return LLM(
                     model=str(self.model),
