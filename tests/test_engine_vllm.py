@@ -135,7 +135,8 @@ def test_greedy_completions_equal_the_torch_engine_s_in_a_mixed_batch(vllm: Vllm
     requests = mixed(180, 0.0)
     theirs, expected = vllm.generate(requests), ours.generate(requests)
     assert without_logprob(theirs) == without_logprob(expected)
-    assert max(abs(a.logprob - b.logprob) for a, b in zip(theirs, expected, strict=True)) < 1e-4  # sums of up to 43
+    for a, b in zip(theirs, expected, strict=True):  # sums of up to 43 log-probabilities, each within 1e-4 by far
+        assert abs(a.logprob - b.logprob) < min(2e-4, 2e-5 * max(2, a.generated_tokens))
     by_adapter = {a: {c.text for c, r in zip(theirs, requests, strict=True) if r.adapter == a} for a in (None, *NAMES)}
     assert all(one.isdisjoint(by_adapter[None]) or a is None for a, one in by_adapter.items())
 
