@@ -70,6 +70,23 @@ class Resting(Protocol):
         """End it; it is not called again."""
 
 
+def check_fit(requests: Sequence[Request], prompts: Sequence[Sequence[int]], positions: int) -> None:
+    """Raises ValueError, naming the request, for a prompt (in token ids) that is empty or too long."""
+    for request, ids in zip(requests, prompts, strict=True):
+        if not ids or len(ids) + request.max_tokens > positions:
+            raise ValueError(
+                f"request {request.key!r}: a prompt of {len(ids)} tokens and {request.max_tokens} new ones "
+                f"do not fit 1 to {positions} positions"
+            )
+
+
+def cut(text: str, stop: tuple[str, ...]) -> str:
+    """The text up to the first stop string."""
+    for s in stop:
+        text = text.partition(s)[0]
+    return text.strip()
+
+
 def counted_noise(keys: Sequence[str], steps: int) -> NDArray[np.float64]:
     """Uniform noise in [0, 1), (len(keys), steps): entry (i, t) depends on keys[i] and t only.
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agents.adapters import Adapters
-from agents.engine import Completion, Request
+from agents.engine import Completion, Request, cut
 from agents.server import Endpoint, GaveUpError, RefusedError, Session, run
 
 CONNECT_RETRIES = 2  # at the start, where a server that is not there should be told soon
@@ -229,10 +229,3 @@ def _logprob(found: Any, chat: bool) -> float:
     if not isinstance(items, list) or not items or not all(type(i) in (int, float) for i in items):
         return math.nan
     return float(sum(items))
-
-
-def cut(text: str, stop: tuple[str, ...]) -> str:
-    """The text up to the first stop string, for servers that leave it in."""
-    for s in stop:
-        text = text.partition(s)[0]
-    return text.strip()

@@ -20,7 +20,7 @@ from torch import Tensor
 from agents.adapters import AdapterLayout, Adapters
 from agents.attention import Packing
 from agents.checkpoint import BaseModel
-from agents.engine import Completion, Request, counted_noise
+from agents.engine import Completion, Request, check_fit, counted_noise, cut
 from agents.fast import make_ops
 from agents.grouped import Run, rectangles, runs_of
 from agents.model import StackedWeights, hidden, logits
@@ -62,12 +62,7 @@ class TorchEngine:
         """Completions in the order of the requests. Raises ValueError for an empty or over-long prompt, or an adapter
         that is not there."""
         prompts = self.tokenizer.encode([r.prompt for r in requests])
-        for request, ids in zip(requests, prompts, strict=True):
-            if not ids or len(ids) + request.max_tokens > self.base.config.max_position_embeddings:
-                raise ValueError(
-                    f"request {request.key!r}: a prompt of {len(ids)} tokens and {request.max_tokens} new ones "
-                    f"do not fit 1 to {self.base.config.max_position_embeddings} positions"
-                )
+        check_fit(requests, prompts, self.base.config.max_position_embeddings)
         self.adapters.check({r.adapter for r in requests})
         items = [_Item(i, r, ids) for i, (r, ids) in enumerate(zip(requests, prompts, strict=True))]
         items.sort(key=lambda i: (i.request.adapter or "", len(i.ids), i.ids))
@@ -243,10 +238,3 @@ class _Prompts:
         for group, ids in found:
             self.by_adapter[group] += 1
             self.tokens_by_adapter[group] += len(ids)
-
-
-def cut(text: str, stop: tuple[str, ...]) -> str:
-    """The text up to the first stop string."""
-    for s in stop:
-        text = text.partition(s)[0]
-    return text.strip()

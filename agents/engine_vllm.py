@@ -43,8 +43,7 @@ from torch import Tensor
 
 from agents.adapters import AdapterLayout, Adapters
 from agents.checkpoint import BaseModel
-from agents.engine import Completion, Request
-from agents.engine_torch import cut
+from agents.engine import Completion, Request, check_fit, cut
 from agents.tokenizer import Tokenizer
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM takes as its largest rank
@@ -172,12 +171,8 @@ class VllmEngine:
         """Completions in the order of the requests. Raises ValueError for an empty or over-long prompt, or an
         adapter that is not there."""
         prompts = self.tokenizer.encode([r.prompt for r in requests])
-        for request, ids in zip(requests, prompts, strict=True):
-            if not ids or len(ids) + request.max_tokens > self.base.config.max_position_embeddings:
-                raise ValueError(
-                    f"request {request.key!r}: a prompt of {len(ids)} tokens and {request.max_tokens} new ones "
-                    f"do not fit 1 to {self.base.config.max_position_embeddings} positions"
-                )
+        check_fit(requests, prompts, self.base.config.max_position_embeddings)
+        for request in requests:
             if request.adapter is not None and request.adapter not in self._versions:
                 there = ", ".join(self._versions) or "none"
                 raise ValueError(f"no adapter named {request.adapter!r}: there are {there}")

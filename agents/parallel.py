@@ -1,7 +1,7 @@
 """Independent pieces of torch work on several cores.
 
 The tensors of a small model are too small to split: two threads inside each operation gain little. Whole pieces (the
-micro-batches of one engine call, the agents of one sleep) are independent, so each runs on a thread of its own with
+parts of one engine call, the agents of one sleep) are independent, so each runs on a thread of its own with
 single-threaded operations. What a piece computes does not depend on which thread takes it, or when.
 """
 
