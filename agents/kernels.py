@@ -5,8 +5,10 @@ tensor costs a pass over memory and some microseconds. These kernels fuse residu
 embedding, attention and cache, and sampling. Sequences are packed, nothing is padded, and a prompt that several rows
 share is stored once. Only called through `agents.fast`; the torch operations of `agents.attention` compute the same.
 
-Inner loops run over a contiguous index that starts at zero, or over unsigned offsets: otherwise numba's handling of
-negative indices keeps LLVM from vectorising them. Left out: half precision, other devices.
+Helpers are inlined before compiling: one that is compiled by itself is optimised otherwise when it comes from numba's
+cache, and the first run on a machine would round differently from the second. Inner loops run over a contiguous index
+that starts at zero: otherwise numba's handling of negative indices keeps LLVM from
+vectorising them. Left out: half precision, other devices.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def exp_parts(x: Any) -> Any:
     return p, (np.int32(whole) + np.int32(127)) << np.int32(23)
 
 
-@njit(**FLAGS)
+@njit(**FLAGS, inline="always")
 def exp_sum(s: Any, bits: Any, n: int, top: Any) -> Any:
     """s[:n] = exp(s[:n] - top); returns the sum. `bits` is int32 scratch."""
     for j in range(n):
@@ -53,7 +55,7 @@ def exp_sum(s: Any, bits: Any, n: int, top: Any) -> Any:
     return total
 
 
-@njit(**FLAGS)
+@njit(**FLAGS, inline="always")
 def highest(s: Any, n: int) -> Any:
     top = np.float32(-3e38)
     for j in range(n):

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -114,3 +120,48 @@ def test_half_precision_and_other_devices_keep_torchs_operations(base: BaseModel
     assert type(make_ops(base.config, "cpu", torch.float32)) is FastOps
     assert type(make_ops(base.config, "cpu", torch.bfloat16)) is TorchOps
     assert type(make_ops(base.config, "meta", torch.float32)) is TorchOps
+
+
+def answers() -> str:
+    """A digest of what every kernel gives for fixed inputs."""
+    draw, single = np.random.default_rng(0), np.float32
+    lengths = draw.integers(1, 50, 40)
+    starts, total = np.cumsum(lengths) - lengths, int(lengths.sum())
+
+    def normal(*shape: int) -> np.ndarray:
+        return draw.standard_normal(shape).astype(single)
+
+    qkv, tables = normal(total, 256), (normal(512, 16), normal(512, 16))
+    keys, values, out = np.zeros((40, 2, 32, 50), single), np.zeros((40, 2, 50, 32), single), normal(total, 128)
+    kernels.prefill(qkv, starts, lengths, np.arange(40), *tables, keys, values, False, out)
+    own = normal(40, 2, 32, 30), normal(40, 2, 30, 32)
+    rows, steps, written = np.arange(40), draw.integers(0, 30, 40), normal(40, 128)
+    kernels.decode(qkv[:40].copy(), rows, steps, rows, lengths, *tables, keys, values, *own, written)
+    back, x, delta, weight, y = (
+        np.zeros_like(qkv),
+        normal(total, 128),
+        normal(total, 128),
+        normal(128),
+        normal(total, 128),
+    )
+    kernels.attention_backward(qkv, starts, lengths, *tables, 2, normal(total, 128), back)
+    kernels.add_rms_norm(x, delta, weight, single(1e-5), y)
+    gate_up, gated, gate_back = normal(total, 640), normal(total, 320), normal(total, 640)
+    kernels.swiglu(gate_up, gated)
+    kernels.swiglu_backward(gate_up, gated.copy(), gate_back)
+    tokens, logprobs = np.zeros(500, np.int64), normal(500)
+    uniform = draw.random((2, 500)).astype(single)
+    kernels.sample(normal(500, 113), uniform[0], uniform[1], tokens, logprobs)
+    found = (out, keys, values, *own, written, back, x, y, gated, gate_back, tokens, logprobs)
+    return hashlib.sha256(b"".join(a.tobytes() for a in found)).hexdigest()
+
+
+@pytest.mark.slow
+def test_kernels_compiled_now_and_kernels_from_the_cache_are_equal_to_the_bit(tmp_path: Path) -> None:
+    """Else the first run on a machine would differ from the second."""
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", "from tests.test_fast import answers; print(answers())"]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(root)}
+    found = [subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root) for _ in range(2)]
+    assert list(tmp_path.rglob("*.nbc")), found[0].stderr
+    assert found[0].stdout == found[1].stdout and len(found[0].stdout.strip()) == 64, found[1].stderr
