@@ -23,12 +23,11 @@ from agents.checkpoint import BaseModel
 from agents.engine import Completion, Request, check_fit, counted_noise, cut
 from agents.fast import make_ops
 from agents.grouped import Run, rectangles, runs_of
-from agents.model import StackedWeights, hidden, logits
+from agents.model import hidden, logits
 from agents.parallel import evenly, in_threads
 from agents.tokenizer import Tokenizer
 
 ADMIT_AT = 0.25  # share of the rows that must be free before waiting requests take them
-CACHE_BYTES, LEAST_ROWS = 16 << 20, 24  # what the rows of a CPU may take, and their least number
 ADAPTERS = 16  # about so many have their weights in memory at a time, on each thread
 COMPACT_BELOW = 0.9  # rows are arranged anew when less than this share of them is still writing
 
@@ -79,7 +78,7 @@ class TorchEngine:
         """One batch that is kept full: rows that end make room for the next requests."""
         batch = _Batch(items, self.tokenizer)
         weights, ops = self.adapters.weights(batch.adapters), self.ops
-        room = min(self.max_rows, len(items), self._rows_that_fit(items, batch.steps, weights))
+        room = min(self.max_rows, len(items))
         cache = ops.cache(room, max(len(i.ids) for i in items), batch.steps)
         batch.open(room)
         while batch.left:
@@ -98,16 +97,6 @@ class TorchEngine:
                 last = torch.from_numpy(batch.last_tokens()).to(self.device)
                 self._write(batch, batch.rows, logits(weights, hidden(weights, last, batch.runs, cache.decode, ops)))
         return batch.completions()
-
-    def _rows_that_fit(self, items: list[_Item], steps: int, weights: StackedWeights) -> int:
-        """Rows whose keys, values and adapters' own matrices stay in a processor's cache from step to step."""
-        if self.device.type != "cpu":
-            return len(items)
-        c, size = self.base.config, self.base.dtype.itemsize
-        longest = max(len(i.ids) for i in items) + steps // 2
-        row = 2 * size * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * longest
-        row += weights.own_elements * size // len(items)
-        return max(LEAST_ROWS, CACHE_BYTES // row)
 
     def _write(self, batch: _Batch, rows: NDArray[np.int64], scores: Tensor) -> None:
         """Sample and record a token of each of these requests; rows of -1 and finished ones are passed over."""

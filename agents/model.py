@@ -90,12 +90,6 @@ class StackedWeights:
             norm_q, norm_k = base.qk_norms(i) or (None, None)
             self.layers.append(Layer(linear, *base.norms(i), base.fused_bias(i, "qkv"), norm_q, norm_k))
 
-    @property
-    def own_elements(self) -> int:
-        """Numbers in the matrices that each agent has for itself."""
-        own = [x for layer in self.layers for x in layer.linear.values() if isinstance(x, Merged)]
-        return sum(x.weight.numel() for x in own)
-
     @staticmethod
     def of_base(base: BaseModel) -> StackedWeights:
         """The base model as a population of one; differentiable in the base's weights."""
