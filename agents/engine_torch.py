@@ -28,7 +28,7 @@ from agents.parallel import evenly, in_threads
 from agents.tokenizer import Tokenizer
 
 ADMIT_AT = 0.25  # share of the rows that must be free before waiting requests take them
-ADAPTERS = 16  # about so many have their weights in memory at a time, on each thread
+ADAPTERS = 64  # about so many have their weights in memory at a time, on each thread
 COMPACT_BELOW = 0.9  # rows are arranged anew when less than this share of them is still writing
 
 
