@@ -72,7 +72,7 @@ class AdapterLayout:
             {g: Merged(self.merge(base, leaves, layer, g)) for g in FUSED}
             for layer in range(self.config.num_hidden_layers)
         ]
-        return StackedWeights(base, len(flat), linears)
+        return StackedWeights(base, linears)
 
     def merge(self, base: BaseModel, leaves: Leaves, layer: int, group: str) -> Tensor:
         """(agents, in, out) of one fused group."""
@@ -113,8 +113,7 @@ class AdapterLayout:
                 up = tuple(leaves[layer, p, "B"].transpose(1, 2).to(base.dtype) for p in members)
                 fused[group] = Factored(shared, down.to(base.dtype), up)
             linears.append(fused)
-        agents = len(leaves[0, PROJECTIONS[0], "A"])
-        return StackedWeights(base, agents, linears)
+        return StackedWeights(base, linears)
 
     def training(self, base: BaseModel, flat: Tensor) -> TrainingStack:
         """These adapters (agents, size) set up for gradients."""

@@ -8,6 +8,7 @@ attention takes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -88,15 +89,20 @@ class TorchOps:
 
     def __init__(self, config: ModelConfig, device: torch.device | str, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, torch.device(device), dtype
-        self.length = 0
+        self.length, self._growing = 0, Lock()
         self._grow(512)
 
     def _grow(self, length: int) -> None:
-        """Make the position tables reach `length`; they are not made for a model's whole context at once."""
-        if length > self.length:
-            self.length = max(length, 2 * self.length)
-            tables = rope_table(inverse_frequencies(self.config), self.length)
-            self.cos, self.sin = (t.to(self.device) for t in tables)
+        """Make the position tables reach `length`; they are not made for a model's whole context at once.
+
+        Threads share them: they only ever get longer, and `length` is told when they are there.
+        """
+        with self._growing:
+            if length > self.length:
+                longer = max(length, 2 * self.length)
+                tables = rope_table(inverse_frequencies(self.config), longer)
+                self.cos, self.sin = (t.to(self.device) for t in tables)
+                self.length = longer
 
     def add_norm(self, x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         x = x if delta is None else x + delta

@@ -24,7 +24,7 @@ from agents.engine import Completion, Request, check_fit, counted_noise, cut
 from agents.fast import make_ops
 from agents.grouped import Run, rectangles, runs_of
 from agents.model import hidden, logits
-from agents.parallel import evenly, in_threads
+from agents.parallel import evenly, in_threads, workers
 from agents.tokenizer import Tokenizer
 
 ADMIT_AT = 0.25  # share of the rows that must be free before waiting requests take them
@@ -65,22 +65,20 @@ class TorchEngine:
         self.adapters.check({r.adapter for r in requests})
         items = [_Item(i, r, ids) for i, (r, ids) in enumerate(zip(requests, prompts, strict=True))]
         items.sort(key=lambda i: (i.request.adapter or "", len(i.ids), i.ids))
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        threads = workers(self.device)
         crowd = len({r.adapter for r in requests}) / ADAPTERS  # pieces so that not all stand in memory at once
         pieces = [items[part] for part in evenly(len(items), int(len(items) / max(1.0, crowd)) or 1, threads)]
         done: dict[int, Completion] = {}
-        for found in in_threads(self._generate, pieces) if threads > 1 else map(self._generate, pieces):
+        for found in in_threads(self._generate, pieces, threads):
             done.update(found)
         return [done[i] for i in range(len(requests))]
 
     @torch.no_grad()
     def _generate(self, items: list[_Item]) -> dict[int, Completion]:
         """One batch that is kept full: rows that end make room for the next requests."""
-        batch = _Batch(items, self.tokenizer)
+        batch = _Batch(items, self.tokenizer, self.max_rows)
         weights, ops = self.adapters.weights(batch.adapters), self.ops
-        room = min(self.max_rows, len(items))
-        cache = ops.cache(room, max(len(i.ids) for i in items), batch.steps)
-        batch.open(room)
+        cache = ops.cache(batch.slots, max(len(i.ids) for i in items), batch.steps)
         while batch.left:
             new = batch.admit()
             if len(new):
@@ -118,7 +116,7 @@ class _Batch:
     A request waits, then lies in a slot of the cache until it is done. `rows` are requests by index, -1 for padding.
     """
 
-    def __init__(self, items: list[_Item], tokenizer: Tokenizer) -> None:
+    def __init__(self, items: list[_Item], tokenizer: Tokenizer, max_rows: int) -> None:
         self.tokenizer, self.ends = tokenizer, np.array(sorted(tokenizer.stops))
         groups: dict[str | None, list[_Item]] = {}
         for item in items:
@@ -144,10 +142,8 @@ class _Batch:
         self.slot_of = np.full(n, -1)
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.runs: list[Run] = []
-        self.next, self.free, self.stale = 0, list[int](), True
-
-    def open(self, slots: int) -> None:
-        self.slots, self.free = slots, list(range(slots - 1, -1, -1))
+        self.slots = min(max_rows, n)
+        self.next, self.free, self.stale = 0, list(range(self.slots - 1, -1, -1)), True
 
     @property
     def left(self) -> bool:

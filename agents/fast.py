@@ -1,6 +1,6 @@
 """`Ops` by the fused kernels: small models in float32 on the CPU. The one file that knows whether numba is there.
 
-Training keeps torch's fused attention; norms and gates are fused forward and backward.
+Norms, gates and attention are fused forward and backward; sampling from a nucleus stays torch's.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from agents.checkpoint import BaseModel
 from agents.fast import make_ops
 from agents.grouped import runs_of
 from agents.model import StackedWeights, hidden, logits
-from agents.parallel import evenly, in_threads
+from agents.parallel import evenly, in_threads, workers
 from agents.tokenizer import Tokenizer
 
 BETAS = (0.9, 0.98)
@@ -78,6 +78,11 @@ class _Row:
     def length(self) -> int:
         return len(self.prompt) + len(self.completion)
 
+    @property
+    def learned(self) -> int:
+        """Tokens of the completion that something predicts: without a prompt, not the first."""
+        return min(len(self.completion), self.length - 1)
+
 
 class Learner:
     """The trained adapters of a population, their optimiser state, and their acting averages."""
@@ -88,8 +93,8 @@ class Learner:
         self.ops = make_ops(base.config, base.device, base.dtype)
         self.names: list[str] = []
         self.device = base.device
-        self.state = {k: torch.zeros(0, self.layout.size) for k in STATE[:4]} | {"steps": torch.zeros(0)}
-        self.state = {k: v.to(self.device) for k, v in self.state.items()}
+        self.state = {k: torch.zeros(0, self.layout.size, device=self.device) for k in STATE[:4]}
+        self.state["steps"] = torch.zeros(0, device=self.device)
 
     # -- population ----------------------------------------------------------------------------------------------
 
@@ -133,12 +138,10 @@ class Learner:
             random.Random(f"{seed}/{name}").shuffle(rows[name])
         step_tokens = sum(r.length for n in present for r in rows[n]) / max(1, len(present)) / self.steps_of(rows)
         together = max(1, round(self.config.tokens / max(1.0, step_tokens)))  # agents whose steps fit one micro-batch
-        shards = [
-            present[part]
-            for part in evenly(len(present), together, torch.get_num_threads() if self.device.type == "cpu" else 1)
-        ]
+        threads = workers(self.device)
+        shards = [present[part] for part in evenly(len(present), together, threads)]
         losses: dict[str, list[float]] = {n: [] for n in present}
-        for found in in_threads(lambda shard: self._train({n: rows[n] for n in shard}), shards):
+        for found in in_threads(lambda shard: self._train({n: rows[n] for n in shard}), shards, threads):
             losses.update(found)
         return [
             SleepReport(
@@ -190,7 +193,7 @@ class Learner:
         packing = Packing([row.length for _, row in rows], self.device)
         tokens = torch.tensor([i for _, row in rows for i in (*row.prompt, *row.completion)], device=self.device)
         # only what predicts a completion's token goes through the last layer and the head
-        learned = np.array([len(row.completion) for _, row in rows])
+        learned = np.array([row.learned for _, row in rows])
         first = packing.starts + packing.sizes - learned - 1
         places = np.repeat(first - (np.cumsum(learned) - learned), learned) + np.arange(learned.sum())
         at = torch.from_numpy(places).to(self.device)
@@ -201,7 +204,7 @@ class Learner:
             lambda _, qkv: self.ops.attention(qkv, packing),
             self.ops,
             at,
-            runs_of([sum(len(r.completion) for r in own) for own in batch]),
+            runs_of([sum(r.learned for r in own) for own in batch]),
         )
         nll = F.cross_entropy(logits(weights, states).float(), tokens[at + 1], reduction="none")
         weight = torch.from_numpy(np.repeat([row.weight for _, row in rows], learned).astype(np.float32))

@@ -79,10 +79,10 @@ class Layer:
 
 
 class StackedWeights:
-    """A base model as `agents` agents see it: their linear weights, with shared embeddings, norms and biases."""
+    """A base model as its agents see it: their linear weights, with shared embeddings, norms and biases."""
 
-    def __init__(self, base: BaseModel, agents: int, linears: Sequence[dict[str, Linear]]) -> None:
-        self.config, self.agents = base.config, agents
+    def __init__(self, base: BaseModel, linears: Sequence[dict[str, Linear]]) -> None:
+        self.config = base.config
         self.embed, self.head = base.weights[EMBEDDING], base.weights[HEAD]
         self.final_norm = base.weights["model.norm.weight"]
         self.layers: list[Layer] = []
@@ -94,7 +94,7 @@ class StackedWeights:
     def of_base(base: BaseModel) -> StackedWeights:
         """The base model as a population of one; differentiable in the base's weights."""
         layers = range(base.config.num_hidden_layers)
-        return StackedWeights(base, 1, [{g: Shared(base.fused(i, g).t()) for g in FUSED} for i in layers])
+        return StackedWeights(base, [{g: Shared(base.fused(i, g).t()) for g in FUSED} for i in layers])
 
 
 Attend = Callable[[int, Tensor], Tensor]

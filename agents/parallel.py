@@ -17,9 +17,13 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 
-def in_threads(function: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
-    """`[function(p) for p in pieces]`, on as many threads as torch is set to use. One piece uses them all by itself."""
-    threads = torch.get_num_threads()
+def workers(device: torch.device) -> int:
+    """Threads that pieces of work on this device are spread over: those torch is set to use, and one for a GPU."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
+def in_threads(function: Callable[[Piece], Result], pieces: Sequence[Piece], threads: int) -> list[Result]:
+    """`[function(p) for p in pieces]`, on so many threads. One piece uses all that torch is set to use by itself."""
     if threads == 1 or len(pieces) < 2:
         return [function(p) for p in pieces]
     torch.set_num_threads(1)

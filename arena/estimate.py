@@ -83,6 +83,7 @@ def calibrate(config: Config) -> tuple[float, float, int]:
     tokens = sum(c.prompt_tokens + c.generated_tokens for c in engine.generate(requests))
     generated = tokens / (time.monotonic() - started)
     close(engine)
+    learner.sleep([Example(names[0], prompt, answer)], "warm")  # so does the learner: kernels may have to be compiled
     started = time.monotonic()
     reports = learner.sleep([Example(n, prompt, answer) for n in names for _ in range(s.batch)], "calibrate")
     return generated, sum(r.tokens for r in reports) / (time.monotonic() - started), learner.layout.size

@@ -156,3 +156,12 @@ def test_other_ways_of_computing_learn_the_same(
         assert a.loss == pytest.approx(b.loss, abs=1e-5)
     mine, theirs = usual.state["first_moment"], other.state["first_moment"]
     assert ((mine - theirs).norm(dim=1) / mine.norm(dim=1)).max() < 1e-3
+
+
+def test_a_row_without_a_prompt_is_not_predicted_from_the_row_before(base: BaseModel, tokenizer: Tokenizer) -> None:
+    alone, beside = learner(base, tokenizer, "ab"), learner(base, tokenizer, "ab")
+    bare = [Example("a", "", "rev inc sort | 3 1 4")]
+    (found,) = alone.sleep(bare, "s")
+    assert beside.sleep([*examples("b", 1), *bare], "s")[0].loss == pytest.approx(found.loss, abs=1e-5)
+    other = learner(base, tokenizer, "ba")
+    assert other.sleep([*examples("b", 1), *bare], "s")[1].loss == pytest.approx(found.loss, abs=1e-5)
