@@ -45,13 +45,18 @@ def use(folder: Path, play: Play, size: tuple[int, int] = SIZES[0], interval: fl
 
 
 async def settle(app: Watch, pilot: Any) -> None:
-    """Wait until all that was asked for has been read and drawn."""
-    while True:
+    """Wait until all that was asked for has been read and drawn.
+
+    A pause of the pilot lets every widget work off its queue once, but what is drawn last has come through several:
+    on a busy machine one pause is not enough. So the screen must be the same over three of them.
+    """
+    seen: list[str] = []
+    while app.is_running and (len(seen) < 3 or len(set(seen[-3:])) > 1):
         while any(not worker.is_finished for worker in app.workers):
             await asyncio.sleep(0.002)
         await pilot.pause()
-        if all(worker.is_finished for worker in app.workers):
-            return
+        busy = any(not worker.is_finished for worker in app.workers)
+        seen = [] if busy else [*seen, screen(app)]
 
 
 async def press(app: Watch, pilot: Any, *keys: str) -> str:
