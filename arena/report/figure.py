@@ -1,0 +1,119 @@
+"""What a figure shows, as plain data: one description that is drawn for the page, as PNG and SVG, and saved as a table.
+
+A `Figure` is some panels under each other. A panel holds series over one x axis, or one heat map, or one network. Its
+`rows` are the numbers behind it, as people would want them in a spreadsheet.
+
+Left out: drawing (`draw` for matplotlib, `page` for plotly) and computing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Row = dict[str, Any]
+# Okabe & Ito's colours, told apart by the colour-blind; the first is for what matters most.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, cloud of points or row of bars. `low` and `high` bound a band (or bars' whiskers) around `y`."""
+
+    name: str
+    x: tuple[Any, ...]
+    y: tuple[float | None, ...]
+    low: tuple[float | None, ...] | None = None
+    high: tuple[float | None, ...] | None = None
+    kind: Literal["line", "points", "bars"] = "line"
+    colour: str = ""
+    """Empty: the next of COLOURS."""
+    dash: bool = False
+    text: tuple[str, ...] | None = None
+    """What a point says when the pointer is on it, beside its numbers."""
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A grid of values: `values[row][column]`, rows from the bottom; None is an empty cell."""
+
+    x: tuple[Any, ...]
+    y: tuple[Any, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    label: str
+    """What the colour means, with its unit."""
+    low: float | None = None
+    high: float | None = None
+    annotate: bool = False
+    """Write each value into its cell (small grids)."""
+
+
+@dataclass(frozen=True)
+class Node:
+    id: str
+    x: float
+    y: float
+    label: str
+    group: str
+    """What its colour tells; named in the legend."""
+    size: float = 1.0
+    """Relative to others, for its area."""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Network:
+    nodes: tuple[Node, ...]
+    edges: tuple[tuple[str, str], ...]
+    labelled: bool = True
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes. `y_range` fixes the y axis; `whole_x` asks for whole numbers on the x axis (generations)."""
+
+    content: tuple[Series, ...] | Heat | Network
+    x_label: str = ""
+    y_label: str = ""
+    y_range: tuple[float, float] | None = None
+    whole_x: bool = False
+    title: str = ""
+    height: float = 1.0
+    """Relative to the other panels of the figure."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`key` is the stem of its files; `title` says what is shown, `caption` how to read it."""
+
+    key: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+    rows: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells that are text already; numbers are aligned right where `right` names their column."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    right: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: what was found, in sentences, then what shows it.
+
+    `missing` says why a run has nothing to show here; `figures` and `tables` are then empty.
+    """
+
+    key: str
+    title: str
+    findings: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+    missing: tuple[str, ...] = field(default=())
+    """What this run holds no data for, and what would bring it; one sentence each."""

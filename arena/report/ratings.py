@@ -1,0 +1,65 @@
+"""How good an agent is in each role, on a scale that lasts over generations: ratings with their uncertainty.
+
+Every generation is one race a role: the living agents, ranked by their mean reward in it (Plackett-Luce model with
+Bayesian updates, Weng & Lin 2011, "A Bayesian Approximation Method for Online Ranking", through openskill). A newborn
+starts at the mean with full uncertainty, whatever it inherited.
+
+Left out: what a reward is worth across roles; ratings of different roles do not compare. Not guaranteed: that agents
+who never lived at the same time compare, except through those who met both.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from openskill.models import PlackettLuce
+
+ROLES = ("setter", "solver", "grader")
+_MODEL = PlackettLuce()
+
+
+@dataclass(frozen=True)
+class Rating:
+    """Mean and standard deviation of an agent's skill in a role; agents start at 25 with 25 / 3."""
+
+    mu: float
+    sigma: float
+
+    @property
+    def low(self) -> float:
+        """The lower end of about 95 %."""
+        return self.mu - 2 * self.sigma
+
+    @property
+    def high(self) -> float:
+        return self.mu + 2 * self.sigma
+
+
+class Ratings:
+    """Ratings folded generation by generation; the same races in the same order give the same ratings."""
+
+    def __init__(self) -> None:
+        self.history: dict[tuple[str, str], list[tuple[int, Rating]]] = defaultdict(list)
+        """By (role, agent): (generation, rating after it), oldest first."""
+
+    def race(self, generation: int, role: str, rewards: Mapping[str, float]) -> None:
+        """One generation's mean rewards in a role, by agent; a race of fewer than two tells nothing."""
+        if len(rewards) < 2:
+            return
+        names = sorted(rewards)
+        before = [self._last(role, name) for name in names]
+        teams = [[_MODEL.rating(mu=r.mu, sigma=r.sigma)] for r in before]
+        ranks = [float(sum(other > rewards[name] for other in rewards.values())) for name in names]
+        for name, (after,) in zip(names, _MODEL.rate(teams, ranks=ranks), strict=True):
+            self.history[role, name].append((generation, Rating(after.mu, after.sigma)))
+
+    def at(self, role: str, agent: str, generation: int | None = None) -> Rating | None:
+        """The rating after `generation`, or the latest; None for who had not raced in that role by then."""
+        found = [r for g, r in self.history.get((role, agent), ()) if generation is None or g <= generation]
+        return found[-1] if found else None
+
+    def _last(self, role: str, agent: str) -> Rating:
+        fresh = _MODEL.rating()
+        return self.at(role, agent) or Rating(fresh.mu, fresh.sigma)

@@ -1,0 +1,25 @@
+"""What a section of the report is made from: one run, opened for reading, with its analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arena.config import Config
+from arena.report.figure import Section
+from arena.store import Store
+
+
+@dataclass(frozen=True)
+class Source:
+    """`analysis` is what `arena.report.analysis.analyze` gives for the run in `folder`."""
+
+    folder: Path
+    store: Store
+    config: Config
+    analysis: dict[str, Any]
+
+
+Builder = Callable[[Source], Section]
