@@ -1,0 +1,336 @@
+"""Old agents on new problems and the reverse: generations play each other's problems, after the run.
+
+Players are the generations whose adapters are still on disk, as they were after their sleep, and generation 0, which is
+the base model. Problems are a fixed sample of the valid ones that these same agents set in the main domain, which is in
+the generation after; so nobody is asked what it had just learned by heart, and the last generation, which set nothing
+any more, only plays. Every generation tries every problem once, greedily; its agents take the problems in turn. All of
+it is one engine call: the adapters of all generations are stacked, as a population's are in a run.
+
+What was played is kept in `report/tournament.json` and used again as long as adapters, problems and program are the
+same. Its tokens are evaluation: they are no part of the run's compute. Nothing is written to the run's database.
+
+Left out: other engines than the in-process one, the other domains, and models too large for the CPU where there is no
+GPU. Not guaranteed: that a later player never saw a problem before, since agents sleep on worked examples of earlier
+generations; `slept_on` says which it did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from arena.config import Config
+from arena.store import Store
+
+VERSION = 1
+"""Changes when the same adapters and problems would be played otherwise."""
+PER_GENERATION = 96
+MOST_GENERATIONS = 12
+MOST_AGENTS = 16
+"""Of a generation; of more, the first in order of birth play."""
+CACHE = Path("report") / "tournament.json"
+
+Listener = Callable[[str], None]
+
+
+class NotPlayed(ValueError):
+    """Why there can be no tournament of this run here: one sentence."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """One agent as it was after a generation; `path` is its adapter below the run folder."""
+
+    generation: int
+    agent: str
+    path: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        return f"g{self.generation:04d}/{self.agent}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A problem that agents as they were after `generation` set, with what its first solver had been given to read."""
+
+    generation: int
+    round: str
+    text: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who plays what. `teams` are the players by generation; generation 0 has none, there the base model plays."""
+
+    teams: dict[int, tuple[Player, ...]]
+    questions: tuple[Question, ...]
+    left_out: tuple[str, ...]
+    """Sentences on adapters that are damaged."""
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(q.generation for q in self.questions))
+
+    def of(self, column: int) -> list[int]:
+        """The places of one generation's questions."""
+        return [i for i, q in enumerate(self.questions) if q.generation == column]
+
+    def turn(self, generation: int) -> list[Player | None]:
+        """Which player tries each question, in turn within each generation's questions; None is the base model."""
+        team, at, found = self.teams[generation], dict[int, int](), list[Player | None]()
+        for q in self.questions:
+            at[q.generation] = at.get(q.generation, -1) + 1
+            found.append(team[at[q.generation] % len(team)] if team else None)
+        return found
+
+
+@dataclass(frozen=True)
+class Played:
+    """`correct[generation][i]` tells whether that generation's player solved question i."""
+
+    plan: Plan
+    correct: dict[int, tuple[int, ...]]
+    prompt_tokens: int
+    generated_tokens: int
+
+    def cell(self, row: int, column: int) -> list[int]:
+        """What the players of generation `row` made of the questions of generation `column`."""
+        return [self.correct[row][i] for i in self.plan.of(column)]
+
+
+def silent(text: str) -> None:
+    """A listener that listens to nothing."""
+
+
+def tournament(
+    folder: Path, store: Store, config: Config, per_generation: int = PER_GENERATION, listen: Listener = silent
+) -> Played:
+    """The tournament of a run: from its report folder if it was played before, else played now and kept there.
+
+    Raises NotPlayed, with the reason, where there can be none.
+    """
+    plan = make_plan(folder, store, config, per_generation)
+    key = plan_key(plan, store.meta().get("base model", ""), config)
+    path = folder / CACHE
+    found = read_cache(path, key, plan)
+    if found is None:
+        listen(f"tournament: {len(plan.questions) * len(plan.teams)} attempts by {len(plan.teams)} generations")
+        found = play(folder, store, config, plan)
+        with contextlib.suppress(OSError):  # a folder that cannot be written costs the next reader some seconds
+            write_cache(path, key, found)
+    return found
+
+
+# -- the plan ----------------------------------------------------------------------------------------------------
+
+
+def make_plan(folder: Path, store: Store, config: Config, per_generation: int) -> Plan:
+    """Who can play what, from the database and the adapters that are there. Raises NotPlayed."""
+    if config.engine.kind != "torch":
+        raise NotPlayed(
+            f"The tournament of old and new agents needs the in-process engine; this run used {config.engine.kind}."
+        )
+    if not config.sleep.enabled:
+        raise NotPlayed("Nobody learned in this run (sleep.enabled is false), so all generations would play alike.")
+    teams, left_out = find_teams(folder, store)
+    if not teams:
+        raise NotPlayed(
+            "No adapters of this run are left beside its database (adapters/gNNNN/), so no old agent can play."
+            + "".join(f" {s}" for s in left_out)
+        )
+    sets = {g: questions(store, config, g, per_generation) for g in sorted({0, *teams})}
+    asked = tuple(q for found in sets.values() for q in found)
+    if not asked:
+        raise NotPlayed("No valid problem was set by the generations whose adapters are left.")
+    return Plan({0: (), **teams}, asked, tuple(left_out))
+
+
+def find_teams(folder: Path, store: Store) -> tuple[dict[int, tuple[Player, ...]], list[str]]:
+    """The players by generation whose adapters are there as they were recorded, and sentences on those that are not."""
+    sql = (
+        "SELECT c.generation, c.name, c.path, c.sha256 FROM checkpoints c JOIN agents a ON a.name = c.name"
+        " ORDER BY c.generation, a.number"
+    )
+    by_generation: dict[int, list[dict[str, Any]]] = {}
+    for row in store.query(sql):
+        if (folder / row["path"]).is_dir():
+            by_generation.setdefault(row["generation"], []).append(row)
+    teams, damaged = dict[int, tuple[Player, ...]](), list[str]()
+    for g in spread(list(by_generation), MOST_GENERATIONS):
+        team = []
+        for row in by_generation[g][:MOST_AGENTS]:
+            digest = file_digest(folder / row["path"] / "adapter_model.safetensors")
+            if digest == row["sha256"]:
+                config = file_digest(folder / row["path"] / "adapter_config.json")
+                team.append(Player(g, row["name"], row["path"], f"{digest}/{config}"))
+            else:
+                damaged.append(f"The adapter {row['path']} is not as it was recorded and was left out.")
+        if team:
+            teams[g] = tuple(team)
+    return teams, damaged
+
+
+def questions(store: Store, config: Config, generation: int, most: int) -> list[Question]:
+    """A fixed sample of the valid problems of the main domain that the agents after `generation` set, in order."""
+    sql = (
+        "SELECT p.round, p.text, a.notes FROM problems p LEFT JOIN attempts a"
+        " ON a.round = p.round AND a.seat = 'solver_0' AND a.number = 0"
+        " WHERE p.valid AND p.generation = ? AND p.domain = ? ORDER BY p.round"
+    )
+    rows = store.query(sql, [generation + 1, next(iter(config.domains))])
+    rng = random.Random(f"{config.seed}/tournament/{generation}")
+    chosen = sorted(rng.sample(range(len(rows)), min(most, len(rows))))
+    return [
+        Question(generation, rows[i]["round"], rows[i]["text"], tuple(json.loads(rows[i]["notes"] or "[]")))
+        for i in chosen
+    ]
+
+
+def spread(items: Sequence[int], most: int) -> list[int]:
+    """At most `most` (2 or more) of the items: the first, the last and evenly spaced ones between."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, empty where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+# -- playing -----------------------------------------------------------------------------------------------------
+
+
+def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
+    """One engine call for all attempts. Raises NotPlayed where the model is not there or does not fit."""
+    import torch
+
+    from agents.adapters import AdapterLayout, Adapters, is_small
+    from agents.engine import Request
+    from agents.engine_torch import TorchEngine
+    from arena.state import base_digest, load_base, make_domains
+
+    try:
+        ran_with, here = store.meta().get("base model"), base_digest(config)
+        if ran_with not in (None, here):
+            raise ValueError(f"the run's base model was {ran_with}, here it is {here}")
+        base, tokenizer = load_base(config)
+        layout = AdapterLayout(base.config, config.sleep.rank, config.sleep.alpha)
+        if base.device.type == "cpu" and not is_small(base):
+            raise ValueError("the base model is large, and there is no GPU here")
+        players = [p for team in plan.teams.values() for p in team]
+        flat = torch.stack([layout.load_peft(folder / p.path).to(base.device) for p in players])
+        adapters = Adapters(base, layout, [p.name for p in players], flat)
+    except (ValueError, OSError) as error:
+        raise NotPlayed(f"The tournament of old and new agents cannot be played here: {error}.") from None
+    domain = next(iter(make_domains(config).values()))
+    problems = [domain.problem(q.text) for q in plan.questions]
+    prompts = [domain.solve_prompt(p, q.notes) for p, q in zip(problems, plan.questions, strict=True)]
+    requests = [
+        Request(f"tournament/{g}/{q.round}", prompt, player.name if player else None, config.rounds.max_tokens, 0.0)
+        for g in plan.teams
+        for q, prompt, player in zip(plan.questions, prompts, plan.turn(g), strict=True)
+    ]
+    engine = TorchEngine(base, tokenizer, config.engine.max_rows)
+    engine.set_adapters(adapters)
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.engine.threads)  # texts may depend on it in the last bit
+    try:
+        done = engine.generate(requests)
+    finally:
+        torch.set_num_threads(before)
+    n = len(problems)
+    right = [int(domain.verify(problems[i % n], c.text).correct) for i, c in enumerate(done)]
+    correct = {g: tuple(right[i * n : (i + 1) * n]) for i, g in enumerate(plan.teams)}
+    return Played(plan, correct, sum(c.prompt_tokens for c in done), sum(c.generated_tokens for c in done))
+
+
+def slept_on(store: Store, plan: Plan) -> dict[int, tuple[bool, ...]]:
+    """Whether each question's player had it among its weights' examples, by generation.
+
+    A newborn that inherited weights has what its parent had slept on by its birth.
+    """
+    sql = "SELECT name, born, parents, inherited FROM agents"
+    born = {r["name"]: (r["born"], json.loads(r["parents"]), r["inherited"]) for r in store.query(sql)}
+    rounds = {q.round for q in plan.questions}
+    sql = (
+        "SELECT r.agent, r.generation, p.about FROM reads r JOIN posts p ON p.id = r.post"
+        " WHERE r.phase = 'sleep' AND p.kind = 'worked_example'"
+    )
+    first: dict[tuple[str, str], int] = {}
+    for r in store.query(sql):
+        round_ = r["about"].partition("/")[2]
+        if round_ in rounds:
+            key = (r["agent"], round_)
+            first[key] = min(first.get(key, r["generation"]), r["generation"])
+
+    def had(agent: str, until: int, round_: str) -> bool:
+        while True:
+            if first.get((agent, round_), until + 1) <= until:
+                return True
+            birth, parents, inherited = born[agent]
+            if inherited != "weights" or not parents:
+                return False
+            agent, until = parents[0], birth
+
+    return {
+        g: tuple(
+            player is not None and had(player.agent, g, q.round)
+            for q, player in zip(plan.questions, plan.turn(g), strict=True)
+        )
+        for g in plan.teams
+    }
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------
+
+
+def plan_key(plan: Plan, base: str, config: Config) -> str:
+    """A digest of everything that the result hangs on."""
+    players = [asdict(p) for team in plan.teams.values() for p in team]
+    asked = [asdict(q) for q in plan.questions]
+    text = json.dumps([VERSION, base, config.rounds.max_tokens, players, asked], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_cache(path: Path, key: str, plan: Plan) -> Played | None:
+    """What was played before, if it is of this plan; a damaged file is played again."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["key"] != key:
+            return None
+        correct = {g: tuple(int(c) for c in data["correct"][str(g)]) for g in plan.teams}
+        if any(len(row) != len(plan.questions) or not {*row} <= {0, 1} for row in correct.values()):
+            return None
+        return Played(plan, correct, int(data["prompt_tokens"]), int(data["generated_tokens"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_cache(path: Path, key: str, played: Played) -> None:
+    """Whole or not at all."""
+    data = {
+        "key": key,
+        "version": VERSION,
+        "questions": [q.round for q in played.plan.questions],
+        "correct": {str(g): "".join(map(str, row)) for g, row in played.correct.items()},
+        "prompt_tokens": played.prompt_tokens,
+        "generated_tokens": played.generated_tokens,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    temporary.replace(path)
