@@ -11,7 +11,11 @@ nan, never 0.
 
 import math
 import re
+import zlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 
 def reuse_rate(cites: Mapping[str, Sequence[str]], author: Mapping[str, str]) -> float:
@@ -54,6 +58,29 @@ def citation_depth(cites: Mapping[str, Sequence[str]]) -> int:
     return max(depth.values(), default=0)
 
 
+def pagerank(cites: Mapping[str, Sequence[str]], damping: float = 0.85, rounds: int = 200) -> dict[str, float]:
+    """Share of time that a reader who follows cites spends on each post (Brin & Page 1998); the shares sum to 1.
+
+    With probability 1 - `damping`, and from a post that cites nothing, the reader goes on with any post. Cites of
+    posts outside `cites` are ignored. By power iteration, at most `rounds` times, until nothing moves by 1e-12 in sum.
+    """
+    ids = list(cites)
+    if not ids:
+        return {}
+    number = {post: i for i, post in enumerate(ids)}
+    pairs = [(i, number[to]) for i, post in enumerate(ids) for to in dict.fromkeys(cites[post]) if to in number]
+    source, target = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
+    out = np.bincount(source, minlength=len(ids))
+    rank = np.full(len(ids), 1 / len(ids))
+    for _ in range(rounds):
+        flow = np.bincount(target, weights=rank[source] / out[source], minlength=len(ids))
+        after = (1 - damping + damping * rank[out == 0].sum()) / len(ids) + damping * flow
+        moved, rank = float(np.abs(after - rank).sum()), after
+        if moved < 1e-12:
+            break
+    return dict(zip(ids, rank.tolist(), strict=True))
+
+
 def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
     """The n-grams of a text's words in order, case folded; a mark such as `+` is a word, as programs need."""
     if n < 1:
@@ -88,6 +115,33 @@ def innovation_rate(posts: Iterable[tuple[str, Sequence[str]]], tau: float = 0.5
     return sum(new) / len(new) if new else math.nan
 
 
+class Nearest:
+    """Texts that were read so far: how alike to the nearest of them is a new one, found through an index of n-grams.
+
+    Gives what comparing with each of them by `similarity` would give, without doing so.
+    """
+
+    def __init__(self, n: int = 3) -> None:
+        self.n = n
+        self.sizes: list[int] = []
+        self.holding: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        self.held: set[frozenset[tuple[str, ...]]] = set()
+
+    def add(self, text: str) -> None:
+        grams = frozenset(_shingles(text, self.n))
+        if grams not in self.held:
+            self.held.add(grams)
+            for gram in grams:
+                self.holding[gram].append(len(self.sizes))
+            self.sizes.append(len(grams))
+
+    def closest(self, text: str) -> float:
+        """The greatest similarity to any text added, 0 with none."""
+        grams = _shingles(text, self.n)
+        shared = Counter(i for gram in grams for i in self.holding.get(gram, ()))
+        return max((n / (len(grams) + self.sizes[i] - n) for i, n in shared.items()), default=0.0)
+
+
 def hill_numbers(counts: Iterable[float]) -> tuple[float, float, float]:
     """Effective numbers of kinds of order 0, 1 and 2 (Hill 1973): N0 >= N1 >= N2.
 
@@ -114,3 +168,56 @@ def distinct_n(texts: Iterable[str], n: int) -> float:
     """
     grams = [gram for text in texts for gram in ngrams(text, n)]
     return len(set(grams)) / len(grams) if grams else math.nan
+
+
+def vendi_score(texts: Sequence[str], n: int = 3) -> float:
+    """Effective number of different texts, from 1 (all alike) to their number; nan without texts.
+
+    exp(-sum l ln l) over the eigenvalues l of K / m, where K holds the `similarity` of each two of the m texts
+    (Friedman & Dieng 2023, "The Vendi Score"). It grows with m, so compare equal numbers. Costs m^2 comparisons.
+    """
+    if not texts:
+        return math.nan
+    grams = [_shingles(text, n) for text in texts]
+    kernel = np.eye(len(texts))
+    for i, a in enumerate(grams):
+        for j, b in enumerate(grams[:i]):
+            shared = len(a & b)
+            kernel[i, j] = kernel[j, i] = shared / (len(a) + len(b) - shared)
+    values = np.linalg.eigvalsh(kernel / len(texts))
+    values = values[values > 1e-12]
+    return float(np.exp(-(values * np.log(values)).sum()))
+
+
+def compression_ratio(texts: Iterable[str], size: int | None = None) -> float:
+    """Bytes of the texts, one a line, over their bytes once compressed by zlib; the higher, the more they repeat.
+
+    After Shaib et al. 2024 ("Standardizing the Measurement of Text Diversity"). `size` cuts the lines to so many bytes
+    first, since longer data compress better; nan when there are fewer, or none.
+    """
+    data = "\n".join(texts).encode("utf-8", errors="surrogatepass")
+    if not data or (size is not None and len(data) < size):
+        return math.nan
+    data = data[:size]
+    return len(data) / len(zlib.compress(data, 9))
+
+
+def effective_styles(words: Mapping[str, Iterable[str]]) -> float:
+    """How many authors' worth of different word use there is, from 1 (all alike) to the number of authors (no word
+    shared); nan without words.
+
+    The beta diversity of order 1 (Jost 2007): the effective number of words of all together over that of one author
+    alone, every author weighing the same. Few words make authors look more different than they are.
+    """
+    counts = [Counter(w) for w in words.values()]
+    counts = [c for c in counts if c]
+    if not counts:
+        return math.nan
+    pooled: dict[str, float] = defaultdict(float)
+    alone = 0.0
+    for c in counts:
+        total = c.total()
+        alone += math.log(hill_numbers(c.values())[1])
+        for word, k in c.items():
+            pooled[word] += k / total
+    return hill_numbers(pooled.values())[1] / math.exp(alone / len(counts))

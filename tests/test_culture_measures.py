@@ -2,18 +2,25 @@
 
 import math
 
+import networkx
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from culture.measures import (
+    Nearest,
     citation_depth,
+    compression_ratio,
     distinct_n,
+    effective_styles,
     hill_numbers,
     innovation_rate,
     ngrams,
+    pagerank,
     reuse_rate,
     similarity,
+    vendi_score,
 )
 
 
@@ -109,3 +116,48 @@ def test_distinct_n_is_the_share_of_distinct_grams_over_all_texts():
     assert distinct_n(["a b", "a b"], 1) == 0.5
     assert distinct_n(["a b c", "a b d"], 2) == 3 / 4
     assert math.isnan(distinct_n(["a", ""], 2))
+
+
+def test_pagerank_is_the_stationary_share_of_the_google_matrix():
+    cites = {"a": [], "b": ["a"], "c": ["a", "b", "a"], "d": ["c", "elsewhere"], "e": []}
+    graph = networkx.DiGraph()
+    graph.add_nodes_from(cites)
+    graph.add_edges_from((by, to) for by, targets in cites.items() for to in targets if to in cites)
+    values, vectors = numpy.linalg.eig(networkx.google_matrix(graph, alpha=0.85).T)
+    wanted = numpy.real(vectors[:, numpy.argmax(numpy.real(values))])
+    assert list(pagerank(cites).values()) == pytest.approx(list(wanted / wanted.sum()), abs=1e-9)
+    assert pagerank({}) == {} and pagerank({"a": []}) == {"a": 1.0}
+
+
+WORDS = st.lists(st.sampled_from("abc"), max_size=5).map(" ".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WORDS, max_size=6), WORDS, st.integers(1, 3))
+def test_the_nearest_text_is_the_one_that_comparing_with_each_would_find(read, text, n):
+    nearest = Nearest(n)
+    for other in read:
+        nearest.add(other)
+    assert nearest.closest(text) == max((similarity(text, other, n) for other in read), default=0.0)
+
+
+def test_the_vendi_score_counts_different_texts():
+    assert vendi_score(["a b c"] * 5) == pytest.approx(1)
+    assert vendi_score(["a b c", "d e f", "g h i"]) == pytest.approx(3)
+    assert math.isnan(vendi_score([]))
+    # K / 2 has eigenvalues (1 +- 1/3) / 2
+    half = [(1 + 1 / 3) / 2, (1 - 1 / 3) / 2]
+    assert vendi_score(["a b c d", "a b c e"]) == pytest.approx(math.exp(-sum(x * math.log(x) for x in half)))
+
+
+def test_what_repeats_compresses_and_too_little_has_no_ratio():
+    same, different = ["a b c d"] * 50, [f"{i * 7919 % 1009} {i * 104729 % 997}" for i in range(50)]
+    assert compression_ratio(same, 200) > 2 * compression_ratio(different, 200)
+    assert compression_ratio(same[:26] + different, 200) == compression_ratio(same, 200)
+    assert math.isnan(compression_ratio(["a"], 200)) and math.isnan(compression_ratio([]))
+
+
+def test_styles_are_counted_from_alike_to_nothing_shared():
+    assert effective_styles({"a": "xyz", "b": "xyz"}) == pytest.approx(1)
+    assert effective_styles({"a": "xyz", "b": "uvw" * 9, "c": ""}) == pytest.approx(2)
+    assert math.isnan(effective_styles({})) and math.isnan(effective_styles({"a": []}))

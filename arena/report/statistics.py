@@ -73,6 +73,22 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
 
 
+def difference_interval(successes_a: int, n_a: int, successes_b: int, n_b: int) -> tuple[float, float]:
+    """95 % interval (low, high) of rate a - rate b, of independent trials.
+
+    The adjusted Wald interval that adds a success and a failure to each side (Agresti & Caffo 2000). (nan, nan) where
+    either side has no trials. Raises ValueError unless 0 <= successes <= n on both sides.
+    """
+    for successes, n in ((successes_a, n_a), (successes_b, n_b)):
+        if not 0 <= successes <= n:
+            raise ValueError(f"successes must lie between 0 and n: {successes} of {n}")
+    if not n_a or not n_b:
+        return math.nan, math.nan
+    a, b = (successes_a + 1) / (n_a + 2), (successes_b + 1) / (n_b + 2)
+    half = Z * math.sqrt(a * (1 - a) / (n_a + 2) + b * (1 - b) / (n_b + 2))
+    return max(a - b - half, -1.0), min(a - b + half, 1.0)
+
+
 def pass_at_k(n: int, c: int, k: int) -> float:
     """Unbiased estimate of the chance that one of k samples is right, from n samples of which c were right.
 

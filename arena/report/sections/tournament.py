@@ -1,0 +1,195 @@
+"""The cross-generation tournament: does who comes later win everywhere, or is something lost again?
+
+`arena.tournament` plays it; here it is told. Cells are compared row with row on the same problems, as pairs.
+
+Left out: corrections for looking at many pairs; how many would come out by chance is said beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from arena.report.figure import Figure, Heat, Panel, Row, Section, Series
+from arena.report.say import between, clear, count, number
+from arena.report.source import Source
+from arena.report.statistics import difference_interval, wilson_interval
+from arena.report.usefulness import paired_interval
+from arena.tournament import Listener, NotPlayed, Played, silent, slept_on, spread, tournament
+
+KEY, TITLE = "tournament", "Old agents on new problems, new agents on old ones"
+MOST_LINES = 6
+CHANCE = 0.025
+"""Of true zeros, the share whose 95 % interval lies on one given side of 0."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a later generation solves more than an earlier one of the same problems."""
+
+    earlier: int
+    later: int
+    column: int | None
+    n: int
+    difference: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return between(self.difference, self.low, self.high, sign=True)
+
+
+def section(source: Source, listen: Listener = silent) -> Section:
+    try:
+        played = tournament(source.folder, source.store, source.config, listen=listen)
+    except NotPlayed as reason:
+        return Section(KEY, TITLE, missing=(str(reason),))
+    slept = slept_on(source.store, played.plan)
+    return Section(
+        KEY,
+        TITLE,
+        (*gain(played, slept), losses(played), *cycles(played), cost(played)),
+        (figure(played, slept),),
+        missing=played.plan.left_out,
+    )
+
+
+def change(played: Played, earlier: int, later: int, places: Sequence[int], column: int | None = None) -> Change:
+    """Paired by problem, over the questions at `places`."""
+    before, after = played.correct[earlier], played.correct[later]
+    won = sum(after[i] > before[i] for i in places)
+    lost = sum(after[i] < before[i] for i in places)
+    n = len(places)
+    low, high = paired_interval(won, lost, n)
+    return Change(earlier, later, column, n, (won - lost) / n if n else 0.0, low, high)
+
+
+def gain(played: Played, slept: dict[int, tuple[bool, ...]]) -> list[str]:
+    """Last against first on everything, and on what the last had not slept on."""
+    last, every = max(played.correct), list(range(len(played.plan.questions)))
+    new = [i for i in every if not slept[last][i]]
+    rates = [sum(played.correct[g]) / len(every) for g in (0, last)]
+    text = (
+        f"Of {count(len(every), 'problem')} that all generations set, agents after generation {last} solve "
+        f"{number(rates[1])} and the untrained base model {number(rates[0])}: difference "
+        f"{change(played, 0, last, every)}, paired by problem"
+    )
+    if new and len(new) < len(every):
+        text += f"; on the {len(new)} that the later ones had not slept on (mostly ones that nobody or everybody "
+        text += f"solved when they were set), {change(played, 0, last, new)}"
+    return [text + "."]
+
+
+def losses(played: Played) -> str:
+    """Whether a later generation does worse than an earlier one on problems that are old for both."""
+    found = changes(played)
+    won, lost = (sum(clear(c.low, c.high) == side for c in found) for side in (1, -1))
+    text = f"Later against earlier generations on each generation's problems, {count(len(found), 'comparison')}: "
+    text += f"clearly more solved in {won}, clearly less in {lost} (chance alone would give about "
+    text += f"{number(CHANCE * len(found), 0)} either way). "
+    old = [c for c in found if c.column is not None and c.column <= c.earlier]
+    if not old:
+        return text.strip()
+    worst = min(old, key=lambda c: (c.difference, c.earlier, c.later))
+    where = f"the problems of generation {worst.column}, from generation {worst.earlier} to {worst.later}"
+    lost_old = sum(clear(c.low, c.high) < 0 for c in old)
+    if worst.difference >= 0:
+        return text + "No later generation solves fewer of the old problems: nothing was lost again."
+    told = f"the largest drop on old problems is {worst}, on {where}"
+    if lost_old > max(1.0, 2 * CHANCE * len(old)):
+        return text + f"That is forgetting or cycling: {told}."
+    return text + f"That is no sign of forgetting or cycling: {told}."
+
+
+def changes(played: Played) -> list[Change]:
+    """Every later generation against every earlier one, on the problems of each generation."""
+    return [
+        change(played, earlier, later, played.plan.of(column), column)
+        for earlier, later in combinations(sorted(played.correct), 2)
+        for column in played.plan.columns
+    ]
+
+
+def cycles(played: Played) -> list[str]:
+    """Whether generations beat one another in circles, each on the other's problems."""
+    both = [g for g in sorted(played.correct) if g in played.plan.columns]
+    if len(both) < 3:
+        return []
+    beats: dict[tuple[int, int], int] = {}
+    for a, b in combinations(both, 2):
+        mine, theirs = played.cell(a, b), played.cell(b, a)
+        side = clear(*difference_interval(sum(mine), len(mine), sum(theirs), len(theirs)))
+        beats[a, b], beats[b, a] = side, -side
+    triples = list(combinations(both, 3))
+    circles = sum(beats[a, b] == beats[b, c] == beats[c, a] != 0 for a, b, c in triples)
+    decided = sum(beats[pair] != 0 for pair in combinations(both, 2))
+    later = sum(beats[pair] < 0 for pair in combinations(both, 2))
+    text = (
+        f"Head to head, each on the problems the other set, {decided} of {count(len(beats) // 2, 'pair')} are decided"
+    )
+    text += f", {later} of them for the later generation; "
+    text += f"{circles or 'none'} of {count(len(triples), 'triple')} form a circle in which each beats the next."
+    return [text]
+
+
+def cost(played: Played) -> str:
+    tokens = played.prompt_tokens + played.generated_tokens
+    return (
+        f"Playing it took {tokens:,} tokens of evaluation, which are no part of the run's compute; with about "
+        f"{len(played.plan.questions) // len(played.plan.columns)} problems a cell, a cell is known to about ±0.1."
+    )
+
+
+def figure(played: Played, slept: dict[int, tuple[bool, ...]]) -> Figure:
+    plan, lines = played.plan, list[Series]()
+    table = [cell(played, slept, g, column) for g in plan.teams for column in plan.columns]
+    at = {(r["agents_after"], r["problems_by"]): r for r in table}
+    heat = Heat(
+        tuple(name(c) for c in plan.columns),
+        tuple(name(g) for g in plan.teams),
+        tuple(tuple(at[g, c]["solve_rate"] for c in plan.columns) for g in plan.teams),
+        "share of problems solved",
+        0.0,
+        1.0,
+        annotate=True,
+    )
+    for column in spread(list(plan.columns), MOST_LINES):
+        rows = [at[g, column] for g in plan.teams]
+        y, low, high = (tuple(r[k] for r in rows) for k in ("solve_rate", "low", "high"))
+        lines.append(Series(f"problems set after generation {column}", tuple(plan.teams), y, low, high))
+    n = {len(plan.of(c)) for c in plan.columns}
+    size = f"{min(n)}" if len(n) == 1 else f"{min(n)} to {max(n)}"
+    return Figure(
+        "tournament",
+        "Each generation on every generation's problems",
+        f"Each cell: the share of {size} valid problems, set by the agents as they were after the "
+        "generation below, that agents as they were after the generation at the left solve, one greedy try a problem. "
+        "Generation 0 is the base model. On the diagonal agents meet their own problems; up and left of it new "
+        "agents meet old problems. Where no column falls towards the top nothing is lost again; where skills are lost, "
+        "or cycle, one does. Lower panel: the same columns with 95 % Wilson intervals.",
+        (
+            Panel(heat, "problems set by agents after generation", "tried by agents after generation", height=1.2),
+            Panel(tuple(lines), "tried by agents after generation", "share solved", (0.0, 1.0), whole_x=True),
+        ),
+        tuple(table),
+    )
+
+
+def cell(played: Played, slept: dict[int, tuple[bool, ...]], row: int, column: int) -> Row:
+    got, places = played.cell(row, column), played.plan.of(column)
+    low, high = wilson_interval(sum(got), len(got))
+    return {
+        "agents_after": row,
+        "problems_by": column,
+        "n": len(got),
+        "solved": sum(got),
+        "solve_rate": sum(got) / len(got),
+        "low": low,
+        "high": high,
+        "slept_on": sum(slept[row][i] for i in places),
+    }
+
+
+def name(generation: int) -> str:
+    return "0 (base)" if generation == 0 else str(generation)
