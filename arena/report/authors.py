@@ -41,7 +41,8 @@ EXAMPLES = (
 )
 OFFSPRING = (
     "SELECT parent.author, COUNT(*) AS n, SUM(COALESCE(o.learnable, 0)) AS learnable,"
-    " SUM(child.author != parent.author) AS by_others FROM rounds child JOIN posts p ON p.id = child.parent_post JOIN rounds parent"
+    " SUM(child.author != parent.author) AS by_others FROM rounds child"
+    " JOIN posts p ON p.id = child.parent_post JOIN rounds parent"
     " ON parent.id = substr(p.about, instr(p.about, '/') + 1) LEFT JOIN outcomes o ON o.round = child.id"
     " WHERE p.kind = 'worked_example' GROUP BY parent.author"
 )
@@ -176,13 +177,14 @@ def most_useful(found: list[Author], played: int) -> list[str]:
     """Who set the most useful problems in all, and problem for problem; each with what may be why."""
     most = found[0]
     text = (
-        f"{most.name} set the most useful problems in all: they earned {most.total:.0f} of learnability; {most.learnable} "
-        f"of {most.set} proved learnable, {rate(most.learnable, most.set)}."
+        f"{most.name} set the most useful problems in all: they earned {most.total:.0f} of learnability; "
+        f"{most.learnable} of {most.set} proved learnable, {rate(most.learnable, most.set)}."
     )
     if most.offspring:
         text += (
             f" {count(most.examples, 'worked example')} came of them, varied {count(most.offspring, 'time')} "
-            f"({most.offspring_by_others} by others), which gave {count(most.offspring_learnable, 'learnable problem')}."
+            f"({most.offspring_by_others:,} by others), which gave "
+            f"{count(most.offspring_learnable, 'learnable problem')}."
         )
     if not math.isfinite(most.against.mean):
         return [f"{text} Nobody else set problems at its time, so there is nobody to compare it with."]
@@ -206,11 +208,10 @@ def why(author: Author) -> str:
     apart = [(m, a) for m, a in told if a.errors is not None and clear(a.low, a.high)]
     apart.sort(key=lambda x: -abs(x[1].errors or 0.0))
     if not apart:
-        return f"{text}differ clearly from theirs in none of {len(MEASURES)} shares, so chance may explain its place."
+        return f"{text}differ clearly from theirs in none of {len(MEASURES)} measures, so chance may explain its place."
     reasons = [f"{m.more if a.mean > 0 else m.less} ({m.label}: {a})" for m, a in apart[:MOST_REASONS]]
-    return (
-        f"{text}{listed(reasons)}, the clearest of {len(MEASURES)} shares; that tells them apart and proves no cause."
-    )
+    rest = f"clear in {len(apart)} of {len(MEASURES)} measures, which tells them apart and proves no cause"
+    return f"{text}{listed(reasons)}; {rest}."
 
 
 def earned_figure(found: list[Author]) -> Figure | None:
