@@ -24,7 +24,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from arena.report.figure import GREY, Figure, Heat, Network, Panel, Series
+from arena.report.figure import GREY, Figure, Heat, Network, Panel
 from arena.report.placing import Axis, Mark, group_colours, place, x_axis, y_axis
 
 WIDTH, HEIGHT, DPI = 8.0, 2.9, 120
@@ -35,7 +35,7 @@ MOST_VECTORS = 3000
 LABEL = 34
 """Letters of a label; longer ones are cut."""
 EMPTY = "nothing to show yet"
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "text.parse_math": False,
     "svg.hashsalt": "ratchet",
     "svg.fonttype": "none",
@@ -150,7 +150,9 @@ def draw_mark(axes: Axes, mark: Mark, rim: bool) -> None:
         )
     else:
         if s.low is not None and s.high is not None:
-            ends = [(float("nan"),) * 2 if a is None or b is None else (a, b) for a, b in zip(s.low, s.high, strict=True)]
+            ends = [
+                (float("nan"),) * 2 if a is None or b is None else (a, b) for a, b in zip(s.low, s.high, strict=True)
+            ]
             low, high = zip(*ends, strict=True) if ends else ((), ())
             axes.fill_between(mark.x, low, high, color=mark.colour, alpha=0.16, linewidth=0)
         if rim:  # so that the line shows on dark cells
@@ -333,6 +335,3 @@ def clean(text: str) -> str:
     """Text on one line, without control signs; one that begins with `_` keeps its place in a legend."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return f"\u200b{text}" if text.startswith("_") else text
-
-
-__all__ = ["Series", "clean", "draw", "save"]

@@ -76,8 +76,8 @@ class Network:
 class Panel:
     """One pair of axes. `y_range` fixes the y axis; `whole_x` asks for whole numbers on the x axis (generations).
 
-    `over` lies on top of a heat map whose axes are numbers; `stacked` puts bars on one another. `legend` heads the names
-    of the series.
+    `over` lies on top of a heat map whose axes are numbers; `stacked` puts bars on one another; `legend` heads the
+    names of the series.
     """
 
     content: tuple[Series, ...] | Heat | Network

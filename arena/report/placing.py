@@ -8,6 +8,7 @@ Left out: how anything is painted.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,7 @@ def axis_of(values: Sequence[Any], grid: bool = False) -> Axis:
     distinct = list(dict.fromkeys(values))
     if distinct and all(isinstance(v, int | float) and not isinstance(v, bool) for v in distinct):
         ordered = sorted(distinct)
-        steps = [b - a for a, b in zip(ordered, ordered[1:], strict=False)]
+        steps = [b - a for a, b in itertools.pairwise(ordered)]
         step = float(min(steps, default=1.0))
         even = distinct == ordered and all(abs(s - step) < 1e-9 for s in steps)
         if even or not grid:

@@ -33,15 +33,16 @@ def write_rows(rows: Sequence[Row], folder: Path, name: str) -> list[Path]:
 
 def column(values: Sequence[Any]) -> list[Any]:
     """The same values as one type; numbers that are not finite are missing."""
-    found = [None if isinstance(v, float) and not math.isfinite(v) else v for v in values]
+    plain = [v.item() if hasattr(v, "item") else v for v in values]  # numpy's numbers
+    found = [None if isinstance(v, float) and not math.isfinite(v) else v for v in plain]
     kinds = {type(v) for v in found if v is not None}
-    if kinds <= {bool} or kinds <= {int} or kinds <= {str}:
+    if len(kinds) < 2 and kinds <= {bool, int, float, str}:
         return found
-    if kinds <= {int, float}:
+    if kinds == {int, float}:
         return [None if v is None else float(v) for v in found]
     return [v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in found]
 
 
 def type_of(values: Sequence[Any]) -> pa.DataType:
-    kinds = {type(v) for v in values if v is not None}
-    return {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}[kinds.pop()] if kinds and kinds != {str} else pa.string()
+    kind = next((type(v) for v in values if v is not None), str)
+    return {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}[kind]
