@@ -59,13 +59,13 @@ class Measure:
 
 
 MEASURES = (
-    Measure("far", "distance of the solve rate from 1/2", "are less even a chance", "are more even a chance"),
+    Measure("far", "solve rate away from 1/2", "are less even a chance", "are more even a chance"),
     Measure("learnable_share", "learnable, share of valid", "are more often learnable", "are less often learnable"),
     Measure("solved", "solve rate", "are easier", "are harder"),
     Measure("depth", "depth", "are deeper", "are shallower"),
     Measure("valid", "valid, share of set", "are more often valid", "are more often rejected"),
-    Measure("distinct", "distinct behaviours, share of valid", "are more varied", "are less varied"),
-    Measure("varied", "varied from a post, share of set", "more often vary a post", "less often vary a post"),
+    Measure("distinct", "distinct, share of valid", "are more varied", "are less varied"),
+    Measure("varied", "varied, share of set", "more often vary a post", "less often vary a post"),
     Measure("main_share", "main domain, share of set", "are more often of the main domain", "more often use names"),
 )
 
@@ -263,24 +263,17 @@ def apart_figure(found: list[Author]) -> Figure | None:
         "What sets each author's problems apart",
         "Difference of an author's problems to the others' of the same generations, divided by its standard error over "
         "generations: beyond about 2 either way chance alone is unlikely, though with so many cells one in twenty is. "
-        "Authors from the most useful to the least.",
+        "Distinct: different behaviours on fixed probe inputs. Varied: asked for as a variation of a post. Authors "
+        "from the most useful to the least.",
         (Panel(heat, "author", ""),),
         tuple({"author": a.name, "measure": m.label, **_plain(a.apart[m.key])} for a in found for m in MEASURES),
     )
 
 
 def table(found: list[Author]) -> Table:
-    columns = (
-        "author",
-        "generations",
-        "set",
-        "learnable",
-        "earned in all",
-        "a problem",
-        "against contemporaries",
-        "depth",
-    )
-    columns = (*columns, "worked examples", "varied", "by others", "gave learnable")
+    earned = ("earned in all", "a problem", "against contemporaries", "depth")
+    use = ("worked examples", "varied", "by others", "gave learnable")
+    columns = ("author", "generations", "set", "learnable", *earned, *use)
     rows = tuple(
         (
             a.name,

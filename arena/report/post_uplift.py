@@ -176,6 +176,7 @@ def forest(found: list[Definition]) -> Figure | None:
     )
     shrunk = Series("drawn towards the mean", x, tuple(u.shrunk for _, u in shown), kind="points")
     more = len([d for d in found if d.uplift]) - len(shown)
+    lowest = min(0.0, *(u.low for _, u in shown)) - 0.02
     return Figure(
         "uplift",
         "What reading each definition did",
@@ -184,7 +185,7 @@ def forest(found: list[Definition]) -> Figure | None:
         "posted in; problems come again in later generations, so that intervals are somewhat too narrow. Points drawn "
         "towards the mean of all definitions are the better guess where pairs are few; posts are ranked by them."
         + (f" {more} more are in the data." if more else ""),
-        (Panel((measured, shrunk), "definition, author", "uplift (difference of shares)"),),
+        (Panel((measured, shrunk), "definition, author", "uplift (difference of shares)", (lowest, 1.02)),),
         tuple(uplift_row(d) for d in found if d.uplift),
     )
 

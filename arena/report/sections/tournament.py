@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from arena.report.figure import Figure, Heat, Panel, Row, Section, Series
+from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, shades
 from arena.report.say import between, clear, count, number
 from arena.report.source import Source
 from arena.report.statistics import difference_interval, wilson_interval
@@ -50,7 +50,7 @@ def section(source: Source, listen: Listener = silent) -> Section:
         KEY,
         TITLE,
         (*gain(played, slept), losses(played), *cycles(played), cost(played)),
-        (figure(played, slept),),
+        figures(played, slept),
         missing=played.plan.left_out,
     )
 
@@ -141,10 +141,12 @@ def cost(played: Played) -> str:
     )
 
 
-def figure(played: Played, slept: dict[int, tuple[bool, ...]]) -> Figure:
-    plan, lines = played.plan, list[Series]()
-    table = [cell(played, slept, g, column) for g in plan.teams for column in plan.columns]
+def figures(played: Played, slept: dict[int, tuple[bool, ...]]) -> tuple[Figure, Figure]:
+    plan = played.plan
+    table = tuple(cell(played, slept, g, column) for g in plan.teams for column in plan.columns)
     at = {(r["agents_after"], r["problems_by"]): r for r in table}
+    n = {len(plan.of(c)) for c in plan.columns}
+    size = f"{min(n)}" if len(n) == 1 else f"{min(n)} to {max(n)}"
     heat = Heat(
         tuple(name(c) for c in plan.columns),
         tuple(name(g) for g in plan.teams),
@@ -154,26 +156,41 @@ def figure(played: Played, slept: dict[int, tuple[bool, ...]]) -> Figure:
         1.0,
         annotate=True,
     )
-    for column in spread(list(plan.columns), MOST_LINES):
-        rows = [at[g, column] for g in plan.teams]
-        y, low, high = (tuple(r[k] for r in rows) for k in ("solve_rate", "low", "high"))
-        lines.append(Series(f"problems set after generation {column}", tuple(plan.teams), y, low, high))
-    n = {len(plan.of(c)) for c in plan.columns}
-    size = f"{min(n)}" if len(n) == 1 else f"{min(n)} to {max(n)}"
-    return Figure(
+    matrix = Figure(
         "tournament",
         "Each generation on every generation's problems",
-        f"Each cell: the share of {size} valid problems, set by the agents as they were after the "
-        "generation below, that agents as they were after the generation at the left solve, one greedy try a problem. "
-        "Generation 0 is the base model. On the diagonal agents meet their own problems; up and left of it new "
-        "agents meet old problems. Where no column falls towards the top nothing is lost again; where skills are lost, "
-        "or cycle, one does. Lower panel: the same columns with 95 % Wilson intervals.",
-        (
-            Panel(heat, "problems set by agents after generation", "tried by agents after generation", height=1.2),
-            Panel(tuple(lines), "tried by agents after generation", "share solved", (0.0, 1.0), whole_x=True),
-        ),
-        tuple(table),
+        f"Each cell: the share of {size} valid problems, set by the agents as they were after the generation below, "
+        "that agents as they were after the generation at the left solve, one greedy try a problem. Generation 0 is "
+        "the base model. On the diagonal agents meet their own problems; up and left of it new agents meet old "
+        "problems. Where no column falls towards the top nothing is lost again; where skills are lost, or cycle, one "
+        "does.",
+        (Panel(heat, "problems set by agents after generation", "tried by agents after generation"),),
+        table,
     )
+    columns = spread(list(plan.columns), MOST_LINES)
+    lines = []
+    for column, colour in zip(columns, shades(len(columns)), strict=True):
+        rows = [at[g, column] for g in plan.teams]
+        y, low, high = (tuple(r[k] for r in rows) for k in ("solve_rate", "low", "high"))
+        lines.append(Series(name(column), tuple(plan.teams), y, low, high, colour=colour))
+    over_time = Figure(
+        "tournament_lines",
+        "Old problems, tried by ever later agents",
+        f"The columns of the matrix as lines, with 95 % Wilson intervals ({size} problems each). A line that falls is "
+        "a skill that was lost again.",
+        (
+            Panel(
+                tuple(lines),
+                "tried by agents after generation",
+                "share solved",
+                (0.0, 1.0),
+                whole_x=True,
+                legend="problems set after generation",
+            ),
+        ),
+        tuple(r for r in table if r["problems_by"] in columns),
+    )
+    return matrix, over_time
 
 
 def cell(played: Played, slept: dict[int, tuple[bool, ...]], row: int, column: int) -> Row:

@@ -1,0 +1,428 @@
+"""What was built on what: cites between posts, lineages of worked examples, and the family tree of agents.
+
+A worked example cites the definitions of the names it uses and the post that its problem was varied from; the arena
+writes these cites, so they are use that happened, not credit that was claimed. Its lineage is the chain of posts its
+problem was varied from, one from the other.
+
+Left out: who read a post without varying it (`post_uplift` tells who read definitions). Not guaranteed: that a
+variation owes anything to its parent beyond having been asked for as one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from arena.report.figure import Figure, Network, Node, Panel, Row, Section, Series, Table
+from arena.report.say import between, count, number
+from arena.report.source import Source
+from arena.report.statistics import bootstrap_interval, mean_interval
+from arena.store import Store
+from culture.measures import citation_depth, pagerank, reuse_rate
+
+MOST_POSTS = 60
+MOST_AGENTS = 60
+MOST_RANKED = 10
+MOST_AUTHORS = 6
+MOST_LINEAGES = 24
+POSTS = (
+    "SELECT p.id, p.seq, p.kind, p.author, p.generation, p.title, p.body, p.cites, r.parent_post, q.depth FROM posts p"
+    " LEFT JOIN rounds r ON p.kind = 'worked_example' AND r.id = substr(p.about, instr(p.about, '/') + 1)"
+    " LEFT JOIN problems q ON q.round = r.id ORDER BY p.seq"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A post and where it stands: `step` counts the worked examples before it in its lineage."""
+
+    id: str
+    seq: int
+    kind: str
+    author: str
+    generation: int
+    title: str
+    body: str
+    cites: tuple[str, ...]
+    parent: str | None
+    depth: int | None
+    step: int
+
+    @property
+    def text(self) -> str:
+        what = self.body if self.kind == "definition" else self.title
+        return f"{self.kind.replace('_', ' ')} {self.seq} by {self.author}, generation {self.generation}: {what}"
+
+
+def part(source: Source) -> Section:
+    posts = entries(source.store)
+    cites = {e.id: e.cites for e in posts.values()}
+    ranks = pagerank(cites)
+    cited = Counter(to for e in posts.values() for to in e.cites if to in posts)
+    findings = [reuse(posts, cites, cited), *lineage_findings(posts)]
+    figures = (
+        citation_figure(posts, cited, ranks),
+        lineage_figure(posts),
+        steps_figure(posts),
+        agents_figure(source.store),
+    )
+    return Section("citations", "", tuple(findings), tuple(f for f in figures if f), (rank_table(posts, cited, ranks),))
+
+
+def entries(store: Store) -> dict[str, Entry]:
+    """Every post by id, in the order they were admitted."""
+    found: dict[str, Entry] = {}
+    for p in store.query(POSTS):
+        before = found.get(p["parent_post"] or "")
+        parent = before.id if before and before.kind == "worked_example" else None
+        step = before.step + 1 if before and parent else 0
+        columns = (p["kind"], p["author"], p["generation"], p["title"], p["body"], tuple(json.loads(p["cites"])))
+        found[p["id"]] = Entry(p["id"], p["seq"], *columns, parent, p["depth"], step)
+    return found
+
+
+# -- cites -------------------------------------------------------------------------------------------------------
+
+
+def reuse(posts: dict[str, Entry], cites: dict[str, tuple[str, ...]], cited: Counter[str]) -> str:
+    share = reuse_rate(cites, {e.id: e.author for e in posts.values()})
+    text = f"{number(share)} of {count(len(posts), 'post')} are cited by somebody other than their author"
+    text += f"; the longest chain of cites has {count(citation_depth(cites), 'step')}."
+    if cited:
+        top = min(cited, key=lambda i: (-cited[i], posts[i].seq))
+        text += f" The most cited is {posts[top].text}, with {count(cited[top], 'cite')}."
+    return text
+
+
+def citation_figure(posts: dict[str, Entry], cited: Counter[str], ranks: dict[str, float]) -> Figure | None:
+    """The posts that most was built on, by generation from left to right."""
+    shown = set(sorted(cited, key=lambda i: (-ranks[i], posts[i].seq))[:MOST_POSTS])
+    if not shown:
+        return None
+    chosen = [e for e in posts.values() if e.id in shown]
+    edges = [(e.id, to) for e in chosen for to in e.cites if to in shown]
+    at = layers(chosen, edges)
+    authors = leading_authors(chosen)
+    nodes = tuple(
+        Node(
+            e.id,
+            float(e.generation),
+            at[e.id],
+            e.title if e.kind == "definition" else "",
+            e.author if e.author in authors else "others",
+            ranks[e.id] * len(posts),
+            f"{e.text}; cited {count(cited[e.id], 'time')}",
+        )
+        for e in chosen
+    )
+    return Figure(
+        "citations",
+        f"The {len(chosen)} posts that most was built on, and the cites between them",
+        "Chosen by PageRank, which the area of a dot grows with; from left to right by the generation they were "
+        "posted in, coloured by author. Definitions are named, the other dots are worked examples. A line joins a "
+        "post with an earlier one that it cites.",
+        (Panel(Network(nodes, tuple(edges)), "generation", whole_x=True, height=1.3),),
+        tuple(
+            post_row(e, cited[e.id], ranks[e.id]) for e in sorted(posts.values(), key=lambda e: (-ranks[e.id], e.seq))
+        ),
+    )
+
+
+def layers(posts: Sequence[Entry], edges: Iterable[tuple[str, str]]) -> dict[str, float]:
+    """A height for each post: those of one generation lie apart, in the order of what they cite, around 0."""
+    targets: dict[str, list[str]] = defaultdict(list)
+    for by, to in edges:
+        targets[by].append(to)
+    by_generation: dict[int, list[Entry]] = defaultdict(list)
+    for e in posts:
+        by_generation[e.generation].append(e)
+    at: dict[str, float] = {}
+    for generation in sorted(by_generation):
+
+        def wish(e: Entry) -> tuple[float, int]:
+            known = [at[to] for to in targets[e.id] if to in at]
+            return (sum(known) / len(known) if known else 0.0, e.seq)
+
+        layer = sorted(by_generation[generation], key=wish)
+        shift = 0.5 * (generation % 2)  # neighbours in one line would hide the lines between them
+        for i, e in enumerate(layer):
+            at[e.id] = i - (len(layer) - 1) / 2 + shift
+    return at
+
+
+def leading_authors(posts: Iterable[Entry]) -> list[str]:
+    tally = Counter(e.author for e in posts)
+    return sorted(tally, key=lambda a: (-tally[a], a))[: MOST_AUTHORS if len(tally) > MOST_AUTHORS + 1 else len(tally)]
+
+
+def rank_table(posts: dict[str, Entry], cited: Counter[str], ranks: dict[str, float]) -> Table:
+    columns = ("post", "kind", "author", "gen", "cited", "PageRank")
+    best = sorted(posts.values(), key=lambda e: (-ranks[e.id], e.seq))[:MOST_RANKED]
+    rows = tuple(
+        (
+            e.body if e.kind == "definition" else e.title,
+            e.kind.replace("_", " "),
+            e.author,
+            str(e.generation),
+            str(cited[e.id]),
+            f"{ranks[e.id] * len(posts):.1f}",
+        )
+        for e in best
+    )
+    caption = (
+        "Posts that much was built on. PageRank: how often a reader who follows cites comes by, where 1 is a post's "
+        "equal share; what is cited by much cited posts counts for more."
+    )
+    return Table(columns, rows, caption, frozenset(columns[3:]))
+
+
+def post_row(e: Entry, cited: int, rank: float) -> Row:
+    return {
+        "post": e.id,
+        "number": e.seq,
+        "kind": e.kind,
+        "author": e.author,
+        "generation": e.generation,
+        "title": e.title,
+        "cited": cited,
+        "pagerank": rank,
+        "parent": e.parent,
+        "lineage_step": e.step,
+    }
+
+
+# -- lineages of posts -------------------------------------------------------------------------------------------
+
+
+def descendants(posts: dict[str, Entry]) -> Counter[str]:
+    """How many posts descend from each."""
+    found: Counter[str] = Counter()
+    for e in reversed(posts.values()):  # children stand after their parents
+        if e.parent:
+            found[e.parent] += found[e.id] + 1
+    return found
+
+
+def lineage_findings(posts: dict[str, Entry]) -> list[str]:
+    examples = [e for e in posts.values() if e.kind == "worked_example"]
+    varied = [e for e in examples if e.parent]
+    if not varied:
+        return ["No worked example descends from another: nothing was built on a post by varying it yet."]
+    deepest = max(varied, key=lambda e: (e.step, -e.seq))
+    family = descendants(posts)
+    root = max((e for e in examples if not e.parent), key=lambda e: (family[e.id], -e.seq))
+    text = (
+        f"{len(varied)} of {count(len(examples), 'worked example')} came of varying an earlier one. The longest "
+        f"lineage has {count(deepest.step, 'step')}, from generation {first_of(posts, deepest).generation} to "
+        f"{deepest.generation}; the largest family has {count(family[root.id] + 1, 'post')} and began with {root.text}."
+    )
+    pairs = [
+        (e.depth - parent.depth, e)
+        for e in varied
+        if e.depth is not None and (parent := posts[e.parent or ""]).depth is not None
+    ]
+    if len(pairs) < 2:
+        return [text]
+    changes = [float(d) for d, _ in pairs]
+    low, high = bootstrap_interval(changes, [e.parent for _, e in pairs])
+    step = "From one step of a lineage to the next, problems' depth changes by "
+    step += f"{between(sum(changes) / len(changes), low, high, sign=True)} on average ({count(len(pairs), 'pair')})."
+    last = max(e.generation for e in examples)
+    late = [e for e in examples if e.generation == last]
+    founders = {first_of(posts, e).id for e in late}
+    old = sum(posts[i].generation < last for i in founders)
+    return [
+        text,
+        step,
+        f"The {count(len(late), 'worked example')} of generation {last} go back to {count(len(founders), 'founder')}, "
+        f"{old} of them from earlier generations.",
+    ]
+
+
+def first_of(posts: dict[str, Entry], e: Entry) -> Entry:
+    while e.parent:
+        e = posts[e.parent]
+    return e
+
+
+def lineage_figure(posts: dict[str, Entry]) -> Figure | None:
+    """Where the last worked examples came from: their lineages back to the first."""
+    examples = [e for e in posts.values() if e.kind == "worked_example"]
+    last = max(e.generation for e in examples)
+    leaves = sorted((e for e in examples if e.generation == last and e.parent), key=lambda e: (-e.step, e.seq))
+    shown: dict[str, Entry] = {}
+    for e in leaves[:MOST_LINEAGES]:
+        at: Entry | None = e
+        while at and at.id not in shown:
+            shown[at.id] = at
+            at = posts[at.parent] if at.parent else None
+    if not shown:
+        return None
+    chosen = sorted(shown.values(), key=lambda e: e.seq)
+    family, height, authors = descendants(posts), tree_heights(chosen), leading_authors(chosen)
+    nodes = tuple(
+        Node(
+            e.id,
+            float(e.generation),
+            height[e.id],
+            "" if e.parent else e.title.partition("|")[0].strip(),
+            e.author if e.author in authors else "others",
+            float(family[e.id]),
+            f"{e.text}; {count(family[e.id], 'descendant')}",
+        )
+        for e in chosen
+    )
+    edges = tuple((e.parent, e.id) for e in chosen if e.parent)
+    return Figure(
+        "lineages",
+        f"Where the worked examples of generation {last} come from",
+        f"The {min(MOST_LINEAGES, len(leaves))} longest lineages that end in generation {last}, back to the first "
+        "post of each, whose problem is named. A line leads from a worked example to one whose problem was set by "
+        "varying it; the area of a dot grows with all posts that descend from it, its colour is who solved it first "
+        "and posted it.",
+        (Panel(Network(nodes, edges), "generation", whole_x=True, height=1.4),),
+        tuple(
+            {
+                "post": e.id,
+                "title": e.title,
+                "author": e.author,
+                "generation": e.generation,
+                "parent": e.parent,
+                "step": e.step,
+                "descendants": family[e.id],
+            }
+            for e in examples
+        ),
+    )
+
+
+def tree_heights(posts: Sequence[Entry]) -> dict[str, float]:
+    """A height for each post of some trees: leaves lie apart, a parent amid its children."""
+    children: dict[str, list[Entry]] = defaultdict(list)
+    for e in posts:
+        children[e.parent or ""].append(e)
+    at: dict[str, float] = {}
+    leaves = 0
+    stack = [(e, False) for e in children[""]]  # without recursion: lineages grow with generations
+    while stack:
+        e, seen = stack.pop()
+        below = children[e.id]
+        if not below:
+            at[e.id] = float(leaves)
+            leaves += 1
+        elif seen:
+            at[e.id] = sum(at[c.id] for c in below) / len(below)
+        else:
+            stack.append((e, True))
+            stack += [(c, False) for c in below]
+    return at
+
+
+def steps_figure(posts: dict[str, Entry]) -> Figure | None:
+    """How long lineages are by the time, and whether problems get deeper along them."""
+    examples = [e for e in posts.values() if e.kind == "worked_example"]
+    by_generation, by_step = defaultdict[int, list[Entry]](list), defaultdict[int, list[Entry]](list)
+    for e in examples:
+        by_generation[e.generation].append(e)
+        by_step[e.step].append(e)
+    if len(by_step) < 2:
+        return None
+    upper = [mean_row("generation", g, [float(e.step) for e in es]) for g, es in sorted(by_generation.items())]
+    lower = [
+        mean_row("step", s, [float(e.depth) for e in es if e.depth is not None]) for s, es in sorted(by_step.items())
+    ]
+    return Figure(
+        "lineage_steps",
+        "How far worked examples are from the first of their lineage",
+        "Above: steps from the first of its lineage to a worked example, mean by generation; culture that accumulates "
+        "climbs, culture that starts anew stays flat. Below: depth of the problem by that number of steps. 95 % "
+        "intervals, Student's t; examples of one lineage depend on each other, so they are somewhat too narrow.",
+        (
+            Panel((mean_line("mean steps", "generation", upper),), "generation", "steps of lineage", whole_x=True),
+            Panel((mean_line("mean depth", "step", lower),), "steps of lineage", "depth of problem", whole_x=True),
+        ),
+        (*upper, *lower),
+    )
+
+
+def mean_row(key: str, at: int, values: list[float]) -> Row:
+    low, high = mean_interval(values)
+    mean = sum(values) / len(values) if values else None
+    return {"by": key, "at": at, "n": len(values), "mean": mean, "low": finite(low), "high": finite(high)}
+
+
+def mean_line(label: str, key: str, rows: Sequence[Row]) -> Series:
+    x, y, low, high = (tuple(r[k] for r in rows) for k in ("at", "mean", "low", "high"))
+    return Series(label, x, y, low, high)
+
+
+def finite(value: float) -> float | None:
+    return value if value == value else None
+
+
+# -- agents ------------------------------------------------------------------------------------------------------
+
+
+def agents_figure(store: Store) -> Figure | None:
+    """Life lines of agents, and from whom each was born."""
+    agents = store.query("SELECT name, number, born, parents, inherited FROM agents ORDER BY number")
+    if not agents:
+        return None
+    gone = {r["name"]: r["generation"] for r in store.query("SELECT name, generation FROM retirements")}
+    now = store.query("SELECT COALESCE(MAX(generation), 0) AS g FROM phases")[0]["g"]
+    parents = {a["name"]: (json.loads(a["parents"]) or [None])[0] for a in agents}
+    shown = tree_order(agents[-MOST_AGENTS:], parents)
+    height = {name: float(i) for i, name in enumerate(reversed(shown))}
+    born = {a["name"]: a for a in agents}
+    nodes, edges = list[Node](), list[tuple[str, str]]()
+    for name in shown:
+        a, end = born[name], gone[name] if name in gone else now
+        group = "retired" if name in gone else "living at the end"
+        source = f", with the {a['inherited']} of {parents[name]}" if parents[name] else ""
+        text = f"{name}: born in generation {a['born']}{source}"
+        nodes.append(Node(f"{name}/born", a["born"], height[name], name, group, 1.0, text))
+        if end > a["born"]:
+            text = f"{name}: {'retired in' if name in gone else 'living after'} generation {end}"
+            nodes.append(Node(f"{name}/end", end, height[name], "", group, 1.0, text))
+            edges.append((f"{name}/born", f"{name}/end"))
+        if parents[name] in height:
+            at = f"{parents[name]}/{name}"
+            group = "birth of a child"
+            nodes.append(Node(at, a["born"], height[parents[name]], "", group, 0.3, f"{name} born of {parents[name]}"))
+            edges.append((at, f"{name}/born"))
+    left, tall = len(agents) - len(shown), min(2.0, 0.4 + len(shown) / 16)
+    return Figure(
+        "family",
+        "The family tree of agents",
+        "A life line for each agent, from its birth to its retirement or the end of the run; an upright line leads "
+        "from a parent to the child that began with its weights or in its place."
+        + (f" The {left} oldest are left out here; they are in the data." if left else ""),
+        (Panel(Network(tuple(nodes), tuple(edges)), "generation", whole_x=True, height=tall),),
+        tuple(
+            {
+                "agent": a["name"],
+                "born": a["born"],
+                "retired": gone.get(a["name"]),
+                "parent": parents[a["name"]],
+                "inherited": a["inherited"],
+            }
+            for a in agents
+        ),
+    )
+
+
+def tree_order(agents: Sequence[Row], parents: dict[str, str | None]) -> list[str]:
+    """Names so that a child stands right below its parent and the parent's later children."""
+    names = [a["name"] for a in agents]
+    children: dict[str | None, list[str]] = defaultdict(list)
+    for name in names:
+        parent = parents[name]
+        children[parent if parent in names else None].append(name)
+    found, stack = list[str](), children[None][::-1]
+    while stack:
+        name = stack.pop()
+        found.append(name)
+        stack += children[name]  # the latest child first
+    return found
