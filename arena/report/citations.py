@@ -370,15 +370,15 @@ def agents_figure(store: Store) -> Figure | None:
     agents = store.query("SELECT name, number, born, parents, inherited FROM agents ORDER BY number")
     if not agents:
         return None
-    gone = {r["name"]: r["generation"] for r in store.query("SELECT name, generation FROM retirements")}
-    now = store.query("SELECT COALESCE(MAX(generation), 0) AS g FROM phases")[0]["g"]
+    gone: dict[str, int] = {r["name"]: r["generation"] for r in store.query("SELECT * FROM retirements")}
+    now: int = store.query("SELECT COALESCE(MAX(generation), 0) AS g FROM phases")[0]["g"]
     parents = {a["name"]: (json.loads(a["parents"]) or [None])[0] for a in agents}
     shown = tree_order(agents[-MOST_AGENTS:], parents)
     height = {name: float(i) for i, name in enumerate(reversed(shown))}
     born = {a["name"]: a for a in agents}
     nodes, edges = list[Node](), list[tuple[str, str]]()
     for name in shown:
-        a, end = born[name], gone[name] if name in gone else now
+        a, end = born[name], gone.get(name, now)
         group = "retired" if name in gone else "living at the end"
         source = f", with the {a['inherited']} of {parents[name]}" if parents[name] else ""
         text = f"{name}: born in generation {a['born']}{source}"

@@ -115,6 +115,7 @@ def innovation_figure(rows: Sequence[Row]) -> Figure | None:
                 "share of posts",
                 (0.0, 1.0),
                 whole_x=True,
+                legend="unlike",
             ),
         ),
         tuple(rows),

@@ -57,6 +57,24 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def bootstrap_difference(
+    a: Sequence[float], b: Sequence[float], draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile bootstrap interval (low, high) of mean(a) - mean(b), each side resampled by itself.
+
+    (nan, nan) with fewer than two values on a side. Raises ValueError for values that are not finite.
+    """
+    sides = [np.asarray(side, dtype=np.float64) for side in (a, b)]
+    if not all(np.isfinite(side).all() for side in sides):
+        raise ValueError(f"values of a bootstrap must be finite: {list(a)[:5]} and {list(b)[:5]}")
+    if min(map(len, sides)) < 2:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    means = [side[rng.integers(len(side), size=(draws, len(side)))].mean(axis=1) for side in sides]
+    low, high = np.quantile(means[0] - means[1], [0.025, 0.975])
+    return float(low), float(high)
+
+
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """95 % interval (low, high) of a rate from `successes` in `n` independent trials (Wilson 1927).
 

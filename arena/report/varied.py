@@ -1,0 +1,151 @@
+"""How varied are the problems that are set, generation by generation, measured on samples of one size.
+
+Nearly every measure of diversity grows or falls with the amount of text, so each generation gives the same number of
+valid problems, words and bytes: as many as the smallest of those that have enough gives, a fixed random sample. Words
+are those of what is asked: a problem's text up to its input. Only the main domain is looked at: how often others are
+asked is the config's choice, and names come in as they are defined.
+
+Left out: diversity of solutions. Not guaranteed: that two problems with one behaviour key act alike on every input.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from arena.report.figure import Row
+from arena.report.innovation import asked
+from arena.store import Store
+from culture.measures import (
+    compression_ratio,
+    distinct_n,
+    effective_styles,
+    hill_numbers,
+    ngrams,
+    vendi_score,
+)
+
+MOST_SAMPLED = 96
+FEWEST_SAMPLED = 12
+"""A generation with fewer valid problems is left out, so that it does not shrink all others' samples."""
+SHUFFLES = 20
+"""Random deals of problems to authors that say how different authors of one style would look."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What each generation gives: so many problems, words and bytes."""
+
+    problems: int
+    words: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    author: str
+    text: str
+    behaviour: str
+
+    @property
+    def words(self) -> list[str]:
+        return [word for (word,) in ngrams(self.text, 1)]
+
+
+def diversity(store: Store, domain: str, seed: int) -> tuple[list[Row], Amount | None]:
+    """One row a generation that set enough valid problems, and how much of each was looked at."""
+    sql = (
+        "SELECT generation, author, text, behaviour_key FROM problems WHERE valid AND domain = ?"
+        " ORDER BY generation, round"
+    )
+    every: dict[int, list[Problem]] = defaultdict(list)
+    for r in store.query(sql, [domain]):
+        every[r["generation"]].append(Problem(r["author"], asked(r["text"]), r["behaviour_key"]))
+    enough = {g: problems for g, problems in every.items() if len(problems) >= FEWEST_SAMPLED}
+    if not enough:
+        return [], None
+    m = min(MOST_SAMPLED, *(len(p) for p in enough.values()))
+    samples = {}
+    for g, problems in enough.items():
+        chosen = random.Random(f"{seed}/diversity/{g}").sample(range(len(problems)), m)
+        samples[g] = [problems[i] for i in chosen]
+    words = min(sum(len(p.words) for p in s) for s in samples.values())
+    size = min(len("\n".join(p.text for p in s).encode(errors="surrogatepass")) for s in samples.values())
+    amount = Amount(m, words, size)
+    set_ = {
+        r["generation"]: r
+        for r in store.query(
+            "SELECT generation, SUM(reason = 'duplicate') AS duplicates, SUM(valid) AS valid, COUNT(DISTINCT CASE "
+            "WHEN valid THEN behaviour_key END) AS behaviours FROM problems WHERE domain = ? GROUP BY generation",
+            [domain],
+        )
+    }
+    rows = [{"generation": g, **measure(s, amount, f"{seed}/{g}"), **repeats(set_[g])} for g, s in samples.items()]
+    return rows, amount
+
+
+def repeats(row: Row) -> Row:
+    """Shares of all that was set: exact duplicates, refused; and valid problems that act like another one."""
+    asked_ = row["valid"] + row["duplicates"]
+    return {
+        "valid": row["valid"],
+        "distinct_behaviours": row["behaviours"],
+        "duplicates": row["duplicates"] / asked_,
+        "same_behaviour": 1 - row["behaviours"] / row["valid"],
+    }
+
+
+def measure(sample: Sequence[Problem], amount: Amount, key: str) -> Row:
+    """Every measure of one generation's sample."""
+    texts = [p.text for p in sample]
+    behaviours = hill_numbers(Counter(p.behaviour for p in sample).values())
+    firsts = hill_numbers(Counter(p.words[0] for p in sample if p.words).values())
+    words = hill_numbers(Counter(w for p in sample for w in p.words).values())
+    cut = first_words(texts, amount.words)
+    found: Row = {}
+    for name, numbers in (("behaviours", behaviours), ("first_words", firsts), ("words", words)):
+        found |= {f"{name}_n{order}": value for order, value in enumerate(numbers)}
+    return found | {
+        "vendi": vendi_score(texts, 2),
+        "distinct_2": distinct_n(cut, 2),
+        "distinct_3": distinct_n(cut, 3),
+        "compression": compression_ratio(texts, amount.bytes),
+        **styles(sample, key),
+    }
+
+
+def first_words(texts: Sequence[str], most: int) -> list[str]:
+    """The texts up to `most` words in all."""
+    found = []
+    for text in texts:
+        words = [word for (word,) in ngrams(text, 1)][:most]
+        if not words:
+            break
+        most -= len(words)
+        found.append(" ".join(words))
+    return found
+
+
+def styles(sample: Sequence[Problem], key: str) -> Row:
+    """How many authors' worth of word use there is, and how many there would seem to be if all wrote alike."""
+    authors = [p.author for p in sample]
+    rng, shuffled = random.Random(f"{key}/styles"), list[float]()
+    for _ in range(SHUFFLES):
+        dealt = list(authors)
+        rng.shuffle(dealt)
+        shuffled.append(effective_styles(words_by(dealt, sample)))
+    return {
+        "authors": len(set(authors)),
+        "styles": effective_styles(words_by(authors, sample)),
+        "styles_by_chance": math.fsum(shuffled) / SHUFFLES,
+    }
+
+
+def words_by(authors: Sequence[str], sample: Sequence[Problem]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for author, p in zip(authors, sample, strict=True):
+        found[author] += p.words
+    return found
