@@ -1,4 +1,4 @@
-"""What was built on what: cites between posts, lineages of worked examples, and the family tree of agents.
+"""What was built on what: cites between posts, and lineages of worked examples.
 
 A worked example cites the definitions of the names it uses and the post that its problem was varied from; the arena
 writes these cites, so they are use that happened, not credit that was claimed. Its lineage is the chain of posts its
@@ -23,7 +23,6 @@ from arena.store import Store
 from culture.measures import citation_depth, pagerank, reuse_rate
 
 MOST_POSTS = 60
-MOST_AGENTS = 60
 MOST_RANKED = 10
 MOST_AUTHORS = 6
 MOST_LINEAGES = 24
@@ -66,7 +65,6 @@ def part(source: Source) -> Section:
         citation_figure(posts, cited, ranks),
         lineage_figure(posts),
         steps_figure(posts),
-        agents_figure(source.store),
     )
     return Section("citations", "", tuple(findings), tuple(f for f in figures if f), (rank_table(posts, cited, ranks),))
 
@@ -360,69 +358,3 @@ def mean_line(label: str, key: str, rows: Sequence[Row]) -> Series:
 
 def finite(value: float) -> float | None:
     return value if value == value else None
-
-
-# -- agents ------------------------------------------------------------------------------------------------------
-
-
-def agents_figure(store: Store) -> Figure | None:
-    """Life lines of agents, and from whom each was born."""
-    agents = store.query("SELECT name, number, born, parents, inherited FROM agents ORDER BY number")
-    if not agents:
-        return None
-    gone: dict[str, int] = {r["name"]: r["generation"] for r in store.query("SELECT * FROM retirements")}
-    now: int = store.query("SELECT COALESCE(MAX(generation), 0) AS g FROM phases")[0]["g"]
-    parents = {a["name"]: (json.loads(a["parents"]) or [None])[0] for a in agents}
-    shown = tree_order(agents[-MOST_AGENTS:], parents)
-    height = {name: float(i) for i, name in enumerate(reversed(shown))}
-    born = {a["name"]: a for a in agents}
-    nodes, edges = list[Node](), list[tuple[str, str]]()
-    for name in shown:
-        a, end = born[name], gone.get(name, now)
-        group = "retired" if name in gone else "living at the end"
-        source = f", with the {a['inherited']} of {parents[name]}" if parents[name] else ""
-        text = f"{name}: born in generation {a['born']}{source}"
-        nodes.append(Node(f"{name}/born", a["born"], height[name], name, group, 1.0, text))
-        if end > a["born"]:
-            text = f"{name}: {'retired in' if name in gone else 'living after'} generation {end}"
-            nodes.append(Node(f"{name}/end", end, height[name], "", group, 1.0, text))
-            edges.append((f"{name}/born", f"{name}/end"))
-        if parents[name] in height:
-            at = f"{parents[name]}/{name}"
-            group = "birth of a child"
-            nodes.append(Node(at, a["born"], height[parents[name]], "", group, 0.3, f"{name} born of {parents[name]}"))
-            edges.append((at, f"{name}/born"))
-    left, tall = len(agents) - len(shown), min(2.0, 0.4 + len(shown) / 16)
-    return Figure(
-        "family",
-        "The family tree of agents",
-        "A life line for each agent, from its birth to its retirement or the end of the run; an upright line leads "
-        "from a parent to the child that began with its weights or in its place."
-        + (f" The {left} oldest are left out here; they are in the data." if left else ""),
-        (Panel(Network(tuple(nodes), tuple(edges)), "generation", whole_x=True, height=tall),),
-        tuple(
-            {
-                "agent": a["name"],
-                "born": a["born"],
-                "retired": gone.get(a["name"]),
-                "parent": parents[a["name"]],
-                "inherited": a["inherited"],
-            }
-            for a in agents
-        ),
-    )
-
-
-def tree_order(agents: Sequence[Row], parents: dict[str, str | None]) -> list[str]:
-    """Names so that a child stands right below its parent and the parent's later children."""
-    names = [a["name"] for a in agents]
-    children: dict[str | None, list[str]] = defaultdict(list)
-    for name in names:
-        parent = parents[name]
-        children[parent if parent in names else None].append(name)
-    found, stack = list[str](), children[None][::-1]
-    while stack:
-        name = stack.pop()
-        found.append(name)
-        stack += children[name]  # the latest child first
-    return found

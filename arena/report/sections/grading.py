@@ -13,7 +13,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from arena.report.figure import Figure, Panel, Row, Section, Series, Table
-from arena.report.say import between, clear, count, listed, number, rate
+from arena.report.gaming import (
+    attempts,
+    gamed,
+    reasons_table,
+    rejections,
+    rejections_figure,
+    wrong_reasons_figure,
+)
+from arena.report.say import clear, count, number, rate
 from arena.report.source import Source
 from arena.report.statistics import difference_interval, wilson_interval
 from arena.store import Store
@@ -28,7 +36,6 @@ NO_LABELS = (
     "watcher stores decisions, which count as labels."
 )
 MOST_GRADERS = 30
-MOST_REASONS = 6
 
 
 def section(source: Source) -> Section:
@@ -202,142 +209,3 @@ def calibration_figure(votes: Sequence[Row]) -> Figure | None:
         (Panel(tuple(series), "depth of the problem", "share of answers right", (0.0, 1.0), whole_x=True),),
         tuple(rows),
     )
-
-
-# -- gaming ------------------------------------------------------------------------------------------------------
-
-
-def attempts(store: Store) -> list[Row]:
-    """By generation: attempts, right answers, and those of them whose trace does not hold."""
-    sql = (
-        "SELECT generation, COUNT(*) AS attempts, SUM(answer_correct) AS right, SUM(correct) AS correct,"
-        " SUM(answer_correct AND NOT correct) AS wrong_reasons FROM attempts GROUP BY generation ORDER BY generation"
-    )
-    return store.query(sql)
-
-
-def rejections(store: Store) -> list[Row]:
-    """By generation and reason; a reason of "ok" is what was valid."""
-    sql = (
-        "SELECT generation, reason, COUNT(*) AS n FROM problems GROUP BY generation, reason ORDER BY generation, reason"
-    )
-    return store.query(sql)
-
-
-def gamed(store: Store, tried: Sequence[Row], refused: Sequence[Row]) -> list[str]:
-    """What was tried and not paid, and whether anything unchecked got in."""
-    text = []
-    right, wrong = sum(r["right"] for r in tried), sum(r["wrong_reasons"] for r in tried)
-    if right:
-        text.append(
-            f"Right answers, wrong reasoning: {rate(wrong, right)} of {count(right, 'right answer')} came with a trace "
-            f"that does not hold, and earned nothing{trend(tried)}."
-        )
-    total, bad = sum(r["n"] for r in refused), [r for r in refused if r["reason"] != "ok"]
-    reasons = Counter[str]()
-    for r in bad:
-        reasons[r["reason"]] += r["n"]
-    told = listed([f"{reason} {n}" for reason, n in reasons.most_common(MOST_REASONS)])
-    if bad:
-        text.append(
-            f"{sum(reasons.values())} of {count(total, 'proposal')} were refused and cost their authors: {told}."
-        )
-    unfounded, leaked = unfounded_posts(store), leaked_problems(store)
-    posts = store.query("SELECT COUNT(*) AS n FROM posts WHERE kind = 'worked_example'")[0]["n"]
-    asked = store.query("SELECT COUNT(DISTINCT problem) AS n FROM evaluations")[0]["n"]
-    verdict = "Gamed past the checks: " if unfounded or leaked else "Nothing got past the checks that were counted: "
-    text.append(
-        f"{verdict}{unfounded or 'none'} of {count(posts, 'worked example')} stand without an attempt that execution "
-        f"accepted word for word, and {leaked or 'none'} of {count(asked, 'held-out problem')} asked in this run "
-        f"{'was' if leaked == 1 else 'were'} ever set."
-    )
-    return text
-
-
-def trend(tried: Sequence[Row]) -> str:
-    """How the share of right answers with a wrong trace went from the first quarter to the last."""
-    quarter = len(tried) // 4
-    if quarter < 2:
-        return ""
-    sides = [
-        (sum(r["wrong_reasons"] for r in s), sum(r["right"] for r in s)) for s in (tried[:quarter], tried[-quarter:])
-    ]
-    if not all(n for _, n in sides):
-        return ""
-    (a, n), (b, m) = sides
-    low, high = difference_interval(b, m, a, n)
-    word = {1: "more of it", -1: "less of it", 0: "no clear change"}[clear(low, high)]
-    return f"; {word} from the first quarter of the generations to the last, {between(b / m - a / n, low, high, sign=True)}"
-
-
-def unfounded_posts(store: Store) -> int:
-    """Worked examples that are not, word for word, a correct attempt of their author at that problem."""
-    sql = (
-        "SELECT COUNT(*) AS n FROM posts p WHERE p.kind = 'worked_example' AND NOT EXISTS (SELECT 1 FROM attempts a"
-        " JOIN problems q ON q.round = a.round WHERE a.round = substr(p.about, instr(p.about, '/') + 1)"
-        " AND a.agent = p.author AND a.correct AND a.text = p.body AND q.text = p.title)"
-    )
-    return int(store.query(sql)[0]["n"])
-
-
-def leaked_problems(store: Store) -> int:
-    """Held-out problems that were asked in evaluations and set as problems as well."""
-    sql = "SELECT COUNT(DISTINCT text) AS n FROM problems WHERE valid AND text IN (SELECT problem FROM evaluations)"
-    return int(store.query(sql)[0]["n"])
-
-
-def wrong_reasons_figure(tried: Sequence[Row]) -> Figure:
-    x = tuple(r["generation"] for r in tried)
-    ends = [wilson_interval(r["wrong_reasons"], r["right"]) for r in tried]
-    y = tuple(r["wrong_reasons"] / r["right"] if r["right"] else None for r in tried)
-    return Figure(
-        "wrong_reasons",
-        "Right answers by wrong reasoning",
-        "Share of the right answers whose written steps do not hold when they are executed, with 95 % Wilson "
-        "intervals. They earn nothing: a trace has to be right step by step.",
-        (
-            Panel(
-                (Series("wrong trace", x, y, tuple(e[0] for e in ends), tuple(e[1] for e in ends)),),
-                "generation",
-                "share of right answers",
-                whole_x=True,
-            ),
-        ),
-        tuple({**r, "share": s, "low": low, "high": high} for r, s, (low, high) in zip(tried, y, ends, strict=True)),
-    )
-
-
-def rejections_figure(refused: Sequence[Row]) -> Figure | None:
-    """Why proposals were refused, over generations."""
-    reasons = Counter[str]()
-    for r in refused:
-        reasons[r["reason"]] += r["n"]
-    names = [name for name, _ in reasons.most_common() if name != "ok"]
-    if not names:
-        return None
-    shown, rest = names[:MOST_REASONS], names[MOST_REASONS:]
-    at = {(r["generation"], r["reason"]): r["n"] for r in refused}
-    x = tuple(sorted({r["generation"] for r in refused}))
-    total = {g: sum(r["n"] for r in refused if r["generation"] == g) for g in x}
-    series = [Series(name, x, tuple(at.get((g, name), 0) / total[g] for g in x), kind="bars") for name in shown]
-    if rest:
-        y = tuple(sum(at.get((g, name), 0) for name in rest) / total[g] for g in x)
-        series.append(Series("other", x, y, kind="bars"))
-    rows = tuple({"generation": g, "proposals": total[g], **{n: at.get((g, n), 0) for n in names}} for g in x)
-    return Figure(
-        "rejections",
-        "Why proposals were refused",
-        "Share of a generation's proposals that were refused, by reason. Held-out: the problem is kept for measuring "
-        "and may not be set; no-op: it changes nothing; duplicate: it was set before, word for word.",
-        (Panel(tuple(series), "generation", "share of proposals", whole_x=True, stacked=True),),
-        rows,
-    )
-
-
-def reasons_table(refused: Sequence[Row]) -> Table:
-    columns = ("reason", "proposals", "share")
-    reasons, total = Counter[str](), sum(r["n"] for r in refused)
-    for r in refused:
-        reasons[r["reason"]] += r["n"]
-    rows = tuple((name, str(n), rate(n, total)) for name, n in reasons.most_common())
-    return Table(columns, rows, "What became of all proposals; ok: they were valid.", frozenset(columns[1:]))
