@@ -32,7 +32,7 @@ VERSION = 1
 """Changes when the same adapters and problems would be played otherwise."""
 PER_GENERATION = 96
 MOST_GENERATIONS = 12
-MOST_AGENTS = 16
+MOST_AGENTS = 8
 """Of a generation; of more, the first in order of birth play."""
 CACHE = Path("report") / "tournament.json"
 
@@ -234,8 +234,8 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
         players = [p for team in plan.teams.values() for p in team]
         flat = torch.stack([layout.load_peft(folder / p.path).to(base.device) for p in players])
         adapters = Adapters(base, layout, [p.name for p in players], flat)
-    except (ValueError, OSError) as error:
-        raise NotPlayed(f"The tournament of old and new agents cannot be played here: {error}.") from None
+    except (ValueError, OSError, torch.OutOfMemoryError) as error:
+        raise _not_here(error) from None
     domain = next(iter(make_domains(config).values()))
     problems = [domain.problem(q.text) for q in plan.questions]
     prompts = [domain.solve_prompt(p, q.notes) for p, q in zip(problems, plan.questions, strict=True)]
@@ -250,12 +250,18 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
     torch.set_num_threads(config.engine.threads)  # texts may depend on it in the last bit
     try:
         done = engine.generate(requests)
+    except (ValueError, torch.OutOfMemoryError) as error:  # such as problems too long for the model
+        raise _not_here(error) from None
     finally:
         torch.set_num_threads(before)
     n = len(problems)
     right = [int(domain.verify(problems[i % n], c.text).correct) for i, c in enumerate(done)]
     correct = {g: tuple(right[i * n : (i + 1) * n]) for i, g in enumerate(plan.teams)}
     return Played(plan, correct, sum(c.prompt_tokens for c in done), sum(c.generated_tokens for c in done))
+
+
+def _not_here(error: Exception) -> NotPlayed:
+    return NotPlayed(f"The tournament of old and new agents cannot be played here: {str(error).splitlines()[0]}.")
 
 
 def slept_on(store: Store, plan: Plan) -> dict[int, tuple[bool, ...]]:

@@ -5,7 +5,9 @@ import math
 import pytest
 
 from arena.report.statistics import (
+    bootstrap_difference,
     bootstrap_interval,
+    difference_interval,
     mean_interval,
     paired_difference,
     pass_at_k,
@@ -110,3 +112,25 @@ def test_bootstrap_refuses_bad_input():
         bootstrap_interval([1.0, 2.0], clusters=["a"])
     with pytest.raises(ValueError, match="draws"):
         bootstrap_interval([1.0, 2.0], draws=0)
+
+
+def test_a_difference_of_rates_has_an_interval_that_holds_it_and_shrinks_with_trials():
+    low, high = difference_interval(30, 60, 15, 60)
+    # one success and one failure added to each side: 31/62 - 16/62, plus and minus 1.96 * sqrt(.25/62 + .1915/62)
+    assert (low, high) == pytest.approx((0.0765, 0.4074), abs=1e-3)
+    wide, narrow = difference_interval(3, 6, 3, 6), difference_interval(300, 600, 300, 600)
+    assert wide[0] < narrow[0] < 0 < narrow[1] < wide[1]
+    assert difference_interval(1, 1, 0, 1)[1] <= 1.0
+    assert all(math.isnan(x) for x in difference_interval(0, 0, 1, 2))
+    with pytest.raises(ValueError, match="between 0 and n"):
+        difference_interval(3, 2, 0, 1)
+
+
+def test_a_bootstrap_of_a_difference_holds_it_and_repeats():
+    a, b = [float(i % 5) + 3 for i in range(40)], [float(i % 5) for i in range(30)]
+    low, high = bootstrap_difference(a, b)
+    assert low < 3.0 < high and (low, high) == bootstrap_difference(a, b)
+    assert bootstrap_difference([1.0, 1.0], [0.0, 0.0]) == (1.0, 1.0)
+    assert math.isnan(bootstrap_difference([1.0], b)[0])
+    with pytest.raises(ValueError, match="finite"):
+        bootstrap_difference([math.nan, 1.0], b)

@@ -24,6 +24,8 @@ from arena.store import Store
 
 MOST_SHOWN = 24
 MOST_REASONS = 3
+ROUNDING = 1e-9
+"""Differences below this are none."""
 BY_GENERATION = (
     "SELECT p.author, p.generation, COUNT(*) AS n, AVG(o.setter_reward) AS earned, AVG(p.valid) AS valid,"
     " SUM(o.learnable) AS learnable, AVG(CASE WHEN p.valid THEN o.learnable END) AS learnable_share,"
@@ -93,7 +95,10 @@ class Author:
 
 @dataclass(frozen=True)
 class Against:
-    """Mean difference to contemporaries over generations, its interval, and how many standard errors it is from 0."""
+    """Mean difference to contemporaries over generations, its interval, and how many standard errors it is from 0.
+
+    `errors` is None where there is one generation, or all differ alike.
+    """
 
     mean: float
     low: float
@@ -168,9 +173,11 @@ def _against(differences: list[float]) -> Against:
     if not n:
         return Against(math.nan, math.nan, math.nan, None)
     mean = math.fsum(differences) / n
+    if abs(mean) < ROUNDING:
+        mean = 0.0
     low, high = mean_interval(differences)
     variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1) if n > 1 else 0.0
-    return Against(mean, low, high, mean / math.sqrt(variance / n) if variance > 1e-18 else None)
+    return Against(mean, low, high, mean / math.sqrt(variance / n) if variance > ROUNDING**2 else None)
 
 
 def most_useful(found: list[Author], played: int) -> list[str]:
@@ -205,8 +212,8 @@ def why(author: Author) -> str:
         f"generations. Its problems "
     )
     told = [(m, author.apart[m.key]) for m in MEASURES]
-    apart = [(m, a) for m, a in told if a.errors is not None and clear(a.low, a.high)]
-    apart.sort(key=lambda x: -abs(x[1].errors or 0.0))
+    apart = [(m, a) for m, a in told if a.mean and clear(a.low, a.high)]
+    apart.sort(key=lambda x: -abs(x[1].errors or math.inf))  # without spread, no error: as clear as can be
     if not apart:
         return f"{text}differ clearly from theirs in none of {len(MEASURES)} measures, so chance may explain its place."
     reasons = [f"{m.more if a.mean > 0 else m.less} ({m.label}: {a})" for m, a in apart[:MOST_REASONS]]

@@ -99,6 +99,8 @@ def changes(rows: Sequence[Row], measures: Sequence[Measure]) -> list[Change]:
 
 def collapse(found: Sequence[Change], generations: int) -> list[str]:
     """Did anything collapse, in one sentence, and what fell or rose."""
+    if not generations:
+        return []
     if not found:
         return [f"Whether anything collapsed cannot be told from {count(generations, 'generation')}: it takes 8."]
     sides = {side: [c for c in found if clear(c.low, c.high) == side] for side in (1, -1, 0)}

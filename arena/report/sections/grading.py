@@ -57,11 +57,9 @@ def section(source: Source) -> Section:
         *([wrong_reasons_figure(tried)] if tried else []),
         *([rejections_figure(refused)] if refused else []),
     ]
-    tables = [
-        *((confusion(votes), graders_table(votes)) if votes else ()),
-        *([reasons_table(refused)] if refused else []),
-    ]
-    findings = [*(agreement(votes) if votes else ()), *(gamed(store, tried, refused) if refused else ())]
+    tables = [confusion(votes), graders_table(votes)] if votes else []
+    tables += [reasons_table(refused)] if refused else []
+    findings = [*(agreement(votes) if votes else ()), *people, *(gamed(store, tried, refused) if refused else ())]
     return Section(KEY, TITLE, tuple(findings), tuple(f for f in figures if f), tuple(tables), tuple(missing))
 
 
@@ -90,7 +88,7 @@ def agreement(votes: Sequence[Row]) -> list[str]:
     cast = [v for v in votes if v["says"] is not None]
     silent = len(votes) - len(cast)
     if not cast:
-        return [f"None of {count(len(votes), 'grader')} gave an answer, so there was no vote."]
+        return [f"Graders gave no answer to any of {count(len(votes), 'attempt')}, so there was no vote."]
     agree = sum(v["says"] == v["right"] for v in cast)
     right = sum(v["right"] for v in cast)
     text = (

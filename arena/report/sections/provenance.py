@@ -37,7 +37,7 @@ def section(source: Source) -> Section:
         tables.append(authors_table(store))
     else:
         missing.append("The library is empty, so there is nothing signed to verify.")
-    findings += refusals(store)
+    findings += refusals(store, posts)
     kept = checkpoints(source)
     if kept:
         findings.append(checkpoint_finding(kept))
@@ -90,10 +90,10 @@ def authors_table(store: Store) -> Table:
     return Table(columns, rows, "Who signed how much, with which Ed25519 key.", frozenset(columns[1:5]))
 
 
-def refusals(store: Store) -> list[str]:
+def refusals(store: Store, posts: int) -> list[str]:
     rows = store.query("SELECT reason, COUNT(*) AS n FROM refusals GROUP BY reason ORDER BY n DESC, reason")
     if not rows:
-        return ["The library refused no post."]
+        return ["The library refused no post."] if posts else []
     told = listed([f"{r['reason']} ({r['n']})" for r in rows[:6]])
     return [f"The library refused {count(sum(r['n'] for r in rows), 'post')}: {told}."]
 

@@ -49,7 +49,7 @@ class Change:
     def chance(self) -> float:
         """How likely so many more losses than wins would be if both were as likely (exact sign test, one side)."""
         n = self.won + self.lost
-        return sum(math.comb(n, k) for k in range(self.lost, n + 1)) / 2**n
+        return math.fsum(math.comb(n, k) * 0.5**n for k in range(self.lost, n + 1))
 
     def __str__(self) -> str:
         return between(self.difference, self.low, self.high, sign=True)
@@ -102,7 +102,7 @@ def losses(played: Played) -> str:
     won, lost = (sum(clear(c.low, c.high) == side for c in found) for side in (1, -1))
     text = f"Later against earlier generations on each generation's problems, {count(len(found), 'comparison')}: "
     text += f"clearly more solved in {won}, clearly less in {lost} (chance alone would give about "
-    text += f"{number(CHANCE * len(found), 0)} either way). "
+    text += f"{number(CHANCE * len(found), 0)} on each side). "
     old = [c for c in found if c.column is not None and c.column <= c.earlier]
     if not old:
         return text.strip()

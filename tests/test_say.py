@@ -1,0 +1,32 @@
+"""Numbers in sentences: one form, and nothing made up where nothing was measured."""
+
+import math
+
+from arena.report.say import between, clear, count, listed, number, rate
+
+
+def test_numbers_have_their_interval_and_nothing_is_a_dash():
+    assert between(0.654, 0.5, 0.8) == "0.65 [0.50, 0.80]"
+    assert between(0.1, -0.001, 0.2, sign=True) == "+0.10 [+0.00, +0.20]"
+    assert between(0.5, math.nan, math.nan) == "0.50" and number(None) == number(math.nan) == "-"
+    assert number(-1.5) == "-1.50" and between(-0.5, -0.6, -0.4) == "-0.50 [-0.60, -0.40]"
+    assert rate(5, 10) == "0.50 [0.24, 0.76]" and rate(0, 0) == "-"
+
+
+def test_things_are_counted_and_listed():
+    assert (
+        count(1, "post") == "1 post"
+        and count(1234, "post") == "1,234 posts"
+        and count(2, "body", "bodies")[2:] == "bodies"
+    )
+    assert listed([]) == "" and listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_an_interval_is_clear_on_one_side_of_zero_only():
+    assert [clear(0.1, 0.2), clear(-0.2, -0.1), clear(-0.1, 0.1), clear(0.0, 1.0), clear(math.nan, math.nan)] == [
+        1,
+        -1,
+        0,
+        0,
+        0,
+    ]
