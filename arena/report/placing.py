@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arena.report.figure import COLOURS, GREY, Heat, Network, Panel, Series
+from arena.report.figure import COLOURS, GREY, Figure, Heat, Network, Panel, Series
 
 GROUP = 0.8
 """Width of the bars of one place together, where 1 lies between places."""
@@ -73,6 +73,32 @@ def axis_of(values: Sequence[Any], grid: bool = False) -> Axis:
         if even or not grid:
             return Axis((), float(ordered[0]), float(ordered[-1]), step)
     return Axis(tuple(map(str, distinct)), 0.0, float(max(len(distinct) - 1, 0)))
+
+
+def ends(figure: Figure) -> list[tuple[float, float]]:
+    """The ends of each panel's x axis. Where all panels count in whole numbers, of generations say, they share them."""
+    found = []
+    for panel in figure.panels:
+        if isinstance(panel.content, Network):
+            nodes = panel.content.nodes
+            found.append((min((n.x for n in nodes), default=0.0), max((n.x for n in nodes), default=1.0)))
+            continue
+        axis = x_axis(panel)
+        wide = isinstance(panel.content, Heat) or any(s.kind != "line" for s in panel.content) or axis.low == axis.high
+        room = axis.step / 2 if wide else 0.0
+        found.append((axis.low - room, axis.high + room))
+    if all(p.whole_x and not isinstance(p.content, Network) and holds(p) for p in figure.panels):
+        return [(min(low for low, _ in found), max(high for _, high in found))] * len(found)
+    return found
+
+
+def holds(panel: Panel) -> bool:
+    """Whether there is anything to draw."""
+    if isinstance(panel.content, Network):
+        return bool(panel.content.nodes)
+    if isinstance(panel.content, Heat):
+        return any(v is not None for row in panel.content.values for v in row)
+    return any(y is not None for s in panel.content for y in s.y)
 
 
 def place(panel: Panel, series: Sequence[Series]) -> list[Mark]:
