@@ -22,10 +22,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
 from arena.report.figure import GREY, Figure, Heat, Network, Panel
-from arena.report.placing import Axis, Mark, ends, group_colours, holds, place, x_axis, y_axis
+from arena.report.placing import Axis, Mark, ends, group_colours, holds, place, whole_step, x_axis, y_axis
 
 WIDTH, HEIGHT, DPI = 8.0, 2.9, 120
 MOST_MARKED = 60
@@ -197,7 +197,7 @@ def limits(axes: Axes, panel: Panel, marks: Sequence[Mark], span: tuple[float, f
             for text in axes.get_xticklabels():
                 text.set_horizontalalignment("center" if upright else "right")
     elif panel.whole_x:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(MultipleLocator(whole_step(axis.low, axis.high)))
     if isinstance(panel.content, Heat):
         return
     if panel.y_range:
@@ -255,13 +255,13 @@ def draw_heat(axes: Axes, heat: Heat, across: Axis) -> None:
         norm=Normalize(low, high),
     )
     assert axes.figure is not None
-    bar = axes.figure.colorbar(image, ax=axes, pad=0.015, fraction=0.05, aspect=22)
+    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.015, 0.0, 0.02, 1.0)))
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.set_label(textwrap.fill(clean(heat.label), 36))
     if up.labels:
         label_ticks(axes.yaxis, up)
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MultipleLocator(whole_step(up.low, up.high)))
     if heat.annotate:
         for i, row in enumerate(heat.values):
             for j, value in enumerate(row):
@@ -308,7 +308,8 @@ def draw_network(axes: Axes, network: Network, panel: Panel) -> None:
     if not panel.x_label:
         axes.spines["bottom"].set_visible(False)
     if panel.whole_x:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        xs = [n.x for n in network.nodes]
+        axes.xaxis.set_major_locator(MultipleLocator(whole_step(min(xs), max(xs))))
     legend(axes, panel)
 
 

@@ -9,7 +9,6 @@ Left out: files (`draw`). Not guaranteed: that another major version of plotly.j
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from typing import Any
 
 from plotly.offline import get_plotlyjs
@@ -55,7 +54,9 @@ def interactive(figure: Figure) -> dict[str, Any]:
     return {"data": traces, "layout": layout}
 
 
-def draw_panel(panel: Panel, number: str, domain: tuple[float, float], layout: dict[str, Any]) -> list[dict[str, Any]]:
+def draw_panel(
+    panel: Panel, number: str, domain: tuple[float, float], span: tuple[float, float], layout: dict[str, Any]
+) -> list[dict[str, Any]]:
     """The traces of one panel; its axes, legend and title go into the layout."""
     x: dict[str, Any] = {
         "anchor": f"y{number}",

@@ -137,7 +137,7 @@ def group_colours(network: Network) -> dict[str, str]:
     return {g: COLOURS[i] if i < len(COLOURS) - 1 else GREY for i, g in enumerate(groups)}
 
 
-def whole_step(low: float, high: float, most: int = 10) -> int:
+def whole_step(low: float, high: float, most: int = 12) -> int:
     """Distance of ticks at whole numbers, at most about `most` of them: 1, 2, 5, 10, 20, 50, ..."""
     power = 1
     while True:

@@ -37,7 +37,8 @@ def read(source: Source) -> list[Row]:
     return source.store.query(
         "SELECT p.generation, p.phase, p.prompt_tokens AS prompt, p.generated_tokens AS generated, p.trained_tokens AS"
         " trained, p.counted, p.prompt_tokens + p.generated_tokens + 3 * p.trained_tokens AS units,"
-        " COALESCE(t.seconds, 0) AS seconds FROM phases p LEFT JOIN (SELECT generation, phase, SUM(seconds) AS seconds FROM telemetry"
+        " COALESCE(t.seconds, 0) AS seconds FROM phases p LEFT JOIN"
+        " (SELECT generation, phase, SUM(seconds) AS seconds FROM telemetry"
         " GROUP BY generation, phase) t ON t.generation = p.generation AND t.phase = p.phase ORDER BY p.rowid"
     )
 

@@ -222,7 +222,7 @@ def setting_figure(a: Analysis) -> Figure:
         "share of the generation's valid problems",
         low=0.0,
     )
-    over = (Series("mean depth", *map(tuple, zip(*means, strict=True)), colour="#D55E00"),) if means else ()
+    over = (Series("mean depth", tuple(g for g, _ in means), tuple(d for _, d in means), colour="#D55E00"),)
     return Figure(
         "setting",
         title,
@@ -235,7 +235,7 @@ def setting_figure(a: Analysis) -> Figure:
                 "" if lines else "generation",
                 "depth",
                 whole_x=True,
-                over=over,
+                over=over if means else (),
                 height=1.1,
                 empty="no problem was valid" if played else "no problem has been set yet",
             ),
@@ -255,8 +255,8 @@ def fates_figure(fates: dict[int, Counter[str]]) -> Figure:
     return Figure(
         "fates",
         "What became of the problems that were set",
-        "Learnable: solved by some attempts and not by others. Problems solved always are too easy to teach, those solved "
-        "never too hard, or without a way to them.",
+        "Learnable: solved by some attempts and not by others. Problems solved always are too easy to teach, those "
+        "solved never too hard, for now.",
         (Panel(series, "generation", "problems set", whole_x=True, stacked=True),),
         tuple({"generation": g} | {fate.replace(" ", "_"): fates[g][fate] for fate, _ in FATES} for g in generations),
     )
@@ -330,8 +330,8 @@ def reasons_figure(played: list[Analysis], reasons: dict[str, Counter[int]]) -> 
     return Figure(
         "rejections",
         "Why proposals were rejected",
-        "Proposals of each generation that were no valid new problem, by reason. Held-out: the setter hit a problem that "
-        "is kept for measuring.",
+        "Proposals of each generation that were no valid new problem, by reason. Held-out: the setter hit a problem "
+        "that is kept for measuring.",
         (Panel(tuple(series), "generation", "rejected proposals", whole_x=True, stacked=True, height=0.8),),
         tuple(
             {"generation": g["index"], "reason": r, "rejected": reasons[r][g["index"]], "set": g["proposed"]}

@@ -35,8 +35,8 @@ MIDDLE = 3
 """Fewer problems than this have no mean worth drawing."""
 SCALE = (
     "In logits: a problem as hard as an agent is able is solved half of the time, one logit easier 73 %, two 88 %. The "
-    "scale is relative, as only differences decide who solves what: 0 is the mean held-out problem of this run, and the "
-    f"prior (standard deviation {PRIOR:g}) has a say in how long a logit is. It compares within a run only."
+    "scale is relative, as only differences decide who solves what: 0 is the mean held-out problem of this run, and "
+    f"the prior (standard deviation {PRIOR:g}) has a say in how long a logit is. It compares within a run only."
 )
 
 
@@ -143,7 +143,7 @@ def place_set(store: Store, domain: str, scale: Scale) -> Scale:
             about[r["round"]] = (r["generation"], r["depth"], bool(r["learnable"]))
         else:
             unknown.add(r["round"])
-    found = difficulties(trials, abilities)
+    found = difficulties(trials, abilities, {round_: generation for round_, (generation, _, _) in about.items()})
     set_ = [SetProblem(*about[round_], estimate) for round_, estimate in found.items()]
     return Scale(scale.fitted, scale.depths, scale.living, set_, len(unknown - set(about)))
 
@@ -165,11 +165,8 @@ def findings(scale: Scale, founders: dict[str, str]) -> tuple[str, ...]:
     one, other = scale.population(first), scale.population(last)
     said = [f"Mean ability in generation {first}: {told(one)} logits (0: the mean held-out problem)."]
     if last > first:
-        said[0] = (
-            f"Mean ability rose from {told(one)} logits in generation {first} to {told(other)} in generation {last}."
-            if other.value >= one.value
-            else f"Mean ability fell from {told(one)} logits in generation {first} to {told(other)} in generation {last}."
-        )
+        verb = "rose" if other.value >= one.value else "fell"
+        said = [f"Mean ability {verb} from {told(one)} logits in generation {first} to {told(other)} in {last}."]
     by_generation = group(scale.set_)
     if by_generation:
         for name, keep in (("set", False), ("learnable", True)):
@@ -190,8 +187,14 @@ def findings(scale: Scale, founders: dict[str, str]) -> tuple[str, ...]:
     lines = lineages(scale, founders, last)
     if last and len(lines) > 1:
         best = max(lines, key=lambda f: lines[f].value)
+        rest = [lines[f] for f in lines if f != best]
+        sure = all(lines[best].value - Z * lines[best].se > e.value + Z * e.se for e in rest)
+        caution = (
+            "no other's interval reaches so high" if sure else "others' intervals overlap it: the order may be luck"
+        )
         said.append(
-            f"Of {len(lines)} lineages alive at the end, that of {best} was the ablest: {told(lines[best])} logits."
+            f"Of {len(lines)} lineages alive at the end, that of {best} measured the ablest: {told(lines[best])} "
+            f"logits; {caution}."
         )
     elif last and len(founders) > 1 and lines:
         said.append(f"All agents alive at the end descend from {next(iter(lines))}.")
@@ -233,7 +236,7 @@ def ability_figure(scale: Scale) -> Figure:
     by_generation = group(scale.set_)
     series = [
         Series(
-            "ability, mean of the agents",
+            "ability of the agents",
             tuple(able),
             tuple(e.value for e in able.values()),
             tuple(e.value - Z * e.se for e in able.values()),
@@ -246,8 +249,8 @@ def ability_figure(scale: Scale) -> Figure:
         for g, e in able.items()
     }
     for name, key, keep, colour, dash in (
-        ("difficulty set, mean", "set", False, GREY, True),
-        ("difficulty of the learnable, mean", "learnable", True, "#D55E00", False),
+        ("difficulty of all set", "set", False, GREY, True),
+        ("difficulty of the learnable", "learnable", True, "#D55E00", False),
     ):
         xs, ys, lows, highs, counts = [], [], [], [], []
         for g, problems in by_generation.items():
@@ -276,9 +279,10 @@ def ability_figure(scale: Scale) -> Figure:
     return Figure(
         "ability",
         "Ability of the agents and difficulty of what they set, on one scale",
-        f"{SCALE} Ability is after the generation; its band is 1.96 standard errors. Bands of difficulties: 95 % "
-        "intervals of the mean over problems.",
-        (Panel(tuple(series), "generation", "logits", whole_x=True, height=1.2),),
+        f"{SCALE} Ability is after the generation, a mean over agents; its band is 1.96 standard errors. Difficulties "
+        "are means over problems with 95 % intervals; a problem rests on a few attempts, and is drawn towards the mean "
+        "of its generation the more, the fewer they were.",
+        (Panel(tuple(series), "generation", "logits (0: the mean held-out problem)", whole_x=True, height=1.2),),
         tuple(rows[g] for g in sorted(rows)),
     )
 
@@ -288,7 +292,7 @@ def lineage_figure(scale: Scale, founders: dict[str, str]) -> Figure:
     after = [g for g in scale.living if g]
     base = scale.population(0) if 0 in scale.living else None
     means = {g: lineages(scale, founders, g) for g in after}
-    lived = defaultdict(int)
+    lived: dict[str, int] = defaultdict(int)
     for found in means.values():
         for founder in found:
             lived[founder] += 1
@@ -334,8 +338,8 @@ def lineage_figure(scale: Scale, founders: dict[str, str]) -> Figure:
     return Figure(
         "lineages",
         "Ability by lineage, and of each agent",
-        "A lineage is named after its founder; children are dashed, in the colour of their lineage. Bands: 1.96 standard "
-        f"errors; those of a single agent are about as wide. Same scale as above.{more}",
+        "A lineage is named after its founder; children are dashed, in the colour of their lineage. Bands: 1.96 "
+        f"standard errors; those of a single agent are about as wide. Same scale as above.{more}",
         (
             Panel(tuple(upper), "", "logits, mean of the lineage", whole_x=True, legend="lineage", title="Lineages"),
             Panel(tuple(lower), "generation", "logits", whole_x=True, legend="agent", title="Agents"),

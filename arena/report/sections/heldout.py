@@ -58,8 +58,8 @@ def findings(a: Analysis, full: list[Analysis]) -> tuple[str, ...]:
         beyond = [d for d in beyond if after[d]["k_low"] > before[d]["k_high"]]
         if k > 1:
             found.append(
-                f"pass@{k}, what {k} samples reach, rose beyond its intervals at depth {listed(beyond)}: there the agents "
-                "solve what they could not reach before, and have not only become surer of what they could."
+                f"pass@{k}, what {k} samples reach, rose beyond its intervals at depth {listed(beyond)}: there the "
+                "agents solve what they could not reach before, and have not only become surer of what they could."
                 if beyond
                 else f"pass@{k}, what {k} samples reach, rose beyond its intervals at no depth: what was gained may be "
                 "sureness at what could be reached before."
@@ -93,8 +93,8 @@ def heldout_figure(a: Analysis) -> Figure:
     return Figure(
         "heldout",
         _title(a),
-        "Frozen problems that are never set, posted or trained on, by depth of their program; one greedy try a problem. "
-        f"Generation 0 is before the first. Bands: 95 % Wilson intervals.{told}",
+        "Frozen problems that are never set, posted or trained on, by depth of their program; one greedy try a "
+        f"problem. Generation 0 is before the first. Bands: 95 % Wilson intervals.{told}",
         (
             Panel(
                 tuple(series),
