@@ -46,19 +46,21 @@ STYLE: Any = {
     "legend.frameon": False,
     "axes.axisbelow": True,
 }
+METADATA: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 # Nothing is tinted, so that it differs from an empty cell, which is white.
 SEQUENTIAL = LinearSegmentedColormap.from_list("blues", ["#e3eef7", "#9ecae1", "#4292c6", "#08519c", "#041f4a"])
 DIVERGING = LinearSegmentedColormap.from_list("sides", ["#8c3c00", "#e69055", "#f4f4f4", "#5ea3d0", "#00446f"])
 
 
-def save(figure: Figure, folder: Path) -> list[Path]:
+def save(figure: Figure, folder: Path, kinds: Sequence[str] = tuple(METADATA)) -> list[Path]:
     """Write `<key>.png` and `<key>.svg` into `folder`; return their paths."""
-    paths = [folder / f"{figure.key}.png", folder / f"{figure.key}.svg"]
+    paths = []
     with styled():
         canvas = draw(figure)
-        canvas.savefig(paths[0], metadata={"Software": None})
-        canvas.set_layout_engine("none")  # it stands; once is enough
-        canvas.savefig(paths[1], metadata={"Date": None, "Creator": None})
+        for kind in kinds:
+            paths.append(folder / f"{figure.key}.{kind}")
+            canvas.savefig(paths[-1], metadata=METADATA[kind])
+            canvas.set_layout_engine("none")  # everything has its place; once is enough
     return paths
 
 

@@ -100,7 +100,9 @@ def draw_panel(
                 y["range"] = [low - 0.03 * (high - low), high + 0.03 * (high - low)]
         many = len(marks) > 1 or bool(panel.over) or bool(panel.legend)
         for mark in marks:
-            traces += draw_mark(mark, panel, axis, many)
+            if isinstance(panel.content, Heat):
+                traces.append(rim(mark))
+            traces += draw_mark(mark, panel, many)
     if not holds(panel):
         x |= {"showticklabels": False, "ticks": ""}
         y |= {"showticklabels": False, "ticks": "", "showgrid": False}
@@ -133,7 +135,7 @@ def label_ticks(axis: dict[str, Any], places: Axis) -> None:
 # -- series ----------------------------------------------------------------------------------------------------------
 
 
-def draw_mark(mark: Mark, panel: Panel, axis: Axis, named: bool) -> list[dict[str, Any]]:
+def draw_mark(mark: Mark, panel: Panel, named: bool) -> list[dict[str, Any]]:
     s = mark.series
     trace: dict[str, Any] = {
         "x": list(mark.x),
@@ -173,6 +175,12 @@ def draw_mark(mark: Mark, panel: Panel, axis: Axis, named: bool) -> list[dict[st
         }
         return [trace]
     return [*band(mark), trace]
+
+
+def rim(mark: Mark) -> dict[str, Any]:
+    """A white line below a line, so that it shows on dark cells."""
+    trace = {"type": "scatter", "mode": "lines", "x": list(mark.x), "y": list(mark.series.y), "hoverinfo": "skip"}
+    return {**trace, "showlegend": False, "line": {"color": "#ffffff", "width": mark.series.width + 2}}
 
 
 def band(mark: Mark) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -58,7 +59,7 @@ def write_report(source: Source) -> list[Path]:
             written += save(figure, figures)
             written += write_rows(figure.rows, data, figure.key)
             bar.advance(task)
-        pictures = write_pictures(source, folder, written)
+        pictures = write_pictures(source.analysis, folder, written)
         page = folder / "index.html"
         new = folder / ".index.html.new"
         new.write_text(page_of(source, sections), encoding="utf-8")
@@ -79,15 +80,15 @@ def page_of(source: Source, sections: list[Section]) -> str:
     return render(f"Run {a['run']}", lead, a["warnings"], sections, f"python run_arena.py analyze {source.folder}")
 
 
-def write_pictures(source: Source, folder: Path, written: Sequence[Path]) -> list[Path]:
-    """The pictures of fixed names, copied where they were drawn for the page."""
+def write_pictures(analysis: dict[str, Any], folder: Path, written: Sequence[Path] = ()) -> list[Path]:
+    """The pictures of fixed names, copied from `written` where they were drawn for the page."""
     paths = []
     for key, make in PICTURES.items():
         drawn = folder / "figures" / f"{key}.png"
-        if drawn not in written:
-            save(make(source.analysis), folder / "figures")
-        shutil.copyfile(drawn, folder / drawn.name)
-        paths.append(folder / drawn.name)
+        if drawn in written:
+            paths.append(Path(shutil.copyfile(drawn, folder / drawn.name)))
+        else:
+            paths += save(make(analysis), folder, ("png",))
     return paths
 
 

@@ -202,7 +202,11 @@ def findings(scale: Scale, founders: dict[str, str]) -> tuple[str, ...]:
 
 
 def told(e: Estimate) -> str:
-    return f"{e.value:+.2f} [{e.value - Z * e.se:+.2f}, {e.value + Z * e.se:+.2f}]"
+    return f"{signed(e.value)} [{signed(e.value - Z * e.se)}, {signed(e.value + Z * e.se)}]"
+
+
+def signed(value: float) -> str:
+    return format(round(value, 2) + 0.0, "+.2f")  # adding 0.0 turns a rounded -0.0 into 0.0
 
 
 def lineages(scale: Scale, founders: dict[str, str], generation: int) -> dict[str, Estimate]:
@@ -438,7 +442,8 @@ def solved_figure(store: Store, domain: str) -> Figure | None:
 
 def tables(scale: Scale, founders: dict[str, str]) -> tuple[Table, ...]:
     def cell(row: dict[str, Any], kind: str) -> str:
-        return "-" if row[kind] is None else f"{row[kind]:+.2f} [{row[f'{kind}_low']:+.2f}, {row[f'{kind}_high']:+.2f}]"
+        value, low, high = (row[f"{kind}{end}"] for end in ("", "_low", "_high"))
+        return "-" if value is None else f"{signed(value)} [{signed(low)}, {signed(high)}]"
 
     columns = ("depth", "held-out", "n", "set", "n ", "learnable", "n  ")
     rows = tuple(

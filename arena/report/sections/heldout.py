@@ -50,8 +50,8 @@ def findings(a: Analysis, full: list[Analysis]) -> tuple[str, ...]:
     fallen = [d for d in both if after[d]["high"] < before[d]["low"]]
     if both:
         found.append(
-            f"Their intervals before and after do not overlap, upwards, at depth {listed(risen)}; downwards at "
-            f"{listed(fallen)}. At the others the change may be luck."
+            f"By depth, from before to after: risen beyond its interval at {listed(risen)}, fallen beyond it at "
+            f"{listed(fallen)}; at the others the change may be luck."
         )
         k = max(h["k"] for h in full)
         beyond = [d for d in both if None not in (after[d]["k_low"], before[d]["k_high"])]

@@ -3,8 +3,7 @@
 (() => {
   const options = {
     responsive: true,
-    displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"],
+    displayModeBar: false, // dragging zooms, a double click goes back; pictures to save lie beside the page
   };
   const holders = [...document.querySelectorAll(".plot")];
   const draw = (holder) => {
