@@ -86,18 +86,19 @@ def watch(folder: RunArg) -> None:
 def analyze(
     folder: RunArg,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    plots: Annotated[bool, typer.Option(help="Write report/heldout.png and report/setting.png.")] = True,
+    plots: Annotated[bool, typer.Option(help="Write report/index.html, its figures and their data.")] = True,
 ) -> None:
-    """Tables and plots of what happened in a run."""
+    """What happened in a run: tables here, and a page with figures and their data in its folder."""
     from arena.report.analysis import analyze as analyze_store
 
     store, config = _read(folder)
     analysis = analyze_store(store, config)
     written: list[Path] = []
     if plots:
-        from arena.report.plots import write_plots
+        from arena.report.source import Source
+        from arena.report.write import write_report
 
-        written = write_plots(analysis, folder / "report")
+        written = write_report(Source(folder, store, config, analysis))
     if as_json:
         typer.echo(json.dumps(analysis, indent=1))
         return
@@ -106,8 +107,8 @@ def analyze(
     from arena.report.tables import print_report
 
     print_report(Console(), analysis)
-    for path in written:
-        typer.echo(f"wrote {path}")
+    if written:
+        typer.echo(f"wrote {written[0]}, to be opened in a browser; {len(written) - 1} files of figures lie beside it")
 
 
 @app.command()

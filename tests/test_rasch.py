@@ -42,10 +42,23 @@ def test_drawn_abilities_and_difficulties_are_found_again_within_their_errors():
 
 def test_difficulties_are_found_again_when_abilities_are_known():
     ability, difficulty, trials = drawn(seed=1)
-    value, se = estimates(by_number(difficulties(trials, {f"p{i}": a for i, a in enumerate(ability)})))
+    known, names = {f"p{i}": a for i, a in enumerate(ability)}, [f"i{i}" for i in range(60)]
+    value, se = estimates(by_number(difficulties(trials, known, dict.fromkeys(names, 0))))
     assert np.corrcoef(difficulty, value)[0, 1] > 0.98
     assert math.sqrt(((difficulty - value) ** 2).mean()) < 0.3
     assert 0.7 < math.sqrt((((value - difficulty) / se) ** 2).mean()) < 1.3
+
+
+def test_a_group_of_hard_items_with_few_trials_each_lies_where_it_was_drawn_and_not_nearer_to_nought():
+    rng = np.random.default_rng(7)
+    true = {**{f"h{i}": rng.normal(4, 2) for i in range(300)}, **{f"e{i}": rng.normal(-4, 2) for i in range(300)}}
+    ability = {"a": 2.0, "b": -1.0}
+    trials = [
+        (p, i, int(rng.binomial(2, 1 / (1 + math.exp(d - a)))), 2) for i, d in true.items() for p, a in ability.items()
+    ]
+    found = difficulties(trials, ability, {i: i[0] for i in true})
+    for kind, mean in (("h", 4), ("e", -4)):
+        assert np.mean([e.value for i, e in found.items() if i[0] == kind]) == pytest.approx(mean, abs=0.8)
 
 
 def test_the_mode_has_no_slope():
@@ -71,7 +84,7 @@ def test_who_and_what_is_always_or_never_right_stays_finite_and_uncertain(right:
     assert side * one.value == max(side * e.value for e in found.abilities.values())
     assert side * other.value == min(side * e.value for e in found.difficulties.values())
     assert one.se > np.median([e.se for e in found.abilities.values()])
-    alone = difficulties([("a", "x", 5 * right, 5)], {"a": 1.0})["x"]
+    alone = difficulties([("a", "x", 5 * right, 5)], {"a": 1.0}, {"x": 0})["x"]
     assert math.isfinite(alone.value) and (alone.value < 1.0) == bool(right)
 
 
@@ -88,7 +101,8 @@ def test_the_order_of_trials_does_not_matter_and_equal_pairs_add_up():
     one, two = fit(trials), fit(single)
     assert one.abilities == two.abilities and one.difficulties == two.difficulties
     known = {p: e.value for p, e in one.abilities.items()}
-    assert difficulties(trials, known) == difficulties(single, known)
+    groups = {f"i{i}": i % 2 for i in range(8)}
+    assert difficulties(trials, known, groups) == difficulties(single, known, groups)
 
 
 def test_the_origin_is_the_mean_difficulty():

@@ -22,10 +22,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
 from arena.report.figure import GREY, Figure, Heat, Network, Panel
-from arena.report.placing import Axis, Mark, group_colours, place, x_axis, y_axis
+from arena.report.placing import Axis, Mark, ends, group_colours, holds, place, whole_step, x_axis, y_axis
 
 WIDTH, HEIGHT, DPI = 8.0, 2.9, 120
 MOST_MARKED = 60
@@ -34,7 +34,6 @@ MOST_VECTORS = 3000
 """Points of a cloud up to which an SVG holds each; more are stored as pixels."""
 LABEL = 34
 """Letters of a label; longer ones are cut."""
-EMPTY = "nothing to show yet"
 STYLE: Any = {
     "text.parse_math": False,
     "svg.hashsalt": "ratchet",
@@ -47,19 +46,21 @@ STYLE: Any = {
     "legend.frameon": False,
     "axes.axisbelow": True,
 }
+METADATA: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 # Nothing is tinted, so that it differs from an empty cell, which is white.
 SEQUENTIAL = LinearSegmentedColormap.from_list("blues", ["#e3eef7", "#9ecae1", "#4292c6", "#08519c", "#041f4a"])
 DIVERGING = LinearSegmentedColormap.from_list("sides", ["#8c3c00", "#e69055", "#f4f4f4", "#5ea3d0", "#00446f"])
 
 
-def save(figure: Figure, folder: Path) -> list[Path]:
+def save(figure: Figure, folder: Path, kinds: Sequence[str] = tuple(METADATA)) -> list[Path]:
     """Write `<key>.png` and `<key>.svg` into `folder`; return their paths."""
-    paths = [folder / f"{figure.key}.png", folder / f"{figure.key}.svg"]
+    paths = []
     with styled():
         canvas = draw(figure)
-        canvas.savefig(paths[0], metadata={"Software": None})
-        canvas.set_layout_engine("none")  # it stands; once is enough
-        canvas.savefig(paths[1], metadata={"Date": None, "Creator": None})
+        for kind in kinds:
+            paths.append(folder / f"{figure.key}.{kind}")
+            canvas.savefig(paths[-1], metadata=METADATA[kind])
+            canvas.set_layout_engine("none")  # everything has its place; once is enough
     return paths
 
 
@@ -78,8 +79,8 @@ def draw(figure: Figure) -> Canvas:
         canvas = Canvas(figsize=(WIDTH, 0.75 + HEIGHT * sum(shares)), dpi=DPI, layout="constrained")
         FigureCanvasAgg(canvas)
         grid = canvas.subplots(len(shares), 1, squeeze=False, height_ratios=shares)
-        for axes, panel in zip(grid[:, 0], figure.panels, strict=True):
-            draw_panel(axes, panel)
+        for axes, panel, span in zip(grid[:, 0], figure.panels, ends(figure), strict=True):
+            draw_panel(axes, panel, span)
         title, _, rest = figure.title.partition("\n")
         lines = [*textwrap.wrap(clean(title), 92), *textwrap.wrap(clean(rest), 110)]
         grid[0, 0].annotate(
@@ -95,29 +96,29 @@ def draw(figure: Figure) -> Canvas:
     return canvas
 
 
-def draw_panel(axes: Axes, panel: Panel) -> None:
+def draw_panel(axes: Axes, panel: Panel, span: tuple[float, float]) -> None:
+    """One panel, its x axis from `span[0]` to `span[1]`."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel(clean(panel.x_label))
     axes.set_ylabel(textwrap.fill(clean(panel.y_label), max(20, round(34 * panel.height))))
     if panel.title:
         axes.set_title(clean(panel.title), loc="left", color="#333333")
+    if not holds(panel):
+        axes.text(0.5, 0.5, clean(panel.empty), transform=axes.transAxes, ha="center", va="center", color=GREY)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return
     if isinstance(panel.content, Network):
         draw_network(axes, panel.content, panel)
         return
     marks = place(panel, panel.over if isinstance(panel.content, Heat) else panel.content)
     if isinstance(panel.content, Heat):
-        if not panel.content.x or not panel.content.y:
-            say_empty(axes)
-            return
         draw_heat(axes, panel.content, x_axis(panel))
-    elif not any(y is not None for m in marks for y in m.series.y):
-        say_empty(axes)
-        return
     else:
         axes.grid(axis="y", color="#dddddd", linewidth=0.8)
     for mark in marks:
         draw_mark(axes, mark, rim=isinstance(panel.content, Heat))
-    limits(axes, panel, marks)
+    limits(axes, panel, marks, span)
     legend(axes, panel)
 
 
@@ -154,7 +155,7 @@ def draw_mark(axes: Axes, mark: Mark, rim: bool) -> None:
                 (float("nan"),) * 2 if a is None or b is None else (a, b) for a, b in zip(s.low, s.high, strict=True)
             ]
             low, high = zip(*ends, strict=True) if ends else ((), ())
-            axes.fill_between(mark.x, low, high, color=mark.colour, alpha=0.16, linewidth=0)
+            axes.fill_between(mark.x, low, high, color=mark.colour, alpha=0.13, linewidth=0)
         if rim:  # so that the line shows on dark cells
             axes.plot(mark.x, ys, color="white", linewidth=s.width + 2)
         axes.plot(
@@ -186,52 +187,49 @@ def whiskers(axes: Axes, mark: Mark, colour: str) -> None:
     )
 
 
-def limits(axes: Axes, panel: Panel, marks: Sequence[Mark]) -> None:
+def limits(axes: Axes, panel: Panel, marks: Sequence[Mark], span: tuple[float, float]) -> None:
     """The ends and ticks of both axes."""
     axis = x_axis(panel)
-    wide = isinstance(panel.content, Heat) or any(m.series.kind != "line" for m in marks) or axis.low == axis.high
-    room = axis.step * 0.5 if wide else 0.0
-    axes.set_xlim(axis.low - room, axis.high + room)
+    axes.set_xlim(*span)
     if axis.labels:
         label_ticks(axes.xaxis, axis)
         if sum(min(len(axis.labels[i]), LABEL) for i in axis.ticks()) > 75:
-            axes.tick_params(axis="x", rotation=90 if len(axis.ticks()) > 20 else 35)
+            upright = len(axis.ticks()) > 20
+            axes.tick_params(axis="x", rotation=90 if upright else 35)
             for text in axes.get_xticklabels():
-                text.set_horizontalalignment("right" if len(axis.ticks()) <= 20 else "center")
+                text.set_horizontalalignment("center" if upright else "right")
     elif panel.whole_x:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if panel.y_range and not isinstance(panel.content, Heat):
+        axes.xaxis.set_major_locator(MultipleLocator(whole_step(axis.low, axis.high)))
+    if isinstance(panel.content, Heat):
+        return
+    if panel.y_range:
         low, high = panel.y_range
         axes.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
-    elif not isinstance(panel.content, Heat) and marks and all(m.series.kind == "bars" for m in marks):
-        axes.margins(y=0.05)
+    if max(map(abs, axes.get_ylim())) >= 10_000:
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def legend(axes: Axes, panel: Panel) -> None:
-    """The names of the series right of the axes, the highest line's name first, where there is more than one."""
+    """The names of the series, where there is more than one: right of the axes, or within a heat map."""
     handles, labels = axes.get_legend_handles_labels()
     if not labels or (len(labels) < 2 and not panel.over and not panel.legend):
         return
     if panel.stacked:
         handles, labels = handles[::-1], labels[::-1]  # as they lie on one another
     labels = [shorten(text, 30) for text in labels]
-    right = 1.16 if isinstance(panel.content, Heat) else 1.01
+    if isinstance(panel.content, Heat):
+        axes.legend(handles, labels, loc="upper left", frameon=True, framealpha=0.85, edgecolor="none")
+        return
     axes.legend(
         handles,
         labels,
         title=panel.legend or None,
         loc="upper left",
-        bbox_to_anchor=(right, 1.02),
+        bbox_to_anchor=(1.01, 1.02),
         borderaxespad=0.0,
         alignment="left",
         ncols=1 + len(labels) // 25,
     )
-
-
-def say_empty(axes: Axes) -> None:
-    axes.text(0.5, 0.5, EMPTY, transform=axes.transAxes, ha="center", va="center", color=GREY)
-    axes.set_xticks([])
-    axes.set_yticks([])
 
 
 # -- grids and networks ----------------------------------------------------------------------------------------------
@@ -259,13 +257,13 @@ def draw_heat(axes: Axes, heat: Heat, across: Axis) -> None:
         norm=Normalize(low, high),
     )
     assert axes.figure is not None
-    bar = axes.figure.colorbar(image, ax=axes, pad=0.015, fraction=0.05, aspect=22)
+    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.015, 0.0, 0.02, 1.0)))
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.set_label(textwrap.fill(clean(heat.label), 36))
     if up.labels:
         label_ticks(axes.yaxis, up)
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MultipleLocator(whole_step(up.low, up.high)))
     if heat.annotate:
         for i, row in enumerate(heat.values):
             for j, value in enumerate(row):
@@ -277,9 +275,6 @@ def draw_heat(axes: Axes, heat: Heat, across: Axis) -> None:
 
 
 def draw_network(axes: Axes, network: Network, panel: Panel) -> None:
-    if not network.nodes:
-        say_empty(axes)
-        return
     places = {n.id: (n.x, n.y) for n in network.nodes}
     lines = [(places[a], places[b]) for a, b in network.edges if a in places and b in places]
     many = len(lines) > MOST_VECTORS
@@ -315,7 +310,8 @@ def draw_network(axes: Axes, network: Network, panel: Panel) -> None:
     if not panel.x_label:
         axes.spines["bottom"].set_visible(False)
     if panel.whole_x:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        xs = [n.x for n in network.nodes]
+        axes.xaxis.set_major_locator(MultipleLocator(whole_step(min(xs), max(xs))))
     legend(axes, panel)
 
 

@@ -91,6 +91,8 @@ class Panel:
     over: tuple[Series, ...] = ()
     stacked: bool = False
     legend: str = ""
+    empty: str = "nothing to show yet"
+    """What stands in axes that hold nothing."""
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,13 @@ Left out: files (`draw`). Not guaranteed: that another major version of plotly.j
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from arena.report.draw import DIVERGING, EMPTY, LABEL, MOST_MARKED, SEQUENTIAL, shorten
+from arena.report.draw import DIVERGING, LABEL, MOST_MARKED, SEQUENTIAL, shorten
 from arena.report.figure import GREY, Figure, Heat, Network, Panel
-from arena.report.placing import Axis, Mark, group_colours, place, whole_step, x_axis, y_axis
+from arena.report.placing import Axis, Mark, ends, group_colours, holds, place, whole_step, x_axis, y_axis
 
 HEIGHT, TOP, BOTTOM, BETWEEN = 270, 12, 52, 74
 """Pixels: of a panel of height 1, above and below all panels, and from one to the next."""
@@ -46,16 +45,18 @@ def interactive(figure: Figure) -> dict[str, Any]:
     }
     traces: list[dict[str, Any]] = []
     top = 1.0
-    for i, panel in enumerate(figure.panels):
+    for i, (panel, span) in enumerate(zip(figure.panels, ends(figure), strict=True)):
         top -= 16 / inner if panel.title else 0.0
         bottom = max(top - HEIGHT * panel.height / inner, 0.0)
         number = str(i + 1) if i else ""
-        traces += draw_panel(panel, number, (bottom, top), layout)
+        traces += draw_panel(panel, number, (bottom, top), span, layout)
         top = bottom - BETWEEN / inner
     return {"data": traces, "layout": layout}
 
 
-def draw_panel(panel: Panel, number: str, domain: tuple[float, float], layout: dict[str, Any]) -> list[dict[str, Any]]:
+def draw_panel(
+    panel: Panel, number: str, domain: tuple[float, float], span: tuple[float, float], layout: dict[str, Any]
+) -> list[dict[str, Any]]:
     """The traces of one panel; its axes, legend and title go into the layout."""
     x: dict[str, Any] = {
         "anchor": f"y{number}",
@@ -71,7 +72,8 @@ def draw_panel(panel: Panel, number: str, domain: tuple[float, float], layout: d
     y = {**x, "anchor": f"x{number}", "domain": list(domain), "title": {"text": safe(panel.y_label), "standoff": 10}}
     layout[f"xaxis{number}"], layout[f"yaxis{number}"] = x, y
     layout[f"legend{number}"] = {
-        "x": 1.16 if isinstance(panel.content, Heat) else 1.02,
+        "x": 0.01 if isinstance(panel.content, Heat) else 1.02,
+        "bgcolor": "rgba(255,255,255,0.85)",
         "y": domain[1],
         "xanchor": "left",
         "yanchor": "top",
@@ -87,22 +89,24 @@ def draw_panel(panel: Panel, number: str, domain: tuple[float, float], layout: d
     else:
         marks = place(panel, panel.over if isinstance(panel.content, Heat) else panel.content)
         axis = x_axis(panel)
-        across(x, axis, panel, marks)
+        across(x, axis, panel, span)
         if isinstance(panel.content, Heat):
             traces = draw_heat(panel.content, axis, panel, y, domain)
         else:
-            y |= {"showgrid": True, "gridcolor": LINE}
+            y |= {"showgrid": True, "gridcolor": LINE, "separatethousands": True}
             traces = []
             if panel.y_range:
                 low, high = panel.y_range
                 y["range"] = [low - 0.03 * (high - low), high + 0.03 * (high - low)]
         many = len(marks) > 1 or bool(panel.over) or bool(panel.legend)
         for mark in marks:
-            traces += draw_mark(mark, panel, axis, many)
-    if not traces or not any(shown(t) for t in traces):
+            if isinstance(panel.content, Heat):
+                traces.append(rim(mark))
+            traces += draw_mark(mark, panel, many)
+    if not holds(panel):
         x |= {"showticklabels": False, "ticks": ""}
         y |= {"showticklabels": False, "ticks": "", "showgrid": False}
-        note(layout, EMPTY, number, 0.5, 0.5, font={"color": GREY})
+        note(layout, safe(panel.empty), number, 0.5, 0.5, font={"color": GREY})
     for trace in traces:
         trace |= {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         if trace["type"] != "heatmap":
@@ -110,21 +114,14 @@ def draw_panel(panel: Panel, number: str, domain: tuple[float, float], layout: d
     return traces
 
 
-def shown(trace: dict[str, Any]) -> bool:
-    values = [v for row in trace["z"] for v in row] if trace["type"] == "heatmap" else trace["y"]
-    return any(v is not None for v in values)
-
-
-def across(x: dict[str, Any], axis: Axis, panel: Panel, marks: Sequence[Mark]) -> None:
-    """Range and ticks of the x axis."""
-    wide = isinstance(panel.content, Heat) or any(m.series.kind != "line" for m in marks) or axis.low == axis.high
-    room = axis.step * 0.5 if wide else max((axis.high - axis.low) * 0.01, 1e-9)
-    x["range"] = [axis.low - room, axis.high + room]
+def across(x: dict[str, Any], axis: Axis, panel: Panel, span: tuple[float, float]) -> None:
+    """Range and ticks of the x axis; a hand's breadth is left for the marks at its ends."""
+    room = 0.01 * (span[1] - span[0])
+    x["range"] = [span[0] - room, span[1] + room]
     if axis.labels:
         label_ticks(x, axis)
     elif panel.whole_x:
-        step = whole_step(axis.low, axis.high)
-        x |= {"tickmode": "linear", "dtick": step, "tick0": 0, "tickformat": "d"}
+        x |= {"tickmode": "linear", "dtick": whole_step(axis.low, axis.high), "tick0": 0, "tickformat": "d"}
 
 
 def label_ticks(axis: dict[str, Any], places: Axis) -> None:
@@ -138,7 +135,7 @@ def label_ticks(axis: dict[str, Any], places: Axis) -> None:
 # -- series ----------------------------------------------------------------------------------------------------------
 
 
-def draw_mark(mark: Mark, panel: Panel, axis: Axis, named: bool) -> list[dict[str, Any]]:
+def draw_mark(mark: Mark, panel: Panel, named: bool) -> list[dict[str, Any]]:
     s = mark.series
     trace: dict[str, Any] = {
         "x": list(mark.x),
@@ -180,6 +177,12 @@ def draw_mark(mark: Mark, panel: Panel, axis: Axis, named: bool) -> list[dict[st
     return [*band(mark), trace]
 
 
+def rim(mark: Mark) -> dict[str, Any]:
+    """A white line below a line, so that it shows on dark cells."""
+    trace = {"type": "scatter", "mode": "lines", "x": list(mark.x), "y": list(mark.series.y), "hoverinfo": "skip"}
+    return {**trace, "showlegend": False, "line": {"color": "#ffffff", "width": mark.series.width + 2}}
+
+
 def band(mark: Mark) -> list[dict[str, Any]]:
     """Filled areas between `low` and `high`, one for each stretch where both are known."""
     assert mark.series.low is not None and mark.series.high is not None
@@ -197,7 +200,7 @@ def band(mark: Mark) -> list[dict[str, Any]]:
             "x": [x for x, _, _ in piece] + [x for x, _, _ in reversed(piece)],
             "y": [low for _, low, _ in piece] + [high for _, _, high in reversed(piece)],
             "fill": "toself",
-            "fillcolor": f"rgba({rgb},0.16)",
+            "fillcolor": f"rgba({rgb},0.13)",
             "line": {"width": 0},
             "hoverinfo": "skip",
             "showlegend": False,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arena.report.figure import COLOURS, GREY, Heat, Network, Panel, Series
+from arena.report.figure import COLOURS, GREY, Figure, Heat, Network, Panel, Series
 
 GROUP = 0.8
 """Width of the bars of one place together, where 1 lies between places."""
@@ -75,6 +75,32 @@ def axis_of(values: Sequence[Any], grid: bool = False) -> Axis:
     return Axis(tuple(map(str, distinct)), 0.0, float(max(len(distinct) - 1, 0)))
 
 
+def ends(figure: Figure) -> list[tuple[float, float]]:
+    """The ends of each panel's x axis. Where all panels count in whole numbers, of generations say, they share them."""
+    found = []
+    for panel in figure.panels:
+        if isinstance(panel.content, Network):
+            nodes = panel.content.nodes
+            found.append((min((n.x for n in nodes), default=0.0), max((n.x for n in nodes), default=1.0)))
+            continue
+        axis = x_axis(panel)
+        wide = isinstance(panel.content, Heat) or any(s.kind != "line" for s in panel.content) or axis.low == axis.high
+        room = axis.step / 2 if wide else 0.0
+        found.append((axis.low - room, axis.high + room))
+    if all(p.whole_x and not isinstance(p.content, Network) and holds(p) for p in figure.panels):
+        return [(min(low for low, _ in found), max(high for _, high in found))] * len(found)
+    return found
+
+
+def holds(panel: Panel) -> bool:
+    """Whether there is anything to draw."""
+    if isinstance(panel.content, Network):
+        return bool(panel.content.nodes)
+    if isinstance(panel.content, Heat):
+        return any(v is not None for row in panel.content.values for v in row)
+    return any(y is not None for s in panel.content for y in s.y)
+
+
 def place(panel: Panel, series: Sequence[Series]) -> list[Mark]:
     """The series of a panel, or those over its heat map, in their places."""
     axis = x_axis(panel)
@@ -111,7 +137,7 @@ def group_colours(network: Network) -> dict[str, str]:
     return {g: COLOURS[i] if i < len(COLOURS) - 1 else GREY for i, g in enumerate(groups)}
 
 
-def whole_step(low: float, high: float, most: int = 10) -> int:
+def whole_step(low: float, high: float, most: int = 12) -> int:
     """Distance of ticks at whole numbers, at most about `most` of them: 1, 2, 5, 10, 20, 50, ..."""
     power = 1
     while True:

@@ -167,37 +167,59 @@ def fit(trials: Iterable[tuple[P, I, int, int]], prior: float = PRIOR) -> Fit[P,
 
 
 def difficulties(
-    trials: Iterable[tuple[P, I, int, int]], abilities: Mapping[P, float], prior: float = PRIOR
+    trials: Iterable[tuple[P, I, int, int]],
+    abilities: Mapping[P, float],
+    groups: Mapping[I, Hashable],
+    prior: float = PRIOR,
 ) -> dict[I, Estimate]:
     """Each item's difficulty from (person, item, right, n) trials by persons whose ability is known and taken as exact.
 
-    Items are independent then. With a handful of trials the prior's pull towards 0 is strong and the error wide.
-    Raises KeyError for a person without an ability.
+    Few trials leave much to the prior. So that it does not pull hard items and easy ones alike towards 0, the items of
+    a group have one of their own, whose mean is found with them (a hierarchical model; that mean has the prior of mean
+    0): where a group is, its trials decide; the prior only draws its items towards each other. Errors are those of an
+    item if its group's mean were known. Raises KeyError for a person without ability or an item without a group.
     """
     counts = _counted(trials)
-    names = sorted({i for _, i in counts}, key=repr)
-    if not names:
+    items = sorted({i for _, i in counts}, key=repr)
+    if not items:
         return {}
-    items = {i: k for k, i in enumerate(names)}
+    number = {i: k for k, i in enumerate(items)}
     keys = sorted(counts, key=repr)
-    at = np.array([items[i] for _, i in keys])
+    at_i = np.array([number[i] for _, i in keys])
     ability = np.array([abilities[p] for p, _ in keys])
     right, n = np.array([counts[k] for k in keys], dtype=np.float64).T
-    precision, m = 1.0 / prior**2, len(names)
-    low, high = np.full(m, ability.min() - 30 * prior), np.full(m, ability.max() + 30 * prior)
-    found = np.zeros(m)
-    for _ in range(STEPS):  # Newton's method, kept between bounds that close in on the root
-        chance = _logistic(ability - found[at])
-        slope = np.bincount(at, n * chance - right, m) - precision * found
-        curvature = np.bincount(at, n * chance * (1 - chance), m) + precision
-        low, high = np.where(slope > 0, found, low), np.where(slope > 0, high, found)
-        new = found + slope / curvature
-        new = np.where((new < low) | (new > high), (low + high) / 2, new)
-        done = np.abs(new - found).max() < CLOSE
-        found = new
-        if done:
+    group = {g: k for k, g in enumerate(dict.fromkeys(groups[i] for i in items))}
+    at_g = np.array([group[groups[i]] for i in items])
+    size_g = np.bincount(at_g)
+    precision, m = 1.0 / prior**2, len(items)
+    found, mean = np.zeros(m), np.zeros(len(group))
+
+    def posterior(found: Array, mean: Array) -> float:
+        x = ability - found[at_i]
+        likelihood = float((right * x - n * np.logaddexp(0.0, x)).sum())
+        return likelihood - 0.5 * precision * float(((found - mean[at_g]) ** 2).sum() + (mean**2).sum())
+
+    def step() -> tuple[Array, Array, Array]:
+        """Newton's step, and the curvature of each item; the items eliminated, groups are alone."""
+        chance = _logistic(ability - found[at_i])
+        curvature: Array = np.bincount(at_i, n * chance * (1 - chance), m) + precision
+        away = found - mean[at_g]
+        slope = np.bincount(at_i, n * chance - right, m) - precision * away
+        pull_g = precision * (np.bincount(at_g, away + slope / curvature) - mean)
+        stiff_g = precision * (size_g + 1 - np.bincount(at_g, precision / curvature))
+        step_g = pull_g / stiff_g
+        return (slope + precision * step_g[at_g]) / curvature, step_g, curvature
+
+    best = posterior(found, mean)
+    for _ in range(STEPS):
+        step_i, step_g, _ = step()
+        size = 1.0
+        while (new := posterior(found + size * step_i, mean + size * step_g)) < best and size > 1e-6:
+            size /= 2
+        found, mean, best = found + size * step_i, mean + size * step_g, max(new, best)
+        if size * max(np.abs(step_i).max(), np.abs(step_g).max()) < CLOSE:
             break
-    return _estimates(names, found, curvature**-0.5, np.bincount(at, n, m))
+    return _estimates(items, found, step()[2] ** -0.5, np.bincount(at_i, n))
 
 
 def _counted(trials: Iterable[tuple[P, I, int, int]]) -> dict[tuple[P, I], tuple[int, int]]:
