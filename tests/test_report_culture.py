@@ -256,7 +256,7 @@ def test_lineages_and_cites_are_followed(empty: Path) -> None:
     source = opened(empty)
     part = citations.part(source)
     assert "0.50 of 4 posts are cited by somebody other" in part.findings[0]
-    network = next(f for f in part.figures if f.key == "lineages").panels[0].content
+    network = next(f for f in part.figures if f.key == "post-lineages").panels[0].content
     assert isinstance(network, Network) and {n.id for n in network.nodes} == {root.id, child.id, grand.id}
     assert any(EVIL in n.text for n in network.nodes)  # shown as it is; drawing escapes it
     source.store.close()
@@ -381,7 +381,7 @@ def test_without_log_probabilities_entropy_is_missing(empty: Path) -> None:
     found = diversity.section(source)
     assert any("log-probabilities" in s for s in found.missing) and [f.key for f in found.figures] == [
         "diversity",
-        "diversity_texts",
+        "diversity-texts",
     ]
     source.store.close()
 

@@ -266,7 +266,7 @@ def apart_figure(found: list[Author]) -> Figure | None:
         annotate=len(shown) <= 12,
     )
     return Figure(
-        "setters_apart",
+        "setters-apart",
         "What sets each author's problems apart",
         "Difference of an author's problems to the others' of the same generations, divided by its standard error over "
         "generations: beyond about 2 either way chance alone is unlikely, though with so many cells one in twenty is. "

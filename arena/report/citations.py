@@ -274,7 +274,7 @@ def lineage_figure(posts: dict[str, Entry]) -> Figure | None:
     )
     edges = tuple((e.parent, e.id) for e in chosen if e.parent)
     return Figure(
-        "lineages",
+        "post-lineages",
         f"Where the worked examples of generation {last} come from",
         f"The {min(MOST_LINEAGES, len(leaves))} longest lineages that end in generation {last}, back to the first "
         "post of each, whose problem is named. A line leads from a worked example to one whose problem was set by "
@@ -332,7 +332,7 @@ def steps_figure(posts: dict[str, Entry]) -> Figure | None:
         mean_row("step", s, [float(e.depth) for e in es if e.depth is not None]) for s, es in sorted(by_step.items())
     ]
     return Figure(
-        "lineage_steps",
+        "lineage-steps",
         "How far worked examples are from the first of their lineage",
         "Above: steps from the first of its lineage to a worked example, mean by generation; culture that accumulates "
         "climbs, culture that starts anew stays flat. Below: depth of the problem by that number of steps. 95 % "

@@ -1,6 +1,7 @@
 """Was anything gamed? Right answers by wrong reasoning, proposals refused, posts and problems that passed no check.
 
-Left out: what nobody thought of counting. Not guaranteed, therefore: that nothing was gamed.
+Left out: why proposals were refused over time, which the curriculum tells, and what nobody thought of counting.
+Not guaranteed, therefore: that nothing was gamed.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def wrong_reasons_figure(tried: Sequence[Row]) -> Figure:
     ends = [wilson_interval(r["wrong_reasons"], r["right"]) for r in tried]
     y = tuple(r["wrong_reasons"] / r["right"] if r["right"] else None for r in tried)
     return Figure(
-        "wrong_reasons",
+        "wrong-reasons",
         "Right answers by wrong reasoning",
         "Share of the right answers whose written steps do not hold when they are executed, with 95 % Wilson "
         "intervals. They earn nothing: a trace has to be right step by step.",
@@ -112,33 +113,6 @@ def wrong_reasons_figure(tried: Sequence[Row]) -> Figure:
             ),
         ),
         tuple({**r, "share": s, "low": low, "high": high} for r, s, (low, high) in zip(tried, y, ends, strict=True)),
-    )
-
-
-def rejections_figure(refused: Sequence[Row]) -> Figure | None:
-    """Why proposals were refused, over generations."""
-    reasons = Counter[str]()
-    for r in refused:
-        reasons[r["reason"]] += r["n"]
-    names = [name for name, _ in reasons.most_common() if name != "ok"]
-    if not names:
-        return None
-    shown, rest = names[:MOST_REASONS], names[MOST_REASONS:]
-    at = {(r["generation"], r["reason"]): r["n"] for r in refused}
-    x = tuple(sorted({r["generation"] for r in refused}))
-    total = {g: sum(r["n"] for r in refused if r["generation"] == g) for g in x}
-    series = [Series(name, x, tuple(at.get((g, name), 0) / total[g] for g in x), kind="bars") for name in shown]
-    if rest:
-        y = tuple(sum(at.get((g, name), 0) for name in rest) / total[g] for g in x)
-        series.append(Series("other", x, y, kind="bars"))
-    rows = tuple({"generation": g, "proposals": total[g], **{n: at.get((g, n), 0) for n in names}} for g in x)
-    return Figure(
-        "rejections",
-        "Why proposals were refused",
-        "Share of a generation's proposals that were refused, by reason. Held-out: the problem is kept for measuring "
-        "and may not be set; no-op: it changes nothing; duplicate: it was set before, word for word.",
-        (Panel(tuple(series), "generation", "share of proposals", whole_x=True, stacked=True),),
-        rows,
     )
 
 

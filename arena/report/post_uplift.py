@@ -253,7 +253,7 @@ def with_and_without(source: Source) -> Figure | None:
         return Series(label, x, y, low, high)
 
     return Figure(
-        "names_reading",
+        "names-reading",
         "Problems with known names, with and without reading",
         "Share solved, with 95 % Wilson intervals, of held-out problems all of whose names the library defines by "
         "then. The gap is what text adds; what rises without reading has gone into weights. Which problems are known "

@@ -188,7 +188,7 @@ def problem_figures(rows: Sequence[Row], amount: Amount) -> tuple[Figure, Figure
         tuple(rows),
     )
     texts = Figure(
-        "diversity_texts",
+        "diversity-texts",
         "How alike the problems' texts are",
         f"Of {sample}; the share of distinct word pairs and triples among their first {amount.words} words; the Vendi "
         "score, an effective number of texts by the word pairs they share; bytes over compressed bytes of the first "

@@ -18,7 +18,6 @@ from arena.report.gaming import (
     gamed,
     reasons_table,
     rejections,
-    rejections_figure,
     wrong_reasons_figure,
 )
 from arena.report.say import clear, count, number, rate
@@ -55,7 +54,6 @@ def section(source: Source) -> Section:
     figures = [
         *((agreement_figure(votes), calibration_figure(votes)) if votes else ()),
         *([wrong_reasons_figure(tried)] if tried else []),
-        *([rejections_figure(refused)] if refused else []),
     ]
     tables = [confusion(votes), graders_table(votes)] if votes else []
     tables += [reasons_table(refused)] if refused else []

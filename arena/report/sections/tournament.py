@@ -189,7 +189,7 @@ def figures(played: Played, slept: dict[int, tuple[bool, ...]]) -> tuple[Figure,
         y, low, high = (tuple(r[k] for r in rows) for k in ("solve_rate", "low", "high"))
         lines.append(Series(name(column), tuple(plan.teams), y, low, high, colour=colour))
     over_time = Figure(
-        "tournament_lines",
+        "tournament-lines",
         "Old problems, tried by ever later agents",
         f"The columns of the matrix as lines, with 95 % Wilson intervals ({size} problems each). A line that falls is "
         "a skill that was lost again.",
