@@ -227,7 +227,7 @@ def test_the_post_that_helped_most_is_named_with_its_author_and_readers(empty: P
     assert first.uplift and first.uplift.n == 60 and first.uplift.difference == 1.0
     assert second.uplift and second.uplift.difference == pytest.approx(0.3)
     text = " ".join(post_uplift.best([first, second]))
-    assert "`w1 = rev inc` by ada (generation 2)" in text and "by eve 2 and bob 1" in text
+    assert "“w1 = rev inc” by ada (generation 2)" in text and "by eve 2 and bob 1" in text
     assert "2 clearly helped and 0 clearly harmed" in text
     assert "1 of 2 have fewer (w1)" in post_uplift.power([first, second])[0]
     store.close()

@@ -278,24 +278,25 @@ def apart_figure(found: list[Author]) -> Figure | None:
 
 
 def table(found: list[Author]) -> Table:
-    earned = ("earned in all", "a problem", "against contemporaries", "depth")
-    use = ("worked examples", "varied", "by others", "gave learnable")
-    columns = ("author", "generations", "set", "learnable", *earned, *use)
+    earned = ("earned", "a problem", "against others", "depth")
+    columns = ("author", "gens", "set", "learnable", *earned, "varied", "by others", "gave")
     rows = tuple(
         (
             a.name,
-            *(str(n) for n in (a.generations, a.set, a.learnable)),
-            f"{a.total:.0f}",
+            *(f"{n:,}" for n in (a.generations, a.set, a.learnable)),
+            f"{a.total:,.0f}",
             number(a.earned),
             str(a.against),
             number(a.depth, 1),
-            *(str(n) for n in (a.examples, a.offspring, a.offspring_by_others, a.offspring_learnable)),
+            *(f"{n:,}" for n in (a.offspring, a.offspring_by_others, a.offspring_learnable)),
         )
         for a in found[:MOST_SHOWN]
     )
     caption = (
-        "Setters, the most useful first. Earned a problem: mean learnability paid, rejected proposals included. "
-        "Varied: problems that were set as variations of the worked examples that came of its problems."
+        "Setters, the most useful first. Earned: learnability of valid problems in all; a problem: its mean, rejected "
+        "ones included; against others: its difference to those who set problems in the same generations. Varied: how "
+        "often the worked examples that came of its problems were varied, by others, and how many learnable problems "
+        "that gave."
     )
     more = f" {len(found) - MOST_SHOWN} more are in the data." if len(found) > MOST_SHOWN else ""
     return Table(columns, rows, caption + more, frozenset(columns[1:]))

@@ -64,7 +64,7 @@ def part(source: Source) -> Section:
     figures = (
         citation_figure(posts, cited, ranks),
         lineage_figure(posts),
-        steps_figure(posts),
+        *steps_figures(posts),
     )
     return Section("citations", "", tuple(findings), tuple(f for f in figures if f), (rank_table(posts, cited, ranks),))
 
@@ -280,7 +280,7 @@ def lineage_figure(posts: dict[str, Entry]) -> Figure | None:
         "post of each, whose problem is named. A line leads from a worked example to one whose problem was set by "
         "varying it; the area of a dot grows with all posts that descend from it, its colour is who solved it first "
         "and posted it.",
-        (Panel(Network(nodes, edges), "generation", whole_x=True, height=1.4),),
+        (Panel(Network(nodes, edges), "generation", whole_x=True, height=1.8),),
         tuple(
             {
                 "post": e.id,
@@ -318,7 +318,7 @@ def tree_heights(posts: Sequence[Entry]) -> dict[str, float]:
     return at
 
 
-def steps_figure(posts: dict[str, Entry]) -> Figure | None:
+def steps_figures(posts: dict[str, Entry]) -> list[Figure]:
     """How long lineages are by the time, and whether problems get deeper along them."""
     examples = [e for e in posts.values() if e.kind == "worked_example"]
     by_generation, by_step = defaultdict[int, list[Entry]](list), defaultdict[int, list[Entry]](list)
@@ -326,34 +326,41 @@ def steps_figure(posts: dict[str, Entry]) -> Figure | None:
         by_generation[e.generation].append(e)
         by_step[e.step].append(e)
     if len(by_step) < 2:
-        return None
+        return []
     upper = [mean_row("generation", g, [float(e.step) for e in es]) for g, es in sorted(by_generation.items())]
     lower = [
         mean_row("step", s, [float(e.depth) for e in es if e.depth is not None]) for s, es in sorted(by_step.items())
     ]
-    return Figure(
+    narrow = (
+        "95 % intervals, Student's t; examples of one lineage depend on each other, so they are somewhat too narrow."
+    )
+    steps = Figure(
         "lineage-steps",
         "How far worked examples are from the first of their lineage",
-        "Above: steps from the first of its lineage to a worked example, mean by generation; culture that accumulates "
-        "climbs, culture that starts anew stays flat. Below: depth of the problem by that number of steps. 95 % "
-        "intervals, Student's t; examples of one lineage depend on each other, so they are somewhat too narrow.",
-        (
-            Panel((mean_line("mean steps", "generation", upper),), "generation", "steps of lineage", whole_x=True),
-            Panel((mean_line("mean depth", "step", lower),), "steps of lineage", "depth of problem", whole_x=True),
-        ),
-        (*upper, *lower),
+        "Steps from the first of its lineage to a worked example, mean by generation: culture that accumulates climbs, "
+        f"culture that starts anew stays flat. {narrow}",
+        (Panel((mean_line("generation", upper),), "generation", "steps of lineage", whole_x=True),),
+        tuple(upper),
     )
+    depth = Figure(
+        "lineage-depth",
+        "Whether problems get deeper along a lineage",
+        f"Depth of a worked example's problem by its steps from the first of its lineage, mean. {narrow}",
+        (Panel((mean_line("step", lower),), "steps of lineage", "depth of problem", whole_x=True),),
+        tuple(lower),
+    )
+    return [steps, depth]
 
 
 def mean_row(key: str, at: int, values: list[float]) -> Row:
     low, high = mean_interval(values)
     mean = sum(values) / len(values) if values else None
-    return {"by": key, "at": at, "n": len(values), "mean": mean, "low": finite(low), "high": finite(high)}
+    return {key: at, "n": len(values), "mean": mean, "low": finite(low), "high": finite(high)}
 
 
-def mean_line(label: str, key: str, rows: Sequence[Row]) -> Series:
-    x, y, low, high = (tuple(r[k] for r in rows) for k in ("at", "mean", "low", "high"))
-    return Series(label, x, y, low, high)
+def mean_line(key: str, rows: Sequence[Row]) -> Series:
+    x, y, low, high = (tuple(r[k] for r in rows) for k in (key, "mean", "low", "high"))
+    return Series("mean", x, y, low, high)
 
 
 def finite(value: float) -> float | None:

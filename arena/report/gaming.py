@@ -109,6 +109,7 @@ def wrong_reasons_figure(tried: Sequence[Row]) -> Figure:
                 (Series("wrong trace", x, y, tuple(e[0] for e in ends), tuple(e[1] for e in ends)),),
                 "generation",
                 "share of right answers",
+                (0.0, min(1.0, 1.05 * max((e[1] for e in ends if e[1] == e[1]), default=1.0))),
                 whole_x=True,
             ),
         ),

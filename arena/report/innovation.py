@@ -108,8 +108,8 @@ def innovation_figure(rows: Sequence[Row]) -> Figure | None:
         (
             Panel(
                 (
-                    line("unlike all ever read", "new"),
-                    line("unlike what was read this generation", "new_to_lately_read"),
+                    line("all it had ever read", "new"),
+                    line("what it read at work then", "new_to_lately_read"),
                 ),
                 "generation",
                 "share of posts",

@@ -61,7 +61,7 @@ def part(source: Source) -> Section:
     return Section(
         "posts",
         "",
-        (*best(found), *power(found), *use),
+        (*best(found), *use),
         tuple(f for f in (forest(found), with_and_without(source)) if f),
         tuple(t for t in (definitions_table(found), examples) if t),
         () if found else (why_none(source),),
@@ -120,7 +120,7 @@ def best(found: list[Definition]) -> list[str]:
     if u is None:
         return [f"{count(len(found), 'definition')} stand in the library; none was among the problems measured since."]
     text = (
-        f"The post that helped most is the definition `{top.body}` by {top.author} (generation {top.generation}): "
+        f"The post that helped most is the definition “{top.body}” by {top.author} (generation {top.generation}): "
         f"problems with its name are solved {number(u.with_reading)} of the time with what the library holds and "
         f"{number(u.without_reading)} without, an uplift of {between(u.difference, u.low, u.high, sign=True)} over "
         f"{count(u.n, 'pair')} ({number(u.shrunk, sign=True)} once drawn towards the mean of all)."
@@ -131,23 +131,23 @@ def best(found: list[Definition]) -> list[str]:
     done = max(found, key=lambda d: (d.worth, d.id))
     if done is not top:
         text += (
-            f" Weighed by how often it was read, `{done.body}` by {done.author} did most: uplift times reads at work "
+            f" Weighed by how often it was read, “{done.body}” by {done.author} did most: uplift times reads at work "
         )
         text += f"is about {done.worth:.0f} attempts, against {top.worth:.0f}."
     helped = sum(d.uplift is not None and d.uplift.low > 0 for d in found)
     harmed = sum(d.uplift is not None and d.uplift.high < 0 for d in found)
     more = f"Of {count(len(found), 'definition')} in force, {helped} clearly helped and {harmed} clearly harmed."
-    return [text, readers_sentence(top), more]
+    return [text, readers_sentence(top), " ".join([more, *power(found)])]
 
 
 def readers_sentence(post: Definition) -> str:
     total = sum(post.readers.values())
     if not total:
-        return f"Nobody has read `{post.body}` at work."
+        return f"Nobody has read “{post.body}” at work."
     names = [f"{name} {n}" for name, n in list(post.readers.items())[:6]]
     more = len(post.readers) - len(names)
     told = listed([*names, count(more, "other")] if more > 0 else names)
-    return f"`{post.body}` was read {count(total, 'time')} at work, by {told}."
+    return f"“{post.body}” was read {count(total, 'time')} at work, by {told}."
 
 
 def power(found: list[Definition]) -> list[str]:
@@ -300,7 +300,7 @@ def worked_examples(store: Store) -> tuple[Table | None, list[str]]:
         "valid",
         "learnable",
         "varied by",
-        "slept on by",
+        "sleepers",
     )
     caption = (
         "The worked examples from which most learnable problems were varied: use, not effect, since nothing is asked "
@@ -308,7 +308,7 @@ def worked_examples(store: Store) -> tuple[Table | None, list[str]]:
     )
     (post, o), total = ranked[0], sum(x.set for _, x in ranked)
     text = (
-        f"The worked example that was used most, `{post['title']}`, set by {post['setter'] or 'nobody'} and first "
+        f"The worked example that was used most, “{post['title']}”, set by {post['setter'] or 'nobody'} and first "
         f"solved by {post['author']} in generation {post['generation']}, was varied {count(o.set, 'time')}: "
         f"{count(o.learnable, 'learnable problem')} came of it. That is use, not effect. In all {len(ranked)} of "
         f"{len(posts)} worked examples were varied, {count(total, 'time')}; of these variations "

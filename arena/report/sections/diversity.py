@@ -79,7 +79,7 @@ def section(source: Source) -> Section:
         )
     found = [*changes(rows, MEASURES), *changes(sure, (ENTROPY,))]
     fitted = fit([r for r in sure if r["reward"] is not None])
-    figures = [*(problem_figures(rows, amount) if amount else ()), *([entropy_figure(sure, fitted)] if sure else [])]
+    figures = [*(problem_figures(rows, amount) if amount else ()), *(entropy_figures(sure, fitted) if sure else ())]
     findings = [*collapse(found, max(len(rows), len(sure))), *style_finding(rows), *reward_finding(sure, fitted)]
     return Section(KEY, TITLE, tuple(findings), tuple(figures), (change_table(found),) if found else (), tuple(missing))
 
@@ -244,33 +244,35 @@ def reward_finding(rows: Sequence[Row], fitted: Fit | None) -> list[str]:
     ]
 
 
-def entropy_figure(rows: Sequence[Row], fitted: Fit | None) -> Figure:
-    x = tuple(r["generation"] for r in rows)
+def entropy_figures(rows: Sequence[Row], fitted: Fit | None) -> tuple[Figure, ...]:
     paid = [r for r in rows if r["reward"] is not None]
     points = Series(
-        "generations",
+        "a generation",
         tuple(r["entropy"] for r in paid),
         tuple(r["reward"] for r in paid),
         kind="points",
         text=tuple(f"generation {r['generation']}" for r in paid),
     )
-    lower: tuple[Series, ...] = (points,)
-    if fitted and fitted.identifiable:
-        lower += (fitted_line(paid, fitted),)
-    return Figure(
+    drawn = (points, fitted_line(paid, fitted)) if fitted and fitted.identifiable else (points,)
+    line = Series("proposals", tuple(r["generation"] for r in rows), tuple(r["entropy"] for r in rows))
+    over_time = Figure(
         "entropy",
-        "How sure setters are of what they write, and what it earned",
-        "Above: mean negative log-probability a token of proposals, in nats; 0 would be a setter that always writes "
-        "the same. Below: each generation's mean reward of setters over that entropy"
-        + ("." if len(lower) == 1 else ", with the fit R = -a e^H + b."),
-        (
-            Panel(
-                (Series("proposals", x, tuple(r["entropy"] for r in rows)),), "generation", "nats a token", whole_x=True
-            ),
-            Panel(lower, "nats a token", "mean reward of setters"),
-        ),
+        "How sure setters are of what they write",
+        "Mean negative log-probability a token of proposals, in nats: an estimate of the entropy of the policy that "
+        "wrote them. 0 would be a setter that always writes the same.",
+        (Panel((line,), "generation", "nats a token", (0.0, 1.05 * max(r["entropy"] for r in rows)), whole_x=True),),
         tuple(rows),
     )
+    against_reward = Figure(
+        "entropy-reward",
+        "Whether reward was bought with entropy",
+        "Each generation's mean reward of setters over the entropy of their proposals"
+        + (", with the fit R = -a e^H + b." if len(drawn) > 1 else ".")
+        + " Where reward rises only as entropy falls, exploring ends when entropy is spent.",
+        (Panel(drawn, "entropy of proposals, nats a token", "mean reward of setters"),),
+        tuple(paid),
+    )
+    return (over_time, against_reward) if paid else (over_time,)
 
 
 def fitted_line(rows: Sequence[Row], fitted: Fit) -> Series:
