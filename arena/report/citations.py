@@ -11,6 +11,7 @@ variation owes anything to its parent beyond having been asked for as one.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -115,13 +116,14 @@ def citation_figure(posts: dict[str, Entry], cited: Counter[str], ranks: dict[st
         )
         for e in chosen
     )
+    tall = min(1.3, 0.5 + max(Counter(e.generation for e in chosen).values()) / 16)
     return Figure(
         "citations",
         f"The {len(chosen)} posts that most was built on, and the cites between them",
         "Chosen by PageRank, which the area of a dot grows with; from left to right by the generation they were "
         "posted in, coloured by author. Definitions are named, the other dots are worked examples. A line joins a "
         "post with an earlier one that it cites.",
-        (Panel(Network(nodes, tuple(edges)), "generation", whole_x=True, height=1.3),),
+        (Panel(Network(nodes, tuple(edges)), "generation", whole_x=True, height=tall),),
         tuple(
             post_row(e, cited[e.id], ranks[e.id]) for e in sorted(posts.values(), key=lambda e: (-ranks[e.id], e.seq))
         ),
@@ -280,7 +282,14 @@ def lineage_figure(posts: dict[str, Entry]) -> Figure | None:
         "post of each, whose problem is named. A line leads from a worked example to one whose problem was set by "
         "varying it; the area of a dot grows with all posts that descend from it, its colour is who solved it first "
         "and posted it.",
-        (Panel(Network(nodes, edges), "generation", whole_x=True, height=1.8),),
+        (
+            Panel(
+                Network(nodes, edges),
+                "generation",
+                whole_x=True,
+                height=min(1.8, 0.5 + len(leaves[:MOST_LINEAGES]) / 18),
+            ),
+        ),
         tuple(
             {
                 "post": e.id,
@@ -355,7 +364,7 @@ def steps_figures(posts: dict[str, Entry]) -> list[Figure]:
 def mean_row(key: str, at: int, values: list[float]) -> Row:
     low, high = mean_interval(values)
     mean = sum(values) / len(values) if values else None
-    return {key: at, "n": len(values), "mean": mean, "low": finite(low), "high": finite(high)}
+    return {key: at, "n": len(values), "mean": mean, "low": finite(max(low, 0.0)), "high": finite(high)}
 
 
 def mean_line(key: str, rows: Sequence[Row]) -> Series:
@@ -364,4 +373,4 @@ def mean_line(key: str, rows: Sequence[Row]) -> Series:
 
 
 def finite(value: float) -> float | None:
-    return value if value == value else None
+    return None if math.isnan(value) else value

@@ -235,12 +235,13 @@ def reward_finding(rows: Sequence[Row], fitted: Fit | None) -> list[str]:
     blocks = f"bootstrap over blocks of {fitted.block} generations"
     if fitted.identifiable:
         return [
-            f"Setters bought reward with entropy: R = -a e^H + b with a = {told} ({blocks}), b = {number(fitted.b)}; "
-            f"by that fit {number(fitted.b - fitted.a)} is all that lies ahead at entropy 0, which extrapolates far."
+            f"Setters' reward rose as their entropy fell, as R = -a e^H + b has it, with a = {told} ({blocks}) and "
+            f"b = {number(fitted.b)}. Both move with training, so that is no proof that one bought the other."
         ]
+    alone = ", and it hangs on one generation" if fitted.low > 0 else ""
     return [
         f"Whether setters bought reward with entropy (R = -a e^H + b) cannot be told from this run: a = {told} "
-        f"({blocks})."
+        f"({blocks}){alone}."
     ]
 
 
@@ -277,5 +278,5 @@ def entropy_figures(rows: Sequence[Row], fitted: Fit | None) -> tuple[Figure, ..
 
 def fitted_line(rows: Sequence[Row], fitted: Fit) -> Series:
     low, high = (end(r["entropy"] for r in rows) for end in (min, max))
-    xs = tuple(low + (high - low) * i / 40 for i in range(41))
+    xs = tuple(low + (high - low) * i / 100 for i in range(101))
     return Series("fit", xs, tuple(fitted.b - fitted.a * math.exp(x) for x in xs))

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import median
 
 from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, shades
 from arena.report.say import between, clear, count, number
@@ -109,7 +110,7 @@ def losses(played: Played) -> str:
     worst = min(old, key=lambda c: (c.chance, c.earlier, c.later))
     where = f"the problems of generation {worst.column}, from generation {worst.earlier} to {worst.later}"
     if all(c.difference >= 0 for c in old):
-        return text + "No later generation solves fewer of the old problems: nothing was lost again."
+        return text + "No later generation solves fewer of the old problems: nothing that was asked was lost again."
     told = f"the clearest drop on old problems is {worst}, on {where}"
     chance = min(1.0, worst.chance * len(old))
     if chance < SURE:
@@ -150,9 +151,12 @@ def cycles(played: Played) -> list[str]:
 
 def cost(played: Played) -> str:
     tokens = played.prompt_tokens + played.generated_tokens
+    cells = [played.cell(g, column) for g in played.correct for column in played.plan.columns]
+    ends = [wilson_interval(sum(c), len(c)) for c in cells]
+    half = median((high - low) / 2 for low, high in ends)
     return (
-        f"Playing it took {tokens:,} tokens of evaluation, which are no part of the run's compute; with about "
-        f"{len(played.plan.questions) // len(played.plan.columns)} problems a cell, a cell is known to about ±0.1."
+        f"Playing it took {tokens:,} tokens of evaluation, which are no part of the run's compute; one cell is known "
+        f"to about ±{number(half)}."
     )
 
 
