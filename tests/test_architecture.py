@@ -82,7 +82,8 @@ def test_no_program_file_imports_the_tests():
 
 
 @pytest.mark.parametrize(
-    "heavy", [("ray",), ("vllm",), ("huggingface_hub",), ("peft", "transformers"), ("trl", "datasets"), ("numba",)]
+    "heavy",
+    [("ray",), ("vllm",), ("huggingface_hub",), ("peft", "transformers"), ("trl", "datasets"), ("numba",), ("plotly",)],
 )
 def test_each_heavy_dependency_is_imported_in_one_file_at_most(heavy: tuple[str, ...]):
     """One file of the program; and one of the benchmark, whose peers are to be independent of the program."""

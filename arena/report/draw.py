@@ -25,7 +25,19 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
 from arena.report.figure import GREY, Figure, Heat, Network, Panel
-from arena.report.placing import Axis, Mark, ends, group_colours, holds, place, whole_step, x_axis, y_axis
+from arena.report.placing import (
+    Axis,
+    Mark,
+    ends,
+    group_colours,
+    holds,
+    place,
+    room_of,
+    whole_step,
+    written,
+    x_axis,
+    y_axis,
+)
 
 WIDTH, HEIGHT, DPI = 8.0, 2.9, 120
 MOST_MARKED = 60
@@ -265,13 +277,14 @@ def draw_heat(axes: Axes, heat: Heat, across: Axis) -> None:
     else:
         axes.yaxis.set_major_locator(MultipleLocator(whole_step(up.low, up.high)))
     if heat.annotate:
+        texts = written(heat)
         for i, row in enumerate(heat.values):
             for j, value in enumerate(row):
                 if value is not None:
                     r, g, b, _ = colours((value - low) / (high - low))
                     ink = "black" if 0.299 * r + 0.587 * g + 0.114 * b > 0.5 else "white"
                     x, y = across.low + j * across.step, up.low + i * up.step
-                    axes.text(x, y, f"{value:.2g}", ha="center", va="center", color=ink, fontsize=8)
+                    axes.text(x, y, texts[i][j], ha="center", va="center", color=ink, fontsize=8)
 
 
 def draw_network(axes: Axes, network: Network, panel: Panel) -> None:
@@ -301,7 +314,9 @@ def draw_network(axes: Axes, network: Network, panel: Panel) -> None:
             axes.annotate(
                 shorten(n.label, LABEL), (n.x, n.y), xytext=(6, 2), textcoords="offset points", fontsize=8, zorder=4
             )
-    axes.margins(0.06)
+    across, up = room_of(network)
+    axes.set_xlim(*across)
+    axes.set_ylim(*up)
     for axis, label in ((axes.xaxis, panel.x_label), (axes.yaxis, panel.y_label)):
         if not label:
             axis.set_visible(False)

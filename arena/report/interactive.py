@@ -15,7 +15,19 @@ from plotly.offline import get_plotlyjs
 
 from arena.report.draw import DIVERGING, LABEL, MOST_MARKED, SEQUENTIAL, shorten
 from arena.report.figure import GREY, Figure, Heat, Network, Panel
-from arena.report.placing import Axis, Mark, ends, group_colours, holds, place, whole_step, x_axis, y_axis
+from arena.report.placing import (
+    Axis,
+    Mark,
+    ends,
+    group_colours,
+    holds,
+    place,
+    room_of,
+    whole_step,
+    written,
+    x_axis,
+    y_axis,
+)
 
 HEIGHT, TOP, BOTTOM, BETWEEN = 270, 12, 52, 74
 """Pixels: of a panel of height 1, above and below all panels, and from one to the next."""
@@ -69,7 +81,12 @@ def draw_panel(
         "tickcolor": "#888888",
         "automargin": True,
     }
-    y = {**x, "anchor": f"x{number}", "domain": list(domain), "title": {"text": safe(panel.y_label), "standoff": 10}}
+    y = {
+        **x,
+        "anchor": f"x{number}",
+        "domain": list(domain),
+        "title": {"text": wrapped(panel.y_label, max(20, round(34 * panel.height))), "standoff": 10},
+    }
     layout[f"xaxis{number}"], layout[f"yaxis{number}"] = x, y
     layout[f"legend{number}"] = {
         "x": 0.01 if isinstance(panel.content, Heat) else 1.02,
@@ -93,7 +110,7 @@ def draw_panel(
         if isinstance(panel.content, Heat):
             traces = draw_heat(panel.content, axis, panel, y, domain)
         else:
-            y |= {"showgrid": True, "gridcolor": LINE, "separatethousands": True}
+            y |= {"showgrid": True, "gridcolor": LINE, "separatethousands": True, "exponentformat": "none"}
             traces = []
             if panel.y_range:
                 low, high = panel.y_range
@@ -277,7 +294,7 @@ def draw_heat(
     if heat.annotate:
         trace |= {
             "hovertext": says,
-            "text": [["" if v is None else f"{v:.2g}" for v in row] for row in heat.values],
+            "text": written(heat),
             "texttemplate": "%{text}",
         }
     return [trace]
@@ -292,6 +309,8 @@ def draw_network(network: Network, panel: Panel, x: dict[str, Any], y: dict[str,
         x |= {"tickmode": "linear", "dtick": whole_step(low, high), "tick0": 0, "tickformat": "d"}
     if not network.nodes:
         return []
+    ends_x, ends_y = room_of(network)
+    x["range"], y["range"] = list(ends_x), list(ends_y)
     places = {n.id: (n.x, n.y) for n in network.nodes}
     edges = [(places[a], places[b]) for a, b in network.edges if a in places and b in places]
     traces: list[dict[str, Any]] = [
@@ -313,12 +332,14 @@ def draw_network(network: Network, panel: Panel, x: dict[str, Any], y: dict[str,
             {
                 "type": "scatter",
                 "mode": "markers+text" if network.labelled else "markers",
+                "cliponaxis": False,
                 "x": [n.x for n in nodes],
                 "y": [n.y for n in nodes],
                 "name": safe(group),
                 "showlegend": True,
                 "marker": {
                     "color": colour,
+                    "opacity": 1,
                     "size": [4 + most * (n.size / largest) ** 0.5 for n in nodes],
                     "line": {"color": "#ffffff", "width": 1},
                 },

@@ -137,6 +137,23 @@ def group_colours(network: Network) -> dict[str, str]:
     return {g: COLOURS[i] if i < len(COLOURS) - 1 else GREY for i, g in enumerate(groups)}
 
 
+def written(heat: Heat) -> list[list[str]]:
+    """The values of a heat map as they stand in its cells; empty for holes."""
+    known = [v for row in heat.values for v in row if v is not None]
+    form = ".0f" if all(float(v).is_integer() for v in known) else ".2f"
+    return [["" if v is None else format(round(v, 2) + 0.0, form) for v in row] for row in heat.values]
+
+
+def room_of(network: Network) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The ends of both axes, with room around the nodes, and more of it right of them for their labels."""
+    found = []
+    for places, more in (([n.x for n in network.nodes], 0.13 * network.labelled), ([n.y for n in network.nodes], 0.0)):
+        low, high = min(places), max(places)
+        length = high - low or 1.0
+        found.append((low - 0.06 * length, high + (0.06 + more) * length))
+    return found[0], found[1]
+
+
 def whole_step(low: float, high: float, most: int = 12) -> int:
     """Distance of ticks at whole numbers, at most about `most` of them: 1, 2, 5, 10, 20, 50, ..."""
     power = 1
