@@ -55,8 +55,10 @@ def run(
         for line in estimate(loaded):
             typer.echo(f"# {line}")
         return
+    from arena.sinks.registry import load_sinks
     from arena.state import Arena
 
+    load_sinks(loaded.sinks)  # what is not installed is told before a folder is made
     arena = Arena.create(loaded)
     for line in notices(loaded):
         typer.echo(f"note: {line}")
@@ -202,14 +204,15 @@ def _play(arena: Any, quiet: bool) -> None:
 
     from arena.loop import play
     from arena.report.analysis import analyze as analyze_store
+    from arena.sinks.listener import Sinks, both
     from arena.watch.progress import Progress, summary
 
     console = Console()
     with arena:
         progress = Progress(arena.config, console, plain=quiet, compute=arena.store.compute())
         try:
-            with progress:
-                play(arena, progress)
+            with progress, Sinks(arena, lambda line: typer.echo(f"note: {line}", err=True)) as sinks:
+                play(arena, both(progress, sinks))
         except KeyboardInterrupt:
             typer.echo(f"stopped; go on with: python run_arena.py resume {arena.folder}", err=True)
             raise typer.Exit(130) from None
