@@ -113,6 +113,26 @@ def analyze(
 
 
 @app.command()
+def export(
+    folder: RunArg,
+    to: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder export if left out.")] = None,
+    only: Annotated[str, typer.Option(help="Some of traces,tables,adapters,library,card; all if left out.")] = "",
+    adapters: Annotated[str, typer.Option(help="Of which generation: latest, all, or a number.")] = "latest",
+) -> None:
+    """Write a run's traces, tables, adapters and library for others to use, with a dataset card."""
+    from arena.export.export import export_run, parts_of
+    from arena.export.progress import Bars, summary
+
+    parts, target = parts_of(only), to or folder / "export"
+    store, config = _read(folder)
+    with Bars() as bars:
+        manifest = export_run(store, config, folder, target, parts, adapters, bars)
+    for line in summary(manifest):
+        typer.echo(line)
+    typer.echo(f"wrote {target}")
+
+
+@app.command()
 def experiment(
     file: Annotated[Path, typer.Argument(help="An experiment file, such as configs/experiments/first_look.yaml.")],
     final: Annotated[
