@@ -86,11 +86,20 @@ def watch(folder: RunArg) -> None:
 
 @app.command()
 def analyze(
-    folder: RunArg,
+    folders: Annotated[
+        list[Path], typer.Argument(help="A run folder, or several to compare; the first is the baseline.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     plots: Annotated[bool, typer.Option(help="Write report/heldout.png and report/setting.png.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Where a comparison is written; comparison if left out.")] = None,
 ) -> None:
-    """Tables and plots of what happened in a run."""
+    """Tables and plots of what happened in a run; of several runs, what their configs made different."""
+    if len(folders) > 1:
+        _compare(folders, as_json, plots, out or Path("comparison"))
+        return
+    (folder,) = folders
+    if out is not None:
+        raise ValueError(f"--out is for the comparison of several runs; of one, everything is in {folder / 'report'}")
     from arena.report.analysis import analyze as analyze_store
 
     store, config = _read(folder)
@@ -239,6 +248,23 @@ def _play(arena: Any, quiet: bool) -> None:
         except OSError as error:
             raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {arena.folder}") from None
         summary(analyze_store(arena.store, arena.config), arena.folder, console)
+
+
+def _compare(folders: list[Path], as_json: bool, plots: bool, out: Path) -> None:
+    from arena.report.analysis import analyze as analyze_store
+    from arena.report.compare import compare, distinct
+    from arena.report.compare_sections import print_sections, sections
+    from arena.report.source import Source
+
+    distinct(folders)
+    opened = [(folder, *_read(folder)) for folder in folders]
+    comparison = compare([Source(f, store, config, analyze_store(store, config)) for f, store, config in opened])
+    if as_json:
+        typer.echo(json.dumps(comparison, indent=1))
+        return
+    from rich.console import Console
+
+    print_sections(Console(), sections(comparison))
 
 
 def _read(folder: Path) -> Any:
