@@ -86,29 +86,28 @@ def watch(folder: RunArg) -> None:
 
 @app.command()
 def analyze(
-    folders: Annotated[
-        list[Path], typer.Argument(help="A run folder, or several to compare; the first is the baseline.")
-    ],
+    folders: Annotated[list[Path], typer.Argument(help="A run folder; or several to compare, the baseline's first.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    plots: Annotated[bool, typer.Option(help="Write report/heldout.png and report/setting.png.")] = True,
+    plots: Annotated[bool, typer.Option(help="Write report/index.html, its figures and their data.")] = True,
     out: Annotated[Path | None, typer.Option(help="Where a comparison is written; comparison if left out.")] = None,
 ) -> None:
-    """Tables and plots of what happened in a run; of several runs, what their configs made different."""
+    """What happened in a run, as tables here and a page in its folder; of several runs, a comparison by config."""
     if len(folders) > 1:
         _compare(folders, as_json, plots, out or Path("comparison"))
         return
     (folder,) = folders
     if out is not None:
-        raise ValueError(f"--out is for the comparison of several runs; of one, everything is in {folder / 'report'}")
+        raise ValueError(f"--out is for a comparison of several runs; what is known of one is in {folder / 'report'}")
     from arena.report.analysis import analyze as analyze_store
 
     store, config = _read(folder)
     analysis = analyze_store(store, config)
     written: list[Path] = []
     if plots:
-        from arena.report.plots import write_plots
+        from arena.report.source import Source
+        from arena.report.write import write_report
 
-        written = write_plots(analysis, folder / "report")
+        written = write_report(Source(folder, store, config, analysis))
     if as_json:
         typer.echo(json.dumps(analysis, indent=1))
         return
@@ -117,8 +116,8 @@ def analyze(
     from arena.report.tables import print_report
 
     print_report(Console(), analysis)
-    for path in written:
-        typer.echo(f"wrote {path}")
+    if written:
+        typer.echo(f"wrote {written[0]}, to be opened in a browser; {len(written) - 1} files of figures lie beside it")
 
 
 @app.command()
@@ -250,7 +249,7 @@ def _play(arena: Any, quiet: bool) -> None:
         summary(analyze_store(arena.store, arena.config), arena.folder, console)
 
 
-def _compare(folders: list[Path], as_json: bool, plots: bool, out: Path) -> None:
+def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
     from arena.report.analysis import analyze as analyze_store
     from arena.report.compare import compare, distinct
     from arena.report.compare_sections import print_sections, sections
@@ -259,12 +258,19 @@ def _compare(folders: list[Path], as_json: bool, plots: bool, out: Path) -> None
     distinct(folders)
     opened = [(folder, *_read(folder)) for folder in folders]
     comparison = compare([Source(f, store, config, analyze_store(store, config)) for f, store, config in opened])
+    made, written = sections(comparison), list[Path]()
+    if page:
+        from arena.report.compare_write import write_comparison
+
+        written = write_comparison(comparison, made, out)
     if as_json:
         typer.echo(json.dumps(comparison, indent=1))
         return
     from rich.console import Console
 
-    print_sections(Console(), sections(comparison))
+    print_sections(Console(), made)
+    if written:
+        typer.echo(f"wrote {written[0]}, to be opened in a browser; {len(written) - 1} files lie beside it")
 
 
 def _read(folder: Path) -> Any:

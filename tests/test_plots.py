@@ -1,12 +1,14 @@
-"""The pictures of a report, from analyses made by hand."""
+"""The two pictures of a run that have fixed names, from analyses made by hand."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.image
 import pytest
 
-from arena.report.plots import heldout_figure, setting_figure, write_plots
+from arena.report.draw import draw
+from arena.report.sections.curriculum import setting_figure
+from arena.report.sections.heldout import heldout_figure
+from arena.report.write import write_pictures
 
 
 def analysis(generations=10, finished=True):
@@ -23,7 +25,15 @@ def analysis(generations=10, finished=True):
         for g in range(1, generations + 1)
     ]
     heldout = [
-        {"generation": g, "depth": d, "pass_at_1": min(1.0, g / 10 / d), "mode": "greedy"}
+        {
+            "generation": g,
+            "depth": d,
+            "pass_at_1": min(1.0, g / 10 / d),
+            "mode": "greedy",
+            "low": 0.0,
+            "high": 1.0,
+            "n": 9,
+        }
         for g in range(generations + 1)
         for d in range(1, 9)
     ]
@@ -49,8 +59,12 @@ def unsolved():
     return empty() | {"generations": [begun | {"depths": {}}]}
 
 
+def legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def test_both_pictures_are_written_and_not_blank(tmp_path: Path):
-    paths = write_plots(analysis(), tmp_path / "report")
+    paths = write_pictures(analysis(), tmp_path)
     assert [p.name for p in paths] == ["heldout.png", "setting.png"]
     for path in paths:
         assert path.stat().st_size > 10_000
@@ -60,34 +74,45 @@ def test_both_pictures_are_written_and_not_blank(tmp_path: Path):
 
 
 def test_writing_again_replaces_the_pictures(tmp_path: Path):
-    write_plots(empty(), tmp_path)
+    write_pictures(empty(), tmp_path)
     small = (tmp_path / "heldout.png").stat().st_size
-    write_plots(analysis(), tmp_path)
+    write_pictures(analysis(), tmp_path)
     assert (tmp_path / "heldout.png").stat().st_size > small
 
 
 @pytest.mark.parametrize("make", [empty, unsolved, lambda: analysis(1), lambda: analysis(80)])
 def test_empty_short_and_long_runs_have_pictures_too(tmp_path: Path, make):
-    assert all(path.stat().st_size > 3_000 for path in write_plots(make(), tmp_path))
+    assert all(path.stat().st_size > 3_000 for path in write_pictures(make(), tmp_path))
 
 
 def test_an_empty_run_says_so():
-    assert "no held-out problem" in heldout_figure(empty()).axes[0].texts[0].get_text()
-    assert "no problem has been set" in setting_figure(empty()).axes[0].texts[0].get_text()
+    assert "no held-out problem" in draw(heldout_figure(empty())).axes[0].texts[0].get_text()
+    assert "no problem has been set" in draw(setting_figure(empty())).axes[0].texts[0].get_text()
+    assert "no problem was valid" in draw(setting_figure(unsolved())).axes[0].texts[0].get_text()
 
 
 def test_rates_have_an_axis_from_zero_to_one_and_one_line_a_depth():
-    axes = heldout_figure(analysis()).axes[0]
+    figure = heldout_figure(analysis())
+    axes = draw(figure).axes[0]
     assert axes.get_ylim() == pytest.approx((-0.03, 1.03))
     assert [line.get_label() for line in axes.lines] == [str(d) for d in range(1, 9)]
-    assert "0.20 before, 0.40 after generation 10" in axes.get_title(loc="left")
+    assert "0.20 before, 0.40 after generation 10" in figure.title
 
 
-def test_labels_of_lines_that_end_together_do_not_overlap():
+def test_lines_that_lie_on_one_another_are_all_seen_and_all_named():
     run = analysis()
     for g in run["generations"]:
         g["learnable"], g["solve_rate"] = g["valid"], 1.0
         g["proposed"] = g["valid"]
-    places = sorted(t.get_position()[1] for t in setting_figure(run).axes[1].texts)
-    assert all(b - a > 0.1 for a, b in pairwise(places))
-    assert places[-1] <= 1.0
+    for h in run["heldout"]:
+        h["pass_at_1"] = 1.0
+    assert legend(draw(setting_figure(run)).axes[1]) == ["valid, of those set", "solve rate", "learnable, of valid"]
+    axes = draw(heldout_figure(run)).axes[0]
+    assert legend(axes) == [str(d) for d in range(1, 9)]
+    widths = [line.get_linewidth() for line in axes.lines]
+    assert widths == sorted(widths, reverse=True) and len(set(widths)) == 8  # later ones lie on top
+
+
+def test_both_panels_of_a_run_share_their_generations():
+    upper, lower = draw(setting_figure(analysis())).axes[:2]
+    assert upper.get_xlim() == lower.get_xlim() == (0.5, 10.5)

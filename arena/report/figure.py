@@ -3,7 +3,7 @@
 A `Figure` is some panels under each other. A panel holds series over one x axis, or one heat map, or one network. Its
 `rows` are the numbers behind it, as people would want them in a spreadsheet.
 
-Left out: drawing (`draw` for matplotlib, `page` for plotly) and computing.
+Left out: drawing (`draw` for matplotlib, `interactive` for plotly, `placing` for what both share) and computing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any, Literal
 Row = dict[str, Any]
 # Okabe & Ito's colours, told apart by the colour-blind; the first is for what matters most.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
+GREY = "#555555"
+# From light to dark, their lightness evenly spaced, for what has an order (depths): told apart in grey, too.
+LADDER = ((181, 222, 43), (53, 183, 121), (38, 130, 142), (62, 74, 137), (68, 1, 84))
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Series:
     colour: str = ""
     """Empty: the next of COLOURS."""
     dash: bool = False
+    width: float = 2.0
     text: tuple[str, ...] | None = None
     """What a point says when the pointer is on it, beside its numbers."""
 
@@ -70,7 +74,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. `y_range` fixes the y axis; `whole_x` asks for whole numbers on the x axis (generations)."""
+    """One pair of axes. `y_range` fixes the y axis; `whole_x` asks for whole numbers on the x axis (generations).
+
+    `over` lies on top of a heat map whose axes are numbers; `stacked` puts bars on one another; `legend` heads the
+    names of the series.
+    """
 
     content: tuple[Series, ...] | Heat | Network
     x_label: str = ""
@@ -80,11 +88,19 @@ class Panel:
     title: str = ""
     height: float = 1.0
     """Relative to the other panels of the figure."""
+    over: tuple[Series, ...] = ()
+    stacked: bool = False
+    legend: str = ""
+    empty: str = "nothing to show yet"
+    """What stands in axes that hold nothing."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """`key` is the stem of its files; `title` says what is shown, `caption` how to read it."""
+    """`key` is the stem of its files; `title` says what is shown, `caption` how to read it.
+
+    What follows a line break in the title is set smaller: the number to remember.
+    """
 
     key: str
     title: str
@@ -117,3 +133,14 @@ class Section:
     tables: tuple[Table, ...] = ()
     missing: tuple[str, ...] = field(default=())
     """What this run holds no data for, and what would bring it; one sentence each."""
+
+
+def shades(n: int) -> tuple[str, ...]:
+    """`n` colours of LADDER, from light to dark; a single one is dark."""
+    found = []
+    for i in range(n):
+        at = (i / (n - 1) if n > 1 else 1.0) * (len(LADDER) - 1)
+        k = min(int(at), len(LADDER) - 2)
+        mixed = (round(a + (at - k) * (b - a)) for a, b in zip(LADDER[k], LADDER[k + 1], strict=True))
+        found.append("#" + "".join(f"{c:02x}" for c in mixed))
+    return tuple(found)

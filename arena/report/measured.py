@@ -17,15 +17,19 @@ from arena.store import Row, Store
 from curricula.hidden_words import WORDS
 
 MIDDLE_DEPTHS = (3, 4, 5, 6)
-# What an agent can do with all it may read. A run of no generations measures the same agents twice; one counts.
-_COUNTS = "(reading IS NULL OR reading = 1) AND NOT (generation = 0 AND id LIKE '%/after/%')"
+COUNTS = "(reading IS NULL OR reading = 1) AND NOT (generation = 0 AND id LIKE '%/after/%')"
+"""Which evaluations count: what an agent can do with all it may read. A run of no generations measures the same agents
+twice; one of both counts."""
 
 
 def heldout(store: Store, domain: str) -> list[Row]:
-    """Pass rates of one domain by generation and depth; `pass_at_k` is over k samples where taken, else k = 1."""
+    """Pass rates of one domain by generation and depth; `pass_at_k` is over k samples where taken, else k = 1.
+
+    `low` and `high` bound `pass_at_1`, `k_low` and `k_high` `pass_at_k`, where every problem had k samples.
+    """
     sql = (
         "SELECT generation, mode, depth, COUNT(*) AS n, SUM(correct) AS correct FROM evaluations WHERE domain = ?"
-        f" AND mode IN ('greedy', 'full') AND {_COUNTS} GROUP BY generation, depth, mode"
+        f" AND mode IN ('greedy', 'full') AND {COUNTS} GROUP BY generation, depth, mode"
         " ORDER BY generation, depth, mode DESC"
     )
     found: dict[tuple[int, int], Row] = {}
@@ -40,12 +44,14 @@ def heldout(store: Store, domain: str) -> list[Row]:
             "low": low,
             "high": high,
             "pass_at_k": rate,
+            "k_low": low,
+            "k_high": high,
             "k": 1,
             "n": row["n"],
         }
     sql = (
         "SELECT generation, depth, k, correct, COUNT(*) AS n FROM evaluations WHERE domain = ? AND mode = 'pass'"
-        f" AND {_COUNTS} GROUP BY generation, depth, k, correct"
+        f" AND {COUNTS} GROUP BY generation, depth, k, correct"
     )
     sampled: dict[tuple[int, int], list[Row]] = {}
     for row in store.query(sql, [domain]):
@@ -54,7 +60,10 @@ def heldout(store: Store, domain: str) -> list[Row]:
         if key in found:
             k, n = min(r["k"] for r in rows), sum(r["n"] for r in rows)
             total = sum(pass_at_k(r["k"], r["correct"], k) * r["n"] for r in rows)
-            found[key] |= {"pass_at_k": total / n, "k": k}
+            found[key] |= {"pass_at_k": total / n, "k": k, "k_low": None, "k_high": None}
+            if all(r["k"] == k for r in rows):  # of k samples one is right, or none: a rate like any other
+                ends = wilson_interval(sum(r["n"] for r in rows if r["correct"]), n)
+                found[key] |= dict(zip(("k_low", "k_high"), ends, strict=True))
     return list(found.values())
 
 
@@ -65,7 +74,7 @@ def heldout_before_after(store: Store, domain: str) -> Row:
     """
     sql = (
         "SELECT generation, depth, problem, AVG(correct) AS correct FROM evaluations WHERE domain = ? AND mode = 'full'"
-        f" AND {_COUNTS} GROUP BY generation, depth, problem ORDER BY generation, depth, problem"
+        f" AND {COUNTS} GROUP BY generation, depth, problem ORDER BY generation, depth, problem"
     )
     rows = [r for r in store.query(sql, [domain]) if r["depth"] in MIDDLE_DEPTHS]
     last = max((r["generation"] for r in rows), default=0)

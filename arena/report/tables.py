@@ -3,7 +3,7 @@
 Long runs show their first, last and evenly spaced generations. Text that agents wrote is shown as it is, never as
 markup.
 
-Left out: plots (`plots`), and figures that `analysis` did not compute. Not guaranteed: every column below 80 columns.
+Left out: plots (`write`), and figures that `analysis` did not compute. Not guaranteed: every column below 80 columns.
 """
 
 from __future__ import annotations

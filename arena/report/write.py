@@ -1,0 +1,104 @@
+"""Write a run's report: the page, and each figure as PNG and SVG with its data as CSV and Parquet.
+
+    report/index.html             everything, in one self-contained page
+    report/figures/<key>.png .svg
+    report/data/<key>.csv .parquet
+    report/heldout.png, setting.png   two of these again, under names that do not change
+
+Written again it is replaced; what an older report left in figures/ and data/ is removed then. Nothing else in the
+folder is touched. A report that fails half way leaves the older page.
+
+Not guaranteed: a page of one moment where a run is being played meanwhile; its sections are read one after the other.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from arena.report.draw import save
+from arena.report.figure import Section
+from arena.report.page import render
+from arena.report.rows import write_rows
+from arena.report.sections import SECTIONS
+from arena.report.sections.curriculum import setting_figure
+from arena.report.sections.heldout import heldout_figure
+from arena.report.source import Source
+
+PICTURES = {"heldout": heldout_figure, "setting": setting_figure}
+"""Drawn for every run, even one that has nothing to show in them yet; the README has them."""
+
+
+def write_report(source: Source) -> list[Path]:
+    """Write everything into `report/` of the run's folder; return the paths, the page first.
+
+    Shows how far it is on a terminal's standard error.
+    """
+    folder = source.folder / "report"
+    figures, data = folder / "figures", folder / "data"
+    for place in (figures, data):
+        place.mkdir(parents=True, exist_ok=True)
+    with progress() as bar:
+        task = bar.add_task("reading the run", total=len(SECTIONS))
+        sections = []
+        for build in SECTIONS:
+            sections.append(build(source))
+            bar.advance(task)
+        drawn = [f for s in sections for f in s.figures]
+        check_keys([f.key for f in drawn])
+        task = bar.add_task("drawing figures", total=len(drawn) + 1)
+        written: list[Path] = []
+        for figure in drawn:
+            written += save(figure, figures)
+            written += write_rows(figure.rows, data, figure.key)
+            bar.advance(task)
+        pictures = write_pictures(source.analysis, folder, written)
+        page = folder / "index.html"
+        new = folder / ".index.html.new"
+        new.write_text(page_of(source, sections), encoding="utf-8")
+        new.replace(page)
+        bar.advance(task)
+    for place in (figures, data):
+        for path in place.iterdir():
+            if path not in written and path.is_file():
+                path.unlink()
+    return [page, *pictures, *written]
+
+
+def page_of(source: Source, sections: list[Section]) -> str:
+    a = source.analysis
+    played = sum(g["complete"] for g in a["generations"])
+    state = "finished" if a["finished"] else f"not finished, {played} of {a['planned_generations']} generations"
+    lead = f"Self-play and culture in a population of language-model agents: seed {a['seed']}, {state}."
+    return render(f"Run {a['run']}", lead, a["warnings"], sections, f"python run_arena.py analyze {source.folder}")
+
+
+def write_pictures(analysis: dict[str, Any], folder: Path, written: Sequence[Path] = ()) -> list[Path]:
+    """The pictures of fixed names, copied from `written` where they were drawn for the page."""
+    paths = []
+    for key, make in PICTURES.items():
+        drawn = folder / "figures" / f"{key}.png"
+        if drawn in written:
+            paths.append(Path(shutil.copyfile(drawn, folder / drawn.name)))
+        else:
+            paths += save(make(analysis), folder, ("png",))
+    return paths
+
+
+def check_keys(keys: list[str]) -> None:
+    """Keys are file names and ids of the page: plain, and each once."""
+    bad = [k for k in keys if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", k)]
+    twice = sorted({k for k in keys if keys.count(k) > 1})
+    assert not bad and not twice, f"keys of figures must be plain and differ: {bad or twice}"
+
+
+def progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())

@@ -1,0 +1,135 @@
+"""The Rasch model, on answers whose abilities and difficulties are known because they were drawn."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+
+from arena.report.rasch import Fit, difficulties, fit
+
+
+def drawn(persons=20, items=60, n=6, seed=0):
+    rng = np.random.default_rng(seed)
+    ability, difficulty = rng.normal(0, 1.2, persons), rng.normal(0, 1.5, items)
+    difficulty -= difficulty.mean()
+    chance = 1 / (1 + np.exp(difficulty - ability[:, None]))
+    right = rng.binomial(n, chance)
+    trials = [(f"p{p}", f"i{i}", int(right[p, i]), n) for p in range(persons) for i in range(items)]
+    return ability, difficulty, trials
+
+
+def estimates(found):
+    return np.array([e.value for e in found.values()]), np.array([e.se for e in found.values()])
+
+
+def by_number(found):
+    return dict(sorted(found.items(), key=lambda pair: int(pair[0][1:])))
+
+
+def test_drawn_abilities_and_difficulties_are_found_again_within_their_errors():
+    ability, difficulty, trials = drawn()
+    found = fit(trials)
+    for true, (value, se) in (
+        (ability, estimates(by_number(found.abilities))),
+        (difficulty, estimates(by_number(found.difficulties))),
+    ):
+        assert np.corrcoef(true, value)[0, 1] > 0.98
+        assert math.sqrt(((true - value) ** 2).mean()) < 0.3
+        z = (value - true) / se
+        assert 0.7 < math.sqrt((z**2).mean()) < 1.3  # errors neither boast nor cower
+
+
+def test_difficulties_are_found_again_when_abilities_are_known():
+    ability, difficulty, trials = drawn(seed=1)
+    known, names = {f"p{i}": a for i, a in enumerate(ability)}, [f"i{i}" for i in range(60)]
+    value, se = estimates(by_number(difficulties(trials, known, dict.fromkeys(names, 0))))
+    assert np.corrcoef(difficulty, value)[0, 1] > 0.98
+    assert math.sqrt(((difficulty - value) ** 2).mean()) < 0.3
+    assert 0.7 < math.sqrt((((value - difficulty) / se) ** 2).mean()) < 1.3
+
+
+def test_a_group_of_hard_items_with_few_trials_each_lies_where_it_was_drawn_and_not_nearer_to_nought():
+    rng = np.random.default_rng(7)
+    true = {**{f"h{i}": rng.normal(4, 2) for i in range(300)}, **{f"e{i}": rng.normal(-4, 2) for i in range(300)}}
+    ability = {"a": 2.0, "b": -1.0}
+    trials = [
+        (p, i, int(rng.binomial(2, 1 / (1 + math.exp(d - a)))), 2) for i, d in true.items() for p, a in ability.items()
+    ]
+    found = difficulties(trials, ability, {i: i[0] for i in true})
+    for kind, mean in (("h", 4), ("e", -4)):
+        assert np.mean([e.value for i, e in found.items() if i[0] == kind]) == pytest.approx(mean, abs=0.8)
+
+
+def test_the_mode_has_no_slope():
+    _, _, trials = drawn(5, 9, 2, seed=3)
+    found = fit(trials)
+    shift = sum(e.value for e in found.abilities.values()) / (len(found.abilities) + len(found.difficulties))
+    for person, e in found.abilities.items():  # the origin was moved after the fit; the prior's was between both means
+        expected = sum(
+            n / (1 + math.exp(found.difficulties[i].value - e.value)) for p, i, _, n in trials if p == person
+        )
+        right = sum(r for p, _, r, _ in trials if p == person)
+        assert right - expected == pytest.approx((e.value - shift) / 9, abs=1e-6)
+
+
+@pytest.mark.parametrize("right", [0, 1])
+def test_who_and_what_is_always_or_never_right_stays_finite_and_uncertain(right: int):
+    _, _, trials = drawn(6, 10, 1, seed=2)
+    extreme = [("p99", f"i{i}", right, 1) for i in range(10)] + [(f"p{p}", "i99", right, 1) for p in range(6)]
+    found = fit(trials + extreme)
+    one, other = found.abilities["p99"], found.difficulties["i99"]
+    assert all(math.isfinite(x) for e in (one, other) for x in (e.value, e.se))
+    side = 1 if right else -1
+    assert side * one.value == max(side * e.value for e in found.abilities.values())
+    assert side * other.value == min(side * e.value for e in found.difficulties.values())
+    assert one.se > np.median([e.se for e in found.abilities.values()])
+    alone = difficulties([("a", "x", 5 * right, 5)], {"a": 1.0}, {"x": 0})["x"]
+    assert math.isfinite(alone.value) and (alone.value < 1.0) == bool(right)
+
+
+def test_everything_right_is_an_answer_too():
+    found = fit([("a", "x", 3, 3), ("b", "y", 3, 3)])
+    assert all(math.isfinite(e.value) and e.se > 0 for e in (*found.abilities.values(), *found.difficulties.values()))
+    assert found.abilities["a"].value > found.difficulties["x"].value
+
+
+def test_the_order_of_trials_does_not_matter_and_equal_pairs_add_up():
+    _, _, trials = drawn(6, 8, 3, seed=4)
+    single = [(p, i, int(k < right), 1) for p, i, right, n in trials for k in range(n)]
+    random.Random(0).shuffle(single)
+    one, two = fit(trials), fit(single)
+    assert one.abilities == two.abilities and one.difficulties == two.difficulties
+    known = {p: e.value for p, e in one.abilities.items()}
+    groups = {f"i{i}": i % 2 for i in range(8)}
+    assert difficulties(trials, known, groups) == difficulties(single, known, groups)
+
+
+def test_the_origin_is_the_mean_difficulty():
+    _, _, trials = drawn(4, 7, 2, seed=5)
+    assert sum(e.value for e in fit(trials).difficulties.values()) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_error_of_a_mean_is_that_of_one_for_one_and_less_for_many():
+    _, _, trials = drawn(8, 30, 2, seed=6)
+    found: Fit[str, str] = fit(trials)
+    one = found.mean_ability(["p3"])
+    assert (one.value, one.se, one.n) == pytest.approx((found.abilities["p3"].value, found.abilities["p3"].se, 60))
+    many = found.mean_ability(found.abilities)
+    assert many.se < one.se and many.n == 480
+    assert many.se > 0  # shared items do not average out
+
+
+def test_the_error_of_a_mean_covers_what_was_drawn():
+    z = []
+    for seed in range(40):
+        ability, _, trials = drawn(6, 25, 2, seed=100 + seed)
+        mean = fit(trials).mean_ability(f"p{p}" for p in range(6))
+        z.append((mean.value - ability.mean()) / mean.se)
+    assert 0.7 < math.sqrt(np.mean(np.square(z))) < 1.35
+
+
+@pytest.mark.parametrize("trials", [[], [("a", "x", 2, 1)], [("a", "x", 0, 0)]])
+def test_no_trials_and_counts_that_are_none_are_refused(trials):
+    with pytest.raises(ValueError, match="trials"):
+        fit(trials)
