@@ -16,7 +16,7 @@ OPTIONS = {
     "run": {"--quiet", "--dry-run"},
     "resume": {"--quiet"},
     "watch": set(),
-    "analyze": {"--json", "--plots", "--no-plots"},
+    "analyze": {"--json", "--plots", "--no-plots", "--out"},
     "export": {"--to", "--only", "--adapters"},
     "experiment": {"--final", "--processes", "--folder"},
     "make-seed": {"--folder", "--steps", "--seed", "--threads"},

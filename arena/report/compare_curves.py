@@ -18,7 +18,7 @@ from arena.report.source import Source
 
 Row = dict[str, Any]
 Curve = list[tuple[float, float]]
-STEPS = 40
+STEPS = 80
 """Places at which curves over compute are read."""
 OF_GENERATIONS: dict[str, str] = {
     "learnable": "learnable",

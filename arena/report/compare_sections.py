@@ -180,7 +180,10 @@ def _depths_figure(c: Row) -> Figure | None:
             continue
         values = [tuple(f[key] for f in found) for key in ("difference", "low", "high")]
         colour = COLOURS[(at + 1) % len(COLOURS)]
-        series.append(Series(e["arm"], tuple(depths), values[0], values[1], values[2], "points", colour))
+        aside = 0.12 * (at - (len(c["effects"]) - 1) / 2)  # arms beside each other, not on each other
+        series.append(
+            Series(e["arm"], tuple(d + aside for d in depths), values[0], values[1], values[2], "points", colour)
+        )
         rows += [
             {"arm": e["arm"], "baseline": e["baseline"], "depth": d, **{k: f[k] for k in ("difference", "low", "high")}}
             for d, f in zip(depths, found, strict=True)
@@ -235,7 +238,7 @@ def _curves(c: Row) -> Section:
     held = f"held-out share solved, {span}"
     wanted = (
         ("heldout", "generation", held, True, 1.4),
-        ("by_compute", "compute units", held, False, 1.4),
+        ("by_compute", "compute units, in millions, evaluation apart", held, False, 1.4),
         ("learnable", "generation", "learnable problems", True, 1.0),
         ("difficulty", "generation", "mean depth set", True, 1.0),
     )
@@ -247,13 +250,14 @@ def _curves(c: Row) -> Section:
             if not points:
                 continue
             x, y, low, high = (tuple(p[k] for p in points) for k in ("x", "mean", "low", "high"))
+            if key == "by_compute":
+                x = tuple(units / 1e6 for units in x)
             text = tuple(f"{p['runs']} of {len(arm['seeds'])} runs" for p in points)
             line = Series(arm["name"], x, y, colour=COLOURS[at % len(COLOURS)], text=text)
             lines.append(replace(line, low=low, high=high) if len(arm["seeds"]) > 1 else line)
             rows += [{"curve": key, "arm": arm["name"], **p} for p in points]
         if lines:
-            y_range = (0.0, 1.0) if key in ("heldout", "by_compute") else None
-            panels.append(Panel(tuple(lines), x_label, y_label, y_range, whole, height=height))
+            panels.append(Panel(tuple(lines), x_label, y_label, None, whole, height=height))
     if not panels:
         return Section("curves", "Curves", missing=("No run has played a generation yet.",))
     caption = (

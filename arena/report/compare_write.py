@@ -41,7 +41,5 @@ def write_comparison(comparison: dict[str, Any], sections: Sequence[Section], fo
     lead = f"{len(runs)} runs, grouped by what their configs differ in, seeds pooled."
     title = " and ".join(arms) if len(arms) <= 3 else f"{len(arms)} arms"
     command = f"python run_arena.py analyze {' '.join(run['folder'] for run in runs)} --out {folder}"
-    alarms = next((s.findings for s in sections if s.key == "cautions"), ())
-    shown = [s for s in sections if s.key != "cautions"]
-    write_whole(page, render(f"Comparison: {title}", lead, alarms, shown, command))
+    write_whole(page, render(f"Comparison: {title}", lead, (), sections, command))
     return [page, data, *written]
