@@ -90,6 +90,7 @@ def test_no_program_file_imports_the_tests():
         ("peft", "transformers"),
         ("trl", "datasets"),
         ("numba",),
+        ("plotly",),
         ("tensorboardX",),
     ],
 )

@@ -302,6 +302,7 @@ def test_a_comparison_is_a_page_its_figures_and_the_same_numbers_as_json(four: l
     page = written[0].read_text()
     for part in ("What to keep in mind", "setter=frozen", "-0.150", "figures/curves.png"):
         assert part in page
+    assert "alarms" not in page.partition("<main")[2].lower()
     header, *data = (tmp_path / "out" / "data" / "curves.csv").read_text().splitlines()
     assert header.split(",")[:3] == ["curve", "arm", "x"] and len(data) > 10
     with pytest.raises(ValueError, match="is a run"):

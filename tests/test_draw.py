@@ -16,7 +16,8 @@ from arena.report.interactive import interactive
 from arena.report.placing import place, whole_step
 from arena.report.rows import write_rows
 
-HOSTILE = "_<script>alert(1)</script> $\\frac{1}{2}$ <a href='https://x.example'>x</a> \x1b[31m\n]]> --> & \u202e名 \U0001f600"
+HOSTILE = "_<script>alert(1)</script> $\\frac{1}{2}$ <a href='https://x.example'>x</a>"
+HOSTILE += " \x1b[31m\n]]> --> & \u202e名 \U0001f600"
 
 
 def figure(*panels, title="A title\nand a number", key="a-key"):

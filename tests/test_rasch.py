@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from arena.report.rasch import Fit, difficulties, fit
+from arena.report.rasch import Fit, difficulties, fit, mean_of
 
 
 def drawn(persons=20, items=60, n=6, seed=0):
@@ -59,6 +59,23 @@ def test_a_group_of_hard_items_with_few_trials_each_lies_where_it_was_drawn_and_
     found = difficulties(trials, ability, {i: i[0] for i in true})
     for kind, mean in (("h", 4), ("e", -4)):
         assert np.mean([e.value for i, e in found.items() if i[0] == kind]) == pytest.approx(mean, abs=0.8)
+
+
+def test_the_error_of_a_mean_of_items_covers_the_mean_that_they_were_drawn_around():
+    z = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        true = dict(enumerate(rng.normal(1.0, 2.0, 60)))
+        trials = [("a", i, int(rng.binomial(4, 1 / (1 + math.exp(d - 1.0)))), 4) for i, d in true.items()]
+        mean = mean_of(list(difficulties(trials, {"a": 1.0}, dict.fromkeys(true, 0)).values()))
+        z.append((mean.value - 1.0) / mean.se)
+    assert 0.6 < math.sqrt(np.mean(np.square(z))) < 1.3
+
+
+def test_items_that_nobody_solved_have_a_mean_that_is_not_known_well():
+    trials = [("a", i, 0, 4) for i in range(25)]
+    mean = mean_of(list(difficulties(trials, {"a": 0.0}, dict.fromkeys(range(25), 0)).values()))
+    assert mean.value > 2 and mean.se > 0.3
 
 
 def test_the_mode_has_no_slope():

@@ -39,7 +39,7 @@ def write_comparison(comparison: dict[str, Any], sections: Sequence[Section], fo
     arms = [arm["name"] for arm in comparison["arms"]]
     runs = comparison["runs"]
     lead = f"{len(runs)} runs, grouped by what their configs differ in, seeds pooled."
-    title = " and ".join(arms) if len(arms) <= 3 else f"{len(arms)} arms"
+    title = ", ".join(arms) if len(arms) <= 3 else f"{len(arms)} arms"
     command = f"python run_arena.py analyze {' '.join(run['folder'] for run in runs)} --out {folder}"
-    write_whole(page, render(f"Comparison: {title}", lead, (), sections, command))
+    write_whole(page, render(f"Comparison: {title}", lead, None, sections, command))
     return [page, data, *written]

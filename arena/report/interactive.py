@@ -93,7 +93,7 @@ def draw_panel(
         if isinstance(panel.content, Heat):
             traces = draw_heat(panel.content, axis, panel, y, domain)
         else:
-            y |= {"showgrid": True, "gridcolor": LINE, "separatethousands": True}
+            y |= {"showgrid": True, "gridcolor": LINE, "separatethousands": True, "exponentformat": "none"}
             traces = []
             if panel.y_range:
                 low, high = panel.y_range

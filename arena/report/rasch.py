@@ -222,6 +222,21 @@ def difficulties(
     return _estimates(items, found, step()[2] ** -0.5, np.bincount(at_i, n))
 
 
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of the items that these are a sample of, with its standard error; `n` counts items.
+
+    Estimates that a prior drew together vary less than what they estimate: the variance of the items is that of the
+    estimates and the mean squared error of one together. Raises ValueError without estimates.
+    """
+    n = len(estimates)
+    if not n:
+        raise ValueError("a mean needs estimates")
+    value = sum(e.value for e in estimates) / n
+    spread = sum((e.value - value) ** 2 for e in estimates) / max(n - 1, 1)
+    error = sum(e.se**2 for e in estimates) / n
+    return Estimate(value, float(np.sqrt((spread + error) / n)), n)
+
+
 def _counted(trials: Iterable[tuple[P, I, int, int]]) -> dict[tuple[P, I], tuple[int, int]]:
     counts: dict[tuple[P, I], tuple[int, int]] = defaultdict(lambda: (0, 0))
     for p, i, right, n in trials:

@@ -116,6 +116,7 @@ def units_figure(loop: list[Row]) -> Figure:
     at: dict[int, dict[str, int]] = {
         g: dict.fromkeys(("prompt", "generated", "trained", "evaluation"), 0) for g in generations
     }
+    measured = {r["generation"] for r in loop if not r["counted"]}
     for r in loop:
         if r["counted"]:
             for key in ("prompt", "generated", "trained"):
@@ -133,7 +134,7 @@ def units_figure(loop: list[Row]) -> Figure:
     evaluation = Series(
         "evaluation, apart",
         generations,
-        tuple(float(at[g]["evaluation"]) for g in generations),
+        tuple(float(at[g]["evaluation"]) if g in measured else None for g in generations),
         colour="#222222",
         dash=True,
     )

@@ -165,9 +165,9 @@ def findings(
 
 
 def quarters(generations: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The first and the last quarter; nothing for fewer than four."""
+    """The first and the last quarter; nothing where a quarter is a single generation."""
     n = len(generations) // 4
-    return (list(generations[:n]), list(generations[-n:])) if n else ([], [])
+    return (list(generations[:n]), list(generations[-n:])) if n > 1 else ([], [])
 
 
 def reasons_table(store: Store, reasons: dict[str, Counter[int]], set_: int) -> Table:

@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from arena.report.figure import GREY, Figure, Heat, Panel, Section, Series, Table
 from arena.report.measured import COUNTS
-from arena.report.rasch import PRIOR, Estimate, Fit, difficulties, fit
+from arena.report.rasch import PRIOR, Estimate, Fit, difficulties, fit, mean_of
 from arena.report.source import Source
-from arena.report.statistics import Z, mean_interval
+from arena.report.statistics import Z
 from arena.store import Store
 
 Person = tuple[int, str]
@@ -165,19 +165,17 @@ def findings(scale: Scale, founders: dict[str, str]) -> tuple[str, ...]:
     one, other = scale.population(first), scale.population(last)
     said = [f"Mean ability in generation {first}: {told(one)} logits (0: the mean held-out problem)."]
     if last > first:
-        verb = "rose" if other.value >= one.value else "fell"
+        apart = abs(other.value - one.value) > Z * (one.se + other.se)
+        verb = ("rose" if other.value > one.value else "fell") if apart else "did not clearly change,"
         said = [f"Mean ability {verb} from {told(one)} logits in generation {first} to {told(other)} in {last}."]
     by_generation = group(scale.set_)
     if by_generation:
-        for name, keep in (("set", False), ("learnable", True)):
-            usable = [g for g in by_generation if len(values(by_generation[g], keep)) >= MIDDLE]
-            if usable:
-                a, b = usable[0], usable[-1]
-                said.append(
-                    f"Mean difficulty of {'what was set' if name == 'set' else 'the learnable problems'}: "
-                    f"{mean(values(by_generation[a], keep)):+.2f} in generation {a}"
-                    + (f", {mean(values(by_generation[b], keep)):+.2f} in generation {b}." if b > a else ".")
-                )
+        for what, learnable in (("what was set", False), ("the learnable problems", True)):
+            means = mean_difficulties(by_generation, learnable)
+            if means:
+                start, end = min(means), max(means)
+                until = f", {told(means[end])} in generation {end}" if end > start else ""
+                said.append(f"Mean difficulty of {what}: {told(means[start])} in generation {start}{until}.")
         g = max(by_generation)
         ability = scale.population(g - 1).value
         harder = sum(p.difficulty.value > ability for p in by_generation[g]) / len(by_generation[g])
@@ -193,11 +191,11 @@ def findings(scale: Scale, founders: dict[str, str]) -> tuple[str, ...]:
             "no other's interval reaches so high" if sure else "others' intervals overlap it: the order may be luck"
         )
         said.append(
-            f"Of {len(lines)} lineages alive at the end, that of {best} measured the ablest: {told(lines[best])} "
-            f"logits; {caution}."
+            f"Of {len(lines)} lineages alive after generation {last}, that of {best} measured the ablest: "
+            f"{told(lines[best])} logits; {caution}."
         )
     elif last and len(founders) > 1 and lines:
-        said.append(f"All agents alive at the end descend from {next(iter(lines))}.")
+        said.append(f"All agents alive after generation {last} descend from {next(iter(lines))}.")
     return tuple(said)
 
 
@@ -224,12 +222,10 @@ def group(set_: Sequence[SetProblem]) -> dict[int, list[SetProblem]]:
     return dict(sorted(found.items()))
 
 
-def values(problems: Sequence[SetProblem], learnable: bool = False) -> list[float]:
-    return [p.difficulty.value for p in problems if p.learnable or not learnable]
-
-
-def mean(numbers: Sequence[float]) -> float:
-    return sum(numbers) / len(numbers)
+def mean_difficulties(by_generation: Mapping[int, Sequence[SetProblem]], learnable: bool) -> dict[int, Estimate]:
+    """By generation, of what was set or of what of it was learnable, where there is enough of it."""
+    found = {g: [p.difficulty for p in ps if p.learnable or not learnable] for g, ps in by_generation.items()}
+    return {g: mean_of(estimates) for g, estimates in found.items() if len(estimates) >= MIDDLE}
 
 
 # -- what is shown ---------------------------------------------------------------------------------------------------
@@ -252,39 +248,32 @@ def ability_figure(scale: Scale) -> Figure:
         g: {"generation": g, "ability": e.value, "ability_se": e.se, "agents": len(scale.living[g])}
         for g, e in able.items()
     }
-    for name, key, keep, colour, dash in (
-        ("difficulty of all set", "set", False, GREY, True),
-        ("difficulty of the learnable", "learnable", True, "#D55E00", False),
+    for name, key, colour, dash in (
+        ("difficulty of all set", "set", GREY, True),
+        ("difficulty of the learnable", "learnable", "#D55E00", False),
     ):
-        xs, ys, lows, highs, counts = [], [], [], [], []
-        for g, problems in by_generation.items():
-            found = values(problems, keep)
-            if len(found) < MIDDLE:
-                continue
-            low, high = mean_interval(found)
-            xs.append(g)
-            ys.append(mean(found))
-            lows.append(low)
-            highs.append(high)
-            counts.append(f"{len(found)} problems")
-            rows.setdefault(g, {"generation": g}).update(
-                {
-                    f"difficulty_{key}": mean(found),
-                    f"difficulty_{key}_se": (high - low) / 2 / Z,
-                    f"{key}_problems": len(found),
-                }
-            )
-        if xs:
+        means = mean_difficulties(by_generation, key == "learnable")
+        for g, e in means.items():
+            row = rows.setdefault(g, {"generation": g})
+            row |= {f"difficulty_{key}": e.value, f"difficulty_{key}_se": e.se, f"{key}_problems": e.n}
+        if means:
             series.append(
                 Series(
-                    name, tuple(xs), tuple(ys), tuple(lows), tuple(highs), colour=colour, dash=dash, text=tuple(counts)
+                    name,
+                    tuple(means),
+                    tuple(e.value for e in means.values()),
+                    tuple(e.value - Z * e.se for e in means.values()),
+                    tuple(e.value + Z * e.se for e in means.values()),
+                    colour=colour,
+                    dash=dash,
+                    text=tuple(f"{e.n} problems" for e in means.values()),
                 )
             )
     return Figure(
         "ability",
         "Ability of the agents and difficulty of what they set, on one scale",
         f"{SCALE} Ability is after the generation, a mean over agents; its band is 1.96 standard errors. Difficulties "
-        "are means over problems with 95 % intervals; a problem rests on a few attempts, and is drawn towards the mean "
+        "are means over problems with 95 % intervals. A problem rests on a few attempts, and is drawn towards the mean "
         "of its generation the more, the fewer they were.",
         (Panel(tuple(series), "generation", "logits (0: the mean held-out problem)", whole_x=True, height=1.2),),
         tuple(rows[g] for g in sorted(rows)),
@@ -370,8 +359,8 @@ def depth_figure(scale: Scale) -> Figure:
                     name,
                     tuple(r["depth"] for r in shown),
                     tuple(r[key] for r in shown),
-                    tuple(r[f"{key}_low"] for r in shown),
-                    tuple(r[f"{key}_high"] for r in shown),
+                    tuple(r[key] - Z * r[f"{key}_se"] for r in shown),
+                    tuple(r[key] + Z * r[f"{key}_se"] for r in shown),
                     "points",
                     colour,
                     text=tuple(f"n = {r[f'{key}_n']}" for r in shown),
@@ -381,28 +370,28 @@ def depth_figure(scale: Scale) -> Figure:
         "difficulty-by-depth",
         "Difficulty by depth of the program",
         "Means over problems with 95 % intervals, same scale. Depth counts operations, difficulty how often they are "
-        "done right: what is deep need not be hard, and problems that were set are the kind that setters chose.",
+        "done right: what is deep need not be hard, and problems that were set are the kind that setters chose. What "
+        "nobody solved, or everybody, lies further out than can be told.",
         (Panel(tuple(series), "depth of the program", "difficulty (logits)", whole_x=True),),
         tuple(rows),
     )
 
 
 def by_depth(scale: Scale) -> list[dict[str, Any]]:
-    kinds: dict[str, dict[int, list[float]]] = {k: defaultdict(list) for k in ("heldout", "set", "learnable")}
+    kinds: dict[str, dict[int, list[Estimate]]] = {k: defaultdict(list) for k in ("heldout", "set", "learnable")}
     for problem, e in scale.fitted.difficulties.items():
-        kinds["heldout"][scale.depths[problem]].append(e.value)
+        kinds["heldout"][scale.depths[problem]].append(e)
     for p in scale.set_:
-        kinds["set"][p.depth].append(p.difficulty.value)
+        kinds["set"][p.depth].append(p.difficulty)
         if p.learnable:
-            kinds["learnable"][p.depth].append(p.difficulty.value)
+            kinds["learnable"][p.depth].append(p.difficulty)
     rows = []
     for depth in sorted({d for found in kinds.values() for d in found}):
         row: dict[str, Any] = {"depth": depth}
         for kind, found in kinds.items():
             here = found.get(depth, [])
-            low, high = mean_interval(here) if len(here) >= MIDDLE else (None, None)
-            row |= {kind: mean(here) if len(here) >= MIDDLE else None, f"{kind}_low": low, f"{kind}_high": high}
-            row[f"{kind}_n"] = len(here)
+            mean = mean_of(here) if len(here) >= MIDDLE else None
+            row |= {kind: mean and mean.value, f"{kind}_se": mean and mean.se, f"{kind}_n": len(here)}
         rows.append(row)
     return rows
 
@@ -442,8 +431,8 @@ def solved_figure(store: Store, domain: str) -> Figure | None:
 
 def tables(scale: Scale, founders: dict[str, str]) -> tuple[Table, ...]:
     def cell(row: dict[str, Any], kind: str) -> str:
-        value, low, high = (row[f"{kind}{end}"] for end in ("", "_low", "_high"))
-        return "-" if value is None else f"{signed(value)} [{signed(low)}, {signed(high)}]"
+        n = row[f"{kind}_n"]
+        return "-" if row[kind] is None else told(Estimate(row[kind], row[f"{kind}_se"], n))
 
     columns = ("depth", "held-out", "n", "set", "n ", "learnable", "n  ")
     rows = tuple(

@@ -42,7 +42,7 @@ def findings(a: Analysis, full: list[Analysis]) -> tuple[str, ...]:
             f"{interval(means['after'], 'mean')} after generation {means['generation']}."
         )
     if means["depths"]:
-        found.append(gain_sentence(a) + ".")
+        found.append(gain_sentence(a).rstrip(".") + ".")
     before = {h["depth"]: h for h in full if h["generation"] == 0}
     after = {h["depth"]: h for h in full if h["generation"] > 0}
     both = [d for d in before if d in after]
