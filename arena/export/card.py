@@ -179,10 +179,11 @@ def _here(made: Made) -> list[str]:
         lines += [
             f"- `traces.jsonl`: {made.lines['traces']:,} rounds, one a line, with every prompt, text and verdict",
             f"- `completions.jsonl`: {made.lines['completions']:,} verified pairs of prompt and completion",
+            '  (`datasets.load_dataset(FOLDER, "completions")` or `"traces"`: one split, `train`)',
         ]
     if made.tables is not None:
         rows = sum(made.tables.values())
-        lines.append(f"- [`tables/`](tables/README.md): everything the run stored, as Parquet, {rows:,} rows")
+        lines.append(f"- [`tables/`](tables/README.md), a data set of its own: all the run stored, {rows:,} rows")
     if made.adapters:
         lines.append(f"- `adapters/`: {len(made.adapters)} LoRA adapters as PEFT folders")
     elif made.adapters is not None:
