@@ -146,6 +146,19 @@ def test_only_verified_attempts_and_paid_proposals_are_completions(exported: Pat
     assert all(p["weight"] == traces[p["round"]]["outcome"]["setter_reward"] for p in setters)
 
 
+def test_what_the_untrained_model_set_is_no_agent_s_words_and_what_no_model_set_has_no_prompt(
+    copied: Path, tmp_path: Path
+):
+    store = Store(copied / "run.db")
+    store.db.execute("UPDATE rounds SET setter = CASE WHEN number % 2 THEN 'frozen' ELSE 'uniform' END")
+    store.close()
+    export(copied, tmp_path / "out", ("traces",))
+    traces = lines(tmp_path / "out" / "traces.jsonl")
+    assert {t["setter"]: t["proposal"]["prompt"] is None for t in traces} == {"frozen": False, "uniform": True}
+    setters = [p for p in lines(tmp_path / "out" / "completions.jsonl") if p["role"] == "setter"]
+    assert setters and {p["agent"] for p in setters} == {None}
+
+
 # -- held-out problems ------------------------------------------------------------------------------------------------
 
 

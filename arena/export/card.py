@@ -50,7 +50,7 @@ COMPLETION_FIELDS = {
     "round": "where it comes from: `round` in `traces`",
     "attempt": "the attempt's id; null for a setter",
     "generation": "when",
-    "agent": "whose words they are",
+    "agent": "whose words they are; null: the untrained model's",
     "domain": "what kind of problem",
     "depth": "how many steps its solution has",
     "solve_rate": "share of the round's attempts that were correct",

@@ -226,14 +226,15 @@ def completions(trace: Row) -> Iterator[Row]:
         "solve_rate": outcome["solve_rate"],
     }
 
-    def pair(role: str, prompt: str, text: str, weight: float, agent: str, attempt: str | None) -> Row:
+    def pair(role: str, prompt: str, text: str, weight: float, agent: str | None, attempt: str | None) -> Row:
         who = {"round": trace["round"], "attempt": attempt, "agent": agent}
         row = {"prompt": prompt, "completion": text, "role": role, "weight": weight, **who, **shared}
         return {key: row[key] for key in COMPLETION}
 
     proposal = trace["proposal"]
     if proposal["prompt"] is not None and outcome["setter_reward"] > 0:
-        yield pair("setter", proposal["prompt"], proposal["text"], outcome["setter_reward"], trace["author"], None)
+        agent = trace["author"] if trace["setter"] == "self" else None
+        yield pair("setter", proposal["prompt"], proposal["text"], outcome["setter_reward"], agent, None)
     for a in trace["attempts"]:
         if a["correct"]:
             yield pair("solver", a["prompt"], a["text"], 1.0, a["agent"], a["id"])
