@@ -55,8 +55,10 @@ def run(
         for line in estimate(loaded):
             typer.echo(f"# {line}")
         return
+    from arena.sinks.registry import load_sinks
     from arena.state import Arena
 
+    load_sinks(loaded.sinks)  # what is not installed is told before a folder is made
     arena = Arena.create(loaded)
     for line in notices(loaded):
         typer.echo(f"note: {line}")
@@ -84,11 +86,18 @@ def watch(folder: RunArg) -> None:
 
 @app.command()
 def analyze(
-    folder: RunArg,
+    folders: Annotated[list[Path], typer.Argument(help="A run folder; or several to compare, the baseline's first.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     plots: Annotated[bool, typer.Option(help="Write report/index.html, its figures and their data.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Where a comparison is written; comparison if left out.")] = None,
 ) -> None:
-    """What happened in a run: tables here, and a page with figures and their data in its folder."""
+    """What happened in a run, as tables here and a page in its folder; of several runs, a comparison by config."""
+    if len(folders) > 1:
+        _compare(folders, as_json, plots, out or Path("comparison"))
+        return
+    (folder,) = folders
+    if out is not None:
+        raise ValueError(f"--out is for a comparison of several runs; what is known of one is in {folder / 'report'}")
     from arena.report.analysis import analyze as analyze_store
 
     store, config = _read(folder)
@@ -109,6 +118,26 @@ def analyze(
     print_report(Console(), analysis)
     if written:
         typer.echo(f"wrote {written[0]}, to be opened in a browser; {len(written) - 1} files of figures lie beside it")
+
+
+@app.command()
+def export(
+    folder: RunArg,
+    to: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder export if left out.")] = None,
+    only: Annotated[str, typer.Option(help="Some of traces,tables,adapters,library,card; all if left out.")] = "",
+    adapters: Annotated[str, typer.Option(help="Of which generation: latest, all, or a number.")] = "latest",
+) -> None:
+    """Write a run's traces, tables, adapters and library for others to use, with a dataset card."""
+    from arena.export.export import export_run, parts_of
+    from arena.export.progress import Bars, summary
+
+    parts, target = parts_of(only), to or folder / "export"
+    store, config = _read(folder)
+    with Bars() as bars:
+        manifest = export_run(store, config, folder, target, parts, adapters, bars)
+    for line in summary(manifest):
+        typer.echo(line)
+    typer.echo(f"wrote {target}")
 
 
 @app.command()
@@ -203,20 +232,45 @@ def _play(arena: Any, quiet: bool) -> None:
 
     from arena.loop import play
     from arena.report.analysis import analyze as analyze_store
+    from arena.sinks.listener import Sinks, both
     from arena.watch.progress import Progress, summary
 
     console = Console()
     with arena:
         progress = Progress(arena.config, console, plain=quiet, compute=arena.store.compute())
         try:
-            with progress:
-                play(arena, progress)
+            with progress, Sinks(arena, lambda line: typer.echo(f"note: {line}", err=True)) as sinks:
+                play(arena, both(progress, sinks))
         except KeyboardInterrupt:
             typer.echo(f"stopped; go on with: python run_arena.py resume {arena.folder}", err=True)
             raise typer.Exit(130) from None
         except OSError as error:
             raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {arena.folder}") from None
         summary(analyze_store(arena.store, arena.config), arena.folder, console)
+
+
+def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
+    from arena.report.analysis import analyze as analyze_store
+    from arena.report.compare import compare, distinct
+    from arena.report.compare_sections import print_sections, sections
+    from arena.report.source import Source
+
+    distinct(folders)
+    opened = [(folder, *_read(folder)) for folder in folders]
+    comparison = compare([Source(f, store, config, analyze_store(store, config)) for f, store, config in opened])
+    made, written = sections(comparison), list[Path]()
+    if page:
+        from arena.report.compare_write import write_comparison
+
+        written = write_comparison(comparison, made, out)
+    if as_json:
+        typer.echo(json.dumps(comparison, indent=1))
+        return
+    from rich.console import Console
+
+    print_sections(Console(), made)
+    if written:
+        typer.echo(f"wrote {written[0]}, to be opened in a browser; {len(written) - 1} files lie beside it")
 
 
 def _read(folder: Path) -> Any:

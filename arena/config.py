@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from arena.sinks.registry import SINKS
+
 SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
 
 
@@ -253,6 +255,17 @@ class Config(Section):
     turnover: TurnoverSection = TurnoverSection()
     measure: MeasureSection = MeasureSection()
     limits: LimitsSection = LimitsSection()
+    sinks: list[str] = Field(default_factory=list)
+    """Where figures go while the run is played, beside its own store, such as [tensorboard] (docs/sinks.md)."""
+
+    @field_validator("sinks")
+    @classmethod
+    def _known_sinks(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in SINKS:
+                near = nearest(name, list(SINKS)) or f"; expected one of {', '.join(SINKS)}"
+                raise ValueError(f"unknown sink {name!r}{near}")
+        return list(dict.fromkeys(names))
 
     @field_validator("domains")
     @classmethod

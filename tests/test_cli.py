@@ -16,7 +16,8 @@ OPTIONS = {
     "run": {"--quiet", "--dry-run"},
     "resume": {"--quiet"},
     "watch": set(),
-    "analyze": {"--json", "--plots", "--no-plots"},
+    "analyze": {"--json", "--plots", "--no-plots", "--out"},
+    "export": {"--to", "--only", "--adapters"},
     "experiment": {"--final", "--processes", "--folder"},
     "make-seed": {"--folder", "--steps", "--seed", "--threads"},
     "bench": {
@@ -121,6 +122,8 @@ def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: 
         (("run", "configs/tiny.yaml", "measure.split=test"), "sealed"),
         (("resume", "runs/nowhere"), "no run folder at runs/nowhere"),
         (("analyze", "runs/nowhere"), "no run folder at runs/nowhere"),
+        (("export", "runs/nowhere"), "no run folder at runs/nowhere"),
+        (("run", "configs/tiny.yaml", "sinks=[tensorbord]"), "unknown sink 'tensorbord'; did you mean 'tensorboard'?"),
         (("watch", "runs/nowhere"), "no run folder at runs/nowhere"),
         (("watch", "configs"), "no run database at configs/run.db"),
         (("digest", "configs"), "configs"),

@@ -8,10 +8,15 @@ from arena.report.statistics import (
     bootstrap_difference,
     bootstrap_interval,
     difference_interval,
+    interquartile_mean,
     mean_interval,
     paired_difference,
     pass_at_k,
+    probability_of_improvement,
+    sign_flip_test,
+    stratified_bootstrap,
     t_quantile,
+    welch_difference,
     wilson_interval,
 )
 
@@ -134,3 +139,76 @@ def test_a_bootstrap_of_a_difference_holds_it_and_repeats():
     assert math.isnan(bootstrap_difference([1.0], b)[0])
     with pytest.raises(ValueError, match="finite"):
         bootstrap_difference([math.nan, 1.0], b)
+
+
+def test_the_interquartile_mean_cuts_a_quarter_at_each_end_rounded_down():
+    assert interquartile_mean([9, 1, 2, 3, 4, 5, 6, 100]) == 4.5  # of 3, 4, 5, 6
+    assert interquartile_mean([[1, 2], [3, 10]]) == 2.5  # runs x tasks at once
+    assert interquartile_mean([1, 2, 6]) == 3.0  # nothing to cut
+    assert math.isnan(interquartile_mean([]))
+
+
+def test_the_probability_of_improvement_counts_ties_half_and_tasks_apart():
+    assert probability_of_improvement([[1, 5], [2, 6]], [[0, 9], [1, 9]]) == pytest.approx((3.5 / 4 + 0) / 2)
+    assert probability_of_improvement([[1.0]], [[1.0]]) == 0.5
+    with pytest.raises(ValueError, match="1 and of 2 tasks"):
+        probability_of_improvement([[1.0]], [[1.0, 2.0]])
+
+
+def test_whole_runs_stay_together_in_the_bootstrap():
+    """One task is the other's mirror image: the mean of a whole run is always 0, of mixed tasks it is not."""
+    scores = [[-2.0, 2.0], [-1.0, 1.0], [1.0, -1.0], [2.0, -2.0]]
+    mean = lambda m: float(m.mean())  # noqa: E731
+    assert stratified_bootstrap([scores], mean) == (0.0, 0.0)
+    low, high = stratified_bootstrap([scores], mean, whole_runs=False)
+    assert low < -0.5 and high > 0.5
+
+
+def test_the_bootstrap_of_runs_that_agree_over_tasks_is_wider_with_whole_runs():
+    scores = [[x] * 8 for x in (0.0, 1.0, 2.0, 3.0, 4.0)]
+    whole = stratified_bootstrap([scores], interquartile_mean)
+    apart = stratified_bootstrap([scores], interquartile_mean, whole_runs=False)
+    assert whole[1] - whole[0] > 1.5 * (apart[1] - apart[0])
+    assert whole == stratified_bootstrap([scores], interquartile_mean)  # again, bit by bit
+
+
+def test_the_bootstrap_of_two_arms_resamples_each_within_itself():
+    low, high = stratified_bootstrap([[[5.0], [6.0]], [[1.0], [2.0]]], lambda a, b: float(a.mean() - b.mean()))
+    assert (low, high) == (3.0, 5.0)  # of the four equally likely means of two
+
+
+@pytest.mark.parametrize("arms", [[[[1.0, 2.0]]], [[[1.0], [2.0]], [[1.0]]]])
+def test_a_bootstrap_of_one_run_knows_nothing(arms):
+    assert all(map(math.isnan, stratified_bootstrap(arms, lambda *m: 0.0)))
+
+
+def test_scores_must_be_a_full_table():
+    with pytest.raises(ValueError, match="full table"):
+        probability_of_improvement([[1.0, math.nan]], [[1.0, 2.0]])
+
+
+def test_the_sign_flip_test_is_exact():
+    assert sign_flip_test([1.0, 2.0, 3.0]) == 2 / 8  # only all of one sign is as far out
+    assert sign_flip_test([1.0, -1.0]) == 1.0
+    assert sign_flip_test([3.0, 1.0, -1.0]) == 6 / 8  # |sums| of the eight: 3, 5, 1, 3, 3, 1, 5, 3
+    assert sign_flip_test([0.1, 0.2, 0.3]) == 2 / 8  # rounding does not break a tie with itself
+    assert sign_flip_test([0.0, 0.0]) == 1.0
+    assert math.isnan(sign_flip_test([]))
+
+
+def test_the_sign_flip_test_of_many_differences_is_near_the_exact_one():
+    differences = [(-1) ** i * (i % 7) + 1.2 for i in range(20)]
+    exact = sign_flip_test(differences)
+    drawn = sign_flip_test([*differences, 0.0])  # a difference of nothing changes nothing, and 21 are drawn
+    assert drawn == pytest.approx(exact, abs=0.01)
+    assert sign_flip_test([1.0] * 30) == pytest.approx(1 / 100_001)
+
+
+def test_welch_s_interval_is_the_known_one():
+    """Equal sizes and variances: df = 2 (n - 1) and the pooled interval, t(4) = 2.776."""
+    mean, low, high = welch_difference([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
+    half = 2.7764451 * math.sqrt(2 / 3)
+    assert (mean, low, high) == (-3.0, pytest.approx(-3 - half), pytest.approx(-3 + half))
+    assert welch_difference([1.0], [3.0, 4.0])[0] == -2.5 and math.isnan(welch_difference([1.0], [3.0, 4.0])[1])
+    assert welch_difference([1.0, 1.0], [2.0, 2.0]) == (-1.0, -1.0, -1.0)
+    assert all(map(math.isnan, welch_difference([], [1.0])))

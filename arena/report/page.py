@@ -25,8 +25,11 @@ from arena.report.interactive import interactive, script
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-def render(title: str, lead: str, alarms: Sequence[str], sections: Sequence[Section], command: str) -> str:
-    """The page's HTML. `lead` is one sentence under the title, `command` what makes the page."""
+def render(title: str, lead: str, alarms: Sequence[str] | None, sections: Sequence[Section], command: str) -> str:
+    """The page's HTML. `lead` is one sentence under the title, `command` what makes the page.
+
+    `alarms` is None for a page that looks out for none.
+    """
     own = [script(), (TEMPLATES / "page.js").read_text(encoding="utf-8")]
     assert not any("</script" in s.lower() or "<!--" in s for s in own), "a script must not end itself"
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)

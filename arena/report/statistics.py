@@ -1,9 +1,9 @@
 """Estimates and their 95 % intervals, as small pure functions.
 
-For rates over problems, means over problems that come in groups, pass@k, and means over seeds. A run's numbers can be
-computed again bit by bit: resampling draws from a generator keyed by `seed` alone.
+For rates over problems, means over problems that come in groups, pass@k, means over seeds, and runs over tasks. A run's
+numbers can be computed again bit by bit: resampling draws from a generator keyed by `seed` alone.
 
-Left out: tests of significance and corrections for looking many times. Not guaranteed: that intervals cover when the
+Left out: corrections for looking many times. Not guaranteed: that intervals cover when the
 assumptions named in each function fail, in particular when values that depend on each other are given as independent.
 Where there is too little data for an interval both its ends are nan, never 0 or 1.
 """
@@ -11,9 +11,10 @@ Where there is too little data for an interval both its ends are nan, never 0 or
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 Z = 1.959963984540054
 """0.975 quantile of the standard normal."""
@@ -144,6 +145,120 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, fl
     differences = [x - y for x, y in zip(a, b, strict=True)]
     mean = math.fsum(differences) / len(differences) if differences else math.nan
     return (mean, *mean_interval(differences))
+
+
+def welch_difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of a minus mean of b with its 95 % interval, for independent values: (mean, low, high).
+
+    Welch (1947), the degrees of freedom rounded down, which widens the interval. All nan if either is empty, the
+    interval nan with fewer than two values on a side.
+    """
+    if not a or not b:
+        return math.nan, math.nan, math.nan
+    means = [math.fsum(x) / len(x) for x in (a, b)]
+    difference = means[0] - means[1]
+    if min(len(a), len(b)) < 2:
+        return difference, math.nan, math.nan
+    parts = [
+        math.fsum((v - mean) ** 2 for v in x) / (len(x) - 1) / len(x) for x, mean in zip((a, b), means, strict=True)
+    ]
+    total = math.fsum(parts)
+    if total == 0.0:
+        return difference, difference, difference
+    df = total**2 / math.fsum(p**2 / (len(x) - 1) for p, x in zip(parts, (a, b), strict=True))
+    half = t_quantile(max(1, math.floor(df + 1e-9))) * math.sqrt(total)
+    return difference, difference - half, difference + half
+
+
+def sign_flip_test(differences: Sequence[float], draws: int = 100_000, seed: int = 0) -> float:
+    """Two-sided p of paired differences under the hypothesis that each is as likely with the other sign (Fisher 1935).
+
+    The share of all 2^n assignments of signs whose sum is as far from 0 as the observed one: exact up to n = 20, and no
+    smaller than 2^(1-n). Beyond, from `draws` random assignments, the observed one counted (Phipson & Smyth 2010). nan
+    without differences.
+    """
+    n = len(differences)
+    if n == 0:
+        return math.nan
+    data = np.asarray(differences, dtype=np.float64)
+    if not np.isfinite(data).all():
+        raise ValueError(f"differences must be finite: {list(differences)[:10]}")
+    observed = abs(float(data.sum()))
+    near = observed - 1e-9 * float(np.abs(data).sum())  # sums that are equal but for rounding count as equal
+    if n <= 20:
+        sums = np.zeros(1)
+        for d in data:
+            sums = np.concatenate([sums + d, sums - d])
+        return float((np.abs(sums) >= near).mean())
+    rng, hits, block = np.random.default_rng(seed), 0, max(1, BLOCK // n)
+    for start in range(0, draws, block):
+        signs = rng.integers(2, size=(min(block, draws - start), n)) * 2 - 1
+        hits += int((np.abs(signs @ data) >= near).sum())
+    return (hits + 1) / (draws + 1)
+
+
+Scores = Sequence[Sequence[float]]
+"""One row a run, one column a task."""
+
+
+def interquartile_mean(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """Mean of what is left when the lowest and the highest quarter are cut off, a quarter rounded down.
+
+    Over all runs and tasks at once it is the aggregate of Agarwal et al. 2021 ("Deep Reinforcement Learning at the Edge
+    of the Statistical Precipice", section 4.2). nan without values.
+    """
+    data = np.sort(np.asarray(values, dtype=np.float64), axis=None)
+    cut = len(data) // 4
+    return float(data[cut : len(data) - cut].mean()) if len(data) else math.nan
+
+
+def probability_of_improvement(a: Scores, b: Scores) -> float:
+    """Chance that a run of a scores higher than a run of b at the same task, ties half, mean over tasks.
+
+    Agarwal et al. 2021, section 4.4. Raises ValueError for other tasks or no runs.
+    """
+    x, y = _matrix(a), _matrix(b)
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"scores of {x.shape[1]} and of {y.shape[1]} tasks cannot be compared")
+    higher = x[:, None, :] > y[None, :, :]
+    equal = x[:, None, :] == y[None, :, :]
+    return float((higher + 0.5 * equal).mean())
+
+
+def stratified_bootstrap(
+    arms: Sequence[Scores],
+    statistic: Callable[..., float],
+    whole_runs: bool = True,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % percentile interval of `statistic(*arms)`, each arm a matrix of runs x tasks, resampled within itself.
+
+    As in Agarwal et al. 2021 (section 4.3) runs are drawn anew for every task if `whole_runs` is false, which is right
+    where each task has runs of its own. Where one run gives the scores of all tasks they go together, and drawing
+    `whole_runs` keeps them so; intervals are then wider. (nan, nan) if an arm has fewer than two runs; with few runs
+    both are too narrow.
+    """
+    matrices = [_matrix(arm) for arm in arms]
+    if any(len(m) < 2 for m in matrices):
+        return math.nan, math.nan
+    rng, found = np.random.default_rng(seed), np.empty(draws)
+    for at in range(draws):
+        drawn = []
+        for m in matrices:
+            n, tasks = m.shape
+            rows = rng.integers(n, size=(n, 1) if whole_runs else (n, tasks))
+            drawn.append(m[rows, np.arange(tasks)])
+        found[at] = statistic(*drawn)
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _matrix(scores: Scores) -> NDArray[np.float64]:
+    data = np.asarray(scores, dtype=np.float64)
+    if data.ndim != 2 or not data.size or not np.isfinite(data).all():
+        raise ValueError(f"scores must be a full table of runs x tasks of finite numbers, got shape {data.shape}")
+    return data
 
 
 def t_quantile(df: int, level: float = 0.95) -> float:

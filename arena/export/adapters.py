@@ -1,0 +1,56 @@
+"""The agents' adapters, copied as PEFT folders, each checked against the digest the run stored when it wrote them.
+
+Left out: optimizer states. Not guaranteed: that a generation asked for is still there; a run keeps every tenth and the
+last two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from arena.export.traces import Tell
+from arena.store import Row, Store
+
+FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def there(store: Store, run: Path) -> dict[int, list[Row]]:
+    """By generation, the checkpoints of agents whose files are in the run folder."""
+    found: dict[int, list[Row]] = {}
+    for row in store.query("SELECT * FROM checkpoints WHERE name != 'learner' ORDER BY generation, rowid"):
+        if (run / row["path"] / FILES[1]).is_file():
+            found.setdefault(row["generation"], []).append(row)
+    return found
+
+
+def chosen(store: Store, run: Path, which: str) -> list[Row]:
+    """The checkpoints that `which` names: `latest`, `all`, or a generation's number.
+
+    Raises ValueError, naming the generations there are, for one that is not.
+    """
+    found = there(store, run)
+    if which == "all":
+        return [row for rows in found.values() for row in rows]
+    if which == "latest":
+        return found[max(found)] if found else []
+    if not which.isdecimal() or int(which) not in found:
+        have = f"there are those of generation {', '.join(map(str, found))}" if found else "there are none"
+        raise ValueError(f"no adapters of generation {which!r} in {run}; {have} (or say latest, or all)")
+    return found[int(which)]
+
+
+def write_adapters(rows: list[Row], run: Path, folder: Path, tell: Tell) -> int:
+    """Copy the adapters to `folder`/gNNNN/<agent>; how many. Raises ValueError for weights that are not the run's."""
+    for at, row in enumerate(rows, start=1):
+        source = run / row["path"]
+        sha = hashlib.sha256((source / FILES[1]).read_bytes()).hexdigest()
+        if sha != row["sha256"]:
+            raise ValueError(f"{source / FILES[1]} is not what the run wrote: SHA-256 {sha}, stored {row['sha256']}")
+        target = folder / f"g{row['generation']:04d}" / row["name"]
+        target.mkdir(parents=True)
+        for name in FILES:
+            shutil.copyfile(source / name, target / name)
+        tell(at, len(rows))
+    return len(rows)

@@ -1,0 +1,182 @@
+"""The library as a book in Markdown: a title page, definitions by level, worked examples by depth, then anything else.
+
+What agents wrote stands in code blocks and code spans that cannot be closed from inside, so nothing they wrote becomes
+a heading, a link or HTML. One post at a time is in memory.
+
+Left out: signatures (table `posts` has them). Not guaranteed: that a post did for its readers what is told of them; the
+shares with and without reading are of the same problems and agents, everything else is use, not effect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from arena.export.traces import Tell
+from arena.markdown import code, fence
+from arena.report.usefulness import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
+from arena.store import Row, Store
+from culture.posts import KINDS
+from curricula.hidden_words import WORDS, level_of
+
+ORDER = ("definition", "worked_example", *(k for k in KINDS if k not in ("definition", "worked_example")))
+_POSTS = (
+    "FROM posts p LEFT JOIN problems q ON p.kind = 'worked_example' AND q.round ="
+    " substr(p.about, instr(p.about, '/') + 1)"
+)
+_OF_CHAPTER = (
+    "SELECT p.*, (SELECT o.solve_rate FROM outcomes o WHERE o.round = q.round) AS solve_rate,"
+    f" (SELECT COUNT(*) FROM attempts a WHERE a.round = q.round) AS tries {_POSTS}"
+    " WHERE p.kind = ? AND q.domain IS ? AND q.depth IS ? ORDER BY p.seq"
+)
+INTRODUCTIONS = {
+    "definition": "What a hidden name stands for. An agent guessed it from examples, and execution found it right.",
+    "worked_example": "Each problem is a heading, with a solution under it. Some of the attempts at it succeeded and"
+    " some failed; the solution shown was executed and found right, step by step.",
+}
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Posts of one kind; worked examples by domain and depth besides."""
+
+    kind: str
+    domain: str | None
+    depth: int | None
+    posts: int
+
+    @property
+    def name(self) -> str:
+        kind = f"{self.kind.replace('_', ' ')}s"
+        return f"{kind}, {self.domain}, depth {self.depth}" if self.domain else kind
+
+    @property
+    def file(self) -> str:
+        return f"{self.name.replace(', ', '-').replace(' ', '-')}.md"
+
+
+@dataclass(frozen=True)
+class Use:
+    """What became of posts, by id: how often each was read awake, what was varied from it, what reading it did."""
+
+    reads: dict[str, int]
+    offspring: dict[str, Offspring]
+    uplifts: dict[str, Uplift]
+
+    @staticmethod
+    def of(store: Store) -> Use:
+        execute = store.db.conn.execute
+        sql = "SELECT post, COUNT(*) FROM reads WHERE phase IN ('propose', 'solve') GROUP BY post"
+        reads, pairs = dict(execute(sql).fetchall()), Pairs()
+        pairs.add(row[1:] for row in execute(f"{EVALUATIONS} ORDER BY rowid"))
+        sql = "SELECT id, title, generation FROM posts WHERE kind = 'definition' ORDER BY seq"
+        return Use(reads, offspring(store), uplifts({id_: pairs.counts(name, g) for id_, name, g in execute(sql)}))
+
+
+def chapters(store: Store) -> list[Chapter]:
+    rows = store.query(f"SELECT p.kind, q.domain, q.depth, COUNT(*) AS posts {_POSTS} GROUP BY 1, 2, 3")
+    place = {kind: at for at, kind in enumerate(ORDER)}
+    found = [Chapter(**row) for row in rows]
+    return sorted(found, key=lambda c: (place.get(c.kind, len(place)), c.kind, c.domain or "", c.depth or 0))
+
+
+def write_book(store: Store, run: str, folder: Path, tell: Tell) -> int:
+    """Write the book's files into a new folder; how many posts it holds."""
+    folder.mkdir()
+    contents, use, done = chapters(store), Use.of(store), 0
+    total = sum(c.posts for c in contents)
+    for chapter in contents:
+        with open(folder / chapter.file, "w", encoding="utf-8", newline="\n") as file:
+            file.write(f"# {chapter.name.capitalize()}\n\n{INTRODUCTIONS.get(chapter.kind, '')}\n".rstrip() + "\n")
+            for entry in _entries(store, chapter, use):
+                file.write(entry)
+                done += 1
+                tell(done, total)
+    (folder / "README.md").write_text(_title_page(store, run, contents), encoding="utf-8", newline="\n")
+    return total
+
+
+def _title_page(store: Store, run: str, contents: list[Chapter]) -> str:
+    total = sum(c.posts for c in contents)
+    lines = [f"# The library of {code(run)}", ""]
+    if not total:
+        return "\n".join([*lines, "Nothing was posted in this run.", ""])
+    last = store.query("SELECT MAX(generation) AS g FROM posts")[0]["g"]
+    authors: dict[str, Counter[str]] = {}
+    for row in store.query("SELECT author, kind, COUNT(*) AS n FROM posts GROUP BY 1, 2 ORDER BY 1, 2"):
+        authors.setdefault(row["author"], Counter())[row["kind"]] = row["n"]
+    lines += [
+        f"{total:,} posts by {len(authors)} agents, the last of generation {last}. Every post is signed by its author"
+        " and was let in by a check, never on its author's word.",
+        "",
+        "## Contents",
+        "",
+        *(f"- [{c.name.capitalize()}]({c.file}): {c.posts:,}" for c in contents),
+        "",
+        "## Authors",
+        "",
+    ]
+    for author, kinds in sorted(authors.items(), key=lambda item: (-item[1].total(), item[0])):
+        wrote = ", ".join(f"{n:,} {kind.replace('_', ' ')}{'s' * (n != 1)}" for kind, n in sorted(kinds.items()))
+        lines.append(f"- {code(author)}: {wrote}")
+    return "\n".join([*lines, ""])
+
+
+def _entries(store: Store, chapter: Chapter, use: Use) -> Iterator[str]:
+    """The posts of a chapter: definitions under their level, by author, others under their generation."""
+    rows: Iterable[Row] = _posts(store, chapter)
+    if chapter.kind == "definition":
+        rows = sorted(rows, key=lambda post: (_level(post), post["author"], post["seq"]))
+    last = ""
+    for post in rows:
+        heading = f"Level {_level(post)}" if chapter.kind == "definition" else f"Generation {post['generation']}"
+        yield (f"\n## {heading}\n" if heading != last else "") + _entry(store, post, use)
+        last = heading
+
+
+def _posts(store: Store, chapter: Chapter) -> Iterator[Row]:
+    cursor = store.db.conn.execute(_OF_CHAPTER, (chapter.kind, chapter.domain, chapter.depth))
+    names = [c[0] for c in cursor.description]
+    return (dict(zip(names, row, strict=True)) for row in cursor)
+
+
+def _level(post: Row) -> int:
+    """Of the name that a definition defines; 0 for one that the domain of hidden words did not issue."""
+    return level_of(post["title"]) if post["title"] in WORDS else 0
+
+
+def _entry(store: Store, post: Row, use: Use) -> str:
+    said = [f"by {code(post['author'])}, generation {post['generation']}"]
+    if post["solve_rate"] is not None and post["tries"]:
+        said.append(f"solved in {round(post['solve_rate'] * post['tries'])} of {post['tries']} attempts")
+    if reads := use.reads.get(post["id"]):
+        said.append(f"read {reads:,} time{'s' * (reads != 1)}")
+    if (young := use.offspring.get(post["id"])) and young.set:
+        said.append(
+            f"varied into {young.set} problem{'s' * (young.set != 1)}, {young.valid} valid, {young.learnable} learnable"
+        )
+    lines = [f"- {'; '.join(said)}"]
+    if up := use.uplifts.get(post["id"]):
+        lines.append(
+            f"- held-out problems that use it: solved {up.with_reading:.2f} with reading, {up.without_reading:.2f}"
+            f" without; difference {up.difference:+.2f} [{up.low:+.2f}, {up.high:+.2f}], {up.n} pairs"
+        )
+    if links := [_link(store, id_) for id_ in json.loads(post["cites"])]:
+        lines.append(f"- cites {', '.join(links)}")
+    head = f'\n<a id="p-{post["id"][:16]}"></a>\n\n### {code(post["title"])}\n\n{fence(post["body"])}\n\n'
+    return head + "\n".join(lines) + "\n"
+
+
+def _link(store: Store, id_: str) -> str:
+    """A link to another post, wherever it stands."""
+    sql = f"SELECT p.kind, p.title, p.id, q.domain, q.depth {_POSTS} WHERE p.id = ?"
+    found = store.query(sql, [id_])
+    if not found:
+        return f"{code(id_[:16])} (not in this library)"
+    post = found[0]
+    chapter = Chapter(post["kind"], post["domain"], post["depth"], 0)
+    # the code span binds tighter than the link, so brackets in the title do not end it
+    return f"[{code(post['title'])}]({chapter.file}#p-{post['id'][:16]})"

@@ -1,0 +1,170 @@
+"""Export a run: traces, tables, adapters, the library as a book, and a card, in one folder that others can use.
+
+The folder is written under a temporary name and renamed when it is whole. Two exports of one run are equal byte for
+byte. A run that is being played may be exported: what was finished when the export began is what it holds.
+
+Left out: private keys, the learner's state. Not guaranteed: that an export survives a crash of the machine in the very
+moment in which it takes an earlier one's place; one of the two is then there under a name that starts with a dot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from arena.config import Config, nearest
+from arena.export.adapters import chosen, write_adapters
+from arena.export.book import write_book
+from arena.export.card import Made, card, tables_card
+from arena.export.tables import write_tables
+from arena.export.traces import write_traces
+from arena.export.withhold import Guard, check
+from arena.state import make_domains
+from arena.store import Store
+
+PARTS = ("traces", "tables", "adapters", "library", "card")
+MANIFEST = "export.json"
+"""The file by which a folder is known to be an export, and may be replaced by another."""
+MADE_BY = "ratchet export 1"
+
+Progress = Callable[[str, int, int], None]
+"""Told a part's name, how much of it is done, and of how much."""
+
+
+def parts_of(only: str) -> tuple[str, ...]:
+    """The parts named by `traces,card`; all for an empty text. Raises ValueError for one there is not."""
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    for name in names:
+        if name not in PARTS:
+            near = nearest(name, PARTS) or f"; expected some of {','.join(PARTS)}"
+            raise ValueError(f"--only names the unknown part {name!r}{near}")
+    return tuple(p for p in PARTS if p in names) or PARTS
+
+
+def export_run(
+    store: Store, config: Config, run: Path, to: Path, parts: Sequence[str], adapters: str, tell: Progress
+) -> dict[str, Any]:
+    """Export the run in folder `run`; the manifest, as it was written.
+
+    Raises ValueError, and writes nothing, if `to` is something else than an export, if `adapters` names none that are
+    there, or if a held-out problem was played.
+    """
+    _refuse(to, run)
+    partial = to.with_name(f".{to.name}.new")
+    with _snapshot(store):
+        rows = chosen(store, run, adapters) if "adapters" in parts else []
+        domains = make_domains(config)
+        withheld = check(store, Guard(domains.values()))
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            made = _write(store, config, run, partial, parts, rows, domains, withheld, tell)
+            manifest = _manifest(partial, made)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    _replace(partial, to)
+    return manifest
+
+
+def _write(
+    store: Store,
+    config: Config,
+    run: Path,
+    folder: Path,
+    parts: Sequence[str],
+    rows: list[Any],
+    domains: dict[str, Any],
+    withheld: frozenset[str],
+    tell: Progress,
+) -> Made:
+    def told(part: str) -> Callable[[int, int], None]:
+        return lambda done, total: tell(part, done, total)
+
+    lines = tables = agents = posts = None
+    if "traces" in parts:
+        lines = write_traces(store, domains, withheld, folder, told("traces"))
+    if "tables" in parts:
+        tables = write_tables(store, withheld, folder / "tables", told("tables"))
+    if "adapters" in parts:
+        write_adapters(rows, run, folder / "adapters", told("adapters"))
+        agents = [f"adapters/g{r['generation']:04d}/{r['name']}" for r in rows]
+    if "library" in parts:
+        posts = write_book(store, config.run.name, folder / "library", told("library"))
+    finished = sum(phase == "measure" for _, phase in store.finished())
+    meta = {k: v for k, v in sorted(store.meta().items()) if k not in ("schema_version", "seed", "base")}
+    played = (finished, config.generations)
+    made = Made(config.run.name, store.digest(), config, meta, played, len(withheld), lines, tables, agents, posts)
+    if "card" in parts:
+        (folder / "README.md").write_text(card(made), encoding="utf-8", newline="\n")
+        if tables is not None:
+            (folder / "tables" / "README.md").write_text(tables_card(made), encoding="utf-8", newline="\n")
+    return made
+
+
+def _manifest(folder: Path, made: Made) -> dict[str, Any]:
+    """Write, and give, what the folder holds."""
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with open(path, "rb") as file:
+            sha = hashlib.file_digest(file, "sha256").hexdigest()
+        files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha}
+    manifest = {
+        "made_by": MADE_BY,
+        "run": made.run,
+        "digest": made.digest,
+        "generations": made.played[0],
+        "withheld": made.withheld,
+        **(made.lines or {}),
+        **({"tables": dict(made.tables)} if made.tables is not None else {}),
+        **({"adapters": list(made.adapters)} if made.adapters is not None else {}),
+        **({"posts": made.posts} if made.posts is not None else {}),
+        "files": files,
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8", newline="\n")
+    return manifest
+
+
+def _refuse(to: Path, run: Path) -> None:
+    """Raise ValueError unless `to` is free, an empty folder, or an earlier export."""
+    if run.resolve().is_relative_to(to.resolve()):
+        raise ValueError(f"{to} holds the run itself: export to another folder")
+    if not to.exists():
+        return
+    if not to.is_dir():
+        raise ValueError(f"{to} is a file: export to a folder")
+    if any(to.iterdir()) and not _is_export(to):
+        raise ValueError(f"{to} is there and was not written by export: give --to another folder")
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and str(found.get("made_by", "")).startswith("ratchet export")
+
+
+def _replace(partial: Path, to: Path) -> None:
+    """Put the new folder in the old one's place."""
+    old = to.with_name(f".{to.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if to.exists():
+        to.rename(old)
+    partial.rename(to)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _snapshot(store: Store) -> Iterator[None]:
+    """Read one state of the run from first to last, whatever another process writes meanwhile."""
+    store.db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        store.db.execute("ROLLBACK")

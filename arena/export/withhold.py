@@ -1,0 +1,69 @@
+"""Held-out problems stay out of what is exported to train on: the check, over a whole run, before anything is written.
+
+A setter sometimes proposes a held-out problem; the arena rejects it, but its words are in the store. Those words are
+withheld wherever rounds, problems and refused posts are exported. A held-out problem that was played or posted in spite
+of everything ends the export.
+
+Left out: table `evaluations`, which is the record of the measurement and holds held-out problems by its nature. Not
+guaranteed: that a problem is recognised in words that are not a problem, such as a proposal with a word too many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from arena.store import Store
+from curricula.domain import SPLITS, Domain
+
+
+class Guard:
+    """Knows the held-out problems of some domains, of all splits."""
+
+    def __init__(self, domains: Iterable[Domain]) -> None:
+        self.domains = tuple(domains)
+        self.keys = frozenset(
+            problem.text_key
+            for domain in self.domains
+            for split in SPLITS
+            for depth in domain.depths
+            for problem in domain.heldout(split, depth)
+        )
+
+    def holds(self, text: str) -> bool:
+        """Whether `text` is a held-out problem, by its exact words or as its domain tells them (by its program)."""
+        for domain in self.domains:
+            try:
+                problem = domain.problem(text)
+            except ValueError:
+                continue
+            if problem.text_key in self.keys or domain.is_heldout(problem):
+                return True
+        return False
+
+
+def check(store: Store, guard: Guard) -> frozenset[str]:
+    """The ids of rounds and of refused posts whose words are to be withheld.
+
+    Raises ValueError, naming the place, if a problem that was played, or a post, is a held-out one.
+    """
+    withheld = set()
+    read = store.db.conn.execute
+    for round_, valid, proposal, text in read("SELECT round, valid, proposal, text FROM problems ORDER BY rowid"):
+        if valid and guard.holds(text):
+            raise ValueError(_refusal(store, f"round {round_} played", text))
+        if not valid and guard.holds(proposal):
+            withheld.add(round_)
+    for id_, title in read("SELECT id, title FROM posts WHERE kind = 'worked_example' ORDER BY seq"):
+        if guard.holds(title):
+            raise ValueError(_refusal(store, f"post {id_[:12]} shows", title))
+    for id_, title in read("SELECT post, title FROM refusals ORDER BY rowid"):
+        if guard.holds(title):
+            withheld.add(id_)
+    return frozenset(withheld)
+
+
+def _refusal(store: Store, what: str, text: str) -> str:
+    return (
+        f"{store.path}: {what} the held-out problem {text[:80]!r}, so nothing of this run can be exported to train on; "
+        "it was played by another version of the program, or its store was changed"
+    )

@@ -1,0 +1,45 @@
+"""Write a comparison: the page, its figures with their data, and the comparison as JSON.
+
+    index.html                    everything, in one self-contained page
+    comparison.json               the same numbers for machines
+    figures/<key>.png .svg, data/<key>.csv .parquet
+
+Written again it is replaced, file by file, the page last. Nothing else in the folder is touched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from arena.experiment_report import write_whole
+from arena.report.draw import save
+from arena.report.figure import Section
+from arena.report.page import render
+from arena.report.rows import write_rows
+from arena.report.write import check_keys
+
+
+def write_comparison(comparison: dict[str, Any], sections: Sequence[Section], folder: Path) -> list[Path]:
+    """Write everything into `folder`; return the paths, the page first. Raises ValueError if it is a run's folder."""
+    if (folder / "run.db").exists():
+        raise ValueError(f"{folder} is a run: give --out another folder")
+    for place in (folder / "figures", folder / "data"):
+        place.mkdir(parents=True, exist_ok=True)
+    drawn = [f for s in sections for f in s.figures]
+    check_keys([f.key for f in drawn])
+    written = []
+    for figure in drawn:
+        written += save(figure, folder / "figures")
+        written += write_rows(figure.rows, folder / "data", figure.key)
+    data, page = folder / "comparison.json", folder / "index.html"
+    write_whole(data, json.dumps(comparison, indent=1, allow_nan=False) + "\n")
+    arms = [arm["name"] for arm in comparison["arms"]]
+    runs = comparison["runs"]
+    lead = f"{len(runs)} runs, grouped by what their configs differ in, seeds pooled."
+    title = ", ".join(arms) if len(arms) <= 3 else f"{len(arms)} arms"
+    command = f"python run_arena.py analyze {' '.join(run['folder'] for run in runs)} --out {folder}"
+    write_whole(page, render(f"Comparison: {title}", lead, None, sections, command))
+    return [page, data, *written]

@@ -1,0 +1,33 @@
+"""What a sink is: something that is told a run's figures while it is played, such as TensorBoard.
+
+A sink's file has a function `open_sink(folder)` that gives a `Sink`; `folder` is `<run folder>/<sink's name>` and is
+there already. A sink is told each figure once, in the order of generations, also by a run that was interrupted and
+resumed: it then opens the same folder again and goes on.
+
+Left out: reading back. A sink is never part of a run's record: nothing reads it, and the run's digest does not see it.
+Not guaranteed: that a figure arrives. A sink that raises is turned off until the run is opened again, and a run that
+is killed between storing a phase and telling of it never tells of that phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+
+class Sink(Protocol):
+    def scalars(self, generation: int, values: Mapping[str, float]) -> None:
+        """Figures of one finished phase, by name such as `heldout/list_programs/depth_3`; all finite."""
+
+    def text(self, generation: int, name: str, text: str) -> None:
+        """One text, such as the run's config or a worked example. Agents may have written it: it is data."""
+
+    def close(self) -> None:
+        """The run stops being played, finished or not. Nothing is told after this."""
+
+
+class SinkFile(Protocol):
+    """The module of a sink."""
+
+    def open_sink(self, folder: Path) -> Sink: ...
