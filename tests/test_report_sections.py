@@ -15,6 +15,7 @@ from arena.report.source import Source
 from arena.report.write import check_keys, write_report
 from arena.state import Arena
 from arena.store import Store
+from arena.tournament import CACHE
 
 HOSTILE = "<script>alert(1)</script></script> $x$ \x1b[31m"
 

@@ -64,7 +64,7 @@ def part(source: Source) -> Section:
         (*best(found), *use),
         tuple(f for f in (forest(found), with_and_without(source)) if f),
         tuple(t for t in (definitions_table(found), examples) if t),
-        () if found else (why_none(source),),
+        () if any(d.uplift for d in found) else (why_none(source),),
     )
 
 
@@ -107,9 +107,9 @@ def why_none(source: Source) -> str:
     if "hidden_words" not in source.config.domains:
         return (
             "No post of this run can be measured by what reading it does: only definitions of hidden names are, "
-            "and the config has no domain hidden_words."
+            "and the run has none (no domain hidden_words in its config)."
         )
-    return "No name has been defined yet, so there is no post whose uplift could be measured."
+    return "No defined name has been asked for yet, with and without reading, so there is no uplift of a post to tell."
 
 
 def best(found: list[Definition]) -> list[str]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from openskill.models import PlackettLuce
 
+from arena.store import Store
+
 ROLES = ("setter", "solver", "grader")
 _MODEL = PlackettLuce()
 
@@ -63,3 +65,14 @@ class Ratings:
     def _last(self, role: str, agent: str) -> Rating:
         fresh = _MODEL.rating()
         return self.at(role, agent) or Rating(fresh.mu, fresh.sigma)
+
+
+def ratings_of(store: Store) -> Ratings:
+    """The ratings of a whole run."""
+    races: dict[tuple[int, str], dict[str, float]] = defaultdict(dict)
+    for r in store.query("SELECT generation, role, agent, reward FROM rewards ORDER BY generation, role, agent"):
+        races[r["generation"], r["role"]][r["agent"]] = r["reward"]
+    found = Ratings()
+    for (generation, role), rewards in races.items():
+        found.race(generation, role, rewards)
+    return found

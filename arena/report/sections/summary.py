@@ -8,67 +8,34 @@ same; intervals of one run speak of other problems for the same agents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from arena.report.authors import authors, most_useful
 from arena.report.figure import Section, Table
-from arena.report.measured import names_in
-from arena.report.ratings import Rating, Ratings
+from arena.report.post_uplift import best, definitions, why_none
+from arena.report.ratings import ROLES, ratings_of
 from arena.report.source import Source
-from arena.report.statistics import wilson_interval
-from arena.report.tables import count, decimal, duration, gain_sentence, interval, names_sentence, span
-from arena.report.usefulness import EVALUATIONS, Pairs, Uplift, offspring, uplifts
-from arena.store import Row, Store
+from arena.report.tables import count, duration, gain_sentence, interval, names_sentence, span
 
 MOST_ROWS = 12
-BODY = 90
-"""Letters of a post's body in a table."""
 SURE = (
     "How sure: intervals are 95 %, over problems. All problems of a run were tried by the same agents, so they do not "
     "say how another seed would fare; for that, several seeds have to be run and analyzed together."
 )
 
 
-@dataclass(frozen=True)
-class Setter:
-    """What an agent set over its life."""
-
-    name: str
-    set: int
-    valid: int
-    learnable: int
-    varied_set: int
-    """Varied from a post of the library."""
-    varied: int
-    """Of these, learnable."""
-    depth: float | None
-    """Mean of the learnable ones."""
-    reward: float | None
-    rating: Rating | None
-
-
 def section(source: Source) -> Section:
     a, store = source.analysis, source.store
-    setters, helpful, fertile = read_setters(store), definitions(store), worked_examples(store)
-    found = [what_was_run(source), *skill(a), *named(a), held(a), *best_setter(setters), *best_post(helpful, fertile)]
+    setters, posts = authors(store, a["domain"]), definitions(store)
+    most = most_useful(setters, len(a["generations"])) if setters else []
+    found = [what_was_run(source), *skill(a), *named(a), held(a), *most[:2], *best(posts)[:2]]
     if len(found) > 2:
         found.append(SURE)
-    missing = []
-    if not a["generations"]:
-        missing.append("Anything that was learned: no generation has been played yet.")
-    if not helpful and a["generations"]:
-        missing.append(
-            "Which post helped most: nothing was asked both with and without reading."
-            if "hidden_words" in a["domains"]
-            else "Which post helped most: reading is measured with hidden names only, and the run has none."
-        )
-    tables = [run_table(source)]
-    if setters:
-        tables.append(setters_table(setters))
-    if helpful:
-        tables.append(posts_table(helpful))
-    return Section("summary", "What was run, and what was found", tuple(found), (), tuple(tables), tuple(missing))
+    missing = [] if a["generations"] else ["Anything that was learned: no generation has been played yet."]
+    if a["generations"] and not any(d.uplift for d in posts):
+        missing.append(why_none(source))
+    tables = (run_table(source), agents_table(source)) if a["agents"] else (run_table(source),)
+    return Section("summary", "What was run, and what was found", tuple(found), (), tables, tuple(missing))
 
 
 # -- what is said ----------------------------------------------------------------------------------------------------
@@ -118,126 +85,6 @@ def held(a: dict[str, Any]) -> str:
     return text + "."
 
 
-def best_setter(setters: Sequence[Setter]) -> list[str]:
-    if not any(s.learnable for s in setters):
-        return []
-    most = max(setters, key=lambda s: s.learnable)
-    low, high = wilson_interval(most.learnable, most.set)
-    total = sum(s.learnable for s in setters)
-    text = (
-        f"Most useful setter: {most.name}, with {most.learnable} learnable problems of {most.set} set "
-        f"({most.learnable / most.set:.0%} [{low:.0%}, {high:.0%}]), {most.learnable / total:.0%} of the run's; their "
-        f"mean depth is {decimal(most.depth, 1)}."
-    )
-    fresh = most.set - most.varied_set
-    if most.varied_set and fresh:
-        text += (
-            f" Why: of what it varied from posts of the library {most.varied / most.varied_set:.0%} was learnable, of "
-            f"the rest {(most.learnable - most.varied) / fresh:.0%}, and {most.varied_set / most.set:.0%} was varied."
-        )
-    rate = max((s for s in setters if s.set), key=lambda s: s.learnable / s.set)
-    if rate is not most:
-        low, high = wilson_interval(rate.learnable, rate.set)
-        text += (
-            f" A problem by {rate.name} was learnable more often: {rate.learnable} of {rate.set} "
-            f"({rate.learnable / rate.set:.0%} [{low:.0%}, {high:.0%}])."
-        )
-    return [text]
-
-
-def best_post(helpful: Sequence[tuple[Row, Uplift, Row]], fertile: Sequence[Row]) -> list[str]:
-    said = []
-    if helpful:
-        post, u, use = helpful[0]
-        said.append(
-            f"Post that helped most: the definition of {post['title']} by {post['author']}, generation "
-            f"{post['generation']}. Held-out problems that use it are solved {u.with_reading:.2f} with reading, "
-            f"{u.without_reading:.2f} without: {u.difference:+.2f} [{u.low:+.2f}, {u.high:+.2f}] (n = {u.n}). "
-            f"It was read {count(use['reads'])} times at work by {use['readers']} agent{'s' * (use['readers'] != 1)}."
-        )
-    if fertile and fertile[0]["learnable"]:
-        top = fertile[0]
-        said.append(
-            f"Worked example with most offspring: {clip(top['title'])} by {top['author']}, generation "
-            f"{top['generation']}; {top['n']} problems were varied from it, {top['learnable']} of them learnable. That "
-            "is use, not a measured effect."
-        )
-    return said
-
-
-# -- what is read ----------------------------------------------------------------------------------------------------
-
-
-def read_setters(store: Store) -> list[Setter]:
-    """Who set problems, most learnable ones first."""
-    ratings = Ratings()
-    rewards: dict[str, tuple[float, int]] = {}
-    races: dict[int, dict[str, float]] = {}
-    for r in store.query("SELECT generation, agent, reward, n FROM rewards WHERE role = 'setter' ORDER BY generation"):
-        races.setdefault(r["generation"], {})[r["agent"]] = r["reward"]
-        total, n = rewards.get(r["agent"], (0.0, 0))
-        rewards[r["agent"]] = (total + r["reward"] * r["n"], n + r["n"])
-    for generation, rewarded in races.items():
-        ratings.race(generation, "setter", rewarded)
-    sql = (
-        "SELECT p.author, COUNT(*) AS n, SUM(p.valid) AS valid, SUM(COALESCE(o.learnable, 0)) AS learnable,"
-        " SUM(r.parent_post IS NOT NULL) AS varied_set,"
-        " SUM(COALESCE(o.learnable, 0) AND r.parent_post IS NOT NULL) AS varied,"
-        " AVG(CASE WHEN o.learnable THEN p.depth END) AS depth FROM problems p"
-        " LEFT JOIN outcomes o ON o.round = p.round LEFT JOIN rounds r ON r.id = p.round GROUP BY p.author"
-    )
-    found = [
-        Setter(
-            r["author"],
-            r["n"],
-            r["valid"],
-            r["learnable"],
-            r["varied_set"],
-            r["varied"],
-            r["depth"],
-            rewards[r["author"]][0] / rewards[r["author"]][1] if r["author"] in rewards else None,
-            ratings.at("setter", r["author"]),
-        )
-        for r in store.query(sql)
-    ]
-    return sorted(found, key=lambda s: (-s.learnable, s.name))
-
-
-def definitions(store: Store) -> list[tuple[Row, Uplift, Row]]:
-    """Definitions by measured uplift, the best first: (post, uplift, how it was read at work)."""
-    posts = store.query("SELECT id, title, author, generation, body FROM posts WHERE kind = 'definition' ORDER BY seq")
-    if not posts:
-        return []
-    pairs = Pairs()
-    pairs.add(row[1:] for row in store.db.execute(EVALUATIONS + " ORDER BY rowid").fetchall())
-    found = uplifts({p["id"]: pairs.counts(p["title"], p["generation"]) for p in posts if names_in(p["title"])})
-    reads = {
-        r["post"]: r
-        for r in store.query(
-            "SELECT r.post, COUNT(*) AS reads, COUNT(DISTINCT r.agent) AS readers FROM reads r JOIN posts p"
-            " ON p.id = r.post WHERE r.phase != 'sleep' AND p.kind = 'definition' GROUP BY r.post"
-        )
-    }
-    by_id = {p["id"]: p for p in posts}
-    ranked = sorted(found, key=lambda i: (-found[i].shrunk, by_id[i]["title"]))
-    return [(by_id[i], found[i], reads.get(i, {"reads": 0, "readers": 0})) for i in ranked]
-
-
-def worked_examples(store: Store) -> list[Row]:
-    """Worked examples that were varied, those with most learnable offspring first."""
-    found = offspring(store)
-    posts = store.query("SELECT id, title, author, generation FROM posts WHERE kind = 'worked_example' ORDER BY seq")
-    rows = [
-        {**p, "n": found[p["id"]].set, "valid": found[p["id"]].valid, "learnable": found[p["id"]].learnable}
-        for p in posts
-        if p["id"] in found
-    ]
-    return sorted(rows, key=lambda r: (-r["learnable"], -r["n"]))
-
-
-# -- what is shown ---------------------------------------------------------------------------------------------------
-
-
 def run_table(source: Source) -> Table:
     a, config, meta = source.analysis, source.config, source.store.meta()
     shares = ", ".join(f"{spaced(name)} {d.share:.0%}" for name, d in config.domains.items())
@@ -258,64 +105,24 @@ def run_table(source: Source) -> Table:
     return Table(("what", "how"), tuple(rows), "What was run; config.yaml beside the report has every key.")
 
 
-def setters_table(setters: Sequence[Setter]) -> Table:
-    columns = ("agent", "set", "valid", "learnable", "share learnable", "varied", "mean depth", "reward", "rating")
+def agents_table(source: Source) -> Table:
+    """Who lived, and how good each was in its roles."""
+    ratings = ratings_of(source.store)
+    agents = source.analysis["agents"]
     rows = []
-    for s in setters[:MOST_ROWS]:
-        low, high = wilson_interval(s.learnable, s.set)
-        rating = f"{s.rating.mu:.1f} ± {2 * s.rating.sigma:.1f}" if s.rating else "-"
-        rows.append(
-            (
-                s.name,
-                str(s.set),
-                str(s.valid),
-                str(s.learnable),
-                f"{s.learnable / s.set:.2f} [{low:.2f}, {high:.2f}]",
-                str(s.varied),
-                decimal(s.depth, 1),
-                decimal(s.reward, 2),
-                rating,
-            )
-        )
-    more = f" {MOST_ROWS} of {len(setters)}." if len(setters) > MOST_ROWS else ""
+    for a in agents[:MOST_ROWS]:
+        until = f"{a['born']} to {a['retired']}" if a["retired"] is not None else f"{a['born']}, alive"
+        rated = [ratings.at(role, a["name"]) for role in ROLES]
+        cells = (f"{r.mu:.1f} ± {2 * r.sigma:.1f}" if r else "-" for r in rated)
+        rows.append((a["name"], until, ", ".join(a["parents"]) or "-", *cells))
+    more = f" {MOST_ROWS} of {len(agents)}." if len(agents) > MOST_ROWS else ""
     return Table(
-        columns,
+        ("agent", "lived", "parents", *ROLES),
         tuple(rows),
-        "Who set useful problems. Varied, mean depth: of the learnable ones. Reward: mean a problem. Rating: against "
-        f"those alive at the same time, mean 25 at birth, ± 2 standard deviations.{more}",
-        frozenset(columns[1:]),
+        "Who lived, in generations, and how each stands in its roles: ratings against those alive at the same time, 25 "
+        f"at birth, ± 2 standard deviations.{more}",
+        frozenset(ROLES),
     )
-
-
-def posts_table(helpful: Sequence[tuple[Row, Uplift, Row]]) -> Table:
-    columns = ("definition", "by", "generation", "with", "without", "uplift", "pairs", "reads", "readers")
-    rows = tuple(
-        (
-            clip(p["body"]),
-            p["author"],
-            str(p["generation"]),
-            f"{u.with_reading:.2f}",
-            f"{u.without_reading:.2f}",
-            f"{u.difference:+.2f} [{u.low:+.2f}, {u.high:+.2f}]",
-            str(u.n),
-            str(use["reads"]),
-            str(use["readers"]),
-        )
-        for p, u, use in helpful[:MOST_ROWS]
-    )
-    more = f" {MOST_ROWS} of {len(helpful)}." if len(helpful) > MOST_ROWS else ""
-    return Table(
-        columns,
-        rows,
-        "What reading a definition did, most first, ranked by the estimate drawn towards the mean of all where pairs "
-        f"are few. A problem with several names counts for each of them.{more}",
-        frozenset(columns[2:]),
-    )
-
-
-def clip(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= BODY else line[: BODY - 1] + "…"
 
 
 def spaced(name: str) -> str:
