@@ -284,7 +284,7 @@ def lineage_figure(posts: dict[str, Entry]) -> Figure | None:
         "and posted it.",
         (
             Panel(
-                Network(nodes, edges),
+                Network(nodes, edges, side="left"),
                 "generation",
                 whole_x=True,
                 height=min(1.8, 0.5 + len(leaves[:MOST_LINEAGES]) / 18),

@@ -310,10 +310,10 @@ def draw_network(axes: Axes, network: Network, panel: Panel) -> None:
             rasterized=len(nodes) > MOST_VECTORS,
         )
     if network.labelled:
+        place = {"xytext": (-7, 0), "ha": "right", "va": "center"} if network.side == "left" else {"xytext": (6, 2)}
         for n in network.nodes:
-            axes.annotate(
-                shorten(n.label, LABEL), (n.x, n.y), xytext=(6, 2), textcoords="offset points", fontsize=8, zorder=4
-            )
+            label = shorten(n.label, LABEL)
+            axes.annotate(label, (n.x, n.y), textcoords="offset points", fontsize=8, zorder=4, **place)
     across, up = room_of(network)
     axes.set_xlim(*across)
     axes.set_ylim(*up)

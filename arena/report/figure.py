@@ -70,6 +70,8 @@ class Network:
     nodes: tuple[Node, ...]
     edges: tuple[tuple[str, str], ...]
     labelled: bool = True
+    side: Literal["right", "left"] = "right"
+    """Of a node, where its label stands."""
 
 
 @dataclass(frozen=True)

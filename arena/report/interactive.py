@@ -344,7 +344,7 @@ def draw_network(network: Network, panel: Panel, x: dict[str, Any], y: dict[str,
                     "line": {"color": "#ffffff", "width": 1},
                 },
                 "text": [safe(shorten(n.label, LABEL)) for n in nodes],
-                "textposition": "middle right",
+                "textposition": f"middle {network.side}",
                 "hovertext": ["<br>".join(filter(None, (f"<b>{safe(n.label)}</b>", safe(n.text)))) for n in nodes],
                 "hoverinfo": "text",
             }

@@ -145,12 +145,17 @@ def written(heat: Heat) -> list[list[str]]:
 
 
 def room_of(network: Network) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The ends of both axes, with room around the nodes, and more of it right of them for their labels."""
+    """The ends of both axes, with room around the nodes, and more of it on the side where their labels stand."""
+    more = 0.13 * network.labelled
+    left, right = (more + 0.06, 0.0) if network.side == "left" else (0.0, more)
     found = []
-    for places, more in (([n.x for n in network.nodes], 0.13 * network.labelled), ([n.y for n in network.nodes], 0.0)):
+    for places, before, after in (
+        ([n.x for n in network.nodes], left, right),
+        ([n.y for n in network.nodes], 0.0, 0.0),
+    ):
         low, high = min(places), max(places)
         length = high - low or 1.0
-        found.append((low - 0.06 * length, high + (0.06 + more) * length))
+        found.append((low - (0.06 + before) * length, high + (0.06 + after) * length))
     return found[0], found[1]
 
 

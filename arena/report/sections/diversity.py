@@ -84,6 +84,13 @@ def section(source: Source) -> Section:
     return Section(KEY, TITLE, tuple(findings), tuple(figures), (change_table(found),) if found else (), tuple(missing))
 
 
+def collapsed(source: Source) -> list[str]:
+    """Whether anything collapsed, in a sentence or two; nothing before anything was set."""
+    rows, _ = diversity(source.store, next(iter(source.config.domains)), source.config.seed)
+    sure = entropy(source.store)
+    return collapse([*changes(rows, MEASURES), *changes(sure, (ENTROPY,))], max(len(rows), len(sure)))
+
+
 def changes(rows: Sequence[Row], measures: Sequence[Measure]) -> list[Change]:
     """Mean of the first and of the last quarter of the generations; the interval bootstraps generations."""
     quarter = len(rows) // 4

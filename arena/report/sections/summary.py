@@ -12,8 +12,10 @@ from typing import Any
 
 from arena.report.authors import authors, most_useful
 from arena.report.figure import Section, Table
+from arena.report.gaming import attempts, gamed, rejections
 from arena.report.post_uplift import best, definitions, why_none
 from arena.report.ratings import ROLES, ratings_of
+from arena.report.sections.diversity import collapsed
 from arena.report.source import Source
 from arena.report.tables import count, duration, gain_sentence, interval, names_sentence, span
 
@@ -29,6 +31,8 @@ def section(source: Source) -> Section:
     setters, posts = authors(store, a["domain"]), definitions(store)
     most = most_useful(setters, len(a["generations"])) if setters else []
     found = [what_was_run(source), *skill(a), *named(a), held(a), *most[:2], *best(posts)[:2]]
+    if refused := rejections(store):
+        found += [*collapsed(source), *gamed(store, attempts(store), refused)[-1:]]
     if len(found) > 2:
         found.append(SURE)
     missing = [] if a["generations"] else ["Anything that was learned: no generation has been played yet."]
