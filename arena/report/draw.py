@@ -34,6 +34,7 @@ from arena.report.placing import (
     place,
     room_of,
     whole_step,
+    whole_ticks,
     written,
     x_axis,
     y_axis,
@@ -325,8 +326,7 @@ def draw_network(axes: Axes, network: Network, panel: Panel) -> None:
     if not panel.x_label:
         axes.spines["bottom"].set_visible(False)
     if panel.whole_x:
-        xs = [n.x for n in network.nodes]
-        axes.xaxis.set_major_locator(MultipleLocator(whole_step(min(xs), max(xs))))
+        axes.set_xticks(whole_ticks(network))
     legend(axes, panel)
 
 

@@ -24,6 +24,7 @@ from arena.report.placing import (
     place,
     room_of,
     whole_step,
+    whole_ticks,
     written,
     x_axis,
     y_axis,
@@ -305,8 +306,7 @@ def draw_network(network: Network, panel: Panel, x: dict[str, Any], y: dict[str,
         if not label:
             axis |= {"visible": False}
     if panel.whole_x and network.nodes:
-        low, high = min(n.x for n in network.nodes), max(n.x for n in network.nodes)
-        x |= {"tickmode": "linear", "dtick": whole_step(low, high), "tick0": 0, "tickformat": "d"}
+        x |= {"tickmode": "array", "tickvals": whole_ticks(network), "tickformat": "d"}
     if not network.nodes:
         return []
     ends_x, ends_y = room_of(network)

@@ -9,6 +9,7 @@ Left out: how anything is painted.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -157,6 +158,13 @@ def room_of(network: Network) -> tuple[tuple[float, float], tuple[float, float]]
         length = high - low or 1.0
         found.append((low - (0.06 + before) * length, high + (0.06 + after) * length))
     return found[0], found[1]
+
+
+def whole_ticks(network: Network) -> list[int]:
+    """Ticks at whole numbers, where nodes can lie: none in the room beside them."""
+    low, high = min(n.x for n in network.nodes), max(n.x for n in network.nodes)
+    step = whole_step(low, high)
+    return list(range(math.ceil(low / step) * step, math.floor(high) + 1, step))
 
 
 def whole_step(low: float, high: float, most: int = 12) -> int:
