@@ -83,6 +83,21 @@ def watch(folder: RunArg) -> None:
 
 
 @app.command()
+def control(
+    folder: RunArg,
+    command: Annotated[str, typer.Argument(help="pause (after the phase at work), resume, stop (after the generation).")],
+) -> None:
+    """Pause, resume or stop a run that another process is playing."""
+    from arena.watch.data import Busy, open_run
+    from arena.watch.desk import Desk
+
+    try:
+        typer.echo(f"{folder}: {Desk(open_run(folder)).command(command)}")
+    except Busy:
+        raise OSError(f"{folder / 'run.db'} is locked by another process: try again") from None
+
+
+@app.command()
 def analyze(
     folder: RunArg,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
@@ -209,12 +224,15 @@ def _play(arena: Any, quiet: bool) -> None:
         progress = Progress(arena.config, console, plain=quiet, compute=arena.store.compute())
         try:
             with progress:
-                play(arena, progress)
+                ended = play(arena, progress)
         except KeyboardInterrupt:
             typer.echo(f"stopped; go on with: python run_arena.py resume {arena.folder}", err=True)
             raise typer.Exit(130) from None
         except OSError as error:
             raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {arena.folder}") from None
+        if not ended:
+            typer.echo(f"stopped, as asked; go on with: python run_arena.py resume {arena.folder}")
+            return
         summary(analyze_store(arena.store, arena.config), arena.folder, console)
 
 

@@ -235,8 +235,9 @@ class ReviewSection(Section):
     """How far the arena goes alone (docs/review.md). Short form: `review: sample`."""
 
     mode: Literal["off", "sample", "gate"] = "off"
-    """`off`: no human decision is taken. `sample`: some attempts and posts of each generation are put on the desk, the run
-    never waits. `gate`: besides, posts that pass the admission check wait for approval, the run goes on without them."""
+    """`off`: no human decision is taken. `sample`: some attempts and posts of each generation are put on the desk, and
+    the run never waits. `gate`: besides, posts that pass the admission check wait for approval, and the run goes on
+    without them."""
     per_generation: int = Field(8, ge=1)
     """At most so many items of a generation are put on the desk; posts that wait come on top."""
 

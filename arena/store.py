@@ -93,7 +93,7 @@ def other_version(path: Path, version: str | None) -> str:
     if version == "1":
         return (
             f"{path} was written by an earlier version (schema 1, this program reads {SCHEMA_VERSION}): "
-            f"`python run_arena.py resume {path.parent}` brings it up to date; of a finished run nothing is played again"
+            f"`python run_arena.py resume {path.parent}` brings it up to date; what was played is kept"
         )
     return f"{path} has schema version {version}, this program reads version {SCHEMA_VERSION}"
 

@@ -16,6 +16,7 @@ OPTIONS = {
     "run": {"--quiet", "--dry-run"},
     "resume": {"--quiet"},
     "watch": set(),
+    "control": set(),
     "analyze": {"--json", "--plots", "--no-plots"},
     "experiment": {"--final", "--processes", "--folder"},
     "make-seed": {"--folder", "--steps", "--seed", "--threads"},

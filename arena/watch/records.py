@@ -15,6 +15,8 @@ class Run:
     main: str
     planned: int
     solvers: int
+    review: str = "off"
+    per_generation: int = 8  # items of a generation on the reviewer's desk
 
     @property
     def database(self) -> Path:

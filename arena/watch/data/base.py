@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config import load_config, nearest
-from arena.store import SCHEMA_VERSION
+from arena.store import SCHEMA_VERSION, other_version
 from arena.watch.records import Run
 
 
@@ -26,7 +26,15 @@ def open_run(folder: Path) -> Run:
     if not database.is_file():
         raise ValueError(f"no run database at {database}")
     config = load_config(folder / "config.yaml")
-    run = Run(folder, config.run.name, next(iter(config.domains)), config.generations, config.rounds.solvers)
+    run = Run(
+        folder,
+        config.run.name,
+        next(iter(config.domains)),
+        config.generations,
+        config.rounds.solvers,
+        config.review.mode,
+        config.review.per_generation,
+    )
     try:
         with reading(database) as db:
             found = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
@@ -37,7 +45,7 @@ def open_run(folder: Path) -> Run:
     except sqlite3.DatabaseError as error:
         raise ValueError(f"{database} is not a readable run database: {error}") from None
     if version != str(SCHEMA_VERSION):
-        raise ValueError(f"{database} has schema version {version}, this program reads version {SCHEMA_VERSION}")
+        raise ValueError(other_version(database, version))
     return run
 
 
