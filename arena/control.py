@@ -1,4 +1,4 @@
-"""Pause, resume, stop: what people ask of a run while it is played.
+"""What people ask of a run while it is played: pause, resume, stop.
 
 A command is a row of table `control`, written by the watcher or by `run_arena.py control`. Between phases the loop
 looks at the last one, which is the one that counts: `pause` waits after the phase in progress, `resume` goes on and takes
@@ -22,6 +22,10 @@ from typing import Any
 from arena.store import Store
 
 COMMANDS = ("pause", "resume", "stop")
+DECISIONS = ("accept", "reject")
+"""The values of rows of kind "decision", which `arena.review` takes."""
+MAX_NOTE = 500
+"""Characters of a decision's note that are kept."""
 LAST_COMMAND = (
     "SELECT seq, kind, taken FROM control WHERE kind IN ('pause', 'resume', 'stop') ORDER BY seq DESC LIMIT 1"
 )

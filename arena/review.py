@@ -25,15 +25,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.identity import is_signed
+from arena.control import DECISIONS, MAX_NOTE
 from arena.state import Arena
 from arena.store import Row, Store
 from culture.posts import Post, SignedPost
 
 ARENA = "arena"
 """Whose key signs receipts, in the run's key ring."""
-DECISIONS = ("accept", "reject")
 REJECTED = "rejected by the reviewer"
-MAX_NOTE = 500
 _SIGNED = ("seq", "generation", "kind", "subject", "decision", "note", "body")
 
 

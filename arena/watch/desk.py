@@ -19,8 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from arena.config import nearest
-from arena.control import COMMANDS, LAST_COMMAND
-from arena.review import DECISIONS, MAX_NOTE
+from arena.control import COMMANDS, DECISIONS, LAST_COMMAND, MAX_NOTE
 from arena.watch.data import Busy, reading
 from arena.watch.records import Run
 
@@ -60,8 +59,11 @@ class Decided:
 
 def standing(db: sqlite3.Connection, folder: Path) -> Standing:
     last = db.execute(LAST_COMMAND).fetchone()
-    finished = db.execute("SELECT phase FROM phases ORDER BY rowid DESC LIMIT 1").fetchone() == ("final",)
-    return Standing(is_held(folder), finished, *((last[1], last[2] is not None) if last else ()))
+    return Standing(is_held(folder), is_finished(db), *((last[1], last[2] is not None) if last else ()))
+
+
+def is_finished(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT phase FROM phases ORDER BY rowid DESC LIMIT 1").fetchone() == ("final",))
 
 
 def decided(db: sqlite3.Connection) -> Decided:
@@ -124,7 +126,7 @@ class Desk:
         if self.run.review == "off":
             raise ValueError("this run takes no decisions: its config has `review: off`")
         with self._writing() as db:
-            if db.execute("SELECT 1 FROM phases WHERE phase = 'final'").fetchone():
+            if is_finished(db):
                 raise ValueError("the run is finished and takes no more decisions")
             db.execute(
                 "INSERT INTO control (kind, subject, value, note, made) VALUES ('decision', ?, ?, ?, ?)",
