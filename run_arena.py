@@ -85,7 +85,7 @@ def watch(folder: RunArg) -> None:
 @app.command()
 def control(
     folder: RunArg,
-    command: Annotated[str, typer.Argument(help="pause (after the phase at work), resume, stop (after the generation).")],
+    command: Annotated[str, typer.Argument(help="pause (after this phase), resume, or stop (after this generation).")],
 ) -> None:
     """Pause, resume or stop a run that another process is playing."""
     from arena.watch.data import Busy, open_run

@@ -13,8 +13,8 @@ nobody can take back then, and gives the records of the phase `read`:
   `post` of the same generation, what was rejected becomes a row of `refusals`.
 
 Left out: who the reviewer is. One desk is assumed, and whoever can write run.db can write decisions. Not guaranteed:
-that a reviewer is right; disagreement with execution is an alarm, and execution keeps paying solvers and setters. A post
-that the library holds already is not taken out of it by a rejection; its receipt says what was thought of it.
+that a reviewer is right; disagreement with execution is an alarm, and execution keeps paying solvers and setters. A
+post that the library holds already is not taken out of it by a rejection; its receipt says what was thought of it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -281,12 +282,7 @@ def test_a_changed_receipt_or_label_is_found(gated: Path, tmp_path: Path, sql: s
         source.backup(target)
         assert target.execute(sql).rowcount
     found = verify_receipts(Store(copy))
-    assert found
-    pytest.raises(ValueError, _raise, "\n".join(found)).match(says)
-
-
-def _raise(text: str) -> None:
-    raise ValueError(text)
+    assert re.search(says, "\n".join(found)), found
 
 
 def test_a_receipt_signed_again_with_another_key_is_found(gated: Path, tmp_path: Path) -> None:

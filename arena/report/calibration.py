@@ -18,8 +18,8 @@ def calibration(store: Store) -> list[Row]:
     """One row a grader, in alphabetical order: rates are None, and their intervals, where there is nothing to count.
 
     `graded` counts what the grader was given, `votes` where it gave an answer, `labelled` its votes that a reviewer has
-    labelled; `execution` is the share of votes that agree with execution, `human` that of labelled votes that agree with
-    the reviewer, each with `_low` and `_high` (95 %).
+    labelled; `execution` is the share of votes that agree with execution, `human` that of labelled votes that agree
+    with the reviewer, each with `_low` and `_high` (95 %).
     """
     sql = "SELECT grader, COUNT(*) AS graded, COUNT(agrees) AS votes, SUM(agrees) AS agrees FROM grades GROUP BY grader"
     rows = store.query(f"{sql} ORDER BY grader")
