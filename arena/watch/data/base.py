@@ -26,7 +26,14 @@ def open_run(folder: Path) -> Run:
     if not database.is_file():
         raise ValueError(f"no run database at {database}")
     config = load_config(folder / "config.yaml")
-    run = Run(folder, config.run.name, next(iter(config.domains)), config.generations, config.rounds.solvers)
+    run = Run(
+        folder,
+        config.run.name,
+        next(iter(config.domains)),
+        config.generations,
+        config.rounds.solvers,
+        config.rewards.setter,
+    )
     try:
         with reading(database) as db:
             found = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
