@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena.report.usefulness import Offspring
+
 
 @dataclass(frozen=True)
 class Run:
@@ -15,8 +17,11 @@ class Run:
     main: str
     planned: int
     solvers: int
+    pays: str
+    """The rule by which setters are paid (`rewards.setter`)."""
     review: str = "off"
-    per_generation: int = 8  # items of a generation on the reviewer's desk
+    per_generation: int = 8
+    """Items of a generation on the reviewer's desk."""
 
     @property
     def database(self) -> Path:
@@ -33,8 +38,10 @@ class Summary:
     valid: int | None
     learnable: int | None
     depth: float | None
+    depth_solved: float | None  # each problem weighted by its solve rate
     solve_rate: float | None
     distinct: int | None
+    behaviours: float | None  # effective number of distinct ones: Hill number of order 1
     duplicates: int
     heldout: dict[int, float]  # pass rate by depth
 
@@ -157,3 +164,34 @@ class SetRow:
     text: str
     reason: str
     solve_rate: float | None
+    learnable: int
+
+
+@dataclass(frozen=True)
+class PostMark:
+    """As much of a post as it takes to count what it did."""
+
+    seq: int
+    kind: str
+    title: str
+    author: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class Bred:
+    """What one post's offspring of one generation came to."""
+
+    seq: int
+    author: str
+    offspring: Offspring
+
+
+@dataclass(frozen=True)
+class Relative:
+    """An agent as its kin remember it."""
+
+    name: str
+    born: int
+    retired: int | None
+    parents: tuple[str, ...]

@@ -10,9 +10,19 @@ a run that goes on.
 
 from arena.watch.data.agents import agent_names, life
 from arena.watch.data.base import Busy, open_run, reading, safe
-from arena.watch.data.generations import RECENT, phases_after, population, right_attempts, summary, usual_seconds
+from arena.watch.data.generations import (
+    RECENT,
+    evaluations_after,
+    last_phase,
+    phases_after,
+    population,
+    races,
+    right_attempts,
+    summary,
+    usual_seconds,
+)
 from arena.watch.data.posts import MOST_POSTS, post, post_rows, posts
-from arena.watch.data.rounds import FILTERS, round_detail, rounds, settled
+from arena.watch.data.rounds import FILTERS, bred, round_detail, rounds, settled
 
 __all__ = [
     "FILTERS",
@@ -20,6 +30,9 @@ __all__ = [
     "RECENT",
     "Busy",
     "agent_names",
+    "bred",
+    "evaluations_after",
+    "last_phase",
     "life",
     "open_run",
     "phases_after",
@@ -27,6 +40,7 @@ __all__ = [
     "post",
     "post_rows",
     "posts",
+    "races",
     "reading",
     "right_attempts",
     "round_detail",

@@ -32,6 +32,7 @@ def open_run(folder: Path) -> Run:
         next(iter(config.domains)),
         config.generations,
         config.rounds.solvers,
+        config.rewards.setter,
         config.review.mode,
         config.review.per_generation,
     )

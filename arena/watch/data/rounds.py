@@ -6,9 +6,10 @@ import json
 import sqlite3
 from typing import Any
 
+from arena.report.usefulness import Offspring
 from arena.watch.data.base import dicts
 from arena.watch.data.posts import post_rows
-from arena.watch.records import Grading, RoundDetail, RoundRow, SetRow, Try
+from arena.watch.records import Bred, Grading, RoundDetail, RoundRow, SetRow, Try
 
 FILTERS = ("all", "valid", "learnable")
 _ROUND = (
@@ -91,7 +92,17 @@ def _maybe(value: int | None) -> bool | None:
 def settled(db: sqlite3.Connection, generation: int) -> list[SetRow]:
     """The problems of one generation that were paid for."""
     sql = (
-        "SELECT o.setter_reward, p.generation, p.round, p.author, COALESCE(p.text, p.proposal), p.reason, o.solve_rate"
-        " FROM problems p JOIN outcomes o ON o.round = p.round WHERE p.generation = ? ORDER BY p.rowid"
+        "SELECT o.setter_reward, p.generation, p.round, p.author, COALESCE(p.text, p.proposal), p.reason, o.solve_rate,"
+        " o.learnable FROM problems p JOIN outcomes o ON o.round = p.round WHERE p.generation = ? ORDER BY p.rowid"
     )
     return [SetRow(*row) for row in db.execute(sql, [generation])]
+
+
+def bred(db: sqlite3.Connection, generation: int) -> list[Bred]:
+    """How the problems of one generation came out, by the post that they were varied from."""
+    sql = (
+        "SELECT l.seq, l.author, COUNT(*), SUM(p.valid), SUM(COALESCE(o.learnable, 0)) FROM problems p"
+        " CROSS JOIN rounds r ON r.id = p.round JOIN posts l ON l.id = r.parent_post"
+        " LEFT JOIN outcomes o ON o.round = p.round WHERE p.generation = ? GROUP BY l.seq"
+    )
+    return [Bred(seq, author, Offspring(*counts)) for seq, author, *counts in db.execute(sql, [generation])]

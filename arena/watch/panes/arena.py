@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
-from arena.report.tables import count, decimal, rate
-from arena.watch import data, texts
+from arena.watch import texts
 from arena.watch.history import Snapshot
-from arena.watch.panes.base import Pane, fill, table
+from arena.watch.panes.base import Pane, fill
+from arena.watch.texts.population import columns, member_cells
 
 
 class Plots(Widget):
@@ -30,26 +31,36 @@ class Plots(Widget):
 class ArenaPane(Pane):
     """The population, what it can do, and what looks wrong."""
 
+    snapshot: Snapshot | None = None
+    heads: tuple[str, ...] = ()
+
     def compose(self) -> ComposeResult:
         with Vertical(id="left"):
             yield Static(id="alarms")
-            yield table("population", "name", "age", "parents", "setter", "solver", "grader", "solves", "posts")
+            yield DataTable[Text](id="population", classes="main", cursor_type="row", cell_padding=1)
             yield Static(id="caption")
             yield Static(id="figures")
         yield Plots(id="plots")
 
     def show(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        width = self.query_one("#left").size.width
         self.query_one("#alarms", Static).update(texts.alarms(snapshot))
-        caption = f"reward an act and share of tries solved, last {data.RECENT} generations; enter: its life"
-        if not snapshot.members:
-            caption = f"population: {texts.NO_DATA}"
-        self.query_one("#caption", Static).update(Text(caption, texts.DIM))
+        self.query_one("#caption", Static).update(texts.caption(snapshot))
         self.query_one("#figures", Static).update(texts.figures(snapshot))
-        rows = []
-        for m in snapshot.members:
-            cells = [m.name + (" (retires)" if m.retiring else ""), str(m.age), ", ".join(m.parents) or "-"]
-            cells += [decimal(m.rewards.get(role), 2) for role in texts.ROLES]
-            cells += [rate(snapshot.solved.get(m.name)), count(snapshot.posts.get(m.name, 0))]
-            rows.append((m.name, [Text(c) for c in cells]))
-        fill(self.query_one(DataTable), rows)
+        table = self.query_one(DataTable)
+        if columns(width) != self.heads:
+            self.heads = columns(width)
+            table.clear(columns=True)
+            for head in self.heads:
+                table.add_column(Text(head), key=head)
+        fill(table, [(m.name, member_cells(m, snapshot, self.heads)) for m in snapshot.members])
         self.query_one(Plots).draw(snapshot)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """As many columns as there is room for, once the table's own place has been found."""
+        self.call_after_refresh(self.again)
+
+    def again(self) -> None:
+        if self.snapshot is not None:
+            self.show(self.snapshot)

@@ -5,8 +5,10 @@ Marks and words carry every meaning that a colour carries, for terminals without
 
 from arena.report.analysis import LOOP
 from arena.watch.texts.agent import life_text
-from arena.watch.texts.arena import alarms, figures, plots
+from arena.watch.texts.arena import alarms, figures
 from arena.watch.texts.base import DIM, HEAD, NO_DATA, ROLES, labelled_strip, one_line
+from arena.watch.texts.plots import plots
+from arena.watch.texts.population import caption
 from arena.watch.texts.post import post_text, relation_cells
 from arena.watch.texts.rounds import round_text
 from arena.watch.texts.top import phase_line, top
@@ -18,6 +20,7 @@ __all__ = [
     "NO_DATA",
     "ROLES",
     "alarms",
+    "caption",
     "figures",
     "labelled_strip",
     "life_text",

@@ -19,14 +19,26 @@ def one_line(text: str) -> Text:
     return Text(safe(text).replace("\n", " "), no_wrap=True, overflow="ellipsis")
 
 
+LABEL = 14
+"""Cells before a strip."""
+ENDS = 17
+"""Cells after it: two spaces, its first value and its last."""
+
+
 def labelled_strip(
-    label: str, values: Sequence[float | None], width: int, height: int, high: float, low: float = 0.0
+    label: str, values: Sequence[float | None], width: int, height: int, high: float, low: float = 0.0, ends: str = ""
 ) -> Text:
+    """A strip between its label and `ends`, if that is empty its first and last value."""
     known = [v for v in values if v is not None]
-    ends = f"{known[0]:.2f} to {known[-1]:.2f}" if known else "-"
-    lines = strip(values, max(width - 11 - 14, 1), height, low, high)
-    out = Text()
+    ends = ends or (f"{short(known[0])} to {short(known[-1])}" if known else "-")
+    lines = strip(values, max(width - LABEL - max(ENDS, len(ends) + 2), 1), height, low, high)
+    out = Text(no_wrap=True)
     for i, line in enumerate(lines):
         bottom = i == len(lines) - 1
-        out.append(f"{label if bottom else '':<11}").append(line, "cyan").append(f"  {ends if bottom else ''}\n")
+        out.append(f"{label if bottom else '':<{LABEL}}").append(line, "cyan").append(f"  {ends if bottom else ''}\n")
     return out
+
+
+def short(value: float) -> str:
+    """A number in at most six characters, with as many places as matter."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
