@@ -20,7 +20,7 @@ from arena.control import Controls
 from arena.evaluation import baseline, final
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
 from arena.reading import admit
-from arena.review import close_waiting, waiting_row
+from arena.review import close_waiting
 from arena.state import Arena, Generation, Tokens
 from arena.store import Row
 from culture.library import Read
@@ -111,7 +111,7 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
         records["refusals"] = [*records.get("refusals", []), *refused]
     posts = [{**asdict(s.post), "id": s.post.id} for s in signed if reasons[s.post.id] is None]
     if "waiting" in produced:
-        records["waiting"] = [waiting_row(s) for s in wait if reasons[s.post.id] is None]
+        records["waiting"] = [{**s.to_row(), "decided": None} for s in wait if reasons[s.post.id] is None]
     if "receipts" in records:
         close_waiting(arena.store, records["receipts"])
     arena.library.log_reads(reads)

@@ -28,7 +28,7 @@ from agents.identity import is_signed
 from arena.control import DECISIONS, MAX_NOTE
 from arena.state import Arena
 from arena.store import Row, Store
-from culture.posts import Post, SignedPost
+from culture.posts import SignedPost
 
 ARENA = "arena"
 """Whose key signs receipts, in the run's key ring."""
@@ -97,7 +97,7 @@ def approved(arena: Arena) -> list[SignedPost]:
     for receipt in arena.generation.receipts:
         if receipt["decision"] == "accept":
             for row in arena.store.query("SELECT * FROM waiting WHERE id = ?", [receipt["subject"]]):
-                found.append(signed_post(row))
+                found.append(SignedPost.from_row(row))
     return found
 
 
@@ -105,31 +105,6 @@ def waiting_names(arena: Arena) -> set[str]:
     """Names whose definition waits for approval: nobody needs to guess at them again."""
     sql = "SELECT title FROM waiting WHERE kind = 'definition' AND decided IS NULL"
     return {r["title"] for r in arena.store.query(sql)}
-
-
-def waiting_row(item: SignedPost) -> Row:
-    """A row of table `waiting`: all of a signed post."""
-    p = item.post
-    return {
-        "id": p.id,
-        "generation": p.generation,
-        "kind": p.kind,
-        "author": p.author,
-        "title": p.title,
-        "body": p.body,
-        "cites": json.dumps(p.cites),
-        "about": p.about,
-        "public_key": item.public_key,
-        "signature": item.signature,
-        "decided": None,
-    }
-
-
-def signed_post(row: Row) -> SignedPost:
-    """What `waiting_row` put away."""
-    cites = tuple(json.loads(row["cites"]))
-    post = Post(row["kind"], row["author"], row["generation"], row["title"], row["body"], cites, row["about"])
-    return SignedPost(post, row["public_key"], row["signature"])
 
 
 # -- receipts ------------------------------------------------------------------------------------------------------

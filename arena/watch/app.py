@@ -1,10 +1,11 @@
-"""`watch`: a run in the terminal, while it is played or after, without touching it.
+"""`watch`: a run in the terminal, while it is played or after; it changes nothing but what a person asks it to.
 
 The application polls the number of the last finished phase from a thread of its own; a tick in which nothing happened
 reads one row. Everything else is read when it is looked at.
 
-Left out: starting, stopping or changing a run. Not guaranteed: that a run still goes on; the screens only know when it
-last finished something.
+What is asked of a run (pause, stop, a reviewer's decision) goes through `arena.watch.desk`, the only place that writes.
+Left out: starting a run. Not guaranteed: that a run still goes on; the screens only know whether a process has it open
+and when it last finished something.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Static
 from textual.worker import get_current_worker
 
 from arena.watch import texts
+from arena.watch.confirm import Confirm
 from arena.watch.data import Busy, open_run, reading, safe
+from arena.watch.desk import Desk, Standing, standing
 from arena.watch.help import Help
 from arena.watch.history import History, Snapshot
-from arena.watch.panes import AgentPane, ArenaPane, LibraryPane, Pane, RoundsPane
+from arena.watch.panes import AgentPane, ArenaPane, LibraryPane, Pane, ReviewPane, RoundsPane
 from arena.watch.records import Run
 from arena.watch.slider import Slider
+from arena.watch.writer import Writer
 
-PANES = ("arena", "rounds", "agent", "library")
+PANES = ("arena", "rounds", "agent", "library", "review")
+SCREENS = Binding.Group("Screens ", compact=True)
 IN_TIME = ("arena", "rounds")
 """The screens that show a generation; the others show all that happened."""
 REPLAY_EVERY = 0.5
@@ -91,13 +96,12 @@ class Watch(App[None]):
     #help { width: 80; height: auto; max-height: 100%; border: round $primary; padding: 0 1; background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "pane('arena')", "Arena"),
-        Binding("2", "pane('rounds')", "Rounds"),
-        Binding("3", "pane('agent')", "Agent"),
-        Binding("4", "pane('library')", "Library"),
+        *(Binding(str(i), f"pane('{name}')", name.capitalize(), group=SCREENS) for i, name in enumerate(PANES, 1)),
         Binding("left_square_bracket", "step(-1)", "Back", show=False),  # drawn as the slider's ends
         Binding("right_square_bracket", "step(1)", "On", show=False),
         Binding("space", "replay", "Replay"),
+        Binding("P", "pause_run", "Pause"),
+        Binding("X", "stop_run", "Stop"),
         Binding("l", "live", "Live", show=False),  # said where it is of use, in the top line
         Binding("end", "live", "Live", show=False, priority=True),
         Binding("question_mark", "help", "Help", key_display="?"),
@@ -117,6 +121,8 @@ class Watch(App[None]):
         self.trouble = ""  # the group whose last question failed
         self.heard = time.monotonic()
         self.closing = threading.Event()
+        self.standing = Standing(held=False, finished=False)
+        self.writer = Writer(Desk(run), self.start, self.say, self.tell, self.closing)
 
     def compose(self) -> ComposeResult:
         yield Static(Text(f"{self.run_.name}: reading"), id="top")
@@ -127,6 +133,7 @@ class Watch(App[None]):
             yield RoundsPane(id="rounds")
             yield AgentPane(id="agent")
             yield LibraryPane(id="library")
+            yield ReviewPane(id="review")
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
@@ -186,6 +193,16 @@ class Watch(App[None]):
         note.update(Text(message.text))
         note.display = bool(message.text)
 
+    def start(self, work: Callable[[], None]) -> None:
+        """Run the writer's work in a thread."""
+        self.run_worker(work, group="desk", thread=True)
+
+    def say(self, text: str) -> None:
+        self.post_message(Noted(text))
+
+    def tell(self, then: Callable[[Any], None], result: Any) -> None:
+        self.post_message(Took(then, result))
+
     def poll(self) -> None:
         """Ask whether anything is new."""
         if self.reading_:
@@ -198,6 +215,7 @@ class Watch(App[None]):
             if self.history.is_of_another_run(db):
                 self.history = History(self.run_)
             more = self.history.step(db)
+            self.standing = standing(db, self.run_.folder)
             key = (self.history.version, wanted)
             return more, key, None if key == self.drawn else self.history.snapshot(db, wanted)
 
@@ -218,7 +236,7 @@ class Watch(App[None]):
     def draw_top(self) -> None:
         if self.snapshot is not None and self.screen_stack:
             top = self.screen_stack[0].query_one("#top", Static)
-            top.update(texts.top(self.snapshot, time.monotonic() - self.heard, self.size.width))
+            top.update(texts.top(self.snapshot, time.monotonic() - self.heard, self.size.width, self.standing.state))
             slider = self.screen_stack[0].query_one(Slider)
             slider.shown, slider.latest = self.snapshot.shown, self.snapshot.latest
             slider.state = "replaying" if self.replay else "latest" if self.snapshot.live else "l: latest"
@@ -230,7 +248,7 @@ class Watch(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing switches under a screen that lies over the four; in a text field, end is the field's."""
-        if action in ("pane", "step", "replay", "live", "help") and len(self.screen_stack) > 1:
+        if action in ("pane", "step", "replay", "live", "help", "pause_run", "stop_run") and len(self.screen_stack) > 1:
             return False
         if action in ("step", "replay"):
             return not self.screen_stack or self.pane.id in IN_TIME
@@ -289,6 +307,24 @@ class Watch(App[None]):
             self.replay = None
             self.draw_top()
 
+    def action_pause_run(self) -> None:
+        """Pause the run after the phase at work; or let it go on, if it is paused or to be."""
+        self.command("resume" if self.standing.state in ("paused", "pausing") else "pause")
+
+    def action_stop_run(self) -> None:
+        if self.standing.state in ("idle", "finished"):
+            self.command("stop")  # which says why there is nothing to stop
+            return
+        if self.standing.state == "stopping":
+            self.command("resume")
+            return
+        question = "Stop the run after this generation? Nothing is lost; `python run_arena.py resume` goes on with it."
+        self.push_screen(Confirm(question), lambda yes: self.command("stop") if yes else None)
+
+    def command(self, command: str) -> None:
+        self.say("")
+        self.writer.put(lambda desk: desk.command(command), lambda _: self.poll())
+
     def action_help(self) -> None:
         self.push_screen(Help())
 
@@ -305,6 +341,8 @@ class Watch(App[None]):
             yield SystemCommand("Generation back", "Show the generation before", partial(self.action_step, -1))
             yield SystemCommand("Generation on", "Show the generation after", partial(self.action_step, 1))
             yield SystemCommand("Live", "Follow the run again", self.action_live)
+            yield SystemCommand("Pause or go on", "Pause the run after this phase; or go on", self.action_pause_run)
+            yield SystemCommand("Stop", "Stop the run after this generation; again: do not", self.action_stop_run)
             if self.pane.id in IN_TIME:
                 yield SystemCommand("Replay", "Play the run generation by generation, or pause", self.action_replay)
 

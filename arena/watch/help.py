@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 HELP = """\
-1 2 3 4     Arena, Rounds, Agent, Library
+1 2 3 4 5   Arena, Rounds, Agent, Library, Review
 [ ]         Arena, Rounds: a generation back, a generation on; so do the mouse and, after tab,
             left and right on the line above, home for the first
 space       Arena, Rounds: replay the run generation by generation; again: pause
@@ -22,6 +22,9 @@ f           Rounds: all, valid or learnable problems
 n p         Agent: the next one, the previous one
 tab         Agent: the family tree, where enter opens a relative
 / k u       Library: search words (enter: to the list); kind of post; most useful first
+a r s u n   Review: accept, reject, skip (it comes back later), undo the last decision that the
+            run has not taken yet, a note to the next decision
+P X         a run that is played: pause after this phase, or go on; stop after this generation
 ctrl+p      every command by name
 q           quit; the run goes on
 

@@ -6,9 +6,9 @@ highest score, and posts that wait for approval come on top. An item's score is 
 
     0.50  the grader and execution disagree on an attempt: one of them is wrong, and a label says which
     0.25  the answer of an attempt is right and its trace is not: luck, copying, or a verifier that is too strict
-    0.20  times overlap: the attempt failed, and the solver whose rating is nearest to its solver's succeeded at the same
-          problem; of all pairs the nearest one, overlap being the share of their 95 % intervals that is common
-    0.15  the attempt was graded while graders are under alarm (agreeing with execution in less than 75 % of their votes)
+    0.20  times overlap: of the two solvers whose ratings are nearest, this one failed at a problem that the other one
+          solved; overlap is the share of their 95 % intervals that is common
+    0.15  the attempt was graded while graders are under alarm: they agree with execution in less than 75 % of votes
     0.05  the attempt was graded: a label calibrates its grader
     0.60  times |uplift| times half the width of its interval: a definition whose uplift is large (half or more) and
           whose interval includes no uplift at all: little evidence
@@ -109,6 +109,15 @@ def of_generation(db: sqlite3.Connection, g: int, most: int) -> list[Item]:
     return ordered([*attempts(db, g), *doubtful_definitions(db, g)])[:most]
 
 
+def one_an_answer(items: Iterable[tuple[str | None, Item]]) -> list[Item]:
+    """Of attempts at one problem with the same answer the item of the highest score: the others would ask it again."""
+    best: dict[tuple[str | None, str | None], Item] = {}
+    for answer, item in items:
+        key = (item.round, answer)
+        best[key] = ordered([item, *([best[key]] if key in best else [])])[0]
+    return list(best.values())
+
+
 # -- attempts ------------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +126,10 @@ def attempts(db: sqlite3.Connection, g: int) -> list[Item]:
     grades = {row["attempt"]: row for row in dicts(db, f"SELECT * FROM grades WHERE {_ids(g)}")}
     alarm = graders_alarm(db, g)
     tie, overlap = nearest_pair(db, g)
-    sql = "SELECT id, round, agent, number, correct, answer_correct FROM attempts WHERE generation = ? ORDER BY rowid"
+    sql = (
+        "SELECT id, round, agent, number, answer, correct, answer_correct FROM attempts WHERE generation = ?"
+        " ORDER BY rowid"
+    )
     rows = dicts(db, sql, [g])
     solved: dict[str, dict[str, bool]] = defaultdict(dict)
     for a in rows:
@@ -145,10 +157,10 @@ def attempts(db: sqlite3.Connection, g: int) -> list[Item]:
         if why:
             found.append((a, agents, why))
     titles = _titles(db, {a["round"] for a, _, _ in found})
-    return [
-        Item(a["id"], ATTEMPT, g, *_sum(why), tuple(agents), titles.get(a["round"], ""), a["round"])
+    return one_an_answer(
+        (a["answer"], Item(a["id"], ATTEMPT, g, *_sum(why), tuple(agents), titles.get(a["round"], ""), a["round"]))
         for a, agents, why in found
-    ]
+    )
 
 
 def graders_alarm(db: sqlite3.Connection, g: int) -> float | None:

@@ -9,6 +9,7 @@ from arena.watch.panes.arena import ArenaPane
 from arena.watch.panes.base import Host, Pane
 from arena.watch.panes.library import LibraryPane
 from arena.watch.panes.reader import Reader, open_post
+from arena.watch.panes.review import ReviewPane
 from arena.watch.panes.rounds import RoundsPane
 
-__all__ = ["AgentPane", "ArenaPane", "Host", "LibraryPane", "Pane", "Reader", "RoundsPane", "open_post"]
+__all__ = ["AgentPane", "ArenaPane", "Host", "LibraryPane", "Pane", "Reader", "ReviewPane", "RoundsPane", "open_post"]

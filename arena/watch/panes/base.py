@@ -12,12 +12,16 @@ from textual.widget import Widget
 from textual.widgets import DataTable
 
 from arena.watch.history import History, Snapshot
+from arena.watch.records import Run
+from arena.watch.writer import Writer
 
 
 class Host(Protocol):
     """What a screen asks of the application."""
 
     history: History
+    run_: Run
+    writer: Writer
 
     def ask(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None: ...
 

@@ -10,24 +10,33 @@ from arena.watch.data.base import safe
 from arena.watch.history import Snapshot
 from arena.watch.texts.base import DIM, HEAD
 
+ASKED = {"paused": "PAUSED", "pausing": "pausing after this phase", "stopping": "stopping after this generation"}
 
-def top(s: Snapshot, quiet: float, width: int) -> Text:
-    """Two lines: which run and generation are shown, and the phase at work. `quiet`: seconds since something ended."""
+
+def top(s: Snapshot, quiet: float, width: int, state: str = "running") -> Text:
+    """Two lines: which run and generation are shown, and the phase at work.
+
+    `quiet`: seconds since something ended; `state`: what the run's process is at (`arena.watch.desk.Standing`).
+    """
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{safe(s.run.name)}", HEAD)
     line.append(f"  generation {s.shown} of {s.run.planned}")
+    if state in ASKED:
+        line.append("  ").append(ASKED[state], "bold reverse")
     if not s.live:
         line.append(f"  STEPPED BACK from {s.latest}; l: live", "bold reverse")
     elif s.unread:
         line.append(f"  reading, {s.unread} generations to go", DIM)
     elif s.finished:
         line.append("  finished", "green")
-    else:
+    elif state == "idle":
+        line.append("  no process plays it", "yellow")
+    elif state not in ASKED:
         line.append("  live", "green")
-    return line.append("\n").append(phase_line(s, quiet, width))
+    return line.append("\n").append(phase_line(s, quiet, width, state))
 
 
-def phase_line(s: Snapshot, quiet: float, width: int) -> Text:
+def phase_line(s: Snapshot, quiet: float, width: int, state: str = "running") -> Text:
     if not s.started:
         return Text("nothing has been played yet", DIM)
     assert s.last is not None
@@ -35,6 +44,9 @@ def phase_line(s: Snapshot, quiet: float, width: int) -> Text:
     if s.finished:
         return Text(f"last phase: {phase} of generation {generation}", DIM)
     at = generation + 1 if s.coming == LOOP[0] else generation
+    if state in ("idle", "paused"):
+        how = "P: go on" if state == "paused" else "to go on: python run_arena.py resume"
+        return Text(f"next: {s.coming} of generation {at}; last finished: {phase}; {how}", DIM)
     usual = f", usually {duration(s.usual)}" if s.usual else ""
     if quiet > max(60.0, 10 * (s.usual or 0.0)):
         return Text(
