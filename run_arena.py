@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 try:
     import typer
@@ -30,6 +30,7 @@ app = typer.Typer(
 ConfigArg = Annotated[Path, typer.Argument(help="A config file, such as configs/quickstart.yaml.")]
 RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
 OverridesArg = Annotated[list[str] | None, typer.Argument(help="Overrides such as seed=1 run.name=mine.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Play in a process of its own and watch it.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines instead of a live display.")]
 
 
@@ -39,6 +40,7 @@ def run(
     overrides: OverridesArg = None,
     quiet: QuietOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and estimates only.")] = False,
+    watch: WatchOption = False,
 ) -> None:
     """Launch an arena from a config and play it to its end."""
     from arena.config import load_config, notices
@@ -55,6 +57,11 @@ def run(
         for line in estimate(loaded):
             typer.echo(f"# {line}")
         return
+    if watch:
+        folder = Path(loaded.run.folder) / loaded.run.name
+        if (folder / "run.db").exists():
+            raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
+        _launch(["run", str(config), *(overrides or [])], folder)
     from arena.state import Arena
 
     arena = Arena.create(loaded)
@@ -64,8 +71,11 @@ def run(
 
 
 @app.command()
-def resume(folder: RunArg, quiet: QuietOption = False) -> None:
+def resume(folder: RunArg, quiet: QuietOption = False, watch: WatchOption = False) -> None:
     """Go on with a run after its last finished phase."""
+    if watch:
+        _read(folder)[0].close()
+        _launch(["resume", str(folder)], folder)
     from arena.experiment import check_split
     from arena.state import Arena
 
@@ -234,6 +244,16 @@ def _play(arena: Any, quiet: bool) -> None:
             typer.echo(f"stopped, as asked; go on with: python run_arena.py resume {arena.folder}")
             return
         summary(analyze_store(arena.store, arena.config), arena.folder, console)
+
+
+def _launch(command: list[str], folder: Path) -> NoReturn:
+    """Play in a process of its own, watch it from here, and exit as it does."""
+    from arena.watch.app import watch as watch_run
+    from arena.watch.launch import launch
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ValueError("--watch needs a terminal; without one, leave it out, or run and watch apart")
+    raise typer.Exit(launch(command, folder, watch_run, sys.stdout, sys.stderr))
 
 
 def _read(folder: Path) -> Any:

@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The options of every command. A change here is a change for users: say so in the README.
 OPTIONS = {
-    "run": {"--quiet", "--dry-run"},
-    "resume": {"--quiet"},
+    "run": {"--quiet", "--dry-run", "--watch"},
+    "resume": {"--quiet", "--watch"},
     "watch": set(),
     "control": set(),
     "analyze": {"--json", "--plots", "--no-plots"},

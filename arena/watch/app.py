@@ -25,7 +25,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import ContentSwitcher, DataTable, Footer, Input, Static
+from textual.widgets import ContentSwitcher, DataTable, Footer, Static
 from textual.worker import get_current_worker
 
 from arena.watch import texts
@@ -43,6 +43,7 @@ PANES = ("arena", "rounds", "agent", "library", "review")
 SCREENS = Binding.Group("Screens ", compact=True)
 IN_TIME = ("arena", "rounds")
 """The screens that show a generation; the others show all that happened."""
+SWITCHING = ("pane", "step", "replay", "live", "to_live", "help", "pause_run", "stop_run")
 REPLAY_EVERY = 0.5
 """Seconds that a replay shows each generation."""
 
@@ -87,9 +88,13 @@ class Watch(App[None]):
     #caption, #figures { height: auto; }
     #plots { width: 1fr; height: 1fr; }
     .-wide ArenaPane { layout: horizontal; }
-    .-wide #left { width: 124; height: 1fr; padding-right: 2; }
+    .-wide #left { width: 134; height: 1fr; padding-right: 2; }
     .-wide #population { max-height: 1fr; }
     .-wide #alarms { max-height: 12; margin-bottom: 1; }
+    #story { height: 1fr; }
+    #family { height: auto; max-height: 7; border: round $primary; padding: 0; }
+    .-wide AgentPane { layout: horizontal; }
+    .-wide #family { width: 48; max-height: 1fr; }
     Reader VerticalScroll { height: 1fr; padding: 0 1; }
     Reader DataTable { height: auto; max-height: 8; margin: 0 1; }
     Help { align: center middle; }
@@ -103,12 +108,14 @@ class Watch(App[None]):
         Binding("P", "pause_run", "Pause"),
         Binding("X", "stop_run", "Stop"),
         Binding("l", "live", "Live", show=False),  # said where it is of use, in the top line
-        Binding("end", "live", "Live", show=False, priority=True),
+        Binding("end", "to_live", "Live", show=False, priority=True),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
     ]
 
-    def __init__(self, run: Run, interval: float = 1.0, pace: float = REPLAY_EVERY) -> None:
+    def __init__(
+        self, run: Run, interval: float = 1.0, pace: float = REPLAY_EVERY, trouble: Callable[[], str] = str
+    ) -> None:
         super().__init__()
         self.animation_level = "none"  # over a slow line every frame is felt
         self.run_, self.interval, self.pace = run, interval, pace
@@ -118,7 +125,8 @@ class Watch(App[None]):
         self.replay: Timer | None = None
         self.reading_, self.again = False, False
         self.drawn: object = None
-        self.trouble = ""  # the group whose last question failed
+        self.failed = ""  # the group whose last question failed
+        self.trouble, self.told = trouble, ""
         self.heard = time.monotonic()
         self.closing = threading.Event()
         self.standing = Standing(held=False, finished=False)
@@ -161,20 +169,20 @@ class Watch(App[None]):
             try:
                 with reading(self.run_.database) as db:
                     result = read(db)
-            except Busy:
-                self.trouble = group
-                self.post_message(Noted("the run's database is locked; trying again"))
+            except Busy as busy:
+                self.failed = group
+                self.post_message(Noted(f"{busy}; trying again"))
                 self.closing.wait(0.5)
                 continue
             except (sqlite3.DatabaseError, ValueError) as error:  # a damaged row or file: said, and the rest goes on
-                self.trouble = group
+                self.failed = group
                 self.post_message(Noted(f"this cannot be read: {safe(str(error))}"))
                 if group != "history":
                     return
                 self.closing.wait(self.interval)
                 continue
-            if self.trouble in ("history", group):
-                self.trouble = ""
+            if self.failed in ("history", group):
+                self.failed = ""
                 self.post_message(Noted(""))
             if not worker.is_cancelled:
                 self.post_message(Took(then, result))
@@ -221,6 +229,10 @@ class Watch(App[None]):
 
         self.ask("history", look, self.polled)
 
+        if (words := self.trouble()) and words != self.told:
+            self.told = words
+            self.notify(safe(words), severity="error", timeout=3600, markup=False)
+
     def polled(self, result: tuple[bool, tuple[object, int | None], Snapshot | None]) -> None:
         more, key, snapshot = result
         self.reading_ = False
@@ -247,12 +259,12 @@ class Watch(App[None]):
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nothing switches under a screen that lies over the four; in a text field, end is the field's."""
-        if action in ("pane", "step", "replay", "live", "help", "pause_run", "stop_run") and len(self.screen_stack) > 1:
+        """Nothing switches under a screen that lies over these; time is stepped through where a generation is shown."""
+        if len(self.screen_stack) > 1 and action in SWITCHING:
             return False
-        if action in ("step", "replay"):
+        if action in ("step", "replay", "to_live"):
             return not self.screen_stack or self.pane.id in IN_TIME
-        return not (action == "live" and isinstance(self.focused, Input))
+        return True
 
     def action_pane(self, name: str) -> None:
         self.screen_stack[0].query_one(ContentSwitcher).current = name
@@ -285,6 +297,9 @@ class Watch(App[None]):
         self.wanted = None
         self.poll()
 
+    def action_to_live(self) -> None:
+        self.action_live()
+
     def action_replay(self) -> None:
         """Start the replay, from the beginning if the latest generation is shown; or pause it."""
         if self.replay is not None or self.snapshot is None:
@@ -295,9 +310,10 @@ class Watch(App[None]):
 
     def replay_on(self) -> None:
         """One generation further, if the one before has been drawn."""
-        if self.reading_ or self.replay is None or self.wanted is None:
+        if self.reading_ or self.replay is None:
             return
-        self.seek(self.wanted + 1)
+        if self.wanted is not None:
+            self.seek(self.wanted + 1)
         if self.wanted is None:
             self.pause()
 
@@ -347,6 +363,9 @@ class Watch(App[None]):
                 yield SystemCommand("Replay", "Play the run generation by generation, or pause", self.action_replay)
 
 
-def watch(folder: Path) -> None:
-    """Watch the run in `folder`. ValueError, before anything is drawn, if there is none."""
-    Watch(open_run(folder)).run()
+def watch(folder: Path, trouble: Callable[[], str] = str) -> None:
+    """Watch the run in `folder`. ValueError, before anything is drawn, if there is none.
+
+    `trouble` is asked again and again for a line to show, such as that the process that plays has failed.
+    """
+    Watch(open_run(folder), trouble=trouble).run()

@@ -12,28 +12,33 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 HELP = """\
-1 2 3 4 5   Arena, Rounds, Agent, Library, Review
-[ ]         Arena, Rounds: a generation back, a generation on; so do the mouse and, after tab,
-            left and right on the line above, home for the first
-space       Arena, Rounds: replay the run generation by generation; again: pause
-l or end    the latest generation again, following the run
-arrows      move; enter opens what is chosen; escape goes back
-f           Rounds: all, valid or learnable problems
-n p         Agent: the next one, the previous one
-tab         Agent: the family tree, where enter opens a relative
-/ k u       Library: search words (enter: to the list); kind of post; most useful first
-a r s u n   Review: accept, reject, skip (it comes back later), undo the last decision that the
-            run has not taken yet, a note to the next decision
-P X         a run that is played: pause after this phase, or go on; stop after this generation
-ctrl+p      every command by name
-q           quit; the run goes on
+1 2 3 4 5  Arena, Rounds, Agent, Library, Review
+[ ]        Arena, Rounds: a generation back, a generation on. So do a mouse on
+           the line of generations, or tab to it and left, right, home
+space      Arena, Rounds: replay the run, generation by generation; or pause
+l, end     the latest generation again, following the run
+arrows     move; enter opens what is chosen; escape goes back
+f          Rounds: all, valid or learnable problems
+n p        Agent: the next one, the previous one; tab, enter: a relative
+/ k u      Library: search words; kind of post; the most useful first
+a r s u n  Review: accept, reject, skip (it comes back at the end), undo the
+           last decision not yet taken, a note to the next decision
+P X        a run at work: pause after this phase, or go on; stop after this
+           generation, or do not
+ctrl+p     every command by name
+q          quit; the run goes on
 
-set solve grade  rating in that role, from races of rewards each generation: all begin
-                 at 25, ± 2 standard deviations; roles do not compare
-solved           share of its tries lately that a verifier accepted
-earned           learnability that its problems were paid so far
-uplift           share solved with its definitions in context minus without, same problems
-* !              learnable; a grader disagreed with execution"""
+set solve grade  rating in that role. Each generation is a race of mean rewards;
+                 all begin at 25. Beside it, twice its standard deviation.
+                 Ratings of different roles do not compare
+solved           share of its tries that a verifier accepted, lately
+earned           learnability that its problems were paid, all its life
+learnable        its problems that some attempts solved and others did not
+uplift           problems solved with its definitions in context minus the same
+                 without; [95 % interval]; pairs: problems asked both ways
+bred             learnable problems that others varied from its posts
+* !              a learnable problem; a grader who disagreed with execution
+behaviours       how many programs would be as varied if all were as frequent"""
 
 
 class Help(ModalScreen[None]):

@@ -9,7 +9,6 @@ Not guaranteed: alarms before everything has been read.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections import Counter, defaultdict
@@ -98,6 +97,10 @@ class History:
 
     def step(self, db: sqlite3.Connection, budget: float = 0.05) -> bool:
         """Fold in what is new, for about `budget` seconds; True if more is waiting."""
+        with self.merit.lock:
+            return self._step(db, budget)
+
+    def _step(self, db: sqlite3.Connection, budget: float) -> bool:
         end = time.monotonic() + budget
         for rowid, generation, phase in data.phases_after(db, self.last_phase):
             self.last_phase = rowid
@@ -142,7 +145,7 @@ class History:
             if kind == "definition":
                 self.merit.post(PostMark(seq, kind, title, author, generation))
             self.posts[author][generation] += 1
-            for cited in _ids(cites):
+            for cited in data.cited(cites):
                 self.cited_by[cited].append(id_)
         return len(rows) == PIECE
 
@@ -163,6 +166,10 @@ class History:
 
     def snapshot(self, db: sqlite3.Connection, shown: int | None = None) -> Snapshot:
         """The run as it stood in generation `shown`, or now."""
+        with self.merit.lock:
+            return self._snapshot(db, shown)
+
+    def _snapshot(self, db: sqlite3.Connection, shown: int | None) -> Snapshot:
         latest = self.latest
         live = shown is None or not 0 <= shown <= latest
         g = latest if live or shown is None else shown
@@ -237,11 +244,3 @@ class History:
                 "grading": {"graded": sum(c["n"] for c in lately), "agreement": right / votes if votes else None},
             }
         )
-
-
-def _ids(cites: str) -> list[str]:
-    try:
-        found = json.loads(cites)
-    except ValueError:
-        return []
-    return [c for c in found if isinstance(c, str)] if isinstance(found, list) else []

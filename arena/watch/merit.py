@@ -10,6 +10,7 @@ everything has been read.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from arena.report.ratings import ROLES, Rating, Ratings
 from arena.report.usefulness import Offspring, Outcome, Pairs, Uplift, uplifts
 from arena.watch import data
-from arena.watch.records import Bred, PostMark, SetRow
+from arena.watch.records import Bred, PostMark, PostRow, SetRow
 
 PIECE = 10_000
 """Evaluations looked at in one go."""
@@ -35,9 +36,10 @@ class Worth:
 
 
 class Merit:
-    """One thread at a time may fold and ask."""
+    """Whoever folds or asks holds `lock`; `uses` and `most_useful` take it themselves."""
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
         self.ratings = Ratings()
         self.rated = 0  # the last generation whose races were folded
         self.earned: dict[int, dict[str, tuple[float, int]]] = {}
@@ -111,12 +113,16 @@ class Merit:
         }  # fmt: skip
         return {a: Worth(lifted.get(a), bred.get(a, NO_OFFSPRING)) for a in {*lifted, *bred}}
 
-    def worth(self, mark: PostMark) -> Worth:
-        """One post's use so far."""
-        own = self.definitions.get(mark.title)
-        rival = mark.kind == "definition" and own is not None and own.seq != mark.seq
-        uplift = self.lifted().get(mark.seq) if mark.kind == "definition" else None
-        return Worth(uplift, self.bred.get(mark.seq, NO_OFFSPRING), rival)
+    def uses(self, rows: Sequence[PostRow]) -> list[tuple[PostRow, Worth]]:
+        """Each post with its use so far."""
+        with self.lock:
+            lifted = self.lifted()
+            found = []
+            for p in rows:
+                own = self.definitions.get(p.title) if p.kind == "definition" else None
+                rival = own is not None and own.seq != p.seq
+                found.append((p, Worth(lifted.get(p.seq), self.bred.get(p.seq, NO_OFFSPRING), rival)))
+            return found
 
     def lifted(self) -> dict[int, Uplift]:
         """The uplift of every definition in force of which pairs were asked, by number of the post."""
@@ -127,11 +133,12 @@ class Merit:
 
     def most_useful(self, most: int) -> list[int]:
         """Numbers of posts: definitions by their uplift, drawn towards the mean; then by learnable offspring."""
-        lifted = self.lifted()
-        first = sorted(lifted, key=lambda seq: (-lifted[seq].shrunk, seq))
-        rest = [seq for seq, o in self.bred.items() if o.learnable and seq not in lifted]
-        rest.sort(key=lambda seq: (-self.bred[seq].learnable, self.bred[seq].set, seq))
-        return (first + rest)[:most]
+        with self.lock:
+            lifted = self.lifted()
+            first = sorted(lifted, key=lambda seq: (-lifted[seq].shrunk, seq))
+            rest = [seq for seq, o in self.bred.items() if o.learnable and seq not in lifted]
+            rest.sort(key=lambda seq: (-self.bred[seq].learnable, self.bred[seq].set, seq))
+            return (first + rest)[:most]
 
 
 def _sum(a: Offspring, b: Offspring) -> Offspring:

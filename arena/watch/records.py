@@ -135,6 +135,16 @@ class PostView:
     missing: tuple[str, ...]
     readers: tuple[tuple[str, int], ...]
     reads: dict[str, int]  # by phase
+    lineage: tuple[Ancestor, ...]
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A post that another descends from by cites, `steps` away. `again`: its own ancestors stand further up."""
+
+    steps: int
+    row: PostRow
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +161,7 @@ class Life:
     posts: int
     most_read: tuple[tuple[PostRow, int], ...]
     readers: tuple[tuple[str, int], ...]
+    kin: tuple[Kin, ...]
 
 
 @dataclass(frozen=True)
@@ -188,10 +199,10 @@ class Bred:
 
 
 @dataclass(frozen=True)
-class Relative:
-    """An agent as its kin remember it."""
+class Kin:
+    """An agent in a family tree, `steps` below the oldest; ancestors first, then whose life it is, then descendants."""
 
+    steps: int
     name: str
     born: int
     retired: int | None
-    parents: tuple[str, ...]

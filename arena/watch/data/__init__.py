@@ -21,7 +21,7 @@ from arena.watch.data.generations import (
     summary,
     usual_seconds,
 )
-from arena.watch.data.posts import MOST_POSTS, post, post_rows, posts
+from arena.watch.data.posts import MOST_POSTS, cited, numbered, post, post_rows, posts
 from arena.watch.data.rounds import FILTERS, bred, round_detail, rounds, settled
 
 __all__ = [
@@ -31,9 +31,11 @@ __all__ = [
     "Busy",
     "agent_names",
     "bred",
+    "cited",
     "evaluations_after",
     "last_phase",
     "life",
+    "numbered",
     "open_run",
     "phases_after",
     "population",

@@ -15,7 +15,7 @@ from arena.watch.records import Run
 
 
 class Busy(Exception):
-    """The database is locked or about to change shape; asking again later is all there is to do."""
+    """The database is locked or, for now, gone; asking again later is all there is to do. The message says which."""
 
 
 def open_run(folder: Path) -> Run:
@@ -56,7 +56,7 @@ def _siblings(folder: Path) -> list[str]:
 
 @contextmanager
 def reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write, closed after use. Raises Busy if the database is locked."""
+    """A connection that cannot write, closed after use. Raises Busy if the database is locked or gone."""
     uri = database.resolve().as_uri() + "?mode=ro"
     db = None
     try:
@@ -64,8 +64,11 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
         db.execute("PRAGMA query_only = 1")
         yield db
     except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise Busy(str(error)) from None
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise Busy("the run's database is locked") from None
+        if code == sqlite3.SQLITE_CANTOPEN:
+            raise Busy(f"{database} cannot be opened; was it moved or deleted?") from None
         raise
     finally:
         if db is not None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlite_utils import Database
 
 from arena.watch.data.base import dicts
-from arena.watch.records import PostRow, PostView
+from arena.watch.records import Ancestor, PostRow, PostView
 from culture.library import Library
 from culture.posts import SignedPost
 
+MOST_ANCESTORS = 100
+"""Posts that a lineage shows at most."""
 MOST_POSTS = 200
 """Posts a list of the library shows at most."""
 _PAGE = 2000
-_POST = "SELECT id, seq, generation, kind, author, title, body FROM posts"
+_COLUMNS = "id, seq, generation, kind, author, title, body"
+_POST = f"SELECT {_COLUMNS} FROM posts"
 
 
 def post_rows(db: sqlite3.Connection, ids: Sequence[str | None]) -> dict[str, PostRow]:
@@ -53,10 +56,7 @@ def post(db: sqlite3.Connection, id_: str) -> PostView | None:
         return None
     p = found[0]
     row = PostRow(*(p[c] for c in ("id", "seq", "generation", "kind", "author", "title", "body")))
-    try:
-        cites = [str(c) for c in json.loads(p["cites"])]
-    except (ValueError, TypeError):
-        cites = []
+    cites = cited(p["cites"])
     known = post_rows(db, cites)
     readers = db.execute(
         "SELECT agent, phase, COUNT(*) FROM reads WHERE post = ? GROUP BY agent, phase", [id_]
@@ -74,7 +74,41 @@ def post(db: sqlite3.Connection, id_: str) -> PostView | None:
         tuple(c for c in cites if c not in known),
         tuple(sorted(agents.items(), key=lambda item: (-item[1], item[0]))),
         by_phase,
+        tuple(lineage(db, id_)),
     )
+
+
+def cited(cites: str) -> list[str]:
+    """The ids in a post's stored cites; none where they are damaged."""
+    try:
+        found = json.loads(cites)
+    except ValueError:
+        return []
+    return [c for c in found if isinstance(c, str)] if isinstance(found, list) else []
+
+
+def lineage(db: sqlite3.Connection, id_: str) -> Iterator[Ancestor]:
+    """What a post descends from, cite by cite up to the roots, depth first; at most MOST_ANCESTORS."""
+    sql = f"SELECT cites, {_COLUMNS} FROM posts WHERE id = ?"
+    waiting, seen, told = [(0, id_)], set[str](), 0
+    while waiting and told < MOST_ANCESTORS:
+        steps, at = waiting.pop()
+        found = db.execute(sql, [at]).fetchone()
+        if found is None:
+            continue
+        if steps:
+            told += 1
+            yield Ancestor(steps, PostRow(*found[1:]), at in seen)
+        if at not in seen:
+            seen.add(at)
+            waiting += [(steps + 1, c) for c in reversed(cited(found[0]))]
+
+
+def numbered(db: sqlite3.Connection, numbers: Sequence[int]) -> list[PostRow]:
+    """The posts with these numbers, in this order."""
+    sql = f"{_POST} WHERE seq IN (SELECT value FROM json_each(?))"
+    rows = {row[1]: PostRow(*row) for row in db.execute(sql, [json.dumps(list(numbers))])}
+    return [rows[n] for n in numbers if n in rows]
 
 
 def _signature(db: sqlite3.Connection, id_: str) -> str:

@@ -12,7 +12,6 @@ from textual.widgets import DataTable, Static
 from arena.watch import texts
 from arena.watch.history import Snapshot
 from arena.watch.panes.base import Pane, fill
-from arena.watch.texts.population import columns, member_cells
 
 
 class Plots(Widget):
@@ -49,12 +48,13 @@ class ArenaPane(Pane):
         self.query_one("#caption", Static).update(texts.caption(snapshot))
         self.query_one("#figures", Static).update(texts.figures(snapshot))
         table = self.query_one(DataTable)
-        if columns(width) != self.heads:
-            self.heads = columns(width)
+        heads, lines = texts.population(snapshot, width)
+        if heads != self.heads:
+            self.heads = heads
             table.clear(columns=True)
             for head in self.heads:
                 table.add_column(Text(head), key=head)
-        fill(table, [(m.name, member_cells(m, snapshot, self.heads)) for m in snapshot.members])
+        fill(table, [(m.name, line) for m, line in zip(snapshot.members, lines, strict=True)])
         self.query_one(Plots).draw(snapshot)
 
     def on_resize(self, event: events.Resize) -> None:

@@ -49,12 +49,18 @@ def table(id_: str, *columns: str) -> DataTable[Text]:
 
 
 def fill(found: DataTable[Any], rows: Sequence[tuple[str, list[Text]]]) -> None:
-    """Replace the rows, leaving the cursor on the row it was on if that is still there."""
+    """Replace the rows, leaving the cursor on the row it was on if that is still there.
+
+    Columns are as wide as their widest cell at once; left to itself the table finds that out after it was drawn.
+    """
     at, place = found.cursor_row, None
     if found.row_count and 0 <= at < found.row_count:
         place = found.coordinate_to_cell_key(found.cursor_coordinate).row_key.value
     top = found.scroll_y
     found.clear()
+    for i, column in enumerate(found.ordered_columns):
+        column.width = max(column.label.cell_len, *(cells[i].cell_len for _, cells in rows), 0)
+        column.auto_width = False
     for key, cells in rows:
         found.add_row(*cells, key=key)
     if any(key == place for key, _ in rows):

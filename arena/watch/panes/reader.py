@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar, cast
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -16,10 +17,11 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Footer, Static
 
 from arena.watch import data, texts
+from arena.watch.merit import Worth
 from arena.watch.panes.base import Host, fill, table
 from arena.watch.records import PostRow, PostView
 
-Links = tuple[PostView, int, list[tuple[str, PostRow]]]
+Links = tuple[PostView, Worth, int, list[tuple[str, PostRow]]]
 
 
 def open_post(widget: Widget, id_: str) -> None:
@@ -33,14 +35,19 @@ def open_post(widget: Widget, id_: str) -> None:
         citing = list(host.history.cited_by.get(id_, ()))
         rows = data.post_rows(db, citing[-data.MOST_POSTS :])
         newest = sorted(rows.values(), key=lambda p: -p.seq)
-        return view, len(citing), [("cites", p) for p in view.cites] + [("cited by", p) for p in newest]
+        [(_, worth)] = host.history.merit.uses([view.row])
+        return view, worth, len(citing), [("cites", p) for p in view.cites] + [("cited by", p) for p in newest]
 
     def took(found: Links | None) -> None:
         if found is not None:
-            view, citing, links = found
-            widget.app.push_screen(Reader(texts.post_text(view, citing), links))
+            view, worth, citing, links = found
+            widget.app.push_screen(Reader(partial(texts.post_text, view, worth, citing), links))
 
     host.ask("detail", look, took)
+
+
+MARGIN = 4
+"""Columns of a reader's screen that its text does not have: padding and the scroll bar."""
 
 
 class Reader(Screen[None]):
@@ -51,13 +58,18 @@ class Reader(Screen[None]):
         Binding("q", "app.quit", "Quit"),
     ]
 
-    def __init__(self, text: Text, links: Sequence[tuple[str, PostRow]] = ()) -> None:
+    def __init__(self, write: Callable[[int], Text], links: Sequence[tuple[str, PostRow]] = ()) -> None:
+        """`write` gives the text for a width."""
         super().__init__()
-        self.text, self.links = text, links
+        self.write, self.links = write, links
+
+    @property
+    def text(self) -> Text:
+        return self.write(self.app.size.width - MARGIN)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="main", can_focus=True):
-            yield Static(self.text)
+            yield Static(self.text, id="text")
         if self.links:
             yield table("links", "link", "kind", "gen", "author", "title")
         yield Footer(show_command_palette=False, compact=True)
@@ -67,6 +79,9 @@ class Reader(Screen[None]):
             links = self.query_one(DataTable)
             fill(links, [(f"{i} {p.id}", texts.relation_cells(name, p)) for i, (name, p) in enumerate(self.links)])
             links.focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.query_one("#text", Static).update(self.text)
 
     @on(DataTable.RowSelected)
     def opened(self, event: DataTable.RowSelected) -> None:

@@ -6,10 +6,10 @@ Marks and words carry every meaning that a colour carries, for terminals without
 from arena.report.analysis import LOOP
 from arena.watch.texts.agent import life_text
 from arena.watch.texts.arena import alarms, figures
-from arena.watch.texts.base import DIM, HEAD, NO_DATA, ROLES, labelled_strip, one_line
+from arena.watch.texts.base import DIM, HEAD, NO_DATA, labelled_strip, one_line
 from arena.watch.texts.plots import plots
-from arena.watch.texts.population import caption
-from arena.watch.texts.post import post_text, relation_cells
+from arena.watch.texts.population import caption, population
+from arena.watch.texts.post import post_text, relation_cells, worth_words
 from arena.watch.texts.rounds import round_text
 from arena.watch.texts.top import phase_line, top
 
@@ -18,7 +18,6 @@ __all__ = [
     "HEAD",
     "LOOP",
     "NO_DATA",
-    "ROLES",
     "alarms",
     "caption",
     "figures",
@@ -27,8 +26,10 @@ __all__ = [
     "one_line",
     "phase_line",
     "plots",
+    "population",
     "post_text",
     "relation_cells",
     "round_text",
     "top",
+    "worth_words",
 ]

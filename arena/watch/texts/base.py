@@ -9,7 +9,6 @@ from rich.text import Text
 from arena.watch.data.base import safe
 from arena.watch.plot import strip
 
-ROLES = ("setter", "solver", "grader")
 NO_DATA = "this run holds no data for this yet"
 HEAD = "bold"
 DIM = "dim"
@@ -42,3 +41,15 @@ def labelled_strip(
 def short(value: float) -> str:
     """A number in at most six characters, with as many places as matter."""
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def beside(left: Sequence[Text], right: Sequence[Text], width: int) -> Text:
+    """Two columns of lines, each cut to its half of the width."""
+    half = (width - 2) // 2
+    out = Text(no_wrap=True)
+    for i in range(max(len(left), len(right))):
+        for column, lines in enumerate((left, right)):
+            line = lines[i].copy() if i < len(lines) else Text()
+            line.truncate(half, overflow="ellipsis", pad=column == 0)
+            out.append(line).append("\n" if column else "  ")
+    return out

@@ -15,27 +15,26 @@ from arena.watch.texts.base import DIM, NO_DATA
 
 Cell = Callable[[Member, Snapshot], str]
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
-LONG = 118
-"""Columns from which the table says everything."""
+SPREAD = 110
+"""Columns from which ratings and uplift come with their uncertainty."""
 
 
-def columns(width: int) -> tuple[str, ...]:
-    """The heads of the columns for a table of this width, padding included."""
-    return tuple(WIDE if width >= LONG else NARROW)
-
-
-def member_cells(m: Member, s: Snapshot, heads: tuple[str, ...]) -> list[Text]:
-    cells = WIDE if heads == tuple(WIDE) else NARROW
-    return [Text(cells[head](m, s)) for head in heads]
+def population(s: Snapshot, width: int) -> tuple[tuple[str, ...], list[list[Text]]]:
+    """Heads and lines of the table, padding included no wider than `width`; what says least is left out first."""
+    cells = WIDE if width >= SPREAD else NARROW
+    found = {head: [cell(m, s) for m in s.members] for head, cell in cells.items()}
+    need = {head: max(map(len, (head, *column))) + 2 for head, column in found.items()}
+    for head in FIRST_TO_GO:
+        if sum(need[h] for h in found) > width:
+            found.pop(head, None)
+    return tuple(found), [[Text(line) for line in column] for column in zip(*found.values(), strict=True)]
 
 
 def caption(s: Snapshot) -> Text:
     """What the columns mean, and who is about to go."""
     if not s.members:
         return Text(f"population: {NO_DATA}", DIM)
-    line = (
-        f"ratings {PLUS_MINUS} 2 sd from 25; solved: of the last {data.RECENT} generations; ?: words; enter: its life"
-    )
+    line = f"set, solve, grade: ratings; solved: last {data.RECENT} generations; enter: its life"
     leaving = [m.name for m in s.members if m.retiring]
     return Text(line + (f"\nretires now: {', '.join(leaving)}" if leaving else ""), DIM)
 
@@ -86,12 +85,11 @@ def _learnable(m: Member, s: Snapshot) -> str:
     return count(s.earned[m.name][1]) if m.name in s.earned else "-"
 
 
-_FIRST: dict[str, Cell] = {
+FIRST_TO_GO = ("pairs", "learnable", "bred", "parents", "age")
+NARROW: dict[str, Cell] = {
     "name": lambda m, s: m.name,
     "age": lambda m, s: str(m.age),
     "parents": lambda m, s: ", ".join(m.parents) or "-",
-}
-NARROW: dict[str, Cell] = _FIRST | {
     "set": _rating("setter", False),
     "solve": _rating("solver", False),
     "grade": _rating("grader", False),
@@ -100,15 +98,12 @@ NARROW: dict[str, Cell] = _FIRST | {
     "posts": lambda m, s: count(s.posts.get(m.name, 0)),
     "uplift": _uplift,
 }
-WIDE: dict[str, Cell] = _FIRST | {
+WIDE: dict[str, Cell] = NARROW | {
     "set": _rating("setter", True),
     "solve": _rating("solver", True),
     "grade": _rating("grader", True),
-    "solved": lambda m, s: rate(s.solved.get(m.name)),
-    "earned": _earned,
-    "learnable": _learnable,
-    "posts": lambda m, s: count(s.posts.get(m.name, 0)),
     "uplift": _uplift_spread,
     "pairs": _pairs,
+    "learnable": _learnable,
     "bred": _bred,
 }
