@@ -74,7 +74,8 @@ CREATE INDEX control_open ON control (kind, seq) WHERE taken IS NULL;
 CREATE INDEX control_taken ON control (kind, taken);
 CREATE TABLE waiting (id TEXT PRIMARY KEY, generation INTEGER, kind TEXT, author TEXT, title TEXT, body TEXT, cites
     TEXT, about TEXT, public_key TEXT, signature TEXT, decided INTEGER);
-CREATE INDEX waiting_open ON waiting (kind, title) WHERE decided IS NULL;
+CREATE INDEX waiting_open ON waiting (generation) WHERE decided IS NULL;
+CREATE INDEX waiting_names ON waiting (title) WHERE kind = 'definition' AND decided IS NULL;
 CREATE TABLE receipts (id TEXT PRIMARY KEY, seq INTEGER UNIQUE, generation INTEGER, kind TEXT, subject TEXT, decision
     TEXT, note TEXT, body TEXT, public_key TEXT, signature TEXT);
 CREATE INDEX receipts_subject ON receipts (subject);

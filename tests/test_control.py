@@ -187,7 +187,7 @@ def test_commands_are_refused_where_there_is_nothing_to_control(undisturbed: Pat
         desk = Desk(open_run(tmp_path / "idle"))
         assert desk.command("pause") == "pauses after the phase at work"
         assert desk.command("pause") == "it is to pause after the phase at work already"
-    with pytest.raises(ValueError, match=r"no process is playing .*idle: there is nothing to stop.*resume .*idle"):
+    with pytest.raises(ValueError, match=r"no process is playing idle, so there is nothing to stop; .*resume .*idle"):
         desk.command("stop")
     (tmp_path / "idle" / "run.db").unlink()
     with pytest.raises(ValueError, match="no run database"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from holding import held
 from textual.widgets import ContentSwitcher, DataTable, Input
 from watching import MARKUP, SIZES, copy, phase_row, press, problem, screen, settle, use
 
@@ -154,7 +155,8 @@ def test_a_run_is_followed_while_it_grows(undisturbed: Path, tmp_path: Path) -> 
         assert "generation 3: 15 set" in screen(app) and "grade of generation 4" in screen(app)
         assert "generation 4: 1 set" in await press(app, pilot, "l")
 
-    use(folder, play)
+    with held(folder):
+        use(folder, play)
     store.close()
 
 

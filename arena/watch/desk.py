@@ -97,11 +97,11 @@ class Desk:
         with reading(self.run.database) as db:
             now = standing(db, self.run.folder)
         if now.state == "finished":
-            raise ValueError(f"the run {self.run.folder} is finished: there is nothing to {command}")
+            raise ValueError(f"{self.run.name} is finished: there is nothing to {command}")
         if now.state == "idle":
             raise ValueError(
-                f"no process is playing {self.run.folder}: there is nothing to {command}; "
-                f"it goes on with: python run_arena.py resume {self.run.folder}"
+                f"no process is playing {self.run.name}, so there is nothing to {command}; "
+                f"to go on: python run_arena.py resume {self.run.folder}"
             )
         same = {"pause": ("paused", "pausing"), "resume": ("running",), "stop": ("stopping",)}[command]
         if now.state in same:

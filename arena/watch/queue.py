@@ -222,7 +222,7 @@ def doubtful_definitions(db: sqlite3.Connection, g: int) -> list[Item]:
 
 def waiting(db: sqlite3.Connection) -> list[Item]:
     """The posts that wait for approval, the oldest first."""
-    sql = "SELECT id, generation, kind, author, title, about FROM waiting WHERE decided IS NULL ORDER BY rowid LIMIT ?"
+    sql = "SELECT id, generation, kind, author, title, about FROM waiting WHERE decided IS NULL ORDER BY generation LIMIT ?"
     rows = dicts(db, sql, [MOST_WAITING])
     rounds = {r["id"]: r["about"].rpartition("/")[2] for r in rows if r["kind"] == "worked_example"}
     wanted = json.dumps(sorted(set(rounds.values())))
