@@ -13,6 +13,11 @@ from __future__ import annotations
 from arena.report.statistics import wilson_interval
 from arena.store import Row, Store
 
+REVIEWED = (
+    "SELECT COUNT(*) AS labels, COALESCE(SUM(says_right != execution_correct), 0) AS against_execution"
+    " FROM labels WHERE generation <= ?"
+)
+
 
 def calibration(store: Store) -> list[Row]:
     """One row a grader, in alphabetical order: rates are None, and their intervals, where there is nothing to count.
@@ -35,10 +40,7 @@ def calibration(store: Store) -> list[Row]:
 
 def reviewed(store: Store, up_to: int | None = None) -> Row:
     """What the reviewer said: `labels`, of which `against_execution`, where one says right and the other wrong."""
-    test = "" if up_to is None else f" WHERE generation <= {int(up_to)}"
-    sql = f"SELECT COUNT(*) AS labels, COALESCE(SUM(says_right != execution_correct), 0) AS against FROM labels{test}"
-    row = store.query(sql)[0]
-    return {"labels": row["labels"], "against_execution": row["against"]}
+    return store.query(REVIEWED, [2**62 if up_to is None else up_to])[0]
 
 
 def _rate(name: str, successes: int | None, n: int) -> Row:

@@ -198,7 +198,7 @@ class History:
             {m.name: self.merit.rating(m.name, g) for m in members},
             self.merit.earnings(g),
             self.merit.authors(g),
-            tuple(self.alarms(g)) if not self.stale else (),
+            tuple(self.alarms(g, data.reviewed(db, g))) if not self.stale else (),
             len(self.stale),
         )
 
@@ -215,7 +215,7 @@ class History:
             return LOOP[LOOP.index(phase) + 1]
         return LOOP[0] if generation < self.run.planned else "final"
 
-    def alarms(self, up_to: int) -> list[str]:
+    def alarms(self, up_to: int, review: dict[str, int]) -> list[str]:
         """Plain sentences about what looks wrong up to a generation, by the rules of the report."""
         rows = [
             {
@@ -241,6 +241,7 @@ class History:
                 "planned_generations": self.run.planned,
                 "generations": rows,
                 "library": {"posts": held},
+                "review": review,
                 "grading": {"graded": sum(c["n"] for c in lately), "agreement": right / votes if votes else None},
             }
         )

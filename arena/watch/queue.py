@@ -200,7 +200,7 @@ def common(a: Rating, b: Rating) -> float:
 
 
 def doubtful_definitions(db: sqlite3.Connection, g: int) -> list[Item]:
-    """Definitions of the last RECENT generations with a large uplift on little evidence."""
+    """Definitions of the last RECENT generations, so that all evidence is recent, whose uplift is large and uncertain."""
     sql = "SELECT title, id, author, generation FROM posts WHERE kind = 'definition' AND generation > ? ORDER BY seq"
     rows = reversed(db.execute(sql, [g - RECENT]).fetchall())  # of several with one title, the first is in force
     new = {title: (id_, author, born) for title, id_, author, born in rows}

@@ -22,6 +22,7 @@ from arena.watch.data.generations import (
     usual_seconds,
 )
 from arena.watch.data.posts import MOST_POSTS, cited, numbered, post, post_rows, posts
+from arena.watch.data.review import reviewed
 from arena.watch.data.rounds import FILTERS, bred, round_detail, rounds, settled
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "posts",
     "races",
     "reading",
+    "reviewed",
     "right_attempts",
     "round_detail",
     "rounds",
