@@ -180,7 +180,7 @@ def test_the_live_screen_shows_a_pause_and_a_stop(width):
     play(progress, last=2)
     progress("control", {"state": "paused", "generation": 3, "phase": "read"})
     shown_ = shown(progress, width)
-    assert shown_.startswith("PAUSED") and "control RUN resume" in " ".join(shown_.split())
+    assert shown_.startswith("PAUSED") and "control runs/shown resume" in " ".join(shown_.split())
     progress("control", {"state": "stopping", "generation": 3, "phase": "read"})
     assert shown(progress, width).startswith("stopping after this generation")
     progress("control", {"state": "running", "generation": 3, "phase": "read"})

@@ -83,7 +83,7 @@ def test_every_key_of_the_desk_does_what_it_says(desk: Path, size: tuple[int, in
         assert "a Accept" in shown and "u Undo" in shown and "q Quit" in shown
         assert chosen(app) == items[0].subject
         shown = await press(app, pilot, "a")
-        assert "decided and not yet taken 1 (u takes the last one back)" in shown and chosen(app) == items[1].subject
+        assert "1 decided and not taken yet (u: undo)" in shown and chosen(app) == items[1].subject
         await press(app, pilot, "r")
         await press(app, pilot, "s")  # 2 goes to the end
         assert chosen(app) == items[3].subject
@@ -94,7 +94,7 @@ def test_every_key_of_the_desk_does_what_it_says(desk: Path, size: tuple[int, in
             ("decision", items[1].subject, "reject", "", None),
             ("decision", items[4].subject, "accept", "", None),
         ]
-        assert f"{len(items) - 3} to decide; decided and not yet taken 3" in screen(app)
+        assert f"{len(items) - 3} to decide; 3 decided and not taken yet" in screen(app)
         await press(app, pilot, "u")
         assert chosen(app) == items[4].subject and len(control(desk)) == 2
         await press(app, pilot, "n", *"ar 1")
@@ -126,9 +126,9 @@ def test_what_the_run_takes_is_counted_and_cannot_be_undone(desk: Path, stopped:
             assert play(arena)
         app.poll()
         await settle(app, pilot)
-        assert "decided and not yet taken 0; taken by the run 2; 1 could not be taken" in screen(app)
+        assert "0 decided and not taken yet; 2 taken by the run; 1 could not be taken" in screen(app)
         await press(app, pilot, "u")
-        assert "taken by the run 2" in screen(app)
+        assert "2 taken by the run" in screen(app)
         assert not {items[0].subject, items[1].subject} & {i.subject for i in app.query_one("#review").items}  # type: ignore[attr-defined]
 
     use(desk, playing, SIZES[1])
@@ -156,7 +156,7 @@ def test_a_decision_made_while_the_database_is_locked_is_kept_and_written(desk: 
             lock.execute("ROLLBACK")
             await settle(app, pilot)
             assert "is locked" not in screen(app) and "being written" not in screen(app)
-            assert "decided and not yet taken 2" in screen(app)
+            assert "2 decided and not taken yet" in screen(app)
 
     asyncio.run(main())
     lock.close()
@@ -273,7 +273,7 @@ def test_text_of_agents_on_the_desk_is_shown_as_it_is(made: Path) -> None:
         seen = 0
         for _ in queued(made):
             assert MARKUP in shown and "\x1b" not in shown and "\u202e" not in shown
-            seen += "signature  valid" in shown and "May this post into the library?" in shown
+            seen += "signature  valid" in shown and "Let this post into the library?" in shown
             shown = await press(app, pilot, "down")
         assert seen == 1
         await press(app, pilot, "n", "[", "b", "]", "enter")

@@ -21,10 +21,9 @@ arrows     move; enter opens what is chosen; escape goes back
 f          Rounds: all, valid or learnable problems
 n p        Agent: the next one, the previous one; tab, enter: a relative
 / k u      Library: search words; kind of post; the most useful first
-a r s u n  Review: accept, reject, skip (it comes back at the end), undo the
-           last decision not yet taken, a note to the next decision
-P X        a run at work: pause after this phase, or go on; stop after this
-           generation, or do not
+a r s u n  Review: accept, reject, skip (it comes back), undo, note
+P X        a run at work: pause after this phase, or go on; stop
+           after this generation; again: do not
 ctrl+p     every command by name
 q          quit; the run goes on
 

@@ -261,7 +261,8 @@ class Progress:
         if self.ended:
             return Text("the run is finished", style="green")
         if self.state == "paused":
-            return Text("paused; to go on, in another terminal: python run_arena.py control RUN resume", style="bold")
+            folder = Path(self.config.run.folder) / self.config.run.name
+            return Text(f"paused; to go on, elsewhere: python run_arena.py control {folder} resume", style="bold")
         if not self.phase and not self.played:
             return Text("starting", style="dim")
         if self.phase and self.phase not in PHASES:

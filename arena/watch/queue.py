@@ -200,7 +200,7 @@ def common(a: Rating, b: Rating) -> float:
 
 
 def doubtful_definitions(db: sqlite3.Connection, g: int) -> list[Item]:
-    """Definitions of the last RECENT generations, so that all evidence is recent, whose uplift is large and uncertain."""
+    """Definitions of the last RECENT generations, all of whose evidence is as recent, of a large, uncertain uplift."""
     sql = "SELECT title, id, author, generation FROM posts WHERE kind = 'definition' AND generation > ? ORDER BY seq"
     rows = reversed(db.execute(sql, [g - RECENT]).fetchall())  # of several with one title, the first is in force
     new = {title: (id_, author, born) for title, id_, author, born in rows}
@@ -222,7 +222,8 @@ def doubtful_definitions(db: sqlite3.Connection, g: int) -> list[Item]:
 
 def waiting(db: sqlite3.Connection) -> list[Item]:
     """The posts that wait for approval, the oldest first."""
-    sql = "SELECT id, generation, kind, author, title, about FROM waiting WHERE decided IS NULL ORDER BY generation LIMIT ?"
+    sql = "SELECT id, generation, kind, author, title, body, about FROM waiting WHERE decided IS NULL"
+    sql += " ORDER BY generation LIMIT ?"
     rows = dicts(db, sql, [MOST_WAITING])
     rounds = {r["id"]: r["about"].rpartition("/")[2] for r in rows if r["kind"] == "worked_example"}
     wanted = json.dumps(sorted(set(rounds.values())))
@@ -232,15 +233,18 @@ def waiting(db: sqlite3.Connection) -> list[Item]:
     doubted = {row[0] for row in db.execute(sql, [wanted])}
     found = []
     for r in rows:
-        why = [(0.4, "waits for approval")]
+        why = []
         round_ = rounds.get(r["id"])
         if r["kind"] == "definition":
             why.append((0.2, "everybody who meets the name will read it"))
-        if (p := rates.get(round_ or "")) is not None:
-            why.append((0.2 * (1 - p), f"solved in {p:.0%} of attempts"))
         if round_ in doubted:
             why.append((0.2, "a grader disagreed with execution in its round"))
-        found.append(Item(r["id"], WAITING, r["generation"], *_sum(why), (r["author"],), r["title"], round_))
+        if (p := rates.get(round_ or "")) is not None:
+            why.append((0.2 * (1 - p), f"solved in {p:.0%} of attempts"))
+        score, said = _sum([(0.4, ""), *why])
+        said = (*said[1:], "waits for approval")  # what tells it from the others first
+        title = r["body"] if r["kind"] == "definition" else r["title"]
+        found.append(Item(r["id"], WAITING, r["generation"], score, said, (r["author"],), title, round_))
     return found
 
 

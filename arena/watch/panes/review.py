@@ -32,7 +32,7 @@ class ReviewPane(Pane):
     #note-field { display: none; }
     .-wide #desk { margin-bottom: 1; }
     .-wide #bench { layout: horizontal; }
-    .-wide #queue { width: 112; height: 1fr; max-height: 100%; margin-right: 2; }
+    .-wide #queue { width: 116; height: 1fr; max-height: 100%; margin-right: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "decide('accept')", "Accept"),

@@ -8,21 +8,22 @@ from arena.report.tables import count, rate
 from arena.watch.data.base import safe
 from arena.watch.data.review import Case
 from arena.watch.desk import Decided
-from arena.watch.queue import ATTEMPT, RECENT, WAITING, Item
+from arena.watch.queue import ATTEMPT, POST, RECENT, WAITING, Item
 from arena.watch.records import Run, Try
 from arena.watch.texts.base import DIM, HEAD, one_line
 
 QUESTIONS = {
-    ATTEMPT: "Is this attempt's answer right?   a: right   r: wrong",
-    WAITING: "May this post into the library?   a: let it in   r: keep it out",
-    "post": "Is this post good?   a: good   r: not (it stays in the library; the receipt says so)",
+    ATTEMPT: "Is this attempt's answer right?  a: right  r: wrong",
+    WAITING: "Let this post into the library?  a: yes  r: no",
+    POST: "Is this post good? It stays in any case.  a: yes  r: no",
 }
 
 
 def item_cells(item: Item, skipped: bool) -> list[Text]:
     score = Text(f"{item.score:.2f}{' s' if skipped else ''}")
     agents = one_line(", ".join(item.agents))
-    return [score, Text(str(item.generation)), Text(item.what), agents, one_line(item.why[0]), one_line(item.title)]
+    what = Text("waits" if item.what == WAITING else item.what)
+    return [score, Text(str(item.generation)), what, agents, one_line(item.why[0]), one_line(item.title)]
 
 
 def desk_line(run: Run, d: Decided, left: int, unsent: int, note: str) -> Text:
@@ -35,8 +36,7 @@ def desk_line(run: Run, d: Decided, left: int, unsent: int, note: str) -> Text:
         )
         return out.append(f"Below: the {left} items that would be asked.\n" if left else "\n")
     out.append(f"{count(left)} to decide", HEAD)
-    out.append(f"; decided and not yet taken {d.open}{' (u takes the last one back)' if d.open else ''}")
-    out.append(f"; taken by the run {d.taken}")
+    out.append(f"; {d.open} decided and not taken yet{' (u: undo)' if d.open else ''}; {d.taken} taken by the run")
     if d.void:
         out.append(f"; {d.void} could not be taken")
     if unsent:
@@ -64,7 +64,7 @@ def case_text(c: Case, finished: bool, off: bool) -> Text:
     if finished:
         out.append("The run is finished and takes no more decisions.\n", "yellow")
     elif not off:
-        out.append(QUESTIONS[item.what], "bold").append("   s: skip   n: note\n")
+        out.append(QUESTIONS[item.what], "bold").append("  s: skip  n: note\n")
     for i, why in enumerate(item.why):
         out.append("why        " if i == 0 else "           ", DIM).append(f"{safe(why)}\n")
     if c.post is not None:

@@ -44,9 +44,10 @@ def phase_line(s: Snapshot, quiet: float, width: int, state: str = "running") ->
     if s.finished:
         return Text(f"last phase: {phase} of generation {generation}", DIM)
     at = generation + 1 if s.coming == LOOP[0] else generation
-    if state in ("idle", "paused"):
-        how = "P: go on" if state == "paused" else "to go on: python run_arena.py resume"
-        return Text(f"next: {s.coming} of generation {at}; last finished: {phase}; {how}", DIM)
+    if state == "paused":
+        return Text(f"next: {s.coming} of generation {at}; last finished: {phase}; P: go on", DIM)
+    if state == "idle":
+        return Text(f"next: {s.coming} of generation {at}; to go on: python run_arena.py resume", DIM)
     usual = f", usually {duration(s.usual)}" if s.usual else ""
     if quiet > max(60.0, 10 * (s.usual or 0.0)):
         return Text(
