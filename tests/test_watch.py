@@ -22,7 +22,9 @@ from arena.watch.panes import Reader
 def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int, int]) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         shown = screen(app)
-        assert "generation 3 of 3" in shown and "finished" in shown and "solve rate" in shown and "depth 1-2" in shown
+        assert (
+            "generation 3 of 3" in shown and "finished" in shown and "solve rate" in shown and "held-out 1-2" in shown
+        )
         assert all(m.name in shown for m in app.snapshot.members)  # type: ignore[union-attr]
         assert "q Quit" in shown
         assert "generation 3: 15 set" in await press(app, pilot, "2")
@@ -46,7 +48,7 @@ def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int,
         assert isinstance(app.screen, Reader)
         assert (await press(app, pilot, "escape") and app.query_one(ContentSwitcher).current) == "rounds"
         first = await press(app, pilot, "3")
-        assert "best-paid" in first and "n Next" in first and "q Quit" in first
+        assert "family" in first and "rating after each" in first and "n Next" in first and "q Quit" in first
         name = app.query_one("#agent").name_shown  # type: ignore[attr-defined]
         await press(app, pilot, "n")
         assert app.query_one("#agent").name_shown != name  # type: ignore[attr-defined]
@@ -65,8 +67,10 @@ def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int,
         assert "signature  valid" in await press(app, pilot, "enter") and "readers" in screen(app)
         await press(app, pilot, "escape", "escape")
         assert app.query_one(Input).value == "" and "the newest" in screen(app)
+        assert "by uplift (n pairs)" in await press(app, pilot, "u")
+        assert "the newest" in await press(app, pilot, "u")
         await press(app, pilot, "question_mark")
-        assert isinstance(app.screen, Help) and "a generation back" in screen(app)
+        assert isinstance(app.screen, Help) and "replay the run" in screen(app)
         await press(app, pilot, "escape", "ctrl+p")
         assert "Generation back" in screen(app) or "Search for commands" in screen(app)
         await press(app, pilot, "escape", "q")
@@ -113,18 +117,23 @@ def test_a_disagreeing_grader_is_marked(made: Path) -> None:
         assert "!" in await press(app, pilot, "2")
         await press(app, pilot, "enter")
         shown = str(app.screen.text)  # type: ignore[attr-defined]
+        assert "ada says wrong: DISAGREES" in shown and "not graded" in shown
         assert "DISAGREES with execution" in shown and "step has the wrong value at step 2" in shown
-        assert "though the answer is right" in shown and "paid       1.00 to ada" in shown
+        assert "though the answer is right" in shown
+        assert "earned     1.00 for ada: learnability, by the rule of variance" in shown
         assert "definition by ada, generation 1: w1" in shown
 
     use(made, play)
 
 
-def test_without_colour_the_same_text_is_shown(undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_colour_the_same_text_is_shown_on_every_screen(
+    undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
     async def play(app: Watch, pilot: Any) -> None:
-        seen.append(screen(app))
+        keys = (["1"], ["left_square_bracket"], ["2"], ["down", "enter"], ["escape", "3"], ["4"], ["enter"])
+        seen.append([await press(app, pilot, *k) for k in keys])
 
     use(undisturbed, play)
     monkeypatch.setenv("NO_COLOR", "1")

@@ -163,6 +163,22 @@ def test_a_decision_made_while_the_database_is_locked_is_kept_and_written(desk: 
     assert [(s, v) for _, s, v, *_ in control(desk)] == [(items[0].subject, "accept"), (items[1].subject, "reject")]
 
 
+def test_a_database_that_goes_away_is_said_and_the_watcher_goes_on(desk: Path) -> None:
+    async def play(app: Watch, pilot: Any) -> None:
+        await press(app, pilot, "5")
+        (desk / "run.db").rename(desk / "gone.db")
+        assert "cannot write" in await press(app, pilot, "a") or "unable to open" in screen(app)
+        await press(app, pilot, "P", "u")
+        assert app.is_running
+        (desk / "gone.db").rename(desk / "run.db")
+        app.poll()
+        await settle(app, pilot)
+        await press(app, pilot, "a")
+
+    use(desk, play)
+    assert len(control(desk)) == 1
+
+
 def test_what_is_decided_just_before_the_watcher_closes_is_written(desk: Path) -> None:
     async def main() -> None:
         app = Watch(open_run(desk), 30.0)

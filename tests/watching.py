@@ -38,6 +38,11 @@ def use(folder: Path, play: Play, size: tuple[int, int] = SIZES[0], interval: fl
     asyncio.run(main())
 
 
+def texts_of(text: str) -> list[str]:
+    """The lines of a screen without the blanks at their ends."""
+    return [line.rstrip() for line in text.splitlines()]
+
+
 async def settle(app: Watch, pilot: Any) -> None:
     """Wait until all that was asked for has been read and drawn.
 
@@ -135,15 +140,23 @@ def by_hand(empty: Path) -> Path:
                     for r, p, w in zip(rows, (1.0, 0.5, None), (0.0, 1.0, -0.25), strict=True)
                 ],
                 "rewards": [
-                    {"generation": g, "agent": "ada", "role": "setter", "reward": w, "n": n}
-                    for g, w, n in ((1, 0.0, 1), (2, 1.0, 3))
+                    {"generation": g, "agent": a, "role": "setter", "reward": w, "n": n}
+                    for g, a, w, n in ((1, "ada", 0.0, 1), (1, "bob", 0.5, 1), (2, "ada", 1.0, 3), (2, "eve", -0.25, 1))
                 ],
+                "evaluations": [evaluation(2, i, reading) for i in range(4) for reading in (1, 0)],
             }
         )
         phases = [(0, "birth"), (0, "baseline")] + [(g, p) for g in (1, 2) for p in texts.LOOP]
         store.insert({"phases": [phase_row(g, p) for g, p in phases]})
     store.close()
     return empty
+
+
+def evaluation(g: int, number: int, reading: int) -> dict[str, Any]:
+    """A problem with the name w1, solved with reading three times of four, and never without."""
+    return {"id": f"{g}/{number}/{reading}", "generation": g, "domain": "hidden_words", "split": "dev", "depth": 2,
+            "agent": "eve", "problem": f"w1 rev | 1 {number}", "reading": reading, "mode": "greedy", "k": 1,
+            "correct": int(bool(reading and number)), "answer_correct": 0}  # fmt: skip
 
 
 def phase_row(g: int, phase: str) -> dict[str, Any]:

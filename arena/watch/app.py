@@ -113,12 +113,10 @@ class Watch(App[None]):
         Binding("q", "quit", "Quit"),
     ]
 
-    def __init__(
-        self, run: Run, interval: float = 1.0, pace: float = REPLAY_EVERY, trouble: Callable[[], str] = str
-    ) -> None:
+    def __init__(self, run: Run, interval: float = 1.0, trouble: Callable[[], str] = str) -> None:
         super().__init__()
         self.animation_level = "none"  # over a slow line every frame is felt
-        self.run_, self.interval, self.pace = run, interval, pace
+        self.run_, self.interval, self.pace = run, interval, REPLAY_EVERY
         self.history = History(run)
         self.snapshot: Snapshot | None = None
         self.wanted: int | None = None  # the generation to show; None follows the run

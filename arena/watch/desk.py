@@ -94,8 +94,11 @@ class Desk:
         """Pause, resume or stop; what happens next, in words."""
         if command not in COMMANDS:
             raise ValueError(f"unknown command {command!r}{nearest(command, COMMANDS) or '; pause, resume or stop'}")
-        with reading(self.run.database) as db:
-            now = standing(db, self.run.folder)
+        try:
+            with reading(self.run.database) as db:
+                now = standing(db, self.run.folder)
+        except sqlite3.DatabaseError as error:
+            raise ValueError(f"cannot read {self.run.database}: {error}") from None
         if now.state == "finished":
             raise ValueError(f"{self.run.name} is finished: there is nothing to {command}")
         if now.state == "idle":
@@ -153,7 +156,7 @@ class Desk:
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise Busy(str(error)) from None
             raise ValueError(f"cannot write {self.run.database}: {error}") from None

@@ -108,9 +108,8 @@ class Merit:
             if mark.generation <= generation:
                 counts[mark.author] += self.pairs.counts(title, mark.generation, generation)
         lifted = uplifts(counts)
-        bred = {
-            author: _total([o for g, o in by.items() if g <= generation]) for author, by in self.families.items()
-        }  # fmt: skip
+        until = {a: _total([o for g, o in by.items() if g <= generation]) for a, by in self.families.items()}
+        bred = {a: o for a, o in until.items() if o.set}
         return {a: Worth(lifted.get(a), bred.get(a, NO_OFFSPRING)) for a in {*lifted, *bred}}
 
     def uses(self, rows: Sequence[PostRow]) -> list[tuple[PostRow, Worth]]:

@@ -21,7 +21,7 @@ from arena.watch.data.generations import (
     summary,
     usual_seconds,
 )
-from arena.watch.data.posts import MOST_POSTS, cited, numbered, post, post_rows, posts
+from arena.watch.data.posts import MOST_POSTS, cited, lineage, numbered, post, post_rows, posts
 from arena.watch.data.review import reviewed
 from arena.watch.data.rounds import FILTERS, bred, round_detail, rounds, settled
 
@@ -36,6 +36,7 @@ __all__ = [
     "evaluations_after",
     "last_phase",
     "life",
+    "lineage",
     "numbered",
     "open_run",
     "phases_after",

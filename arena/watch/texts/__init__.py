@@ -9,7 +9,7 @@ from arena.watch.texts.arena import alarms, figures
 from arena.watch.texts.base import DIM, HEAD, NO_DATA, labelled_strip, one_line
 from arena.watch.texts.plots import plots
 from arena.watch.texts.population import caption, population
-from arena.watch.texts.post import post_text, relation_cells, worth_words
+from arena.watch.texts.post import post_text, relation_cells, uplift_words, worth_words
 from arena.watch.texts.rounds import round_text
 from arena.watch.texts.top import phase_line, top
 
@@ -31,5 +31,6 @@ __all__ = [
     "relation_cells",
     "round_text",
     "top",
+    "uplift_words",
     "worth_words",
 ]

@@ -78,16 +78,16 @@ def _verdict(a: Try) -> Text:
     return Text(f"\N{BALLOT X} {safe(a.reason)}{at}{answer}", "red")
 
 
-def _judgement(g: Grading | None) -> Text:
+def _judgement(g: Grading | None, against: str = "") -> Text:
+    """What a grader says, and in words whether that is what execution says."""
     if g is None:
-        return Text("-", DIM)
-    who = f"{g.grader} "
+        return Text("not graded", DIM)
     if g.says_correct is None:
-        return Text(f"{who}gives no answer, so no vote", DIM)
-    says = f"{who}says {'right' if g.says_correct else 'wrong'}"
+        return Text(f"{g.grader} gives no answer, so no vote", DIM)
+    says = Text(f"{g.grader} says {'right' if g.says_correct else 'wrong'}: ")
     if g.agrees is False:
-        return Text("DISAGREES: ", "bold red").append(says)
-    return Text("agrees: ", "green").append(says)
+        return says.append(f"DISAGREES{against}", "bold red")
+    return says.append(f"agrees{against}", "green")
 
 
 def _attempt(number: int, a: Try, width: int) -> Text:
@@ -110,10 +110,8 @@ def _attempt(number: int, a: Try, width: int) -> Text:
 
 
 def _graded(g: Grading) -> list[Text]:
-    head = Text(f"grader {g.grader}  ").append(_judgement(g))
-    if g.agrees is False:
-        head.append(" with execution", "bold red")
-    lines = [head, Text(f"     own answer {safe(g.answer) if g.answer is not None else '-'}")]
+    lines = [Text("grader ", HEAD).append(_judgement(g, " with execution"))]
+    lines.append(Text(f"     own answer {safe(g.answer) if g.answer is not None else '-'}"))
     body, _, _ = g.text.rpartition(" answer ")
     steps = (body or g.text).split(" ; ")
     return lines + [Text(f"  {i:>2} {safe(step)}", DIM) for i, step in enumerate(steps, 1)]
