@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 try:
     import typer
@@ -30,6 +30,7 @@ app = typer.Typer(
 ConfigArg = Annotated[Path, typer.Argument(help="A config file, such as configs/quickstart.yaml.")]
 RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
 OverridesArg = Annotated[list[str] | None, typer.Argument(help="Overrides such as seed=1 run.name=mine.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Play in a process of its own and watch it.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines instead of a live display.")]
 
 
@@ -39,6 +40,7 @@ def run(
     overrides: OverridesArg = None,
     quiet: QuietOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and estimates only.")] = False,
+    watch: WatchOption = False,
 ) -> None:
     """Launch an arena from a config and play it to its end."""
     from arena.config import load_config, notices
@@ -55,6 +57,11 @@ def run(
         for line in estimate(loaded):
             typer.echo(f"# {line}")
         return
+    if watch:
+        folder = Path(loaded.run.folder) / loaded.run.name
+        if (folder / "run.db").exists():
+            raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
+        _launch(["run", str(config), *(overrides or [])], folder)
     from arena.sinks.registry import load_sinks
     from arena.state import Arena
 
@@ -66,8 +73,11 @@ def run(
 
 
 @app.command()
-def resume(folder: RunArg, quiet: QuietOption = False) -> None:
+def resume(folder: RunArg, quiet: QuietOption = False, watch: WatchOption = False) -> None:
     """Go on with a run after its last finished phase."""
+    if watch:
+        _read(folder)[0].close()
+        _launch(["resume", str(folder)], folder)
     from arena.experiment import check_split
     from arena.state import Arena
 
@@ -82,6 +92,21 @@ def watch(folder: RunArg) -> None:
     from arena.watch.app import watch as watch_run
 
     watch_run(folder)
+
+
+@app.command()
+def control(
+    folder: RunArg,
+    command: Annotated[str, typer.Argument(help="pause (after this phase), resume, or stop (after this generation).")],
+) -> None:
+    """Pause, resume or stop a run that another process is playing."""
+    from arena.watch.data import Busy, open_run
+    from arena.watch.desk import Desk
+
+    try:
+        typer.echo(f"{folder}: {Desk(open_run(folder)).command(command)}")
+    except Busy:
+        raise OSError(f"{folder / 'run.db'} is locked by another process: try again") from None
 
 
 @app.command()
@@ -240,12 +265,15 @@ def _play(arena: Any, quiet: bool) -> None:
         progress = Progress(arena.config, console, plain=quiet, compute=arena.store.compute())
         try:
             with progress, Sinks(arena, lambda line: typer.echo(f"note: {line}", err=True)) as sinks:
-                play(arena, both(progress, sinks))
+                ended = play(arena, both(progress, sinks))
         except KeyboardInterrupt:
             typer.echo(f"stopped; go on with: python run_arena.py resume {arena.folder}", err=True)
             raise typer.Exit(130) from None
         except OSError as error:
             raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {arena.folder}") from None
+        if not ended:
+            typer.echo(f"stopped, as asked; go on with: python run_arena.py resume {arena.folder}")
+            return
         summary(analyze_store(arena.store, arena.config), arena.folder, console)
 
 
@@ -271,6 +299,16 @@ def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
     print_sections(Console(), made)
     if written:
         typer.echo(f"wrote {written[0]}, to be opened in a browser; {len(written) - 1} files lie beside it")
+
+
+def _launch(command: list[str], folder: Path) -> NoReturn:
+    """Play in a process of its own, watch it from here, and exit as it does."""
+    from arena.watch.app import watch as watch_run
+    from arena.watch.launch import launch
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ValueError("--watch needs a terminal; without one, leave it out, or run and watch apart")
+    raise typer.Exit(launch(command, folder, watch_run, sys.stdout, sys.stderr))
 
 
 def _read(folder: Path) -> Any:

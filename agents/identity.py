@@ -14,8 +14,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -122,6 +122,15 @@ class KeyRing:
         if isinstance(key, Ed25519PrivateKey):
             return key
         raise ValueError(f"the key file of {name} does not hold an Ed25519 key: {path}")
+
+
+def is_signed(public_key: str, data: bytes, signature: str) -> bool:
+    """Whether `signature` (hex) is the one of `public_key` (hex) over `data`; what is no key or signature is not."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(bytes.fromhex(signature), data)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def _identity(name: str, key: Ed25519PrivateKey) -> Identity:

@@ -233,6 +233,22 @@ class MeasureSection(Section):
     """`test` is sealed: it is opened by `experiment --final` only."""
 
 
+class ReviewSection(Section):
+    """How far the arena goes alone (docs/review.md). Short form: `review: sample`."""
+
+    mode: Literal["off", "sample", "gate"] = "off"
+    """`off`: no human decision is taken. `sample`: some attempts and posts of each generation are put on the desk, and
+    the run never waits. `gate`: besides, posts that pass the admission check wait for approval, and the run goes on
+    without them."""
+    per_generation: int = Field(8, ge=1)
+    """At most so many items of a generation are put on the desk; posts that wait come on top."""
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _off(cls, mode: Any) -> Any:
+        return "off" if mode is False else mode  # what YAML makes of a bare off
+
+
 class LimitsSection(Section):
     compute: float | None = Field(None, gt=0)
     """Compute units (1 a prompt or generated token, 3 a trained token, evaluation apart) after which the run ends
@@ -254,6 +270,7 @@ class Config(Section):
     sleep: SleepSection = SleepSection()
     turnover: TurnoverSection = TurnoverSection()
     measure: MeasureSection = MeasureSection()
+    review: ReviewSection = ReviewSection()
     limits: LimitsSection = LimitsSection()
     sinks: list[str] = Field(default_factory=list)
     """Where figures go while the run is played, beside its own store, such as [tensorboard] (docs/sinks.md)."""
@@ -266,6 +283,11 @@ class Config(Section):
                 near = nearest(name, list(SINKS)) or f"; expected one of {', '.join(SINKS)}"
                 raise ValueError(f"unknown sink {name!r}{near}")
         return list(dict.fromkeys(names))
+
+    @field_validator("review", mode="before")
+    @classmethod
+    def _short_review(cls, review: Any) -> Any:
+        return _review(review)
 
     @field_validator("domains")
     @classmethod
@@ -341,6 +363,8 @@ def make_config(data: Any, overrides: Sequence[str] = (), source: str = "config"
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise ValueError(f"{source} must hold a mapping of keys, found {type(data).__name__}")
+    if "review" in data:
+        data = {**data, "review": _review(data["review"])}
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key:
@@ -360,6 +384,11 @@ def nearest(word: str, choices: Sequence[str]) -> str:
     """`; did you mean X?` if something is near, else empty."""
     found = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _review(section: Any) -> Any:
+    """The long form of `review: sample`."""
+    return {"mode": section} if isinstance(section, str | bool) else section
 
 
 def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> None:

@@ -4,7 +4,7 @@
 
 Each phase takes the arena and gives records; they are stored in one transaction with the phase's own row, then folded
 into the arena. Phases that were finished before an interruption are folded in from the store, so resume is the same
-loop.
+loop. Before each phase the loop looks whether someone asked it to pause or to stop (`arena.control`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from arena.control import Controls
 from arena.evaluation import baseline, final
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
 from arena.reading import admit
+from arena.review import close_waiting
 from arena.state import Arena, Generation, Tokens
 from arena.store import Row
 from culture.library import Read
@@ -31,31 +33,46 @@ def silent(event: str, data: dict[str, Any]) -> None:
     """A listener that listens to nothing."""
 
 
-def play(arena: Arena, listen: Listener = silent) -> None:
-    """Play the run to its end. `listen` is told ("phase", ...) before and ("done", ...) after each phase."""
+def play(arena: Arena, listen: Listener = silent) -> bool:
+    """Play the run to its end, or until it is stopped; True if it came to its end.
+
+    `listen` is told ("phase", ...) before and ("done", ...) after each phase, and ("control", ...) when the run pauses,
+    goes on or is to stop.
+    """
     config, finished = arena.config, arena.store.finished()
+    controls = Controls(arena.store, listen, arena.forgotten)
     arena.generation = Generation(0)
-    run_phase(arena, "birth", birth, finished, listen)
-    run_phase(arena, "baseline", baseline, finished, listen)
+    run_phase(arena, "birth", birth, finished, listen, controls)
+    run_phase(arena, "baseline", baseline, finished, listen, controls)
     for g in range(1, config.generations + 1):
-        if config.limits.compute and arena.store.compute() >= config.limits.compute and (g, "read") not in finished:
-            break
-        if (g, "measure") not in finished:
-            arena.generation = Generation(g)
-            for name, phase in PHASES:
-                run_phase(arena, name, phase, finished, listen)
-            prune_adapters(arena)
+        if (g, "measure") in finished:
+            continue
+        if (g, "read") not in finished:
+            if config.limits.compute and arena.store.compute() >= config.limits.compute:
+                break
+            if controls.stops_before(g, "read"):
+                return False
+        arena.generation = Generation(g)
+        for name, phase in PHASES:
+            run_phase(arena, name, phase, finished, listen, controls)
+        prune_adapters(arena)
     arena.generation = Generation(last_generation(arena))
-    run_phase(arena, "final", final, finished, listen)
+    if (arena.generation.index, "final") not in finished and controls.stops_before(arena.generation.index, "final"):
+        return False
+    run_phase(arena, "final", final, finished, listen, controls)
+    return True
 
 
-def run_phase(arena: Arena, name: str, phase: Phase, finished: set[tuple[int, str]], listen: Listener) -> None:
+def run_phase(
+    arena: Arena, name: str, phase: Phase, finished: set[tuple[int, str]], listen: Listener, controls: Controls
+) -> None:
     """Play one phase and store it whole, or fold it in if it was finished before."""
     g = arena.generation.index
     if (g, name) in finished:
         if g:
             arena.restore_phase(name)
         return
+    controls.between(g, name)
     listen("phase", {"generation": g, "phase": name})
     started = time.monotonic()
     arena.generation.tokens = Tokens()
@@ -79,29 +96,32 @@ def run_phase(arena: Arena, name: str, phase: Phase, finished: set[tuple[int, st
 
 
 def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
-    """Insert a phase's records; posts pass the admission check, and what comes back is what was stored."""
+    """Insert a phase's records; posts pass the admission check, and what comes back is what was stored.
+
+    What is to wait for approval passes the same check before a reviewer is asked.
+    """
     records = dict(produced)
     signed: list[SignedPost] = records.pop("posts", [])
     reads: list[Read] = records.pop("reads", [])
-    posts: list[Row] = []
-    if signed:
-        by_id = {s.post.id: s.post for s in signed}
-        results = arena.library.add(signed, lambda p: admit(arena, p))
-        records["refusals"] = [
-            {
-                "post": i,
-                "generation": by_id[i].generation,
-                "author": by_id[i].author,
-                "title": by_id[i].title,
-                "reason": r,
-            }
-            for i, r in results
-            if r is not None
-        ]
-        posts = [{**asdict(by_id[i]), "id": i} for i, r in results if r is None]
+    wait: list[SignedPost] = records.pop("waiting", [])
+    results = arena.library.add(signed, lambda p: admit(arena, p)) if signed else []
+    reasons = dict(results) | {s.post.id: arena.library.refusal(s, lambda p: admit(arena, p)) for s in wait}
+    refused = [_refusal(s, reasons[s.post.id]) for s in [*signed, *wait] if reasons[s.post.id] is not None]
+    if refused:
+        records["refusals"] = [*records.get("refusals", []), *refused]
+    posts = [{**asdict(s.post), "id": s.post.id} for s in signed if reasons[s.post.id] is None]
+    if "waiting" in produced:
+        records["waiting"] = [{**s.to_row(), "decided": None} for s in wait if reasons[s.post.id] is None]
+    if "receipts" in records:
+        close_waiting(arena.store, records["receipts"])
     arena.library.log_reads(reads)
     arena.store.insert(records)
     return {**records, "reads": reads} | ({"posts": posts} if "posts" in produced else {})
+
+
+def _refusal(item: SignedPost, reason: str | None) -> Row:
+    p = item.post
+    return {"post": p.id, "generation": p.generation, "author": p.author, "title": p.title, "reason": reason}
 
 
 def birth(arena: Arena) -> Produced:

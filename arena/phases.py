@@ -1,4 +1,4 @@
-"""The phases of a generation. Each takes an open arena and gives records, by table; nothing is stored here.
+"""The phases of a generation. Each takes an open arena and gives records, by table; no record is stored here.
 
 A phase may not draw on anything but the arena's folded state, so that the same records come out when it is played again
 after a crash. One engine call or one learner call a phase; nothing loops over agents around a model call.
@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.engine import Request
+from arena import review
 from arena.evaluation import measure
 from arena.reading import notes, sign
-from arena.rewards import rewards
+from arena.rewards import label_rewards, rewards
 from arena.rounds import GRADER, Ask
 from arena.setters import scripted_proposal
 from arena.sleep import sleep
@@ -30,7 +31,10 @@ PARENT_FADE = 0.8  # parents of a generation ago are this much less likely than 
 
 
 def read(arena: Arena) -> Produced:
-    """Decide who sets what for whom: authors, solvers, graders, and the library post each setter reads and varies."""
+    """Decide who sets what for whom: authors, solvers, graders, and the library post each setter reads and varies.
+
+    What a reviewer has decided is taken here, once a generation.
+    """
     g, config = arena.generation.index, arena.config.rounds
     names, shares = list(arena.domains), [d.share for d in arena.config.domains.values()]
     known = list(arena.library.definition_ids())
@@ -69,7 +73,7 @@ def read(arena: Arena) -> Produced:
             )
             if post:
                 reads.append(Read(g, "propose", author, id_, post, 1.0))
-    return {"rounds": rows, "reads": reads}
+    return {"rounds": rows, "reads": reads, **review.take(arena)}
 
 
 def request(arena: Arena, round_: str, ask: Ask, temperature: float, adapter: str | None) -> Request:
@@ -230,6 +234,8 @@ def grade(arena: Arena) -> Produced:
                         "setter_reward": reward,
                     }
                 )
+    for agent, reward in label_rewards(arena.generation.labels, arena.living):
+        paid.setdefault((agent, "grader"), []).append(reward)
     totals = [
         {"generation": g, "agent": a, "role": role, "reward": sum(x) / len(x), "n": len(x)}
         for (a, role), x in sorted(paid.items())
@@ -238,9 +244,12 @@ def grade(arena: Arena) -> Produced:
 
 
 def post(arena: Arena) -> Produced:
-    """Right guesses become definitions; learnable problems become worked examples by who solved them first."""
-    g, words = arena.generation.index, arena.words_domain()
-    known = set(arena.library.definition_ids())
+    """Right guesses become definitions; learnable problems become worked examples by who solved them first.
+
+    Under `review: gate` they wait, and what was approved since is posted, before anything else.
+    """
+    g, words, gate = arena.generation.index, arena.words_domain(), arena.config.review.mode == "gate"
+    known = set(arena.library.definition_ids()) | (review.waiting_names(arena) if gate else set())
     posts = []
     for agent, name, body in arena.generation.right_guesses:
         assert words is not None
@@ -259,7 +268,8 @@ def post(arena: Arena) -> Produced:
             cites.append(parent)
         about = f"{r.domain.name}/{r.id}"
         posts.append(Post("worked_example", solver, g, r.problem.text, text, tuple(cites), about))
-    return {"posts": [sign(arena, p) for p in posts]}
+    signed = [sign(arena, p) for p in posts]
+    return {"posts": review.approved(arena), "waiting": signed} if gate else {"posts": signed}
 
 
 Phase = Callable[[Arena], Produced]

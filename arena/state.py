@@ -11,6 +11,7 @@ import json
 import platform
 import random
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config import Config, load_config
+from arena.control import forget
 from arena.engines import close, connect, engine_version, make_engine
 from arena.rounds import Round
 from arena.store import Records, Row, Store
@@ -60,6 +62,8 @@ class Generation:
     guesses: list[tuple[str, str, Guess]] = field(default_factory=list)  # (id, agent, guess)
     right_guesses: list[tuple[str, str, str]] = field(default_factory=list)  # (agent, name, body)
     outcomes: dict[str, Row] = field(default_factory=dict)
+    receipts: list[Row] = field(default_factory=list)  # of what a reviewer decided, taken at its beginning
+    labels: list[Row] = field(default_factory=list)
     tokens: Tokens = field(default_factory=Tokens)
 
 
@@ -80,6 +84,7 @@ class Arena:
         self.bank, self.seen = Bank(), set[str]()
         self.living: list[str] = []
         self.generation = Generation(0)
+        self.forgotten: str | None = None  # what an earlier process was asked and this one is not
 
     # -- opening -------------------------------------------------------------------------------------------------
 
@@ -112,7 +117,7 @@ class Arena:
         config = load_config(folder / "config.yaml")
         with ExitStack() as undo:  # whatever fails, the run is not left locked
             lock = undo.enter_context(_lock(folder))
-            store = Store(folder / "run.db")
+            store = Store(folder / "run.db", upgrade=True)
             undo.callback(store.close)
             stored, now = store.meta(), versions(config)
             for key, value in now.items():
@@ -121,8 +126,10 @@ class Arena:
                         f"{folder} was run with {key} {stored[key]}, here it is {value}: "
                         "the run would not go on as it began"
                     )
+            forgotten = forget(store)
             arena = Arena(folder, config, store, lock, *load_minds(config))
             arena._restore()
+            arena.forgotten = forgotten
             undo.pop_all()
         return arena
 
@@ -171,6 +178,7 @@ class Arena:
 
     def _apply_read(self, records: Records) -> None:
         g = self.generation
+        g.receipts, g.labels = list(records.get("receipts", ())), list(records.get("labels", ()))
         for row in records["rounds"]:
             g.plan[row["id"]] = row
             g.rounds.append(
@@ -220,11 +228,17 @@ class Arena:
         for row in records["posts"]:
             if row["kind"] == "worked_example":
                 domain, _, round_ = row["about"].partition("/")
-                rate = self.generation.outcomes[round_]["solve_rate"]
+                rate = self._solve_rate(round_)
                 entries.append(
                     Entry(row["id"], domain, row["author"], row["title"], row["body"], rate, row["generation"])
                 )
         self.bank.add(entries)
+
+    def _solve_rate(self, round_: str) -> float:
+        """A post may be of an earlier generation's round: one that waited for approval."""
+        found = self.generation.outcomes.get(round_)
+        row = found or self.store.query("SELECT solve_rate FROM outcomes WHERE round = ?", [round_])[0]
+        return float(row["solve_rate"])
 
     def _apply_turnover(self, records: Records) -> None:
         for row in records.get("agents", ()):
@@ -256,9 +270,12 @@ class Arena:
     def _restore(self) -> None:
         finished = self.store.finished()
         self.seen = {r["text_key"] for r in self.store.query("SELECT text_key FROM problems WHERE valid")}
-        for g in sorted({g for g, phase in finished if phase == "post"}):
-            self.generation = Generation(g, outcomes={r["round"]: r for r in self.store.rows("outcomes", g)})
-            self._apply_post({"posts": self.store.query("SELECT * FROM posts WHERE generation = ? ORDER BY seq", [g])})
+        # in the order in which they were let in, which is not that of their generations where posts wait for approval
+        posts = self.store.query("SELECT * FROM posts WHERE kind = 'worked_example' ORDER BY seq")
+        outcomes = self.store.query("SELECT round, solve_rate FROM outcomes WHERE learnable")
+        self.generation = Generation(0, outcomes={r["round"]: r for r in outcomes})
+        self._apply_post({"posts": posts})
+        self.generation = Generation(0)
         slept = max((g for g, phase in finished if phase == "sleep"), default=None)
         turned = max((g for g, phase in finished if phase == "turnover"), default=-1)
         agents = self.store.query("SELECT * FROM agents ORDER BY number")
@@ -283,7 +300,7 @@ class Arena:
         if phase in ("post", "sleep", "turnover"):
             return  # already in the restored bank, learner and population
         tables = {
-            "read": ("rounds",),
+            "read": ("rounds", "receipts", "labels"),
             "propose": ("problems", "guesses"),
             "solve": ("attempts",),
             "grade": ("grades", "outcomes"),
@@ -390,9 +407,11 @@ def versions(config: Config) -> dict[str, str]:
 def _lock(folder: Path) -> TextIO:
     """Hold the run for this process. Raises ValueError if another process holds it."""
     file = open(folder / ".lock", "w")  # noqa: SIM115  held as long as the run is open
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise ValueError(f"another process is running {folder}") from None
-    return file
+    for _ in range(5):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except OSError:
+            time.sleep(0.1)  # a watcher that only looks whether it is held lets go at once
+    file.close()
+    raise ValueError(f"another process is running {folder}")

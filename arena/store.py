@@ -1,8 +1,12 @@
 """The run store: everything that happened, in one SQLite file with one writer.
 
 Each phase's records are written in one transaction together with the phase's own row, so that a killed run holds whole
-phases only. Everything a run stores is determined by its config, except wall-clock figures (table `telemetry`) and keys
-(columns `public_key`, `signature`), which `digest` leaves out.
+phases only. Everything a run stores is determined by its config and what people decided, except wall-clock figures
+(table `telemetry`) and keys (columns `public_key`, `signature`), which `digest` leaves out. Table `control` is the one
+that others write: what people ask of the run, before it has become a record; `digest` leaves it out too.
+
+Version 2 added what a reviewer needs. A file of version 1 is brought up to date, in one transaction, when its run is
+opened to go on with it; who only reads says how.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from sqlite_utils import Database
 
 from culture.library import Library
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Row = dict[str, Any]
 Records = Mapping[str, Sequence[Row]]
 
@@ -61,14 +65,47 @@ CREATE TABLE evaluations (id TEXT PRIMARY KEY, generation INTEGER, domain TEXT, 
 CREATE INDEX evaluations_generation ON evaluations (generation);
 CREATE TABLE telemetry (generation INTEGER, phase TEXT, seconds REAL, finished TEXT);
 """
-UNHASHED_TABLES = ("telemetry", "sqlite_sequence")
+# Since version 2. `taken` and `decided` are generations; `control_commands` finds the last command in one step.
+REVIEWING = """
+CREATE TABLE control (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, subject TEXT, value TEXT, note TEXT,
+    made TEXT, taken INTEGER);
+CREATE INDEX control_commands ON control (seq) WHERE kind IN ('pause', 'resume', 'stop');
+CREATE INDEX control_open ON control (kind, seq) WHERE taken IS NULL;
+CREATE INDEX control_taken ON control (kind, taken);
+CREATE TABLE waiting (id TEXT PRIMARY KEY, generation INTEGER, kind TEXT, author TEXT, title TEXT, body TEXT, cites
+    TEXT, about TEXT, public_key TEXT, signature TEXT, decided INTEGER);
+CREATE INDEX waiting_open ON waiting (generation) WHERE decided IS NULL;
+CREATE INDEX waiting_names ON waiting (title) WHERE kind = 'definition' AND decided IS NULL;
+CREATE TABLE receipts (id TEXT PRIMARY KEY, seq INTEGER UNIQUE, generation INTEGER, kind TEXT, subject TEXT, decision
+    TEXT, note TEXT, body TEXT, public_key TEXT, signature TEXT);
+CREATE INDEX receipts_subject ON receipts (subject);
+CREATE INDEX receipts_generation ON receipts (generation);
+CREATE TABLE labels (attempt TEXT PRIMARY KEY, generation INTEGER, grader TEXT, says_right INTEGER, grader_agrees
+    INTEGER, execution_correct INTEGER);
+CREATE INDEX labels_generation ON labels (generation);
+ALTER TABLE refusals ADD COLUMN note TEXT;
+"""
+UNHASHED_TABLES = ("telemetry", "control", "sqlite_sequence")
 UNHASHED_COLUMNS = ("public_key", "signature")
 
 
-class Store:
-    """One run's database. Opened by one writing process at a time; any number may read."""
+def other_version(path: Path, version: str | None) -> str:
+    """What to tell who meets a file of another version."""
+    if version == "1":
+        return (
+            f"{path} was written by an earlier version (schema 1, this program reads {SCHEMA_VERSION}): "
+            f"`python run_arena.py resume {path.parent}` brings it up to date; what was played is kept"
+        )
+    return f"{path} has schema version {version}, this program reads version {SCHEMA_VERSION}"
 
-    def __init__(self, path: Path, create: bool = False) -> None:
+
+class Store:
+    """One run's database. Opened by one writing process at a time; any number may read.
+
+    `upgrade` is for who holds the run's lock: a file of an earlier version is brought up to date.
+    """
+
+    def __init__(self, path: Path, create: bool = False, upgrade: bool = False) -> None:
         self.path = path
         if not create and not path.is_file():
             raise ValueError(f"no run database at {path}")
@@ -78,14 +115,27 @@ class Store:
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             if create:
-                self.db.conn.executescript("BEGIN;" + SCHEMA + "COMMIT;")
+                self.db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + "COMMIT;")
                 Library.create_tables(self.db)
                 self.set_meta({"schema_version": str(SCHEMA_VERSION)})
+            if upgrade and self.meta().get("schema_version") == "1":
+                self._upgrade()
             version = self.meta().get("schema_version")
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{path} is not a readable run database: {error}") from None
         if version != str(SCHEMA_VERSION):
-            raise ValueError(f"{path} has schema version {version}, this program reads version {SCHEMA_VERSION}")
+            raise ValueError(other_version(path, version))
+
+    def _upgrade(self) -> None:
+        """Version 1 to 2: tables are added and one column, nothing stored is changed."""
+        try:
+            self.db.conn.executescript(
+                f"BEGIN IMMEDIATE; {REVIEWING} UPDATE meta SET value = '2' WHERE key = 'schema_version'; COMMIT;"
+            )
+        except sqlite3.DatabaseError:
+            if self.db.conn.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
 
     def close(self) -> None:
         self.db.close()
@@ -141,7 +191,7 @@ class Store:
         return float(self.query(sql)[0]["units"] or 0)
 
     def digest(self) -> str:
-        """SHA-256 over everything but telemetry, keys, signatures and heads."""
+        """SHA-256 over everything but telemetry, what was asked through `control`, keys, signatures and heads."""
         total = hashlib.sha256()
         tables = [r["name"] for r in self.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
         for table in tables:

@@ -104,7 +104,7 @@ class Library:
         results: list[tuple[str, str | None]] = []
         for item in signed:
             post = item.post
-            reason = self._refusal(item) or check(post)
+            reason = self.refusal(item, check)
             results.append((post.id, reason))
             if reason is None:
                 seq += 1
@@ -115,6 +115,10 @@ class Library:
                      json.dumps(post.cites), post.about, item.public_key, item.signature),
                 )  # fmt: skip
         return results
+
+    def refusal(self, item: SignedPost, check: Callable[[Post], str | None]) -> str | None:
+        """Why `add` would refuse this post now, or None."""
+        return self._refusal(item) or check(item.post)
 
     def _refusal(self, item: SignedPost) -> str | None:
         conn = self.db.conn

@@ -15,9 +15,10 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -112,6 +113,18 @@ class SignedPost:
     post: Post
     public_key: str
     signature: str
+
+    def to_row(self) -> dict[str, Any]:
+        """Plain columns, `cites` as JSON: what a table of signed posts holds."""
+        row = {"id": self.post.id, **asdict(self.post), "cites": json.dumps(self.post.cites)}
+        return row | {"public_key": self.public_key, "signature": self.signature}
+
+    @staticmethod
+    def from_row(row: Mapping[str, Any]) -> "SignedPost":
+        """The post that `to_row` put away; ValueError if what is there is none."""
+        names = [field.name for field in fields(Post) if field.name != "cites"]
+        cites = tuple(json.loads(row["cites"]))
+        return SignedPost(Post(**{n: row[n] for n in names}, cites=cites), row["public_key"], row["signature"])
 
     def verify(self) -> bool:
         """Whether `signature` is `public_key`'s over the 32 bytes of the post's id. Bad hex is False."""

@@ -1,7 +1,7 @@
 """Draw the screens of `watch` from a finished run: `python docs/make_screens.py runs/quickstart`.
 
-Writes arena.svg, rounds.svg (one round, opened), agent.svg and library.svg beside this file, or into the folder that
-is named second.
+Writes arena.svg, rounds.svg (one round, opened), agent.svg, library.svg and review.svg (the reviewer's desk) beside
+this file, or into the folder that is named second.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ SCREENS = {
     "rounds": ["2", "f", "f", "wait", "down", "down", "enter"],
     "agent": ["escape", "3"],
     "library": ["4"],
+    "review": ["5", "wait", "down"],
 }
 
 

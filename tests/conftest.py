@@ -54,3 +54,19 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Arena.create(load_config("configs/tiny.yaml", [f"run.folder={folder}", "run.name=calm"])) as arena:
         play(arena)
     return folder / "calm"
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """The folder of a run of which nothing has been played."""
+    from watching import unplayed
+
+    return unplayed(tmp_path)
+
+
+@pytest.fixture
+def made(empty: Path) -> Path:
+    """The folder of a run made by hand: two agents, two generations, three problems, hostile text in all of it."""
+    from watching import by_hand
+
+    return by_hand(empty)

@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The options of every command. A change here is a change for users: say so in the README.
 OPTIONS = {
-    "run": {"--quiet", "--dry-run"},
-    "resume": {"--quiet"},
+    "run": {"--quiet", "--dry-run", "--watch"},
+    "resume": {"--quiet", "--watch"},
     "watch": set(),
+    "control": set(),
     "analyze": {"--json", "--plots", "--no-plots", "--out"},
     "export": {"--to", "--only", "--adapters"},
     "experiment": {"--final", "--processes", "--folder"},
@@ -134,6 +135,7 @@ def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: 
         (("bench", "--vllm-python", "/nowhere/python"), "no interpreter at /nowhere/python"),
         (("bench", "learn", "--json", "/nowhere/b.json"), "no folder /nowhere"),
         (("experiment", "configs/experiments/nothing.yaml"), "nothing.yaml"),
+        (("control", "/nowhere/run", "pause"), "no run folder at /nowhere/run"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:

@@ -160,6 +160,33 @@ def test_the_terminal_is_given_back_when_a_run_fails():
     assert console.file.getvalue().rstrip().endswith("\x1b[?25h")  # the cursor is visible again
 
 
+def test_a_pause_and_a_stop_are_said():
+    console = screen(80)
+    with Progress(CONFIG, console, plain=True) as progress:
+        progress("control", {"state": "running", "forgotten": "pause"})
+        for state in ("paused", "running", "stopping"):
+            progress("control", {"state": state, "generation": 2, "phase": "solve"})
+    assert console.file.getvalue().splitlines() == [
+        "an earlier process was asked to pause; this one goes on",
+        "PAUSED before solve of generation 2",
+        "goes on before solve of generation 2",
+        "stopping after this generation",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_live_screen_shows_a_pause_and_a_stop(width):
+    progress = Progress(CONFIG, screen(width), quiet=True)
+    play(progress, last=2)
+    progress("control", {"state": "paused", "generation": 3, "phase": "read"})
+    shown_ = shown(progress, width)
+    assert shown_.startswith("PAUSED") and "control runs/shown resume" in " ".join(shown_.split())
+    progress("control", {"state": "stopping", "generation": 3, "phase": "read"})
+    assert shown(progress, width).startswith("stopping after this generation")
+    progress("control", {"state": "running", "generation": 3, "phase": "read"})
+    assert shown(progress, width).startswith("run shown")
+
+
 def analysis(**changes):
     mean = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     entry = {"depth": 3, "mode": "full", "pass_at_1": 0.5, "low": 0.4, "high": 0.6, "pass_at_k": 0.75, "k": 8, "n": 9}

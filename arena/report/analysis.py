@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arena.config import Config
+from arena.report.calibration import reviewed
 from arena.report.measured import heldout, heldout_before_after, names
 from arena.store import Row, Store
 from culture.measures import citation_depth, reuse_rate
@@ -43,6 +44,7 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "library": library(store),
         "agents": agents(store),
         "grading": grading(store),
+        "review": reviewed(store),
         "compute": compute(store),
     }
     result["warnings"] = warnings(result)
@@ -233,6 +235,10 @@ def warnings(analysis: Row) -> list[str]:
     agreement = analysis["grading"]["agreement"]
     if agreement is not None and analysis["grading"]["graded"] >= MIN_PROPOSALS and agreement < 0.75:
         found.append(f"Graders agree with execution in only {agreement:.0%} of their votes.")
+    review = analysis.get("review") or {}
+    if review.get("against_execution"):
+        n, of = review["against_execution"], review["labels"]
+        found.append(f"A reviewer disagrees with execution on {n} of {of} labelled attempts.")
     if _total(played, "guesses") and not _total(played, "right_guesses"):
         found.append(f"None of {_total(played, 'guesses')} guesses at a name was right, so no name is known.")
     return found

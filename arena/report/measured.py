@@ -98,7 +98,11 @@ def names(store: Store) -> Row:
     `final` is the full evaluation after the last generation, its interval bootstrapped over names, since all problems
     of a name hang on one definition.
     """
-    sql = "SELECT title, MIN(generation) AS generation FROM posts WHERE kind = 'definition' GROUP BY title"
+    # a post that waited for a reviewer is known from the generation in which it was let in
+    sql = (
+        "SELECT p.title, MIN(COALESCE(w.decided, p.generation)) AS generation FROM posts p LEFT JOIN waiting w"
+        " ON w.id = p.id WHERE p.kind = 'definition' GROUP BY p.title"
+    )
     defined = {r["title"]: r["generation"] for r in store.query(sql)}
     sql = (
         "SELECT generation, mode, depth, agent, problem, reading, correct FROM evaluations"

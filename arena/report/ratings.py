@@ -10,6 +10,7 @@ who never lived at the same time compare, except through those who met both.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,8 +60,9 @@ class Ratings:
 
     def at(self, role: str, agent: str, generation: int | None = None) -> Rating | None:
         """The rating after `generation`, or the latest; None for who had not raced in that role by then."""
-        found = [r for g, r in self.history.get((role, agent), ()) if generation is None or g <= generation]
-        return found[-1] if found else None
+        found = self.history.get((role, agent), [])
+        n = len(found) if generation is None else bisect_right(found, generation, key=lambda entry: entry[0])
+        return found[n - 1][1] if n else None
 
     def _last(self, role: str, agent: str) -> Rating:
         fresh = _MODEL.rating()

@@ -9,15 +9,16 @@ Not guaranteed: alarms before everything has been read.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from arena.report.analysis import LOOP, warnings
+from arena.report.ratings import Rating
 from arena.watch import data
-from arena.watch.records import Member, Run, SetRow, Summary
+from arena.watch.merit import Merit, Worth
+from arena.watch.records import Member, PostMark, Run, SetRow, Summary
 
 BEST = 8
 """Problems kept of each author, best and worst paid."""
@@ -44,6 +45,9 @@ class Snapshot:
     members: tuple[Member, ...]
     solved: dict[str, float]  # share of right attempts lately, by agent
     posts: dict[str, int]  # posts up to the shown generation, by author
+    ratings: dict[str, dict[str, Rating]]  # by agent and role
+    earned: dict[str, tuple[float, int]]  # learnability paid and learnable problems so far, by author
+    worth: dict[str, Worth]  # what all posts of an author did for their readers
     alarms: tuple[str, ...]
     unread: int
 
@@ -66,6 +70,7 @@ class History:
         self.best: dict[str, list[SetRow]] = defaultdict(list)
         self.worst: dict[str, list[SetRow]] = defaultdict(list)
         self.settled: set[int] = set()
+        self.merit = Merit()
         self.seq = 0
         self.posts: dict[str, Counter[int]] = defaultdict(Counter)  # author: posts by generation
         self.cited_by: dict[str, list[str]] = defaultdict(list)
@@ -78,11 +83,24 @@ class History:
         return max(self.phases, default=0)
 
     @property
+    def version(self) -> object:
+        """Changes when anything was folded in."""
+        return self.last_phase, len(self.stale), self.seq, self.merit.version
+
+    @property
     def finished(self) -> bool:
         return any("final" in phases for phases in self.phases.values())
 
+    def is_of_another_run(self, db: sqlite3.Connection) -> bool:
+        """Whether the database was replaced by one that has not come as far."""
+        return bool(self.last_phase) and data.last_phase(db) < self.last_phase
+
     def step(self, db: sqlite3.Connection, budget: float = 0.05) -> bool:
         """Fold in what is new, for about `budget` seconds; True if more is waiting."""
+        with self.merit.lock:
+            return self._step(db, budget)
+
+    def _step(self, db: sqlite3.Connection, budget: float) -> bool:
         end = time.monotonic() + budget
         for rowid, generation, phase in data.phases_after(db, self.last_phase):
             self.last_phase = rowid
@@ -98,6 +116,8 @@ class History:
             self.stale.discard(generation)
             if time.monotonic() > end:
                 break
+        graded = max((g for g, phases in self.phases.items() if "grade" in phases), default=0)
+        more |= self.merit.step(db, graded, end)
         return more or bool(self.stale)
 
     def _generation(self, db: sqlite3.Connection, g: int) -> None:
@@ -108,20 +128,24 @@ class History:
         if "grade" in phases and g not in self.settled:
             self.settled.add(g)
             by_author: dict[str, list[SetRow]] = defaultdict(list)
-            for row in data.settled(db, g):
+            rows = data.settled(db, g)
+            self.merit.settle(g, rows, data.bred(db, g))
+            for row in rows:
                 by_author[row.author].append(row)
-            for author, rows in by_author.items():
-                best = sorted(self.best[author] + rows, key=lambda r: (-r.paid, -r.generation))
-                worst = sorted(self.worst[author] + rows, key=lambda r: (r.paid, -r.generation))
+            for author, own in by_author.items():
+                best = sorted(self.best[author] + own, key=lambda r: (-r.paid, -r.generation))
+                worst = sorted(self.worst[author] + own, key=lambda r: (r.paid, -r.generation))
                 self.best[author], self.worst[author] = best[:BEST], worst[:BEST]
 
     def _posts(self, db: sqlite3.Connection) -> bool:
-        sql = "SELECT seq, id, author, generation, cites FROM posts WHERE seq > ? ORDER BY seq LIMIT ?"
+        sql = "SELECT seq, id, author, generation, cites, kind, title FROM posts WHERE seq > ? ORDER BY seq LIMIT ?"
         rows = db.execute(sql, [self.seq, PIECE]).fetchall()
-        for seq, id_, author, generation, cites in rows:
+        for seq, id_, author, generation, cites, kind, title in rows:
             self.seq = seq
+            if kind == "definition":
+                self.merit.post(PostMark(seq, kind, title, author, generation))
             self.posts[author][generation] += 1
-            for cited in _ids(cites):
+            for cited in data.cited(cites):
                 self.cited_by[cited].append(id_)
         return len(rows) == PIECE
 
@@ -142,6 +166,10 @@ class History:
 
     def snapshot(self, db: sqlite3.Connection, shown: int | None = None) -> Snapshot:
         """The run as it stood in generation `shown`, or now."""
+        with self.merit.lock:
+            return self._snapshot(db, shown)
+
+    def _snapshot(self, db: sqlite3.Connection, shown: int | None) -> Snapshot:
         latest = self.latest
         live = shown is None or not 0 <= shown <= latest
         g = latest if live or shown is None else shown
@@ -151,6 +179,7 @@ class History:
             for agent, (n, right) in self.attempts.get(generation, {}).items():
                 tries[agent][0] += n
                 tries[agent][1] += right
+        members = tuple(data.population(db, g))
         coming = self.coming()
         return Snapshot(
             self.run,
@@ -163,10 +192,13 @@ class History:
             coming,
             data.usual_seconds(db, coming) if coming else None,
             tuple(self.summaries[i] for i in sorted(self.summaries) if i <= g),
-            tuple(data.population(db, g)),
+            members,
             {a: right / n for a, (n, right) in tries.items() if n},
             {a: sum(n for at, n in c.items() if at <= g) for a, c in self.posts.items()},
-            tuple(self.alarms(g)) if not self.stale else (),
+            {m.name: self.merit.rating(m.name, g) for m in members},
+            self.merit.earnings(g),
+            self.merit.authors(g),
+            tuple(self.alarms(g, data.reviewed(db, g))) if not self.stale else (),
             len(self.stale),
         )
 
@@ -183,7 +215,7 @@ class History:
             return LOOP[LOOP.index(phase) + 1]
         return LOOP[0] if generation < self.run.planned else "final"
 
-    def alarms(self, up_to: int) -> list[str]:
+    def alarms(self, up_to: int, review: dict[str, int]) -> list[str]:
         """Plain sentences about what looks wrong up to a generation, by the rules of the report."""
         rows = [
             {
@@ -209,14 +241,7 @@ class History:
                 "planned_generations": self.run.planned,
                 "generations": rows,
                 "library": {"posts": held},
+                "review": review,
                 "grading": {"graded": sum(c["n"] for c in lately), "agreement": right / votes if votes else None},
             }
         )
-
-
-def _ids(cites: str) -> list[str]:
-    try:
-        found = json.loads(cites)
-    except ValueError:
-        return []
-    return [c for c in found if isinstance(c, str)] if isinstance(found, list) else []

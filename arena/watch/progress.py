@@ -132,6 +132,7 @@ class Progress:
         self.generation, self.phase, self.ended = 0, "", False
         self.started = self.phase_started = time.monotonic()
         self.live: Live | None = None
+        self.state = "running"  # or paused, or stopping
 
     def __enter__(self) -> Progress:
         return self
@@ -151,12 +152,16 @@ class Progress:
             self.generation, self.phase, self.phase_started = data["generation"], data["phase"], time.monotonic()
         elif event == "done":
             self._take(data)
+        elif event == "control":
+            self.state = data["state"]
+            if self.plain and not self.quiet:
+                self.console.print(Text(control_line(data)), soft_wrap=True)
         if self.quiet or self.plain:
             return
         if self.live is None:
             self.live = Live(self, console=self.console, refresh_per_second=4, transient=False)
             self.live.start()
-        if event == "done":
+        if event in ("done", "control"):
             self.live.refresh()
 
     def _take(self, data: dict[str, Any]) -> None:
@@ -227,7 +232,9 @@ class Progress:
             "finished" if self.ended else f"left {'about ' + duration(left) if left is not None else '?'}",
             f"compute {count(self.compute)}",
         ]
-        return Text("  ".join(parts), style="bold")
+        state = {"paused": "PAUSED", "stopping": "stopping after this generation"}.get(self.state)
+        line = Text(state, "bold reverse").append("  ") if state and not self.ended else Text()
+        return line.append("  ".join(parts), "bold")
 
     def table(self, width: int) -> Table:
         """The last generations, with as many columns as `width` has room for."""
@@ -253,6 +260,9 @@ class Progress:
         """The generation in progress: phases done, the one at work, those to come."""
         if self.ended:
             return Text("the run is finished", style="green")
+        if self.state == "paused":
+            folder = Path(self.config.run.folder) / self.config.run.name
+            return Text(f"paused; to go on, elsewhere: python run_arena.py control {folder} resume", style="bold")
         if not self.phase and not self.played:
             return Text("starting", style="dim")
         if self.phase and self.phase not in PHASES:
@@ -268,6 +278,15 @@ class Progress:
             line.append(f" {duration(time.monotonic() - self.phase_started)}")
         line.no_wrap, line.overflow = True, "ellipsis"
         return line
+
+
+def control_line(data: dict[str, Any]) -> str:
+    """What a ("control", ...) of the loop says, as a line."""
+    if "forgotten" in data:
+        return f"an earlier process was asked to {data['forgotten']}; this one goes on"
+    at = f"before {data['phase']} of generation {data['generation']}"
+    words = {"paused": f"PAUSED {at}", "running": f"goes on {at}", "stopping": "stopping after this generation"}
+    return words[data["state"]]
 
 
 def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena.report.usefulness import Offspring
+
 
 @dataclass(frozen=True)
 class Run:
@@ -15,6 +17,11 @@ class Run:
     main: str
     planned: int
     solvers: int
+    pays: str
+    """The rule by which setters are paid (`rewards.setter`)."""
+    review: str = "off"
+    per_generation: int = 8
+    """Items of a generation on the reviewer's desk."""
 
     @property
     def database(self) -> Path:
@@ -31,8 +38,10 @@ class Summary:
     valid: int | None
     learnable: int | None
     depth: float | None
+    depth_solved: float | None  # each problem weighted by its solve rate
     solve_rate: float | None
     distinct: int | None
+    behaviours: float | None  # effective number of distinct ones: Hill number of order 1
     duplicates: int
     heldout: dict[int, float]  # pass rate by depth
 
@@ -126,6 +135,16 @@ class PostView:
     missing: tuple[str, ...]
     readers: tuple[tuple[str, int], ...]
     reads: dict[str, int]  # by phase
+    lineage: tuple[Ancestor, ...]
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A post that another descends from by cites, `steps` away. `again`: its own ancestors stand further up."""
+
+    steps: int
+    row: PostRow
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +161,7 @@ class Life:
     posts: int
     most_read: tuple[tuple[PostRow, int], ...]
     readers: tuple[tuple[str, int], ...]
+    kin: tuple[Kin, ...]
 
 
 @dataclass(frozen=True)
@@ -155,3 +175,34 @@ class SetRow:
     text: str
     reason: str
     solve_rate: float | None
+    learnable: int
+
+
+@dataclass(frozen=True)
+class PostMark:
+    """As much of a post as it takes to count what it did."""
+
+    seq: int
+    kind: str
+    title: str
+    author: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class Bred:
+    """What one post's offspring of one generation came to."""
+
+    seq: int
+    author: str
+    offspring: Offspring
+
+
+@dataclass(frozen=True)
+class Kin:
+    """An agent in a family tree, `steps` below the oldest; ancestors first, then whose life it is, then descendants."""
+
+    steps: int
+    name: str
+    born: int
+    retired: int | None

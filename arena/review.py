@@ -1,0 +1,204 @@
+"""What the run makes of a reviewer's decisions: receipts, labels, and posts let in or kept out.
+
+A decision is a row of table `control` (kind "decision", subject: the id of an attempt or a post, value "accept" or
+"reject"). Decisions are taken once a generation, at its beginning: `take` marks the rows with the generation, which
+nobody can take back then, and gives the records of the phase `read`:
+
+- a receipt each, the arena's signed statement of what was decided about what. Its id is the SHA-256 of its canonical
+  JSON, its signature that of the arena's own key over the 32 bytes of the id; `verify_receipts` checks all of them. A
+  decision that cannot be taken (no such subject, decided before) has a receipt too: decision "void", and the reason.
+- a label for each attempt. The question is the grader's: is the answer right? Labels pay graders in the generation in
+  which they are taken, and calibrate them (`arena.report.calibration`).
+- for a post that waits (`review: gate`): its row in `waiting` is closed; what was accepted is posted in the phase
+  `post` of the same generation, what was rejected becomes a row of `refusals`.
+
+Left out: who the reviewer is. One desk is assumed, and whoever can write run.db can write decisions. Not guaranteed:
+that a reviewer is right; disagreement with execution is an alarm, and execution keeps paying solvers and setters. A
+post that the library holds already is not taken out of it by a rejection; its receipt says what was thought of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from agents.identity import is_signed
+from arena.control import DECISIONS, MAX_NOTE
+from arena.state import Arena
+from arena.store import Row, Store
+from culture.posts import SignedPost
+
+ARENA = "arena"
+"""Whose key signs receipts, in the run's key ring."""
+REJECTED = "rejected by the reviewer"
+_SIGNED = ("seq", "generation", "kind", "subject", "decision", "note", "body")
+
+
+def take(arena: Arena) -> dict[str, list[Row]]:
+    """The records of what was decided since the last generation; none where `review.mode` is off.
+
+    Marking the rows as taken is no record, and done again it changes nothing: after a crash the same ones come out.
+    """
+    if arena.config.review.mode == "off":
+        return {}
+    g, store = arena.generation.index, arena.store
+    if store.query("SELECT 1 FROM control WHERE kind = 'decision' AND taken IS NULL LIMIT 1"):
+        with store.transaction():
+            store.db.execute("UPDATE control SET taken = ? WHERE kind = 'decision' AND taken IS NULL", [g])
+    asked = store.query("SELECT * FROM control WHERE kind = 'decision' AND taken = ? ORDER BY seq", [g])
+    receipts: list[Row] = []
+    labels: list[Row] = []
+    refusals: list[Row] = []
+    for row in asked:
+        subject, decision = str(row["subject"] or ""), str(row["value"] or "")
+        note = str(row["note"] or "")[:MAX_NOTE]
+        facts, label, waits = _facts(store, subject)
+        if any(r["subject"] == subject and r["decision"] != "void" for r in receipts) or _decided(store, subject):
+            facts = {"void": "it was decided before"}
+        elif decision not in DECISIONS:
+            facts = {"void": f"a decision is accept or reject, not {decision[:40]!r}"}
+        if "void" in facts:
+            decision = "void"
+        receipts.append(_receipt(arena, len(receipts), subject, decision, note, facts))
+        if decision == "void":
+            continue
+        right = decision == "accept"
+        if label is not None:
+            says = label.pop("grader_says")
+            agrees = None if says is None else int(bool(says) == right)
+            labels.append({**label, "generation": g, "says_right": int(right), "grader_agrees": agrees})
+        elif waits is not None and not right:
+            refusals.append(
+                {
+                    "post": subject,
+                    "generation": g,
+                    "author": waits["author"],
+                    "title": waits["title"],
+                    "reason": REJECTED,
+                    "note": note,
+                }
+            )
+    return {"receipts": receipts, "labels": labels, "refusals": refusals}
+
+
+def close_waiting(store: Store, receipts: Sequence[Row]) -> None:
+    """Posts that were decided on wait no more. Inside the transaction that stores the receipts."""
+    store.db.conn.executemany(
+        "UPDATE waiting SET decided = ? WHERE id = ?",
+        [(r["generation"], r["subject"]) for r in receipts if r["decision"] != "void"],
+    )
+
+
+def approved(arena: Arena) -> list[SignedPost]:
+    """The waiting posts that were accepted in this generation, in the order of the decisions."""
+    found = []
+    for receipt in arena.generation.receipts:
+        if receipt["decision"] == "accept":
+            for row in arena.store.query("SELECT * FROM waiting WHERE id = ?", [receipt["subject"]]):
+                found.append(SignedPost.from_row(row))
+    return found
+
+
+def waiting_names(arena: Arena) -> set[str]:
+    """Names whose definition waits for approval: nobody needs to guess at them again."""
+    sql = "SELECT title FROM waiting WHERE kind = 'definition' AND decided IS NULL"
+    return {r["title"] for r in arena.store.query(sql)}
+
+
+# -- receipts ------------------------------------------------------------------------------------------------------
+
+
+def _facts(store: Store, subject: str) -> tuple[Row, Row | None, Row | None]:
+    """(what the receipt says of the subject, a label to be or None, the waiting post or None)."""
+    found = store.query("SELECT * FROM attempts WHERE id = ?", [subject])
+    if found:
+        a = found[0]
+        # a round has one grade, under an id that begins with the round's
+        graded = store.query("SELECT * FROM grades WHERE id = ? AND attempt = ?", [f"{a['round']}/grader", subject])
+        grader, says = (graded[0]["grader"], graded[0]["says_correct"]) if graded else (None, None)
+        facts = {
+            "what": "attempt",
+            "agent": a["agent"],
+            "text_sha256": _sha(a["text"]),
+            "answer": a["answer"],
+            "execution_correct": a["answer_correct"],
+            "grader": grader,
+            "grader_says": says,
+        }
+        label = {"attempt": subject, "grader": grader, "grader_says": says, "execution_correct": a["answer_correct"]}
+        return facts, label, None
+    for table in ("waiting", "posts"):
+        found = store.query(f"SELECT * FROM {table} WHERE id = ?", [subject])
+        if found:
+            p = found[0]
+            facts = {
+                "what": f"{'waiting ' if table == 'waiting' else ''}post",
+                "author": p["author"],
+                "kind": p["kind"],
+            }
+            return facts, None, p if table == "waiting" else None
+    return {"void": "there is no attempt and no post of this id"}, None, None
+
+
+def _decided(store: Store, subject: str) -> bool:
+    return bool(store.query("SELECT 1 FROM receipts WHERE subject = ? AND decision != 'void' LIMIT 1", [subject]))
+
+
+def _receipt(arena: Arena, ahead: int, subject: str, decision: str, note: str, facts: Row) -> Row:
+    """A signed row. `seq` counts the receipts of the run from 1, whatever else went through `control`."""
+    last = arena.store.query("SELECT MAX(seq) AS n FROM receipts")[0]["n"] or 0
+    row = {
+        "seq": last + ahead + 1,
+        "generation": arena.generation.index,
+        "kind": "review",
+        "subject": subject,
+        "decision": decision,
+        "note": note,
+        "body": canonical(facts),
+    }
+    id_ = receipt_id(row)
+    key = arena.keys.ensure(ARENA).public_key
+    return {"id": id_, **row, "public_key": key, "signature": arena.keys.sign(ARENA, bytes.fromhex(id_)).hex()}
+
+
+def receipt_id(row: Row) -> str:
+    """SHA-256, 64 hex digits, of the canonical JSON of what a receipt says."""
+    return _sha(canonical({name: row[name] for name in _SIGNED}))
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def verify_receipts(store: Store) -> list[str]:
+    """Recheck every receipt and label; one readable line a problem, an empty list when all is well.
+
+    Finds receipts that were changed, are missing from the middle, or carry another key than the first, and labels that
+    no receipt bears out. Receipts cut off at the end are not missed, unless a label is left of them.
+    """
+    problems = []
+    key, expected, said = None, 1, dict[str, str]()
+    for row in store.query("SELECT * FROM receipts ORDER BY seq"):
+        where = f"receipt {row['seq']} ({row['id'][:12]})"
+        key = key or row["public_key"]
+        if row["seq"] != expected:
+            problems.append(f"{where}: expected receipt {expected} here; something is missing")
+        expected = row["seq"] + 1
+        if receipt_id(row) != row["id"]:
+            problems.append(f"{where}: bad id: what it says hashes to {receipt_id(row)[:12]}")
+        elif not is_signed(row["public_key"], bytes.fromhex(row["id"]), row["signature"]):
+            problems.append(f"{where}: bad signature")
+        if row["public_key"] != key:
+            problems.append(f"{where}: signed with another key than the first")
+        if row["decision"] in DECISIONS:
+            said[row["subject"]] = row["decision"]
+    for row in store.query("SELECT attempt, says_right FROM labels ORDER BY attempt"):
+        if said.get(row["attempt"]) != DECISIONS[0 if row["says_right"] else 1]:
+            problems.append(f"label of {row['attempt']}: no receipt bears it out")
+    return problems

@@ -1,0 +1,110 @@
+"""The Library screen: the newest posts, or those that hold some words."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import DataTable, Input, Static
+
+from arena.watch import data, texts
+from arena.watch.history import Snapshot
+from arena.watch.merit import Worth
+from arena.watch.panes.base import Pane, fill, table
+from arena.watch.panes.reader import open_post
+from arena.watch.records import PostRow
+from culture.posts import KINDS
+
+Found = tuple[str, str | None, bool, list[tuple[PostRow, Worth]]]
+
+
+class LibraryPane(Pane):
+    """The posts: the newest, or those that hold some words."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "find", "Find"),
+        Binding("k", "kind", "Kind"),
+        Binding("u", "useful", "Useful"),
+        Binding("escape", "leave", "Clear", show=False),
+    ]
+    kind: str | None = None
+    useful = False
+    key: object = None
+
+    def compose(self) -> ComposeResult:
+        yield Input(placeholder="words to search for", id="words", compact=True)
+        yield Static(id="found")
+        yield table("posts", "gen", "author", "kind", "use", "title")
+
+    def show(self, snapshot: Snapshot) -> None:
+        history = self.host.history
+        if self.key != (history.seq, history.merit.version) and not self.query_one(Input).value.strip():
+            self.read()
+
+    def read(self) -> None:
+        words, kind, useful, history = self.query_one(Input).value, self.kind, self.useful, self.host.history
+        self.key = history.seq, history.merit.version
+
+        def look(db: sqlite3.Connection) -> Found:
+            if useful and not words.strip():
+                rows = data.numbered(db, history.merit.most_useful(data.MOST_POSTS))
+                rows = [p for p in rows if kind in (None, p.kind)]
+            else:
+                rows = data.posts(db, words, kind)
+            return words, kind, useful, history.merit.uses(rows)
+
+        self.host.ask("library", look, self.took)
+
+    def took(self, result: Found) -> None:
+        words, kind, useful, rows = result
+        kinds = kind.replace("_", " ") + " posts" if kind else "posts of all kinds"
+        what = f"the newest {len(rows)} {kinds}"
+        if words.strip():
+            what = f"{len(rows)} {kinds}, best first"
+        elif useful:
+            what = f"{len(rows)} {kinds}, by uplift (n pairs), then by learnable offspring of all"
+        if not rows:
+            what = f"no {kinds} with these words" if words.strip() else f"{kinds}: {texts.NO_DATA}"
+        self.query_one("#found", Static).update(Text(what, texts.DIM))
+        fill(self.query_one(DataTable), [(p.id, post_cells(p, worth)) for p, worth in rows])
+
+    def action_useful(self) -> None:
+        self.useful = not self.useful
+        self.query_one(Input).value = ""
+        self.read()
+
+    def action_find(self) -> None:
+        self.query_one(Input).focus()
+
+    def action_leave(self) -> None:
+        field = self.query_one(Input)
+        if not field.has_focus and field.value:
+            field.value = ""
+        self.enter()
+
+    def action_kind(self) -> None:
+        kinds = (None, *KINDS)
+        self.kind = kinds[(kinds.index(self.kind) + 1) % len(kinds)]
+        self.read()
+
+    @on(Input.Changed)
+    def searched(self) -> None:
+        self.read()
+
+    @on(Input.Submitted)
+    def submitted(self) -> None:
+        self.enter()
+
+    @on(DataTable.RowSelected)
+    def opened(self, event: DataTable.RowSelected) -> None:
+        open_post(self, str(event.row_key.value))
+
+
+def post_cells(p: PostRow, worth: Worth) -> list[Text]:
+    title = p.body if p.kind == "definition" else p.title
+    use = texts.worth_words(p.kind, worth)
+    return [Text(str(p.generation)), Text(p.author), Text(p.kind.replace("_", " ")), Text(use), texts.one_line(title)]

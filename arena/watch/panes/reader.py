@@ -1,0 +1,88 @@
+"""What opens over the screens to be read, with links to posts that open in turn."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import ClassVar, cast
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import DataTable, Footer, Static
+
+from arena.watch import data, texts
+from arena.watch.merit import Worth
+from arena.watch.panes.base import Host, fill, table
+from arena.watch.records import PostRow, PostView
+
+Links = tuple[PostView, Worth, int, list[tuple[str, PostRow]]]
+
+
+def open_post(widget: Widget, id_: str) -> None:
+    """Read one post and open it over what is shown."""
+    host = cast(Host, widget.app)
+
+    def look(db: sqlite3.Connection) -> Links | None:
+        view = data.post(db, id_)
+        if view is None:
+            return None
+        citing = list(host.history.cited_by.get(id_, ()))
+        rows = data.post_rows(db, citing[-data.MOST_POSTS :])
+        newest = sorted(rows.values(), key=lambda p: -p.seq)
+        [(_, worth)] = host.history.merit.uses([view.row])
+        return view, worth, len(citing), [("cites", p) for p in view.cites] + [("cited by", p) for p in newest]
+
+    def took(found: Links | None) -> None:
+        if found is not None:
+            view, worth, citing, links = found
+            widget.app.push_screen(Reader(partial(texts.post_text, view, worth, citing), links))
+
+    host.ask("detail", look, took)
+
+
+MARGIN = 4
+"""Columns of a reader's screen that its text does not have: padding and the scroll bar."""
+
+
+class Reader(Screen[None]):
+    """Something to read over the screens, with links to posts under it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,backspace", "app.pop_screen", "Back"),
+        Binding("q", "app.quit", "Quit"),
+    ]
+
+    def __init__(self, write: Callable[[int], Text], links: Sequence[tuple[str, PostRow]] = ()) -> None:
+        """`write` gives the text for a width."""
+        super().__init__()
+        self.write, self.links = write, links
+
+    @property
+    def text(self) -> Text:
+        return self.write(self.app.size.width - MARGIN)
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="main", can_focus=True):
+            yield Static(self.text, id="text")
+        if self.links:
+            yield table("links", "link", "kind", "gen", "author", "title")
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        if self.links:
+            links = self.query_one(DataTable)
+            fill(links, [(f"{i} {p.id}", texts.relation_cells(name, p)) for i, (name, p) in enumerate(self.links)])
+            links.focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.query_one("#text", Static).update(self.text)
+
+    @on(DataTable.RowSelected)
+    def opened(self, event: DataTable.RowSelected) -> None:
+        open_post(self, str(event.row_key.value).split()[-1])

@@ -1,0 +1,36 @@
+"""What the screens say, as rich text without markup: text that agents wrote goes in as data and stays data.
+
+Marks and words carry every meaning that a colour carries, for terminals without colour.
+"""
+
+from arena.report.analysis import LOOP
+from arena.watch.texts.agent import life_text
+from arena.watch.texts.arena import alarms, figures
+from arena.watch.texts.base import DIM, HEAD, NO_DATA, labelled_strip, one_line
+from arena.watch.texts.plots import plots
+from arena.watch.texts.population import caption, population
+from arena.watch.texts.post import post_text, relation_cells, uplift_words, worth_words
+from arena.watch.texts.rounds import round_text
+from arena.watch.texts.top import phase_line, top
+
+__all__ = [
+    "DIM",
+    "HEAD",
+    "LOOP",
+    "NO_DATA",
+    "alarms",
+    "caption",
+    "figures",
+    "labelled_strip",
+    "life_text",
+    "one_line",
+    "phase_line",
+    "plots",
+    "population",
+    "post_text",
+    "relation_cells",
+    "round_text",
+    "top",
+    "uplift_words",
+    "worth_words",
+]
