@@ -27,11 +27,18 @@ FLAGS = {
     "evaluations": ("reading",),
     "grades": ("says_correct", "agrees"),
     "guesses": ("correct",),
+    "labels": ("says_right", "grader_agrees", "execution_correct"),
     "outcomes": ("learnable",),
     "phases": ("counted",),
     "problems": ("valid",),
 }
-LISTS = {"agents": ("parents",), "attempts": ("notes",), "posts": ("cites",), "rounds": ("solvers",)}
+LISTS = {
+    "agents": ("parents",),
+    "attempts": ("notes",),
+    "posts": ("cites",),
+    "rounds": ("solvers",),
+    "waiting": ("cites",),
+}
 WITHHELD = {"problems": ("round", ("proposal", "detail")), "refusals": ("post", ("title",))}
 """Of tables with words that may be withheld: the column with the id, and those with the words."""
 TYPES = {"INTEGER": pa.int64(), "REAL": pa.float64(), "TEXT": pa.string(), "BLOB": pa.binary()}
