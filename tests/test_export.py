@@ -167,7 +167,7 @@ def test_a_rejected_held_out_proposal_is_withheld_from_traces_and_tables(copied:
     round_ = store.query("SELECT round FROM problems WHERE valid = 0")[0]["round"]
     sql = "UPDATE problems SET proposal = ?, reason = 'held-out', detail = ? WHERE round = ?"
     store.db.execute(sql, [text, text, round_])
-    store.db.execute("INSERT INTO refusals VALUES ('x', 1, 'luz', ?, 'held-out problem')", [text])
+    store.db.execute("INSERT INTO refusals VALUES ('x', 1, 'luz', ?, 'held-out problem', NULL)", [text])
     store.close()
     manifest = export(copied, tmp_path / "out", ("traces", "tables", "card"))
     assert manifest["withheld"] >= 2
