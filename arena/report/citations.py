@@ -214,7 +214,7 @@ def lineage_findings(posts: dict[str, Entry]) -> list[str]:
     family = descendants(posts)
     root = max((e for e in examples if not e.parent), key=lambda e: (family[e.id], -e.seq))
     text = (
-        f"{len(varied)} of {count(len(examples), 'worked example')} came of varying an earlier one. The longest "
+        f"{len(varied):,} of {count(len(examples), 'worked example')} came of varying an earlier one. The longest "
         f"lineage has {count(deepest.step, 'step')}, from generation {first_of(posts, deepest).generation} to "
         f"{deepest.generation}; the largest family has {count(family[root.id] + 1, 'post')} and began with {root.text}."
     )

@@ -310,8 +310,8 @@ def worked_examples(store: Store) -> tuple[Table | None, list[str]]:
     text = (
         f"The worked example that was used most, “{post['title']}”, set by {post['setter'] or 'nobody'} and first "
         f"solved by {post['author']} in generation {post['generation']}, was varied {count(o.set, 'time')}: "
-        f"{count(o.learnable, 'learnable problem')} came of it. That is use, not effect. In all {len(ranked)} of "
-        f"{len(posts)} worked examples were varied, {count(total, 'time')}; of these variations "
+        f"{count(o.learnable, 'learnable problem')} came of it. That is use, not effect. In all {len(ranked):,} of "
+        f"{len(posts):,} worked examples were varied, {count(total, 'time')}; of these variations "
         f"{rate(sum(x.learnable for _, x in ranked), total)} proved learnable."
     )
     return Table(columns, tuple(rows), caption, frozenset({*columns[3:7], columns[8]})), [text]
