@@ -103,8 +103,8 @@ def control(
 
     try:
         typer.echo(f"{folder}: {Desk(open_run(folder)).command(command)}")
-    except Busy:
-        raise OSError(f"{folder / 'run.db'} is locked by another process: try again") from None
+    except Busy as busy:
+        raise OSError(f"{busy}; try again") from None
 
 
 @app.command()

@@ -51,6 +51,7 @@ class ReviewPane(Pane):
         self.decided = desk.Decided()
         self.finished, self.settled = False, False
         self.sent: set[str] = set()  # decided here, until the run's database says so
+        self.writing: set[str] = set()  # those of which it is not known yet whether they are written
         self.skipped: list[str] = []
         self.remark = ""
         self.shown: Case | None = None
@@ -100,7 +101,7 @@ class ReviewPane(Pane):
             queue.move_cursor(row=min(max(at, 0), queue.row_count - 1))
         self.go_to = None
         left = len(self.items)
-        line = words.desk_line(run, self.decided, left, self.host.writer.waiting, self.remark)
+        line = words.desk_line(run, self.decided, left, len(self.writing), self.remark)
         self.query_one("#desk", Static).update(line)
         queue.display = bool(self.items)
         if self.items:
@@ -138,15 +139,21 @@ class ReviewPane(Pane):
             return
         self.remark = ""
         self.sent.add(item.subject)
+        self.writing.add(item.subject)
         self.items = [i for i in self.items if i.subject != item.subject]
         self.host.writer.put(
             lambda d: d.decide(item.subject, decision, note),
-            lambda _: self.read(),
+            lambda _: self.written(item.subject),
             lambda _: self.refused(item.subject),
         )
         self.draw_from_here()
 
+    def written(self, subject: str) -> None:
+        self.writing.discard(subject)
+        self.read()
+
     def refused(self, subject: str) -> None:
+        self.writing.discard(subject)
         self.sent.discard(subject)
         self.read()
 
