@@ -151,8 +151,6 @@ def test_a_decision_made_while_the_database_is_locked_is_kept_and_written(desk: 
             await pilot.press("a", "r")
             locked = "the run's database is locked; what was asked is kept"
             while locked not in screen(app) or "2 being written" not in screen(app):
-                app
-            ):
                 await pilot.pause(0.02)
             assert control(desk) == []
             lock.execute("ROLLBACK")

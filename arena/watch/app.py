@@ -366,4 +366,7 @@ def watch(folder: Path, trouble: Callable[[], str] = str) -> None:
 
     `trouble` is asked again and again for a line to show, such as that the process that plays has failed.
     """
-    Watch(open_run(folder), trouble=trouble).run()
+    app = Watch(open_run(folder), trouble=trouble)
+    app.run()
+    if app.writer.changes:
+        print(f"the run's database was locked or gone: the last {len(app.writer.changes)} asked for are not written")

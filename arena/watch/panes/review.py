@@ -27,7 +27,7 @@ class ReviewPane(Pane):
     DEFAULT_CSS = """
     #desk { height: auto; max-height: 4; }
     #bench { height: 1fr; }
-    #queue { height: auto; max-height: 7; }
+    #queue { height: auto; max-height: 40%; }
     #case { height: 1fr; }
     #note-field { display: none; }
     .-wide #desk { margin-bottom: 1; }
