@@ -24,6 +24,7 @@ SCREENS = {
     "library": ["4"],
     "a post": ["enter"],
     "a definition": ["escape", "down", "enter"],
+    "review": ["escape", "5"],
     "help": ["escape", "question_mark"],
 }
 
@@ -49,7 +50,7 @@ def test_every_screen_looks_as_it_did(done: Path, size: tuple[int, int], snapsho
     use(done, play, size)
 
 
-@pytest.mark.parametrize("keys", ["1", "2", "2 enter", "3", "4", "4 enter", "question_mark"])
+@pytest.mark.parametrize("keys", ["1", "2", "2 enter", "3", "4", "4 enter", "5", "question_mark"])
 def test_a_window_made_larger_and_smaller_again_shows_the_same(done: Path, keys: str) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         before = await press(app, pilot, *keys.split())

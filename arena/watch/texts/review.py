@@ -34,7 +34,7 @@ def desk_line(run: Run, d: Decided, left: int, unsent: int, note: str) -> Text:
             "This run takes no decisions (review: off). To be asked, start one with review=sample, or review=gate to"
             " let posts wait for you. "
         )
-        return out.append(f"Below: the {left} items that would be asked.\n" if left else "\n")
+        return out.append(f"Below: the {left} items that would be asked." if left else "")
     out.append(f"{count(left)} to decide", HEAD)
     out.append(f"; {d.open} decided and not taken yet{' (u: undo)' if d.open else ''}; {d.taken} taken by the run")
     if d.void:
