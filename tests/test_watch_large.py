@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from arena.bench.large_run import Scale, fill
-from arena.watch import data
+from arena.watch import data, desk
 from arena.watch.data import open_run, reading
+from arena.watch.data.review import case
 from arena.watch.history import History
+from arena.watch.queue import Queue
 
 SCALE = Scale()
 GROWING = {"attempts", "reads", "posts", "problems", "rounds", "outcomes", "grades", "guesses", "evaluations"}
@@ -42,6 +44,9 @@ def test_a_refresh_of_a_million_attempts_reads_no_table_whole(tmp_path: Path) ->
         view = data.post(db, f"{59:064x}")
         assert view and len(view.lineage) == 9
         assert len(data.numbered(db, history.merit.most_useful(data.MOST_POSTS))) == data.MOST_POSTS
+        queue = Queue(run)
+        assert [case(db, item).round is not None for item in queue.items(db, 9.0)[:1]] and queue.items(db, 9.0)
+        assert desk.standing(db, run.folder).state == "idle" and desk.decided(db) == desk.Decided()
         db.set_trace_callback(None)
         sent = {s for s in sent if s.lstrip().upper().startswith(("SELECT", "WITH"))}
         assert len(sent) > 20

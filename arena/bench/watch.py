@@ -64,7 +64,7 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
 
     from arena.watch.app import Watch
     from arena.watch.data import open_run
-    from arena.watch.panes import AgentPane, LibraryPane, RoundsPane
+    from arena.watch.panes import AgentPane, LibraryPane, ReviewPane, RoundsPane
 
     app = Watch(open_run(folder), interval=1e6)
     results = []
@@ -119,6 +119,12 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
         def life(turn: int) -> None:
             app.query_one(AgentPane).action_other(1)
 
+        def desk(_: int) -> None:
+            """As if a generation had just been graded."""
+            known = app.query_one(ReviewPane).queue.known  # type: ignore[union-attr]
+            known.pop(max(known, default=0), None)
+            app.action_pane("review")
+
         steps: list[tuple[str, str, Callable[[int], object]]] = [
             ("nothing new", "arena", lambda _: app.poll()),
             ("arena, a phase ends", "arena", phase),
@@ -131,6 +137,9 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
             ("library, most useful", "library", useful),
             ("library, found by words", "library", searched),
             ("a post", "library", opened("library", "posts")),
+            ("review, a generation ends", "review", desk),
+            ("review, a phase ends", "review", phase),
+            ("review, an item", "review", opened("review", "queue")),
         ]
         for name, at, action in steps:
             app.action_pane(at)

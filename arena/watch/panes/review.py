@@ -54,6 +54,7 @@ class ReviewPane(Pane):
         self.writing: set[str] = set()  # those of which it is not known yet whether they are written
         self.skipped: list[str] = []
         self.remark = ""
+        self.partly = False
         self.shown: Case | None = None
         self.go_to: str | None = None  # what to choose when the queue has been read again
 
@@ -88,6 +89,11 @@ class ReviewPane(Pane):
         self.skipped = [s for s in self.skipped if s in there]
         left = [i for i in items if i.subject not in self.sent]
         self.items = sorted(left, key=lambda i: self.skipped.index(i.subject) + 1 if i.subject in self.skipped else 0)
+        if self.queue is not None and self.queue.more:  # the first piece is drawn, and the whole
+            self.read()
+            if self.partly:
+                return
+        self.partly = self.queue is not None and self.queue.more
         self.draw()
 
     def draw(self) -> None:
