@@ -60,11 +60,12 @@ def measure(repeats: int, quick: bool, say: Say) -> dict[str, Any]:
 
 async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
     """Milliseconds of processor time, by screen: the median and the greatest."""
-    from textual.widgets import DataTable, Input
+    from textual.widgets import Input
 
     from arena.watch.app import Watch
     from arena.watch.data import open_run
     from arena.watch.panes import AgentPane, LibraryPane, RoundsPane
+    from arena.watch.panes.rows import Rows
 
     app = Watch(open_run(folder), interval=1e6)
     results = []
@@ -72,8 +73,8 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
     async with app.run_test(size=SIZE) as pilot:
 
         async def settled() -> None:
-            for _ in range(2):
-                while app.reading_ or any(not w.is_finished for w in app.workers):
+            for _ in range(3):
+                while app.is_running and any(not w.is_finished for w in app.workers):
                     await asyncio.sleep(0.001)
                 await pilot.pause()
 
@@ -103,9 +104,9 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
 
         def opened(name: str, table: str) -> Callable[[int], Awaitable[None]]:
             async def show(turn: int) -> None:
-                found: DataTable[Any] = app.screen_stack[0].query_one(f"#{table}", DataTable)
+                found = app.screen_stack[0].query_one(f"#{table}", Rows)
                 found.move_cursor(row=turn)
-                found.action_select_cursor()
+                found.action_choose()
 
             return show
 

@@ -24,7 +24,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import ContentSwitcher, DataTable, Footer, Static
+from textual.widgets import ContentSwitcher, Footer, Static
 from textual.worker import get_current_worker
 
 from arena.watch import texts
@@ -32,6 +32,7 @@ from arena.watch.data import Busy, open_run, reading, safe
 from arena.watch.help import Help
 from arena.watch.history import History, Snapshot
 from arena.watch.panes import AgentPane, ArenaPane, LibraryPane, Pane, RoundsPane
+from arena.watch.panes.rows import Rows
 from arena.watch.records import Run
 from arena.watch.slider import Slider
 
@@ -90,7 +91,7 @@ class Watch(App[None]):
     .-wide AgentPane { layout: horizontal; }
     .-wide #family { width: 48; max-height: 1fr; }
     Reader VerticalScroll { height: 1fr; padding: 0 1; }
-    Reader DataTable { height: auto; max-height: 8; margin: 0 1; }
+    Reader Rows { height: auto; max-height: 8; margin: 0 1; }
     Help { align: center middle; }
     #help { width: 80; height: auto; max-height: 100%; border: round $primary; padding: 0 1; background: $surface; }
     """
@@ -305,9 +306,9 @@ class Watch(App[None]):
     def action_help(self) -> None:
         self.push_screen(Help())
 
-    @on(DataTable.RowSelected, "#population")
-    def agent_chosen(self, event: DataTable.RowSelected) -> None:
-        self.query_one(AgentPane).name_shown = str(event.row_key.value)
+    @on(Rows.Chosen, "#population")
+    def agent_chosen(self, event: Rows.Chosen) -> None:
+        self.query_one(AgentPane).name_shown = event.key
         self.action_pane("agent")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

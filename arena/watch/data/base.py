@@ -75,6 +75,8 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
 
 def safe(text: str) -> str:
     """Text that others wrote, with everything that could steer a terminal or reorder a line made visible."""
+    if text.isascii() and text.isprintable():
+        return text
     bad = ("Cc", "Cf", "Cs", "Zl", "Zp")
     return "".join(c if c == "\n" or unicodedata.category(c) not in bad else "\N{REPLACEMENT CHARACTER}" for c in text)
 

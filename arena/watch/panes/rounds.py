@@ -10,14 +10,15 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from arena.report.tables import count, decimal, rate
 from arena.watch import data, texts
 from arena.watch.data import FILTERS
 from arena.watch.history import Snapshot
-from arena.watch.panes.base import Pane, fill, table
+from arena.watch.panes.base import Pane
 from arena.watch.panes.reader import Reader
+from arena.watch.panes.rows import Rows
 from arena.watch.records import RoundDetail, RoundRow
 
 ROOM = 110
@@ -35,7 +36,7 @@ class RoundsPane(Pane):
 
     def compose(self) -> ComposeResult:
         yield Static(id="summary")
-        yield table("problems", "#", "author", "depth", "solved", "earned", "", "problem")
+        yield Rows("#", "author", "depth", "solved", "earned", "", "problem", id="problems")
 
     def show(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -64,7 +65,7 @@ class RoundsPane(Pane):
 
     def draw(self) -> None:
         words = self.app.size.width >= ROOM
-        fill(self.query_one(DataTable), [(r.round, round_cells(r, words)) for r in self.rows])
+        self.query_one(Rows).fill([(r.round, round_cells(r, words)) for r in self.rows])
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self.draw)
@@ -74,10 +75,9 @@ class RoundsPane(Pane):
         if self.snapshot is not None:
             self.show(self.snapshot)
 
-    @on(DataTable.RowSelected)
-    def opened(self, event: DataTable.RowSelected) -> None:
-        id_ = str(event.row_key.value)
-        self.host.ask("detail", lambda db: data.round_detail(db, id_), self.open)
+    @on(Rows.Chosen)
+    def opened(self, event: Rows.Chosen) -> None:
+        self.host.ask("detail", lambda db: data.round_detail(db, event.key), self.open)
 
     def open(self, detail: RoundDetail | None) -> None:
         if detail is not None:
