@@ -11,6 +11,7 @@ screen every second, in turns. Generations of the two are the same work, so thei
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pty
 import resource
@@ -68,6 +69,7 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
     from arena.watch.panes.rows import Rows
 
     app = Watch(open_run(folder), interval=1e6)
+    gc.freeze()  # as `watch` does
     results = []
     started, cpu = time.monotonic(), time.process_time()
     async with app.run_test(size=SIZE) as pilot:

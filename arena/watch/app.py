@@ -9,6 +9,7 @@ last finished something.
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import threading
 import time
@@ -328,4 +329,6 @@ def watch(folder: Path, trouble: Callable[[], str] = str) -> None:
 
     `trouble` is asked again and again for a line to show, such as that the process that plays has failed.
     """
-    Watch(open_run(folder), trouble=trouble).run()
+    app = Watch(open_run(folder), trouble=trouble)
+    gc.freeze()  # what the program itself is made of need not be looked through while the screens are used
+    app.run()

@@ -16,7 +16,7 @@ from arena.watch.history import Snapshot
 from arena.watch.merit import Worth
 from arena.watch.panes.base import Pane
 from arena.watch.panes.reader import open_post
-from arena.watch.panes.rows import Rows
+from arena.watch.panes.rows import Cell, Rows
 from arena.watch.records import PostRow
 from culture.posts import KINDS
 
@@ -105,7 +105,6 @@ class LibraryPane(Pane):
         open_post(self, event.key)
 
 
-def post_cells(p: PostRow, worth: Worth) -> list[Text]:
+def post_cells(p: PostRow, worth: Worth) -> list[Cell]:
     title = p.body if p.kind == "definition" else p.title
-    use = texts.worth_words(p.kind, worth)
-    return [Text(str(p.generation)), Text(p.author), Text(p.kind.replace("_", " ")), Text(use), texts.one_line(title)]
+    return [str(p.generation), p.author, p.kind.replace("_", " "), texts.worth_words(p.kind, worth), texts.line(title)]

@@ -18,7 +18,7 @@ from arena.watch.data import FILTERS
 from arena.watch.history import Snapshot
 from arena.watch.panes.base import Pane
 from arena.watch.panes.reader import Reader
-from arena.watch.panes.rows import Rows
+from arena.watch.panes.rows import Cell, Rows
 from arena.watch.records import RoundDetail, RoundRow
 
 ROOM = 110
@@ -33,6 +33,7 @@ class RoundsPane(Pane):
     key: object = None
     snapshot: Snapshot | None = None
     rows: Sequence[RoundRow] = ()
+    words = False
 
     def compose(self) -> ComposeResult:
         yield Static(id="summary")
@@ -64,11 +65,12 @@ class RoundsPane(Pane):
             self.draw()
 
     def draw(self) -> None:
-        words = self.app.size.width >= ROOM
-        self.query_one(Rows).fill([(r.round, round_cells(r, words)) for r in self.rows])
+        self.words = self.app.size.width >= ROOM
+        self.query_one(Rows).fill([(r.round, round_cells(r, self.words)) for r in self.rows])
 
     def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self.draw)
+        if self.words != (self.app.size.width >= ROOM):
+            self.call_after_refresh(self.draw)
 
     def action_filter(self) -> None:
         self.shown = FILTERS[(FILTERS.index(self.shown) + 1) % len(FILTERS)]
@@ -84,11 +86,11 @@ class RoundsPane(Pane):
             self.app.push_screen(Reader(partial(texts.round_text, detail, self.host.history.run.pays)))
 
 
-def round_cells(r: RoundRow, words: bool) -> list[Text]:
+def round_cells(r: RoundRow, words: bool) -> list[Cell]:
     """A line of the table, its marks in words where there is room."""
     marks = [("learnable" if words else "*")] if r.learnable else []
     marks += [("disputed" if words else "!")] if r.disagreement else []
-    problem = texts.one_line(r.text if r.valid else f"{r.reason}: {r.text}")
-    problem.stylize("" if r.valid else texts.DIM)
-    cells = [str(r.number), r.author, "-" if r.depth is None else str(r.depth), rate(r.solve_rate), decimal(r.paid, 2)]
-    return [*(Text(c) for c in cells), Text((", " if words else "").join(marks), "bold"), problem]
+    problem: Cell = texts.line(r.text) if r.valid else Text(texts.line(f"{r.reason}: {r.text}"), texts.DIM)
+    depth = "-" if r.depth is None else str(r.depth)
+    mark = (", " if words else "").join(marks)
+    return [str(r.number), r.author, depth, rate(r.solve_rate), decimal(r.paid, 2), mark, problem]

@@ -25,6 +25,10 @@ GAP = 2
 """Cells between columns."""
 
 
+Cell = str | Text
+"""A string costs nothing until its line is seen."""
+
+
 class Rows(ScrollView, can_focus=True):
     """Rows of cells under heads that stay. Each has a key, by which the cursor keeps its place when they change."""
 
@@ -72,7 +76,7 @@ class Rows(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.heads: tuple[str, ...] = heads
         self.keys: list[str] = []
-        self.cells: list[Sequence[Text]] = []
+        self.cells: list[Sequence[Cell]] = []
         self.widths = [len(head) for head in heads]
 
     @property
@@ -84,12 +88,12 @@ class Rows(ScrollView, can_focus=True):
         """Of the row of the cursor."""
         return self.keys[self.cursor_row] if self.keys else None
 
-    def fill(self, rows: Sequence[tuple[str, Sequence[Text]]], heads: Sequence[str] | None = None) -> None:
+    def fill(self, rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str] | None = None) -> None:
         """Replace the rows, and the heads if any are given; the cursor stays on its row if that is still there."""
         before = self.key
         self.heads = tuple(heads) if heads is not None else self.heads
         self.keys, self.cells = [key for key, _ in rows], [cells for _, cells in rows]
-        self.widths = [max([len(head), *(c[i].cell_len for c in self.cells)]) for i, head in enumerate(self.heads)]
+        self.widths = [max([len(head), *(length(c[i]) for c in self.cells)]) for i, head in enumerate(self.heads)]
         self.virtual_size = Size(self.size.width, len(rows) + 1)
         self.cursor_row = self.keys.index(before) if before in self.keys else 0
         self.show_cursor()
@@ -106,7 +110,7 @@ class Rows(ScrollView, can_focus=True):
         width, style = self.size.width, self.rich_style
         if y == 0:
             head = self.get_component_rich_style("rows--head")
-            return self.line([Text(h) for h in self.heads]).adjust_cell_length(width).apply_style(head)
+            return self.line(self.heads).adjust_cell_length(width).apply_style(head)
         row = y - 1 + self.scroll_offset.y
         if row >= len(self.cells):
             return Strip.blank(width, style)
@@ -117,11 +121,11 @@ class Rows(ScrollView, can_focus=True):
         line = line.adjust_cell_length(width)
         return line.apply_style(style + self.get_component_rich_style("rows--cursor") if at else style)
 
-    def line(self, cells: Sequence[Text], mark: str = "") -> Strip:
+    def line(self, cells: Sequence[Cell], mark: str = "") -> Strip:
         segments = [Segment(f"{mark:<{MARK}}")]
         for cell, width in zip(cells, self.widths, strict=True):
-            segments += cell.render(self.app.console, end="")
-            segments.append(Segment(" " * (width - cell.cell_len + GAP)))
+            segments += [Segment(cell)] if isinstance(cell, str) else cell.render(self.app.console, end="")
+            segments.append(Segment(" " * (width - length(cell) + GAP)))
         return Strip(segments)
 
     # -- moving --------------------------------------------------------------------------------------------------
@@ -164,3 +168,8 @@ class Rows(ScrollView, can_focus=True):
                 self.action_choose()
             else:
                 self.move_cursor(row)
+
+
+def length(cell: Cell) -> int:
+    """In columns of the terminal."""
+    return cell_len(cell) if isinstance(cell, str) else cell.cell_len
