@@ -1,8 +1,8 @@
 """What watching costs: each screen's own time on a run of a million attempts, and what a watcher costs a run.
 
-Screens: the application runs without a terminal at 200 x 50, is made to show each screen anew, and the processor time of
-the whole process until everything is read and drawn is taken, less what waiting itself costs. Processor time, so that
-what else the machine does is left out; a disk that has to be waited for is left out with it.
+Screens: the application runs without a terminal at 200 x 50, is made to show each screen anew, and the processor time
+of the whole process until everything is read and drawn is taken, less what waiting itself costs. Processor time, so
+that what else the machine does is left out; a disk that has to be waited for is left out with it.
 
 A run: the same config is played alone and with `watch` beside it in a terminal of its own, where a key switches the
 screen every second, in turns. Generations of the two are the same work, so their times are compared one by one.
@@ -11,7 +11,6 @@ screen every second, in turns. Generations of the two are the same work, so thei
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import pty
 import resource
@@ -69,7 +68,7 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
     from arena.watch.panes.rows import Rows
 
     app = Watch(open_run(folder), interval=1e6)
-    gc.freeze()  # as `watch` does
+    app.settles = True  # as `watch` does
     results = []
     started, cpu = time.monotonic(), time.process_time()
     async with app.run_test(size=SIZE) as pilot:
@@ -143,6 +142,8 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
             for turn in range(repeats + 1):
                 waits.append(await one(lambda _: None, turn))
                 times.append(await one(action, turn))
+                opens = name.startswith("a ")
+                assert opens == (len(app.screen_stack) > 1), f"{name} was not shown"
                 while len(app.screen_stack) > 1:
                     app.pop_screen()
                     await settled()

@@ -25,13 +25,14 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import ContentSwitcher, Footer, Static
+from textual.widgets import ContentSwitcher, Static
 from textual.worker import get_current_worker
 
 from arena.watch import texts
 from arena.watch.data import Busy, open_run, reading, safe
 from arena.watch.help import Help
 from arena.watch.history import History, Snapshot
+from arena.watch.keys import Keys
 from arena.watch.panes import AgentPane, ArenaPane, LibraryPane, Pane, RoundsPane
 from arena.watch.panes.rows import Rows
 from arena.watch.records import Run
@@ -68,6 +69,9 @@ class Watch(App[None]):
     """The screens of one run."""
 
     TITLE = "Ratchet"
+    settles = False
+    """Whether the process is this application's alone, so that what was read at first need not be looked through for
+    garbage ever after: with a long run that takes longer than drawing a screen."""
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012
     CSS = """
@@ -134,7 +138,7 @@ class Watch(App[None]):
             yield RoundsPane(id="rounds")
             yield AgentPane(id="agent")
             yield LibraryPane(id="library")
-        yield Footer(show_command_palette=False, compact=True)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.pane.enter()
@@ -223,6 +227,10 @@ class Watch(App[None]):
             self.snapshot, self.drawn = snapshot, key
             self.pane.show(snapshot)
         self.draw_top()
+        if self.settles and not more:
+            self.settles = False
+            gc.collect()
+            gc.freeze()
         if more or (self.again and self.wanted != key[1]):
             self.poll()
 
@@ -330,5 +338,5 @@ def watch(folder: Path, trouble: Callable[[], str] = str) -> None:
     `trouble` is asked again and again for a line to show, such as that the process that plays has failed.
     """
     app = Watch(open_run(folder), trouble=trouble)
-    gc.freeze()  # what the program itself is made of need not be looked through while the screens are used
+    app.settles = True
     app.run()

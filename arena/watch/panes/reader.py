@@ -14,9 +14,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from arena.watch import data, texts
+from arena.watch.keys import Keys
 from arena.watch.merit import Worth
 from arena.watch.panes.base import Host
 from arena.watch.panes.rows import Rows
@@ -73,7 +74,7 @@ class Reader(Screen[None]):
             yield Static(self.text, id="text")
         if self.links:
             yield Rows("link", "kind", "gen", "author", "title", id="links")
-        yield Footer(show_command_palette=False, compact=True)
+        yield Keys()
 
     def on_mount(self) -> None:
         if self.links:
