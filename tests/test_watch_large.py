@@ -41,8 +41,9 @@ def test_a_refresh_of_a_million_attempts_reads_no_table_whole(tmp_path: Path) ->
         assert found and len(found.attempts) == SCALE.attempts
         assert data.life(db, "a1") and data.agent_names(db) and len(data.posts(db)) == data.MOST_POSTS
         assert len(data.posts(db, kind="worked_example")) == data.MOST_POSTS and not data.posts(db, kind="lesson")
-        view = data.post(db, f"{59:064x}")
-        assert view and len(view.lineage) == 9
+        [found_post] = data.posts(db, "59", limit=1)
+        view = data.post(db, found_post.id)
+        assert view and view.row.seq == 60 and len(view.lineage) == 9
         assert len(data.numbered(db, history.merit.most_useful(data.MOST_POSTS))) == data.MOST_POSTS
         queue = Queue(run)
         assert [case(db, item).round is not None for item in queue.items(db, 9.0)[:1]] and queue.items(db, 9.0)

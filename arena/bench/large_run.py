@@ -6,14 +6,17 @@ over. Signatures are empty, so no post of it is valid.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from arena.config import load_config
 from arena.report.analysis import LOOP
-from arena.store import Store
+from arena.store import Row, Store
+from culture.posts import Post
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "tiny.yaml"
+UNSIGNED = {"public_key": "", "signature": ""}
 COUNT = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
 
 
@@ -47,13 +50,14 @@ def fill(folder: Path, scale: Scale | None = None) -> Path:
     db.execute("PRAGMA synchronous=OFF")
     g, name = f"(i / {scale.problems} + 1)", f"('a' || (i % {scale.agents}))"
     id_ = f"printf('g%04dr%04d', {g}, i % {scale.problems})"
-    post = "printf('%064x', i / 10)"
+    post = "(SELECT id FROM posts WHERE seq = i / 10 + 1)"
     problems = scale.generations * scale.problems
     with store.transaction():
 
         def many(rows: int, table: str, select: str) -> None:
             db.execute(f"{COUNT} INSERT INTO {table} SELECT {select} FROM n", [rows - 1])
 
+        store.insert({"posts": posts(scale)})
         many(scale.agents, "agents", f"{name}, i, 0, CASE WHEN i THEN '[\"a0\"]' ELSE '[]' END, 'weights', ''")
         many(
             problems, "rounds",
@@ -76,13 +80,6 @@ def fill(folder: Path, scale: Scale | None = None) -> Path:
             f" i * 10 / {scale.problems} + 1, '', '', 'a1', '', '1', 1, i % 9 > 0",
         )  # fmt: skip
         many(problems // 10, "guesses", f"i, i * 10 / {scale.problems} + 1, {name}, 'w1', '', '', i % 7 = 0, ''")
-        many(
-            problems // 10, "posts",
-            f"printf('%064x', i), i + 1, i * 10 / {scale.problems} + 1,"
-            f" CASE WHEN i % 1000 THEN 'worked_example' ELSE 'definition' END, {name},"
-            " CASE WHEN i % 1000 THEN 'rev inc dup | 1 2 3' ELSE 'w' || (i / 1000) END, 'rev inc',"
-            " CASE WHEN i % 10 THEN json_array(printf('%064x', i - 1)) ELSE '[]' END, '', '', ''",
-        )  # fmt: skip
         many(problems, "reads", f"i, {g}, 'solve', {name}, 'q', {post}, 1.0")
         roles = 'json_each(\'["setter", "solver", "grader"]\') r'
         db.execute(
@@ -106,3 +103,17 @@ def fill(folder: Path, scale: Scale | None = None) -> Path:
         store.insert({"telemetry": [{"generation": n, "phase": p, "seconds": 1.0, "finished": ""} for n, p in phases]})
     store.close()
     return folder
+
+
+def posts(scale: Scale) -> list[Row]:
+    """One post for every ten problems: chains of ten that cite each other, now and then a definition."""
+    rows: list[Row] = []
+    for i in range(scale.generations * scale.problems // 10):
+        kind, title, body = "worked_example", f"rev inc dup | 1 2 {i}", "rev 2 1 ; inc 3 2 ; dup 3 3 2 answer 3 3 2"
+        if i % 1000 == 0:
+            kind, title, body = "definition", f"w{i // 1000}", f"w{i // 1000} = rev inc"
+        cites = (rows[-1]["id"],) if i % 10 else ()
+        post = Post(kind, f"a{i % scale.agents}", i * 10 // scale.problems + 1, title, body, cites, "")
+        row = {"id": post.id, "seq": i + 1, "generation": post.generation, "kind": kind, "author": post.author}
+        rows.append(row | {"title": title, "body": body, "cites": json.dumps(cites), "about": ""} | UNSIGNED)
+    return rows

@@ -1,8 +1,8 @@
 """What watching costs: each screen's own time on a run of a million attempts, and what a watcher costs a run.
 
-Screens: the application runs without a terminal at 200 x 50, is made to show each screen anew, and the processor time of
-the whole process until everything is read and drawn is taken, less what waiting itself costs. Processor time, so that
-what else the machine does is left out; a disk that has to be waited for is left out with it.
+Screens: the application runs without a terminal at 200 x 50, is made to show each screen anew, and the processor time
+of the whole process until everything is read and drawn is taken, less what waiting itself costs. Processor time, so
+that what else the machine does is left out; a disk that has to be waited for is left out with it.
 
 A run: the same config is played alone and with `watch` beside it in a terminal of its own, where a key switches the
 screen every second, in turns. Generations of the two are the same work, so their times are compared one by one.
@@ -60,20 +60,22 @@ def measure(repeats: int, quick: bool, say: Say) -> dict[str, Any]:
 
 async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
     """Milliseconds of processor time, by screen: the median and the greatest."""
-    from textual.widgets import DataTable, Input
+    from textual.widgets import Input
 
     from arena.watch.app import Watch
     from arena.watch.data import open_run
     from arena.watch.panes import AgentPane, LibraryPane, ReviewPane, RoundsPane
+    from arena.watch.panes.rows import Rows
 
     app = Watch(open_run(folder), interval=1e6)
+    app.settles = True  # as `watch` does
     results = []
     started, cpu = time.monotonic(), time.process_time()
     async with app.run_test(size=SIZE) as pilot:
 
         async def settled() -> None:
-            for _ in range(2):
-                while app.reading_ or any(not w.is_finished for w in app.workers):
+            for _ in range(3):
+                while app.is_running and any(not w.is_finished for w in app.workers):
                     await asyncio.sleep(0.001)
                 await pilot.pause()
 
@@ -103,9 +105,9 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
 
         def opened(name: str, table: str) -> Callable[[int], Awaitable[None]]:
             async def show(turn: int) -> None:
-                found: DataTable[Any] = app.screen_stack[0].query_one(f"#{table}", DataTable)
+                found = app.screen_stack[0].query_one(f"#{table}", Rows)
                 found.move_cursor(row=turn)
-                found.action_select_cursor()
+                found.action_choose()
 
             return show
 
@@ -149,6 +151,8 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
             for turn in range(repeats + 1):
                 waits.append(await one(lambda _: None, turn))
                 times.append(await one(action, turn))
+                opens = name.startswith("a ")
+                assert opens == (len(app.screen_stack) > 1), f"{name} was not shown"
                 while len(app.screen_stack) > 1:
                     app.pop_screen()
                     await settled()

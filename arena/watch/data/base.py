@@ -82,6 +82,8 @@ def raise_busy(database: Path, error: sqlite3.DatabaseError) -> None:
 
 def safe(text: str) -> str:
     """Text that others wrote, with everything that could steer a terminal or reorder a line made visible."""
+    if text.isascii() and text.isprintable():
+        return text
     bad = ("Cc", "Cf", "Cs", "Zl", "Zp")
     return "".join(c if c == "\n" or unicodedata.category(c) not in bad else "\N{REPLACEMENT CHARACTER}" for c in text)
 

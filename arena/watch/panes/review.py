@@ -9,13 +9,14 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import Input, Static
 
 from arena.control import MAX_NOTE
 from arena.watch import desk
 from arena.watch.data.review import Case, case
 from arena.watch.history import Snapshot
-from arena.watch.panes.base import Pane, fill, table
+from arena.watch.panes.base import Pane
+from arena.watch.panes.rows import Rows
 from arena.watch.queue import Item, Queue
 from arena.watch.texts import review as words
 
@@ -61,7 +62,7 @@ class ReviewPane(Pane):
     def compose(self) -> ComposeResult:
         yield Static(id="desk")
         with Container(id="bench"):
-            yield table("queue", "score", "gen", "what", "agents", "why", "text")
+            yield Rows("score", "gen", "what", "agents", "why", "text", id="queue")
             with VerticalScroll(id="case", can_focus=True):
                 yield Static(id="case-text")
         yield Input(placeholder="a note to the next decision; enter keeps it", id="note-field", max_length=MAX_NOTE)
@@ -97,14 +98,11 @@ class ReviewPane(Pane):
         self.draw()
 
     def draw(self) -> None:
-        run, queue = self.host.run_, self.query_one("#queue", DataTable)
-        at = queue.cursor_row
-        fill(queue, [(i.subject, words.item_cells(i, i.subject in self.skipped)) for i in self.items])
+        run, queue = self.host.run_, self.query_one(Rows)
+        queue.fill([(i.subject, words.item_cells(i, i.subject in self.skipped)) for i in self.items])
         subjects = [i.subject for i in self.items]
         if self.go_to in subjects:
-            queue.move_cursor(row=subjects.index(self.go_to))
-        elif queue.row_count and not 0 <= queue.cursor_row < queue.row_count:
-            queue.move_cursor(row=min(max(at, 0), queue.row_count - 1))
+            queue.move_cursor(subjects.index(self.go_to))
         self.go_to = None
         left = len(self.items)
         line = words.desk_line(run, self.decided, left, len(self.writing), self.remark)
@@ -118,10 +116,10 @@ class ReviewPane(Pane):
 
     @property
     def chosen(self) -> Item | None:
-        at = self.query_one("#queue", DataTable).cursor_row
+        at = self.query_one(Rows).cursor_row
         return self.items[at] if 0 <= at < len(self.items) else None
 
-    @on(DataTable.RowHighlighted, "#queue")
+    @on(Rows.Highlighted)
     def open(self) -> None:
         item = self.chosen
         if item is not None:
@@ -172,7 +170,7 @@ class ReviewPane(Pane):
 
     def draw_from_here(self) -> None:
         """The next item takes the place of the one that went."""
-        at = self.query_one("#queue", DataTable).cursor_row
+        at = self.query_one(Rows).cursor_row
         self.go_to = self.items[min(at, len(self.items) - 1)].subject if self.items else None
         self.draw()
 
