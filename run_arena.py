@@ -105,8 +105,8 @@ def control(
 
     try:
         typer.echo(f"{folder}: {Desk(open_run(folder)).command(command)}")
-    except Busy:
-        raise OSError(f"{folder / 'run.db'} is locked by another process: try again") from None
+    except Busy as busy:
+        raise OSError(f"{busy}; try again") from None
 
 
 @app.command()
@@ -200,7 +200,7 @@ def make_seed(
 @app.command()
 def bench(
     parts: Annotated[
-        list[str] | None, typer.Argument(help="generate, learn, generation, scaling: all if none is named; or large.")
+        list[str] | None, typer.Argument(help="generate, learn, generation, scaling: all if none is named; or large, or watch.")
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,
     threads: Annotated[int, typer.Option(help="Threads of every side.")] = 1,

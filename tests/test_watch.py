@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from holding import held
-from textual.widgets import ContentSwitcher, DataTable, Input
+from textual.widgets import ContentSwitcher, Input
 from watching import MARKUP, SIZES, copy, phase_row, press, problem, screen, settle, use
 
 from arena.store import Store
 from arena.watch.app import Help, Watch
 from arena.watch.data import Busy, open_run, reading
 from arena.watch.panes import Reader
+from arena.watch.panes.rows import Rows
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -28,10 +29,10 @@ def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int,
         assert all(m.name in shown for m in app.snapshot.members)  # type: ignore[union-attr]
         assert "q Quit" in shown
         assert "generation 3: 15 set" in await press(app, pilot, "2")
-        rows = app.query_one("#problems", DataTable).row_count
+        rows = app.query_one("#problems", Rows).row_count
         assert "valid shown" in await press(app, pilot, "f")
         assert "learnable shown" in await press(app, pilot, "f")
-        assert app.query_one("#problems", DataTable).row_count == app.snapshot.at.learnable < rows  # type: ignore[union-attr]
+        assert app.query_one("#problems", Rows).row_count == app.snapshot.at.learnable < rows  # type: ignore[union-attr]
         assert "generation 2: 15 set" in await press(app, pilot, "left_square_bracket")
         assert "STEPPED BACK from 3" in screen(app)
         assert "generation 3: 15 set" in await press(app, pilot, "right_square_bracket")

@@ -9,6 +9,7 @@ import pytest
 from watching import SIZES, press, screen, settle, use
 
 from arena.watch.app import Watch
+from arena.watch.keys import Keys
 from arena.watch.slider import LABEL, Slider
 
 NEVER = 1e6
@@ -108,6 +109,9 @@ def test_footer_help_and_palette_name_the_replay(undisturbed: Path) -> None:
         app.pace = NEVER
         assert "space Replay" in screen(app)
         assert "space Replay" not in await press(app, pilot, "3")
+        await pilot.click(Keys, offset=(screen(app).splitlines()[-1].index("1 Arena") + 2, 0))
+        await settle(app, pilot)
+        assert "space Replay" in screen(app) and "generation [ 0" in screen(app)
         shown = await press(app, pilot, "1", "question_mark")
         assert "space" in shown and "replay the run, generation by generation" in shown
         await press(app, pilot, "escape")
@@ -119,4 +123,4 @@ def test_footer_help_and_palette_name_the_replay(undisturbed: Path) -> None:
         await press(app, pilot, "3")
         assert "Replay" not in {c.title for c in app.get_system_commands(app.screen)}
 
-    use(undisturbed, play)
+    use(undisturbed, play, SIZES[1])

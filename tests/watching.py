@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,13 @@ def use(folder: Path, play: Play, size: tuple[int, int] = SIZES[0], interval: fl
     asyncio.run(main())
 
 
-def texts_of(text: str) -> list[str]:
-    """The lines of a screen without the blanks at their ends."""
-    return [line.rstrip() for line in text.splitlines()]
+def lines(text: str) -> list[str]:
+    """The lines of a screen without the blanks at their ends; many empty ones are counted."""
+    found: list[str] = []
+    for empty, some in groupby((line.rstrip() for line in text.splitlines()), key=lambda line: not line):
+        these = list(some)
+        found += [f"({len(these)} empty lines)"] if empty and len(these) > 2 else these
+    return found
 
 
 async def settle(app: Watch, pilot: Any) -> None:

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from agents.adapters import write_atomically
 from arena.bench import large, ours, report, workload
 from arena.bench.measure import Side, interleave
-from arena.bench.parts import LARGE, Case, Options, check, plan
+from arena.bench.parts import LARGE, PARTS, WATCH, Case, Options, check, plan
 from arena.bench.workload import QUICK
 from arena.experiment import commit
 
@@ -66,7 +66,7 @@ def bench(
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            cases = [case for part in wanted if part != LARGE for case in plan(part, options, Path(folder))]
+            cases = [case for part in wanted if part in PARTS for case in plan(part, options, Path(folder))]
             if cases:
                 console.print(
                     f"about {minutes(cases, options)} in all, {options.threads} thread(s) a side", style="bold"
@@ -79,6 +79,11 @@ def bench(
                 save()
             if LARGE in wanted:
                 found[LARGE] = large.measure(options.large, say, lambda so_far: save(**{LARGE: so_far}))
+            if WATCH in wanted:
+                from arena.bench import watch
+
+                found[WATCH] = watch.measure(options.repeats, options.quick, say)
+                save()
     finally:
         torch.set_num_threads(threads)
     if found["cases"]:

@@ -10,6 +10,7 @@ and when it last finished something.
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import threading
 import time
@@ -25,7 +26,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import ContentSwitcher, DataTable, Footer, Static
+from textual.widgets import ContentSwitcher, Static
 from textual.worker import get_current_worker
 
 from arena.watch import texts
@@ -34,7 +35,9 @@ from arena.watch.data import Busy, open_run, reading, safe
 from arena.watch.desk import Desk, Standing, standing
 from arena.watch.help import Help
 from arena.watch.history import History, Snapshot
+from arena.watch.keys import Keys
 from arena.watch.panes import AgentPane, ArenaPane, LibraryPane, Pane, ReviewPane, RoundsPane
+from arena.watch.panes.rows import Rows
 from arena.watch.records import Run
 from arena.watch.slider import Slider
 from arena.watch.writer import Writer
@@ -72,6 +75,9 @@ class Watch(App[None]):
     """The screens of one run."""
 
     TITLE = "Ratchet"
+    settles = False
+    """Whether the process is this application's alone, so that what was read at first need not be looked through for
+    garbage ever after: with a long run that takes longer than drawing a screen."""
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012
     CSS = """
@@ -96,7 +102,7 @@ class Watch(App[None]):
     .-wide AgentPane { layout: horizontal; }
     .-wide #family { width: 48; max-height: 1fr; }
     Reader VerticalScroll { height: 1fr; padding: 0 1; }
-    Reader DataTable { height: auto; max-height: 8; margin: 0 1; }
+    Reader Rows { height: auto; max-height: 8; margin: 0 1; }
     Help { align: center middle; }
     #help { width: 80; height: auto; max-height: 100%; border: round $primary; padding: 0 1; background: $surface; }
     """
@@ -140,7 +146,7 @@ class Watch(App[None]):
             yield AgentPane(id="agent")
             yield LibraryPane(id="library")
             yield ReviewPane(id="review")
-        yield Footer(show_command_palette=False, compact=True)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.pane.enter()
@@ -240,6 +246,10 @@ class Watch(App[None]):
             self.snapshot, self.drawn = snapshot, key
             self.pane.show(snapshot)
         self.draw_top()
+        if self.settles and not more:
+            self.settles = False
+            gc.collect()
+            gc.freeze()
         if more or (self.again and self.wanted != key[1]):
             self.poll()
 
@@ -342,9 +352,9 @@ class Watch(App[None]):
     def action_help(self) -> None:
         self.push_screen(Help())
 
-    @on(DataTable.RowSelected, "#population")
-    def agent_chosen(self, event: DataTable.RowSelected) -> None:
-        self.query_one(AgentPane).name_shown = str(event.row_key.value)
+    @on(Rows.Chosen, "#population")
+    def agent_chosen(self, event: Rows.Chosen) -> None:
+        self.query_one(AgentPane).name_shown = event.key
         self.action_pane("agent")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
@@ -366,4 +376,8 @@ def watch(folder: Path, trouble: Callable[[], str] = str) -> None:
 
     `trouble` is asked again and again for a line to show, such as that the process that plays has failed.
     """
-    Watch(open_run(folder), trouble=trouble).run()
+    app = Watch(open_run(folder), trouble=trouble)
+    app.settles = True
+    app.run()
+    if app.writer.changes:
+        print(f"the run's database was locked or gone: the last {len(app.writer.changes)} asked for are not written")

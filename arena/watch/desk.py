@@ -20,7 +20,8 @@ from pathlib import Path
 
 from arena.config import nearest
 from arena.control import COMMANDS, DECISIONS, LAST_COMMAND, MAX_NOTE
-from arena.watch.data import Busy, reading
+from arena.watch.data import reading
+from arena.watch.data.base import raise_busy
 from arena.watch.records import Run
 
 WAIT = 1.0
@@ -157,8 +158,7 @@ class Desk:
             yield db
             db.execute("COMMIT")
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise Busy(str(error)) from None
+            raise_busy(self.run.database, error)
             raise ValueError(f"cannot write {self.run.database}: {error}") from None
         finally:
             if db is not None:

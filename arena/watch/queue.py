@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -70,24 +71,31 @@ class Queue:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.known: dict[int, tuple[frozenset[str], list[Item]]] = {}  # by generation: phases it was made from, items
+        self.more = False
+        """Whether generations are left to be scored: call again."""
 
-    def items(self, db: sqlite3.Connection) -> list[Item]:
-        """What nobody has decided on yet, the highest score first."""
+    def items(self, db: sqlite3.Connection, budget: float = 0.05) -> list[Item]:
+        """What nobody has decided on yet, the highest score first. New generations are scored for `budget` seconds."""
+        end = time.monotonic() + budget
         phases: dict[int, set[str]] = defaultdict(set)
         latest = db.execute("SELECT MAX(generation) FROM phases").fetchone()[0] or 0
         for g, phase in db.execute("SELECT generation, phase FROM phases WHERE generation > ?", [latest - RECENT]):
-            phases[g].add(phase)
-        found: dict[str, Item] = {}
-        for g in sorted(phases):
-            made_from = frozenset(phases[g] & {"grade", "measure"})
-            if made_from and self.known.get(g, (None,))[0] != made_from:
-                self.known[g] = (made_from, of_generation(db, g, self.run.per_generation))
-            for item in self.known.get(g, (None, ()))[1]:
-                if item.subject not in found or found[item.subject].score < item.score:
-                    found[item.subject] = item
-        self.known = {g: kept for g, kept in self.known.items() if g in phases}
-        for item in waiting(db):
-            found[item.subject] = item
+            if phase in ("grade", "measure"):
+                phases[g].add(phase)
+        self.known = {g: kept for g, kept in self.known.items() if g in phases and kept[0] == phases[g]}
+        for g in sorted(phases.keys() - self.known.keys(), reverse=True):
+            self.known[g] = (frozenset(phases[g]), of_generation(db, g, self.run.per_generation))
+            if time.monotonic() > end:
+                break
+        self.more = len(self.known) < len(phases)
+        newest = max(self.known, default=0)
+        found = {
+            item.subject: item
+            for g, (_, items) in self.known.items()
+            for item in items
+            if item.what == ATTEMPT or g == newest  # older evidence on a post is contained in the newest
+        }
+        found |= {item.subject: item for item in waiting(db)}
         done = decided(db, found)
         return ordered(i for i in found.values() if i.subject not in done)
 
@@ -128,9 +136,10 @@ def attempts(db: sqlite3.Connection, g: int) -> list[Item]:
     tie, overlap = nearest_pair(db, g)
     sql = (
         "SELECT id, round, agent, number, answer, correct, answer_correct FROM attempts WHERE generation = ?"
-        " ORDER BY rowid"
+        " AND (answer_correct > correct OR agent IN (?, ?)"
+        f" OR id IN (SELECT attempt FROM grades WHERE {_ids(g)})) ORDER BY rowid"
     )
-    rows = dicts(db, sql, [g])
+    rows = dicts(db, sql, [g, *(tie or ("", ""))])
     solved: dict[str, dict[str, bool]] = defaultdict(dict)
     for a in rows:
         solved[a["round"]][a["agent"]] = solved[a["round"]].get(a["agent"], False) or bool(a["correct"])

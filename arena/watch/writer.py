@@ -1,7 +1,7 @@
 """Writes what was asked at the desk, one after another and off the screen's thread.
 
-A change that finds the database locked is kept and tried again until it is written; one that is refused is said. When
-the watcher closes, what is left is tried once more. Left out: what is written (`arena.watch.desk`).
+A change that finds the database locked or gone is kept and tried again until it is written; one that is refused is
+said. When the watcher closes, what is left is tried once more. Left out: what is written (`arena.watch.desk`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from arena.watch.data.base import Busy, safe
 from arena.watch.desk import Desk
 
 Change = Callable[[Desk], Any]
-LOCKED = "the run's database is locked: what was asked is kept, and written as soon as it can be"
+KEPT = "what was asked is kept, and written as soon as it can be"
 AGAIN = 0.5
 """Seconds between two tries."""
 
@@ -36,11 +36,6 @@ class Writer:
         self.changes: deque[tuple[Change, Callable[[Any], None], Callable[[Any], None]]] = deque()
         self.lock, self.working = threading.Lock(), False
 
-    @property
-    def waiting(self) -> int:
-        """Changes that are not written yet."""
-        return len(self.changes)
-
     def put(self, change: Change, then: Callable[[Any], None], refused: Callable[[Any], None] = lambda _: None) -> None:
         """`then` is told what the change gave; `refused` is called if it cannot be made."""
         with self.lock:
@@ -59,11 +54,11 @@ class Writer:
                 change, then, refused = self.changes[0]
             try:
                 result = change(self.desk)
-            except Busy:
+            except Busy as error:
                 if self.closing.is_set():
                     return
                 trouble = True
-                self.say(LOCKED)
+                self.say(f"{safe(str(error))}; {KEPT}")
                 self.closing.wait(AGAIN)
                 continue
             except ValueError as error:

@@ -17,12 +17,12 @@ from arena.watch.data.generations import (
     phases_after,
     population,
     races,
+    reviewed,
     right_attempts,
     summary,
     usual_seconds,
 )
 from arena.watch.data.posts import MOST_POSTS, cited, lineage, numbered, post, post_rows, posts
-from arena.watch.data.review import reviewed
 from arena.watch.data.rounds import FILTERS, bred, round_detail, rounds, settled
 
 __all__ = [

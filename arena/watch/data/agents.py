@@ -28,8 +28,13 @@ def life(db: sqlite3.Connection, name: str) -> Life | None:
         return None
     gone = dict(db.execute("SELECT name, generation FROM retirements").fetchall())
     rewards: dict[str, dict[int, tuple[float, int]]] = {}
-    sql = "SELECT generation, role, reward, n FROM rewards WHERE agent = ? ORDER BY generation"
-    for generation, role, reward, n in db.execute(sql, [name]):
+    sql = (  # generation by generation, which is how rewards are indexed
+        "WITH RECURSIVE lived(g) AS (SELECT ? UNION ALL SELECT g + 1 FROM lived WHERE g < ?)"
+        " SELECT w.generation, w.role, w.reward, w.n FROM lived CROSS JOIN rewards w"
+        " ON w.generation = lived.g AND w.agent = ? ORDER BY w.generation"
+    )
+    last = gone.get(name, db.execute("SELECT MAX(generation) FROM phases").fetchone()[0] or 0)
+    for generation, role, reward, n in db.execute(sql, [mine["born"], last, name]):
         rewards.setdefault(role, {})[generation] = (reward, n)
     most = db.execute(
         "SELECT post, COUNT(*) AS n FROM reads WHERE agent = ? GROUP BY post ORDER BY n DESC, post LIMIT 8", [name]

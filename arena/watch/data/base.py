@@ -64,19 +64,26 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
         db.execute("PRAGMA query_only = 1")
         yield db
     except sqlite3.OperationalError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise Busy("the run's database is locked") from None
-        if code == sqlite3.SQLITE_CANTOPEN:
-            raise Busy(f"{database} cannot be opened; was it moved or deleted?") from None
+        raise_busy(database, error)
         raise
     finally:
         if db is not None:
             db.close()
 
 
+def raise_busy(database: Path, error: sqlite3.DatabaseError) -> None:
+    """Raise Busy if that is what this error means."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        raise Busy("the run's database is locked") from None
+    if code == sqlite3.SQLITE_CANTOPEN:
+        raise Busy(f"{database} cannot be opened; was it moved or deleted?") from None
+
+
 def safe(text: str) -> str:
     """Text that others wrote, with everything that could steer a terminal or reorder a line made visible."""
+    if text.isascii() and text.isprintable():
+        return text
     bad = ("Cc", "Cf", "Cs", "Zl", "Zp")
     return "".join(c if c == "\n" or unicodedata.category(c) not in bad else "\N{REPLACEMENT CHARACTER}" for c in text)
 

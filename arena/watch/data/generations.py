@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections import defaultdict
 
+from arena.report.calibration import REVIEWED
 from arena.report.usefulness import EVALUATIONS
 from arena.watch.data.base import dicts
 from arena.watch.records import Member, Summary
@@ -129,3 +130,8 @@ def evaluations_after(db: sqlite3.Connection, rowid: int, piece: int) -> tuple[l
     until = min(rowid + piece, top)
     rows = db.execute(f"{EVALUATIONS} AND rowid > ? AND rowid <= ? ORDER BY rowid", [rowid, until])
     return [row[1:] for row in rows], max(rowid, until), until < top
+
+
+def reviewed(db: sqlite3.Connection, up_to: int) -> dict[str, int]:
+    """Labels up to a generation, and those that say another thing than execution."""
+    return {name: int(value) for name, value in dicts(db, REVIEWED, [up_to])[0].items()}

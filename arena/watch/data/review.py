@@ -6,7 +6,6 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from arena.report.calibration import REVIEWED
 from arena.watch.data.base import dicts
 from arena.watch.data.rounds import round_detail
 from arena.watch.queue import ATTEMPT, WAITING, Item
@@ -23,11 +22,6 @@ class Case:
     asked: int | None = None
     post: dict[str, Any] | None = None
     signature: str = ""
-
-
-def reviewed(db: sqlite3.Connection, up_to: int) -> dict[str, int]:
-    """Labels up to a generation, and those that say another thing than execution."""
-    return {name: int(value) for name, value in dicts(db, REVIEWED, [up_to])[0].items()}
 
 
 def case(db: sqlite3.Connection, item: Item) -> Case:

@@ -19,7 +19,7 @@ from arena.report.ratings import ROLES, Rating
 from arena.watch import data, texts
 from arena.watch.history import Snapshot
 from arena.watch.panes.base import Pane
-from arena.watch.records import Kin, Life, SetRow
+from arena.watch.records import Life, SetRow
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class AgentPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "other(1)", "Next"), Binding("p", "other(-1)", "Prev")]
     name_shown: str | None = None
     last: Looked | None = None
-    kin: tuple[Kin, ...] = ()
+    kin: object = None
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="main", can_focus=True, id="story"):
@@ -73,8 +73,8 @@ class AgentPane(Pane):
             return
         self.last, self.name_shown = found, found.life.name
         self.draw()
-        if found.life.kin != self.kin:
-            self.kin = found.life.kin
+        if (kin := (found.life.name, found.life.kin)) != self.kin:
+            self.kin = kin
             self.plant(self.query_one(Tree), found.life)
 
     def draw(self) -> None:

@@ -7,11 +7,12 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widget import Widget
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from arena.watch import texts
 from arena.watch.history import Snapshot
-from arena.watch.panes.base import Pane, fill
+from arena.watch.panes.base import Pane
+from arena.watch.panes.rows import Rows
 
 
 class Plots(Widget):
@@ -31,12 +32,11 @@ class ArenaPane(Pane):
     """The population, what it can do, and what looks wrong."""
 
     snapshot: Snapshot | None = None
-    heads: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         with Vertical(id="left"):
             yield Static(id="alarms")
-            yield DataTable[Text](id="population", classes="main", cursor_type="row", cell_padding=1)
+            yield Rows(id="population")
             yield Static(id="caption")
             yield Static(id="figures")
         yield Plots(id="plots")
@@ -47,14 +47,8 @@ class ArenaPane(Pane):
         self.query_one("#alarms", Static).update(texts.alarms(snapshot))
         self.query_one("#caption", Static).update(texts.caption(snapshot))
         self.query_one("#figures", Static).update(texts.figures(snapshot))
-        table = self.query_one(DataTable)
-        heads, lines = texts.population(snapshot, width)
-        if heads != self.heads:
-            self.heads = heads
-            table.clear(columns=True)
-            for head in self.heads:
-                table.add_column(Text(head), key=head)
-        fill(table, [(m.name, line) for m, line in zip(snapshot.members, lines, strict=True)])
+        heads, cells = texts.population(snapshot, width)
+        self.query_one(Rows).fill([(m.name, c) for m, c in zip(snapshot.members, cells, strict=True)], heads)
         self.query_one(Plots).draw(snapshot)
 
     def on_resize(self, event: events.Resize) -> None:

@@ -9,13 +9,14 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import Input, Static
 
 from arena.watch import data, texts
 from arena.watch.history import Snapshot
 from arena.watch.merit import Worth
-from arena.watch.panes.base import Pane, fill, table
+from arena.watch.panes.base import Pane
 from arena.watch.panes.reader import open_post
+from arena.watch.panes.rows import Cell, Rows
 from arena.watch.records import PostRow
 from culture.posts import KINDS
 
@@ -38,7 +39,7 @@ class LibraryPane(Pane):
     def compose(self) -> ComposeResult:
         yield Input(placeholder="words to search for", id="words", compact=True)
         yield Static(id="found")
-        yield table("posts", "gen", "author", "kind", "use", "title")
+        yield Rows("gen", "author", "kind", "use", "title", id="posts")
 
     def show(self, snapshot: Snapshot) -> None:
         history = self.host.history
@@ -70,7 +71,7 @@ class LibraryPane(Pane):
         if not rows:
             what = f"no {kinds} with these words" if words.strip() else f"{kinds}: {texts.NO_DATA}"
         self.query_one("#found", Static).update(Text(what, texts.DIM))
-        fill(self.query_one(DataTable), [(p.id, post_cells(p, worth)) for p, worth in rows])
+        self.query_one(Rows).fill([(p.id, post_cells(p, worth)) for p, worth in rows])
 
     def action_useful(self) -> None:
         self.useful = not self.useful
@@ -99,12 +100,11 @@ class LibraryPane(Pane):
     def submitted(self) -> None:
         self.enter()
 
-    @on(DataTable.RowSelected)
-    def opened(self, event: DataTable.RowSelected) -> None:
-        open_post(self, str(event.row_key.value))
+    @on(Rows.Chosen)
+    def opened(self, event: Rows.Chosen) -> None:
+        open_post(self, event.key)
 
 
-def post_cells(p: PostRow, worth: Worth) -> list[Text]:
+def post_cells(p: PostRow, worth: Worth) -> list[Cell]:
     title = p.body if p.kind == "definition" else p.title
-    use = texts.worth_words(p.kind, worth)
-    return [Text(str(p.generation)), Text(p.author), Text(p.kind.replace("_", " ")), Text(use), texts.one_line(title)]
+    return [str(p.generation), p.author, p.kind.replace("_", " "), texts.worth_words(p.kind, worth), texts.line(title)]

@@ -14,11 +14,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import Static
 
 from arena.watch import data, texts
+from arena.watch.keys import Keys
 from arena.watch.merit import Worth
-from arena.watch.panes.base import Host, fill, table
+from arena.watch.panes.base import Host
+from arena.watch.panes.rows import Rows
 from arena.watch.records import PostRow, PostView
 
 Links = tuple[PostView, Worth, int, list[tuple[str, PostRow]]]
@@ -71,18 +73,18 @@ class Reader(Screen[None]):
         with VerticalScroll(classes="main", can_focus=True):
             yield Static(self.text, id="text")
         if self.links:
-            yield table("links", "link", "kind", "gen", "author", "title")
-        yield Footer(show_command_palette=False, compact=True)
+            yield Rows("link", "kind", "gen", "author", "title", id="links")
+        yield Keys()
 
     def on_mount(self) -> None:
         if self.links:
-            links = self.query_one(DataTable)
-            fill(links, [(f"{i} {p.id}", texts.relation_cells(name, p)) for i, (name, p) in enumerate(self.links)])
+            links = self.query_one(Rows)
+            links.fill([(f"{i} {p.id}", texts.relation_cells(name, p)) for i, (name, p) in enumerate(self.links)])
             links.focus()
 
     def on_resize(self, event: events.Resize) -> None:
         self.query_one("#text", Static).update(self.text)
 
-    @on(DataTable.RowSelected)
-    def opened(self, event: DataTable.RowSelected) -> None:
-        open_post(self, str(event.row_key.value).split()[-1])
+    @on(Rows.Chosen)
+    def opened(self, event: Rows.Chosen) -> None:
+        open_post(self, event.key.split()[-1])

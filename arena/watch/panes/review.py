@@ -9,13 +9,14 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import Input, Static
 
 from arena.control import MAX_NOTE
 from arena.watch import desk
 from arena.watch.data.review import Case, case
 from arena.watch.history import Snapshot
-from arena.watch.panes.base import Pane, fill, table
+from arena.watch.panes.base import Pane
+from arena.watch.panes.rows import Rows
 from arena.watch.queue import Item, Queue
 from arena.watch.texts import review as words
 
@@ -27,7 +28,7 @@ class ReviewPane(Pane):
     DEFAULT_CSS = """
     #desk { height: auto; max-height: 4; }
     #bench { height: 1fr; }
-    #queue { height: auto; max-height: 7; }
+    #queue { height: auto; max-height: 40%; }
     #case { height: 1fr; }
     #note-field { display: none; }
     .-wide #desk { margin-bottom: 1; }
@@ -51,15 +52,17 @@ class ReviewPane(Pane):
         self.decided = desk.Decided()
         self.finished, self.settled = False, False
         self.sent: set[str] = set()  # decided here, until the run's database says so
+        self.writing: set[str] = set()  # those of which it is not known yet whether they are written
         self.skipped: list[str] = []
         self.remark = ""
+        self.partly = False
         self.shown: Case | None = None
         self.go_to: str | None = None  # what to choose when the queue has been read again
 
     def compose(self) -> ComposeResult:
         yield Static(id="desk")
         with Container(id="bench"):
-            yield table("queue", "score", "gen", "what", "agents", "why", "text")
+            yield Rows("score", "gen", "what", "agents", "why", "text", id="queue")
             with VerticalScroll(id="case", can_focus=True):
                 yield Static(id="case-text")
         yield Input(placeholder="a note to the next decision; enter keeps it", id="note-field", max_length=MAX_NOTE)
@@ -87,20 +90,22 @@ class ReviewPane(Pane):
         self.skipped = [s for s in self.skipped if s in there]
         left = [i for i in items if i.subject not in self.sent]
         self.items = sorted(left, key=lambda i: self.skipped.index(i.subject) + 1 if i.subject in self.skipped else 0)
+        if self.queue is not None and self.queue.more:  # the first piece is drawn, and the whole
+            self.read()
+            if self.partly:
+                return
+        self.partly = self.queue is not None and self.queue.more
         self.draw()
 
     def draw(self) -> None:
-        run, queue = self.host.run_, self.query_one("#queue", DataTable)
-        at = queue.cursor_row
-        fill(queue, [(i.subject, words.item_cells(i, i.subject in self.skipped)) for i in self.items])
+        run, queue = self.host.run_, self.query_one(Rows)
+        queue.fill([(i.subject, words.item_cells(i, i.subject in self.skipped)) for i in self.items])
         subjects = [i.subject for i in self.items]
         if self.go_to in subjects:
-            queue.move_cursor(row=subjects.index(self.go_to))
-        elif queue.row_count and not 0 <= queue.cursor_row < queue.row_count:
-            queue.move_cursor(row=min(max(at, 0), queue.row_count - 1))
+            queue.move_cursor(subjects.index(self.go_to))
         self.go_to = None
         left = len(self.items)
-        line = words.desk_line(run, self.decided, left, self.host.writer.waiting, self.remark)
+        line = words.desk_line(run, self.decided, left, len(self.writing), self.remark)
         self.query_one("#desk", Static).update(line)
         queue.display = bool(self.items)
         if self.items:
@@ -111,10 +116,10 @@ class ReviewPane(Pane):
 
     @property
     def chosen(self) -> Item | None:
-        at = self.query_one("#queue", DataTable).cursor_row
+        at = self.query_one(Rows).cursor_row
         return self.items[at] if 0 <= at < len(self.items) else None
 
-    @on(DataTable.RowHighlighted, "#queue")
+    @on(Rows.Highlighted)
     def open(self) -> None:
         item = self.chosen
         if item is not None:
@@ -138,15 +143,21 @@ class ReviewPane(Pane):
             return
         self.remark = ""
         self.sent.add(item.subject)
+        self.writing.add(item.subject)
         self.items = [i for i in self.items if i.subject != item.subject]
         self.host.writer.put(
             lambda d: d.decide(item.subject, decision, note),
-            lambda _: self.read(),
+            lambda _: self.written(item.subject),
             lambda _: self.refused(item.subject),
         )
         self.draw_from_here()
 
+    def written(self, subject: str) -> None:
+        self.writing.discard(subject)
+        self.read()
+
     def refused(self, subject: str) -> None:
+        self.writing.discard(subject)
         self.sent.discard(subject)
         self.read()
 
@@ -159,7 +170,7 @@ class ReviewPane(Pane):
 
     def draw_from_here(self) -> None:
         """The next item takes the place of the one that went."""
-        at = self.query_one("#queue", DataTable).cursor_row
+        at = self.query_one(Rows).cursor_row
         self.go_to = self.items[min(at, len(self.items) - 1)].subject if self.items else None
         self.draw()
 

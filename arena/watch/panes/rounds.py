@@ -10,14 +10,15 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from arena.report.tables import count, decimal, rate
 from arena.watch import data, texts
 from arena.watch.data import FILTERS
 from arena.watch.history import Snapshot
-from arena.watch.panes.base import Pane, fill, table
+from arena.watch.panes.base import Pane
 from arena.watch.panes.reader import Reader
+from arena.watch.panes.rows import Cell, Rows
 from arena.watch.records import RoundDetail, RoundRow
 
 ROOM = 110
@@ -32,10 +33,11 @@ class RoundsPane(Pane):
     key: object = None
     snapshot: Snapshot | None = None
     rows: Sequence[RoundRow] = ()
+    words = False
 
     def compose(self) -> ComposeResult:
         yield Static(id="summary")
-        yield table("problems", "#", "author", "depth", "solved", "earned", "", "problem")
+        yield Rows("#", "author", "depth", "solved", "earned", "", "problem", id="problems")
 
     def show(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -63,32 +65,32 @@ class RoundsPane(Pane):
             self.draw()
 
     def draw(self) -> None:
-        words = self.app.size.width >= ROOM
-        fill(self.query_one(DataTable), [(r.round, round_cells(r, words)) for r in self.rows])
+        self.words = self.app.size.width >= ROOM
+        self.query_one(Rows).fill([(r.round, round_cells(r, self.words)) for r in self.rows])
 
     def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self.draw)
+        if self.words != (self.app.size.width >= ROOM):
+            self.call_after_refresh(self.draw)
 
     def action_filter(self) -> None:
         self.shown = FILTERS[(FILTERS.index(self.shown) + 1) % len(FILTERS)]
         if self.snapshot is not None:
             self.show(self.snapshot)
 
-    @on(DataTable.RowSelected)
-    def opened(self, event: DataTable.RowSelected) -> None:
-        id_ = str(event.row_key.value)
-        self.host.ask("detail", lambda db: data.round_detail(db, id_), self.open)
+    @on(Rows.Chosen)
+    def opened(self, event: Rows.Chosen) -> None:
+        self.host.ask("detail", lambda db: data.round_detail(db, event.key), self.open)
 
     def open(self, detail: RoundDetail | None) -> None:
         if detail is not None:
             self.app.push_screen(Reader(partial(texts.round_text, detail, self.host.history.run.pays)))
 
 
-def round_cells(r: RoundRow, words: bool) -> list[Text]:
+def round_cells(r: RoundRow, words: bool) -> list[Cell]:
     """A line of the table, its marks in words where there is room."""
     marks = [("learnable" if words else "*")] if r.learnable else []
     marks += [("disputed" if words else "!")] if r.disagreement else []
-    problem = texts.one_line(r.text if r.valid else f"{r.reason}: {r.text}")
-    problem.stylize("" if r.valid else texts.DIM)
-    cells = [str(r.number), r.author, "-" if r.depth is None else str(r.depth), rate(r.solve_rate), decimal(r.paid, 2)]
-    return [*(Text(c) for c in cells), Text((", " if words else "").join(marks), "bold"), problem]
+    problem: Cell = texts.line(r.text) if r.valid else Text(texts.line(f"{r.reason}: {r.text}"), texts.DIM)
+    depth = "-" if r.depth is None else str(r.depth)
+    mark = (", " if words else "").join(marks)
+    return [str(r.number), r.author, depth, rate(r.solve_rate), decimal(r.paid, 2), mark, problem]

@@ -6,7 +6,7 @@ Marks and words carry every meaning that a colour carries, for terminals without
 from arena.report.analysis import LOOP
 from arena.watch.texts.agent import life_text
 from arena.watch.texts.arena import alarms, figures
-from arena.watch.texts.base import DIM, HEAD, NO_DATA, labelled_strip, one_line
+from arena.watch.texts.base import DIM, HEAD, NO_DATA, labelled_strip, line, one_line
 from arena.watch.texts.plots import plots
 from arena.watch.texts.population import caption, population
 from arena.watch.texts.post import post_text, relation_cells, uplift_words, worth_words
@@ -23,6 +23,7 @@ __all__ = [
     "figures",
     "labelled_strip",
     "life_text",
+    "line",
     "one_line",
     "phase_line",
     "plots",

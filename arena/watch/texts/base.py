@@ -14,8 +14,13 @@ HEAD = "bold"
 DIM = "dim"
 
 
+def line(text: str) -> str:
+    """Text that others wrote, safe and on one line."""
+    return safe(text).replace("\n", " ")
+
+
 def one_line(text: str) -> Text:
-    return Text(safe(text).replace("\n", " "), no_wrap=True, overflow="ellipsis")
+    return Text(line(text), no_wrap=True, overflow="ellipsis")
 
 
 LABEL = 14
@@ -32,9 +37,9 @@ def labelled_strip(
     ends = ends or (f"{short(known[0])} to {short(known[-1])}" if known else "-")
     lines = strip(values, max(width - LABEL - max(ENDS, len(ends) + 2), 1), height, low, high)
     out = Text(no_wrap=True)
-    for i, line in enumerate(lines):
+    for i, bars in enumerate(lines):
         bottom = i == len(lines) - 1
-        out.append(f"{label if bottom else '':<{LABEL}}").append(line, "cyan").append(f"  {ends if bottom else ''}\n")
+        out.append(f"{label if bottom else '':<{LABEL}}").append(bars, "cyan").append(f"  {ends if bottom else ''}\n")
     return out
 
 
@@ -49,7 +54,7 @@ def beside(left: Sequence[Text], right: Sequence[Text], width: int) -> Text:
     out = Text(no_wrap=True)
     for i in range(max(len(left), len(right))):
         for column, lines in enumerate((left, right)):
-            line = lines[i].copy() if i < len(lines) else Text()
-            line.truncate(half, overflow="ellipsis", pad=column == 0)
-            out.append(line).append("\n" if column else "  ")
+            half_line = lines[i].copy() if i < len(lines) else Text()
+            half_line.truncate(half, overflow="ellipsis", pad=column == 0)
+            out.append(half_line).append("\n" if column else "  ")
     return out

@@ -10,7 +10,7 @@ from arena.watch.data.review import Case
 from arena.watch.desk import Decided
 from arena.watch.queue import ATTEMPT, POST, RECENT, WAITING, Item
 from arena.watch.records import Run, Try
-from arena.watch.texts.base import DIM, HEAD, one_line
+from arena.watch.texts.base import DIM, HEAD, line
 
 QUESTIONS = {
     ATTEMPT: "Is this attempt's answer right?  a: right  r: wrong",
@@ -19,11 +19,10 @@ QUESTIONS = {
 }
 
 
-def item_cells(item: Item, skipped: bool) -> list[Text]:
-    score = Text(f"{item.score:.2f}{' s' if skipped else ''}")
-    agents = one_line(", ".join(item.agents))
-    what = Text("waits" if item.what == WAITING else item.what)
-    return [score, Text(str(item.generation)), what, agents, one_line(item.why[0]), one_line(item.title)]
+def item_cells(item: Item, skipped: bool) -> list[str]:
+    score = f"{item.score:.2f}{' s' if skipped else ''}"
+    what = "waits" if item.what == WAITING else item.what
+    return [score, str(item.generation), what, ", ".join(map(line, item.agents)), line(item.why[0]), line(item.title)]
 
 
 def desk_line(run: Run, d: Decided, left: int, unsent: int, note: str) -> Text:
@@ -34,7 +33,7 @@ def desk_line(run: Run, d: Decided, left: int, unsent: int, note: str) -> Text:
             "This run takes no decisions (review: off). To be asked, start one with review=sample, or review=gate to"
             " let posts wait for you. "
         )
-        return out.append(f"Below: the {left} items that would be asked.\n" if left else "\n")
+        return out.append(f"Below: the {left} items that would be asked." if left else "")
     out.append(f"{count(left)} to decide", HEAD)
     out.append(f"; {d.open} decided and not taken yet{' (u: undo)' if d.open else ''}; {d.taken} taken by the run")
     if d.void:

@@ -1,0 +1,68 @@
+"""The last line: which keys do what here. Click one to press it.
+
+One widget that draws one line; Textual's own footer makes a widget of every key anew whenever a key changes its
+meaning, which here would take longer than the screens themselves. Keys of one group stand together under the group's
+name where there is no room for a name each.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from rich.text import Text
+from textual import events
+from textual.binding import Binding
+from textual.widget import Widget
+
+
+class Keys(Widget):
+    DEFAULT_CSS = """
+    Keys { dock: bottom; height: 1; color: $footer-foreground; background: $footer-background; text-wrap: nowrap; }
+    """
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, self.changed)
+
+    def on_unmount(self) -> None:
+        self.screen.bindings_updated_signal.unsubscribe(self)
+
+    def changed(self, _: Any) -> None:
+        self.refresh()
+
+    def shown(self) -> list[Binding]:
+        """The bindings that work here and are to be named, one an action."""
+        found: dict[str, Binding] = {}
+        for active in self.screen.active_bindings.values():
+            if active.binding.show and active.enabled:
+                found.setdefault(active.binding.action, active.binding)
+        return list(found.values())
+
+    def parts(self) -> list[tuple[Text, str]]:
+        """What is drawn, one after the other, and the key that a click on it presses."""
+        shown = self.shown()
+        each = [(self.named(b), b.key) for b in shown]
+        if sum(text.cell_len + 1 for text, _ in each) - 1 <= self.size.width:
+            return each
+        parts: list[tuple[Text, str]] = []
+        for group, members in groupby(shown, key=lambda b: b.group):
+            bindings = list(members)
+            if group is None or len(bindings) < 2:
+                parts += [(self.named(b), b.key) for b in bindings]
+                continue
+            parts += [(Text(self.app.get_key_display(b), "bold"), b.key) for b in bindings]
+            parts[-1][0].append(f" {group.description.strip()}", "not bold")
+        return parts
+
+    def named(self, binding: Binding) -> Text:
+        return Text(self.app.get_key_display(binding), "bold").append(f" {binding.description}", "not bold")
+
+    def render(self) -> Text:
+        return Text(" ", no_wrap=True, overflow="ellipsis").join(text for text, _ in self.parts())
+
+    def on_click(self, event: events.Click) -> None:
+        begin = 0
+        for text, key in self.parts():
+            if begin <= event.x < begin + text.cell_len:
+                self.app.simulate_key(key)
+            begin += text.cell_len + 1
