@@ -5,7 +5,7 @@ of the whole process until everything is read and drawn is taken, less what wait
 that what else the machine does is left out; a disk that has to be waited for is left out with it.
 
 A run: the same config is played alone and with `watch` beside it in a terminal of its own, where a key switches the
-screen every second, in turns. Generations of the two are the same work, so their times are compared one by one.
+screen every five seconds, in turns. Generations of the two are the same work, so their times are compared one by one.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ BUDGET_MS = 100.0
 MOST = 1.02
 """The ratio of generation times that is aimed at."""
 SIZE = (200, 50)
+SWITCH = 5.0
+"""Seconds that a watcher looks at a screen."""
 ROOT = Path(__file__).resolve().parents[2]
 Say = Callable[[str], None]
 
@@ -247,7 +249,7 @@ class Watcher:
 
     def press(self) -> None:
         turn = 0
-        while not self.ended.wait(1.0):
+        while not self.ended.wait(SWITCH):
             os.write(self.ours, b"1234"[turn % 4 : turn % 4 + 1])
             turn += 1
 
