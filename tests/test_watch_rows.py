@@ -78,7 +78,7 @@ def test_keys_move_the_cursor_and_the_lines_follow_it() -> None:
             await pilot.pause()
             assert app.rows.cursor_row == row
             assert any(line.startswith(f"> {row:<2}  row {row}") for line in app.lines)
-            assert app.lines[0] == "  n   words"
+            assert app.lines[0].startswith("  n   words")
         await pilot.press("down", "enter")
         assert app.chosen == ["k1"] and app.highlighted[0] == "k0" and app.highlighted[-1] == "k1"
 
