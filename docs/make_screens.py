@@ -1,13 +1,15 @@
 """Draw the screens of `watch` from a finished run: `python docs/make_screens.py runs/quickstart`.
 
-Writes arena.svg, rounds.svg (one round, opened), agent.svg, library.svg and review.svg (the reviewer's desk) beside
-this file, or into the folder that is named second.
+Writes one SVG a screen beside this file, or into the folder that is named second: arena.svg, rounds.svg (a round whose
+grader disagreed, opened), agent.svg, library.svg (the most useful posts), post.svg (the first of them, opened) and
+review.svg (the reviewer's desk). A screen more is a line more in SCREENS. `--size 200x50` draws them larger than the
+README has them.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ from arena.watch.app import Watch
 from arena.watch.data import open_run
 
 SIZE = (120, 36)
+# Keys that lead from the screen before to this one; each screen is left as its keys found it.
 SCREENS = {
     "arena": ["1"],
-    "rounds": ["2", "f", "f", "wait", "down", "down", "enter"],
+    "rounds": ["2", "f", "f", "f", "enter"],
     "agent": ["escape", "3"],
-    "library": ["4"],
-    "review": ["5", "wait", "down"],
+    "library": ["4", "u"],
+    "post": ["enter"],
+    "review": ["escape", "5", "down"],
 }
 
 
@@ -32,19 +36,25 @@ async def settle(app: Watch, pilot: Any) -> None:
         await pilot.pause(0.05)
 
 
-async def draw(folder: Path, to: Path) -> None:
+async def draw(folder: Path, to: Path, size: tuple[int, int]) -> None:
     app = Watch(open_run(folder))
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=size) as pilot:
         await settle(app, pilot)
         for name, keys in SCREENS.items():
             for key in keys:
-                await (settle(app, pilot) if key == "wait" else pilot.press(key))
-            await settle(app, pilot)
+                await pilot.press(key)
+                await settle(app, pilot)
             path = to / f"{name}.svg"
-            path.write_text(app.export_screenshot(title=f"python run_arena.py watch {folder}"), encoding="utf-8")
+            title = f"python run_arena.py watch runs/{folder.name}"
+            path.write_text(app.export_screenshot(title=title), encoding="utf-8")
             print(f"wrote {path}")
 
 
 if __name__ == "__main__":
-    run = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/quickstart")
-    asyncio.run(draw(run, Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).resolve().parent))
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("run", nargs="?", type=Path, default=Path("runs/quickstart"))
+    arguments.add_argument("to", nargs="?", type=Path, default=Path(__file__).resolve().parent)
+    arguments.add_argument("--size", default="x".join(map(str, SIZE)), help="Columns and lines, such as 200x50.")
+    given = arguments.parse_args()
+    columns, lines = (int(n) for n in given.size.split("x"))
+    asyncio.run(draw(given.run, given.to, (columns, lines)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sys
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.bench import limit, limit_ours, ours, parts, report, workload
+from arena.bench import large_run, limit, limit_ours, ours, parts, report, watch, workload
 from arena.bench.measure import Sample, Side, Spread, Work, interleave, paired
 from arena.bench.plot import draw_scaling
 from arena.bench.run import bench
@@ -172,6 +173,28 @@ def test_our_side_of_every_part_is_measured_and_stored(
     assert [row["agents"] for row in found["cases"][4]["scaling"]] == [1, 2]
     assert "pip install '.[bench-peers]'" in printed(to) and "not measured" in printed(to)
     assert 0 < found["cases"][1]["ratios"]["matrix limit"]["median"] < 1.2
+
+
+def test_every_screen_of_the_watcher_is_measured(tmp_path: Path) -> None:
+    said: list[str] = []
+    folder = large_run.fill(tmp_path, large_run.Scale(generations=3, problems=40))
+    found = asyncio.run(watch.screens(folder, 1, said.append))
+    names = [row["screen"] for row in found]
+    assert len(set(names)) == len(names) == len(said) - 1 and {"rounds", "a round", "agent", "a post"} <= set(names)
+    assert all(0 <= row["median_ms"] <= row["max_ms"] and len(row["turns"]) == 1 for row in found)
+    assert sum(row["median_ms"] for row in found) > 0
+
+
+@pytest.mark.slow
+def test_a_run_is_measured_alone_and_watched(tmp_path: Path) -> None:
+    said: list[str] = []
+    found = watch.runs("configs/tiny.yaml", 2, 1, tmp_path, said.append)
+    [turn] = found["turns"]
+    assert len(turn["alone"]["seconds"]) == len(turn["watched"]["seconds"]) == 2
+    assert turn["alone"]["watcher_cpu"] == 0 < turn["watched"]["watcher_cpu"] and turn["alone"]["run_cpu"] > 0
+    assert found["ratio"]["low"] <= found["ratio"]["median"] <= found["ratio"]["high"]
+    assert found["met"] is (found["ratio"]["median"] <= watch.MOST)
+    assert any("target: watched over alone" in line for line in said) and not list(tmp_path.iterdir())
 
 
 def test_a_missed_target_is_said_and_stored() -> None:

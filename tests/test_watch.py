@@ -43,7 +43,8 @@ def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int,
         assert "STEPPED" not in await press(app, pilot, "end")
         await press(app, pilot, "left_square_bracket")
         assert app.wanted == 2 and "STEPPED" not in await press(app, pilot, "l")
-        await press(app, pilot, "2", "f", "down", "enter")
+        assert "disputed shown" in await press(app, pilot, "2", "f")
+        await press(app, pilot, "f", "down", "enter")
         assert isinstance(app.screen, Reader) and "proposal" in screen(app) and "attempt 1" in screen(app)
         await press(app, pilot, "3")  # nothing switches under an open round
         assert isinstance(app.screen, Reader)

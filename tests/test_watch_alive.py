@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import os
 import pty
@@ -10,6 +11,7 @@ import select
 import shutil
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -165,8 +167,9 @@ def test_the_command_line_plays_and_watches_in_a_terminal(tmp_path: Path) -> Non
                "--watch"]  # fmt: skip
     environment = os.environ | {"TERM": "xterm-256color", "LINES": "24", "COLUMNS": "80"}
     process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True, close_fds=True
-    )
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
     os.close(theirs)
     text, pressed = b"", False
     while True:

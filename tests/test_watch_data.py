@@ -74,7 +74,9 @@ def test_the_data_of_a_run_made_by_hand(made: Path) -> None:
         assert [r.round for r in data.rounds(db, 2)] == ["g0002r0000", "g0002r0001"]
         assert [r.disagreement for r in data.rounds(db, 2, "valid")] == [True]
         assert [r.round for r in data.rounds(db, 2, "learnable")] == ["g0002r0000"] and not data.rounds(db, 3)
-        with pytest.raises(ValueError, match="all, valid, learnable"):
+        assert [r.round for r in data.rounds(db, 2, "disputed")] == ["g0002r0000"]
+        assert not data.rounds(db, 1, "disputed")
+        with pytest.raises(ValueError, match="all, valid, learnable, disputed"):
             data.rounds(db, 2, "best")
         detail = data.round_detail(db, "g0002r0000")
         assert detail and detail.parent_post and detail.parent_post.title == "w1" and len(detail.attempts) == 2

@@ -37,6 +37,7 @@ def test_a_refresh_of_a_million_attempts_reads_no_table_whole(tmp_path: Path) ->
         history.step(db)
         assert history.snapshot(db).latest == SCALE.generations and history.snapshot(db, 3).shown == 3
         assert len(data.rounds(db, 9)) == SCALE.problems and len(data.rounds(db, 9, "learnable")) == 600
+        assert len(data.rounds(db, 9, "disputed")) == 11
         found = data.round_detail(db, "g0009r0001")
         assert found and len(found.attempts) == SCALE.attempts
         assert data.life(db, "a1") and data.agent_names(db) and len(data.posts(db)) == data.MOST_POSTS

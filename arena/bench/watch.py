@@ -5,12 +5,13 @@ of the whole process until everything is read and drawn is taken, less what wait
 that what else the machine does is left out; a disk that has to be waited for is left out with it.
 
 A run: the same config is played alone and with `watch` beside it in a terminal of its own, where a key switches the
-screen every second, in turns. Generations of the two are the same work, so their times are compared one by one.
+screen every five seconds, in turns. Generations of the two are the same work, so their times are compared one by one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import pty
 import resource
@@ -19,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -35,6 +37,8 @@ BUDGET_MS = 100.0
 MOST = 1.02
 """The ratio of generation times that is aimed at."""
 SIZE = (200, 50)
+SWITCH = 5.0
+"""Seconds that a watcher looks at a screen."""
 ROOT = Path(__file__).resolve().parents[2]
 Say = Callable[[str], None]
 
@@ -213,15 +217,21 @@ def play(config: str, generations: int, folder: Path, watched: bool) -> dict[str
     started = time.monotonic()
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     watcher = None
-    if watched:
-        while run.poll() is None and not (folder / "run" / "run.db").is_file():
-            time.sleep(0.05)
-        watcher = Watcher(folder / "run")
-    _, errors = run.communicate()
-    wall = time.monotonic() - started
-    if run.returncode:
-        raise RuntimeError(f"the run failed: {errors.decode(errors='replace')[-500:]}")
-    watcher_cpu = watcher.close() if watcher else 0.0
+    try:
+        if watched:
+            while run.poll() is None and not (folder / "run" / "run.db").is_file():
+                time.sleep(0.05)
+            watcher = Watcher(folder / "run")
+        _, errors = run.communicate()
+        wall = time.monotonic() - started
+        if run.returncode:
+            raise RuntimeError(f"the run failed: {errors.decode(errors='replace')[-500:]}")
+        watcher_cpu = watcher.close() if watcher else 0.0
+    finally:  # whatever ends this, what it started ends too
+        for process in (run, watcher.process if watcher else run):
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     all_cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     store = Store(folder / "run" / "run.db")
@@ -241,6 +251,7 @@ class Watcher:
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "run_arena.py"), "watch", str(folder)],
             stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # ends with its terminal, whatever ends this
         )  # fmt: skip
         os.close(theirs)
         self.ended = threading.Event()
@@ -256,7 +267,7 @@ class Watcher:
 
     def press(self) -> None:
         turn = 0
-        while not self.ended.wait(1.0):
+        while not self.ended.wait(SWITCH):
             os.write(self.ours, b"1234"[turn % 4 : turn % 4 + 1])
             turn += 1
 

@@ -18,7 +18,7 @@ HELP = """\
 space      Arena, Rounds: replay the run, generation by generation; pause
 l, end     the latest generation again, following the run
 arrows     move; enter opens what is chosen; escape goes back
-f          Rounds: all, valid or learnable problems
+f          Rounds: all problems, valid, learnable or disputed ones
 n p        Agent: the next, the previous one; tab, enter: a relative
 / k u      Library: find words; kind of post; the most useful first
 a r s u n  Review: accept, reject, skip (it comes back), undo, note
@@ -35,7 +35,7 @@ earned           learnability its problems were paid, all its life
 learnable        its problems that some tries solved and others did not
 uplift           solved with its definitions in context minus without,
                  [95 % interval]; pairs: problems asked both ways
-bred             learnable problems that were varied from its posts
+bred             problems varied from its posts: learnable / all
 * !              a learnable problem; a grader disputed the verifier
 behaviours       how many would be as varied, were all as frequent"""
 

@@ -11,7 +11,7 @@ from arena.watch.data.base import dicts
 from arena.watch.data.posts import post_rows
 from arena.watch.records import Bred, Grading, RoundDetail, RoundRow, SetRow, Try
 
-FILTERS = ("all", "valid", "learnable")
+FILTERS = ("all", "valid", "learnable", "disputed")
 _ROUND = (
     "SELECT p.round, COALESCE(r.number, 0) AS number, p.domain, p.author, COALESCE(p.text, p.proposal) AS text,"
     " p.valid, p.reason, p.depth, o.solve_rate, COALESCE(o.learnable, 0) AS learnable, o.setter_reward AS paid,"
@@ -23,10 +23,10 @@ _ROUND = (
 
 
 def rounds(db: sqlite3.Connection, generation: int, shown: str = "all") -> list[RoundRow]:
-    """The problems of one generation in the order they were set: all, the valid or the learnable ones."""
+    """The problems of one generation in the order they were set: all, or those that pass a filter."""
     if shown not in FILTERS:
         raise ValueError(f"a filter of rounds is one of {', '.join(FILTERS)}: {shown!r}")
-    test = {"all": "", "valid": " AND p.valid", "learnable": " AND o.learnable"}[shown]
+    test = {"all": "", "valid": " AND p.valid", "learnable": " AND o.learnable", "disputed": " AND disagreement"}[shown]
     return [_round(r) for r in dicts(db, f"{_ROUND} WHERE p.generation = ?{test} ORDER BY p.rowid", [generation])]
 
 

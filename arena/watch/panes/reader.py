@@ -63,13 +63,14 @@ class Reader(Screen[None]):
     def __init__(self, write: Callable[[int], Text], links: Sequence[tuple[str, PostRow]] = ()) -> None:
         """`write` gives the text for a width."""
         super().__init__()
-        self.write, self.links = write, links
+        self.write, self.links, self.width = write, links, 80
 
     @property
     def text(self) -> Text:
-        return self.write(self.app.size.width - MARGIN)
+        return self.write(self.width - MARGIN)
 
     def compose(self) -> ComposeResult:
+        self.width = self.app.size.width
         with VerticalScroll(classes="main", can_focus=True):
             yield Static(self.text, id="text")
         if self.links:
@@ -83,7 +84,9 @@ class Reader(Screen[None]):
             links.focus()
 
     def on_resize(self, event: events.Resize) -> None:
-        self.query_one("#text", Static).update(self.text)
+        if event.size.width != self.width:
+            self.width = event.size.width
+            self.query_one("#text", Static).update(self.text)
 
     @on(Rows.Chosen)
     def opened(self, event: Rows.Chosen) -> None:

@@ -47,7 +47,7 @@ def life_text(life: Life, ratings: History, best: Sequence[SetRow], worst: Seque
 
 def _ratings(ratings: History, width: int) -> Text:
     """A strip a role, all of them over the same scale; first and last value with twice their standard deviation."""
-    out = Text("rating after each generation\n", DIM)
+    out = Text().append("rating after each generation\n", DIM)
     found = {role: history for role in ROLES if (history := ratings.get(role))}
     if not found:
         return out.append(f"  {NO_DATA}\n")
@@ -68,7 +68,7 @@ def _spread(r: Rating) -> str:
 
 
 def _rewards(life: Life, width: int) -> Text:
-    out = Text("mean reward an act by generation\n", DIM)
+    out = Text().append("mean reward an act by generation\n", DIM)
     found = [role for role in ROLES if role in life.rewards]
     for role in found:
         by = life.rewards[role]

@@ -34,7 +34,8 @@ def plots(s: Snapshot, width: int, height: int) -> Text:
     if not strips or height < 1:
         return Text(f"plots: {NO_DATA}", DIM)
     titled = height >= len(strips) + len(groups)
-    each = min(max((height - len(groups)) // len(strips), 1), TALL) if titled else 1
+    each, more = divmod(height - len(groups), len(strips)) if titled else (1, 0)
+    told = 0
     hidden = 0
     for label in FIRST_TO_GO:
         if len(strips) - hidden + bool(hidden) <= height:
@@ -46,7 +47,9 @@ def plots(s: Snapshot, width: int, height: int) -> Text:
         if titled:
             out.append(f"{title.format(latest=s.latest)}\n", DIM)
         for strip in found:
-            out.append(labelled_strip(strip.label, strip.values, width, each, strip.high))
+            tall = min(each + (told < more), TALL)
+            out.append(labelled_strip(strip.label, strip.values, width, tall, strip.high))
+            told += 1
     if hidden:
         out.append(f"{hidden} more in a taller window\n", DIM)
     out.right_crop(1)
