@@ -17,16 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from watching import SIZES, copy, press, screen, settle, use
+from watching import PATIENCE, SIZES, copy, press, screen, settle, use
 
 from arena.store import Store
 from arena.watch import data, launch
 from arena.watch.app import Watch
 from arena.watch.data import open_run, reading
 from arena.watch.launch import Player
-
-PATIENCE = 120
-"""Seconds after which something hangs; no test depends on being fast."""
 
 
 async def until(app: Watch, pilot: Any, holds: Any) -> None:

@@ -22,6 +22,8 @@ from culture.library import Library
 from culture.posts import Post, sign_post
 
 SIZES = ((80, 24), (200, 50))
+PATIENCE = 120
+"""Seconds after which what is waited for will never come."""
 MARKUP = "[bold]x[/] [link=evil]y"
 EVIL = f"{MARKUP} \x1b[2Jz\u202e"
 Play = Callable[[Watch, Any], Awaitable[None]]
@@ -55,12 +57,13 @@ async def settle(app: Watch, pilot: Any) -> None:
     on a busy machine one pause is not enough. So the screen must be the same over three of them.
     """
     seen: list[str] = []
-    while app.is_running and (len(seen) < 3 or len(set(seen[-3:])) > 1):
-        while any(not worker.is_finished for worker in app.workers):
-            await asyncio.sleep(0.002)
-        await pilot.pause()
-        busy = any(not worker.is_finished for worker in app.workers)
-        seen = [] if busy else [*seen, screen(app)]
+    async with asyncio.timeout(PATIENCE):
+        while app.is_running and (len(seen) < 3 or len(set(seen[-3:])) > 1):
+            while any(not worker.is_finished for worker in app.workers):
+                await asyncio.sleep(0.002)
+            await pilot.pause()
+            busy = any(not worker.is_finished for worker in app.workers)
+            seen = [] if busy else [*seen, screen(app)]
 
 
 async def press(app: Watch, pilot: Any, *keys: str) -> str:

@@ -135,6 +135,7 @@ class PostView:
     missing: tuple[str, ...]
     readers: tuple[tuple[str, int], ...]
     reads: dict[str, int]  # by phase
+    drawn: int  # of these, those drawn at random, as a definition that no problem asked for is
     lineage: tuple[Ancestor, ...]
 
 

@@ -59,11 +59,11 @@ def post(db: sqlite3.Connection, id_: str) -> PostView | None:
     cites = cited(p["cites"])
     known = post_rows(db, cites)
     readers = db.execute(
-        "SELECT agent, phase, COUNT(*) FROM reads WHERE post = ? GROUP BY agent, phase", [id_]
+        "SELECT agent, phase, COUNT(*), SUM(propensity < 1.0) FROM reads WHERE post = ? GROUP BY agent, phase", [id_]
     ).fetchall()
     agents: dict[str, int] = {}
     by_phase: dict[str, int] = {}
-    for agent, phase, n in readers:
+    for agent, phase, n, _ in readers:
         agents[agent] = agents.get(agent, 0) + n
         by_phase[phase] = by_phase.get(phase, 0) + n
     return PostView(
@@ -74,6 +74,7 @@ def post(db: sqlite3.Connection, id_: str) -> PostView | None:
         tuple(c for c in cites if c not in known),
         tuple(sorted(agents.items(), key=lambda item: (-item[1], item[0]))),
         by_phase,
+        sum(drawn for *_, drawn in readers),
         tuple(lineage(db, id_)),
     )
 

@@ -33,7 +33,8 @@ def post_text(view: PostView, worth: Worth, cited_by: int, width: int) -> Text:
         for i, line in enumerate(textwrap.wrap(words, max(width - 11, 20))):
             out.append(f"{' ' * 11 if i else ''}{line}\n")
     reads = ", ".join(f"{phase} {count(n)}" for phase, n in sorted(view.reads.items()))
-    out.append("reads      ", DIM).append(f"{reads or 'none'}\n")
+    drawn = f"; {count(view.drawn)} of these drawn at random" if view.drawn else ""
+    out.append("reads      ", DIM).append(f"{reads or 'none'}{drawn}\n")
     readers = ", ".join(f"{agent} {count(n)}" for agent, n in view.readers)
     out.append("readers    ", DIM).append(f"{readers or 'nobody'}\n")
     out.append("links      ", DIM).append(f"cites {len(view.cites)}, cited by {cited_by}\n")
