@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from arena.report.calibration import calibration, reviewed
 from arena.report.figure import Figure, Panel, Row, Section, Series, Table
 from arena.report.gaming import (
     attempts,
@@ -20,7 +21,7 @@ from arena.report.gaming import (
     rejections,
     wrong_reasons_figure,
 )
-from arena.report.say import clear, count, number, rate
+from arena.report.say import between, clear, count, number, rate
 from arena.report.source import Source
 from arena.report.statistics import difference_interval, wilson_interval
 from arena.store import Store
@@ -55,7 +56,7 @@ def section(source: Source) -> Section:
         *((agreement_figure(votes), calibration_figure(votes)) if votes else ()),
         *([wrong_reasons_figure(tried)] if tried else []),
     ]
-    tables = [confusion(votes), graders_table(votes)] if votes else []
+    tables = [confusion(votes), graders_table(votes, calibration(store))] if votes else []
     tables += [reasons_table(refused)] if refused else []
     findings = [*(agreement(votes) if votes else ()), *people, *(gamed(store, tried, refused) if refused else ())]
     return Section(KEY, TITLE, tuple(findings), tuple(f for f in figures if f), tuple(tables), tuple(missing))
@@ -63,18 +64,17 @@ def section(source: Source) -> Section:
 
 def labels(store: Store) -> list[str]:
     """What a reviewer's decisions say of graders and of execution; nothing where there are none."""
-    if not store.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'labels'"):
+    said = reviewed(store)
+    if not said["labels"]:
         return []
-    sql = (
-        "SELECT COUNT(*) AS n, COUNT(grader_agrees) AS votes, COALESCE(SUM(grader_agrees), 0) AS agree,"
-        " COALESCE(SUM(says_right != execution_correct), 0) AS against FROM labels"
+    graders = [g for g in calibration(store) if g["labelled"]]
+    votes = sum(g["labelled"] for g in graders)
+    text = (
+        f"A reviewer labelled {count(said['labels'], 'attempt')}, {said['against_execution']} of them against execution"
     )
-    row = store.query(sql)[0]
-    if not row["n"]:
-        return []
-    text = f"A reviewer labelled {count(row['n'], 'attempt')}, {row['against']} of them against execution"
-    if row["votes"]:
-        text += f"; graders' votes agree with the labels in {rate(row['agree'], row['votes'])}"
+    if votes:
+        agree = sum(round(g["human"] * g["labelled"]) for g in graders)
+        text += f"; graders' votes agree with the labels in {rate(agree, votes)}"
     return [f"{text}. What is labelled was chosen for being in doubt, so it is harder than the rest."]
 
 
@@ -135,8 +135,10 @@ def confusion(votes: Sequence[Row]) -> Table:
     return Table(columns, tuple(rows), "Votes against execution, with 95 % Wilson intervals.", frozenset(columns[1:]))
 
 
-def graders_table(votes: Sequence[Row]) -> Table:
-    columns = ("grader", "graded", "no vote", "agreement", "when it says right", "when it says wrong")
+def graders_table(votes: Sequence[Row], trusted: Sequence[Row]) -> Table:
+    columns: tuple[str, ...] = ("grader", "graded", "no vote", "agreement", "when it says right", "when it says wrong")
+    people = {g["grader"]: g for g in trusted if g["labelled"]}
+    columns += ("with a reviewer",) if people else ()
     names = Counter(v["grader"] for v in votes)
     rows = []
     for name, n in sorted(names.items(), key=lambda x: (-x[1], x[0]))[:MOST_GRADERS]:
@@ -144,8 +146,12 @@ def graders_table(votes: Sequence[Row]) -> Table:
         sides = [[v["right"] for v in cast if v["says"] == says] for says in (1, 0)]
         agree = sum(v["says"] == v["right"] for v in cast)
         known = [rate(sum(s) if says else len(s) - sum(s), len(s)) for says, s in zip((1, 0), sides, strict=True)]
-        rows.append((name, str(n), str(n - len(cast)), rate(agree, len(cast)), *known))
+        row = (name, str(n), str(n - len(cast)), rate(agree, len(cast)), *known)
+        label = people.get(name)
+        told = between(label["human"], label["human_low"], label["human_high"]) if label else "-"
+        rows.append((*row, told) if people else row)
     caption = "Share of votes that agree with execution: of all, of those that say right, of those that say wrong."
+    caption += " With a reviewer: of its votes that a person labelled, the share that agrees." if people else ""
     return Table(columns, tuple(rows), caption, frozenset(columns[1:]))
 
 
