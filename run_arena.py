@@ -280,8 +280,8 @@ def _play(arena: Any, quiet: bool) -> None:
 
 def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
     from arena.report.analysis import analyze as analyze_store
-    from arena.report.compare import compare, distinct
-    from arena.report.compare_sections import print_sections, sections
+    from arena.report.comparison.compare import compare, distinct
+    from arena.report.comparison.sections import print_sections, sections
     from arena.report.source import Source
 
     distinct(folders)
@@ -289,7 +289,7 @@ def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
     comparison = compare([Source(f, store, config, analyze_store(store, config)) for f, store, config in opened])
     made, written = sections(comparison), list[Path]()
     if page:
-        from arena.report.compare_write import write_comparison
+        from arena.report.comparison.write import write_comparison
 
         written = write_comparison(comparison, made, out)
     if as_json:

@@ -15,11 +15,11 @@ from rich.console import Console
 
 from arena.config import load_config, make_config
 from arena.report.analysis import LOOP, analyze
-from arena.report.arms import arms, flat
-from arena.report.compare import compare, effect
-from arena.report.compare_curves import compute_curve, generation_curves
-from arena.report.compare_sections import print_sections, sections, sentence
-from arena.report.compare_write import write_comparison
+from arena.report.comparison.arms import arms, flat
+from arena.report.comparison.compare import compare, effect
+from arena.report.comparison.curves import compute_curve, generation_curves
+from arena.report.comparison.sections import print_sections, sections, sentence
+from arena.report.comparison.write import write_comparison
 from arena.report.source import Source
 from arena.store import Store
 

@@ -14,8 +14,10 @@ import pytest
 
 from agents.identity import KeyRing
 from arena.config import load_config
-from arena.report import authors, citations, entropy, family, gaming, innovation, post_uplift, varied
+from arena.report import entropy, gaming, varied
 from arena.report.analysis import analyze
+from arena.report.culture import authors, citations, family, innovation
+from arena.report.culture import posts as post_uplift
 from arena.report.figure import Heat, Network, Section
 from arena.report.sections import culture, diversity, grading, provenance, tournament
 from arena.report.source import Source

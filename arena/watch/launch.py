@@ -9,7 +9,6 @@ Left out: stopping a run from the screens. Not guaranteed: that a run that goes 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from arena.watch.data import open_run
+from arena.watch.desk import is_held
 
 PROGRAM = Path(__file__).resolve().parents[2] / "run_arena.py"
 LINES = 15
@@ -104,7 +104,7 @@ def launch(
     `watch` shows the run in a folder until the user quits, asking its second argument for trouble to show.
     """
     new = not folder.exists()
-    if is_played(folder):
+    if is_held(folder):
         raise ValueError(f"another process is running {folder}; look at it: python run_arena.py watch {folder}")
     player = Player.start(command, folder)
     print(f"starting the run, process {player.process.pid}; what it says is in {player.log}", file=out, flush=True)
@@ -122,18 +122,6 @@ def launch(
     watch(folder, player.trouble)
     print("\n".join(player.farewell()), file=err if player.process.returncode else out)
     return player.process.returncode or 0
-
-
-def is_played(folder: Path) -> bool:
-    """Whether a process holds the run; to be asked only before one is started, which this would disturb."""
-    try:
-        with (folder / ".lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def _tidy(player: Player, new: bool) -> None:

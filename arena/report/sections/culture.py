@@ -5,7 +5,7 @@ Each question has a module of its own beside `arena.report.sections`; here they 
 
 from __future__ import annotations
 
-from arena.report import authors, citations, family, innovation, post_uplift
+from arena.report.culture import authors, citations, family, innovation, posts
 from arena.report.figure import Section
 from arena.report.source import Source
 
@@ -25,7 +25,7 @@ def section(source: Source) -> Section:
     if not source.store.query("SELECT 1 FROM posts LIMIT 1"):
         nothing = "The library is empty: no post has been written, so there is no culture to tell of yet."
         return Section(KEY, TITLE, missing=(nothing, *NOT_MEASURED))
-    parts = [module.part(source) for module in (post_uplift, authors, citations, innovation, family)]
+    parts = [module.part(source) for module in (posts, authors, citations, innovation, family)]
     return Section(
         KEY,
         TITLE,

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from arena.report.authors import authors, most_useful
+from arena.report.culture.authors import authors, most_useful
+from arena.report.culture.posts import best, definitions, why_none
 from arena.report.figure import Section, Table
 from arena.report.gaming import attempts, gamed, rejections
-from arena.report.post_uplift import best, definitions, why_none
 from arena.report.ratings import ROLES, ratings_of
 from arena.report.sections.diversity import collapsed
 from arena.report.source import Source

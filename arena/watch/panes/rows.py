@@ -29,6 +29,18 @@ Cell = str | Text
 """A string costs nothing until its line is seen."""
 
 
+class OfRow(Message):
+    """Something about one row."""
+
+    def __init__(self, rows: Rows, key: str) -> None:
+        super().__init__()
+        self.rows, self.key = rows, key
+
+    @property
+    def control(self) -> Rows:
+        return self.rows
+
+
 class Rows(ScrollView, can_focus=True):
     """Rows of cells under heads that stay. Each has a key, by which the cursor keeps its place when they change."""
 
@@ -50,27 +62,11 @@ class Rows(ScrollView, can_focus=True):
     ]
     cursor_row: reactive[int] = reactive(0)
 
-    class Chosen(Message):
+    class Chosen(OfRow):
         """Enter was pressed on a row, or the row of the cursor was clicked."""
 
-        def __init__(self, rows: Rows, key: str) -> None:
-            super().__init__()
-            self.rows, self.key = rows, key
-
-        @property
-        def control(self) -> Rows:
-            return self.rows
-
-    class Highlighted(Message):
+    class Highlighted(OfRow):
         """The cursor is on another row, or on the first one."""
-
-        def __init__(self, rows: Rows, key: str) -> None:
-            super().__init__()
-            self.rows, self.key = rows, key
-
-        @property
-        def control(self) -> Rows:
-            return self.rows
 
     def __init__(self, *heads: str, id: str, classes: str = "main") -> None:
         super().__init__(id=id, classes=classes)

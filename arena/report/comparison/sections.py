@@ -18,7 +18,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from arena.experiment_report import figure as number
-from arena.report.cautions import FEW
+from arena.report.comparison.cautions import FEW
 from arena.report.figure import COLOURS, Figure, Panel, Section, Series, Table
 from arena.report.tables import count, duration
 

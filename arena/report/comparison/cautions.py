@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from arena.report.arms import Arm, complete
+from arena.report.comparison.arms import Arm, complete
 from arena.report.source import Source
 
 FEW = 5

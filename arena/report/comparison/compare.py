@@ -22,9 +22,9 @@ from typing import Any
 from arena.experiment_metrics import METRICS, FinishedRun, all_metrics
 from arena.experiment_report import estimate
 from arena.report.analysis import without_nan
-from arena.report.arms import Arm, arms, complete
-from arena.report.cautions import cautions
-from arena.report.compare_curves import compute_curve, generation_curves, heldout_depths
+from arena.report.comparison.arms import Arm, arms, complete
+from arena.report.comparison.cautions import cautions
+from arena.report.comparison.curves import compute_curve, generation_curves, heldout_depths
 from arena.report.source import Source
 from arena.report.statistics import (
     Scores,

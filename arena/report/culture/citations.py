@@ -4,7 +4,7 @@ A worked example cites the definitions of the names it uses and the post that it
 writes these cites, so they are use that happened, not credit that was claimed. Its lineage is the chain of posts its
 problem was varied from, one from the other.
 
-Left out: who read a post without varying it (`post_uplift` tells who read definitions). Not guaranteed: that a
+Left out: who read a post without varying it (`posts` tells who read definitions). Not guaranteed: that a
 variation owes anything to its parent beyond having been asked for as one.
 """
 
