@@ -433,6 +433,19 @@ def test_labels_of_a_reviewer_are_told_where_there_are_some(run: Path) -> None:
 # -- provenance --------------------------------------------------------------------------------------------------
 
 
+def test_receipts_are_verified_and_a_changed_one_is_named(run: Path) -> None:
+    source = opened(run)
+    assert not provenance.receipts(source.store)
+    with source.store.transaction():
+        source.store.db.execute(
+            "INSERT INTO receipts VALUES (?, 1, 1, 'review', 'x', 'accept', '', '{}', ?, ?)",
+            ["0" * 64, "0" * 64, "0" * 128],
+        )
+    (text,) = provenance.receipts(source.store)
+    assert text.startswith("1 fault in 1 receipt") and "bad id" in text
+    source.store.close()
+
+
 def test_a_tampered_post_a_foreign_key_and_a_changed_adapter_are_named(run: Path) -> None:
     source = opened(run)
     text = " ".join(provenance.section(source).findings)

@@ -37,7 +37,7 @@ def section(source: Source) -> Section:
         tables.append(authors_table(store))
     else:
         missing.append("The library is empty, so there is nothing signed to verify.")
-    findings += refusals(store, posts)
+    findings += [*refusals(store, posts), *receipts(store)]
     kept = checkpoints(source)
     if kept:
         findings.append(checkpoint_finding(kept))
@@ -75,6 +75,21 @@ def keys(store: Store) -> str:
     if bad:
         return f"{listed(bad[:8])} did not sign with the key registered at birth, or with more than one."
     return f"Each of {count(len(rows), 'author')} signs with one key, the one registered at its birth."
+
+
+def receipts(store: Store) -> list[str]:
+    """Whether what a reviewer decided stands as the arena signed it."""
+    n = store.query("SELECT COUNT(*) AS n FROM receipts")[0]["n"]
+    if not n:
+        return []
+    from arena.review import verify_receipts  # brings the whole arena, which few reports need
+
+    problems = verify_receipts(store)
+    if not problems:
+        return [
+            f"All {count(n, 'receipt')} of a reviewer's decisions verify: ids, signatures and labels fit each other."
+        ]
+    return [f"{count(len(problems), 'fault')} in {count(n, 'receipt')} of decisions; the first: {problems[0]}."]
 
 
 def authors_table(store: Store) -> Table:
