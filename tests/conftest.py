@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,3 +71,18 @@ def made(empty: Path) -> Path:
     from watching import by_hand
 
     return by_hand(empty)
+
+
+@pytest.fixture(scope="session")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run under `review: gate` that was stopped after its second generation."""
+    folder = tmp_path_factory.mktemp("stopped")
+    given = [f"run.folder={folder}", "run.name=gated", "review=gate", "rounds.per_agent=14"]
+    with Arena.create(load_config("configs/tiny.yaml", given)) as arena:
+
+        def stop(event: str, data: dict[str, Any]) -> None:
+            if event == "done" and (data["generation"], data["phase"]) == (2, "read"):
+                arena.store.insert({"control": [{"kind": "stop"}]})
+
+        assert not play(arena, stop)
+    return folder / "gated"

@@ -17,7 +17,8 @@ from arena.config import load_config
 from arena.store import Store
 from arena.watch import texts
 from arena.watch.app import Watch
-from arena.watch.data import open_run
+from arena.watch.data import open_run, reading
+from arena.watch.queue import Item, Queue
 from culture.library import Library
 from culture.posts import Post, sign_post
 
@@ -191,3 +192,9 @@ def attempt(id_: str, number: int) -> dict[str, Any]:
             "notes": json.dumps([EVIL]), "text": f"rev 1 ; {EVIL} ; inc 3 answer 3", "correct": number,
             "answer_correct": 1, "reason": "ok" if number else "step has the wrong value",
             "step": None if number else 2, "answer": "3", "logprob": None, "tokens": 3}  # fmt: skip
+
+
+def queued(folder: Path) -> list[Item]:
+    run = open_run(folder)
+    with reading(run.database) as db:
+        return Queue(run).items(db, 9.0)

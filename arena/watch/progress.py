@@ -309,5 +309,5 @@ def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> N
     for warning in analysis["warnings"]:
         console.print(Text(f"! {warning}", style="yellow"))
     console.print(Text(f"\nEverything is in {folder}. Next:"))
-    for verb in ("analyze", "resume", "digest"):
+    for verb in ("watch", "analyze", "resume", "digest"):
         console.print(Text(f"  python run_arena.py {verb} {folder}"), soft_wrap=True)
