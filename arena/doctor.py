@@ -18,6 +18,7 @@ OPTIONAL = {
     "transformers": "comparing with Hugging Face models: pip install .[dev]",
     "peft": "loading a run's adapters elsewhere: pip install .[dev]",
     "trl": "the benchmark's peers: pip install .[bench-peers]",
+    "tensorboardX": "live figures in TensorBoard: pip install .[tensorboard]",
 }
 ROOT = Path(__file__).resolve().parent.parent
 
