@@ -150,6 +150,7 @@ def test_an_operation_that_looks_like_a_product_is_not_passed_over() -> None:
         limit.is_product("_scaled_gemm_v9")
 
 
+@pytest.mark.slow
 def test_our_side_of_every_part_is_measured_and_stored(
     tiny: parts.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +176,7 @@ def test_our_side_of_every_part_is_measured_and_stored(
     assert 0 < found["cases"][1]["ratios"]["matrix limit"]["median"] < 1.2
 
 
+@pytest.mark.slow
 def test_every_screen_of_the_watcher_is_measured(tmp_path: Path) -> None:
     said: list[str] = []
     folder = large_run.fill(tmp_path, large_run.Scale(generations=3, problems=40))
@@ -234,6 +236,7 @@ def test_a_mistake_names_what_is_wrong() -> None:
     assert parts.check(["scaling", "learn"], parts.Options()) == ("learn", "scaling")
 
 
+@pytest.mark.slow
 def test_a_peer_that_does_not_start_is_left_out_with_its_reason(
     tiny: parts.Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +250,7 @@ def test_a_peer_that_does_not_start_is_left_out_with_its_reason(
     assert "did not start" in case["left_out"]["vllm"] and "No module named 'vllm'" in case["left_out"]["vllm"]
 
 
+@pytest.mark.slow
 def test_transformers_and_peft_do_the_same_work(tmp_path: Path) -> None:
     pytest.importorskip("peft")
     pytest.importorskip("transformers")

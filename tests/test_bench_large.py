@@ -145,6 +145,7 @@ def test_it_runs_only_when_it_is_named() -> None:
         parts.check(["larg"], parts.Options())
 
 
+@pytest.mark.slow
 def test_the_bare_command_needs_few_packages(tmp_path: Path) -> None:
     code = f"import sys, runpy; sys.modules.update(dict.fromkeys({BLOCKED.split()!r})); sys.argv[0] = 'large'; "
     code += "runpy.run_module('arena.bench.large', run_name='__main__')"
@@ -162,6 +163,7 @@ def test_the_bare_command_needs_few_packages(tmp_path: Path) -> None:
     assert wrong.returncode == 2 and wrong.stderr == "error: no folder /nowhere for l.json\n"
 
 
+@pytest.mark.slow
 def test_the_command_line_stores_it_beside_the_other_parts(tmp_path: Path) -> None:
     command = [sys.executable, "run_arena.py", "bench", "large", "--shapes", "miniature", "--adapters", "1"]
     command += ["--repeats", "1", "--json", str(tmp_path / "l.json")]

@@ -67,6 +67,7 @@ def test_the_commands_and_their_options_are_frozen() -> None:
     assert found == OPTIONS
 
 
+@pytest.mark.slow
 def test_analyze_prints_one_json_object_with_the_promised_fields(finished: Path) -> None:
     done = ratchet("analyze", str(finished), "--json")
     assert done.returncode == 0, done.stderr
@@ -98,6 +99,7 @@ def test_digest_is_the_store_s(finished: Path) -> None:
     assert ratchet("digest", str(finished)).stdout.strip() == Store(finished / "run.db").digest()
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: Path) -> None:
     done = ratchet("run", "configs/tiny.yaml", "--dry-run", f"run.folder={tmp_path / 'runs'}", "generations=7")
     assert done.returncode == 0, done.stderr
@@ -138,6 +140,7 @@ def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: 
         (("control", "/nowhere/run", "pause"), "no run folder at /nowhere/run"),
     ],
 )
+@pytest.mark.slow
 def test_a_mistake_is_one_line_that_names_it(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
     extra = [f"run.folder={tmp_path}"] if arguments[0] == "run" else []
     done = ratchet(*arguments, *extra)
@@ -152,6 +155,7 @@ def test_a_run_is_not_overwritten(finished: Path) -> None:
     assert done.returncode == 2 and "already holds a run" in done.stderr
 
 
+@pytest.mark.slow
 def test_doctor_finds_this_install_fit_and_another_agents_package_unfit(tmp_path: Path) -> None:
     done = ratchet("doctor")
     assert done.returncode == 0, done.stdout

@@ -325,6 +325,7 @@ def ratchet(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
 
 
+@pytest.mark.slow
 def test_the_command_compares_prints_json_and_writes_where_it_is_told(four: list[Source], tmp_path: Path):
     done = ratchet(tmp_path, "analyze", "a1", "a2", "b1", "b2", "--json", "--out", "here")
     assert done.returncode == 0, done.stderr

@@ -227,6 +227,7 @@ def downgrade(database: Path) -> None:
         db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
 
 
+@pytest.mark.slow
 def test_a_run_in_another_process_is_paused_resumed_stopped_and_gone_on_with(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "real"
     command = [sys.executable, "run_arena.py", "run", TINY, f"run.folder={tmp_path}", "run.name=real", "--quiet"]

@@ -36,6 +36,7 @@ def test_every_command_in_the_docs_is_one(document: str, command: str) -> None:
             assert (ROOT / word).is_file(), f"{document} names {word}"
 
 
+@pytest.mark.slow
 def test_the_readme_s_python_examples_run(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
     assert len(blocks) == 2

@@ -95,6 +95,7 @@ def without_logprob(completions: Sequence[Completion]) -> list[tuple[object, ...
 # -- without vLLM ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_where_vllm_is_missing_one_line_says_how_to_install_it() -> None:
     if version() is not None:
         pytest.skip("vLLM is installed here")

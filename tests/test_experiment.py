@@ -134,6 +134,7 @@ def test_the_sealed_set_is_for_finals_only(tmp_path: Path) -> None:
     assert {c.config.seed for c in cells_of(written(tmp_path), final=True)} == {100, 101}
 
 
+@pytest.mark.slow
 def test_a_cell_process_refuses_the_sealed_set_outside_a_final(tmp_path: Path) -> None:
     config = make_config({"run": {"folder": str(tmp_path)}}, ["measure.split=test"]).model_dump(mode="json")
     spec = json.dumps({"arm": "a", "seed": 0, "final": False, "config": config})

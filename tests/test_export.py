@@ -438,6 +438,7 @@ def test_an_unknown_part_is_refused_with_the_nearest_right_one():
         parts_of("trace")
 
 
+@pytest.mark.slow
 def test_the_command_exports_into_the_run_s_own_folder(copied: Path):
     command = [sys.executable, str(ROOT / "run_arena.py"), "export", str(copied), "--only", "traces,library,card"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

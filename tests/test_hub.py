@@ -46,6 +46,7 @@ def test_a_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not whole(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_name_is_found_in_the_cache_and_loaded(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     snapshot = fill(tmp_path, ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
@@ -62,6 +63,7 @@ def test_a_name_is_found_in_the_cache_and_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [None, ["config.json"]])
+@pytest.mark.slow
 def test_a_name_that_is_not_to_be_had_says_in_one_line_how_to_fetch_it(tmp_path: Path, files: list[str] | None) -> None:
     pytest.importorskip("huggingface_hub")
     if files:
@@ -123,6 +125,7 @@ print(engine.generate([Request('k', 'solve rev inc | 3 1 4 think', 'a', 40, 0.0)
 """
 
 
+@pytest.mark.slow
 def test_engine_and_learner_need_four_packages_only(tmp_path: Path) -> None:
     """Where models are large, they run in an environment that has torch, numpy, safetensors and tokenizers."""
     done = offline(ALONE, tmp_path)

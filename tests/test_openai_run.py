@@ -62,6 +62,7 @@ def elsewhere(config: Path, url: str) -> None:
     config.write_text("\n".join(f"    url: {url}" if " url: " in x else x for x in config.read_text().splitlines()))
 
 
+@pytest.mark.slow
 def test_a_run_through_a_server_is_whole_counted_once_and_survives(model: SeedModel, tmp_path: Path) -> None:
     with Server(model) as server, Arena.create(served(tmp_path, "calm", server)) as arena:
         play(arena)
@@ -111,6 +112,7 @@ def test_a_run_through_a_server_is_whole_counted_once_and_survives(model: SeedMo
         assert digest(tmp_path / "halting") == digest(tmp_path / "calm")
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_stops_the_run_cleanly_and_the_run_goes_on_when_it_is_back(
     model: SeedModel, tmp_path: Path
 ) -> None:
@@ -161,6 +163,7 @@ def test_kill_nine_in_the_middle_of_a_batch_loses_nothing(model: SeedModel, tmp_
     assert digest(tmp_path / "killed") == digest(tmp_path / "calm")
 
 
+@pytest.mark.slow
 def test_the_command_line_says_that_nothing_is_learned(tmp_path: Path) -> None:
     with Server(lambda p, b, n: Reply({}, 404)) as server:
         command = [sys.executable, "run_arena.py", "run", "configs/tiny.yaml", *overrides(tmp_path, "x", server)]

@@ -79,6 +79,7 @@ def test_every_section_has_something_to_show_or_says_why_not(run: Path):
             assert table.right <= set(table.columns)
 
 
+@pytest.mark.slow
 def test_every_file_is_written_and_linked_and_the_page_has_every_section(run: Path):
     source = source_of(run)
     page, *others = write_report(source)
@@ -96,6 +97,7 @@ def test_every_file_is_written_and_linked_and_the_page_has_every_section(run: Pa
     assert {p for p in (run / "report").rglob("*") if p.is_file()} - kept == {page, *others}
 
 
+@pytest.mark.slow
 def test_writing_again_leaves_nothing_stale_and_touches_nothing_else(unfinished: Path):
     source = source_of(unfinished)
     write_report(source)
@@ -119,6 +121,7 @@ def test_a_report_of_a_run_that_now_shows_less_has_no_picture_of_more(finished: 
     assert not (folder / "report" / "figures" / "heldout.png").exists()
 
 
+@pytest.mark.slow
 def test_the_analysis_and_the_database_are_left_as_they_are(finished: Path):
     source = source_of(finished)
     digest, analysis = source.store.digest(), json.dumps(source.analysis)
@@ -126,6 +129,7 @@ def test_the_analysis_and_the_database_are_left_as_they_are(finished: Path):
     assert source.store.digest() == digest and json.dumps(source.analysis) == analysis
 
 
+@pytest.mark.slow
 def test_text_that_agents_wrote_is_shown_and_does_nothing(finished: Path, tmp_path: Path):
     folder = copy(finished, tmp_path / "hostile")
     store = Store(folder / "run.db")

@@ -47,6 +47,7 @@ def test_another_seed_gives_another_run(undisturbed: Path, tmp_path: Path) -> No
     assert digest(tmp_path / "other") != digest(undisturbed)
 
 
+@pytest.mark.slow
 def test_two_threads_give_the_same_run_twice(tmp_path: Path) -> None:
     for name in ("one", "two"):
         with start(tmp_path, name, "engine.threads=2", "population.agents=5", "generations=2") as arena:
@@ -75,6 +76,7 @@ def test_a_run_that_stops_after_every_phase_is_the_undisturbed_run(undisturbed: 
     assert digest(tmp_path / "halting") == digest(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_inside_every_transaction_is_the_undisturbed_run(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +211,7 @@ def test_the_wall_clock_is_in_telemetry_and_in_what_people_ask_only(undisturbed:
             assert not any(year in str(v) for row in store.query(f"SELECT * FROM {table}") for v in row.values()), table
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_adapters_is_one_line_and_the_run_goes_on_after(
     undisturbed: Path, tmp_path: Path
 ) -> None:

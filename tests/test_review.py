@@ -101,6 +101,7 @@ def test_review_is_off_unless_it_is_asked_for_and_a_bare_off_is_off() -> None:
             make_config({"review": wrong})
 
 
+@pytest.mark.slow
 def test_off_takes_nothing_and_sample_without_decisions_changes_nothing(undisturbed: Path, tmp_path: Path) -> None:
     def all_graded(store: Store, g: int) -> None:
         for row in graded(store, g):
@@ -214,6 +215,7 @@ def test_a_reopened_run_holds_the_same_bank_in_the_same_order(gated: Path, tmp_p
     assert digest(tmp_path / "same") == digest(gated)
 
 
+@pytest.mark.slow
 def test_a_reviewed_run_that_dies_after_every_phase_is_the_undisturbed_one(gated: Path, tmp_path: Path) -> None:
     """Commands and decisions taken back shift the numbers in `control`; nothing that is hashed depends on them."""
 
@@ -233,6 +235,7 @@ def test_a_reviewed_run_that_dies_after_every_phase_is_the_undisturbed_one(gated
     assert digest(tmp_path / "halting") == digest(gated)
 
 
+@pytest.mark.slow
 def test_a_reviewed_run_that_dies_inside_every_transaction_is_the_undisturbed_one(
     gated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_an_unknown_sink_is_refused_with_the_nearest_right_one(tmp_path: Path):
         tiny(tmp_path, "sinks=[tensorbord]")
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_named_before_a_folder_is_made(tmp_path: Path):
     (tmp_path / "tensorboardX").mkdir()
     (tmp_path / "tensorboardX" / "__init__.py").write_text("raise ModuleNotFoundError(name='tensorboardX')\n")

@@ -20,6 +20,7 @@ from arena.watch.panes.rows import Rows
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.slow
 def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int, int]) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         shown = screen(app)
@@ -128,6 +129,7 @@ def test_a_disagreeing_grader_is_marked(made: Path) -> None:
     use(made, play)
 
 
+@pytest.mark.slow
 def test_without_colour_the_same_text_is_shown_on_every_screen(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

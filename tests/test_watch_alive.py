@@ -32,6 +32,7 @@ async def until(app: Watch, pilot: Any, holds: Any) -> None:
             await pilot.pause(0.05)
 
 
+@pytest.mark.slow
 def test_a_run_is_watched_while_another_process_plays_it_and_comes_out_the_same(
     undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_run_that_fails_while_it_is_watched_says_so_on_the_screen_and_after(
     assert (folder / "run.log").is_file() and (folder / "run.db").is_file()
 
 
+@pytest.mark.slow
 def test_closing_the_watcher_does_not_end_the_run(tmp_path: Path) -> None:
     said, wrong = io.StringIO(), io.StringIO()
 
@@ -157,6 +159,7 @@ def test_closing_the_watcher_does_not_end_the_run(tmp_path: Path) -> None:
     assert "go on with: python run_arena.py resume" in (tmp_path / "tiny" / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_the_command_line_plays_and_watches_in_a_terminal(tmp_path: Path) -> None:
     """For real: a terminal, the program in it, q, and what it says when it is left."""
     ours, theirs = pty.openpty()

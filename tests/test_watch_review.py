@@ -47,6 +47,7 @@ def chosen(app: Watch) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.slow
 def test_every_key_of_the_desk_does_what_it_says(desk: Path, size: tuple[int, int]) -> None:
     items = queued(desk)
     assert len(items) > 6 and [i.score for i in items] == sorted((i.score for i in items), reverse=True)
@@ -112,6 +113,7 @@ def test_what_the_run_takes_is_counted_and_cannot_be_undone(desk: Path, stopped:
     assert found == [(items[0].subject, "accept"), (items[1].subject, "reject"), ("nothing of this name", "void")]
 
 
+@pytest.mark.slow
 def test_a_decision_made_while_the_database_is_locked_is_kept_and_written(desk: Path) -> None:
     items = queued(desk)
     lock = sqlite3.connect(desk / "run.db", isolation_level=None, check_same_thread=False)
@@ -231,6 +233,7 @@ def test_a_decision_refused_at_the_last_moment_comes_back_to_the_desk(desk: Path
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.slow
 def test_an_empty_desk_says_why(empty: Path, desk: Path, size: tuple[int, int]) -> None:
     async def nothing(app: Watch, pilot: Any) -> None:
         assert "items come when a first generation has been graded" in await press(
@@ -276,6 +279,7 @@ def test_text_of_agents_on_the_desk_is_shown_as_it_is(made: Path) -> None:
 # -- controls ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_is_paused_resumed_and_stopped_by_keys(desk: Path) -> None:
     async def take(app: Watch, pilot: Any) -> str:
         with sqlite3.connect(desk / "run.db") as db:

@@ -40,6 +40,7 @@ def done(made: Path) -> Path:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.slow
 def test_every_screen_looks_as_it_did(done: Path, size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         for name, keys in SCREENS.items():
