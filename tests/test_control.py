@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crashing import Crash
 
 import arena.control as control
 from arena.config import load_config
@@ -23,10 +24,6 @@ from arena.watch.data import open_run, reading
 from arena.watch.desk import Desk, is_held, standing
 
 TINY = "configs/tiny.yaml"
-
-
-class Crash(BaseException):
-    """Not an Exception: nothing in the program may catch it."""
 
 
 class Ear:

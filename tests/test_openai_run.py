@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from crashing import Crash
 from openai_server import Json, Reply, SeedModel, Server
 
 import agents.server as transport
@@ -22,10 +23,6 @@ from arena.state import Arena
 from arena.store import Store
 
 TINY = ["generations=2", "turnover.every=1", "rounds.max_tokens=48", "measure.passes=1", "measure.final_per_depth=2"]
-
-
-class Crash(BaseException):
-    """Not an Exception: nothing in the program may catch it."""
 
 
 @pytest.fixture(autouse=True)

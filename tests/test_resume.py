@@ -13,18 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
+from crashing import Crash, die_inside_every_transaction
 
-import arena.loop as loop
 from arena.config import load_config
 from arena.loop import play
 from arena.state import Arena
 from arena.store import UNHASHED_TABLES, Store
 
 TINY = "configs/tiny.yaml"
-
-
-class Crash(BaseException):
-    """Not an Exception: nothing in the program may catch it."""
 
 
 def start(folder: Path, name: str, *overrides: str) -> Arena:
@@ -80,17 +76,7 @@ def test_a_run_that_stops_after_every_phase_is_the_undisturbed_run(undisturbed: 
 def test_a_run_that_dies_inside_every_transaction_is_the_undisturbed_run(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, died = loop.store_records, set[tuple[int, int]]()
-
-    def dies_once_a_phase(arena: Arena, produced: loop.Produced) -> object:
-        records = real(arena, produced)
-        here = (arena.generation.index, len(arena.store.finished()))
-        if here not in died:
-            died.add(here)
-            raise Crash
-        return records
-
-    monkeypatch.setattr(loop, "store_records", dies_once_a_phase)
+    died = die_inside_every_transaction(monkeypatch)
     arena = start(tmp_path, "dying")
     while True:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crashing import Crash, die_inside_every_transaction
 
 import arena.loop as loop
 from arena.config import load_config, make_config
@@ -23,10 +24,6 @@ from arena.store import Row, Store
 
 TINY, MORE = "configs/tiny.yaml", "rounds.per_agent=14"
 Script = Callable[[Store, int], None]
-
-
-class Crash(BaseException):
-    """Not an Exception: nothing in the program may catch it."""
 
 
 def start(folder: Path, name: str, mode: str, *overrides: str) -> Arena:
@@ -239,17 +236,7 @@ def test_a_reviewed_run_that_dies_after_every_phase_is_the_undisturbed_one(gated
 def test_a_reviewed_run_that_dies_inside_every_transaction_is_the_undisturbed_one(
     gated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, died = loop.store_records, set[tuple[int, int]]()
-
-    def dies_once_a_phase(arena: Arena, produced: loop.Produced) -> object:
-        records = real(arena, produced)
-        here = (arena.generation.index, len(arena.store.finished()))
-        if here not in died:
-            died.add(here)
-            raise Crash
-        return records
-
-    monkeypatch.setattr(loop, "store_records", dies_once_a_phase)
+    died = die_inside_every_transaction(monkeypatch)
     finish(start(tmp_path, "dying", "gate", MORE), plain(a_reviewer))
     assert len(died) == 2 + 8 * 3 + 1
     assert digest(tmp_path / "dying") == digest(gated)

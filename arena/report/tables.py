@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from arena.report.measured import MIDDLE_DEPTHS
+from arena.report.say import between
 
 T = TypeVar("T")
 Analysis = dict[str, Any]
 MOST_ROWS = 14
 """Most generations, and most agents, one table shows."""
-ENDS = ("low", "high")
 
 
 def print_report(console: Console, analysis: Analysis) -> None:
@@ -230,10 +230,7 @@ def interval(found: Analysis | None, key: str, sign: bool = False) -> str:
     """`0.65 [0.52, 0.77]`, without the interval if there is none, `-` if nothing was measured."""
     if found is None or found[key] is None:
         return "-"
-    form = "+.2f" if sign else ".2f"
-    # adding 0.0 turns a rounded -0.0 into 0.0
-    value, low, high = (None if x is None else format(round(x, 2) + 0.0, form) for x in map(found.get, (key, *ENDS)))
-    return f"{value} [{low}, {high}]" if low and high else str(value)
+    return between(found[key], found.get("low"), found.get("high"), sign=sign)
 
 
 def rate(value: float | None) -> str:
