@@ -15,16 +15,13 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from arena.config_culture import LibrarySection, MeasureSection, Section, SleepSection, TurnoverSection
 from arena.sinks.registry import SINKS
 
 SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
 
 
 PRIVATE = ("engine.openai.url", "engine.openai.api_key_env")  # a key put here by mistake is not repeated
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RunSection(Section):
@@ -161,6 +158,12 @@ class RoundsSection(Section):
     """Share of the problems of which one attempt is graded by a third agent that solves again, blind."""
     guesses: int = Field(12, ge=0)
     """Guesses at hidden names each agent makes in a generation (hidden_words only)."""
+    guesser: Literal["self", "program", "search"] = "self"
+    """Who guesses: the agents; a program that extends what the library holds by a random primitive; a program that
+    tries every extension on the examples first. The last two cost no tokens."""
+    recall: bool = False
+    """Before they guess, agents are asked what each name means without anything to read; what they answer counts as
+    known to them, right or wrong."""
     max_tokens: int = Field(112, ge=8)
     """Longest completion."""
 
@@ -170,67 +173,6 @@ class RewardsSection(Section):
     """How a problem's solve rate p pays its author: 4p(1-p), or 1-p for p > 0."""
     invalid: float = Field(-0.25, le=0.0)
     """What a rejected proposal costs its author."""
-
-
-class LibrarySection(Section):
-    shared: bool = True
-    """Agents read and sleep on everybody's posts; false: each on its own only."""
-    budget: int = Field(40, ge=0)
-    """Tokens of posts put in a solver's context."""
-    limit: int = Field(3, ge=0)
-    """Posts put in a solver's context."""
-    by_words: bool = False
-    """Also show worked examples found by words, to models that were taught to read them (the shipped seed was not)."""
-    distractors: int = Field(1, ge=0)
-    """Other definitions shown beside the ones a problem needs."""
-
-
-class SleepSection(Section):
-    enabled: bool = True
-    """Agents learn while they sleep. false: nothing is trained, every agent speaks as the base model all its life; a
-    server (engine.kind openai) cannot be trained, so there it is false unless it is set."""
-    rank: int = Field(32, ge=1)
-    alpha: float = Field(64.0, gt=0)
-    learning_rate: float = Field(1e-3, gt=0)
-    batch: int = Field(16, ge=1)
-    """Examples an agent and optimiser step."""
-    clip: float = Field(1.0, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    tokens: int = Field(4096, ge=1)
-    """About so many tokens in a micro-batch of the learner: a matter of speed and memory, not of what is learned."""
-    average: float = Field(0.95, ge=0, lt=1)
-    """Decay, a step, of the averaged weights that act."""
-    fresh: int = Field(96, ge=0)
-    """Worked examples of this generation an agent sleeps on."""
-    archive: int = Field(96, ge=0)
-    """Worked examples of earlier generations."""
-    seed_examples: int = Field(32, ge=0)
-    """Examples from the seed model's own school, against forgetting."""
-    proposals: int = Field(48, ge=0)
-    """At most this many of an agent's own proposals, the best paid first; each weighs what it was paid."""
-    proposal_weight: float = Field(0.5, ge=0)
-    newborn: int = Field(256, ge=0)
-    """Further library examples in the first sleep of an agent born without inherited weights."""
-
-
-class TurnoverSection(Section):
-    every: int = Field(12, ge=0)
-    """Generations between retirements; 0: nobody retires."""
-    inherit: Literal["weights", "library"] = "weights"
-    """A newborn starts from the best agent's weights, or from the seed with the library to sleep on."""
-    window: int = Field(4, ge=1)
-    """Generations over which agents are compared."""
-
-
-class MeasureSection(Section):
-    per_depth: int = Field(12, ge=0)
-    """Held-out problems a depth and agent, greedy, each generation."""
-    final_per_depth: int = Field(100, ge=1)
-    """Held-out problems a depth, dealt to the agents in turn, before the first and after the last generation."""
-    passes: int = Field(8, ge=1)
-    """k of pass@k, before and after."""
-    split: Literal["dev", "test"] = "dev"
-    """`test` is sealed: it is opened by `experiment --final` only."""
 
 
 class ReviewSection(Section):

@@ -126,7 +126,7 @@ def _refusal(item: SignedPost, reason: str | None) -> Row:
 
 def birth(arena: Arena) -> Produced:
     """The first population."""
-    return {"agents": [arena.newborn(i, 0, [], "nothing") for i in range(arena.config.population.agents)]}
+    return {"agents": [arena.newborn(i, 0, [], "nothing", i) for i in range(arena.config.population.agents)]}
 
 
 def last_generation(arena: Arena) -> int:

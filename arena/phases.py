@@ -48,7 +48,7 @@ def read(arena: Arena) -> Produced:
             domain = rng.choices(names, shares)[0]
             if domain == "hidden_words" and not known:
                 domain = arena.main.name  # nobody knows a name yet
-            mine = None if arena.config.library.shared else author
+            mine = None if arena.config.library.network != "self" else author
             wants_parent = domain == "hidden_words" or config.setter == "mutator" or rng.random() < config.vary
             found = arena.bank.parents(rng, 1, g, PARENT_FADE, domain, mine) if wants_parent else []
             parent, post = (found[0].text, found[0].post) if found else (None, None)

@@ -25,7 +25,7 @@ def notes(arena: Arena, problem: Problem, agent: str, place: str, phase: str) ->
         distractors=config.distractors,
         render=body_of,
     )
-    if not config.shared:
+    if config.network == "self":
         found = [f for f in found if f.post.author == agent]
     reads = [Read(arena.generation.index, phase, agent, place, f.post.id, f.propensity) for f in found]
     return tuple(f.post.body for f in found), reads

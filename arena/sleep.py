@@ -54,7 +54,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
 def library_sample(arena: Arena, agent: str) -> list[Entry]:
     """Fresh and archived worked examples; a newborn without inherited weights reads more."""
     g, config = arena.generation.index, arena.config.sleep
-    mine = None if arena.config.library.shared else agent
+    mine = None if arena.config.library.network != "self" else agent
     rng = arena.rng(g, agent, "sleep")
     row = arena.store.query("SELECT born, inherited FROM agents WHERE name = ?", [agent])[0]
     first = row["born"] == g - 1 > 0 and row["inherited"] == "library"

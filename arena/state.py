@@ -309,7 +309,7 @@ class Arena:
             self.seen -= {r["text_key"] for r in self.store.rows("problems", self.generation.index) if r["valid"]}
         self.apply(phase, {t: self.store.rows(t, self.generation.index) for t in tables})
 
-    def newborn(self, number: int, born: int, parents: Sequence[str], inherited: str) -> Row:
+    def newborn(self, number: int, born: int, parents: Sequence[str], inherited: str, place: int) -> Row:
         """A row of table `agents`; makes the key pair if it is not there yet."""
         name = agent_name(self.config.seed, number)
         identity = self.keys.ensure(name)
@@ -320,6 +320,7 @@ class Arena:
             "parents": json.dumps(list(parents)),
             "inherited": inherited,
             "public_key": identity.public_key,
+            "place": place,
         }
 
 

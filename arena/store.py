@@ -5,8 +5,8 @@ phases only. Everything a run stores is determined by its config and what people
 (table `telemetry`) and keys (columns `public_key`, `signature`), which `digest` leaves out. Table `control` is the one
 that others write: what people ask of the run, before it has become a record; `digest` leaves it out too.
 
-Version 2 added what a reviewer needs. A file of version 1 is brought up to date, in one transaction, when its run is
-opened to go on with it; who only reads says how.
+Version 2 added what a reviewer needs, version 3 what culture needs. A file of an earlier version is brought up to date,
+in one transaction, when its run is opened to go on with it; who only reads says how.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from culture.library import Library
+from culture.library import COLUMNS_SINCE, SHELF, Library
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+EARLIER = ("1", "2")
 Row = dict[str, Any]
 Records = Mapping[str, Sequence[Row]]
 
@@ -85,15 +86,36 @@ CREATE TABLE labels (attempt TEXT PRIMARY KEY, generation INTEGER, grader TEXT, 
 CREATE INDEX labels_generation ON labels (generation);
 ALTER TABLE refusals ADD COLUMN note TEXT;
 """
-UNHASHED_TABLES = ("telemetry", "control", "sqlite_sequence")
+# Since version 3. `knowledge` is what an agent knows as it begins to guess, `wrong` how much of it is not so.
+CULTURE = """
+ALTER TABLE agents ADD COLUMN place INTEGER;
+ALTER TABLE waiting ADD COLUMN applies TEXT NOT NULL DEFAULT '';
+ALTER TABLE waiting ADD COLUMN supersedes TEXT NOT NULL DEFAULT '';
+CREATE TABLE knowledge (generation INTEGER, agent TEXT, read INTEGER, recalled INTEGER, known INTEGER, wrong INTEGER,
+    level INTEGER, PRIMARY KEY (generation, agent));
+CREATE TABLE ratchet (id TEXT PRIMARY KEY, generation INTEGER, mind TEXT, library TEXT, domain TEXT, depth INTEGER,
+    needs INTEGER, problem TEXT, correct INTEGER, answer_correct INTEGER);
+CREATE INDEX ratchet_generation ON ratchet (generation);
+CREATE TABLE leaves (seq INTEGER PRIMARY KEY, generation INTEGER, kind TEXT, subject TEXT, hash TEXT);
+CREATE INDEX leaves_subject ON leaves (subject);
+CREATE TABLE heads (generation INTEGER PRIMARY KEY, size INTEGER, root TEXT, public_key TEXT, signature TEXT);
+"""
+# Places of agents born before version 3: founders have their number's, at most one retired and was born a generation.
+PLACES = """WITH RECURSIVE lived(name, place, gone) AS (
+    SELECT a.name, a.number, r.generation FROM agents a LEFT JOIN retirements r ON r.name = a.name WHERE a.born = 0
+    UNION ALL
+    SELECT a.name, l.place, r.generation FROM lived l JOIN agents a ON a.born = l.gone
+    LEFT JOIN retirements r ON r.name = a.name)
+    UPDATE agents SET place = (SELECT place FROM lived WHERE lived.name = agents.name)"""
+UNHASHED_TABLES = ("telemetry", "control", "leaves", "heads", "sqlite_sequence")
 UNHASHED_COLUMNS = ("public_key", "signature")
 
 
 def other_version(path: Path, version: str | None) -> str:
     """What to tell who meets a file of another version."""
-    if version == "1":
+    if version in EARLIER:
         return (
-            f"{path} was written by an earlier version (schema 1, this program reads {SCHEMA_VERSION}): "
+            f"{path} was written by an earlier version (schema {version}, this program reads {SCHEMA_VERSION}): "
             f"`python run_arena.py resume {path.parent}` brings it up to date; what was played is kept"
         )
     return f"{path} has schema version {version}, this program reads version {SCHEMA_VERSION}"
@@ -115,22 +137,24 @@ class Store:
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             if create:
-                self.db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + "COMMIT;")
+                self.db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + CULTURE + "COMMIT;")
                 Library.create_tables(self.db)
                 self.set_meta({"schema_version": str(SCHEMA_VERSION)})
-            if upgrade and self.meta().get("schema_version") == "1":
-                self._upgrade()
+            if upgrade and (version := self.meta().get("schema_version")) in EARLIER:
+                self._upgrade(version)
             version = self.meta().get("schema_version")
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{path} is not a readable run database: {error}") from None
         if version != str(SCHEMA_VERSION):
             raise ValueError(other_version(path, version))
 
-    def _upgrade(self) -> None:
-        """Version 1 to 2: tables are added and one column, nothing stored is changed."""
+    def _upgrade(self, version: str) -> None:
+        """From 1 or 2 to 3: tables and columns are added, nothing stored is changed."""
+        steps = (REVIEWING if version == "1" else "") + CULTURE + ";".join((*SHELF, *COLUMNS_SINCE, PLACES))
         try:
             self.db.conn.executescript(
-                f"BEGIN IMMEDIATE; {REVIEWING} UPDATE meta SET value = '2' WHERE key = 'schema_version'; COMMIT;"
+                f"BEGIN IMMEDIATE; {steps}; UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version';"
+                " COMMIT;"
             )
         except sqlite3.DatabaseError:
             if self.db.conn.in_transaction:

@@ -19,5 +19,6 @@ def turnover(arena: Arena) -> dict[str, list[Any]]:
     order = sorted(arena.living, key=lambda a: (scores[a], a))
     worst, best = order[0], order[-1]
     number = arena.store.query("SELECT COUNT(*) AS n FROM agents")[0]["n"]
-    born = arena.newborn(number, g, [best], config.inherit if arena.learner else "nothing")
+    place = arena.store.query("SELECT place FROM agents WHERE name = ?", [worst])[0]["place"]
+    born = arena.newborn(number, g, [best], config.inherit if arena.learner else "nothing", place)
     return {"agents": [born], "retirements": [{"name": worst, "generation": g, "reward": scores[worst]}]}

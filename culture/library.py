@@ -22,12 +22,13 @@ from culture.posts import Post, SignedPost, check_kind
 MAX_SEARCH_WORDS = 64
 """Distinct words of a query that are looked up; the rest is ignored, which bounds the cost of a search."""
 
-_COLUMNS = "p.kind, p.author, p.generation, p.title, p.body, p.cites, p.about"
+_COLUMNS = "p.kind, p.author, p.generation, p.title, p.body, p.cites, p.about, p.applies, p.supersedes"
 _SCHEMA = (
     """CREATE TABLE posts (
         id TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, generation INTEGER NOT NULL,
         kind TEXT NOT NULL, author TEXT NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL,
-        cites TEXT NOT NULL, about TEXT NOT NULL, public_key TEXT NOT NULL, signature TEXT NOT NULL)""",
+        cites TEXT NOT NULL, about TEXT NOT NULL, public_key TEXT NOT NULL, signature TEXT NOT NULL,
+        applies TEXT NOT NULL DEFAULT '', supersedes TEXT NOT NULL DEFAULT '')""",
     "CREATE INDEX posts_kind_title ON posts (kind, title)",
     "CREATE INDEX posts_author ON posts (author)",
     """CREATE VIRTUAL TABLE posts_fts USING fts5
@@ -47,6 +48,20 @@ _SCHEMA = (
         request TEXT NOT NULL, post TEXT NOT NULL, propensity REAL NOT NULL)""",
     "CREATE INDEX reads_post ON reads (post)",
     "CREATE INDEX reads_agent ON reads (agent, post)",
+)
+SHELF = (
+    """CREATE TABLE removals (
+        post TEXT NOT NULL PRIMARY KEY, generation INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL,
+        reason TEXT NOT NULL)""",
+    """CREATE TABLE withheld (
+        id TEXT NOT NULL PRIMARY KEY, generation INTEGER NOT NULL, phase TEXT NOT NULL, agent TEXT NOT NULL,
+        request TEXT NOT NULL, post TEXT NOT NULL, propensity REAL NOT NULL)""",
+    "CREATE INDEX withheld_post ON withheld (post)",
+)
+"""Tables since schema 3: posts that left the index and why, and posts that were chosen for a reader and left out."""
+COLUMNS_SINCE = (
+    "ALTER TABLE posts ADD COLUMN applies TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE posts ADD COLUMN supersedes TEXT NOT NULL DEFAULT ''",
 )
 
 
@@ -82,7 +97,7 @@ class Library:
     @staticmethod
     def create_tables(db: Database) -> None:
         """Create the tables, index and triggers; once per run; commits nothing."""
-        for statement in _SCHEMA:
+        for statement in (*_SCHEMA, *SHELF):
             db.conn.execute(statement)
 
     def as_of(self, generation: int) -> "Library":
@@ -110,9 +125,10 @@ class Library:
                 seq += 1
                 conn.execute(
                     "INSERT INTO posts (id, seq, generation, kind, author, title, body, cites, about,"
-                    " public_key, signature) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    " public_key, signature, applies, supersedes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (post.id, seq, post.generation, post.kind, post.author, post.title, post.body,
-                     json.dumps(post.cites), post.about, item.public_key, item.signature),
+                     json.dumps(post.cites), post.about, item.public_key, item.signature, post.applies,
+                     post.supersedes),
                 )  # fmt: skip
         return results
 
@@ -257,11 +273,11 @@ class Library:
 
 
 def _post(row: Sequence) -> Post:
-    kind, author, generation, title, body, cites, about = row
+    kind, author, generation, title, body, cites, about, applies, supersedes = row
     ids = json.loads(cites)
     if type(ids) is not list:
         raise ValueError(f"stored cites are not a list: {cites!r}")
-    return Post(kind, author, generation, title, body, tuple(ids), about)
+    return Post(kind, author, generation, title, body, tuple(ids), about, applies, supersedes)
 
 
 def _terms(words: str) -> list[str]:

@@ -29,6 +29,9 @@ MAX_TITLE = 200
 MAX_BODY = 4000
 """Longest body (and longest `about`), in characters."""
 
+OPTIONAL = ("applies", "supersedes")
+"""Fields that came later; left out of the canonical JSON where they are empty, so that older posts keep their ids."""
+
 _ID = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
@@ -57,9 +60,10 @@ def _check_text(field: str, text: object, longest: int, may_be_empty: bool = Fal
 class Post:
     """One entry; every field is part of the id.
 
-    `about` names what the post speaks of (a problem's key, a post reviewed or superseded), or is empty.
-    `cites` are ids of earlier posts, in the author's order. Raises ValueError for anything that could not be
-    stored and shown.
+    `about` names what the post speaks of (a problem's key, the id of a post reviewed or retracted), or is empty.
+    `cites` are ids of earlier posts, in the author's order. `applies` says when the post is of use, `supersedes` is the
+    id of the author's earlier post that this one takes the place of; empty, they are no part of the canonical JSON.
+    Raises ValueError for anything that could not be stored and shown.
     """
 
     kind: str
@@ -69,6 +73,8 @@ class Post:
     body: str
     cites: tuple[str, ...] = ()
     about: str = ""
+    applies: str = ""
+    supersedes: str = ""
 
     def __post_init__(self) -> None:
         check_kind(self.kind)
@@ -76,6 +82,11 @@ class Post:
         _check_text("title", self.title, MAX_TITLE)
         _check_text("body", self.body, MAX_BODY)
         _check_text("about", self.about, MAX_BODY, may_be_empty=True)
+        _check_text("applies", self.applies, MAX_TITLE, may_be_empty=True)
+        if type(self.supersedes) is not str or (self.supersedes and not _ID.fullmatch(self.supersedes)):
+            raise ValueError(
+                f"what a post supersedes must be a post's id, 64 lower-case hex digits: {self.supersedes!r}"
+            )
         if type(self.generation) is not int or not 0 <= self.generation < 2**63:
             raise ValueError(f"generation of a post must be an integer from 0: {self.generation!r}")
         if type(self.cites) is not tuple:
@@ -90,15 +101,16 @@ class Post:
         return hashlib.sha256(self.to_json().encode("utf-8")).hexdigest()
 
     def to_json(self) -> str:
-        """Canonical JSON: all fields, keys sorted, no white space, text not escaped to ASCII."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """Canonical JSON: all fields but empty optional ones, keys sorted, no white space, not escaped to ASCII."""
+        data = {k: v for k, v in asdict(self).items() if v or k not in OPTIONAL}
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @staticmethod
     def from_json(text: str) -> "Post":
         """The post that `to_json` wrote; ValueError for bad JSON and for unknown or missing fields."""
         data = json.loads(text)
         known = {field.name for field in fields(Post)}
-        if not isinstance(data, dict) or set(data) != known:
+        if not isinstance(data, dict) or not known - set(OPTIONAL) <= set(data) <= known:
             found = sorted(data) if isinstance(data, dict) else data
             raise ValueError(f"a post has exactly the fields {sorted(known)}, not {found!r}")
         if type(data["cites"]) is not list:

@@ -101,7 +101,7 @@ def run_table(source: Source) -> Table:
         ("agents", f"{config.population.agents} at a time, {len(a['agents'])} in all"),
         ("a generation", f"{r.per_agent} problems an agent, each tried {r.attempts} times by {r.solvers} solvers"),
         ("setter", f"{r.setter}; {r.vary:.0%} vary a post of the library; paid by {config.rewards.setter}"),
-        ("library", "shared" if config.library.shared else "each agent on its own"),
+        ("library", "each agent on its own" if config.library.network == "self" else "shared"),
         ("sleep", f"LoRA rank {s.rank}, learning rate {s.learning_rate:g}" if s.enabled else "off: nothing is learned"),
         ("turnover", f"every {config.turnover.every} generations" if config.turnover.every else "nobody retires"),
         ("held-out set", config.measure.split),
