@@ -104,7 +104,9 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     signed: list[SignedPost] = records.pop("posts", [])
     reads: list[Read] = records.pop("reads", [])
     wait: list[SignedPost] = records.pop("waiting", [])
-    results = arena.library.add(signed, lambda p: admit(arena, p)) if signed else []
+    withheld: list[Read] = records.pop("withheld", [])
+    quota = arena.config.library.quota
+    results = arena.library.add(signed, lambda p: admit(arena, p), quota=quota) if signed else []
     reasons = dict(results) | {s.post.id: arena.library.refusal(s, lambda p: admit(arena, p)) for s in wait}
     refused = [_refusal(s, reasons[s.post.id]) for s in [*signed, *wait] if reasons[s.post.id] is not None]
     if refused:
@@ -115,6 +117,7 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     if "receipts" in records:
         close_waiting(arena.store, records["receipts"])
     arena.library.log_reads(reads)
+    arena.library.log_reads(withheld, shown=False)
     arena.store.insert(records)
     return {**records, "reads": reads} | ({"posts": posts} if "posts" in produced else {})
 
@@ -144,4 +147,5 @@ def prune_adapters(arena: Arena) -> None:
         if number % 10:
             shutil.rmtree(old)
         else:
-            (old / "learner.safetensors").unlink(missing_ok=True)
+            for state in ("learner", "born"):
+                (old / f"{state}.safetensors").unlink(missing_ok=True)
