@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from sqlite_utils import Database
 
 from culture.posts import Post, SignedPost, check_kind
+from culture.scope import EVERYTHING, Scope
 
 MAX_SEARCH_WORDS = 64
 """Distinct words of a query that are looked up; the rest is ignored, which bounds the cost of a search."""
@@ -88,11 +89,12 @@ class Read:
 
 
 class Library:
-    """The posts of one run; with `up_to_generation`, a view that ends there and cannot be added to."""
+    """The posts of one run; with `up_to_generation` or a scope, a view of a part of them that cannot be added to."""
 
-    def __init__(self, db: Database, up_to_generation: int | None = None) -> None:
+    def __init__(self, db: Database, up_to_generation: int | None = None, scope: Scope = EVERYTHING) -> None:
         self.db = db
         self.up_to_generation = up_to_generation
+        self.scope = scope
 
     @staticmethod
     def create_tables(db: Database) -> None:
@@ -102,7 +104,13 @@ class Library:
 
     def as_of(self, generation: int) -> "Library":
         """The library as it stood after `generation` (search still weighs words by the whole index)."""
-        return Library(self.db, generation)
+        if self.up_to_generation is not None:
+            generation = min(generation, self.up_to_generation)
+        return Library(self.db, generation, self.scope)
+
+    def within(self, scope: Scope) -> "Library":
+        """What of this library or view lies in `scope` (search still weighs words by the whole index)."""
+        return Library(self.db, self.up_to_generation, self.scope.narrowed(scope))
 
     def add(self, signed: Sequence[SignedPost], check: Callable[[Post], str | None]) -> list[tuple[str, str | None]]:
         """Admit posts in order; per post, its id and None or the reason it was refused.
@@ -113,8 +121,7 @@ class Library:
         """
         conn = self.db.conn
         assert conn.in_transaction or conn.isolation_level is not None, "no transaction is open"
-        if self.up_to_generation is not None:
-            raise ValueError(f"a view up to generation {self.up_to_generation} cannot be added to")
+        self._assert_whole()
         seq = conn.execute("SELECT COALESCE(MAX(seq), 0) FROM posts").fetchone()[0]
         results: list[tuple[str, str | None]] = []
         for item in signed:
@@ -196,6 +203,14 @@ class Library:
             first.setdefault(post.title, post)
         return {name: first[name] for name in dict.fromkeys(names) if name in first}
 
+    def by_title(self, names: Sequence[str]) -> dict[str, list[Post]]:
+        """All definitions of these names, in the order of `names`, each oldest first; unknown ones are absent."""
+        found: dict[str, list[Post]] = {name: [] for name in names}
+        where = "p.kind = 'definition' AND p.title IN (SELECT value FROM json_each(?))"
+        for post in self._posts(where, [json.dumps(list(found))], "p.seq"):
+            found[post.title].append(post)
+        return {name: posts for name, posts in found.items() if posts}
+
     def search(self, words: str, kind: str | None = None, limit: int = 10) -> list[Post]:
         """Posts holding any of `words`, best BM25 first, the earlier on a tie; any text is legal."""
         if limit < 0:
@@ -260,16 +275,39 @@ class Library:
         tail = f"GROUP BY p.{column} ORDER BY p.{column}"
         return dict(self._rows(f"SELECT p.{column}, COUNT(*) FROM posts p WHERE {{}}", [], tail))
 
-    def _rows(self, head: str, params: list[object], tail: str) -> list[tuple]:
-        """Run `head` with its `{}` filled by the view's bound on generations."""
-        bound = "1" if self.up_to_generation is None else f"p.generation <= {int(self.up_to_generation)}"
-        return self.db.conn.execute(f"{head.format(bound)} {tail}", params).fetchall()
+    def _assert_whole(self) -> None:
+        if self.up_to_generation is not None:
+            raise ValueError(f"a view up to generation {self.up_to_generation} cannot be added to")
+        if self.scope != EVERYTHING:
+            raise ValueError(f"a view of a part of the library cannot be added to: {self.scope}")
+
+    def _bound(self) -> tuple[str, list[object]]:
+        """The SQL test that a post `p` is in this view, and its parameters."""
+        tests, values = ["1"], list[object]()
+        if self.up_to_generation is not None:
+            tests, values = [*tests, "p.generation <= ?"], [*values, self.up_to_generation]
+        if self.scope.authors is not None:
+            tests.append("p.author IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(sorted(self.scope.authors)))
+        if self.scope.generations is not None:
+            spans = " OR ".join("p.generation BETWEEN ? AND ?" for _ in self.scope.generations)
+            tests.append(f"({spans or 0})")
+            values += [bound for span in self.scope.generations for bound in span]
+        if self.scope.now is not None:
+            tests.append("NOT EXISTS (SELECT 1 FROM removals r WHERE r.post = p.id AND r.generation <= ?)")
+            values.append(self.scope.now)
+        return " AND ".join(tests), values
+
+    def _rows(self, head: str, params: Sequence[object], tail: str, last: Sequence[object] = ()) -> list[tuple]:
+        """Run `head`, whose `{}` at its end becomes the bound of this view, and `tail`; each with its parameters."""
+        bound, values = self._bound()
+        return self.db.conn.execute(f"{head.format(bound)} {tail}", [*params, *values, *last]).fetchall()
 
     def _posts(
         self, where: str, params: Sequence[object], order: str, source: str = "posts p", limit: int = -1
     ) -> list[Post]:
         head = f"SELECT {_COLUMNS} FROM {source} WHERE {where} AND {{}}"
-        return [_post(row) for row in self._rows(head, [*params, limit], f"ORDER BY {order} LIMIT ?")]
+        return [_post(row) for row in self._rows(head, params, f"ORDER BY {order} LIMIT ?", [limit])]
 
 
 def _post(row: Sequence) -> Post:
