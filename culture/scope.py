@@ -15,8 +15,8 @@ class Scope:
     """A part of the library; every field that is None leaves everything in.
 
     `authors` are those whose posts are in it. `generations` are inclusive spans (first, last): a post of any of them is
-    in it. With `now`, a post is out that had left the index (table `removals`) by that generation, itself included.
-    Raises ValueError for a span that ends before it begins.
+    in it. With `now`, a post is out that had left the index (table `removals`) by that generation, itself included; it
+    says nothing of later posts (`Library.as_of` does). Raises ValueError for a span that ends before it begins.
     """
 
     authors: frozenset[str] | None = None

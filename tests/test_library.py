@@ -21,7 +21,7 @@ def without_triggers(library: Library) -> sqlite3.Connection:
 
 def test_an_admitted_post_comes_back_whole():
     first = definition("twice", "naïve 🧮\n\tx + x")
-    second = Post("review", "bo", 1, "On twice", "Good.", (first.id,), "twice")
+    second = Post("review", "bo", 1, "On twice", "helps because it is short", (first.id,), first.id)
     library = filled(first, second)
     assert library.get(second.id) == second
     assert library.signed(first.id) == signed(first)
