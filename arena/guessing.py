@@ -72,4 +72,4 @@ class Guessing:
         rng: Any = self.arena.rng(self.arena.generation.index, id_, "program")
         if self.arena.config.rounds.guesser == "search":
             return search_guess(guess, self.known[agent], rng)
-        return program_guess(guess, self.known[agent], rng)
+        return program_guess(guess, None, self.known[agent], rng)

@@ -18,6 +18,7 @@ from arena.society import circle, scope
 from arena.state import Arena
 from arena.store import Row
 from culture.posts import Post
+from curricula.definitions import expand, pages
 from curricula.domain import Rejection
 from curricula.hidden_words import HiddenWords, level_of
 from curricula.list_programs import PRIMITIVES
@@ -82,9 +83,9 @@ def definitions(arena: Arena, agent: str) -> dict[str, Held]:
     view = arena.library.within(scope(arena, agent))
     found: dict[str, Held] = {}
     for name, post in view.definitions(list(view.definition_ids())).items():
-        found[name] = Held(post.id, words.expand(post.body, {n: h.body for n, h in found.items()}))
+        found[name] = Held(post.id, expand(post.body, {n: h.body for n, h in found.items()}))
     for book in view.iterate("book"):
-        for name, body in words.pages(book.body).items():
+        for name, body in pages(book.body).items():
             found.setdefault(name, Held(book.id, body))
     return found
 
@@ -136,7 +137,9 @@ def beliefs(shelf: Mapping[str, Shown], recalled: Mapping[str, Body]) -> dict[st
     return read | {name: body for name, body in recalled.items() if name not in read}
 
 
-def knowledge_row(arena: Arena, words: HiddenWords, agent: str, read: int, recalled: int, known: dict[str, Body]) -> Row:
+def knowledge_row(
+    arena: Arena, words: HiddenWords, agent: str, read: int, recalled: int, known: dict[str, Body]
+) -> Row:
     """A row of table `knowledge`: `known` counts beliefs that are right, `level` is the deepest level of one."""
     right = [n for n, body in known.items() if not isinstance(words.check_guess(n, " ".join(body)), Rejection)]
     return {

@@ -227,9 +227,7 @@ def review_rewards(arena: Arena) -> list[tuple[str, float]]:
     """(agent, reward) for each review of some generations ago by who still lives: half a point to or fro, by whether
     what the post has done for its readers since then bears the verdict out. Posts that nobody read pay nothing."""
     sql = "SELECT author, about, body FROM posts WHERE kind = 'review' AND generation = ? ORDER BY seq"
-    rows = [
-        r for r in arena.store.query(sql, [arena.generation.index - REVIEW_LAG]) if r["author"] in arena.living
-    ]
+    rows = [r for r in arena.store.query(sql, [arena.generation.index - REVIEW_LAG]) if r["author"] in arena.living]
     known = worth(arena) if rows else {}
     return [
         (r["author"], 0.5 if (known[r["about"]] > 0) == r["body"].startswith("helps") else -0.5)

@@ -22,9 +22,10 @@ from arena.society import circle
 from arena.state import Arena
 from culture.library import Library
 from culture.posts import MAX_BODY, Post
-from curricula import lore
+from curricula.definitions import compile_book, pages
 from curricula.hidden_words import HiddenWords
 from curricula.learnability import is_learnable
+from curricula.lore import Lore
 
 LESSONS, FAILURES, QUESTIONS, REVIEWS = 2, 2, 1, 2
 """Most posts of a kind an agent writes in a generation. Definitions and worked examples have no limit but the quota."""
@@ -81,7 +82,7 @@ def lessons(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     for r in arena.generation.rounds:
         if r.rejection is None or r.rejection.reason != "no-op" or count[r.author] >= LESSONS:
             continue
-        text = lore.lesson_from(r.proposal)
+        text = r.domain.lesson_from(r.proposal) if isinstance(r.domain, Lore) else None
         if text is None or text in told or is_told(arena, "lesson", text):
             continue
         told.add(text)
@@ -96,7 +97,7 @@ def failures(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     for agent, name, body in arena.generation.wrong_guesses:
         if words is None or count[agent] >= FAILURES // 2 or name in shelves.held(agent):
             continue
-        found = lore.failure_from_guess(name, body)
+        found = words.failure_from_guess(name, body)
         if found is None or is_told(arena, "failure", *found):
             continue
         count[agent] += 1
@@ -105,8 +106,9 @@ def failures(arena: Arena, shelves: Shelves) -> Iterator[Post]:
         for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
             if r.problem is None or verdict.correct or count[attempt.agent] >= FAILURES:
                 continue
-            found = lore.failure_from_attempt(r.problem, verdict, attempt.text)
-            if found is None or r.domain.is_heldout(r.problem):
+            teaches = r.domain.failure_from_attempt if isinstance(r.domain, Lore) else None
+            found = teaches(r.problem, verdict, attempt.text) if teaches else None
+            if found is None or is_told(arena, "failure", *found):
                 continue
             count[attempt.agent] += 1
             yield Post("failure", attempt.agent, g, *found, (), f"{r.domain.name}/{r.id}")
@@ -116,11 +118,11 @@ def questions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     """Problems that nobody solved, asked by who set them."""
     count = Counter[str]()
     for r in arena.generation.rounds:
-        if r.problem is None or r.solve_rate != 0.0 or count[r.author] >= QUESTIONS:
+        if r.problem is None or r.solve_rate != 0.0 or count[r.author] >= QUESTIONS or not isinstance(r.domain, Lore):
             continue
         count[r.author] += 1
-        about = f"{r.domain.name}/{r.id}"
-        yield Post("question", r.author, arena.generation.index, r.problem.text, f"question {r.problem.text}", (), about)
+        title, body = r.domain.question_about(r.problem.text)
+        yield Post("question", r.author, arena.generation.index, title, body, (), f"{r.domain.name}/{r.id}")
 
 
 def reviews(arena: Arena, shelves: Shelves) -> Iterator[Post]:
@@ -128,11 +130,16 @@ def reviews(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     count = Counter[str]()
     for row in arena.store.query(_READ, [arena.generation.index]):
         agent = row["agent"]
-        if row["author"] == agent or count[agent] >= REVIEWS or arena.library.reviewed(row["post"], agent):
+        if row["author"] == agent or count[agent] >= REVIEWS or has_reviewed(arena, agent, row["post"]):
             continue
         count[agent] += 1
         verdict = "helps" if 2 * row["right"] >= row["n"] else f"fails because {row['n'] - row['right']} of {row['n']}"
         yield Post("review", agent, arena.generation.index, row["title"], verdict, (row["post"],), row["post"])
+
+
+def has_reviewed(arena: Arena, agent: str, post_id: str) -> bool:
+    sql = "SELECT 1 FROM posts WHERE kind = 'review' AND author = ? AND about = ? LIMIT 1"
+    return bool(arena.store.query(sql, [agent, post_id]))
 
 
 _READ = """SELECT r.agent, r.post, p.author, p.title, COUNT(*) AS n, SUM(a.correct) AS right FROM reads r
@@ -161,9 +168,9 @@ def compiled(words: HiddenWords, author: str, g: int, shelf: dict[str, Held], li
     loose = [h for h in shelf.values() if (found := library.get(h.post)) and found.kind == "definition"]
     if len(loose) < 2:
         return
-    text = words.compile_book({n: h.body for n, h in shelf.items()}, MAX_BODY)
-    cites = tuple(dict.fromkeys(shelf[n].post for n in words.pages(text)))
-    yield Post("book", author, g, f"book of generation {g}", text, cites, words.name, applies="a name is met")
+    text = compile_book({n: h.body for n, h in shelf.items()}, limit=MAX_BODY)
+    cites = tuple(dict.fromkeys(shelf[n].post for n in pages(text)))
+    yield Post("book", author, g, f"book {' '.join(str(g))}", text, cites, words.name, applies="a name is met")
 
 
 def is_told(arena: Arena, kind: str, title: str, body: str | None = None) -> bool:

@@ -12,6 +12,7 @@ from culture.library import Read
 from culture.posts import Post, SignedPost, sign_post
 from culture.retrieval import retrieve
 from curricula.domain import Problem
+from curricula.lore import Lore, check_worked_example
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ def notes(
         withhold=withhold,
     )
     g = arena.generation.index
-    log = [
-        (f.shown, Read(g, phase, agent, place, source.get(f.post.id, f.post.id), f.propensity)) for f in found
-    ]
+    log = [(f.shown, Read(g, phase, agent, place, source.get(f.post.id, f.post.id), f.propensity)) for f in found]
     return Notes(
         tuple(f.post.body for f in found if f.shown),
         tuple({read.id: read for shown, read in log if shown}.values()),  # two pages of one book are one read
@@ -78,4 +77,8 @@ def admit(arena: Arena, post_: Post) -> str | None:
     domain = arena.domains.get(name)
     if domain is None:
         return f"speaks of no domain of this run: {post_.about!r}"
-    return domain.check_post(post_.kind, post_.title, post_.body)
+    if isinstance(domain, Lore):
+        return domain.check_post(post_.kind, post_.title, post_.body, post_.about)
+    if post_.kind == "worked_example":
+        return check_worked_example(domain, post_.title, post_.body, post_.about)
+    return f"{name} cannot check posts of kind {post_.kind!r}"

@@ -21,6 +21,9 @@ from arena.store import Row
 from culture.library import Read
 from curricula.replay import Entry
 
+DREAMS, UNKNOWN = 0.5, 0.25
+"""Of the exercises in definitions: the share that guesses at dreamt words; unknown names, as a share of known ones."""
+
 
 @dataclass
 class Lessons:
@@ -119,7 +122,8 @@ def exercises(arena: Arena, shelves: Shelves, agent: str, n: int, into: list[Exa
         return Lessons()
     bodies = {name: found.body for name, found in known.items() if found.body is not None}
     rng = arena.rng(g, agent, "lore")
-    into += [Example(agent, prompt, completion) for prompt, completion in words.practice(bodies, rng, n)]
+    drawn = words.practice(bodies, rng, n, guess=0.0, dreams=DREAMS, unknown=UNKNOWN)
+    into += [Example(agent, prompt, completion) for prompt, completion in drawn]
     posts = dict.fromkeys(found.post for found in known.values())
     return Lessons(reads=[Read(g, "sleep", agent, f"g{g:04d}/lore", post, 1.0) for post in posts])
 

@@ -111,7 +111,9 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
         with_weights = row["inherited"] in ("weights", "both") and parents
         if with_weights:
             known = [learner.acting_row(p) for p in parents]
-            starts[name] = inherit(config.crossing, known, learner.layout, config.mutation, f"{arena.config.seed}/{name}")
+            starts[name] = inherit(
+                config.crossing, known, learner.layout, config.mutation, f"{arena.config.seed}/{name}"
+            )
         else:
             starts[name] = arena.beginning(name)
         learner.add(name, starts[name].clone())

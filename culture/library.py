@@ -177,10 +177,13 @@ class Library:
         """The reviews of a post in the order they were admitted; in a view with `now`, those in force then."""
         return self._posts("p.kind = 'review' AND p.about = ?", [post_id], "p.seq")
 
-    def log_reads(self, rows: Sequence[Read]) -> None:
-        """Store reads; the same read twice raises sqlite3.IntegrityError. Commits nothing."""
+    def log_reads(self, rows: Sequence[Read], shown: bool = True) -> None:
+        """Store reads, or what was chosen and left out at random; the same one twice raises sqlite3.IntegrityError.
+
+        Commits nothing.
+        """
         self.db.conn.executemany(
-            "INSERT INTO reads (id, generation, phase, agent, request, post, propensity) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {'reads' if shown else 'withheld'} (id, generation, phase, agent, request, post, propensity) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(r.id, r.generation, r.phase, r.agent, r.request, r.post, r.propensity) for r in rows],
         )
 

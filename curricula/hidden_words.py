@@ -25,6 +25,7 @@ from curricula import list_programs as lp
 from curricula import lore
 from curricula.definitions import body_words, expand, pages
 from curricula.domain import SPLITS, Guess, Problem, Rejection, Verdict
+from curricula.dreams import dream, successions
 from curricula.lore import BOOK, FAILS, QUESTION, Bodies, Draft
 
 LEVELS = 8
@@ -365,13 +366,21 @@ class HiddenWords:
     # -- practice ------------------------------------------------------------------------------------------------
 
     def practice(
-        self, definitions: Bodies, rng: random.Random, n: int, *, guess: float = 0.3, unknown: float = 1 / 3
+        self,
+        definitions: Bodies,
+        rng: random.Random,
+        n: int,
+        *,
+        guess: float = 0.3,
+        dreams: float = 0.0,
+        unknown: float = 1 / 3,
     ) -> list[tuple[str, str]]:
         """`n` exercises (prompt, completion) that put definitions into somebody's weights.
 
         All of it follows from `definitions` (names may be used in them), right or wrong; of this world only the issued
         names and what is held out are asked. A share `guess` guesses a body from examples of what it does, with its own
-        beginning as the hint from three primitives on. The rest solves problems without notes, which needs the name
+        beginning as the hint from three primitives on; a share `dreams` does the same with bodies that are put together
+        from theirs, up to one primitive longer (`curricula.dreams`). The rest solves problems without notes, which needs the name
         recalled; `unknown` as many, of these, use a name without a definition and say so. None if there are no
         definitions. Raises ValueError for a name that is not issued or a body that cannot be expanded.
         """
@@ -383,10 +392,13 @@ class HiddenWords:
         usable = [w for w in bodies if bodies[w]]
         if not usable:
             return []
-        guesses = round(n * guess)
-        unknowns = round((n - guesses) * unknown / (1 + unknown)) if others else 0
+        guesses, dreamt = round(n * guess), round(n * dreams)
+        uses = n - guesses - dreamt
+        unknowns = round(uses * unknown / (1 + unknown)) if others else 0
         made = [self._practise_guess(bodies[w], bodies, rng) for w in _in_turn(usable, guesses, rng)]
-        for names, count in ((usable, n - guesses - unknowns), (others, unknowns)):
+        met, longest = successions(bodies.values()), 1 + max(map(len, bodies.values()))
+        made += [self._practise_guess(dream(met, longest, rng), bodies, rng) for _ in range(dreamt)]
+        for names, count in ((usable, uses - unknowns), (others, unknowns)):
             turns = _in_turn(names, 4 * count, rng)  # a name all of whose drawn uses are held out is passed over
             exercises = (e for w in turns if (e := self._practise_use(w, bodies, rng)))
             made += itertools.islice(exercises, count)

@@ -60,9 +60,7 @@ class Bank:
         found = [
             e
             for e in self.entries
-            if (domain is None or e.domain == domain)
-            and (born is None or e.generation in born)
-            and readable(e)
+            if (domain is None or e.domain == domain) and (born is None or e.generation in born) and readable(e)
         ][-last if last else None :]
         keyed = [(math.log(1.0 - rng.random()) / self._weight(e, now, fade), i) for i, e in enumerate(found)]
         return [found[i] for _, i in sorted(keyed, reverse=True)[:n]]
