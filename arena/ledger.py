@@ -361,6 +361,21 @@ def _short(kind: str, subject: object) -> str:
     return str(subject) if kind == "training" else str(subject)[:12]
 
 
+def state(store: Store) -> list[str]:
+    """What the log of a run holds, in sentences: how many leaves of each kind, and its last head."""
+    kinds = store.query("SELECT kind, COUNT(*) AS n FROM leaves GROUP BY kind ORDER BY kind")
+    heads = store.query("SELECT * FROM heads ORDER BY generation")
+    if not heads:
+        return ["Nothing is logged yet: no generation has ended."]
+    held = ", ".join(f"{row['n']:,} {row['kind']}{'s' * (row['n'] != 1)}" for row in kinds) or "nothing yet"
+    last = heads[-1]
+    return [
+        f"The log holds {held}: {last['size']:,} leaves under {len(heads)} signed head{'s' * (len(heads) != 1)}.",
+        f"Its last head is of generation {last['generation']}, size {last['size']}, root {last['root']},"
+        f" key {last['public_key']}.",
+    ]
+
+
 # -- proofs --------------------------------------------------------------------------------------------------------
 
 

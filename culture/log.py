@@ -130,7 +130,7 @@ def consistency_proof(hashes: Sequence[bytes], size: int) -> list[bytes]:
 
 
 def verify_consistency(first_size: int, size: int, first: bytes, second: bytes, path: Sequence[bytes]) -> bool:
-    """Whether `path` shows that the log of `size` leaves, root `second`, begins with that of `first_size`, root `first`.
+    """Whether `path` shows that the log of root `second` begins with that of root `first`; sizes in leaves.
 
     Every log begins with the empty one, whose root is `EMPTY`; an equal size takes equal roots and no path.
     """
