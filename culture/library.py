@@ -3,7 +3,7 @@
 It lives in a database that the arena opened and shares. Every write is a plain statement inside the caller's
 transaction: the library never commits, so a generation's posts appear with its records or not at all.
 
-Left out: ranking by usefulness, supersession and retraction (every post stays visible), and the Merkle log.
+Left out: ranking by usefulness, supersession and retraction (every post stays visible), and the log (`culture.log`).
 
 Not guaranteed: that nobody rewrote history together with all signatures (that takes the signed log); that the
 search index is in step after someone dropped the triggers (`verify` looks at the posts alone).

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich import box
@@ -91,12 +92,10 @@ def _list(rows: list[list[str]], width: int) -> Table:
     left = width - len(names) - sum(w for i, w in enumerate(widths) if i not in (title, body))
     widths[title] = min(widths[title], max(12, left * 2 // 5))
     widths[body] = min(widths[body], max(8, left - widths[title]))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, name in enumerate(names):
-        side = "right" if name in ("gen", "uses", "cited") else "left"
-        table.add_column(
-            name, justify=side, no_wrap=True, overflow="ellipsis", min_width=widths[i], max_width=widths[i]
-        )  # type: ignore[arg-type]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    for name, wide in zip(names, widths, strict=True):
+        column = partial(table.add_column, name, no_wrap=True, overflow="ellipsis", min_width=wide, max_width=wide)
+        column(justify="right" if name in ("gen", "uses", "cited") else "left")
     for row in rows:
         table.add_row(*map(Text, row))
     return table
@@ -133,16 +132,16 @@ def _export(asked: Asked, console: Console) -> int:
     to = asked.to or asked.folder / "library.md"
     if to.is_dir() or not to.parent.is_dir():
         raise ValueError(f"{to} is a folder: give --to a file" if to.is_dir() else f"no folder {to.parent}")
-    partial = to.with_name(f".{to.name}.new")
+    new = to.with_name(f".{to.name}.new")
     asked.store.db.execute("BEGIN")  # one state of the run, whatever is played meanwhile
     try:
-        with open(partial, "w", encoding="utf-8", newline="\n") as file:
+        with open(new, "w", encoding="utf-8", newline="\n") as file:
             for piece in book_text(asked.store, asked.config.run.name):
                 file.write(piece)
-        partial.replace(to)
+        new.replace(to)
     finally:
         asked.store.db.execute("ROLLBACK")
-        partial.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
     posts = asked.store.query("SELECT COUNT(*) AS n FROM posts")[0]["n"]
     console.print(Text(f"wrote {to}: {count(posts, 'post')}, {to.stat().st_size:,} bytes"), soft_wrap=True)
     return 0
