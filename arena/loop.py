@@ -18,6 +18,7 @@ from typing import Any
 
 from arena.control import Controls
 from arena.evaluation import baseline, final
+from arena.ledger import SEALED, seal, seal_rest
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
 from arena.reading import admit
 from arena.review import close_waiting
@@ -60,6 +61,7 @@ def play(arena: Arena, listen: Listener = silent) -> bool:
     if (arena.generation.index, "final") not in finished and controls.stops_before(arena.generation.index, "final"):
         return False
     run_phase(arena, "final", final, finished, listen, controls)
+    seal_rest(arena)
     return True
 
 
@@ -91,6 +93,8 @@ def run_phase(
         }
         telemetry = {"generation": g, "phase": name, "seconds": seconds, "finished": datetime.now(UTC).isoformat()}
         arena.store.insert({"phases": [row], "telemetry": [telemetry]})
+        if name in SEALED:
+            arena.store.insert(seal(arena))
     arena.apply(name, records)
     listen("done", {**row, "seconds": seconds, "records": records})
 
