@@ -46,7 +46,7 @@ def expand(text: str | Sequence[str], known: Bodies, longest: int = lp.MAX_DEPTH
             elif word in path:
                 raise ValueError(f"goes round in a circle: {' '.join([*path[path.index(word) :], word])}")
             elif word not in known:
-                raise ValueError(f"unknown name: {word}")
+                raise ValueError(f"unknown name: {word[:60]}")
             else:
                 if word not in found:
                     found[word] = of(body_words(known[word]), (*path, word))
