@@ -189,6 +189,11 @@ class Library:
         found = self._posts("p.id = ?", [id], "p.seq")
         return found[0] if found else None
 
+    def order(self, ids: Sequence[str]) -> dict[str, int]:
+        """The place of admission, from 1, of the posts with these ids, where they are in the view."""
+        head = "SELECT p.id, p.seq FROM posts p WHERE p.id IN (SELECT value FROM json_each(?)) AND {}"
+        return dict(self._rows(head, [json.dumps(list(ids))], ""))
+
     def signed(self, id: str) -> SignedPost | None:
         """The post with this id with its key and signature, or None."""
         post = self.get(id)
