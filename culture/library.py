@@ -25,12 +25,15 @@ from culture.audit import audit
 from culture.posts import Post, SignedPost, check_kind
 from culture.removals import STATES, Removal, refusal, removals_by, standing
 from culture.scope import EVERYTHING, Scope
+from culture.searching import find
 from culture.tables import COLUMNS, COLUMNS_SINCE, SCHEMA, SHELF, to_post
 
 __all__ = ["COLUMNS_SINCE", "SHELF", "Library", "Read"]
 
 MAX_SEARCH_WORDS = 64
 """Distinct words of a query that are looked up; the rest is ignored, which bounds the cost of a search."""
+MANY_AUTHORS = 1000
+"""Authors of a view from which on they are not asked one by one for their newest post."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,11 @@ class Library:
         found = self._posts("p.id = ?", [id], "p.seq")
         return found[0] if found else None
 
+    def order(self, ids: Sequence[str]) -> dict[str, int]:
+        """The place of admission, from 1, of the posts with these ids, where they are in the view."""
+        head = "SELECT p.id, p.seq FROM posts p WHERE p.id IN (SELECT value FROM json_each(?)) AND {}"
+        return dict(self._rows(head, [json.dumps(list(ids))], ""))
+
     def signed(self, id: str) -> SignedPost | None:
         """The post with this id with its key and signature, or None."""
         post = self.get(id)
@@ -234,18 +242,35 @@ class Library:
         return {name: posts for name, posts in found.items() if posts}
 
     def search(self, words: str, kind: str | None = None, limit: int = 10) -> list[Post]:
-        """Posts holding any of `words`, best BM25 first, the earlier on a tie; any text is legal."""
+        """Posts holding any of `words`, best BM25 first, the earlier on a tie; any text is legal.
+
+        In a large library common words are looked for among the newest posts only: see `culture.searching`.
+        """
         if limit < 0:
             raise ValueError(f"limit of a search must not be negative: {limit}")
         terms = _terms(words)
-        if not terms:
-            return []
-        where, params = "posts_fts MATCH ?", [" OR ".join(f'"{term}"' for term in terms)]
+        bound, values = self._bound()
         if kind is not None:
             check_kind(kind)
-            where, params = where + " AND p.kind = ?", [*params, kind]
-        source = "posts_fts JOIN posts p ON p.seq = posts_fts.rowid"
-        return self._posts(where, params, "bm25(posts_fts), p.seq", source, limit)
+            bound, values = f"{bound} AND p.kind = ?", [*values, kind]
+        if not terms or not limit or not (newest := self._newest()):
+            return []
+        return [to_post(row) for row in find(self.db.conn, terms, (bound, values), newest, limit)]
+
+    def _newest(self) -> int:
+        """A place of admission after which this view holds nothing, where posts came in the order of generations."""
+        spans = self.scope.generations
+        ends = [] if spans is None else [max((last for _, last in spans), default=-1)]
+        ends += [] if self.up_to_generation is None else [self.up_to_generation]
+        last = "p.generation <= ? ORDER BY p.generation DESC, p.seq DESC LIMIT 1"
+        until = min(ends, default=2**63 - 1)
+        authors = self.scope.authors
+        if authors is None or len(authors) > MANY_AUTHORS:
+            row = self.db.conn.execute(f"SELECT p.seq FROM posts p WHERE {last}", (until,)).fetchone()
+        else:
+            each = f"SELECT (SELECT p.seq FROM posts p WHERE p.author = j.value AND {last}) AS at FROM json_each(?) j"
+            row = self.db.conn.execute(f"SELECT MAX(at) FROM ({each})", (until, json.dumps(sorted(authors)))).fetchone()
+        return (row[0] if row else None) or 0
 
     def iterate(
         self, kind: str | None = None, up_to_generation: int | None = None, author: str | None = None
