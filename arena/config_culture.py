@@ -16,7 +16,7 @@ class Section(BaseModel):
 class LibrarySection(Section):
     """What is written, what stays in the index, and who reads what of it (docs/library.md)."""
 
-    kinds: list[KIND] = Field(default_factory=lambda: ["definition", "worked_example", "lesson", "failure", "review"])
+    kinds: tuple[KIND, ...] = ("definition", "worked_example", "lesson", "failure", "review")
     """Kinds of posts agents write. Retractions and supersessions are always open to an author."""
     quota: int = Field(0, ge=0)
     """Most posts of an author in a generation; 0: no limit."""

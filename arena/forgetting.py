@@ -1,9 +1,8 @@
 """What leaves the library's index at the beginning of a generation (`library.forget`); the log keeps everything.
 
-Definitions and books are what fills an index that readers look names up in; other posts are not counted. A post's utility
-is what it did for its readers (`arena.worth`), its freshness falls from when it was last read. Left out: bringing back what
-was forgotten; who needs it has to find it again.
-"""
+Definitions and books are what fills an index that readers look names up in; other posts are not counted. A post's
+utility is what it did for its readers (`arena.worth`), its freshness falls from when it was last read. Left out:
+bringing back what was forgotten; who needs it has to find it again."""
 
 from __future__ import annotations
 

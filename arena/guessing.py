@@ -1,4 +1,5 @@
-"""Guesses at hidden names: what each agent knows, what it tries, and what the world says to it. Part of phase `propose`."""
+"""Guesses at hidden names: what each agent knows, what it tries, and what the world says to it. Part of phase
+`propose`."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ class Guessing:
         self.knowledge: list[Row] = []
         if self.words is None:
             return
-        shelves, recalled = Shelves(arena), recall(arena)
+        shelves = Shelves(arena)
+        recalled = recall(arena, shelves)
         for agent in arena.living:
             shelf, said = shelves.of(agent), recalled.get(agent, {})
             known = self.known[agent] = beliefs(shelf, said)

@@ -1,9 +1,9 @@
 """What an agent knows of names: by reading its shelf of the library, and by recalling what its weights hold.
 
-A shelf holds, by name, the definition in force among what the agent may read (`arena.society`), from a post of its own or
-from a page of a book, as its reader sees it. `library.content` is where a control shows something else in its place; what
-is stored is never changed. Guessers take what is on their shelf, and with `rounds.recall` what they say from memory, for
-what they know: right or wrong, they build on it.
+A shelf holds, by name, the definition in force among what the agent may read (`arena.society`), from a post of its
+own or from a page of a book, as its reader sees it. `library.content` is where a control shows something else in its
+place; what is stored is never changed. Guessers take what is on their shelf, and with `rounds.recall` what they say
+from memory, for what they know: right or wrong, they build on it.
 
 Left out: doubt. A reader believes what it reads before what it remembers, and does not weigh two sources.
 """
@@ -24,6 +24,7 @@ from curricula.hidden_words import HiddenWords, level_of
 from curricula.list_programs import PRIMITIVES
 
 RECALL_TOKENS = 16
+RECALL_INPUTS = ("3 1 4", "2 7")
 FILLER = "nothing"
 
 Body = tuple[str, ...]
@@ -109,25 +110,28 @@ def lens(arena: Arena, found: Mapping[str, Held]) -> dict[str, Shown]:
     return shown
 
 
-def recall(arena: Arena) -> dict[str, dict[str, Body]]:
-    """What each living agent says of each name with nothing to read, greedily; one engine call."""
+def recall(arena: Arena, shelves: Shelves) -> dict[str, dict[str, Body]]:
+    """What each living agent says that names not on its shelf mean, with nothing to read; one engine call.
+
+    Each is asked twice, greedily, with two inputs, and what is not said both times is not known: who makes a meaning up
+    seldom makes up the same one twice.
+    """
     words, g = arena.words_domain(), arena.generation.index
     if words is None or not arena.config.rounds.recall:
         return {}
-    names = list(words.words)
-    prompts = words.recall_prompts(names)
-    asked = [(agent, name, prompt) for agent in arena.living for name, prompt in zip(names, prompts, strict=True)]
-    done = arena.generate(
-        [
-            Request(f"{arena.config.seed}/g{g:04d}{agent}/{name}/recall", prompt, agent, RECALL_TOKENS, 0.0)
-            for agent, name, prompt in asked
-        ]
-    )
+    asked = [(agent, name) for agent in arena.living for name in words.words if name not in shelves.of(agent)]
+    requests = [
+        Request(f"{arena.config.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, RECALL_TOKENS, 0.0)
+        for agent, name in asked
+        for given in RECALL_INPUTS
+        for prompt in words.recall_prompts([name], given)
+    ]
+    done = arena.generate(requests)
     found: dict[str, dict[str, Body]] = {agent: {} for agent in arena.living}
-    for (agent, name, _), completion in zip(asked, done, strict=True):
-        body = words.recalled(name, completion.text)
-        if body is not None:
-            found[agent][name] = body
+    for at, (agent, name) in enumerate(asked):
+        one, other = (words.recalled(name, c.text) for c in done[2 * at : 2 * at + 2])
+        if one is not None and one == other:
+            found[agent][name] = one
     return found
 
 

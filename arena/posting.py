@@ -1,10 +1,10 @@
 """The phase `post`: what the agents write down of what happened, each kind from what makes it true.
 
 Right guesses become definitions, learnable problems worked examples by who solved them first; proposals that came to
-nothing become lessons, refuted guesses and failed attempts failures, problems that nobody solved questions; readers review
-what they read by what came of it; and under `library.forget: books` what the library defines is compiled. Texts are the
-domain's; the library checks every one of them again before it lets it in. Under `review: gate` they wait, and what was
-approved since is posted, before anything else.
+nothing become lessons, refuted guesses and failed attempts failures, problems that nobody solved questions; readers
+review what they read by what came of it; and under `library.forget: books` what the library defines is compiled.
+Texts are the domain's; the library checks every one of them again before it lets it in. Under `review: gate` they
+wait, and what was approved since is posted, before anything else.
 
 Left out: posts in an agent's own words, which take a model that can write them.
 """

@@ -1,9 +1,8 @@
 """The sleep phase: a generation's experience, the library and some of the school become weights.
 
-Each agent's examples are fresh worked examples, a sample of the archive, exercises in what the library defines, its own
-paid proposals (weighted by what they were paid), and seed examples against forgetting. Prompts are rebuilt as they would
-be asked, with the definitions a post cites. Who dies tonight and leaves no weights does not sleep.
-"""
+Each agent's examples are fresh worked examples, a sample of the archive, exercises in what the library defines, its
+own paid proposals (weighted by what they were paid), and seed examples against forgetting. Prompts are rebuilt as
+they would be asked, with the definitions a post cites. Who dies tonight and leaves no weights does not sleep."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from arena.store import Row
 from culture.library import Read
 from curricula.replay import Entry
 
-DREAMS, UNKNOWN = 0.5, 0.25
+DREAMS, UNKNOWN = 0.45, 0.375
 """Of the exercises in definitions: the share that guesses at dreamt words; unknown names, as a share of known ones."""
 
 
@@ -60,9 +59,10 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
 
 
 def leaves_nothing(arena: Arena, agent: str) -> bool:
-    """Whether `agent` retires tonight and nobody goes on from its weights."""
+    """Whether `agent` retires tonight and its last day goes on in no weights: its children have none of it, or go to
+    school, where they meet that day in the library."""
     config = arena.config.turnover
-    return ends(arena, agent) and config.inherit not in ("weights", "both") and not config.consolidate
+    return ends(arena, agent) and config.inherit != "weights" and not config.consolidate
 
 
 def train(arena: Arena, learner: Learner, examples: list[Example], seed: str) -> list[Row]:

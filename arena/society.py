@@ -1,8 +1,8 @@
 """How agents live together: whose posts they read and sleep on, what time and fire have left of them, and who has lived
 its life.
 
-Agents live in places: founders one each, and a newborn takes the place of the one who retired. Circles are of places, so
-that they outlive those who live there. Left out: circles that change while a run is played.
+Agents live in places: founders one each, and a newborn takes the place of the one who retired. Circles are of places,
+so that they outlive those who live there. Left out: circles that change while a run is played.
 """
 
 from __future__ import annotations

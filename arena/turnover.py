@@ -2,18 +2,19 @@
 
 A newborn takes the place of the one who retired. What it starts from (`turnover.inherit`) are its parents' weights, a
 school in which it sleeps on the library before its first day, both, or nothing; reading is a channel of its own
-(`arena.society`). Newborns of one generation that may read the same and start from the same weights go to one school: it
-is held once, and all of them leave it with the same weights.
+(`arena.society`). Newborns of one generation that may read the same and start from the same weights go to one school:
+it is held once, and all of them leave it with the same weights.
 
-In the big sleep (`turnover.consolidate`) what the population knows becomes one adapter, from which all go on and later
-newborns start. It is an adapter and no new base model, so that every file of a run stays a PEFT adapter of one base, and
-the newborn of the ratchet meter stays what it was.
+In the big sleep (`turnover.consolidate`) what the population knows becomes one adapter, from which all go on and
+later newborns start. It is an adapter and no new base model, so that every file of a run stays a PEFT adapter of one
+base, and the newborn of the ratchet meter stays what it was.
 
 Left out: sex by choice of mates, and populations that grow or shrink.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -117,8 +118,7 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
         else:
             starts[name] = arena.beginning(name)
         learner.add(name, starts[name].clone())
-        same = config.crossing in ("copy", "average")
-        origin = (",".join(parents) if same else name) if with_weights else ""
+        origin = hashlib.sha256(starts[name].numpy(force=True).tobytes()).hexdigest() if with_weights else ""
         classes.setdefault((circle(arena, name), origin), []).append(name)
     lessons = Lessons()
     for names in classes.values():
@@ -135,8 +135,8 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
 def consolidate(arena: Arena, learner: Learner) -> Row:
     """The big sleep: one adapter is made, everybody living goes on from it; its checkpoint.
 
-    From `adapters`, it begins as the average of all acting adapters, from `library` as the untrained model; then it sleeps
-    on what the library holds of verified work, as a newborn does: distillation by sequences (Kim & Rush 2016).
+    From `adapters`, it begins as the average of all acting adapters, from `library` as the untrained model; then it
+    sleeps on what the library holds of verified work, as a newborn does: distillation by sequences (Kim & Rush 2016).
     """
     g, config = arena.generation.index, arena.config.turnover
     rows = [learner.acting_row(a) for a in arena.living]

@@ -53,6 +53,7 @@ def retrieve(
     rng: random.Random,
     distractors: int = 0,
     render: Callable[[Post], str] = render,
+    definitions: Mapping[str, Post] | None = None,
     worth: Mapping[str, float] | None = None,
     explore: float = 0.0,
     withhold: float = 0.0,
@@ -65,6 +66,8 @@ def retrieve(
     in what is left of `budget` is passed over. The sum of `count_tokens(render(post))` never exceeds `budget`
     (separators that the caller puts between posts are the caller's to count). Of posts with one `canonical` text the
     earliest is kept, and of definitions that words find only those in force.
+
+    `definitions`, where given, are what names mean to this reader, such as pages of books; the library is not asked.
 
     **Choosing.** Without `worth` and with `explore` 0, a name gets its first definition in the library, and words
     their best matches in order; each has propensity 1. Otherwise a name's candidates are each author's first
@@ -103,7 +106,10 @@ def retrieve(
         left -= count_tokens(render(post))
         return True
 
-    by_name = _by_name(library, names, canonical, every=chooses)
+    if definitions is None:
+        by_name = _by_name(library, names, canonical, every=chooses)
+    else:
+        by_name = [[definitions[n]] for n in dict.fromkeys(names) if n in definitions]
     for candidates in by_name:
         if len(chosen) < limit:
             take(candidates)
@@ -118,11 +124,12 @@ def retrieve(
     extra: list[Retrieved] = []
     if distractors:
         shown = {item.post.title for item in chosen.values()}.union(names)
-        others = [id for name, id in library.definition_ids().items() if name not in shown]
+        held: Mapping[str, Post | str] = library.definition_ids() if definitions is None else definitions
+        others = [held[name] for name in held if name not in shown]
         drawn = rng.sample(others, min(distractors, len(others)))
-        for id in drawn:
-            other = library.get(id)
-            assert other is not None, id
+        for item in drawn:
+            other = library.get(item) if isinstance(item, str) else item
+            assert other is not None, item
             if count_tokens(render(other)) <= left // len(drawn):
                 extra.append(Retrieved(other, len(drawn) / len(others), asked=False))
     result = [_withheld(item, withhold, rng) for item in chosen.values()] + extra

@@ -2,12 +2,12 @@
 
 A world's bodies follow a grammar: what comes after a primitive is one of a few (`hidden_words.World`). Who knows some
 bodies knows some of these successions, and can put them together to new bodies, on which guessing is practised: the
-recombination of what was read by day. Only the definitions that are given are used. Left out: how likely a succession is
-beyond how often it was met.
-"""
+recombination of what was read by day. Only the definitions that are given are used. Left out: how likely a succession
+is beyond how often it was met."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ def successions(bodies: Iterable[tuple[str, ...]]) -> dict[str, list[str]]:
     """What was met after each primitive, as often as it was met."""
     found: dict[str, list[str]] = {}
     for body in bodies:
-        for here, after in zip(body, body[1:], strict=False):
+        for here, after in itertools.pairwise(body):
             found.setdefault(here, []).append(after)
     return found
 

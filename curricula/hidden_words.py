@@ -377,13 +377,13 @@ class HiddenWords:
     ) -> list[tuple[str, str]]:
         """`n` exercises (prompt, completion) that put definitions into somebody's weights.
 
-        All of it follows from `definitions` (names may be used in them), right or wrong; of this world only the issued
-        names and what is held out are asked. A share `guess` guesses a body from examples of what it does, with its own
-        beginning as the hint from three primitives on; a share `dreams` does the same with bodies that are put together
-        from theirs, up to one primitive longer (`curricula.dreams`). The rest solves problems without notes, which needs the name
-        recalled; `unknown` as many, of these, use a name without a definition and say so. None if there are no
-        definitions. Raises ValueError for a name that is not issued or a body that cannot be expanded.
-        """
+        All of it follows from `definitions` (names may be used in them), right or wrong; of this world only the
+        issued names and what is held out are asked. A share `guess` guesses a body from examples of what it does,
+        with its own beginning as the hint from three primitives on; a share `dreams` does the same with bodies that
+        are put together from theirs, up to one primitive longer (`curricula.dreams`). The rest solves problems
+        without notes, which needs the name recalled; `unknown` as many, of these, use a name without a definition and
+        say so. None if there are no definitions. Raises ValueError for a name that is not issued or a body that
+        cannot be expanded."""
         bodies = {w: expand(body_words(b), definitions) for w, b in definitions.items()}
         for name in bodies:
             if name not in self._expand:
@@ -405,9 +405,9 @@ class HiddenWords:
         rng.shuffle(made)
         return made
 
-    def recall_prompts(self, names: Sequence[str]) -> list[str]:
-        """Prompts that ask what each name means: a problem of the bare name, without notes."""
-        return [lp.solve_prompt(f"{w} | {RECALL_INPUT}", ()) for w in names]
+    def recall_prompts(self, names: Sequence[str], given: str = RECALL_INPUT) -> list[str]:
+        """Prompts that ask what each name means: a problem of the bare name on the list `given`, without notes."""
+        return [lp.solve_prompt(f"{w} | {given}", ()) for w in names]
 
     def recalled(self, name: str, text: str) -> tuple[str, ...] | None:
         """The body that an answer recalls for `name`, right or wrong; None if it recalls none."""
