@@ -40,7 +40,7 @@ FEW = 2000
 
 @dataclass(frozen=True)
 class Read:
-    """One post put in an agent's context for one request, and the probability with which it was chosen."""
+    """One post put in an agent's context for one request, or chosen for it and withheld, and the probability of that."""
 
     generation: int
     phase: str
@@ -184,8 +184,16 @@ class Library:
 
     def log_reads(self, rows: Sequence[Read]) -> None:
         """Store reads; the same read twice raises sqlite3.IntegrityError. Commits nothing."""
+        self._log("reads", rows)
+
+    def log_withheld(self, rows: Sequence[Read]) -> None:
+        """Store what was chosen for a reader and left out, with the probability of just that; else as `log_reads`."""
+        self._log("withheld", rows)
+
+    def _log(self, table: str, rows: Sequence[Read]) -> None:
+        columns = "id, generation, phase, agent, request, post, propensity"
         self.db.conn.executemany(
-            "INSERT INTO reads (id, generation, phase, agent, request, post, propensity) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {table} ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(r.id, r.generation, r.phase, r.agent, r.request, r.post, r.propensity) for r in rows],
         )
 
