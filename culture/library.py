@@ -40,7 +40,7 @@ FEW = 2000
 
 @dataclass(frozen=True)
 class Read:
-    """One post put in an agent's context for one request, or chosen for it and withheld, and the probability of that."""
+    """One post put in an agent's context for one request, or chosen and withheld, and the probability of just that."""
 
     generation: int
     phase: str
