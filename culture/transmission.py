@@ -165,8 +165,9 @@ def channels(
 
     a: the newborn without the library; b: the newborn with it; c: the learned mind without it; d: the learned mind
     with it; one value a problem, in the same order. Intervals are percentile bootstraps over problems, whose four
-    values stay together. Intervals are nan with fewer than two problems, values without any. Raises ValueError for
-    lists of unequal length or values that are not finite.
+    values stay together; with few problems (below about 20) they are too narrow. Intervals are nan with fewer than two
+    problems and where all came out alike, values without any problem. Raises ValueError for lists of unequal length or
+    values that are not finite.
     """
     for other in (b, c, d):
         _paired(a, other)
@@ -208,8 +209,9 @@ def slope(
 
     The slope of a mean is the mean of the problems' slopes, so the interval is a percentile bootstrap over problems:
     a problem's values over time stay together, and a library that grows may well be correlated in time. It speaks of
-    other problems in the same run. `n` is the number of problems. nan with fewer than two generations; the interval
-    with fewer than two problems. Raises ValueError unless each generation has the same number of values.
+    other problems in the same run, and with few of them (below about 20) it is too narrow. `n` is the number of
+    problems. nan with fewer than two generations; the interval with fewer than two problems, or where all slopes are
+    alike. Raises ValueError unless each generation has the same number of values.
     """
     if len(values) != len(generations) or len({len(v) for v in values}) > 1:
         raise ValueError(f"{len(generations)} generations need as many lists of one length: {[len(v) for v in values]}")
@@ -254,14 +256,15 @@ def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[NDArray[np.float64]
 
 
 def _bootstrapped(parts: NDArray[np.float64], draws: int, seed: int) -> list[Estimate]:
-    """Mean of each row of parts [k, n] with its interval, the columns resampled together."""
+    """Mean of each row of parts [k, n] with its interval, the columns resampled together; nan for values all alike."""
     n = parts.shape[1]
     if not n:
         return [Estimate(math.nan, math.nan, math.nan, 0) for _ in parts]
     means = [math.fsum(row) / n for row in parts]
     if n < 2:
         return [Estimate(m, math.nan, math.nan, n) for m in means]
+    alike = np.ptp(parts, axis=1) < 1e-12
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(n, np.full(n, 1 / n), size=draws)  # how often each column is drawn: [draws, n]
-    low, high = np.quantile(counts @ parts.T / n, [0.025, 0.975], axis=0)
+    low, high = np.where(alike, math.nan, np.quantile(counts @ parts.T / n, [0.025, 0.975], axis=0))
     return [Estimate(m, float(lo), float(hi), n) for m, lo, hi in zip(means, low, high, strict=True)]
