@@ -212,8 +212,7 @@ class Shelf:
         for note in own:
             rng = self.arena.rng("ratchet", "filler", problem.text, note)
             free = [w for w in WORDS if w not in said]
-            for rest in ([w for w in free if w not in words.words], [w for w in free if w not in held]):
-                free = rest or free
+            free = [w for w in free if w not in words.words] or [w for w in free if w not in held] or free
             n, drawn = len(note.split()) - 2, list[str]()
             for _ in range(TRIES):
                 drawn.append(words.definition(rng.choice(free), lp.random_program(rng, n)))
