@@ -110,7 +110,7 @@ def test_the_findings_say_how_far_it_got_against_what_and_by_which_way(store: St
     text = " ".join(said)
     assert said[0].startswith("With the library of generation 15 a frozen newborn solves 0.75 of 40 held-out problems")
     assert "the ratchet stands at R = +0.50 [" in said[0]
-    assert "That is clearly more than with each control: nothing (+0.75" in text
+    assert "it solves clearly more than with each control: nothing (+0.75" in text
     assert "clearly more than with the library as it was 5 generations before (+0.25" in text
     assert "Over 3 readings, from generation 5 to 15, R rises: +0.050 [" in text
     assert "by text +0.75 [" in text and "by weights +0.00, and" in text
@@ -123,7 +123,7 @@ def test_a_control_that_does_as_well_is_named(store: Store) -> None:
             "UPDATE ratchet SET correct = 1 WHERE library = 'filler' AND CAST(substr(problem, 2) AS INT) < 30"
         )
     text = " ".join(part(store).findings)
-    assert "That is not clearly more than with filler of equal length; its lead" in text
+    assert "it does not solve clearly more than with filler of equal length; its lead over each" in text
     assert "filler of equal length (+0.00 [" in text
 
 

@@ -96,10 +96,10 @@ def controls(r: Reading, stale: int) -> list[str]:
     won = [c for c in up if clear(up[c].low, up[c].high) > 0]
     told = listed([f"{SAID[c]} ({say(up[c])})" for c in up])
     if len(won) == len(up):
-        text = f"That is clearly more than with each control: {told}."
+        text = f"With its own library it solves clearly more than with each control: {told}."
     else:
         short = listed([SAID[c] for c in up if c not in won])
-        text = f"That is not clearly more than with {short}; its lead over the controls: {told}."
+        text = f"With its own library it does not solve clearly more than with {short}; its lead over each: {told}."
     old = r.above("stale")
     past = f"the library as it was {count(stale, 'generation')} before"
     side = {1: "clearly more", 0: "not clearly more", -1: "clearly less"}[clear(old.low, old.high)]
