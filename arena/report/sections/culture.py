@@ -5,17 +5,12 @@ Each question has a module of its own beside `arena.report.sections`; here they 
 
 from __future__ import annotations
 
-from arena.report.culture import authors, citations, family, innovation, posts
+from arena.report.culture import authors, citations, family, innovation, posts, ratchet
 from arena.report.figure import Section
 from arena.report.source import Source
 
 KEY, TITLE = "culture", "Culture: who wrote what, who used it, what it was worth"
 NOT_MEASURED = (
-    "The ratchet, what a frozen newborn gains from the library of generation g, is not measured by this version: it "
-    "would take the untrained model solving held-out problems with each generation's library beside filler of equal "
-    "length.",
-    "The four channels (neither, text, weights, both) are measured for hidden names only, as solved with and without "
-    "reading: the untrained model with the last library would be needed for the rest.",
     "Forgetting removes nothing in this version: every post stays readable, so there is nothing to show of what it "
     "took away.",
 )
@@ -24,8 +19,8 @@ NOT_MEASURED = (
 def section(source: Source) -> Section:
     if not source.store.query("SELECT 1 FROM posts LIMIT 1"):
         nothing = "The library is empty: no post has been written, so there is no culture to tell of yet."
-        return Section(KEY, TITLE, missing=(nothing, *NOT_MEASURED))
-    parts = [module.part(source) for module in (posts, authors, citations, innovation, family)]
+        return Section(KEY, TITLE, missing=(nothing, *ratchet.missing(source.config), *NOT_MEASURED))
+    parts = [module.part(source) for module in (ratchet, posts, authors, citations, innovation, family)]
     return Section(
         KEY,
         TITLE,
