@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.engine import Request
+from arena.collapse import collapse
 from arena.reading import notes
 from arena.state import Arena
 from arena.store import Row
@@ -27,7 +28,10 @@ def measure(arena: Arena) -> dict[str, list[Any]]:
         for at, agent in enumerate(arena.living)
         for problem in cyclic(domain.heldout(arena.config.measure.split, depth), at * n, n)
     ]
-    return {"evaluations": evaluate(arena, items, "greedy", 1, 0.0)}
+    return {
+        "evaluations": evaluate(arena, items, "greedy", 1, 0.0),
+        "collapse": collapse(arena),
+    }
 
 
 def baseline(arena: Arena, before: bool = True) -> dict[str, list[Any]]:
