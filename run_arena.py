@@ -166,6 +166,26 @@ def export(
 
 
 @app.command()
+def library(
+    folder: RunArg,
+    action: Annotated[str, typer.Argument(help="search, show, tree, export, verify or proof.")],
+    words: Annotated[
+        list[str] | None, typer.Argument(help="What to search for; a definition's name, a title or an id.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="For search: one kind of post, such as definition.")] = None,
+    generation: Annotated[int | None, typer.Option(min=0, help="For search: the library as of a generation.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Posts of a search; lines of a tree, each way.")] = None,
+    to: Annotated[Path | None, typer.Option(help="For export: a file; library.md of the run if left out.")] = None,
+) -> None:
+    """Ask a run's library: search it, show a post, what builds on what; export it; verify its signed log, or prove."""
+    from arena.library.cli import Asked
+    from arena.library.cli import library as ask
+
+    store, config = _read(folder)
+    raise typer.Exit(ask(action, Asked(folder, store, config, " ".join(words or ()), kind, generation, limit, to)))
+
+
+@app.command()
 def experiment(
     file: Annotated[Path, typer.Argument(help="An experiment file, such as configs/experiments/first_look.yaml.")],
     final: Annotated[

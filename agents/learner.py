@@ -124,6 +124,26 @@ class Learner:
         self.names = [self.names[i] for i in keep]
         self.state = {k: v[keep] for k, v in self.state.items()}
 
+    def replace(self, name: str, row: Tensor) -> None:
+        """Let an agent go on from this flat adapter row, with empty optimiser state."""
+        at = self.names.index(name)
+        for key in STATE:
+            self.state[key][at] = row.to(self.device) if key in ("trained", "acting") else 0.0
+
+    def copy(self, source: str, target: str) -> None:
+        """Give `target` the weights and optimiser state of `source`."""
+        a, b = self.names.index(source), self.names.index(target)
+        for key in STATE:
+            self.state[key][b] = self.state[key][a]
+
+    def graduate(self, name: str, start: Tensor) -> None:
+        """Take `start`, the row an agent was added with, out of its acting average (the bias correction of Kingma & Ba
+        2015): who has slept once acts by what it learned, not by what it was born with."""
+        at = self.names.index(name)
+        left = self.config.average ** float(self.state["steps"][at])
+        if left < 1.0:
+            self.state["acting"][at] = (self.state["acting"][at] - left * start.to(self.device)) / (1.0 - left)
+
     def acting_row(self, name: str) -> Tensor:
         return self.state["acting"][self.names.index(name)]
 

@@ -16,13 +16,13 @@ class Section(BaseModel):
 class LibrarySection(Section):
     """What is written, what stays in the index, and who reads what of it (docs/library.md)."""
 
-    kinds: list[KIND] = Field(default_factory=lambda: ["definition", "worked_example", "lesson", "failure", "review"])
+    kinds: tuple[KIND, ...] = ("definition", "worked_example", "lesson", "failure", "review")
     """Kinds of posts agents write. Retractions and supersessions are always open to an author."""
     quota: int = Field(0, ge=0)
     """Most posts of an author in a generation; 0: no limit."""
-    network: Literal["all", "ring", "islands", "self"] = "all"
+    network: Literal["all", "ring", "islands", "line", "self"] = "all"
     """Whose posts an agent reads and sleeps on, by the places agents live in (a newborn takes the place of the one who
-    retired): everybody's; its own place's and the one before it; its island's; its own place's."""
+    retired): everybody's; its own place's and the one before it; its island's; its own place's; its own only."""
     islands: int = Field(2, ge=1)
     """Islands of `network: islands`; place i is on island i modulo this."""
     reading: bool = True

@@ -11,6 +11,7 @@ from typing import Any
 
 from agents.engine import Request
 from arena.collapse import collapse
+from arena.knowledge import Shelves
 from arena.reading import notes
 from arena.state import Arena
 from arena.store import Row
@@ -76,10 +77,11 @@ def evaluate(
 ) -> list[Row]:
     """k attempts at each item as (agent, problem, depth, reading); one row an item with the number that were right."""
     g = arena.generation.index
-    requests = []
+    requests, shelves = [], Shelves(arena)
     for at, (agent, problem, _, reading) in enumerate(items):
         domain = arena.domains[problem.domain]
-        shown = notes(arena, problem, agent, f"evaluate/{mode}/{at}", "evaluate")[0] if reading else ()
+        read = notes(arena, shelves, problem, agent, f"evaluate/{mode}/{at}", "evaluate") if reading else None
+        shown = read.texts if read else ()
         prompt = domain.solve_prompt(problem, shown)
         adapter = None if g == 0 else agent  # before the first sleep every agent is the base model
         for j in range(k):

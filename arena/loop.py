@@ -18,6 +18,7 @@ from typing import Any
 
 from arena.control import Controls
 from arena.evaluation import baseline, final
+from arena.ledger import SEALED, seal, seal_rest
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
 from arena.reading import admit
 from arena.review import close_waiting
@@ -60,6 +61,7 @@ def play(arena: Arena, listen: Listener = silent) -> bool:
     if (arena.generation.index, "final") not in finished and controls.stops_before(arena.generation.index, "final"):
         return False
     run_phase(arena, "final", final, finished, listen, controls)
+    seal_rest(arena)
     return True
 
 
@@ -91,6 +93,8 @@ def run_phase(
         }
         telemetry = {"generation": g, "phase": name, "seconds": seconds, "finished": datetime.now(UTC).isoformat()}
         arena.store.insert({"phases": [row], "telemetry": [telemetry]})
+        if name in SEALED:
+            arena.store.insert(seal(arena))
     arena.apply(name, records)
     listen("done", {**row, "seconds": seconds, "records": records})
 
@@ -104,7 +108,9 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     signed: list[SignedPost] = records.pop("posts", [])
     reads: list[Read] = records.pop("reads", [])
     wait: list[SignedPost] = records.pop("waiting", [])
-    results = arena.library.add(signed, lambda p: admit(arena, p)) if signed else []
+    withheld: list[Read] = records.pop("withheld", [])
+    quota = arena.config.library.quota
+    results = arena.library.add(signed, lambda p: admit(arena, p), quota=quota) if signed else []
     reasons = dict(results) | {s.post.id: arena.library.refusal(s, lambda p: admit(arena, p)) for s in wait}
     refused = [_refusal(s, reasons[s.post.id]) for s in [*signed, *wait] if reasons[s.post.id] is not None]
     if refused:
@@ -115,6 +121,7 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     if "receipts" in records:
         close_waiting(arena.store, records["receipts"])
     arena.library.log_reads(reads)
+    arena.library.log_reads(withheld, shown=False)
     arena.store.insert(records)
     return {**records, "reads": reads} | ({"posts": posts} if "posts" in produced else {})
 
@@ -144,4 +151,5 @@ def prune_adapters(arena: Arena) -> None:
         if number % 10:
             shutil.rmtree(old)
         else:
-            (old / "learner.safetensors").unlink(missing_ok=True)
+            for state in ("learner", "born"):
+                (old / f"{state}.safetensors").unlink(missing_ok=True)

@@ -13,20 +13,26 @@ from typing import Any
 from agents.engine import Request
 from arena import review
 from arena.evaluation import measure
-from arena.reading import notes, sign
+from arena.forgetting import forget
+from arena.guessing import Guessing
+from arena.knowledge import Shelves
+from arena.posting import post
+from arena.reading import notes
 from arena.rewards import label_rewards, rewards
 from arena.rounds import GRADER, Ask
 from arena.setters import scripted_proposal
 from arena.sleep import sleep
+from arena.society import readable
 from arena.state import Arena
 from arena.store import Row
 from arena.turnover import turnover
+from arena.worth import worth
 from culture.library import Read
-from culture.posts import Post
 from curricula.domain import Problem, Rejection
 from curricula.learnability import is_learnable
 
 Produced = dict[str, list[Any]]
+REVIEW_LAG = 4  # generations after which a review is paid
 PARENT_FADE = 0.8  # parents of a generation ago are this much less likely than fresh ones
 
 
@@ -37,24 +43,27 @@ def read(arena: Arena) -> Produced:
     """
     g, config = arena.generation.index, arena.config.rounds
     names, shares = list(arena.domains), [d.share for d in arena.config.domains.values()]
-    known = list(arena.library.definition_ids())
     rows: list[Row] = []
     reads: list[Read] = []
+    shelves = Shelves(arena)
     for author in arena.living:
+        shelf, mine = shelves.of(author), readable(arena, author)
+        known = list(shelf)
         for _ in range(config.per_agent):
             number = len(rows)
             id_ = f"g{g:04d}r{number:04d}"
             rng = arena.rng(g, id_, "plan")
             domain = rng.choices(names, shares)[0]
-            if domain == "hidden_words" and not known:
-                domain = arena.main.name  # nobody knows a name yet
-            mine = None if arena.config.library.network != "self" else author
+            if domain == "hidden_words" and not known:  # a name that its author does not know cannot be set
+                domain = next((n for n in names if n != domain), "")
+                if not domain:
+                    continue
             wants_parent = domain == "hidden_words" or config.setter == "mutator" or rng.random() < config.vary
             found = arena.bank.parents(rng, 1, g, PARENT_FADE, domain, mine) if wants_parent else []
             parent, post = (found[0].text, found[0].post) if found else (None, None)
             if domain == "hidden_words" and (not found or rng.random() < 0.5):
                 parent = rng.choice(known)
-                post = arena.library.definition_ids()[parent]
+                post = shelf[parent].post
             others = rng.sample([a for a in arena.living if a != author], len(arena.living) - 1)
             grader = others[config.solvers] if len(others) > config.solvers and rng.random() < config.grade else None
             rows.append(
@@ -73,7 +82,7 @@ def read(arena: Arena) -> Produced:
             )
             if post:
                 reads.append(Read(g, "propose", author, id_, post, 1.0))
-    return {"rounds": rows, "reads": reads, **review.take(arena)}
+    return {"rounds": rows, "reads": reads, "removals": forget(arena), **review.take(arena)}
 
 
 def request(arena: Arena, round_: str, ask: Ask, temperature: float, adapter: str | None) -> Request:
@@ -93,12 +102,8 @@ def propose(arena: Arena) -> Produced:
             requests.append(
                 request(arena, r.id, ask, config.set_temperature, r.author if config.setter == "self" else None)
             )
-    guesses = _plan_guesses(arena)
-    guess_requests = [
-        Request(f"{arena.config.seed}/{id_}/guess", guess.prompt, agent, 16, config.set_temperature, config.top_p)
-        for id_, agent, guess in guesses
-    ]
-    done = arena.generate(requests + guess_requests)
+    guessing = Guessing(arena)
+    done = arena.generate(requests + guessing.requests())
     problems, seen = [], set[str]()
     for i, r in enumerate(rounds):
         text = done[i].text if by_model else scripted_proposal(arena, r)
@@ -125,51 +130,24 @@ def propose(arena: Arena) -> Produced:
                 "tokens": done[i].generated_tokens if by_model else 0,
             }
         )
-    words, guessed = arena.words_domain(), []
-    for (id_, agent, guess), completion in zip(guesses, done[len(requests) :], strict=True):
-        assert words is not None
-        checked = words.check_guess(guess.name, completion.text)
-        guessed.append(
-            {
-                "id": id_,
-                "generation": g,
-                "agent": agent,
-                "name": guess.name,
-                "prompt": guess.prompt,
-                "text": completion.text,
-                "correct": int(not isinstance(checked, Rejection)),
-                "reason": checked.reason if isinstance(checked, Rejection) else "ok",
-            }
-        )
-    return {"problems": problems, "guesses": guessed}
-
-
-def _plan_guesses(arena: Arena) -> list[tuple[str, str, Any]]:
-    words, g = arena.words_domain(), arena.generation.index
-    if words is None:
-        return []
-    known = list(arena.library.definition_ids())
-    reachable = words.reachable(known)
-    planned = []
-    for agent in arena.living if reachable else []:
-        for number in range(arena.config.rounds.guesses):
-            id_ = f"g{g:04d}{agent}q{number:03d}"
-            rng = arena.rng(g, id_)
-            planned.append((id_, agent, words.guess(rng.choice(reachable), known, rng)))
-    return planned
+    return {"problems": problems, "guesses": guessing.rows(done[len(requests) :]), "knowledge": guessing.knowledge}
 
 
 def solve(arena: Arena) -> Produced:
     """All solvers try all problems, with what the library has on the names in them."""
     g, config = arena.generation.index, arena.config.rounds
     reads: list[Read] = []
+    withheld: list[Read] = []
+    shelves = Shelves(arena)
     for r in arena.generation.rounds:
         if r.problem is None:
             continue
         for i, agent in enumerate(r.solvers):
             seat = f"solver_{i}"
-            r.notes[seat], rows = notes(arena, r.problem, agent, f"{r.id}/{seat}", "solve")
-            reads += rows
+            found = notes(arena, shelves, r.problem, agent, f"{r.id}/{seat}", "solve", arena.config.library.withhold)
+            r.notes[seat] = found.texts
+            reads += found.reads
+            withheld += found.withheld
     asks = [(r, ask) for r in arena.generation.rounds for ask in (r.asks() if r.phase == "solve" else [])]
     done = arena.generate([request(arena, r.id, a, config.temperature, a.agent) for r, a in asks])
     rows_ = []
@@ -195,7 +173,7 @@ def solve(arena: Arena) -> Produced:
                 "tokens": completion.generated_tokens,
             }
         )
-    return {"attempts": rows_, "reads": reads}
+    return {"attempts": rows_, "reads": reads, "withheld": withheld}
 
 
 def grade(arena: Arena) -> Produced:
@@ -236,6 +214,8 @@ def grade(arena: Arena) -> Produced:
                 )
     for agent, reward in label_rewards(arena.generation.labels, arena.living):
         paid.setdefault((agent, "grader"), []).append(reward)
+    for agent, reward in review_rewards(arena):
+        paid.setdefault((agent, "reviewer"), []).append(reward)
     totals = [
         {"generation": g, "agent": a, "role": role, "reward": sum(x) / len(x), "n": len(x)}
         for (a, role), x in sorted(paid.items())
@@ -243,33 +223,17 @@ def grade(arena: Arena) -> Produced:
     return {"grades": grades, "outcomes": outcomes, "rewards": totals}
 
 
-def post(arena: Arena) -> Produced:
-    """Right guesses become definitions; learnable problems become worked examples by who solved them first.
-
-    Under `review: gate` they wait, and what was approved since is posted, before anything else.
-    """
-    g, words, gate = arena.generation.index, arena.words_domain(), arena.config.review.mode == "gate"
-    known = set(arena.library.definition_ids()) | (review.waiting_names(arena) if gate else set())
-    posts = []
-    for agent, name, body in arena.generation.right_guesses:
-        assert words is not None
-        if name not in known:
-            known.add(name)
-            posts.append(Post("definition", agent, g, name, words.definition(name, body.split()), (), "hidden_words"))
-    defined = arena.library.definition_ids()
-    for r in arena.generation.rounds:
-        rate = r.solve_rate
-        if r.problem is None or rate is None or not is_learnable(rate):
-            continue
-        solver, text = next((a.agent, a.text) for a, v in zip(r.attempts, r.verdicts, strict=True) if v.correct)
-        cites = [defined[n] for n in r.problem.names if n in defined]
-        parent = arena.generation.plan[r.id]["parent_post"]
-        if parent and parent not in cites:
-            cites.append(parent)
-        about = f"{r.domain.name}/{r.id}"
-        posts.append(Post("worked_example", solver, g, r.problem.text, text, tuple(cites), about))
-    signed = [sign(arena, p) for p in posts]
-    return {"posts": review.approved(arena), "waiting": signed} if gate else {"posts": signed}
+def review_rewards(arena: Arena) -> list[tuple[str, float]]:
+    """(agent, reward) for each review of some generations ago by who still lives: half a point to or fro, by whether
+    what the post has done for its readers since then bears the verdict out. Posts that nobody read pay nothing."""
+    sql = "SELECT author, about, body FROM posts WHERE kind = 'review' AND generation = ? ORDER BY seq"
+    rows = [r for r in arena.store.query(sql, [arena.generation.index - REVIEW_LAG]) if r["author"] in arena.living]
+    known = worth(arena) if rows else {}
+    return [
+        (r["author"], 0.5 if (known[r["about"]] > 0) == r["body"].startswith("helps") else -0.5)
+        for r in rows
+        if r["about"] in known
+    ]
 
 
 Phase = Callable[[Arena], Produced]

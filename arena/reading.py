@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from arena.knowledge import Shelves
+from arena.society import scope
 from arena.state import Arena
+from arena.worth import worth
 from culture.library import Read
 from culture.posts import Post, SignedPost, sign_post
 from culture.retrieval import retrieve
 from curricula.domain import Problem
+from curricula.lore import Lore, check_worked_example
 
 
-def notes(arena: Arena, problem: Problem, agent: str, place: str, phase: str) -> tuple[tuple[str, ...], list[Read]]:
-    """What `agent` is given to read for a problem, and the log of it."""
+@dataclass(frozen=True)
+class Notes:
+    """What a reader is shown, the log of it, and what was chosen and left out at random."""
+
+    texts: tuple[str, ...] = ()
+    reads: tuple[Read, ...] = ()
+    withheld: tuple[Read, ...] = ()
+
+
+def notes(
+    arena: Arena, shelves: Shelves, problem: Problem, agent: str, place: str, phase: str, withhold: float = 0.0
+) -> Notes:
+    """What `agent` is given to read for a problem."""
     config = arena.config.library
-    if not config.limit or not (problem.names or config.by_words):
-        return (), []
+    if not config.reading or not config.limit or not (problem.names or config.by_words):
+        return Notes()
+    shelf = shelves.of(agent)
+    pages = {name: shown.page for name, shown in shelf.items()}
+    source = {shown.page.id: shown.post for shown in shelf.values()}
     found = retrieve(
-        arena.library,
+        arena.library.within(scope(arena, agent)),
         names=problem.names,
         words=problem.text if config.by_words else "",
         budget=config.budget,
@@ -24,11 +44,18 @@ def notes(arena: Arena, problem: Problem, agent: str, place: str, phase: str) ->
         rng=arena.rng(place, "read"),
         distractors=config.distractors,
         render=body_of,
+        definitions=pages,
+        worth=worth(arena),
+        explore=config.explore,
+        withhold=withhold,
     )
-    if config.network == "self":
-        found = [f for f in found if f.post.author == agent]
-    reads = [Read(arena.generation.index, phase, agent, place, f.post.id, f.propensity) for f in found]
-    return tuple(f.post.body for f in found), reads
+    g = arena.generation.index
+    log = [(f.shown, Read(g, phase, agent, place, source.get(f.post.id, f.post.id), f.propensity)) for f in found]
+    return Notes(
+        tuple(f.post.body for f in found if f.shown),
+        tuple({read.id: read for shown, read in log if shown}.values()),  # two pages of one book are one read
+        tuple({read.id: read for shown, read in log if not shown}.values()),
+    )
 
 
 def body_of(post: Post) -> str:
@@ -40,20 +67,18 @@ def sign(arena: Arena, post_: Post) -> SignedPost:
 
 
 def admit(arena: Arena, post_: Post) -> str | None:
-    """The library's admission check: definitions are executed, worked examples verified, held-out problems refused."""
-    if post_.kind == "definition":
-        words = arena.words_domain()
-        return words.check_definition(post_.body) if words else "this run has no hidden words"
+    """The library's admission check: what a post says is executed by the domain it speaks of.
+
+    Reviews and retractions say nothing that can be executed; the library holds them to its own rules.
+    """
+    if post_.kind in ("review", "retraction"):
+        return None
+    name = post_.about.partition("/")[0]
+    domain = arena.domains.get(name)
+    if domain is None:
+        return f"speaks of no domain of this run: {post_.about!r}"
+    if isinstance(domain, Lore):
+        return domain.check_post(post_.kind, post_.title, post_.body, post_.about)
     if post_.kind == "worked_example":
-        domain = arena.domains.get(post_.about.partition("/")[0])
-        if domain is None:
-            return f"speaks of no domain of this run: {post_.about!r}"
-        try:
-            problem = domain.problem(post_.title)
-        except ValueError as error:
-            return str(error)
-        if domain.is_heldout(problem):
-            return "held-out problem"
-        verdict = domain.verify(problem, post_.body)
-        return None if verdict.correct else verdict.reason
-    return f"nothing checks posts of kind {post_.kind!r} yet"
+        return check_worked_example(domain, post_.title, post_.body, post_.about)
+    return f"{name} cannot check posts of kind {post_.kind!r}"

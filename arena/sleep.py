@@ -1,21 +1,39 @@
 """The sleep phase: a generation's experience, the library and some of the school become weights.
 
-Each agent's examples are fresh worked examples, a sample of the archive, its own paid proposals (weighted by what
-they were paid), and seed examples against forgetting. Prompts are rebuilt as they would be asked, with the
-definitions a post cites.
-"""
+Each agent's examples are fresh worked examples, a sample of the archive, exercises in what the library defines, its
+own paid proposals (weighted by what they were paid), and seed examples against forgetting. Prompts are rebuilt as
+they would be asked, with the definitions a post cites. Who dies tonight and leaves no weights does not sleep."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, field
 from typing import Any
 
 from agents.learner import Example, Learner
 from arena.engines import rest
+from arena.knowledge import Shelves
 from arena.seed_data import SeedData
+from arena.society import ends, readable
 from arena.state import Arena
+from arena.store import Row
 from culture.library import Read
 from curricula.replay import Entry
+
+DREAMS, UNKNOWN = 0.45, 0.375
+"""Of the exercises in definitions: the share that guesses at dreamt words; unknown names, as a share of known ones."""
+
+
+@dataclass
+class Lessons:
+    """What was slept on: rows of table `sleeps`, and the posts."""
+
+    sleeps: list[Row] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
+
+    def add(self, other: Lessons) -> None:
+        self.sleeps += other.sleeps
+        self.reads += other.reads
 
 
 def sleep(arena: Arena) -> dict[str, list[Any]]:
@@ -24,22 +42,36 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         return {"sleeps": [], "checkpoints": [], "reads": []}
     g = arena.generation.index
     examples: list[Example] = []
-    reads: list[Read] = []
+    lessons, shelves = Lessons(), Shelves(arena)
     for agent in arena.living:
+        if leaves_nothing(arena, agent):
+            continue
         chosen = library_sample(arena, agent)
-        reads += [Read(g, "sleep", agent, f"g{g:04d}", e.post, 1.0) for e in chosen]
-        examples += [entry_example(arena, agent, e) for e in chosen]
+        lessons.reads += [Read(g, "sleep", agent, f"g{g:04d}", e.post, 1.0) for e in chosen]
+        examples += [entry_example(arena, shelves, agent, e) for e in chosen]
+        lessons.add(exercises(arena, shelves, agent, arena.config.sleep.lore, examples))
         examples += paid_proposals(arena, agent)
-        rng, school = arena.rng(g, agent, "school"), SeedData()
-        drawn = [school.draw(rng) for _ in range(arena.config.sleep.seed_examples)]
-        examples += [Example(agent, e.prompt, e.completion) for e in drawn]
+        examples += seed_examples(arena, agent, arena.config.sleep.seed_examples)
     rest(arena.engine)
-    reports = arena.learner.sleep(examples, f"{arena.config.seed}/{g}/sleep")
-    arena.generation.tokens.trained += sum(r.tokens for r in reports)
+    lessons.sleeps += train(arena, arena.learner, examples, f"{arena.config.seed}/{g}/sleep")
     arena.act()
-    sleeps = [
+    return {"sleeps": lessons.sleeps, "checkpoints": write_checkpoint(arena, arena.learner), "reads": lessons.reads}
+
+
+def leaves_nothing(arena: Arena, agent: str) -> bool:
+    """Whether `agent` retires tonight and its last day goes on in no weights: its children have none of it, or go to
+    school, where they meet that day in the library."""
+    config = arena.config.turnover
+    return ends(arena, agent) and config.inherit != "weights" and not config.consolidate
+
+
+def train(arena: Arena, learner: Learner, examples: list[Example], seed: str) -> list[Row]:
+    """Sleep on the examples, count the tokens, and give a row an agent."""
+    reports = learner.sleep(examples, seed)
+    arena.generation.tokens.trained += sum(r.tokens for r in reports)
+    return [
         {
-            "generation": g,
+            "generation": arena.generation.index,
             "agent": r.agent,
             "examples": r.examples,
             "tokens": r.tokens,
@@ -48,33 +80,66 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         }
         for r in reports
     ]
-    return {"sleeps": sleeps, "checkpoints": write_checkpoint(arena, arena.learner), "reads": reads}
+
+
+def school(arena: Arena, learner: Learner, agent: str, seed: str) -> Lessons:
+    """What a newborn sleeps on before its first day: the library, and some of the seed's own school."""
+    g, config = arena.generation.index, arena.config.sleep
+    lessons, shelves, examples = Lessons(), Shelves(arena), list[Example]()
+    rng = arena.rng(g, agent, "school", "library")
+    chosen = arena.bank.sample(rng, config.newborn, g, readable=readable(arena, agent))
+    lessons.reads += [Read(g, "sleep", agent, f"g{g:04d}", e.post, 1.0) for e in chosen]
+    examples += [entry_example(arena, shelves, agent, e) for e in chosen]
+    lessons.add(exercises(arena, shelves, agent, config.lore, examples))
+    if examples:
+        examples += seed_examples(arena, agent, config.seed_examples)
+        lessons.sleeps += train(arena, learner, examples, seed)
+    return lessons
+
+
+def seed_examples(arena: Arena, agent: str, n: int) -> list[Example]:
+    rng, data = arena.rng(arena.generation.index, agent, "school"), SeedData()
+    drawn = [data.draw(rng) for _ in range(n)]
+    return [Example(agent, e.prompt, e.completion) for e in drawn]
 
 
 def library_sample(arena: Arena, agent: str) -> list[Entry]:
-    """Fresh and archived worked examples; a newborn without inherited weights reads more."""
+    """Fresh and archived worked examples, of what the agent may read."""
     g, config = arena.generation.index, arena.config.sleep
-    mine = None if arena.config.library.network != "self" else agent
+    mine = readable(arena, agent)
     rng = arena.rng(g, agent, "sleep")
-    row = arena.store.query("SELECT born, inherited FROM agents WHERE name = ?", [agent])[0]
-    first = row["born"] == g - 1 > 0 and row["inherited"] == "library"
-    fresh = arena.bank.sample(rng, config.fresh, g, author=mine, born=range(g, g + 1))
-    more = config.newborn if first else 0
-    return fresh + arena.bank.sample(rng, config.archive + more, g, author=mine, born=range(g))
+    fresh = arena.bank.sample(rng, config.fresh, g, readable=mine, born=range(g, g + 1))
+    born = range(g - 1, g) if config.memory == "replace" else range(g)
+    last = config.memory_size if config.memory == "budget" else None
+    return fresh + arena.bank.sample(rng, config.archive, g, readable=mine, born=born, last=last)
 
 
-def entry_example(arena: Arena, agent: str, entry: Entry) -> Example:
+def exercises(arena: Arena, shelves: Shelves, agent: str, n: int, into: list[Example]) -> Lessons:
+    """n exercises in the definitions the agent may read, appended to `into`; the posts they come from."""
+    words, g = arena.words_domain(), arena.generation.index
+    known = shelves.of(agent, sleeping=True) if words and n else {}
+    if not words or not known:
+        return Lessons()
+    bodies = {name: found.body for name, found in known.items() if found.body is not None}
+    rng = arena.rng(g, agent, "lore")
+    drawn = words.practice(bodies, rng, n, guess=0.0, dreams=DREAMS, unknown=UNKNOWN)
+    into += [Example(agent, prompt, completion) for prompt, completion in drawn]
+    posts = dict.fromkeys(found.post for found in known.values())
+    return Lessons(reads=[Read(g, "sleep", agent, f"g{g:04d}/lore", post, 1.0) for post in posts])
+
+
+def entry_example(arena: Arena, shelves: Shelves, agent: str, entry: Entry) -> Example:
     """A worked example as its reader would meet it: names with their definitions, shuffled among others."""
     domain = arena.domains[entry.domain]
     problem = domain.problem(entry.text)
     shown: list[str] = []
-    if problem.names:
+    if problem.names and arena.config.library.reading:
         rng = random.Random(f"{arena.config.seed}/{arena.generation.index}/{agent}/{entry.post}")
-        defined = arena.library.definitions(problem.names)
-        shown = [d.body for d in defined.values()]
-        others = [n for n in arena.library.definition_ids() if n not in problem.names]
+        defined = shelves.of(agent)
+        shown = [defined[n].text for n in problem.names if n in defined]
+        others = [n for n in defined if n not in problem.names]
         more = rng.sample(others, min(arena.config.library.distractors, len(others)))
-        shown += [d.body for d in arena.library.definitions(more).values()]
+        shown += [defined[n].text for n in more]
         rng.shuffle(shown)
     return Example(agent, domain.solve_prompt(problem, shown), entry.solution)
 

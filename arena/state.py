@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import cryptography
 import numpy
 import torch
+from torch import Tensor
 
 from agents.checkpoint import BaseModel, weights_digest
 from agents.engine import Completion, Engine, Request
@@ -35,7 +36,7 @@ from arena.engines import close, connect, engine_version, make_engine
 from arena.rounds import Round
 from arena.store import Records, Row, Store
 from culture.library import Library
-from curricula.domain import Domain, Guess
+from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
 from curricula.registry import make_domain
 from curricula.replay import Bank, Entry
@@ -59,9 +60,10 @@ class Generation:
     index: int
     rounds: list[Round] = field(default_factory=list)
     plan: dict[str, Row] = field(default_factory=dict)  # rows of table `rounds` by id
-    guesses: list[tuple[str, str, Guess]] = field(default_factory=list)  # (id, agent, guess)
     right_guesses: list[tuple[str, str, str]] = field(default_factory=list)  # (agent, name, body)
+    wrong_guesses: list[tuple[str, str, str]] = field(default_factory=list)
     outcomes: dict[str, Row] = field(default_factory=dict)
+    worth: dict[str, float] | None = None  # of posts, once somebody asked (arena.worth)
     receipts: list[Row] = field(default_factory=list)  # of what a reviewer decided, taken at its beginning
     labels: list[Row] = field(default_factory=list)
     tokens: Tokens = field(default_factory=Tokens)
@@ -83,6 +85,8 @@ class Arena:
         self.keys = KeyRing(folder / "keys")
         self.bank, self.seen = Bank(), set[str]()
         self.living: list[str] = []
+        self.places, self.births = dict[str, int](), dict[str, int]()  # of everybody who was ever born
+        self.commons: Tensor | None = None  # the adapter of the last big sleep, from which newborns start
         self.generation = Generation(0)
         self.forgotten: str | None = None  # what an earlier process was asked and this one is not
 
@@ -203,8 +207,9 @@ class Arena:
                 self.seen.add(round_.problem.text_key)
         words = self.words_domain()
         for row in records.get("guesses", ()):
-            if row["correct"] and words:
-                self.generation.right_guesses.append((row["agent"], row["name"], row["text"]))
+            if words:
+                found = self.generation.right_guesses if row["correct"] else self.generation.wrong_guesses
+                found.append((row["agent"], row["name"], row["text"]))
 
     def _apply_solve(self, records: Records) -> None:
         by_round: dict[str, list[Row]] = {}
@@ -244,21 +249,33 @@ class Arena:
         for row in records.get("agents", ()):
             self._welcome(row)
         for row in records.get("retirements", ()):
-            if self.learner:
+            if self.learner and row["name"] in self.learner.names:
                 self.learner.remove(row["name"])
             self.living.remove(row["name"])
         self.act()
 
     def _welcome(self, row: Row) -> None:
-        """A newborn: among the living, and, where there is learning, with the adapter it starts from."""
+        """A newborn: among the living, and, where there is learning, with the adapter it starts from.
+
+        The phase `turnover` has put it into the learner already; founders, and who was born before schema 3, are put
+        there here.
+        """
         self.living.append(row["name"])
-        if self.learner is None:
+        self.places[row["name"]], self.births[row["name"]] = row["place"], row["born"]
+        if self.learner is None or row["name"] in self.learner.names:
             return
         parents: list[str] = json.loads(row["parents"])
         if row["inherited"] == "weights" and parents:
             self.learner.add(row["name"], self.learner.acting_row(parents[0]).clone())
         else:
-            self.learner.add(row["name"], self.learner.layout.fresh(f"{self.config.seed}/birth/{row['name']}"))
+            self.learner.add(row["name"], self.beginning(row["name"]))
+
+    def beginning(self, name: str) -> Tensor:
+        """The adapter of who inherits no weights: that of the last big sleep, or one that changes nothing."""
+        assert self.learner is not None
+        if self.commons is not None:
+            return self.commons.clone()
+        return self.learner.layout.fresh(f"{self.config.seed}/birth/{name}")
 
     def act(self) -> None:
         """Let the engine act with the learner's averaged adapters."""
@@ -284,16 +301,29 @@ class Arena:
             if (0, "birth") in finished:
                 self._apply_birth({"agents": agents})
             return
-        at_sleep = [a["name"] for a in agents if a["born"] < slept and gone.get(a["name"], slept) >= slept]
-        if self.learner:
-            sql = "SELECT path FROM checkpoints WHERE generation = ? AND name = 'learner'"
-            self.learner.load(self.folder / self.store.query(sql, [slept])[0]["path"], at_sleep)
-        self.living = list(at_sleep)
+        at_sleep = [a for a in agents if a["born"] < slept and gone.get(a["name"], slept) >= slept]
+        after = [a for a in agents if a["born"] <= slept and gone.get(a["name"], slept + 1) > slept]
+        self.places = {a["name"]: a["place"] for a in agents}
+        self.births = {a["name"]: a["born"] for a in agents}
+        self.living = [a["name"] for a in at_sleep]
+        self._restore_weights(slept, turned, [a["name"] for a in after])
         self.act()
         if turned == slept:
             born = [a for a in agents if a["born"] == slept]
             left = self.store.rows("retirements", slept)
             self._apply_turnover({"agents": born, "retirements": left})
+
+    def _restore_weights(self, slept: int, turned: int, after: Sequence[str]) -> None:
+        """The learner as it was after the last turnover (`after`: who lives then), or after the last sleep."""
+        if self.learner is None:
+            return
+        sql = "SELECT path FROM checkpoints WHERE generation <= ? AND name = 'commons' ORDER BY generation DESC LIMIT 1"
+        for row in self.store.query(sql, [turned]):
+            self.commons = self.learner.layout.load_peft(self.folder / row["path"])
+        sql = "SELECT path FROM checkpoints WHERE generation = ? AND name = ?"
+        born = self.store.query(sql, [slept, "born"]) if turned == slept else []
+        found, names = (born, after) if born else (self.store.query(sql, [slept, "learner"]), self.living)
+        self.learner.load(self.folder / found[0]["path"], names)
 
     def restore_phase(self, phase: str) -> None:
         """Take in a phase of the current generation that was finished before the run was interrupted."""

@@ -1,24 +1,157 @@
-"""Retirement and birth: every so often the weakest agent retires and a newborn takes its place."""
+"""Retirement and birth, by the channels through which knowledge outlives its owner, and the big sleep.
+
+A newborn takes the place of the one who retired. What it starts from (`turnover.inherit`) are its parents' weights, a
+school in which it sleeps on the library before its first day, both, or nothing; reading is a channel of its own
+(`arena.society`). Newborns of one generation that may read the same and start from the same weights go to one school:
+it is held once, and all of them leave it with the same weights.
+
+In the big sleep (`turnover.consolidate`) what the population knows becomes one adapter, from which all go on and
+later newborns start. It is an adapter and no new base model, so that every file of a run stays a PEFT adapter of one
+base, and the newborn of the ratchet meter stays what it was.
+
+Left out: sex by choice of mates, and populations that grow or shrink.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
+from agents.inheritance import inherit
+from agents.learner import Learner
+from arena.engines import rest
+from arena.sleep import Lessons, school
+from arena.society import circle, ends
 from arena.state import Arena
+from arena.store import Row
+
+BORN = "born"
+"""Name of the checkpoint that holds the learner's state after a turnover."""
+COMMONS = "commons"
+"""Name of the checkpoint that holds the adapter of the last big sleep."""
 
 
 def turnover(arena: Arena) -> dict[str, list[Any]]:
-    """Retire the agent with the lowest mean reward per role over the last generations; the best one is the parent."""
+    """Records of who retired, who was born, and what was learned between the two."""
     g, config = arena.generation.index, arena.config.turnover
-    if not config.every or g % config.every or g >= arena.config.generations:
-        return {"agents": [], "retirements": []}
+    records: dict[str, list[Any]] = {"agents": [], "retirements": []}
+    if g >= arena.config.generations:
+        return records
+    order, scores = ranking(arena)
+    gone = retiring(arena, order)
+    number = arena.store.query("SELECT COUNT(*) AS n FROM agents")[0]["n"]
+    for i, name in enumerate(gone):
+        parents = parents_of(arena, order, i, len(gone))
+        inherited = config.inherit if arena.learner else "nothing"
+        records["agents"].append(arena.newborn(number + i, g, parents, inherited, arena.places[name]))
+        records["retirements"].append({"name": name, "generation": g, "reward": scores[name]})
+    consolidates = bool(arena.learner and config.consolidate and g % config.consolidate == 0)
+    if arena.learner and (gone or consolidates):
+        rest(arena.engine)
+        checkpoints: list[Row] = []
+        if consolidates:
+            checkpoints.append(consolidate(arena, arena.learner))
+        lessons = bear(arena, arena.learner, records["agents"])
+        for name in gone:
+            arena.learner.remove(name)
+        path = f"adapters/g{g:04d}/{BORN}.safetensors"
+        sha = arena.learner.save(arena.folder / path)
+        checkpoints.append({"generation": g, "name": BORN, "path": path, "sha256": sha})
+        records |= {"checkpoints": checkpoints, "sleeps": lessons.sleeps, "reads": lessons.reads}
+    return records
+
+
+def ranking(arena: Arena) -> tuple[list[str], dict[str, float]]:
+    """(living agents, the best first; mean reward summed over roles) over the last `window` generations."""
+    g, config = arena.generation.index, arena.config.turnover
     sql = (
         "SELECT role, SUM(reward * n) / SUM(n) AS reward FROM rewards WHERE agent = ? AND generation > ? GROUP BY role"
     )
     scores = {a: sum(r["reward"] for r in arena.store.query(sql, [a, g - config.window])) for a in arena.living}
-    order = sorted(arena.living, key=lambda a: (scores[a], a))
-    worst, best = order[0], order[-1]
-    number = arena.store.query("SELECT COUNT(*) AS n FROM agents")[0]["n"]
-    place = arena.store.query("SELECT place FROM agents WHERE name = ?", [worst])[0]["place"]
-    born = arena.newborn(number, g, [best], config.inherit if arena.learner else "nothing", place)
-    return {"agents": [born], "retirements": [{"name": worst, "generation": g, "reward": scores[worst]}]}
+    return sorted(arena.living, key=lambda a: (scores[a], a), reverse=True), scores
+
+
+def retiring(arena: Arena, order: Sequence[str]) -> list[str]:
+    """Who retires at the end of this generation."""
+    g, config = arena.generation.index, arena.config.turnover
+    if config.policy == "tournament":
+        return [order[-1]] if config.every and g % config.every == 0 else []
+    return [a for a in arena.living if ends(arena, a)]
+
+
+def parents_of(arena: Arena, order: Sequence[str], at: int, births: int) -> list[str]:
+    """Parents of the `at`-th newborn, whose weights come first first.
+
+    One birth: the best, or the best two, or all. Several at a time: drawn with weights falling with rank, so that a
+    whole generation does not come from one.
+    """
+    g, config = arena.generation.index, arena.config.turnover
+    if config.crossing == "average":
+        return list(order)
+    want = 2 if config.crossing == "crossover" else 1
+    if births == 1:
+        return list(order[:want])
+    rng, found = arena.rng(g, "parents", at), list[str]()
+    while len(found) < want:
+        left = [a for a in order if a not in found]
+        found += rng.choices(left, [len(order) - order.index(a) for a in left])
+    return found
+
+
+def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
+    """Add the newborns to the learner with what they start from; what they learned before their first day."""
+    config, starts = arena.config.turnover, dict[str, Tensor]()
+    classes: dict[tuple[frozenset[str] | None, str], list[str]] = {}
+    for row in rows:
+        name, parents = row["name"], json.loads(row["parents"])
+        arena.places[name] = row["place"]
+        with_weights = row["inherited"] in ("weights", "both") and parents
+        if with_weights:
+            known = [learner.acting_row(p) for p in parents]
+            starts[name] = inherit(
+                config.crossing, known, learner.layout, config.mutation, f"{arena.config.seed}/{name}"
+            )
+        else:
+            starts[name] = arena.beginning(name)
+        learner.add(name, starts[name].clone())
+        origin = hashlib.sha256(starts[name].numpy(force=True).tobytes()).hexdigest() if with_weights else ""
+        classes.setdefault((circle(arena, name), origin), []).append(name)
+    lessons = Lessons()
+    for names in classes.values():
+        if config.inherit not in ("library", "both"):
+            continue
+        first, *others = names
+        lessons.add(school(arena, learner, first, f"{arena.config.seed}/{arena.generation.index}/school"))
+        learner.graduate(first, starts[first])
+        for name in others:
+            learner.copy(first, name)
+    return lessons
+
+
+def consolidate(arena: Arena, learner: Learner) -> Row:
+    """The big sleep: one adapter is made, everybody living goes on from it; its checkpoint.
+
+    From `adapters`, it begins as the average of all acting adapters, from `library` as the untrained model; then it
+    sleeps on what the library holds of verified work, as a newborn does: distillation by sequences (Kim & Rush 2016).
+    """
+    g, config = arena.generation.index, arena.config.turnover
+    rows = [learner.acting_row(a) for a in arena.living]
+    seed = f"{arena.config.seed}/{g}/{COMMONS}"
+    averaged = config.consolidate_from == "adapters"
+    start = inherit("average", rows, learner.layout, 0.0, seed) if averaged else learner.layout.fresh(seed)
+    learner.add(COMMONS, start.clone())
+    arena.places[COMMONS] = -1
+    school(arena, learner, COMMONS, seed)
+    learner.graduate(COMMONS, start)
+    path = f"adapters/{COMMONS}-g{g:04d}"
+    sha = learner.layout.save_peft(learner.acting_row(COMMONS), arena.folder / path, arena.base_name)
+    arena.commons = learner.layout.load_peft(arena.folder / path)
+    learner.remove(COMMONS)
+    del arena.places[COMMONS]
+    for name in arena.living:
+        learner.replace(name, arena.commons.clone())
+    return {"generation": g, "name": COMMONS, "path": path, "sha256": sha}

@@ -3,7 +3,11 @@
 It lives in a database that the arena opened and shares. Every write is a plain statement inside the caller's
 transaction: the library never commits, so a generation's posts appear with its records or not at all.
 
-Left out: ranking by usefulness, supersession and retraction (every post stays visible), and the Merkle log.
+Nothing is ever deleted. A post that was superseded, retracted, compiled into a book or forgotten has a row in
+`removals`, and is left out of a view whose scope has `now`; any other view shows it still.
+
+Left out: ranking by usefulness, and the log (`culture.log`). A text that supersedes a definition does not inherit its
+place in line: of several definitions of a name the oldest in the view is in force.
 
 Not guaranteed: that nobody rewrote history together with all signatures (that takes the signed log); that the
 search index is in step after someone dropped the triggers (`verify` looks at the posts alone).
@@ -17,52 +21,19 @@ from dataclasses import dataclass
 
 from sqlite_utils import Database
 
+from culture.audit import audit
 from culture.posts import Post, SignedPost, check_kind
+from culture.removals import STATES, Removal, refusal, removals_by, standing
+from culture.scope import EVERYTHING, Scope
+from culture.searching import find
+from culture.tables import COLUMNS, COLUMNS_SINCE, SCHEMA, SHELF, to_post
+
+__all__ = ["COLUMNS_SINCE", "SHELF", "Library", "Read"]
 
 MAX_SEARCH_WORDS = 64
 """Distinct words of a query that are looked up; the rest is ignored, which bounds the cost of a search."""
-
-_COLUMNS = "p.kind, p.author, p.generation, p.title, p.body, p.cites, p.about, p.applies, p.supersedes"
-_SCHEMA = (
-    """CREATE TABLE posts (
-        id TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, generation INTEGER NOT NULL,
-        kind TEXT NOT NULL, author TEXT NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL,
-        cites TEXT NOT NULL, about TEXT NOT NULL, public_key TEXT NOT NULL, signature TEXT NOT NULL,
-        applies TEXT NOT NULL DEFAULT '', supersedes TEXT NOT NULL DEFAULT '')""",
-    "CREATE INDEX posts_kind_title ON posts (kind, title)",
-    "CREATE INDEX posts_author ON posts (author)",
-    """CREATE VIRTUAL TABLE posts_fts USING fts5
-        (title, body, content='posts', content_rowid='seq', tokenize='unicode61')""",
-    """CREATE TRIGGER posts_index AFTER INSERT ON posts BEGIN
-        INSERT INTO posts_fts (rowid, title, body) VALUES (NEW.seq, NEW.title, NEW.body); END""",
-    # INSERT OR REPLACE deletes without firing delete triggers unless recursive_triggers is on.
-    """CREATE TRIGGER posts_no_replace BEFORE INSERT ON posts
-        WHEN EXISTS (SELECT 1 FROM posts WHERE id = NEW.id OR seq = NEW.seq)
-        BEGIN SELECT RAISE(ABORT, 'the library is append-only: this post is already there'); END""",
-    """CREATE TRIGGER posts_no_update BEFORE UPDATE ON posts
-        BEGIN SELECT RAISE(ABORT, 'the library is append-only: a post cannot be changed'); END""",
-    """CREATE TRIGGER posts_no_delete BEFORE DELETE ON posts
-        BEGIN SELECT RAISE(ABORT, 'the library is append-only: a post cannot be deleted'); END""",
-    """CREATE TABLE reads (
-        id TEXT NOT NULL PRIMARY KEY, generation INTEGER NOT NULL, phase TEXT NOT NULL, agent TEXT NOT NULL,
-        request TEXT NOT NULL, post TEXT NOT NULL, propensity REAL NOT NULL)""",
-    "CREATE INDEX reads_post ON reads (post)",
-    "CREATE INDEX reads_agent ON reads (agent, post)",
-)
-SHELF = (
-    """CREATE TABLE removals (
-        post TEXT NOT NULL PRIMARY KEY, generation INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL,
-        reason TEXT NOT NULL)""",
-    """CREATE TABLE withheld (
-        id TEXT NOT NULL PRIMARY KEY, generation INTEGER NOT NULL, phase TEXT NOT NULL, agent TEXT NOT NULL,
-        request TEXT NOT NULL, post TEXT NOT NULL, propensity REAL NOT NULL)""",
-    "CREATE INDEX withheld_post ON withheld (post)",
-)
-"""Tables since schema 3: posts that left the index and why, and posts that were chosen for a reader and left out."""
-COLUMNS_SINCE = (
-    "ALTER TABLE posts ADD COLUMN applies TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE posts ADD COLUMN supersedes TEXT NOT NULL DEFAULT ''",
-)
+MANY_AUTHORS = 1000
+"""Authors of a view from which on they are not asked one by one for their newest post."""
 
 
 @dataclass(frozen=True)
@@ -88,38 +59,47 @@ class Read:
 
 
 class Library:
-    """The posts of one run; with `up_to_generation`, a view that ends there and cannot be added to."""
+    """The posts of one run; with `up_to_generation` or a scope, a view of a part of them that cannot be added to."""
 
-    def __init__(self, db: Database, up_to_generation: int | None = None) -> None:
+    def __init__(self, db: Database, up_to_generation: int | None = None, scope: Scope = EVERYTHING) -> None:
         self.db = db
         self.up_to_generation = up_to_generation
+        self.scope = scope
 
     @staticmethod
     def create_tables(db: Database) -> None:
         """Create the tables, index and triggers; once per run; commits nothing."""
-        for statement in (*_SCHEMA, *SHELF):
+        for statement in (*SCHEMA, *SHELF):
             db.conn.execute(statement)
 
     def as_of(self, generation: int) -> "Library":
         """The library as it stood after `generation` (search still weighs words by the whole index)."""
-        return Library(self.db, generation)
+        if self.up_to_generation is not None:
+            generation = min(generation, self.up_to_generation)
+        return Library(self.db, generation, self.scope)
 
-    def add(self, signed: Sequence[SignedPost], check: Callable[[Post], str | None]) -> list[tuple[str, str | None]]:
+    def within(self, scope: Scope) -> "Library":
+        """What of this library or view lies in `scope` (search still weighs words by the whole index)."""
+        return Library(self.db, self.up_to_generation, self.scope.narrowed(scope))
+
+    def add(
+        self, signed: Sequence[SignedPost], check: Callable[[Post], str | None], quota: int = 0
+    ) -> list[tuple[str, str | None]]:
         """Admit posts in order; per post, its id and None or the reason it was refused.
 
         Refused are: a bad signature, a post already there ("duplicate"), an author's name used with another
-        key than before, a cite of a post that is not there yet, and whatever `check` gives a reason against.
-        Commits nothing.
+        key than before, a cite of a post that is not there yet, a post that may not supersede, retract, compile or
+        review what it names (`culture.removals`), what goes beyond `quota` posts of an author in one generation
+        (0: no limit), and whatever `check` gives a reason against. What an admitted post takes out of the index
+        leaves it with it; of two removals the first stands. Commits nothing.
         """
+        self._assert_open()
         conn = self.db.conn
-        assert conn.in_transaction or conn.isolation_level is not None, "no transaction is open"
-        if self.up_to_generation is not None:
-            raise ValueError(f"a view up to generation {self.up_to_generation} cannot be added to")
         seq = conn.execute("SELECT COALESCE(MAX(seq), 0) FROM posts").fetchone()[0]
         results: list[tuple[str, str | None]] = []
         for item in signed:
             post = item.post
-            reason = self.refusal(item, check)
+            reason = self.refusal(item, check, quota)
             results.append((post.id, reason))
             if reason is None:
                 seq += 1
@@ -130,11 +110,14 @@ class Library:
                      json.dumps(post.cites), post.about, item.public_key, item.signature, post.applies,
                      post.supersedes),
                 )  # fmt: skip
+                self._store(removals_by(post))
         return results
 
-    def refusal(self, item: SignedPost, check: Callable[[Post], str | None]) -> str | None:
+    def refusal(self, item: SignedPost, check: Callable[[Post], str | None], quota: int = 0) -> str | None:
         """Why `add` would refuse this post now, or None."""
-        return self._refusal(item) or check(item.post)
+        return (
+            self._refusal(item) or refusal(self.db.conn, item.post) or self._over(item.post, quota) or check(item.post)
+        )
 
     def _refusal(self, item: SignedPost) -> str | None:
         conn = self.db.conn
@@ -151,10 +134,60 @@ class Library:
                 return f"cites a post that is not in the library: {cite}"
         return None
 
-    def log_reads(self, rows: Sequence[Read]) -> None:
-        """Store reads; the same read twice raises sqlite3.IntegrityError. Commits nothing."""
+    def _over(self, post: Post, quota: int) -> str | None:
+        if quota < 0:
+            raise ValueError(f"a quota must not be negative: {quota}")
+        if not quota:
+            return None
+        held = "SELECT COUNT(*) FROM (SELECT 1 FROM posts WHERE author = ? AND generation = ? LIMIT ?)"
+        there = self.db.conn.execute(held, (post.author, post.generation, quota)).fetchone()[0]
+        return f"over the quota of {quota} post{'s' if quota > 1 else ''}" if there >= quota else None
+
+    def remove(
+        self, ids: Sequence[str], generation: int, state: str = "forgotten", cause: str = "", reason: str = ""
+    ) -> list[str]:
+        """Take posts out of the index from `generation` on; the ids of those that had not left it before.
+
+        For what no post says: forgetting. Raises ValueError for an id that is not in the library, for a state that
+        is none, and for one that takes a causing post without `cause` being in the library. Commits nothing.
+        """
+        self._assert_open()
+        conn = self.db.conn
+        if state not in STATES:
+            raise ValueError(f"unknown state of a removed post {state!r} (of {', '.join(STATES)})")
+        for id in [*ids, *([cause] if cause or state != "forgotten" else [])]:
+            if not conn.execute("SELECT 1 FROM posts WHERE id = ?", (id,)).fetchone():
+                raise ValueError(f"cannot remove: no post of the library has the id {id!r}")
+        return self._store([Removal(id, generation, state, cause, reason) for id in dict.fromkeys(ids)])
+
+    def _store(self, removals: Sequence[Removal]) -> list[str]:
+        """Write those whose post is in the index still."""
+        conn = self.db.conn
+        new = [r for r in removals if standing(conn, r.post) is None]
+        conn.executemany(
+            "INSERT INTO removals (post, generation, state, cause, reason) VALUES (?, ?, ?, ?, ?)",
+            [(r.post, r.generation, r.state, r.cause, r.reason) for r in new],
+        )
+        return [r.post for r in new]
+
+    def standing(self, id: str) -> Removal | None:
+        """How the post with this id left the index, as far as this view reaches; None while it is in it."""
+        found = standing(self.db.conn, id)
+        until = self.scope.now if self.scope.now is not None else self.up_to_generation
+        return None if found is None or (until is not None and found.generation > until) else found
+
+    def reviews(self, post_id: str) -> list[Post]:
+        """The reviews of a post in the order they were admitted; in a view with `now`, those in force then."""
+        return self._posts("p.kind = 'review' AND p.about = ?", [post_id], "p.seq")
+
+    def log_reads(self, rows: Sequence[Read], shown: bool = True) -> None:
+        """Store reads, or what was chosen and left out at random; the same one twice raises sqlite3.IntegrityError.
+
+        Commits nothing.
+        """
+        columns = "id, generation, phase, agent, request, post, propensity"
         self.db.conn.executemany(
-            "INSERT INTO reads (id, generation, phase, agent, request, post, propensity) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {'reads' if shown else 'withheld'} ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(r.id, r.generation, r.phase, r.agent, r.request, r.post, r.propensity) for r in rows],
         )
 
@@ -162,6 +195,11 @@ class Library:
         """The post with this id, or None."""
         found = self._posts("p.id = ?", [id], "p.seq")
         return found[0] if found else None
+
+    def order(self, ids: Sequence[str]) -> dict[str, int]:
+        """The place of admission, from 1, of the posts with these ids, where they are in the view."""
+        head = "SELECT p.id, p.seq FROM posts p WHERE p.id IN (SELECT value FROM json_each(?)) AND {}"
+        return dict(self._rows(head, [json.dumps(list(ids))], ""))
 
     def signed(self, id: str) -> SignedPost | None:
         """The post with this id with its key and signature, or None."""
@@ -173,15 +211,15 @@ class Library:
 
     def count(self) -> int:
         """Number of posts."""
-        return int(self._rows("SELECT COUNT(*) FROM posts p WHERE {}", [], "")[0][0])
+        return sum(self._tally("''").values())
 
     def by_kind(self) -> dict[str, int]:
         """Number of posts of each kind that occurs, in alphabetical order."""
-        return self._tally("kind")
+        return self._tally("p.kind")
 
     def by_author(self) -> dict[str, int]:
         """Number of posts of each author, in alphabetical order."""
-        return self._tally("author")
+        return self._tally("p.author")
 
     def definition_ids(self) -> dict[str, str]:
         """Name to id of every definition in force (of several with one title, the first), oldest first."""
@@ -196,19 +234,44 @@ class Library:
             first.setdefault(post.title, post)
         return {name: first[name] for name in dict.fromkeys(names) if name in first}
 
+    def by_title(self, names: Sequence[str]) -> dict[str, list[Post]]:
+        """All definitions of these names, in the order of `names`, each oldest first; unknown ones are absent."""
+        found: dict[str, list[Post]] = {name: [] for name in names}
+        where = "p.kind = 'definition' AND p.title IN (SELECT value FROM json_each(?))"
+        for post in self._posts(where, [json.dumps(list(found))], "p.seq"):
+            found[post.title].append(post)
+        return {name: posts for name, posts in found.items() if posts}
+
     def search(self, words: str, kind: str | None = None, limit: int = 10) -> list[Post]:
-        """Posts holding any of `words`, best BM25 first, the earlier on a tie; any text is legal."""
+        """Posts holding any of `words`, best BM25 first, the earlier on a tie; any text is legal.
+
+        In a large library common words are looked for among the newest posts only: see `culture.searching`.
+        """
         if limit < 0:
             raise ValueError(f"limit of a search must not be negative: {limit}")
         terms = _terms(words)
-        if not terms:
-            return []
-        where, params = "posts_fts MATCH ?", [" OR ".join(f'"{term}"' for term in terms)]
+        bound, values = self._bound()
         if kind is not None:
             check_kind(kind)
-            where, params = where + " AND p.kind = ?", [*params, kind]
-        source = "posts_fts JOIN posts p ON p.seq = posts_fts.rowid"
-        return self._posts(where, params, "bm25(posts_fts), p.seq", source, limit)
+            bound, values = f"{bound} AND p.kind = ?", [*values, kind]
+        if not terms or not limit or not (newest := self._newest()):
+            return []
+        return [to_post(row) for row in find(self.db.conn, terms, (bound, values), newest, limit)]
+
+    def _newest(self) -> int:
+        """A place of admission after which this view holds nothing, where posts came in the order of generations."""
+        spans = self.scope.generations
+        ends = [] if spans is None else [max((last for _, last in spans), default=-1)]
+        ends += [] if self.up_to_generation is None else [self.up_to_generation]
+        last = "p.generation <= ? ORDER BY p.generation DESC, p.seq DESC LIMIT 1"
+        until = min(ends, default=2**63 - 1)
+        authors = self.scope.authors
+        if authors is None or len(authors) > MANY_AUTHORS:
+            row = self.db.conn.execute(f"SELECT p.seq FROM posts p WHERE {last}", (until,)).fetchone()
+        else:
+            each = f"SELECT (SELECT p.seq FROM posts p WHERE p.author = j.value AND {last}) AS at FROM json_each(?) j"
+            row = self.db.conn.execute(f"SELECT MAX(at) FROM ({each})", (until, json.dumps(sorted(authors)))).fetchone()
+        return (row[0] if row else None) or 0
 
     def iterate(
         self, kind: str | None = None, up_to_generation: int | None = None, author: str | None = None
@@ -228,56 +291,61 @@ class Library:
         """Recheck every stored post; one readable line per problem, an empty list when all is well.
 
         Looks for gaps in the order, ids that do not match the text, bad signatures, authors with two keys,
-        and cites of posts that are absent or later. Always looks at the whole library, also from a view.
+        cites of posts that are absent or later, removals of posts that are not there or without the post that
+        caused them, and posts whose removal of another is missing. Always looks at the whole library, also from a
+        view.
         """
-        problems: list[str] = []
-        seen: set[str] = set()
-        keys: dict[str, str] = {}
-        query = f"SELECT p.seq, p.id, p.public_key, p.signature, {_COLUMNS} FROM posts p ORDER BY p.seq"
-        expected = 1
-        for seq, id, key, signature, *columns in self.db.conn.execute(query):
-            where = f"post {seq} ({id[:12]})"
-            if seq != expected:
-                problems.append(f"{where}: expected post {expected} here; something is missing")
-            expected = seq + 1
-            try:
-                post = _post(columns)
-            except ValueError as error:  # a row that someone damaged is what verify is for
-                problems.append(f"{where}: damaged: {error}")
-                continue
-            finally:
-                seen.add(id)
-            if post.id != id:
-                problems.append(f"{where}: bad id: the text hashes to {post.id[:12]}")
-            if not SignedPost(post, key, signature).verify():
-                problems.append(f"{where}: bad signature of {post.author}")
-            if keys.setdefault(post.author, key) != key:
-                problems.append(f"{where}: {post.author} signs with another key than before")
-            problems += [f"{where}: dangling cite {c[:12]}" for c in post.cites if c not in seen or c == id]
-        return problems
+        return audit(self.db.conn)
 
-    def _tally(self, column: str) -> dict[str, int]:
-        tail = f"GROUP BY p.{column} ORDER BY p.{column}"
-        return dict(self._rows(f"SELECT p.{column}, COUNT(*) FROM posts p WHERE {{}}", [], tail))
+    def _tally(self, by: str) -> dict[str, int]:
+        """Posts of the view for each value of `by`: all there ever were, less those that left.
 
-    def _rows(self, head: str, params: list[object], tail: str) -> list[tuple]:
-        """Run `head` with its `{}` filled by the view's bound on generations."""
-        bound = "1" if self.up_to_generation is None else f"p.generation <= {int(self.up_to_generation)}"
-        return self.db.conn.execute(f"{head.format(bound)} {tail}", params).fetchall()
+        Counted apart, because an index alone answers the first, and those that left are few.
+        """
+        bound, values = self._bound(removed=True)
+        tail = f"WHERE {bound} GROUP BY {by} ORDER BY {by}"
+        found = dict(self.db.conn.execute(f"SELECT {by}, COUNT(*) FROM posts p {tail}", values).fetchall())
+        if self.scope.now is not None:
+            gone = f"SELECT {by}, COUNT(*) FROM removals r JOIN posts p ON p.id = r.post AND r.generation <= ? {tail}"
+            for key, n in self.db.conn.execute(gone, [self.scope.now, *values]):
+                found[key] -= n
+        return {key: n for key, n in found.items() if n}
+
+    def _assert_open(self) -> None:
+        conn = self.db.conn
+        assert conn.in_transaction or conn.isolation_level is not None, "no transaction is open"
+        if self.up_to_generation is not None:
+            raise ValueError(f"a view up to generation {self.up_to_generation} cannot be added to")
+        if self.scope != EVERYTHING:
+            raise ValueError(f"a view of a part of the library cannot be added to: {self.scope}")
+
+    def _bound(self, removed: bool = False) -> tuple[str, list[object]]:
+        """The SQL test that a post `p` is in this view, and its parameters; with `removed`, as if nothing had left."""
+        tests, values = ["1"], list[object]()
+        if self.up_to_generation is not None:
+            tests, values = [*tests, "p.generation <= ?"], [*values, self.up_to_generation]
+        if self.scope.authors is not None:
+            tests.append("p.author IN (SELECT value FROM json_each(?))")
+            values.append(json.dumps(sorted(self.scope.authors)))
+        if self.scope.generations is not None:
+            spans = " OR ".join("p.generation BETWEEN ? AND ?" for _ in self.scope.generations)
+            tests.append(f"({spans or 0})")
+            values += [bound for span in self.scope.generations for bound in span]
+        if self.scope.now is not None and not removed:
+            tests.append("NOT EXISTS (SELECT 1 FROM removals r WHERE r.post = p.id AND r.generation <= ?)")
+            values.append(self.scope.now)
+        return " AND ".join(tests), values
+
+    def _rows(self, head: str, params: Sequence[object], tail: str, last: Sequence[object] = ()) -> list[tuple]:
+        """Run `head`, whose `{}` at its end becomes the bound of this view, and `tail`; each with its parameters."""
+        bound, values = self._bound()
+        return self.db.conn.execute(f"{head.format(bound)} {tail}", [*params, *values, *last]).fetchall()
 
     def _posts(
         self, where: str, params: Sequence[object], order: str, source: str = "posts p", limit: int = -1
     ) -> list[Post]:
-        head = f"SELECT {_COLUMNS} FROM {source} WHERE {where} AND {{}}"
-        return [_post(row) for row in self._rows(head, [*params, limit], f"ORDER BY {order} LIMIT ?")]
-
-
-def _post(row: Sequence) -> Post:
-    kind, author, generation, title, body, cites, about, applies, supersedes = row
-    ids = json.loads(cites)
-    if type(ids) is not list:
-        raise ValueError(f"stored cites are not a list: {cites!r}")
-    return Post(kind, author, generation, title, body, tuple(ids), about, applies, supersedes)
+        head = f"SELECT {COLUMNS} FROM {source} WHERE {where} AND {{}}"
+        return [to_post(row) for row in self._rows(head, params, f"ORDER BY {order} LIMIT ?", [limit])]
 
 
 def _terms(words: str) -> list[str]:

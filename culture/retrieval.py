@@ -1,30 +1,40 @@
 """What an agent reads: a few posts under a token budget, each with the probability with which it was chosen.
 
-Definitions are found by name, other posts by words (BM25). Random distractors can be added, so that having
-read a post is not the same as needing it, and the order is shuffled so that place in the context says
-nothing.
+Definitions are found by name, other posts by words (BM25). Where several could serve, one of them is chosen: the most
+useful mostly, any of them now and then. Some of what was chosen is withheld at random, so that what a post does can be
+told from who reads it (`culture.worth`). Random distractors can be added, so that having read a post is not the same as
+needing it, and the order is shuffled so that place in the context says nothing.
 
-Left out: withholding at random, ranking by measured usefulness, and logging (the caller logs what it really
-showed).
+Left out: estimating worth, and logging (the caller logs what it really showed, and what was withheld).
 
 Not guaranteed: that distractors are useless to the reader; that `distractors` of them are found (see
 `retrieve`).
 """
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from culture.duplicates import Canonical, canonical_text, collapse
 from culture.library import Library
 from culture.posts import Post
 
 
 @dataclass(frozen=True)
 class Retrieved:
-    """A post to show, and the probability in (0, 1] with which this call chose it."""
+    """A post that was chosen for a reader, and the probability in (0, 1] with which this came about.
+
+    A post not `shown` was chosen and is withheld: it is logged, and not put in the context. `propensity` is the
+    probability of what happened, given what the call had done before: of a post shown, that it was chosen and shown; of
+    one withheld, that it was chosen and withheld. So one over `propensity` is the weight of the row in either arm, and
+    `culture.worth.Trial` takes it as it is. Posts that nobody `asked` for are distractors: never withheld, and no
+    trials.
+    """
 
     post: Post
     propensity: float
+    shown: bool = True
+    asked: bool = True
 
 
 def render(post: Post) -> str:
@@ -43,47 +53,123 @@ def retrieve(
     rng: random.Random,
     distractors: int = 0,
     render: Callable[[Post], str] = render,
+    definitions: Mapping[str, Post] | None = None,
+    worth: Mapping[str, float] | None = None,
+    explore: float = 0.0,
+    withhold: float = 0.0,
+    canonical: Canonical = canonical_text,
 ) -> list[Retrieved]:
     """At most `limit` posts that were asked for, plus at most `distractors` other definitions, in shuffled
     order.
 
     Definitions of `names` come first, in that order, then the best matches of `words`; one that does not fit
     in what is left of `budget` is passed over. The sum of `count_tokens(render(post))` never exceeds `budget`
-    (separators that the caller puts between posts are the caller's to count). These have propensity 1.
+    (separators that the caller puts between posts are the caller's to count). Of posts with one `canonical` text the
+    earliest is kept, and of definitions that words find only those in force.
 
-    Then k = `distractors` (or N, if fewer) are drawn from the N other definitions in force. Each has an equal
-    share of the tokens left, and one that is longer than its share is dropped: so a drawn one's propensity is
-    exactly k/N, whatever else was drawn. Raises ValueError for a negative budget, limit or number of
-    distractors.
+    `definitions`, where given, are what names mean to this reader, such as pages of books; the library is not asked.
+
+    **Choosing.** Without `worth` and with `explore` 0, a name gets its first definition in the library, and words
+    their best matches in order; each has propensity 1. Otherwise a name's candidates are each author's first
+    definition of it, and each place left for words has all matches as candidates. Of the candidates that fit, the one
+    of greatest `worth` (by id, 0 where none is given; on a tie the first) is chosen with probability 1 - explore, else
+    any of n: so its propensity is 1 - explore + explore/n, and of any other explore/n.
+
+    **Withholding.** What was asked for is withheld with probability `withhold`, one by one; its tokens and its place
+    stay taken, so that all else is as it would have been.
+
+    **Distractors.** Then k = `distractors` (or N, if fewer) are drawn from the N other definitions in force. Each
+    has an equal share of the tokens left, and one that is longer than its share is dropped: so a drawn one's
+    propensity is exactly k/N, whatever else was drawn.
+
+    Raises ValueError for a negative budget, limit or number of distractors, and for shares out of range.
     """
     if min(budget, limit, distractors) < 0:
         raise ValueError(f"must not be negative: budget {budget}, limit {limit}, distractors {distractors}")
+    if not 0 <= explore <= 1 or not 0 <= withhold < 1:
+        raise ValueError(f"explore must lie in [0, 1] and withhold in [0, 1): {explore}, {withhold}")
+    chooses = worth is not None or explore > 0
     chosen: dict[str, Retrieved] = {}
+    texts: set[str] = set()
     left = budget
-    by_name = library.definitions(names)
-    for post in [*by_name.values(), *_by_words(library, words, 4 * limit + len(by_name))]:
-        if len(chosen) >= limit:
-            break
-        cost = count_tokens(render(post))
-        if post.id not in chosen and cost <= left:
-            chosen[post.id] = Retrieved(post, 1.0)
-            left -= cost
+
+    def take(candidates: Sequence[Post]) -> bool:
+        """Choose one of those that fit; whether one did."""
+        nonlocal left
+        fits = [p for p in candidates if p.id not in chosen and canonical(p) not in texts]
+        fits = [p for p in fits if count_tokens(render(p)) <= left]
+        if not fits:
+            return False
+        post, propensity = _choose(fits, worth or {}, explore, rng)
+        chosen[post.id] = Retrieved(post, propensity)
+        texts.add(canonical(post))
+        left -= count_tokens(render(post))
+        return True
+
+    if definitions is None:
+        by_name = _by_name(library, names, canonical, every=chooses)
+    else:
+        by_name = [[definitions[n]] for n in dict.fromkeys(names) if n in definitions]
+    for candidates in by_name:
+        if len(chosen) < limit:
+            take(candidates)
+    found = _by_words(library, words, 4 * limit + len(by_name), canonical) if len(chosen) < limit else []
+    found = [post for post in found if post.kind != "definition" or post.title not in names]
+    if chooses:
+        while len(chosen) < limit and take(found):
+            pass
+    for post in found:
+        if len(chosen) < limit:
+            take([post])
+    extra: list[Retrieved] = []
     if distractors:
         shown = {item.post.title for item in chosen.values()}.union(names)
-        others = [id for name, id in library.definition_ids().items() if name not in shown]
+        held: Mapping[str, Post | str] = library.definition_ids() if definitions is None else definitions
+        others = [held[name] for name in held if name not in shown]
         drawn = rng.sample(others, min(distractors, len(others)))
-        for id in drawn:
-            other = library.get(id)
-            assert other is not None, id
+        for item in drawn:
+            other = library.get(item) if isinstance(item, str) else item
+            assert other is not None, item
             if count_tokens(render(other)) <= left // len(drawn):
-                chosen[id] = Retrieved(other, len(drawn) / len(others))
-    result = list(chosen.values())
+                extra.append(Retrieved(other, len(drawn) / len(others), asked=False))
+    result = [_withheld(item, withhold, rng) for item in chosen.values()] + extra
     rng.shuffle(result)
     return result
 
 
-def _by_words(library: Library, words: str, limit: int) -> list[Post]:
-    """Search results without definitions whose name an earlier definition holds."""
+def _choose(fits: Sequence[Post], worth: Mapping[str, float], explore: float, rng: random.Random) -> tuple[Post, float]:
+    """One of `fits`, and the probability that it was this one."""
+    if len(fits) == 1:
+        return fits[0], 1.0
+    best = max(range(len(fits)), key=lambda i: (worth.get(fits[i].id, 0.0), -i))
+    at = rng.randrange(len(fits)) if explore and rng.random() < explore else best
+    return fits[at], explore / len(fits) + (1 - explore if at == best else 0.0)
+
+
+def _withheld(item: Retrieved, withhold: float, rng: random.Random) -> Retrieved:
+    if not withhold:
+        return item
+    out = rng.random() < withhold
+    return replace(item, shown=not out, propensity=item.propensity * (withhold if out else 1 - withhold))
+
+
+def _by_name(library: Library, names: Sequence[str], canonical: Canonical, every: bool) -> list[list[Post]]:
+    """For each name with a definition, what can stand for it, the earliest first: the definition in force, or each
+    author's own first one, without those that say the same."""
+    if not every:
+        return [[post] for post in library.definitions(names).values()]
+    found = []
+    for posts in library.by_title(names).values():
+        first = {post.author: post for post in reversed(posts)}
+        firsts = [post for post in posts if first[post.author] is post]
+        found.append(collapse(firsts, {post.id: i for i, post in enumerate(firsts)}, canonical))
+    return found
+
+
+def _by_words(library: Library, words: str, limit: int, canonical: Canonical) -> list[Post]:
+    """Search results, the best first, without definitions whose name an earlier definition holds and without those
+    that say the same as an earlier one."""
     found = library.search(words, limit=limit)
     in_force = library.definitions([post.title for post in found if post.kind == "definition"])
-    return [post for post in found if post.kind != "definition" or in_force[post.title].id == post.id]
+    found = [post for post in found if post.kind != "definition" or in_force[post.title].id == post.id]
+    return collapse(found, library.order([post.id for post in found]), canonical)

@@ -15,12 +15,18 @@ body still has to reach the true answer.
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from curricula import list_programs as lp
+from curricula import lore
+from curricula.definitions import body_words, expand, pages
 from curricula.domain import SPLITS, Guess, Problem, Rejection, Verdict
+from curricula.dreams import dream, successions
+from curricula.lore import BOOK, FAILS, QUESTION, Bodies, Draft
 
 LEVELS = 8
 PER_LEVEL = 8
@@ -28,6 +34,8 @@ WORDS = tuple(f"w{i}" for i in range(LEVELS * PER_LEVEL))
 SUCCESSORS = 3
 CHECKS = 8
 MEANS = "means "
+RECALL_INPUT = "3 1 4"
+ELSEWHERE = 1_000_003  # seeds of other worlds are own seed + 1, 2, ... times this
 
 
 class World:
@@ -51,6 +59,12 @@ class World:
                 if key not in used:  # a name means something no shorter text and no other name means
                     used.add(key)
                     self.bodies[name], self.parent[name] = body, parent
+
+
+@cache
+def world_of(seed: int) -> World:
+    """A world that is only looked at, drawn once."""
+    return World(seed)
 
 
 def level_of(name: str) -> int:
@@ -170,15 +184,20 @@ class HiddenWords:
 
     # -- guesses -------------------------------------------------------------------------------------------------
 
-    def guess(self, name: str, known: Sequence[str], rng: random.Random) -> Guess:
-        """A guess at `name` from two examples; from level 2 on, with one known name of the level below to build on."""
+    def guess(self, name: str, known: Bodies | Sequence[str], rng: random.Random) -> Guess:
+        """A guess at `name` from two examples; from level 2 on, with one known name of the level below to build on.
+
+        `known` are names, which mean what the world says, or what somebody holds them to mean (primitives): then the
+        hint is as right or wrong as that. The same names in the same order draw the same guess either way.
+        """
         examples = []
         for _ in range(2):
             xs = tuple(rng.randrange(10) for _ in range(rng.randint(3, 4)))
             examples.append((lp.show(xs), lp.show(lp.run(self._expand[name], xs)[-1])))
         parents = [w for w in known if level_of(w) == level_of(name) - 1]
         parent = rng.choice(parents) if parents else None
-        hint = self._expand[parent] if parent else ()
+        bodies = known if isinstance(known, Mapping) else self._expand
+        hint = body_words(bodies[parent]) if parent else ()
         return Guess(name, guess_prompt(hint, examples), (parent,) if parent else (), tuple(examples))
 
     def check_guess(self, name: str, text: str) -> tuple[str, ...] | Rejection:
@@ -191,31 +210,247 @@ class HiddenWords:
         for word in words:
             if word not in lp.PRIMITIVES:
                 return Rejection("unknown name", word)
-        for xs in self._checks:
-            if lp.run(words, xs)[-1] != lp.run(self._expand[name], xs)[-1]:
-                return Rejection("wrong", f"differs on {lp.show(xs)}")
-        return tuple(words)
+        found = self._differs(words, self._expand[name])
+        return tuple(words) if found is None else Rejection("wrong", f"differs on {lp.show(found)}")
 
-    def reachable(self, known: Sequence[str]) -> list[str]:
+    def reachable(self, known: Collection[str]) -> list[str]:
         """Unknown names whose level is 1, or whose level below has a known name."""
         levels = {level_of(w) for w in known}
         return [w for w in self.words if w not in set(known) and (level_of(w) == 1 or level_of(w) - 1 in levels)]
 
+    def another_world(self, name: str) -> World:
+        """The first world, of seeds that follow from the own seed, in which `name` means something else."""
+        number = 1
+        while not isinstance(self.check_guess(name, " ".join(self._elsewhere(number).bodies[name])), Rejection):
+            number += 1
+        return self._elsewhere(number)
+
+    def elsewhere(self, name: str) -> tuple[str, ...]:
+        """A body of `name` that is as long as its own and wrong here: what it means in another world."""
+        if name not in self._expand:
+            raise ValueError(f"unknown name {name!r}: this world has w0 to {self.words[-1]}")
+        return self.another_world(name).bodies[name]
+
+    # -- lore ----------------------------------------------------------------------------------------------------
+
     def definition(self, name: str, body: Sequence[str]) -> str:
         return f"{name} = {' '.join(body)}"
 
-    def check_definition(self, text: str) -> str | None:
-        """None if a definition text `w7 = rev inc` is right in this world, else what is wrong."""
+    def check_definition(self, text: str, known: Bodies | None = None) -> str | None:
+        """None if a definition text, `w7 = rev inc` or `w20 = w7 inc`, is right in this world, else what is wrong.
+
+        Names in it mean what `known` says, whose bodies may use names too, and nothing if they are not in it; without
+        `known`, what the world says. Circles that lead through other definitions show only with these in `known`.
+        """
         name, equals, body = text.partition(" = ")
+        name = name.strip()
         if not equals:
             return f"not a definition: {text[:60]!r}"
-        found = self.check_guess(name.strip(), body)
+        if name in body.split():
+            return f"refers to itself: {name}"
+        try:
+            words = expand(f"{name} = {body}", self._expand if known is None else known)
+        except ValueError as error:
+            return str(error)
+        found = self.check_guess(name, " ".join(words))
         return f"{found.reason}: {found.detail}" if isinstance(found, Rejection) else None
+
+    def check_book(self, title: str, body: str) -> str | None:
+        """Every page is right, and uses earlier pages only."""
+        words = title.split()
+        if words[:1] != [BOOK] or not lore.plain(title):
+            return f"the title of a book begins with {BOOK!r}: {title[:60]!r}"
+        for word in words[1:]:
+            if word not in self._expand and not (len(word) == 1 and word in "0123456789"):
+                return f"the title of a book holds digits and names, not {word[:60]!r}"
+        try:
+            found = pages(body)
+        except ValueError as error:
+            return str(error)
+        for number, (name, means) in enumerate(found.items(), start=1):
+            checked = self.check_guess(name, " ".join(means))
+            if isinstance(checked, Rejection):
+                return f"page {number}, {name}: {checked.reason}: {checked.detail}"
+        return None
+
+    def lesson_from(self, program: str, other: str | None = None) -> str | None:
+        """As of list programs: a lesson that spoke of names would be a definition that nobody guessed."""
+        text = self._plain.lesson_from(program, other)
+        return None if text is None or self.check_lesson(text) else text
+
+    def check_lesson(self, body: str) -> str | None:
+        return self._plain.check_lesson(body)
+
+    def failure_from_guess(self, name: str, guess: str) -> Draft | None:
+        """`w7 | rev dec fails` if the guess is wrong; None if it is right, or no body at all."""
+        draft = name, f"{name} | {' '.join(guess.split())}{FAILS}"
+        return None if self.check_failure(*draft) else draft
+
+    def failure_from_attempt(self, problem: Problem, verdict: Verdict, text: str) -> Draft | None:
+        """Of a wrong recall, the wrong guess; of a wrong meaning, that; of a wrong step, the step, as a failure of the
+        program that the attempt itself spelled out. Nothing is told of a name that the attempt did not recall.
+        """
+        if verdict.correct:
+            return None
+        recalled, meant, trace = split_recall(text)
+        bodies = dict[str, tuple[str, ...]]()
+        for name, body in recalled:
+            found = self.check_guess(name, body)
+            if isinstance(found, Rejection):
+                return self.failure_from_guess(name, body)
+            bodies[name] = found
+        if self.is_heldout(problem) or not set(problem.names) <= set(bodies):
+            return None
+        words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
+        program = [p for w in words for p in bodies.get(w, (w,))]
+        if meant is not None and meant.split() != program:
+            draft = problem.text, f"{problem.text}{FAILS} because {MEANS}{' '.join(meant.split())}"
+            return None if self.check_failure(*draft) else draft
+        spelled = lp.make_problem(program, xs, {}, lp.ListPrograms.name)
+        return self._plain.failure_from_attempt(spelled, lp.verify_trace(program, xs, trace), trace)
+
+    def check_failure(self, title: str, body: str) -> str | None:
+        """A guess, `w7 | rev dec fails`, or what a program with names does not mean: both have to be wrong. Programs
+        without names are checked as list programs."""
+        head, fails, clause = body.partition(FAILS)
+        name, bar, guess = head.partition(" | ")
+        if not fails or not lore.plain(body):
+            return f"not a failure: expected 'name | body fails' or 'problem fails because', got {body[:60]!r}"
+        if not clause and " " not in name:
+            if title != name or not bar:
+                return f"title {title[:60]!r} is not the name that was guessed at: {head[:60]!r}"
+            found = self.check_guess(name, guess)
+            if isinstance(found, Rejection):
+                return None if found.reason == "wrong" else f"{found.reason}: {found.detail}"
+            return f"does not fail: {name} means {guess}"
+        if not any(w in self._expand for w in name.split()):
+            return self._plain.check_failure(title, body)
+        if title != head:
+            return f"title {title[:60]!r} is not what fails: {head[:60]!r}"
+        wrong = lore.check_open(self.parse_proposal(head), head)
+        if wrong:
+            return wrong
+        meant = clause.removeprefix(f" because {MEANS}").split()
+        if not clause.startswith(f" because {MEANS}") or not set(meant) <= set(lp.NAMES):
+            return f"expected 'fails because {MEANS}primitives', got {clause[:60]!r}"
+        if len(meant) > lp.MAX_DEPTH:
+            return f"means {len(meant)} primitives, at most {lp.MAX_DEPTH}"
+        same = self._differs(meant, self._program(name.split())) is None
+        return f"does not fail: {name} means {' '.join(meant)}" if same else None
+
+    def question_about(self, about: str) -> Draft:
+        return about, f"{QUESTION} {about}"
+
+    def check_question(self, title: str, body: str, known: Collection[str] = ()) -> str | None:
+        """`question w7`, of a name that is not known, with the name or an open problem that uses it as the title; or of
+        an open problem."""
+        asked = body.removeprefix(f"{QUESTION} ")
+        if asked == body or not lore.plain(body):
+            return f"not a question: expected '{QUESTION} name' or '{QUESTION} problem', got {body[:60]!r}"
+        if asked in known:
+            return f"{asked} is known"
+        if " " not in asked and asked not in self._expand:
+            return f"unknown name: {asked[:60]}"
+        if title == asked and asked in self._expand:
+            return None
+        found = self.parse_proposal(title)
+        if asked in self._expand and isinstance(found, Problem) and asked not in found.names:
+            return f"title {title[:60]!r} does not use {asked}"
+        if asked not in self._expand and title != asked:
+            return f"title {title[:60]!r} is not what is asked: {asked[:60]!r}"
+        return lore.check_open(found, title)
+
+    def check_post(self, kind: str, title: str, body: str, about: str = "", known: Bodies | None = None) -> str | None:
+        return lore.check_post(self, kind, title, body, about, known)
+
+    # -- practice ------------------------------------------------------------------------------------------------
+
+    def practice(
+        self,
+        definitions: Bodies,
+        rng: random.Random,
+        n: int,
+        *,
+        guess: float = 0.3,
+        dreams: float = 0.0,
+        unknown: float = 1 / 3,
+    ) -> list[tuple[str, str]]:
+        """`n` exercises (prompt, completion) that put definitions into somebody's weights.
+
+        All of it follows from `definitions` (names may be used in them), right or wrong; of this world only the
+        issued names and what is held out are asked. A share `guess` guesses a body from examples of what it does,
+        with its own beginning as the hint from three primitives on; a share `dreams` does the same with bodies that
+        are put together from theirs, up to one primitive longer (`curricula.dreams`). The rest solves problems
+        without notes, which needs the name recalled; `unknown` as many, of these, use a name without a definition and
+        say so. None if there are no definitions. Raises ValueError for a name that is not issued or a body that
+        cannot be expanded."""
+        bodies = {w: expand(body_words(b), definitions) for w, b in definitions.items()}
+        for name in bodies:
+            if name not in self._expand:
+                raise ValueError(f"practice of {name!r}: this world has w0 to {self.words[-1]}")
+        others = [w for w in self.words if w not in bodies]
+        usable = [w for w in bodies if bodies[w]]
+        if not usable:
+            return []
+        guesses, dreamt = round(n * guess), round(n * dreams)
+        uses = n - guesses - dreamt
+        unknowns = round(uses * unknown / (1 + unknown)) if others else 0
+        made = [self._practise_guess(bodies[w], bodies, rng) for w in _in_turn(usable, guesses, rng)]
+        met, longest = successions(bodies.values()), 1 + max(map(len, bodies.values()))
+        made += [self._practise_guess(dream(met, longest, rng), bodies, rng) for _ in range(dreamt)]
+        for names, count in ((usable, uses - unknowns), (others, unknowns)):
+            turns = _in_turn(names, 4 * count, rng)  # a name all of whose drawn uses are held out is passed over
+            exercises = (e for w in turns if (e := self._practise_use(w, bodies, rng)))
+            made += itertools.islice(exercises, count)
+        rng.shuffle(made)
+        return made
+
+    def recall_prompts(self, names: Sequence[str], given: str = RECALL_INPUT) -> list[str]:
+        """Prompts that ask what each name means: a problem of the bare name on the list `given`, without notes."""
+        return [lp.solve_prompt(f"{w} | {given}", ()) for w in names]
+
+    def recalled(self, name: str, text: str) -> tuple[str, ...] | None:
+        """The body that an answer recalls for `name`, right or wrong; None if it recalls none."""
+        body = next((b.split() for w, b in split_recall(text)[0] if w == name), [])
+        return tuple(body) if 0 < len(body) <= lp.MAX_DEPTH and set(body) <= set(lp.NAMES) else None
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _program(self, words: Sequence[str]) -> tuple[str, ...]:
         return tuple(p for w in words for p in self._expand.get(w, (w,)))
+
+    def _differs(self, left: Sequence[str], right: Sequence[str]) -> lp.List | None:
+        """The first of the world's check inputs on which two programs differ, or None."""
+        return next((xs for xs in self._checks if lp.last(left, xs) != lp.last(right, xs)), None)
+
+    def _elsewhere(self, number: int) -> World:
+        return world_of(self.world.seed + number * ELSEWHERE)
+
+    def _practise_guess(
+        self, body: tuple[str, ...], bodies: Mapping[str, tuple[str, ...]], rng: random.Random
+    ) -> tuple[str, str]:
+        hint = body[:-1] if len(body) > 2 or body[:-1] in bodies.values() else ()
+        examples = []
+        for _ in range(2):
+            xs = tuple(rng.randrange(10) for _ in range(rng.randint(3, 4)))
+            examples.append((lp.show(xs), lp.show(lp.last(body, xs))))
+        return guess_prompt(hint, examples), " ".join(body)
+
+    def _practise_use(
+        self, name: str, bodies: Mapping[str, tuple[str, ...]], rng: random.Random
+    ) -> tuple[str, str] | None:
+        """A problem that uses `name` and its solution by `bodies`, or that it is unknown; None if none was found."""
+        for _ in range(20):
+            problem = self.problem(self._draw_use(rng, [name]))
+            words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
+            program = [p for w in words for p in bodies.get(w, (w,))]
+            if len(program) > lp.MAX_DEPTH or self.is_heldout(problem):
+                continue
+            if name not in bodies:
+                return lp.solve_prompt(problem.text, ()), f"unknown {name}"
+            if not self._plain.is_heldout(lp.make_problem(program, xs, {}, lp.ListPrograms.name)):
+                return lp.solve_prompt(problem.text, ()), spelled_out({name: bodies[name]}, words, xs)
+        return None
 
     def _draw_use(self, rng: random.Random, names: Sequence[str]) -> str:
         words = [rng.choice(list(names))]
@@ -241,6 +476,14 @@ class HiddenWords:
                 count[name] += 1
         problems = tuple(found.values())
         return problems[SPLITS.index(split) :: 2]
+
+
+def _in_turn(names: Sequence[str], count: int, rng: random.Random) -> list[str]:
+    """`count` names, each as often as the others give or take one, in random order."""
+    turns: list[str] = []
+    while names and len(turns) < count:
+        turns += rng.sample(names, len(names))
+    return turns[:count]
 
 
 def spelled_out(definitions: Mapping[str, Sequence[str]], words: Sequence[str], xs: lp.List) -> str:

@@ -6,16 +6,20 @@ word-level, one token a word. Primitives are total functions: lists have 1 to 6 
 
 Held-out sets are frozen (a test pins their digest): 100 dev and 100 sealed test problems a depth. From depth 3 on a
 held-out program is held out with every input; below that, where programs are few, with that input only.
+Lessons and failures are checked here too, for all domains whose programs are made of these primitives.
 Not guaranteed: that a program has no shorter equal (about a third of the deep ones do); `behaviour_key` tells.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from curricula import lore
 from curricula.domain import SPLITS, Problem, Rejection, Verdict, digest
+from curricula.lore import FAILS, NOTHING, QUESTION, Bodies, Draft
 
 MAX_DEPTH = 12
 MAX_LIST = 6
@@ -84,6 +88,30 @@ def behaviour_key(program: tuple[str, ...]) -> str:
 
 
 IDENTITY = behaviour_key(())
+
+# What lessons are checked on, beside the probes: all lists of one and two digits, and random longer ones.
+LESSON_LISTS = 100
+
+
+@functools.cache
+def lesson_checks() -> tuple[List, ...]:
+    rng = random.Random("ratchet/list_programs/lessons")
+    longer = [tuple(rng.randrange(10) for _ in range(rng.randint(3, MAX_LIST))) for _ in range(LESSON_LISTS)]
+    short = [xs for n in (1, 2) for xs in itertools.product(range(10), repeat=n)]
+    return (*PROBES, *short, *longer)
+
+
+def last(program: Sequence[str], xs: List) -> List:
+    """What a program, be it empty, makes of a list."""
+    for name in program:
+        xs = PRIMITIVES[name](xs)
+    return xs
+
+
+@functools.lru_cache(maxsize=65536)
+def differs_on(left: tuple[str, ...], right: tuple[str, ...]) -> List | None:
+    """The first check input of lessons on which two programs differ, or None."""
+    return next((xs for xs in lesson_checks() if last(left, xs) != last(right, xs)), None)
 
 
 def make_problem(words: Sequence[str], xs: List, expand: dict[str, tuple[str, ...]], domain: str) -> Problem:
@@ -201,6 +229,85 @@ class ListPrograms:
     def mutate(self, parent: str, rng: random.Random) -> str:
         return mutate(parent, rng)
 
+    # -- lore ----------------------------------------------------------------------------------------------------
+
+    def check_definition(self, text: str, known: Bodies | None = None) -> str | None:
+        return f"{self.name} has no names to define"
+
+    def check_book(self, title: str, body: str) -> str | None:
+        return f"{self.name} has no names to write a book of"
+
+    def lesson_from(self, program: str, other: str | None = None) -> str | None:
+        left = tuple(program.partition("|")[0].split())
+        right = tuple((other or "").partition("|")[0].split())
+        if not set(left + right) <= set(NAMES) or max(len(left), len(right)) > MAX_DEPTH:
+            return None
+        left, right = sorted((left, right), key=len, reverse=True)
+        if len(left) == len(right) or differs_on(left, right) is not None:
+            return None
+        text = lesson(*shortest(left, right))
+        return None if self.check_lesson(text) else text
+
+    def check_lesson(self, body: str) -> str | None:
+        sides = [tuple(s.split()) for s in body.split(" = ")]
+        if len(sides) != 2 or not lore.plain(body):
+            return f"not a lesson: expected 'program = shorter program' or '= {NOTHING}', got {body[:60]!r}"
+        left, right = sides[0], () if sides[1] == (NOTHING,) else sides[1]
+        for word in left + right:
+            if word not in PRIMITIVES:
+                return f"unknown word in a lesson: {word[:60]!r}"
+        if len(left) <= len(right):
+            return f"left side has {len(left)} primitives, right side {len(right)}: the left must be longer"
+        if len(left) > MAX_DEPTH:
+            return f"left side has {len(left)} primitives, at most {MAX_DEPTH}"
+        for side in (left, right):
+            # six digits: no held-out input is that long, so that short programs, held out by input, are open
+            if side and self.is_heldout(make_problem(side, (3, 1, 4, 1, 5, 9), {}, self.name)):
+                return f"held-out program: {' '.join(side)}"
+        xs = differs_on(left, right)
+        return None if xs is None else f"not true: the sides differ on {show(xs)}"
+
+    def failure_from_attempt(self, problem: Problem, verdict: Verdict, text: str) -> Draft | None:
+        words, xs = split_problem(problem.text)  # type: ignore[misc]
+        clause = None if verdict.correct else what_fails(words, xs, text)
+        if clause is None:
+            return None
+        draft = problem.text, f"{problem.text}{FAILS} {clause}"
+        return None if self.check_failure(*draft) else draft
+
+    def check_failure(self, title: str, body: str) -> str | None:
+        text, fails, clause = body.partition(FAILS)
+        if not fails or not lore.plain(body):
+            return f"not a failure: expected 'problem fails step because text', got {body[:60]!r}"
+        if title != text:
+            return f"title {title[:60]!r} is not what fails: {text[:60]!r}"
+        try:
+            problem = self.problem(text)
+        except ValueError as error:
+            return str(error)
+        if problem.text != text:
+            return f"write the problem as {problem.text[:60]!r}"
+        if problem.depth > MAX_DEPTH:
+            return f"{problem.depth} primitives, at most {MAX_DEPTH}"
+        if self.is_heldout(problem):
+            return "held-out problem"
+        words, xs = split_problem(text)  # type: ignore[misc]
+        return check_fails(words, xs, clause.split())
+
+    def question_about(self, about: str) -> Draft:
+        return about, f"{QUESTION} {about}"
+
+    def check_question(self, title: str, body: str, known: Collection[str] = ()) -> str | None:
+        asked = body.removeprefix(f"{QUESTION} ")
+        if asked == body or not lore.plain(body):
+            return f"not a question: expected '{QUESTION} problem', got {body[:60]!r}"
+        if title != asked:
+            return f"title {title[:60]!r} is not what is asked: {asked[:60]!r}"
+        return lore.check_open(self.parse_proposal(asked), asked)
+
+    def check_post(self, kind: str, title: str, body: str, about: str = "", known: Bodies | None = None) -> str | None:
+        return lore.check_post(self, kind, title, body, about, known)
+
 
 def solve_prompt(text: str, notes: Sequence[str]) -> str:
     # a name stands right before its body, as in a solver's recall: "w7 rev inc" is copied where "w7 = rev inc" is not
@@ -237,6 +344,71 @@ def mutate(parent: str, rng: random.Random) -> str:
     words = parent.partition("|")[0].split()
     words.insert(rng.randint(0, len(words)), rng.choice(NAMES))
     return f"{' '.join(words)} | {show(random_list(rng))}"
+
+
+def lesson(left: Sequence[str], right: Sequence[str]) -> str:
+    return f"{' '.join(left)} = {' '.join(right) or NOTHING}"
+
+
+def shortest(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Two equal programs without what they share at the front and at the back, as long as the rest is still equal.
+
+    Of a program that does nothing, its shortest stretch that does nothing (the first of these).
+    """
+    for front in (True, False):
+        while left and right and (left[0] == right[0] if front else left[-1] == right[-1]):
+            a, b = (left[1:], right[1:]) if front else (left[:-1], right[:-1])
+            if differs_on(a, b) is not None:
+                break
+            left, right = a, b
+    if right:
+        return left, right
+    stretches = (left[i : i + n] for n in range(1, len(left) + 1) for i in range(len(left) - n + 1))
+    return next(s for s in stretches if differs_on(s, ()) is None), ()
+
+
+def what_fails(program: Sequence[str], xs: List, text: str) -> str | None:
+    """`2 because init 2 2 2` for the first wrong step of a solution text, `because answer 2 2` for a wrong answer.
+
+    Digits of a step's number stand apart. None for a right text, and where what is there instead of a step is neither
+    nothing nor a primitive with a list.
+    """
+    verdict = verify_trace(program, xs, text)
+    if verdict.step is None:
+        wrong = verdict.answer is not None and not verdict.correct
+        return f"because answer {verdict.answer}" if wrong else None
+    steps = text.partition(" answer ")[0].split(" ; ")
+    said = steps[verdict.step - 1].split() if verdict.step <= len(steps) else [NOTHING]
+    if said != [NOTHING] and (said[:1] == [] or said[0] not in PRIMITIVES or parse_digits(said[1:]) is None):
+        return None
+    return f"{' '.join(str(verdict.step))} because {' '.join(said)}"
+
+
+def check_fails(program: Sequence[str], xs: List, clause: Sequence[str]) -> str | None:
+    """None if what `what_fails` says of a program and input is so, else what is wrong with it."""
+    expected = run(program, xs)
+    at = list(clause).index("because") if "because" in clause else len(clause)
+    number, said = clause[:at], clause[at + 1 :]
+    if not said or len(number) > 2 or not all(len(w) == 1 and w in "0123456789" for w in number):
+        return f"expected 'fails step because text', got {' '.join(clause)[:60]!r}"
+    if not number:
+        answer = parse_digits(said[1:]) if said[0] == "answer" else None
+        if answer is None:
+            return f"expected 'because answer digits', got {' '.join(said)[:60]!r}"
+        return "does not fail: that is the answer" if answer == expected[-1] else None
+    step = int("".join(number))
+    if str(step) != "".join(number):
+        return f"the step's number begins with 0: {' '.join(number)}"
+    if not 1 <= step <= len(expected) + 1:
+        return f"there is no step {step}: the program has {len(expected)}"
+    if list(said) == [NOTHING]:
+        return None if step <= len(expected) else f"does not fail: there is nothing to do in step {step}"
+    value = parse_digits(said[1:])
+    if said[0] not in PRIMITIVES or value is None:
+        return f"step {step} is neither a primitive with a list nor {NOTHING!r}: {' '.join(said)[:60]!r}"
+    if step <= len(expected) and (said[0], value) == (program[step - 1], expected[step - 1]):
+        return f"does not fail: step {step} is {' '.join(said)}"
+    return None
 
 
 @functools.cache

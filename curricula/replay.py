@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -25,6 +25,14 @@ class Entry:
     solution: str
     solve_rate: float
     generation: int
+
+
+Readable = Callable[[Entry], bool]
+
+
+def everything(entry: Entry) -> bool:
+    """Whoever reads all there is."""
+    return True
 
 
 class Bank:
@@ -43,26 +51,25 @@ class Bank:
         now: int,
         fade: float = 1.0,
         domain: str | None = None,
-        author: str | None = None,
+        readable: Readable = everything,
         born: range | None = None,
+        last: int | None = None,
     ) -> list[Entry]:
         """Up to n different entries, weighted without replacement (Efraimidis & Spirakis 2006); fewer if there are
-        fewer."""
+        fewer. `last`: only of the last so many that fit the rest."""
         found = [
             e
             for e in self.entries
-            if (domain is None or e.domain == domain)
-            and (author is None or e.author == author)
-            and (born is None or e.generation in born)
-        ]
+            if (domain is None or e.domain == domain) and (born is None or e.generation in born) and readable(e)
+        ][-last if last else None :]
         keyed = [(math.log(1.0 - rng.random()) / self._weight(e, now, fade), i) for i, e in enumerate(found)]
         return [found[i] for _, i in sorted(keyed, reverse=True)[:n]]
 
     def parents(
-        self, rng: random.Random, n: int, now: int, fade: float, domain: str, author: str | None = None
+        self, rng: random.Random, n: int, now: int, fade: float, domain: str, readable: Readable = everything
     ) -> list[Entry]:
         """n entries drawn with replacement; empty if there are none."""
-        found = [e for e in self.entries if e.domain == domain and (author is None or e.author == author)]
+        found = [e for e in self.entries if e.domain == domain and readable(e)]
         weights = list(accumulate(self._weight(e, now, fade) for e in found))
         return rng.choices(found, cum_weights=weights, k=n) if found else []
 

@@ -19,6 +19,7 @@ OPTIONS = {
     "control": set(),
     "analyze": {"--json", "--plots", "--no-plots", "--out"},
     "export": {"--to", "--only", "--adapters"},
+    "library": {"--kind", "--generation", "--limit", "--to"},
     "experiment": {"--final", "--processes", "--folder"},
     "make-seed": {"--folder", "--steps", "--seed", "--threads"},
     "bench": {
@@ -137,6 +138,7 @@ def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: 
         (("bench", "--vllm-python", "/nowhere/python"), "no interpreter at /nowhere/python"),
         (("bench", "learn", "--json", "/nowhere/b.json"), "no folder /nowhere"),
         (("experiment", "configs/experiments/nothing.yaml"), "nothing.yaml"),
+        (("library", "runs/nowhere", "search"), "no run folder at runs/nowhere"),
         (("control", "/nowhere/run", "pause"), "no run folder at /nowhere/run"),
     ],
 )

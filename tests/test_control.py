@@ -17,6 +17,7 @@ from crashing import Crash
 
 import arena.control as control
 from arena.config import load_config
+from arena.ledger import verify
 from arena.loop import play
 from arena.state import Arena
 from arena.store import Store
@@ -191,16 +192,27 @@ def test_commands_are_refused_where_there_is_nothing_to_control(undisturbed: Pat
         open_run(tmp_path / "idle")
 
 
-def test_a_version_1_database_is_brought_up_to_date_by_who_goes_on_with_it(undisturbed: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "old"
-    shutil.copytree(undisturbed, folder)
-    downgrade(folder / "run.db")
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_an_earlier_database_is_brought_up_to_date_by_who_goes_on_with_it(
+    version: str, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder, expected = tmp_path / "old", tmp_path / "expected"
+    for copy in (folder, expected):
+        shutil.copytree(undisturbed, copy)
+    downgrade(folder / "run.db", version)
+    with sqlite3.connect(expected / "run.db") as db:  # what an earlier version did not write down
+        for table in ("knowledge", "withheld"):
+            db.execute(f"DELETE FROM {table}")
     for opens in (lambda: open_run(folder), lambda: Store(folder / "run.db")):
         with pytest.raises(ValueError, match=r"earlier version .*`python run_arena.py resume .*old` brings it up to"):
             opens()
     with Arena.open(folder) as arena:
         assert play(arena)
-    assert digest(folder) == digest(undisturbed)  # the same tables, in the same order
+        assert [r["place"] for r in arena.store.query("SELECT place FROM agents ORDER BY number")] == [
+            r["place"] for r in Store(undisturbed / "run.db").query("SELECT place FROM agents ORDER BY number")
+        ]
+        assert not verify(arena.store)  # the log holds everything that was there before it
+    assert digest(folder) == digest(expected)  # the same tables, in the same order
 
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(undisturbed: Path, tmp_path: Path) -> None:
@@ -208,7 +220,7 @@ def test_an_upgrade_that_fails_leaves_the_file_as_it_was(undisturbed: Path, tmp_
     shutil.copytree(undisturbed, folder)
     downgrade(folder / "run.db")
     with sqlite3.connect(folder / "run.db") as db:
-        db.execute("CREATE TABLE labels (x)")  # in the way of what the upgrade makes last
+        db.execute("CREATE TABLE labels (x)")  # in the way of what the upgrade makes
     with pytest.raises(ValueError, match="not a readable run database: table labels already exists"):
         Store(folder / "run.db", upgrade=True)
     with sqlite3.connect(folder / "run.db") as db:
@@ -216,12 +228,19 @@ def test_an_upgrade_that_fails_leaves_the_file_as_it_was(undisturbed: Path, tmp_
         assert not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'control'").fetchone()
 
 
-def downgrade(database: Path) -> None:
+def downgrade(database: Path, version: str = "1") -> None:
     with sqlite3.connect(database) as db:
-        for table in ("control", "waiting", "receipts", "labels"):
+        for table in ("removals", "withheld", "knowledge", "ratchet", "leaves", "heads"):
             db.execute(f"DROP TABLE {table}")
-        db.execute("ALTER TABLE refusals DROP COLUMN note")
-        db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+        for column in ("applies", "supersedes"):
+            db.execute(f"ALTER TABLE posts DROP COLUMN {column}")
+            db.execute(f"ALTER TABLE waiting DROP COLUMN {column}")
+        db.execute("ALTER TABLE agents DROP COLUMN place")
+        if version == "1":
+            for table in ("control", "waiting", "receipts", "labels"):
+                db.execute(f"DROP TABLE {table}")
+            db.execute("ALTER TABLE refusals DROP COLUMN note")
+        db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", [version])
 
 
 @pytest.mark.slow

@@ -297,7 +297,7 @@ def put(store: Store, post: Post) -> None:
     """A post in the library, past every check."""
     seq = store.query("SELECT MAX(seq) AS n FROM posts")[0]["n"] + 1
     row = [post.id, seq, post.generation, post.kind, post.author, post.title, post.body, json.dumps(post.cites)]
-    store.db.execute("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '')", [*row, post.about])
+    store.db.execute("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '', '')", [*row, post.about])
 
 
 def test_the_book_has_definitions_first_by_level_and_worked_examples_by_depth(exported: Path, undisturbed: Path):

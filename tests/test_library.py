@@ -3,37 +3,13 @@
 import sqlite3
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from shelving import KEYS, admit_all, definition, filled, signed
 from sqlite_utils import Database
 
 from culture.library import Library, Read
 from culture.posts import Post, SignedPost, sign_post
-
-KEYS = {name: Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i, name in enumerate(("ada", "bo", "cy"))}
-
-
-def signed(post: Post) -> SignedPost:
-    key = KEYS[post.author]
-    return sign_post(post, key.public_key().public_bytes_raw().hex(), key.sign)
-
-
-def definition(name: str, body: str = "a body", author: str = "ada", generation: int = 0, cites=()) -> Post:
-    return Post("definition", author, generation, name, body, tuple(cites))
-
-
-def admit_all(post: Post) -> str | None:
-    return None
-
-
-def filled(*posts: Post, path: str = ":memory:") -> Library:
-    db = Database(path)
-    with db.conn:
-        Library.create_tables(db)
-        results = Library(db).add([signed(post) for post in posts], admit_all)
-    assert [reason for _, reason in results] == [None] * len(posts)
-    return Library(db)
 
 
 def without_triggers(library: Library) -> sqlite3.Connection:
@@ -45,7 +21,7 @@ def without_triggers(library: Library) -> sqlite3.Connection:
 
 def test_an_admitted_post_comes_back_whole():
     first = definition("twice", "naïve 🧮\n\tx + x")
-    second = Post("review", "bo", 1, "On twice", "Good.", (first.id,), "twice")
+    second = Post("review", "bo", 1, "On twice", "helps because it is short", (first.id,), first.id)
     library = filled(first, second)
     assert library.get(second.id) == second
     assert library.signed(first.id) == signed(first)
@@ -153,7 +129,7 @@ def test_another_connection_sees_posts_only_after_the_caller_commits(tmp_path):
         "UPDATE posts SET body = 'better'",
         "DELETE FROM posts",
         """INSERT OR REPLACE INTO posts SELECT id, seq, generation, kind, author, title, 'x', cites, about,
-        public_key, signature FROM posts""",
+        public_key, signature, applies, supersedes FROM posts""",
     ],
 )
 @pytest.mark.parametrize("recursive_triggers", ["on", "off"])

@@ -463,6 +463,19 @@ def test_a_tampered_post_a_foreign_key_and_a_changed_adapter_are_named(run: Path
     source.store.close()
 
 
+def test_the_log_is_verified_and_its_first_bad_leaf_is_named(run: Path) -> None:
+    source = opened(run)
+    made = provenance.section(source)
+    text = " ".join(made.findings)
+    assert "under 4 signed heads" in text and "All of it is what the run says" in text and not made.missing
+    source.store.db.execute("UPDATE sleeps SET tokens = tokens + 1 WHERE generation = 2")
+    text = " ".join(provenance.section(source).findings)
+    assert "The signed log does not hold; first: leaf" in text and "(training g0002/" in text
+    source.store.db.execute("DELETE FROM heads")
+    assert "no signed head, though 3 generations ended" in " ".join(provenance.section(source).findings)
+    source.store.close()
+
+
 def test_each_row_of_the_diet_adds_up_to_one(run: Path) -> None:
     source = opened(run)
     figure = next(f for f in provenance.section(source).figures if f.key == "diet")

@@ -96,7 +96,9 @@ def test_reading_a_definition_is_what_makes_a_name_solvable(tmp_path: Path) -> N
 
 def test_keys_are_private_and_signatures_are_outside_the_digest(undisturbed: Path, store: Store) -> None:
     keys = list((undisturbed / "keys").glob("*.pem"))
-    assert len(keys) == 4 and all(stat.S_IMODE(k.stat().st_mode) == 0o600 for k in keys)
+    assert len(keys) == 5 and all(  # four agents' and the arena's, which signs the log
+        stat.S_IMODE(k.stat().st_mode) == 0o600 for k in keys
+    )
     assert all(len(r["signature"]) == 128 for r in store.query("SELECT signature FROM posts"))
 
 

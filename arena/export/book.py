@@ -1,28 +1,32 @@
-"""The library as a book in Markdown: a title page, definitions by level, worked examples by depth, then anything else.
+"""The library as a book in Markdown: a title page, then a chapter a kind of post, worked examples by depth.
 
-What agents wrote stands in code blocks and code spans that cannot be closed from inside, so nothing they wrote becomes
-a heading, a link or HTML. One post at a time is in memory.
+It is written as a folder of chapters, or as one file. Definitions stand by level, and behind what they cite; what is no
+longer in force says so. What agents wrote stands in code blocks and code spans that cannot be closed from inside, so
+nothing they wrote becomes a heading, a link or HTML. One post at a time is in memory, and all definitions.
 
-Left out: signatures (table `posts` has them). Not guaranteed: that a post did for its readers what is told of them; the
-shares with and without reading are of the same problems and agents, everything else is use, not effect.
+Left out: signatures (table `posts` has them, `library RUN verify` checks them). Not guaranteed: that a post did for its
+readers what is told of them; the shares with and without reading are of the same problems and agents, everything else
+is use, not effect.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from arena.export.traces import Tell
+from arena.library.standing import Standing, standings
 from arena.markdown import code, fence
 from arena.report.usefulness import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
 from arena.store import Row, Store
 from culture.posts import KINDS
 from curricula.hidden_words import WORDS, level_of
 
-ORDER = ("definition", "worked_example", *(k for k in KINDS if k not in ("definition", "worked_example")))
+ORDER = ("definition", "book", "lesson", "failure", "question", "worked_example", "review", "retraction")
+assert set(ORDER) == set(KINDS)
 _POSTS = (
     "FROM posts p LEFT JOIN problems q ON p.kind = 'worked_example' AND q.round ="
     " substr(p.about, instr(p.about, '/') + 1)"
@@ -36,6 +40,12 @@ INTRODUCTIONS = {
     "definition": "What a hidden name stands for. An agent guessed it from examples, and execution found it right.",
     "worked_example": "Each problem is a heading, with a solution under it. Some of the attempts at it succeeded and"
     " some failed; the solution shown was executed and found right, step by step.",
+    "book": "What a book compiles, in its order; what it cites it may have taken the place of.",
+    "lesson": "What an agent thought worth telling others.",
+    "failure": "What was tried and does not work, and when.",
+    "question": "What was asked and not known.",
+    "review": "What an agent found when it tried what another had posted.",
+    "retraction": "Posts that their authors took back, and why. What was retracted still stands in its chapter.",
 }
 
 
@@ -65,6 +75,7 @@ class Use:
     reads: dict[str, int]
     offspring: dict[str, Offspring]
     uplifts: dict[str, Uplift]
+    standings: dict[str, Standing]  # of posts that are not in force
 
     @staticmethod
     def of(store: Store) -> Use:
@@ -73,7 +84,8 @@ class Use:
         reads, pairs = dict(execute(sql).fetchall()), Pairs()
         pairs.add(row[1:] for row in execute(f"{EVALUATIONS} ORDER BY rowid"))
         sql = "SELECT id, title, generation FROM posts WHERE kind = 'definition' ORDER BY seq"
-        return Use(reads, offspring(store), uplifts({id_: pairs.counts(name, g) for id_, name, g in execute(sql)}))
+        up = uplifts({id_: pairs.counts(name, g) for id_, name, g in execute(sql)})
+        return Use(reads, offspring(store), up, standings(store))
 
 
 def chapters(store: Store) -> list[Chapter]:
@@ -91,15 +103,42 @@ def write_book(store: Store, run: str, folder: Path, tell: Tell) -> int:
     for chapter in contents:
         with open(folder / chapter.file, "w", encoding="utf-8", newline="\n") as file:
             file.write(f"# {chapter.name.capitalize()}\n\n{INTRODUCTIONS.get(chapter.kind, '')}\n".rstrip() + "\n")
-            for entry in _entries(store, chapter, use):
+            for entry in _entries(store, chapter, use, _page):
                 file.write(entry)
                 done += 1
                 tell(done, total)
-    (folder / "README.md").write_text(_title_page(store, run, contents), encoding="utf-8", newline="\n")
+    title = _title_page(store, run, contents, use, _page)
+    (folder / "README.md").write_text(title, encoding="utf-8", newline="\n")
     return total
 
 
-def _title_page(store: Store, run: str, contents: list[Chapter]) -> str:
+def book_text(store: Store, run: str) -> Iterator[str]:
+    """The whole book as one Markdown text, piece by piece."""
+    contents, use = chapters(store), Use.of(store)
+    yield _title_page(store, run, contents, use, _anchor)
+    for chapter in contents:
+        head = f'\n<a id="{_slug(chapter)}"></a>\n\n# {chapter.name.capitalize()}\n'
+        yield f"{head}\n{INTRODUCTIONS.get(chapter.kind, '')}".rstrip() + "\n"
+        yield from _entries(store, chapter, use, _anchor)
+
+
+Target = Callable[[Chapter, str], str]
+"""Where a link to a chapter leads, or to a post in it (by the beginning of its id)."""
+
+
+def _page(chapter: Chapter, post: str) -> str:
+    return f"{chapter.file}#p-{post}" if post else chapter.file
+
+
+def _anchor(chapter: Chapter, post: str) -> str:
+    return f"#p-{post}" if post else f"#{_slug(chapter)}"
+
+
+def _slug(chapter: Chapter) -> str:
+    return f"c-{chapter.file.removesuffix('.md')}"
+
+
+def _title_page(store: Store, run: str, contents: list[Chapter], use: Use, target: Target) -> str:
     total = sum(c.posts for c in contents)
     lines = [f"# The library of {code(run)}", ""]
     if not total:
@@ -110,11 +149,12 @@ def _title_page(store: Store, run: str, contents: list[Chapter]) -> str:
         authors.setdefault(row["author"], Counter())[row["kind"]] = row["n"]
     lines += [
         f"{total:,} posts by {len(authors)} agents, the last of generation {last}. Every post is signed by its author"
-        " and was let in by a check, never on its author's word.",
+        " and was let in by a check, never on its author's word."
+        + (f" {len(use.standings):,} are no longer in force, and say so." if use.standings else ""),
         "",
         "## Contents",
         "",
-        *(f"- [{c.name.capitalize()}]({c.file}): {c.posts:,}" for c in contents),
+        *(f"- [{c.name.capitalize()}]({target(c, '')}): {c.posts:,}" for c in contents),
         "",
         "## Authors",
         "",
@@ -125,15 +165,17 @@ def _title_page(store: Store, run: str, contents: list[Chapter]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _entries(store: Store, chapter: Chapter, use: Use) -> Iterator[str]:
-    """The posts of a chapter: definitions under their level, by author, others under their generation."""
+def _entries(store: Store, chapter: Chapter, use: Use, target: Target) -> Iterator[str]:
+    """The posts of a chapter: definitions under their level, behind what they cite, others under their generation."""
     rows: Iterable[Row] = _posts(store, chapter)
     if chapter.kind == "definition":
-        rows = sorted(rows, key=lambda post: (_level(post), post["author"], post["seq"]))
+        rows = list(rows)
+        height = _heights(rows)
+        rows = sorted(rows, key=lambda post: (_level(post), height[post["id"]], post["title"], post["seq"]))
     last = ""
     for post in rows:
         heading = f"Level {_level(post)}" if chapter.kind == "definition" else f"Generation {post['generation']}"
-        yield (f"\n## {heading}\n" if heading != last else "") + _entry(store, post, use)
+        yield (f"\n## {heading}\n" if heading != last else "") + _entry(store, post, use, target)
         last = heading
 
 
@@ -143,12 +185,20 @@ def _posts(store: Store, chapter: Chapter) -> Iterator[Row]:
     return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
+def _heights(definitions: Iterable[Row]) -> dict[str, int]:
+    """How many definitions each one stands on, along the longest way; a post cites earlier ones only."""
+    found = dict[str, int]()
+    for post in definitions:
+        found[post["id"]] = 1 + max((found[c] for c in json.loads(post["cites"]) if c in found), default=-1)
+    return found
+
+
 def _level(post: Row) -> int:
     """Of the name that a definition defines; 0 for one that the domain of hidden words did not issue."""
     return level_of(post["title"]) if post["title"] in WORDS else 0
 
 
-def _entry(store: Store, post: Row, use: Use) -> str:
+def _entry(store: Store, post: Row, use: Use, target: Target) -> str:
     said = [f"by {code(post['author'])}, generation {post['generation']}"]
     if post["solve_rate"] is not None and post["tries"]:
         said.append(f"solved in {round(post['solve_rate'] * post['tries'])} of {post['tries']} attempts")
@@ -159,18 +209,28 @@ def _entry(store: Store, post: Row, use: Use) -> str:
             f"varied into {young.set} problem{'s' * (young.set != 1)}, {young.valid} valid, {young.learnable} learnable"
         )
     lines = [f"- {'; '.join(said)}"]
+    if gone := use.standings.get(post["id"]):
+        by = f" by {_link(store, gone.cause, target)}" if gone.cause else ""
+        why = f": {code(gone.reason)}" if gone.reason else ""
+        lines.append(f"- no longer in force: {code(gone.state)} in generation {gone.generation}{by}{why}")
+    if post["applies"]:
+        lines.append(f"- applies: {code(post['applies'])}")
     if up := use.uplifts.get(post["id"]):
         lines.append(
             f"- held-out problems that use it: solved {up.with_reading:.2f} with reading, {up.without_reading:.2f}"
             f" without; difference {up.difference:+.2f} [{up.low:+.2f}, {up.high:+.2f}], {up.n} pairs"
         )
-    if links := [_link(store, id_) for id_ in json.loads(post["cites"])]:
+    if links := [_link(store, id_, target) for id_ in json.loads(post["cites"])]:
         lines.append(f"- cites {', '.join(links)}")
+    if post["supersedes"]:
+        lines.append(f"- supersedes {_link(store, post['supersedes'], target)}")
+    if post["kind"] in ("review", "retraction") and post["about"]:
+        lines.append(f"- about {_link(store, post['about'], target)}")
     head = f'\n<a id="p-{post["id"][:16]}"></a>\n\n### {code(post["title"])}\n\n{fence(post["body"])}\n\n'
     return head + "\n".join(lines) + "\n"
 
 
-def _link(store: Store, id_: str) -> str:
+def _link(store: Store, id_: str, target: Target) -> str:
     """A link to another post, wherever it stands."""
     sql = f"SELECT p.kind, p.title, p.id, q.domain, q.depth {_POSTS} WHERE p.id = ?"
     found = store.query(sql, [id_])
@@ -179,4 +239,4 @@ def _link(store: Store, id_: str) -> str:
     post = found[0]
     chapter = Chapter(post["kind"], post["domain"], post["depth"], 0)
     # the code span binds tighter than the link, so brackets in the title do not end it
-    return f"[{code(post['title'])}]({chapter.file}#p-{post['id'][:16]})"
+    return f"[{code(post['title'])}]({target(chapter, post['id'][:16])})"

@@ -1,16 +1,17 @@
 """Provenance: what is signed and verified, whose keys, what was refused, and what each agent's weights were trained on.
 
 Everything is checked again here: each post's id, signature and cites, each author's key against the register of
-agents, each adapter still on disk against its recorded digest.
+agents, each adapter still on disk against its recorded digest, each leaf and head of the signed log.
 
-Left out: a signed log of the whole library (this version keeps none), so a rewrite of posts together with keys and
-register would not be seen.
+Not guaranteed: that who holds the arena's private key did not write it all anew; a head that was kept elsewhere shows
+it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, Table
 from arena.report.say import count, listed, number
@@ -21,14 +22,14 @@ from culture.library import Library
 
 KEY, TITLE = "provenance", "Provenance: what is signed, what was trained on what"
 NO_LOG = (
-    "There is no signed log of the library in this version: signatures show who wrote each post, and nothing shows "
+    "No generation has ended with a signed head of the log yet: signatures show who wrote each post, and nothing shows "
     "that none was taken away together with its successors."
 )
 MOST_NAMES = 30
 
 
 def section(source: Source) -> Section:
-    store, missing = source.store, [NO_LOG]
+    store, missing = source.store, list[str]()
     posts = store.query("SELECT COUNT(*) AS n FROM posts")[0]["n"]
     findings, tables = list[str](), list[Table]()
     if posts:
@@ -38,7 +39,11 @@ def section(source: Source) -> Section:
     else:
         missing.append("The library is empty, so there is nothing signed to verify.")
     findings += [*refusals(store, posts), *receipts(store)]
-    kept = checkpoints(source)
+    logged = log(store)
+    findings += logged
+    if not logged:
+        missing.append(NO_LOG)
+    kept = checkpoints(source.folder, store)
     if kept:
         findings.append(checkpoint_finding(kept))
     sleeps = sleeps_by_agent(store)
@@ -92,6 +97,20 @@ def receipts(store: Store) -> list[str]:
     return [f"{count(len(problems), 'fault')} in {count(n, 'receipt')} of decisions; the first: {problems[0]}."]
 
 
+def log(store: Store) -> list[str]:
+    """Whether what the run says is what its log has under signed heads; nothing of a run that has neither."""
+    heads = store.query("SELECT COUNT(*) AS n FROM heads")[0]["n"]
+    from arena.ledger import state, verify_log
+
+    problems = verify_log(store)
+    if problems:
+        return [f"The signed log does not hold; first: {problems[0]}."]
+    if not heads:
+        return []
+    held, last = state(store)
+    return [f"{held} All of it is what the run says: posts, receipts and what each agent was trained on.", last]
+
+
 def authors_table(store: Store) -> Table:
     sql = (
         "SELECT p.author, COUNT(*) AS n, MIN(p.generation) AS first, MAX(p.generation) AS last, MIN(p.public_key) AS "
@@ -116,11 +135,11 @@ def refusals(store: Store, posts: int) -> list[str]:
 # -- checkpoints -------------------------------------------------------------------------------------------------
 
 
-def checkpoints(source: Source) -> Counter[str]:
+def checkpoints(folder: Path, store: Store) -> Counter[str]:
     """Recorded checkpoints by what is left of them: as recorded, changed, or gone (older ones are deleted)."""
     found = Counter[str]()
-    for row in source.store.query("SELECT path, sha256 FROM checkpoints ORDER BY generation, name"):
-        path = source.folder / row["path"]
+    for row in store.query("SELECT path, sha256 FROM checkpoints ORDER BY generation, name"):
+        path = folder / row["path"]
         if not path.exists():
             found["gone"] += 1
             continue

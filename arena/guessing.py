@@ -1,0 +1,77 @@
+"""Guesses at hidden names: what each agent knows, what it tries, and what the world says to it. Part of phase
+`propose`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.engine import Completion, Request
+from arena.knowledge import Body, Shelves, beliefs, knowledge_row, recall
+from arena.state import Arena
+from arena.store import Row
+from curricula.domain import Guess, Rejection
+from curricula.guessing import program_guess, search_guess
+
+GUESS_TOKENS = 16
+
+
+class Guessing:
+    """The guesses of one generation, from their plan to their records."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena, self.words = arena, arena.words_domain()
+        self.planned: list[tuple[str, str, Guess]] = []  # (id, agent, guess)
+        self.known: dict[str, dict[str, Body]] = {}
+        self.knowledge: list[Row] = []
+        if self.words is None:
+            return
+        shelves = Shelves(arena)
+        recalled = recall(arena, shelves)
+        for agent in arena.living:
+            shelf, said = shelves.of(agent), recalled.get(agent, {})
+            known = self.known[agent] = beliefs(shelf, said)
+            self.knowledge.append(knowledge_row(arena, self.words, agent, len(shelf), len(said), known))
+            reachable = self.words.reachable(list(known))
+            for number in range(arena.config.rounds.guesses if reachable else 0):
+                id_ = f"g{arena.generation.index:04d}{agent}q{number:03d}"
+                rng = arena.rng(arena.generation.index, id_)
+                self.planned.append((id_, agent, self.words.guess(rng.choice(reachable), known, rng)))
+
+    def requests(self) -> list[Request]:
+        """What the engine is asked; nothing where a program guesses."""
+        rounds = self.arena.config.rounds
+        if rounds.guesser != "self":
+            return []
+        seed = self.arena.config.seed
+        return [
+            Request(f"{seed}/{id_}/guess", guess.prompt, agent, GUESS_TOKENS, rounds.set_temperature, rounds.top_p)
+            for id_, agent, guess in self.planned
+        ]
+
+    def rows(self, done: list[Completion]) -> list[Row]:
+        """Rows of table `guesses`."""
+        rows = []
+        for at, (id_, agent, guess) in enumerate(self.planned):
+            assert self.words is not None
+            text = done[at].text if done else self._by_program(id_, agent, guess)
+            checked = self.words.check_guess(guess.name, text)
+            wrong = isinstance(checked, Rejection)
+            rows.append(
+                {
+                    "id": id_,
+                    "generation": self.arena.generation.index,
+                    "agent": agent,
+                    "name": guess.name,
+                    "prompt": guess.prompt,
+                    "text": text,
+                    "correct": int(not wrong),
+                    "reason": checked.reason if isinstance(checked, Rejection) else "ok",
+                }
+            )
+        return rows
+
+    def _by_program(self, id_: str, agent: str, guess: Guess) -> str:
+        rng: Any = self.arena.rng(self.arena.generation.index, id_, "program")
+        if self.arena.config.rounds.guesser == "search":
+            return search_guess(guess, self.known[agent], rng)
+        return program_guess(guess, None, self.known[agent], rng)

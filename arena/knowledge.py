@@ -1,0 +1,157 @@
+"""What an agent knows of names: by reading its shelf of the library, and by recalling what its weights hold.
+
+A shelf holds, by name, the definition in force among what the agent may read (`arena.society`), from a post of its
+own or from a page of a book, as its reader sees it. `library.content` is where a control shows something else in its
+place; what is stored is never changed. Guessers take what is on their shelf, and with `rounds.recall` what they say
+from memory, for what they know: right or wrong, they build on it.
+
+Left out: doubt. A reader believes what it reads before what it remembers, and does not weigh two sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agents.engine import Request
+from arena.society import circle, scope
+from arena.state import Arena
+from arena.store import Row
+from culture.posts import Post
+from curricula.definitions import expand, pages
+from curricula.domain import Rejection
+from curricula.hidden_words import HiddenWords, level_of
+from curricula.list_programs import PRIMITIVES
+
+RECALL_TOKENS = 16
+RECALL_INPUTS = ("3 1 4", "2 7")
+FILLER = "nothing"
+
+Body = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A definition in the library: the post it stands in (its own, or a book), and its body in primitives."""
+
+    post: str
+    body: Body
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A definition as its reader sees it: where it stands, what is shown, and its body if that reads as one."""
+
+    post: str
+    page: Post
+    body: Body | None
+
+    @property
+    def text(self) -> str:
+        return self.page.body
+
+
+class Shelves:
+    """The shelves of one phase, each made once; posts that are added while it lives are not on them."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+        self._held: dict[frozenset[str] | None, dict[str, Held]] = {}
+        self._seen: dict[frozenset[str] | None, dict[str, Shown]] = {}
+
+    def held(self, agent: str) -> dict[str, Held]:
+        """What the library holds for `agent` to read, by name, oldest first, as it was written."""
+        key = circle(self.arena, agent)
+        if key not in self._held:
+            self._held[key] = definitions(self.arena, agent)
+        return self._held[key]
+
+    def of(self, agent: str, sleeping: bool = False) -> dict[str, Shown]:
+        """The same as a reader sees it. Empty where nobody reads, unless it is asked for what is slept on."""
+        if not (self.arena.config.library.reading or sleeping):
+            return {}
+        key = circle(self.arena, agent)
+        if key not in self._seen:
+            self._seen[key] = lens(self.arena, self.held(agent))
+        return self._seen[key]
+
+
+def definitions(arena: Arena, agent: str) -> dict[str, Held]:
+    """Definitions in force by name: posts of their own before pages of books."""
+    words = arena.words_domain()
+    if words is None:
+        return {}
+    view = arena.library.within(scope(arena, agent))
+    found: dict[str, Held] = {}
+    for name, post in view.definitions(list(view.definition_ids())).items():
+        found[name] = Held(post.id, expand(post.body, {n: h.body for n, h in found.items()}))
+    for book in view.iterate("book"):
+        for name, body in pages(book.body).items():
+            found.setdefault(name, Held(book.id, body))
+    return found
+
+
+def lens(arena: Arena, found: Mapping[str, Held]) -> dict[str, Shown]:
+    """What `library.content` makes of a shelf."""
+    words, content, names = arena.words_domain(), arena.config.library.content, list(found)
+    shown = {}
+    for i, (name, held) in enumerate(found.items()):
+        assert words is not None
+        body = held.body
+        if content == "another_world":
+            body = words.elsewhere(name)
+        elif content == "shuffled":
+            body = found[names[(i + 1) % len(names)]].body
+        elif content == "filler":
+            body = (FILLER,) * len(body)
+        readable = body if all(w in PRIMITIVES for w in body) else None
+        post = Post("definition", "reader", 0, name, words.definition(name, body))
+        shown[name] = Shown(held.post, post, readable)
+    return shown
+
+
+def recall(arena: Arena, shelves: Shelves) -> dict[str, dict[str, Body]]:
+    """What each living agent says that names not on its shelf mean, with nothing to read; one engine call.
+
+    Each is asked twice, greedily, with two inputs, and what is not said both times is not known: who makes a meaning up
+    seldom makes up the same one twice.
+    """
+    words, g = arena.words_domain(), arena.generation.index
+    if words is None or not arena.config.rounds.recall:
+        return {}
+    asked = [(agent, name) for agent in arena.living for name in words.words if name not in shelves.of(agent)]
+    requests = [
+        Request(f"{arena.config.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, RECALL_TOKENS, 0.0)
+        for agent, name in asked
+        for given in RECALL_INPUTS
+        for prompt in words.recall_prompts([name], given)
+    ]
+    done = arena.generate(requests)
+    found: dict[str, dict[str, Body]] = {agent: {} for agent in arena.living}
+    for at, (agent, name) in enumerate(asked):
+        one, other = (words.recalled(name, c.text) for c in done[2 * at : 2 * at + 2])
+        if one is not None and one == other:
+            found[agent][name] = one
+    return found
+
+
+def beliefs(shelf: Mapping[str, Shown], recalled: Mapping[str, Body]) -> dict[str, Body]:
+    """What an agent goes by: what it reads, and of other names what it recalls."""
+    read = {name: shown.body for name, shown in shelf.items() if shown.body is not None}
+    return read | {name: body for name, body in recalled.items() if name not in read}
+
+
+def knowledge_row(
+    arena: Arena, words: HiddenWords, agent: str, read: int, recalled: int, known: dict[str, Body]
+) -> Row:
+    """A row of table `knowledge`: `known` counts beliefs that are right, `level` is the deepest level of one."""
+    right = [n for n, body in known.items() if not isinstance(words.check_guess(n, " ".join(body)), Rejection)]
+    return {
+        "generation": arena.generation.index,
+        "agent": agent,
+        "read": read,
+        "recalled": recalled,
+        "known": len(right),
+        "wrong": len(known) - len(right),
+        "level": max(map(level_of, right), default=0),
+    }

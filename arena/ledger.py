@@ -1,0 +1,438 @@
+"""The ledger: every post, receipt and training as a leaf of one Merkle log, with a signed head a generation.
+
+`seal` gives the leaves that a generation adds and its head; the loop stores them in the transaction of the generation's
+last phase, so a killed run holds whole generations of the log too. A leaf is the canonical JSON of
+
+    {"kind": "post", "subject": its id, "content": its fields, "public_key": ..., "signature": ...}
+    {"kind": "receipt", "subject": its id, "content": what it says, "public_key": ..., "signature": ...}
+    {"kind": "training", "subject": "g0007/ada", "content": its night}
+
+and table `leaves` holds its hash alone: what a leaf says stands in the run's tables, and `verify` compares the two. A
+night has the fields generation, agent, posts (the ids of what the agent slept on, in alphabetical order), examples,
+tokens, steps, and adapter, the SHA-256 of the weights that came out.
+
+A generation's leaves are its posts, then receipts, both in the order of their `seq`, then trainings by generation and
+agent; what an earlier seal missed (a run that began without a log, a post that a reviewer let in late) is in the next
+one. A head is the size and root of the log after a generation, signed by the arena's own key over the SHA-256 of the
+canonical JSON of {"generation", "kind": "head", "root", "size"}.
+
+Left out: attempts, problems and evaluations, which the digest covers; telling the world of a head. Not guaranteed:
+anything against who holds the arena's private key and changes a run of which nobody kept a head: whoever wants to be
+sure later keeps the line that `library RUN verify` ends with. Sealing reads all stored hashes once a generation (a
+million: about a second).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from agents.identity import is_signed
+from culture.library import Library
+from culture.log import (
+    Frontier,
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
+)
+from culture.posts import Post
+
+if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
+    from arena.state import Arena
+    from arena.store import Row, Store
+
+SEALED = ("baseline", "measure")
+"""The phases with which a generation ends: the first of generation 0, the second of all others."""
+KINDS = ("post", "receipt", "training")
+_POST = tuple(field.name for field in fields(Post))
+_RECEIPT = ("seq", "generation", "kind", "subject", "decision", "note", "body")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What is put in the log of one thing that happened; `place` orders the leaves of one kind."""
+
+    kind: str
+    subject: str
+    data: str
+    place: tuple[int, str]
+
+    @property
+    def hash(self) -> bytes:
+        """RFC 6962's hash of the leaf, 32 bytes."""
+        return leaf_hash(self.data.encode("utf-8", "surrogatepass"))
+
+
+# -- sealing -------------------------------------------------------------------------------------------------------
+
+
+def seal(arena: Arena) -> dict[str, list[Row]]:
+    """Rows of `leaves` and `heads` for the generation that ends; none if it has a head already.
+
+    To be called, and its rows stored, inside the transaction that stores the rest of the generation.
+    """
+    from arena.review import ARENA
+
+    g, store = arena.generation.index, arena.store
+    if store.query("SELECT 1 FROM heads WHERE generation = ?", [g]):
+        return {}
+    log = Frontier(_hashes(store))
+    leaves: list[Row] = []
+    for leaf in _all(store, *_logged(store)):
+        log.append(leaf.hash)
+        row = {"seq": log.size, "generation": g, "kind": leaf.kind, "subject": leaf.subject, "hash": leaf.hash.hex()}
+        leaves.append(row)
+    head = {"generation": g, "size": log.size, "root": log.root().hex()}
+    key = arena.keys.ensure(ARENA).public_key
+    signature = arena.keys.sign(ARENA, _statement(head)).hex()
+    return {"leaves": leaves, "heads": [{**head, "public_key": key, "signature": signature}]}
+
+
+def seal_rest(arena: Arena) -> None:
+    """Seal what a run has played without a log (an earlier version did), in a transaction of its own."""
+    with arena.store.transaction():
+        arena.store.insert(seal(arena))
+
+
+def _logged(store: Store) -> tuple[int, int, int]:
+    """How far the log has come: `seq` of the last post and the last receipt in it, generation of the last training."""
+    last = "SELECT subject FROM leaves WHERE kind = ? ORDER BY seq DESC LIMIT 1"
+    found = []
+    for kind, table in (("post", "posts"), ("receipt", "receipts")):
+        rows = store.query(f"SELECT seq FROM {table} WHERE id = ({last})", [kind])
+        found.append(rows[0]["seq"] if rows else 0)
+    slept = store.query(last, ["training"])
+    return found[0], found[1], int(slept[0]["subject"][1:].split("/")[0]) if slept else -1
+
+
+def _hashes(store: Store) -> list[bytes]:
+    return [bytes.fromhex(row[0]) for row in store.db.conn.execute("SELECT hash FROM leaves ORDER BY seq")]
+
+
+# -- what leaves say -----------------------------------------------------------------------------------------------
+
+
+def _all(store: Store, post: int = 0, receipt: int = 0, slept: int = -1) -> Iterator[Leaf]:
+    """The leaves of what came after, in the order of the log."""
+    yield from _posts(store, post)
+    yield from _receipts(store, receipt)
+    yield from _trainings(store, slept)
+
+
+def _posts(store: Store, after: int = 0, id: str | None = None) -> Iterator[Leaf]:
+    where, value = ("id = ?", id) if id is not None else ("seq > ?", after)
+    names = (*_POST, "public_key", "signature", "id", "seq")
+    for row in store.db.conn.execute(f"SELECT {', '.join(names)} FROM posts WHERE {where} ORDER BY seq", [value]):
+        values = dict(zip(names, row, strict=True))
+        content = {name: values[name] for name in _POST} | {"cites": _plain(values["cites"])}
+        yield _signed("post", content, values)
+
+
+def _receipts(store: Store, after: int = 0, id: str | None = None) -> Iterator[Leaf]:
+    where, value = ("id = ?", id) if id is not None else ("seq > ?", after)
+    names = (*_RECEIPT, "public_key", "signature", "id")
+    for row in store.db.conn.execute(f"SELECT {', '.join(names)} FROM receipts WHERE {where} ORDER BY seq", [value]):
+        values = dict(zip(names, row, strict=True))
+        yield _signed("receipt", {name: values[name] for name in _RECEIPT}, values)
+
+
+def _signed(kind: str, content: Mapping[str, Any], values: Mapping[str, Any]) -> Leaf:
+    subject = str(values["id"])
+    signed = {"public_key": values["public_key"], "signature": values["signature"]}
+    return Leaf(kind, subject, canonical({"kind": kind, "subject": subject, "content": content, **signed}),
+                (values["seq"], ""))  # fmt: skip
+
+
+def _trainings(store: Store, after: int = -1, at: tuple[int, str] | None = None) -> Iterator[Leaf]:
+    """One an agent and night, of nights after generation `after`, or the one of `at`: (generation, agent)."""
+    where, values = ("s.generation = ? AND s.agent = ?", list(at)) if at else ("s.generation > ?", [after])
+    nights = store.db.conn.execute(
+        "SELECT s.generation, s.agent, s.examples, s.tokens, s.steps, c.sha256 FROM sleeps s LEFT JOIN checkpoints c"
+        f" ON c.generation = s.generation AND c.name = s.agent WHERE {where} ORDER BY s.generation, s.agent",
+        values,
+    )
+    where, values = ("generation = ? AND agent = ?", list(at)) if at else ("rowid > ?", [_first_read(store, after)])
+    reads = store.db.conn.execute(
+        f"SELECT generation, agent, post FROM reads WHERE phase = 'sleep' AND {where} ORDER BY generation, agent, post",
+        values,
+    )
+    read = groupby(reads, key=lambda row: (row[0], row[1]))
+    ahead = next(read, None)
+    for g, agent, examples, tokens, steps, adapter in nights:
+        while ahead and ahead[0] < (g, agent):
+            ahead = next(read, None)
+        posts = [row[2] for row in ahead[1]] if ahead and ahead[0] == (g, agent) else []
+        content = {"generation": g, "agent": agent, "posts": posts, "examples": examples, "tokens": tokens,
+                   "steps": steps, "adapter": adapter}  # fmt: skip
+        subject = f"g{g:04d}/{agent}"
+        yield Leaf(
+            "training", subject, canonical({"kind": "training", "subject": subject, "content": content}), (g, agent)
+        )
+
+
+def _first_read(store: Store, after: int) -> int:
+    """The rowid of the last read of generation `after` or before; reads lie in the order of generations."""
+    if after < 0:
+        return 0
+    for rowid, generation in store.db.conn.execute("SELECT rowid, generation FROM reads ORDER BY rowid DESC"):
+        if generation <= after:
+            return int(rowid)
+    return 0
+
+
+def leaf_of(store: Store, kind: str, subject: str) -> Leaf | None:
+    """The leaf as the tables have it now, or None if they do not hold its subject."""
+    if kind == "training":
+        night, _, agent = subject.partition("/")
+        number = night.removeprefix("g")
+        return next(_trainings(store, at=(int(number), agent)), None) if number.isdecimal() else None
+    return next({"post": _posts, "receipt": _receipts}[kind](store, id=subject), None) if kind in KINDS else None
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no white space; what JSON has no word for (a damaged row) as Python writes it."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+
+
+def _plain(cites: Any) -> Any:
+    try:
+        return json.loads(cites)
+    except (TypeError, ValueError):
+        return cites
+
+
+def _statement(head: Mapping[str, Any]) -> bytes:
+    """The 32 bytes that a head's signature is over."""
+    said = {"kind": "head", **{name: head[name] for name in ("generation", "size", "root")}}
+    return hashlib.sha256(canonical(said).encode("utf-8", "surrogatepass")).digest()
+
+
+# -- verifying -----------------------------------------------------------------------------------------------------
+
+
+def verify(store: Store) -> list[str]:
+    """Recheck the log against the tables, then posts and receipts by themselves; empty when all is well.
+
+    One readable line a problem: the first bad leaf, by kind, subject and generation; the first bad head; what should be
+    in the log and is not. What is played of a generation that has not ended is not in it yet, which is no problem.
+    """
+    from arena.review import verify_receipts
+
+    checks: tuple[Callable[[], list[str]], ...] = (
+        lambda: verify_log(store),
+        Library(store.db).verify,
+        lambda: verify_receipts(store),
+    )
+    problems = []
+    for check in checks:
+        try:
+            problems += check()
+        except (
+            sqlite3.DatabaseError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:  # of a row that holds no such thing
+            problems.append(f"a damaged row cannot be read: {error}")
+    return problems
+
+
+def verify_log(store: Store) -> list[str]:
+    """The part of `verify` that is the log's own."""
+    heads = store.query("SELECT * FROM heads ORDER BY generation")
+    measured = store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'measure'")[0]["g"] or 0
+    leaves = store.query("SELECT COUNT(*) AS n FROM leaves")[0]["n"]
+    if not heads:
+        if not measured and not leaves:
+            return []
+        return [
+            f"no signed head, though {measured} generations ended: the log was taken away, or an earlier version played"
+            " the run and it has not gone on since"
+        ]
+    problems, log = [], Frontier()
+    bad, kinds = None, {kind: iter(part) for kind, part in _parts(store).items()}
+    at, bad_head, before, key = 0, None, heads[0]["generation"] - 1, heads[0]["public_key"]
+    rank = (0, 0)
+    cursor = store.db.conn.execute("SELECT seq, generation, kind, subject, hash FROM leaves ORDER BY seq")
+    while True:
+        while at < len(heads) and heads[at]["size"] <= log.size:
+            bad_head = bad_head or _bad_head(heads[at], log, before, key)
+            before, at = heads[at]["generation"], at + 1
+        row = cursor.fetchone()
+        if row is None:
+            break
+        seq, generation, kind, subject, stored = row
+        where = f"leaf {seq} ({kind} {_short(kind, subject)}, generation {generation})"
+        if not bad:
+            bad = _bad_leaf(store, row, log.size + 1, heads[at]["generation"] if at < len(heads) else None, kinds)
+            now = (generation, KINDS.index(kind)) if kind in KINDS else rank
+            if not bad and now < rank:
+                bad = "stands out of the order of the log"
+            rank = now
+            if bad:
+                problems.append(f"{where}: {bad}")
+        try:
+            log.append(bytes.fromhex(stored))
+        except (TypeError, ValueError):
+            log.append(b"\x00" * 32)  # its leaf is bad, and so is every root over it
+    if not bad_head and at < len(heads):
+        g, size = heads[at]["generation"], heads[at]["size"]
+        bad_head = f"head of generation {g}: it is of {size} leaves, and there are {log.size}"
+    if bad_head:
+        problems.append(bad_head)
+    elif before < measured:
+        problems.append(f"generation {measured} ended, and the last signed head is of generation {before}")
+    return problems + _other_key(store, key) + ([] if bad else _unlogged(store, heads[-1]["generation"], kinds))
+
+
+def _parts(store: Store) -> dict[str, Iterator[Leaf]]:
+    return {"post": _posts(store), "receipt": _receipts(store), "training": _trainings(store)}
+
+
+def _bad_leaf(
+    store: Store, row: tuple, expected: int, sealed: int | None, kinds: Mapping[str, Iterator[Leaf]]
+) -> str | None:
+    """What is wrong with a row of `leaves`, the `expected`-th, under the head of generation `sealed`; or None."""
+    seq, generation, kind, subject, stored = row
+    if seq != expected:
+        return f"expected leaf {expected} here; something is missing"
+    if kind not in KINDS:
+        return f"there is no such kind; expected one of {', '.join(KINDS)}"
+    if sealed is None:
+        return "no signed head covers it"
+    if generation != sealed:
+        return f"the head that covers it is of generation {sealed}"
+    leaf = next(kinds[kind], None)
+    if leaf is None or leaf.subject != subject:
+        if leaf_of(store, kind, str(subject)) is None:
+            return f"the run no longer holds this {kind}"
+        return f"the {kind} in this place is {_short(kind, leaf.subject) if leaf else 'none'}"
+    if leaf.hash.hex() != stored:
+        return f"what the run says of this {kind} hashes to {leaf.hash.hex()[:12]}, the log has {str(stored)[:12]}"
+    return None
+
+
+def _bad_head(head: Row, log: Frontier, before: int, key: str) -> str | None:
+    where = f"head of generation {head['generation']}"
+    if head["generation"] != before + 1:
+        return f"{where}: the one before is of generation {before}; a head is missing"
+    if head["size"] != log.size:
+        return f"{where}: it is of {head['size']} leaves, and the head before it of more"
+    if head["root"] != log.root().hex():
+        return (
+            f"{where}: the first {log.size} leaves have the root {log.root().hex()[:12]}, not {str(head['root'])[:12]}:"
+            " leaves were changed since the head before it"
+        )
+    if head["public_key"] != key:
+        return f"{where}: signed with another key than the first"
+    if not is_signed(head["public_key"], _statement(head), head["signature"]):
+        return f"{where}: bad signature"
+    return None
+
+
+def _other_key(store: Store, key: str) -> list[str]:
+    found = store.query("SELECT COUNT(*) AS n FROM receipts WHERE public_key != ?", [key])[0]["n"]
+    return [f"{found} of the receipts are signed with another key than the heads"] if found else []
+
+
+def _unlogged(store: Store, last: int, kinds: Mapping[str, Iterator[Leaf]]) -> list[str]:
+    """What is not in the log though nothing was played since its last head."""
+    if store.query("SELECT 1 FROM phases WHERE generation > ? LIMIT 1", [last]):
+        return []
+    problems = []
+    for kind in KINDS:
+        left = [leaf.subject for leaf in kinds[kind]]
+        if left:
+            problems.append(
+                f"{kind} {_short(kind, left[0])}: not in the log, though its last generation has ended"
+                + (f" (and {len(left) - 1} more)" if len(left) > 1 else "")
+            )
+    return problems
+
+
+def _short(kind: str, subject: object) -> str:
+    return str(subject) if kind == "training" else str(subject)[:12]
+
+
+def state(store: Store) -> list[str]:
+    """What the log of a run holds, in sentences: how many leaves of each kind, and its last head."""
+    kinds = store.query("SELECT kind, COUNT(*) AS n FROM leaves GROUP BY kind ORDER BY kind")
+    heads = store.query("SELECT * FROM heads ORDER BY generation")
+    if not heads:
+        return ["Nothing is logged yet: no generation has ended."]
+    held = ", ".join(f"{row['n']:,} {row['kind']}{'s' * (row['n'] != 1)}" for row in kinds) or "nothing yet"
+    last = heads[-1]
+    return [
+        f"The log holds {held}: {last['size']:,} leaves under {len(heads)} signed head{'s' * (len(heads) != 1)}.",
+        f"Its last head is of generation {last['generation']}, size {last['size']}, root {last['root']},"
+        f" key {last['public_key']}.",
+    ]
+
+
+# -- proofs --------------------------------------------------------------------------------------------------------
+
+
+def prove(store: Store, subject: str) -> dict[str, Any]:
+    """The proof that the leaf of a post, a receipt or a training (`g0007/ada`) is in the log of the last head.
+
+    It can be checked without the run, by `check_proof` or any implementation of RFC 6962. Raises ValueError if there is
+    no such leaf, and if the run no longer says what the log holds.
+    """
+    found = store.query("SELECT * FROM leaves WHERE subject = ? ORDER BY seq LIMIT 1", [subject])
+    heads = store.query("SELECT * FROM heads ORDER BY generation DESC LIMIT 1")
+    if not heads or not found or found[0]["seq"] > heads[0]["size"]:
+        raise ValueError(f"{subject} is not in the log: its generation has not ended, or the run keeps no log yet")
+    row, head = found[0], heads[0]
+    leaf = leaf_of(store, row["kind"], row["subject"])
+    if leaf is None or leaf.hash.hex() != row["hash"]:
+        raise ValueError(f"the run no longer says of {subject} what the log holds; `library verify` says more")
+    path = inclusion_proof(_hashes(store)[: head["size"]], row["seq"] - 1)
+    return {
+        "what": "inclusion",
+        "leaf": leaf.data,
+        "index": row["seq"] - 1,
+        "generation": row["generation"],
+        "path": [step.hex() for step in path],
+        "head": head,
+    }
+
+
+def prove_consistency(store: Store, generation: int) -> dict[str, Any]:
+    """The proof that the log of the last head begins with that of a generation. ValueError if that has no head."""
+    heads = store.query("SELECT * FROM heads ORDER BY generation")
+    first = next((h for h in heads if h["generation"] == generation), None)
+    if first is None:
+        has = f"generations {heads[0]['generation']} to {heads[-1]['generation']} have" if heads else "none has"
+        raise ValueError(f"generation {generation} has no signed head; {has}")
+    path = consistency_proof(_hashes(store)[: heads[-1]["size"]], first["size"])
+    return {"what": "consistency", "first": first, "path": [step.hex() for step in path], "head": heads[-1]}
+
+
+def check_proof(proof: Mapping[str, Any], public_key: str | None = None) -> list[str]:
+    """What is wrong with a proof of `prove` or `prove_consistency`; empty when it holds. Needs no run.
+
+    `public_key`, if given, is the arena's key as it was learned elsewhere; without it a head proves who signed it, and
+    not that it is the arena. Raises KeyError or TypeError for what is no proof.
+    """
+    head, path = proof["head"], [bytes.fromhex(step) for step in proof["path"]]
+    problems = []
+    for one in (head, *([proof["first"]] if proof["what"] == "consistency" else [])):
+        if not is_signed(one["public_key"], _statement(one), one["signature"]):
+            problems.append(f"bad signature on the head of generation {one['generation']}")
+        if one["public_key"] != (public_key or head["public_key"]):
+            problems.append(f"the head of generation {one['generation']} is signed with another key")
+    top = bytes.fromhex(head["root"])
+    if proof["what"] == "consistency":
+        first = proof["first"]
+        if not verify_consistency(first["size"], head["size"], bytes.fromhex(first["root"]), top, path):
+            problems.append("the later log does not begin with the earlier one")
+    elif not verify_inclusion(leaf_hash(proof["leaf"].encode("utf-8")), proof["index"], head["size"], path, top):
+        problems.append("the leaf is not at this place of the log")
+    return problems

@@ -1,0 +1,212 @@
+"""The command `library`: what a person asks of a run's library, one action a function.
+
+Left out: changing anything. Not guaranteed: that a run which is being played stands still between two actions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from arena.config import Config, nearest
+from arena.library.find import SHORT, resolve, search
+from arena.library.standing import standings
+from arena.library.tree import Node, edges, lines
+from arena.markdown import visible
+from arena.report.say import count
+from arena.store import Store
+
+SEARCHED, TREE = 20, 40
+"""Posts of a search, and lines of a tree in each direction, where `--limit` says nothing."""
+WIDTH = 120
+"""Columns where nobody's terminal says how many there are."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One action with its words and options; `limit`, `kind`, `generation` and `to` are None where left out."""
+
+    folder: Path
+    store: Store
+    config: Config
+    words: str
+    kind: str | None = None
+    generation: int | None = None
+    limit: int | None = None
+    to: Path | None = None
+
+
+def library(action: str, asked: Asked, console: Console | None = None) -> int:
+    """Do what is asked; the exit status: 0, or 2 where `verify` found something. Raises ValueError for a mistake."""
+    if action not in ACTIONS:
+        raise ValueError(f"unknown action {action!r}{nearest(action, list(ACTIONS)) or _expected()}")
+    needs, options, do = ACTIONS[action]
+    for name in ("kind", "generation", "limit", "to"):
+        if getattr(asked, name) is not None and name not in options:
+            fit = [a for a, (_, o, _) in ACTIONS.items() if name in o]
+            raise ValueError(f"--{name} is for {' and '.join(fit)}, not for {action}")
+    if needs and not asked.words.strip():
+        raise ValueError(f"{action} needs {needs}, as in: library {asked.folder} {action} {EXAMPLES[action]}")
+    if not needs and asked.words.strip() and action != "search":
+        raise ValueError(f"{action} takes no words, got {asked.words!r}")
+    if asked.limit is not None and asked.limit < 1:
+        raise ValueError(f"--limit must be 1 at least, got {asked.limit}")
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH)
+    return do(asked, console)
+
+
+def _search(asked: Asked, console: Console) -> int:
+    found = search(asked.store, asked.words, asked.kind, asked.generation, asked.limit or SEARCHED)
+    if not found:
+        what = f" that holds any of {asked.words!r}" if asked.words.strip() else ""
+        console.print(Text(f"no post{what}{_when(asked)}"))
+        return 0
+    rows = []
+    for f in found:
+        p = f.post
+        cells = (p["id"][:SHORT], p["kind"].replace("_", " "), p["title"], p["author"], f"{p['generation']}", p["body"])
+        rows.append([_flat(cell) for cell in (*cells, f.standing, f"{f.uses:,}", f"{f.cited:,}")])
+    console.print(_list(rows, console.width))
+    limit = asked.limit or SEARCHED
+    if len(found) == limit:
+        console.print(Text(f"The first {limit} are shown; --limit shows more.", "dim"))
+    return 0
+
+
+def _list(rows: list[list[str]], width: int) -> Table:
+    """Posts as a table that is `width` columns wide at most, if that is 80 at least: titles and bodies are cut."""
+    names = ("id", "kind", "title", "author", "gen", "body", "standing", "uses", "cited")
+    widths = [max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(names)]
+    title, body = names.index("title"), names.index("body")
+    left = width - len(names) - sum(w for i, w in enumerate(widths) if i not in (title, body))
+    widths[title] = min(widths[title], max(12, left * 2 // 5))
+    widths[body] = min(widths[body], max(8, left - widths[title]))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    for name, wide in zip(names, widths, strict=True):
+        column = partial(table.add_column, name, no_wrap=True, overflow="ellipsis", min_width=wide, max_width=wide)
+        column(justify="right" if name in ("gen", "uses", "cited") else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _show(asked: Asked, console: Console) -> int:
+    from arena.library.show import show
+
+    for part in show(asked.store, resolve(asked.store, asked.words)):
+        console.print(part)
+    return 0
+
+
+def _tree(asked: Asked, console: Console) -> int:
+    store, start = asked.store, resolve(asked.store, asked.words)
+    up, down = edges(store)
+    gone = standings(store)
+
+    def line(node: Node) -> str:
+        return f"{node.relation} {_label(store, node.id)}" + (f"  [{gone[node.id].state}]" if node.id in gone else "")
+
+    console.print(Text(_label(store, start), "bold"))
+    for graph, title, nothing in ((up, "It builds on", "nothing"), (down, "On it build", "no posts")):
+        found = lines(graph, start, line, asked.limit or TREE)
+        console.print(Text(f"{title}{':' if found else f' {nothing}.'}"))
+        for one in found:
+            console.print(Text(one), no_wrap=True, overflow="ellipsis")
+    return 0
+
+
+def _export(asked: Asked, console: Console) -> int:
+    from arena.export.book import book_text
+
+    to = asked.to or asked.folder / "library.md"
+    if to.is_dir() or not to.parent.is_dir():
+        raise ValueError(f"{to} is a folder: give --to a file" if to.is_dir() else f"no folder {to.parent}")
+    new = to.with_name(f".{to.name}.new")
+    asked.store.db.execute("BEGIN")  # one state of the run, whatever is played meanwhile
+    try:
+        with open(new, "w", encoding="utf-8", newline="\n") as file:
+            for piece in book_text(asked.store, asked.config.run.name):
+                file.write(piece)
+        new.replace(to)
+    finally:
+        asked.store.db.execute("ROLLBACK")
+        new.unlink(missing_ok=True)
+    posts = asked.store.query("SELECT COUNT(*) AS n FROM posts")[0]["n"]
+    console.print(Text(f"wrote {to}: {count(posts, 'post')}, {to.stat().st_size:,} bytes"), soft_wrap=True)
+    return 0
+
+
+def _verify(asked: Asked, console: Console) -> int:
+    from arena.ledger import state, verify
+    from arena.report.sections.provenance import checkpoint_finding, checkpoints
+
+    problems = verify(asked.store)
+    kept = checkpoints(asked.folder, asked.store)
+    if kept["changed"]:
+        problems.append(checkpoint_finding(kept).rstrip("."))
+    for problem in problems:
+        console.print(Text(visible(f"wrong    {problem}")), soft_wrap=True)
+    if problems:
+        return 2
+    for text in (*state(asked.store), checkpoint_finding(kept) if kept else ""):
+        if text:
+            console.print(Text(f"ok       {text}"), soft_wrap=True)
+    return 0
+
+
+def _proof(asked: Asked, console: Console) -> int:
+    from arena.ledger import prove, prove_consistency
+
+    word = asked.words.strip()
+    generation = re.fullmatch(r"g(\d+)", word)
+    known = asked.store.query("SELECT 1 FROM leaves WHERE subject = ? LIMIT 1", [word])
+    if generation:
+        proof = prove_consistency(asked.store, int(generation[1]))
+    else:
+        proof = prove(asked.store, word if known else resolve(asked.store, word))
+    print(json.dumps(proof, indent=1, ensure_ascii=False), file=console.file)
+    return 0
+
+
+def _label(store: Store, id: str) -> str:
+    (p,) = store.query("SELECT * FROM posts WHERE id = ?", [id])
+    words = p["body"] if p["kind"] in ("definition", "lesson", "failure", "question", "review") else p["title"]
+    by = f"{p['author']}, generation {p['generation']}"
+    return _flat(f"{p['kind'].replace('_', ' ')} {words}") + f"  ({by})  {p['id'][:SHORT]}"
+
+
+def _flat(text: str) -> str:
+    return " ".join(visible(text).split())
+
+
+def _when(asked: Asked) -> str:
+    kind = f", of kind {asked.kind}" if asked.kind else ""
+    return kind + (f", up to generation {asked.generation}" if asked.generation is not None else "")
+
+
+def _expected() -> str:
+    return f"; expected one of {', '.join(ACTIONS)}"
+
+
+Action = Callable[[Asked, Console], int]
+ACTIONS: dict[str, tuple[str, tuple[str, ...], Action]] = {
+    "search": ("", ("kind", "generation", "limit"), _search),
+    "show": ("a name, a title or an id", (), _show),
+    "tree": ("a name, a title or an id", ("limit",), _tree),
+    "export": ("", ("to",), _export),
+    "verify": ("", (), _verify),
+    "proof": ("a post, a receipt, a training or a generation", (), _proof),
+}
+"""What each action must be told, the options it takes, and what does it."""
+EXAMPLES = {"show": "w3", "tree": "w3", "proof": "w3"}

@@ -1,0 +1,135 @@
+"""One post in full: its words, what it cites and who cites it, who read it, what became of it and where it is logged.
+
+Left out: attempts at the problem of a worked example (`watch` opens its round). Not guaranteed: that a post did for its
+readers what is told of them, unless it says "uplift".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from arena.export.book import Use
+from arena.library.find import one_line
+from arena.library.standing import IN_FORCE, Standing, standings
+from arena.library.tree import edges
+from arena.markdown import visible
+from arena.report.say import count
+from arena.store import Row, Store
+from culture.posts import SignedPost
+
+MOST_LISTED = 12
+
+
+def facts(store: Store, id: str) -> list[tuple[str, str]]:
+    """(what, words) of one post, in the order in which they are shown; what there is nothing to say of is absent."""
+    (post,) = store.query("SELECT * FROM posts WHERE id = ?", [id])
+    up, down = edges(store)
+    gone = standings(store)
+    found = [("id", id), ("standing", told(store, gone.get(id)))]
+    if post["applies"]:
+        found.append(("applies", post["applies"]))
+    if post["about"]:
+        found.append(("about", post["about"]))
+    relations = dict[str, list[str]]()
+    for relation, other in [*up.get(id, ()), *down.get(id, ())]:
+        relations.setdefault(relation, []).append(other)
+    for relation, others in relations.items():
+        found.append((relation, _posts(store, others, whole=relation == "reviewed by")))
+    found += [*_reading(store, id), *_effect(store, id)]
+    for r in store.query("SELECT * FROM receipts WHERE subject = ? ORDER BY seq", [id]):
+        note = f": {r['note']}" if r["note"] else ""
+        found.append(
+            ("decided", f"{r['decision']} by the reviewer, receipt {r['seq']}, generation {r['generation']}{note}")
+        )
+    return [*found, ("signed", _signature(post)), ("log", _leaf(store, id))]
+
+
+def told(store: Store, standing: Standing | None) -> str:
+    """`superseded in generation 7 by ab12cd34ef (definition w3 by ivo, generation 7): reason`."""
+    if standing is None:
+        return IN_FORCE
+    text = f"{standing.state} in generation {standing.generation}"
+    if standing.cause:
+        cause = store.query("SELECT * FROM posts WHERE id = ?", [standing.cause])
+        text += f" by {_named(cause[0]) if cause else standing.cause}"
+    return text + (f": {standing.reason}" if standing.reason else "")
+
+
+def show(store: Store, id: str) -> list[Text | Table]:
+    """The post as it is printed."""
+    (post,) = store.query("SELECT * FROM posts WHERE id = ?", [id])
+    head = Text(visible(one_line(post)), "bold")
+    body = Text("\n".join(f"  {line}" for line in visible(post["body"]).splitlines()))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for what, words in facts(store, id):
+        grid.add_row(Text(what, "dim"), Text(visible(words)))
+    return [head, Text(), body, Text(), grid]
+
+
+def _posts(store: Store, ids: Sequence[str], whole: bool) -> str:
+    shown = []
+    for id_ in ids[:MOST_LISTED]:
+        for post in store.query("SELECT * FROM posts WHERE id = ?", [id_]):
+            shown.append(f"{_named(post)}{': ' + ' '.join(post['body'].split()) if whole else ''}")
+    if len(ids) > MOST_LISTED:
+        shown.append(f"and {len(ids) - MOST_LISTED:,} more")
+    return "\n".join(shown)
+
+
+def _named(post: Row) -> str:
+    return f"{post['id'][:10]} ({one_line(post)})"
+
+
+def _reading(store: Store, id: str) -> list[tuple[str, str]]:
+    rows = store.query(
+        "SELECT agent, phase = 'sleep' AS asleep, COUNT(*) AS n FROM reads WHERE post = ? GROUP BY 1, 2"
+        " ORDER BY 3 DESC, 1",
+        [id],
+    )
+    found = []
+    for asleep, where in ((0, "at work"), (1, "asleep")):
+        by = [(r["agent"], r["n"]) for r in rows if r["asleep"] == asleep]
+        if by:
+            told = ", ".join(f"{agent} {n:,}" for agent, n in by[:MOST_LISTED])
+            more = f" and {len(by) - MOST_LISTED} more" if len(by) > MOST_LISTED else ""
+            found.append(("read", f"{count(sum(n for _, n in by), 'time')} {where}: {told}{more}"))
+    left = store.query("SELECT COUNT(*) AS n FROM withheld WHERE post = ?", [id])[0]["n"]
+    if left:
+        found.append(("withheld", f"{count(left, 'time')}, at random"))
+    return found or [("read", "by nobody")]
+
+
+def _effect(store: Store, id: str) -> list[tuple[str, str]]:
+    use, found = Use.of(store), []
+    if up := use.uplifts.get(id):
+        found.append(
+            ("uplift", f"{up.difference:+.2f} [{up.low:+.2f}, {up.high:+.2f}]: problems that use it were solved"
+             f" {up.with_reading:.2f} with reading, {up.without_reading:.2f} without, {up.n} pairs")
+        )  # fmt: skip
+    if (young := use.offspring.get(id)) and young.set:
+        found.append(
+            ("varied", f"into {count(young.set, 'problem')}, {young.valid} valid, {young.learnable} learnable")
+        )
+    return found
+
+
+def _signature(post: Row) -> str:
+    try:
+        signed = SignedPost.from_row(post)
+        good = signed.post.id == post["id"] and signed.verify()
+    except (ValueError, TypeError, KeyError) as error:
+        return f"NOT VALID: damaged: {error}"
+    return f"{'valid' if good else 'NOT VALID'}, key {post['public_key'][:16]}… of {post['author']}"
+
+
+def _leaf(store: Store, id: str) -> str:
+    found = store.query("SELECT seq, generation FROM leaves WHERE kind = 'post' AND subject = ?", [id])
+    size = store.query("SELECT MAX(size) AS n FROM heads")[0]["n"]
+    if not found:
+        return "not yet: its generation has not ended" if size else "not in one: this run keeps none yet"
+    return f"leaf {found[0]['seq']:,} of {size or 0:,}, since generation {found[0]['generation']}"

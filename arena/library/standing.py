@@ -1,0 +1,47 @@
+"""How posts stand: in force, or taken out of the index, when, by what and why.
+
+Table `removals` says what the arena took out and why. Where it says nothing of a post, the posts themselves do: one
+that its author's later post supersedes, and one that its author retracted, is no longer in force.
+
+Left out: whose library a post is in (`library.network`) and what burns for a while; this is the index of all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arena.store import Store
+
+IN_FORCE = "in force"
+_OF_POSTS = (
+    ("superseded", "SELECT o.id, p.generation, p.id FROM posts p JOIN posts o ON o.id = p.supersedes"
+                   " AND o.author = p.author WHERE p.supersedes != '' AND p.generation <= ? ORDER BY p.seq"),
+    ("retracted", "SELECT o.id, p.generation, p.id FROM posts p JOIN posts o ON o.id = p.about AND o.author = p.author"
+                  " WHERE p.kind = 'retraction' AND p.generation <= ? ORDER BY p.seq"),
+)  # fmt: skip
+EVER = 2**62
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Of a post that is not in force: what became of it, in which generation, by what (an id, or nothing), and why."""
+
+    state: str
+    generation: int
+    cause: str = ""
+    reason: str = ""
+
+
+def removals(store: Store, until: int = EVER) -> dict[str, Standing]:
+    """What table `removals` holds up to a generation, by post."""
+    sql = "SELECT post, generation, state, cause, reason FROM removals WHERE generation <= ?"
+    return {row[0]: Standing(row[2], row[1], row[3], row[4]) for row in store.db.conn.execute(sql, [until])}
+
+
+def standings(store: Store, until: int = EVER) -> dict[str, Standing]:
+    """The posts that were not in force after generation `until`, by id; all others were."""
+    found = removals(store, until)
+    for state, sql in _OF_POSTS:
+        for post, generation, by in store.db.conn.execute(sql, [until]):
+            found.setdefault(post, Standing(state, generation, by))
+    return found

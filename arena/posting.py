@@ -1,0 +1,192 @@
+"""The phase `post`: what the agents write down of what happened, each kind from what makes it true.
+
+Right guesses become definitions, learnable problems worked examples by who solved them first; proposals that came to
+nothing become lessons, refuted guesses and failed attempts failures, problems that nobody solved questions; readers
+review what they read by what came of it; and under `library.forget: books` what the library defines is compiled.
+Texts are the domain's; the library checks every one of them again before it lets it in. Under `review: gate` they
+wait, and what was approved since is posted, before anything else.
+
+Left out: posts in an agent's own words, which take a model that can write them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from arena import review
+from arena.knowledge import Held, Shelves
+from arena.reading import sign
+from arena.society import circle
+from arena.state import Arena
+from culture.library import Library
+from culture.posts import MAX_BODY, Post
+from curricula.definitions import compile_book, pages
+from curricula.hidden_words import HiddenWords
+from curricula.learnability import is_learnable
+from curricula.lore import Lore
+
+LESSONS, FAILURES, QUESTIONS, REVIEWS = 2, 2, 1, 2
+"""Most posts of a kind an agent writes in a generation. Definitions and worked examples have no limit but the quota."""
+BOOK_EVERY = 4
+"""Generations between books."""
+
+
+def post(arena: Arena) -> dict[str, list[Any]]:
+    """The posts of a generation, signed."""
+    gate = arena.config.review.mode == "gate"
+    kinds, shelves = arena.config.library.kinds, Shelves(arena)
+    written: list[Post] = []
+    for kind, write in WRITERS.items():
+        if kind in kinds or (kind == "book" and arena.config.library.forget == "books"):
+            written += write(arena, shelves)
+    signed = [sign(arena, p) for p in {p.id: p for p in written}.values()]
+    return {"posts": review.approved(arena), "waiting": signed} if gate else {"posts": signed}
+
+
+def definitions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+    """Each right guess at a name that its author's circle has not defined."""
+    g, words = arena.generation.index, arena.words_domain()
+    waiting = review.waiting_names(arena) if arena.config.review.mode == "gate" else set[str]()
+    mine: dict[str, list[str]] = {}  # authors by name, of this generation
+    for agent, name, body in arena.generation.right_guesses:
+        assert words is not None
+        near = circle(arena, agent)
+        told = any(near is None or author in near for author in mine.get(name, ()))
+        if name in shelves.held(agent) or name in waiting or told:
+            continue
+        mine.setdefault(name, []).append(agent)
+        yield Post("definition", agent, g, name, words.definition(name, body.split()), (), "hidden_words")
+
+
+def worked_examples(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+    """The first right attempt at each learnable problem."""
+    for r in arena.generation.rounds:
+        rate = r.solve_rate
+        if r.problem is None or rate is None or not is_learnable(rate):
+            continue
+        solver, text = next((a.agent, a.text) for a, v in zip(r.attempts, r.verdicts, strict=True) if v.correct)
+        shelf = shelves.held(solver)
+        cites = list(dict.fromkeys(shelf[n].post for n in r.problem.names if n in shelf))
+        parent = arena.generation.plan[r.id]["parent_post"]
+        if parent and parent not in cites:
+            cites.append(parent)
+        about = f"{r.domain.name}/{r.id}"
+        yield Post("worked_example", solver, arena.generation.index, r.problem.text, text, tuple(cites), about)
+
+
+def lessons(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+    """What a proposal that did nothing has shown its author: that its program is another, shorter one."""
+    g, count, told = arena.generation.index, Counter[str](), set[str]()
+    for r in arena.generation.rounds:
+        if r.rejection is None or r.rejection.reason != "no-op" or count[r.author] >= LESSONS:
+            continue
+        text = r.domain.lesson_from(r.proposal) if isinstance(r.domain, Lore) else None
+        if text is None or text in told or is_told(arena, "lesson", text):
+            continue
+        told.add(text)
+        count[r.author] += 1
+        yield Post("lesson", r.author, g, text, text, (), r.domain.name, applies="these words follow each other")
+
+
+def failures(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+    """Refuted guesses, and attempts at problems that others could solve."""
+    g, count = arena.generation.index, Counter[str]()
+    words = arena.words_domain()
+    for agent, name, body in arena.generation.wrong_guesses:
+        if words is None or count[agent] >= FAILURES // 2 or name in shelves.held(agent):
+            continue
+        found = words.failure_from_guess(name, body)
+        if found is None or is_told(arena, "failure", *found):
+            continue
+        count[agent] += 1
+        yield Post("failure", agent, g, *found, (), words.name)
+    for r in arena.generation.rounds:
+        for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
+            if r.problem is None or verdict.correct or count[attempt.agent] >= FAILURES:
+                continue
+            teaches = r.domain.failure_from_attempt if isinstance(r.domain, Lore) else None
+            found = teaches(r.problem, verdict, attempt.text) if teaches else None
+            if found is None or is_told(arena, "failure", *found):
+                continue
+            count[attempt.agent] += 1
+            yield Post("failure", attempt.agent, g, *found, (), f"{r.domain.name}/{r.id}")
+
+
+def questions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+    """Problems that nobody solved, asked by who set them."""
+    count = Counter[str]()
+    for r in arena.generation.rounds:
+        if r.problem is None or r.solve_rate != 0.0 or count[r.author] >= QUESTIONS or not isinstance(r.domain, Lore):
+            continue
+        count[r.author] += 1
+        title, body = r.domain.question_about(r.problem.text)
+        yield Post("question", r.author, arena.generation.index, title, body, (), f"{r.domain.name}/{r.id}")
+
+
+def reviews(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+    """What readers say of what they were shown, by what came of it; once a reader and post, never of one's own."""
+    count = Counter[str]()
+    for row in arena.store.query(_READ, [arena.generation.index]):
+        agent = row["agent"]
+        if row["author"] == agent or count[agent] >= REVIEWS or has_reviewed(arena, agent, row["post"]):
+            continue
+        count[agent] += 1
+        verdict = "helps" if 2 * row["right"] >= row["n"] else f"fails because {row['n'] - row['right']} of {row['n']}"
+        yield Post("review", agent, arena.generation.index, row["title"], verdict, (row["post"],), row["post"])
+
+
+def has_reviewed(arena: Arena, agent: str, post_id: str) -> bool:
+    sql = "SELECT 1 FROM posts WHERE kind = 'review' AND author = ? AND about = ? LIMIT 1"
+    return bool(arena.store.query(sql, [agent, post_id]))
+
+
+_READ = """SELECT r.agent, r.post, p.author, p.title, COUNT(*) AS n, SUM(a.correct) AS right FROM reads r
+    JOIN posts p ON p.id = r.post
+    JOIN attempts a ON a.round = substr(r.request, 1, instr(r.request, '/') - 1)
+        AND a.seat = substr(r.request, instr(r.request, '/') + 1)
+    WHERE r.phase = 'solve' AND r.generation = ? GROUP BY r.agent, r.post ORDER BY r.agent, COUNT(*) DESC, r.post"""
+
+
+def books(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+    """What a generation would teach its children: every definition a circle holds, each by what came before it."""
+    g, words = arena.generation.index, arena.words_domain()
+    if words is None or g % BOOK_EVERY:
+        return
+    done = set[frozenset[str] | None]()
+    for agent in arena.living:
+        near = circle(arena, agent)
+        if near in done:
+            continue
+        done.add(near)
+        yield from compiled(words, agent, g, shelves.held(agent), arena.library)
+
+
+def compiled(words: HiddenWords, author: str, g: int, shelf: dict[str, Held], library: Library) -> Iterator[Post]:
+    """A book; none of fewer than two definitions that no book holds yet, nor of more than a post can hold."""
+    loose = [h for h in shelf.values() if (found := library.get(h.post)) and found.kind == "definition"]
+    if len(loose) < 2:
+        return
+    text = compile_book({n: h.body for n, h in shelf.items()}, limit=MAX_BODY)
+    cites = tuple(dict.fromkeys(shelf[n].post for n in pages(text)))
+    yield Post("book", author, g, f"book {' '.join(str(g))}", text, cites, words.name, applies="a name is met")
+
+
+def is_told(arena: Arena, kind: str, title: str, body: str | None = None) -> bool:
+    """Whether the library holds a post of this kind and title, and body if one is given."""
+    sql, params = "SELECT 1 FROM posts WHERE kind = ? AND title = ?", [kind, title]
+    if body is not None:
+        sql, params = sql + " AND body = ?", [*params, body]
+    return bool(arena.store.query(sql + " LIMIT 1", params))
+
+
+WRITERS = {
+    "definition": definitions,
+    "worked_example": worked_examples,
+    "lesson": lessons,
+    "failure": failures,
+    "question": questions,
+    "review": reviews,
+    "book": books,
+}

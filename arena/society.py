@@ -1,0 +1,62 @@
+"""How agents live together: whose posts they read and sleep on, what time and fire have left of them, and who has lived
+its life.
+
+Agents live in places: founders one each, and a newborn takes the place of the one who retired. Circles are of places,
+so that they outlive those who live there. Left out: circles that change while a run is played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from arena.config_culture import LibrarySection
+from arena.state import Arena
+from culture.scope import Scope
+from curricula.replay import Entry
+
+
+def circle(arena: Arena, agent: str) -> frozenset[str] | None:
+    """The authors that `agent` reads, dead ones too; None: everybody."""
+    library, place, n = arena.config.library, arena.places[agent], arena.config.population.agents
+    if library.network == "all":
+        return None
+    if library.network == "self":
+        return frozenset({agent})
+    near: Callable[[int], bool] = {
+        "line": lambda p: p == place,
+        "ring": lambda p: p in (place, (place - 1) % n),
+        "islands": lambda p: p % library.islands == place % library.islands,
+    }[library.network]
+    return frozenset(name for name, p in arena.places.items() if near(p))
+
+
+def spans(library: LibrarySection, now: int) -> tuple[tuple[int, int], ...] | None:
+    """The generations whose posts are left in generation `now`, as inclusive spans; None: all of them."""
+    first = max(0, now - library.lasts) if library.lasts else 0
+    if library.burn and now >= library.burn and (not library.restore or now < library.restore):
+        first = max(first, library.burn)
+    return ((first, now),) if first else None
+
+
+def scope(arena: Arena, agent: str) -> Scope:
+    """What `agent` can read in the generation in progress."""
+    now = arena.generation.index
+    return Scope(authors=circle(arena, agent), generations=spans(arena.config.library, now), now=now)
+
+
+def readable(arena: Arena, agent: str) -> Callable[[Entry], bool]:
+    """The same for the entries of the bank."""
+    authors, left = circle(arena, agent), spans(arena.config.library, arena.generation.index)
+    removed = {r["post"] for r in arena.store.query("SELECT post FROM removals")}
+
+    def test(entry: Entry) -> bool:
+        there = left is None or any(first <= entry.generation <= last for first, last in left)
+        return there and (authors is None or entry.author in authors) and entry.post not in removed
+
+    return test
+
+
+def ends(arena: Arena, agent: str) -> bool:
+    """Whether `agent` has lived its life by the end of this generation (`turnover.policy: age`)."""
+    g, config = arena.generation.index, arena.config.turnover
+    return config.policy == "age" and g < arena.config.generations and g - arena.births[agent] >= config.life
