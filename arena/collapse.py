@@ -5,46 +5,28 @@ to the base model without an adapter; the share of a fixed sample of the school'
 a tenth of the probability the base model gives them (the tails go first; Shumailov et al. 2024); how varied, deep and
 sure its proposals are. Scoring is evaluation: it is reported apart from compute, nothing is trained on it.
 
-Left out: runs in which nobody learns, or a server holds the weights: there is nothing to score. Not guaranteed: that a
-change is a loss. Agents are paid to leave shallow problems behind, so perplexity and tail mass rise in a healthy run,
-too; collapse is when they rise while depth and variety fall (arena/report/culture/forgetting.py).
+Perplexity can go either way: it falls when agents set ever more of what the base model would say first, and rises when
+they go where it would not. Left out: runs in which nobody learns, or a server holds the weights: there is nothing to
+score. Not guaranteed: that a change is a loss, since agents are paid to leave the school's shallow problems behind. A
+lost tail together with proposals that get less varied or shallower is what the report calls collapse.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import cache
 
 from agents.learner import NOBODY, Example, Score
-from arena.seed_data import SeedData
+from arena.reference import BELOW, WORDS, reference
 from arena.state import Arena
 from arena.store import Row
 from culture.measures import distinct_at, perplexity, tail_mass
 
-REFERENCE = 64
-"""Texts of each of the school's two setting tasks in the reference sample."""
-BELOW = 0.1
-"""A text is lost from the tail when less than this share of its first probability is left."""
-WORDS = 60
-"""Words of an agent's proposals that variety is measured on; with fewer there is none."""
 PROPOSALS = (
     "SELECT p.author, p.domain, p.proposal, p.text, p.valid, p.depth, p.logprob, p.tokens, r.parent FROM problems p"
     " JOIN rounds r ON r.id = p.round WHERE p.generation = ? ORDER BY r.number"
 )
-
-
-@cache
-def reference() -> tuple[tuple[str, str], ...]:
-    """(prompt, completion): the same texts in every run, drawn as the seed model's school draws them."""
-    school = SeedData()
-    drawn = []
-    for task in ("set", "vary"):
-        rng = random.Random(f"ratchet/collapse/reference/{task}")
-        drawn += [school.draw(rng, task) for _ in range(REFERENCE)]
-    return tuple((e.prompt, e.completion) for e in drawn)
 
 
 def collapse(arena: Arena) -> list[Row]:

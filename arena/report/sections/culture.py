@@ -5,7 +5,7 @@ Each question has a module of its own beside `arena.report.sections`; here they 
 
 from __future__ import annotations
 
-from arena.report.culture import authors, citations, family, innovation, posts
+from arena.report.culture import authors, citations, family, forgetting, innovation, posts
 from arena.report.figure import Section
 from arena.report.source import Source
 
@@ -16,8 +16,6 @@ NOT_MEASURED = (
     "length.",
     "The four channels (neither, text, weights, both) are measured for hidden names only, as solved with and without "
     "reading: the untrained model with the last library would be needed for the rest.",
-    "Forgetting removes nothing in this version: every post stays readable, so there is nothing to show of what it "
-    "took away.",
 )
 
 
@@ -25,7 +23,7 @@ def section(source: Source) -> Section:
     if not source.store.query("SELECT 1 FROM posts LIMIT 1"):
         nothing = "The library is empty: no post has been written, so there is no culture to tell of yet."
         return Section(KEY, TITLE, missing=(nothing, *NOT_MEASURED))
-    parts = [module.part(source) for module in (posts, authors, citations, innovation, family)]
+    parts = [module.part(source) for module in (posts, authors, citations, innovation, forgetting, family)]
     return Section(
         KEY,
         TITLE,
