@@ -9,6 +9,7 @@ training.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from agents.tokenizer import Tokenizer
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 STATE = ("trained", "acting", "first_moment", "second_moment", "steps")
+NOBODY = ""  # in place of an agent's name: the base model without an adapter
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class SleepReport:
 
 
 @dataclass(frozen=True)
+class Score:
+    """How likely a completion is: `nats` is its negative log-probability after its prompt, the end of text included;
+    `tokens` is how many it has. nan and 0 for one that does not fit the context."""
+
+    nats: float
+    tokens: int
+
+
+@dataclass(frozen=True)
 class LearnerConfig:
     rank: int = 32
     alpha: float = 64.0
@@ -73,6 +84,7 @@ class _Row:
     prompt: list[int]
     completion: list[int]
     weight: float
+    place: int = 0  # among the texts that are scored
 
     @property
     def length(self) -> int:
@@ -207,8 +219,42 @@ class Learner:
         for part in range(parts):
             yield [r[len(r) * part // parts : len(r) * (part + 1) // parts] for r in ordered]
 
+    @torch.no_grad()
+    def score(self, examples: Sequence[Example]) -> list[Score]:
+        """How likely each completion is to its agent, with the weights it acts with; NOBODY: to the base model.
+
+        One packed batch serves all agents; nothing is learned and weights of examples do not matter. Raises ValueError
+        for an unknown agent.
+        """
+        prompts = self.tokenizer.encode([e.prompt for e in examples])
+        completions = self.tokenizer.encode_after([e.completion for e in examples])
+        rows: dict[str, list[_Row]] = {}
+        for i, (example, prompt, completion) in enumerate(zip(examples, prompts, completions, strict=True)):
+            if len(prompt) + len(completion) < self.base.config.max_position_embeddings:
+                row = _Row(prompt, [*completion, self.tokenizer.eos], 1.0, i)
+                rows.setdefault(example.agent, []).append(row)
+        scores = [Score(math.nan, 0)] * len(examples)
+        if rows:
+            weights = self.acting().weights([None if name == NOBODY else name for name in rows])
+            for part in self._micro_batches(list(rows.values())):
+                each = [row for own in part for row in own]
+                nats = torch.split(self._nll(weights, part), [row.learned for row in each])
+                for row, found in zip(each, nats, strict=True):
+                    scores[row.place] = Score(float(found.double().sum()), row.learned)
+        return scores
+
     def _loss(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
         """(agents,) weighted negative log-likelihood sums of the agents' rows, packed."""
+        rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
+        learned = np.array([row.learned for _, row in rows])
+        nll = self._nll(weights, batch)
+        weight = torch.from_numpy(np.repeat([row.weight for _, row in rows], learned).astype(np.float32))
+        agent = torch.from_numpy(np.repeat([agent for agent, _ in rows], learned))
+        sums = torch.zeros(len(batch), device=self.device)
+        return sums.index_add(0, agent.to(self.device), nll * weight.to(self.device))
+
+    def _nll(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
+        """(learned tokens,) negative log-likelihood of each token of the completions, row after row, packed."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
         packing = Packing([row.length for _, row in rows], self.device)
         tokens = torch.tensor([i for _, row in rows for i in (*row.prompt, *row.completion)], device=self.device)
@@ -226,11 +272,7 @@ class Learner:
             at,
             runs_of([sum(r.learned for r in own) for own in batch]),
         )
-        nll = F.cross_entropy(logits(weights, states).float(), tokens[at + 1], reduction="none")
-        weight = torch.from_numpy(np.repeat([row.weight for _, row in rows], learned).astype(np.float32))
-        agent = torch.from_numpy(np.repeat([agent for agent, _ in rows], learned))
-        sums = torch.zeros(len(batch), device=self.device)
-        return sums.index_add(0, agent.to(self.device), nll * weight.to(self.device))
+        return F.cross_entropy(logits(weights, states).float(), tokens[at + 1], reduction="none")
 
     def _update(self, index: Tensor, gradient: Tensor) -> None:
         """AdamW on the rows `index`, with each row's own clipping and step count; then the acting average."""

@@ -155,4 +155,6 @@ class MeasureSection(Section):
     """k of pass@k, before and after."""
     split: Literal["dev", "test"] = "dev"
     """`test` is sealed: it is opened by `experiment --final` only."""
+    collapse: int = Field(0, ge=0)
+    """Generations between looks for collapse, against the base model without an adapter; 0: none."""
     ratchet: RatchetSection = RatchetSection()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.engine import Request
+from arena.collapse import collapse
 from arena.knowledge import Shelves
 from arena.ratchet import ratchet, reading_due
 from arena.reading import notes
@@ -29,7 +30,7 @@ def measure(arena: Arena) -> dict[str, list[Any]]:
         for at, agent in enumerate(arena.living)
         for problem in cyclic(domain.heldout(arena.config.measure.split, depth), at * n, n)
     ]
-    found: dict[str, list[Any]] = {"evaluations": evaluate(arena, items, "greedy", 1, 0.0)}
+    found: dict[str, list[Any]] = {"evaluations": evaluate(arena, items, "greedy", 1, 0.0), "collapse": collapse(arena)}
     return found | ({"ratchet": ratchet(arena)} if reading_due(arena) else {})
 
 

@@ -100,6 +100,8 @@ CREATE INDEX ratchet_generation ON ratchet (generation);
 CREATE TABLE leaves (seq INTEGER PRIMARY KEY, generation INTEGER, kind TEXT, subject TEXT, hash TEXT);
 CREATE INDEX leaves_subject ON leaves (subject);
 CREATE TABLE heads (generation INTEGER PRIMARY KEY, size INTEGER, root TEXT, public_key TEXT, signature TEXT);
+CREATE TABLE collapse (generation INTEGER, agent TEXT, perplexity REAL, tail_mass REAL, distinct_2 REAL, depth REAL,
+    entropy REAL, PRIMARY KEY (generation, agent));
 """
 # Places of agents born before version 3: founders have their number's, at most one retired and was born a generation.
 PLACES = """WITH RECURSIVE lived(name, place, gone) AS (

@@ -170,6 +170,47 @@ def distinct_n(texts: Iterable[str], n: int) -> float:
     return len(set(grams)) / len(grams) if grams else math.nan
 
 
+def distinct_at(texts: Iterable[str], n: int, words: int) -> float:
+    """`distinct_n` of the first `words` words of the texts in order, n-grams within a text; nan where there are fewer.
+
+    For comparing samples of different size. Raises ValueError unless `words` is at least 1.
+    """
+    if words < 1:
+        raise ValueError(f"a sample of words must have at least 1: {words}")
+    left, grams = words, list[tuple[str, ...]]()
+    for text in texts:
+        found = [word for (word,) in ngrams(text, 1)][:left]
+        left -= len(found)
+        grams += [tuple(found[i : i + n]) for i in range(len(found) - n + 1)]
+    return len(set(grams)) / len(grams) if grams and not left else math.nan
+
+
+def perplexity(nats: Sequence[float], tokens: Sequence[int]) -> float:
+    """exp of the mean nats a token of all texts together, each with its `nats` and number of `tokens`; at least 1.
+
+    Under the model that a chain of generations began with, it tells whether what is written is still what that model
+    would write (Shumailov et al. 2024, "AI models collapse when trained on recursively generated data"). nan without
+    tokens. Raises ValueError for lists of unequal length.
+    """
+    if len(nats) != len(tokens):
+        raise ValueError(f"{len(nats)} texts have {len(tokens)} numbers of tokens")
+    return math.exp(math.fsum(nats) / sum(tokens)) if sum(tokens) else math.nan
+
+
+def tail_mass(now: Sequence[float], before: Sequence[float], below: float) -> float:
+    """Share of texts of which less than the share `below` of their probability is left, in [0, 1]; nan without texts.
+
+    `now` and `before` are the texts' negative log-probabilities in nats. On texts drawn from what a model was first
+    trained on, it grows when the tails of that distribution are lost, which they are before its middle is (early
+    collapse; Shumailov et al. 2024). Raises ValueError for lists of unequal length and unless 0 < below <= 1.
+    """
+    if len(now) != len(before):
+        raise ValueError(f"{len(now)} texts have {len(before)} earlier probabilities")
+    if not 0 < below <= 1:
+        raise ValueError(f"the share of a probability that is left must lie in (0, 1]: {below}")
+    return sum(a > b - math.log(below) for a, b in zip(now, before, strict=True)) / len(now) if now else math.nan
+
+
 def vendi_score(texts: Sequence[str], n: int = 3) -> float:
     """Effective number of different texts, from 1 (all alike) to their number; nan without texts.
 

@@ -5,27 +5,23 @@ Each question has a module of its own beside `arena.report.sections`; here they 
 
 from __future__ import annotations
 
-from arena.report.culture import authors, citations, family, innovation, posts, ratchet
+from arena.report.culture import authors, citations, family, forgetting, innovation, posts, ratchet
 from arena.report.figure import Section
 from arena.report.source import Source
 
 KEY, TITLE = "culture", "Culture: who wrote what, who used it, what it was worth"
-NOT_MEASURED = (
-    "Forgetting removes nothing in this version: every post stays readable, so there is nothing to show of what it "
-    "took away.",
-)
 
 
 def section(source: Source) -> Section:
     if not source.store.query("SELECT 1 FROM posts LIMIT 1"):
         nothing = "The library is empty: no post has been written, so there is no culture to tell of yet."
-        return Section(KEY, TITLE, missing=(nothing, *ratchet.missing(source.config), *NOT_MEASURED))
-    parts = [module.part(source) for module in (ratchet, posts, authors, citations, innovation, family)]
+        return Section(KEY, TITLE, missing=(nothing, *ratchet.missing(source.config)))
+    parts = [module.part(source) for module in (ratchet, posts, authors, citations, innovation, forgetting, family)]
     return Section(
         KEY,
         TITLE,
         tuple(x for p in parts for x in p.findings),
         tuple(x for p in parts for x in p.figures),
         tuple(x for p in parts for x in p.tables),
-        (*(x for p in parts for x in p.missing), *NOT_MEASURED),
+        tuple(x for p in parts for x in p.missing),
     )

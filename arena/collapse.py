@@ -1,0 +1,93 @@
+"""Does a population that learns from itself collapse: looks against a reference that never changes, the base model.
+
+Every `measure.collapse` generations, for each agent that set problems or lives: the perplexity of its valid proposals
+to the base model without an adapter; the share of a fixed sample of the school's setting texts that it gives less than
+a tenth of the probability the base model gives them (the tails go first; Shumailov et al. 2024); how varied, deep and
+sure its proposals are. Scoring is evaluation: it is reported apart from compute, nothing is trained on it.
+
+Perplexity can go either way: it falls when agents set ever more of what the base model would say first, and rises when
+they go where it would not. Left out: runs in which nobody learns, or a server holds the weights: there is nothing to
+score. Not guaranteed: that a change is a loss, since agents are paid to leave the school's shallow problems behind. A
+lost tail together with proposals that get less varied or shallower is what the report calls collapse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from agents.learner import NOBODY, Example, Score
+from arena.reference import BELOW, WORDS, reference
+from arena.state import Arena
+from arena.store import Row
+from culture.measures import distinct_at, perplexity, tail_mass
+
+PROPOSALS = (
+    "SELECT p.author, p.domain, p.proposal, p.text, p.valid, p.depth, p.logprob, p.tokens, r.parent FROM problems p"
+    " JOIN rounds r ON r.id = p.round WHERE p.generation = ? ORDER BY r.number"
+)
+
+
+def collapse(arena: Arena) -> list[Row]:
+    """Rows of table `collapse`, one for each agent that lives or set problems in this generation; [] when none is due.
+
+    NULL stands where there is nothing to measure: proposals of a newborn, the tail of an agent that retired.
+    """
+    g, every, learner = arena.generation.index, arena.config.measure.collapse, arena.learner
+    if learner is None or not every or g % every:
+        return []
+    proposals: dict[str, list[Row]] = defaultdict(list)
+    for row in arena.store.query(PROPOSALS, [g]):
+        proposals[row["author"]].append(row)
+    agents = sorted({*arena.living, *proposals})
+    valid = {a: [r for r in proposals[a] if r["valid"]] for a in agents}
+    asked = [
+        Example(NOBODY, arena.domains[r["domain"]].propose_prompt(r["parent"]), r["proposal"])
+        for a in agents
+        for r in valid[a]
+    ]
+    minds = (NOBODY, *arena.living)
+    asked += [Example(mind, *text) for mind in minds for text in reference()]
+    scores = learner.score(asked)
+    arena.generation.tokens.prompt += sum(arena.engine.count_tokens(e.prompt) for e in asked)
+    arena.generation.tokens.prompt += sum(s.tokens for s in scores)
+    found = iter(scores)
+    of_proposals = {a: [next(found) for _ in valid[a]] for a in agents}
+    of_reference = {mind: [next(found) for _ in reference()] for mind in minds}
+    return [
+        {
+            "generation": g,
+            "agent": a,
+            "perplexity": _known(_perplexity(of_proposals[a])),
+            "tail_mass": _known(_tail(of_reference[a], of_reference[NOBODY])) if a in of_reference else None,
+            "distinct_2": _known(distinct_at([r["text"].partition("|")[0] for r in valid[a]], 2, WORDS)),
+            "depth": _mean([r["depth"] for r in valid[a]]),
+            "entropy": _entropy(proposals[a]),
+        }
+        for a in agents
+    ]
+
+
+def _perplexity(scores: Sequence[Score]) -> float:
+    fit = [s for s in scores if s.tokens]
+    return perplexity([s.nats for s in fit], [s.tokens for s in fit])
+
+
+def _tail(now: Sequence[Score], before: Sequence[Score]) -> float:
+    fit = [(a.nats, b.nats) for a, b in zip(now, before, strict=True) if a.tokens]
+    return tail_mass([a for a, _ in fit], [b for _, b in fit], BELOW)
+
+
+def _entropy(rows: Sequence[Row]) -> float | None:
+    """Nats a token of all proposals under the policy that sampled them, as in arena/report/entropy.py."""
+    rows = [r for r in rows if r["logprob"] is not None and r["tokens"]]
+    return -math.fsum(r["logprob"] for r in rows) / sum(r["tokens"] for r in rows) if rows else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
