@@ -111,12 +111,12 @@ def lens(arena: Arena, found: Mapping[str, Held]) -> dict[str, Shown]:
 
 
 def recall(arena: Arena, shelves: Shelves) -> dict[str, dict[str, Body]]:
-    """What each living agent says that names mean which it has heard of and which are not on its shelf; one engine
-    call.
+    """What each living agent says that names mean which it has heard of and not on its shelf; one engine call.
 
     It has heard of what anybody in its circle ever defined, burned or not. Each name is asked twice with nothing to
     read, greedily, with two inputs, and what is not said both times is not known: who makes a meaning up seldom makes
-    up the same one twice. """
+    up the same one twice.
+    """
     words, g = arena.words_domain(), arena.generation.index
     if words is None or not arena.config.rounds.recall:
         return {}
