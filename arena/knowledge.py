@@ -120,9 +120,11 @@ def recall(arena: Arena, shelves: Shelves) -> dict[str, dict[str, Body]]:
     words, g = arena.words_domain(), arena.generation.index
     if words is None or not arena.config.rounds.recall:
         return {}
-    heard = {agent: arena.library.within(Scope(authors=circle(arena, agent))).definition_ids() for agent in
-    arena.living} asked = [(agent, name) for agent in arena.living for name in heard[agent] if name not in
-    shelves.of(agent)] requests = [
+    asked = []
+    for agent in arena.living:
+        heard = arena.library.within(Scope(authors=circle(arena, agent))).definition_ids()
+        asked += [(agent, name) for name in heard if name not in shelves.of(agent)]
+    requests = [
         Request(f"{arena.config.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, RECALL_TOKENS, 0.0)
         for agent, name in asked
         for given in RECALL_INPUTS
