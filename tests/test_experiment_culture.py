@@ -315,8 +315,8 @@ def test_the_burned_library_compares_what_it_says(tmp_path: Path) -> None:
     arms = {c.arm: c.config for c in make_cells(load_experiment(path), path, tmp_path, False) if c.seed == 0}
     assert not arms["burned"].sleep.enabled and arms["burned"].library.reading and arms["burned"].turnover.life == 1
     assert not arms["weights_only"].library.reading and arms["weights_only"].sleep.lore
-    assert arms["both"].library.reading and arms["both"].rounds.recall and arms["both"].turnover.inherit == "library"
-    assert {a for a, c in arms.items() if not c.library.burn} == {"lasting", "wiped"}
+    assert arms["both"].library.reading and arms["both"].rounds.recall and arms["both"].turnover.inherit == "both"
+    assert {a for a, c in arms.items() if c.library.burn} == {"burned", "weights_only", "both"}
     assert {a for a, c in arms.items() if c.turnover.policy == "none"} == {"immortal_notes", "immortal_no_notes"}
 
 
