@@ -221,7 +221,7 @@ def make_seed(
 def bench(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(help="generate, learn, generation, scaling: all if none is named; large; watch."),
+        typer.Argument(help="generate, learn, generation, scaling: all if none is named; large; watch; library."),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,
     threads: Annotated[int, typer.Option(help="Threads of every side.")] = 1,

@@ -12,6 +12,7 @@ from typing import Any
 from agents.engine import Request
 from arena.collapse import collapse
 from arena.knowledge import Shelves
+from arena.ratchet import ratchet, reading_due
 from arena.reading import notes
 from arena.state import Arena
 from arena.store import Row
@@ -21,7 +22,7 @@ Items = Sequence[tuple[str, Problem, int, int | None]]
 
 
 def measure(arena: Arena) -> dict[str, list[Any]]:
-    """Held-out skill, greedy, on the first problems of each depth, other ones for each agent."""
+    """Held-out skill, greedy, on the first problems of each depth, other ones for each agent; at times the ratchet."""
     n = arena.config.measure.per_depth
     items = [
         (agent, problem, depth, reading)
@@ -29,10 +30,8 @@ def measure(arena: Arena) -> dict[str, list[Any]]:
         for at, agent in enumerate(arena.living)
         for problem in cyclic(domain.heldout(arena.config.measure.split, depth), at * n, n)
     ]
-    return {
-        "evaluations": evaluate(arena, items, "greedy", 1, 0.0),
-        "collapse": collapse(arena),
-    }
+    found: dict[str, list[Any]] = {"evaluations": evaluate(arena, items, "greedy", 1, 0.0), "collapse": collapse(arena)}
+    return found | ({"ratchet": ratchet(arena)} if reading_due(arena) else {})
 
 
 def baseline(arena: Arena, before: bool = True) -> dict[str, list[Any]]:

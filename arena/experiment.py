@@ -27,6 +27,7 @@ from arena.config import load_config, make_config
 from arena.experiment_file import Cell, check_split, differing, flat, load_experiment, make_cells
 from arena.experiment_metrics import METRICS, FinishedRun
 from arena.experiment_report import make_results, write_results
+from arena.experiment_series import SERIES
 from arena.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +45,7 @@ def run_experiment(
     folder: str | Path = "experiments",
     say: Say = print,
 ) -> int:
-    """Play what is not played yet, then write results.json, table.md and figure.png; 0, or 1 if a cell failed.
+    """Play what is not played yet, then write results.json, table.md and the figures; 0, or 1 if a cell failed.
 
     `processes` defaults to the cores over the threads of a cell. Raises ValueError, before anything is played, for a
     user's mistake in the file or a cell that was played under another config.
@@ -105,13 +106,14 @@ def read_cell(cell: Cell) -> dict[str, Any]:
 
 
 def completed(cell: Cell) -> dict[str, Any]:
-    """The record of a finished cell, with metrics that were added to the program since computed from its database."""
+    """The record of a finished cell, with metrics and series that were added to the program since it was played."""
     record = read_cell(cell)
-    missing = [m for m in METRICS if m not in record["metrics"]]
-    if missing:
+    series = record.setdefault("series", {})
+    if missing := [m for m in METRICS if m not in record["metrics"]] + [s for s in SERIES if s not in series]:
         store = Store(cell.folder / "run.db")
-        run = FinishedRun.read(store, next(iter(cell.config.domains)))
-        record["metrics"] |= {m: METRICS[m](run) for m in missing}
+        run = FinishedRun.read(store, next(iter(cell.config.domains)), cell.config.library)
+        record["metrics"] |= {m: METRICS[m](run) for m in missing if m in METRICS and m not in record["metrics"]}
+        series |= {s: SERIES[s](run) for s in missing if s in SERIES and s not in series}
         store.close()
     return record
 

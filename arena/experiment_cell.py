@@ -23,6 +23,7 @@ from arena.config import Config, make_config
 from arena.experiment import check_split, commit
 from arena.experiment_metrics import FinishedRun, all_metrics, curve
 from arena.experiment_report import write_whole
+from arena.experiment_series import all_series
 from arena.loop import play
 from arena.state import Arena, model_folder
 from arena.store import Store
@@ -71,7 +72,7 @@ def cell_record(store: Store, config: Config, main: str) -> dict[str, Any]:
 
     Raises ValueError if the run is unfinished or was measured on another split than its config says.
     """
-    run = FinishedRun.read(store, main)
+    run = FinishedRun.read(store, main, config.library)
     splits = [r["split"] for r in store.query("SELECT DISTINCT split FROM evaluations")]
     if splits != [config.measure.split]:
         raise ValueError(f"{store.path} was measured on {splits}, its config says {config.measure.split!r}")
@@ -79,6 +80,7 @@ def cell_record(store: Store, config: Config, main: str) -> dict[str, Any]:
         "seed": config.seed,
         "metrics": all_metrics(run),
         "curve": curve(run),
+        "series": all_series(run),
         "versions": {k: v for k, v in store.meta().items() if k not in ("base", "seed", "schema_version")},
         "digest": store.digest(),
         "config": config.model_dump(mode="json"),

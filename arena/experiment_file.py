@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arena.config import Config, load_config, nearest, read_yaml
 from arena.experiment_metrics import METRICS
+from arena.experiment_series import SERIES
 
 SEALED_SEEDS = range(100, 110)
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"
@@ -48,6 +49,12 @@ class Experiment(BaseModel):
     """What is tabled; the figure shows the first."""
     baseline: str
     """The arm that the others are compared with, paired by seed."""
+    series: list[str] = Field(default_factory=list)
+    """What is followed by generation: a panel each of story.png, the first one the largest, and a CSV each."""
+    marks: dict[int, str] = Field(default_factory=dict)
+    """What happens in a generation, such as {15: the library burns}: a line with these words in the panels."""
+    highlight: list[str] = Field(default_factory=list)
+    """Arms drawn in colour with their intervals, the others thin and grey; none named: all in colour."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,16 @@ def mistakes(e: Experiment) -> Iterator[str]:
         if metric not in METRICS:
             near = nearest(metric, list(METRICS))
             yield f"unknown metric {metric!r}{near or '; expected some of ' + ', '.join(METRICS)}"
+    for name in e.series:
+        if name not in SERIES:
+            yield f"unknown series {name!r}{nearest(name, list(SERIES)) or '; expected some of ' + ', '.join(SERIES)}"
+    for arm in e.highlight:
+        if arm not in e.arms:
+            yield f"highlight holds {arm!r}, which is not an arm{nearest(arm, list(e.arms))}"
+    if early := [g for g in e.marks if g < 0]:
+        yield f"marks holds generation {early[0]}: generations count from 0"
+    if (e.marks or e.highlight) and not e.series:
+        yield "marks and highlight are about series, and none is named"
     if e.baseline not in e.arms:
         yield f"baseline {e.baseline!r} is not an arm{nearest(e.baseline, list(e.arms))}"
     for arm in e.arms:
@@ -100,7 +117,8 @@ def mistakes(e: Experiment) -> Iterator[str]:
             yield f"arm {arm!r}: a name is 1 to 40 letters, digits, dots, dashes and underscores"
     if e.name.endswith("-final"):
         yield f"name {e.name!r}: names ending in -final are taken by finals"
-    for key, seeds in (("seeds", e.seeds), ("final_seeds", e.final_seeds), ("metrics", e.metrics)):
+    named = (("series", e.series), ("highlight", e.highlight))
+    for key, seeds in (("seeds", e.seeds), ("final_seeds", e.final_seeds), ("metrics", e.metrics), *named):
         if len(set(seeds)) < len(seeds):
             yield f"{key} holds one twice: {seeds}"
     if sealed := [s for s in e.seeds if s in SEALED_SEEDS or s < 0]:

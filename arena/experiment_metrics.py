@@ -1,7 +1,8 @@
 """What an experiment measures of a finished run: one small function each, by name in `METRICS`.
 
 A metric reads the run's database and gives one number, or None where the run has nothing to say (no such domain, no
-generation played). Held-out figures are of the run's main domain (the first of its config).
+generation played). Held-out figures are of the run's main domain (the first of its config). What is measured of a
+culture has a file of its own, `experiment_metrics_culture`.
 
 Left out: intervals, which are over seeds and so are the experiment's business; anything from outside run.db.
 
@@ -11,38 +12,15 @@ Not guaranteed: that `seconds` compares across machines or loads. It is the one 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from arena.store import Row, Store
+from arena.experiment_metrics_culture import CULTURE_METRICS
+from arena.experiment_run import FinishedRun, Metric, difference
+from arena.store import Row
 from curricula.hidden_words import WORDS
 
+__all__ = ["METRICS", "FinishedRun", "all_metrics", "curve", "heldout"]
 HELDOUT_DEPTHS = (3, 4, 5, 6)
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """A run that was played to its end: its store, its main domain's name and its last generation."""
-
-    store: Store
-    main: str
-    last: int
-
-    @staticmethod
-    def read(store: Store, main: str) -> FinishedRun:
-        """Raises ValueError if the run has not been measured to its end."""
-        last = store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'final'")[0]["g"]
-        if last is None:
-            raise ValueError(f"{store.path} has no phase 'final': the run is not finished")
-        return FinishedRun(store, main, int(last))
-
-    def number(self, sql: str, parameters: Sequence[object] = ()) -> float | None:
-        """The one value of a query."""
-        value = next(iter(self.store.query(sql, list(parameters))[0].values()))
-        return None if value is None else float(value)
-
-
-Metric = Callable[[FinishedRun], float | None]
 
 
 # -- held-out skill -------------------------------------------------------------------------------------------------
@@ -117,10 +95,6 @@ def names(run: FinishedRun, reading: int, known: bool = False) -> float | None:
 def names_of(problem: str) -> Iterator[str]:
     """The issued names in a problem's program."""
     return (word for word in problem.partition("|")[0].split() if word in WORDS)
-
-
-def difference(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a - b
 
 
 def names_with_reading(run: FinishedRun) -> float | None:
@@ -200,6 +174,7 @@ METRICS: dict[str, Metric] = {
     "compute": compute,
     "evaluation_compute": evaluation_compute,
     "seconds": seconds,
+    **CULTURE_METRICS,
 }
 
 

@@ -1,6 +1,8 @@
-"""What came of an experiment: results.json, table.md and figure.png in its folder, from the records of finished cells.
+"""What came of an experiment: results.json, table.md and figure.png in its folder, from the records of finished cells;
+where it follows series, story.png, story.svg and series/<name>.csv too.
 
 Means and differences to the baseline arm are over seeds, with 95 % Student t intervals; differences are paired by seed.
+Where some seeds have no value, such as a run that never came to its 32nd discovery, the table says how many have one.
 
 Left out: a correction for looking at many arms and metrics at once (the table says so); the answer to the question.
 
@@ -10,6 +12,8 @@ main domain's held-out problems are the same in all seeds, so the intervals are 
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
@@ -22,6 +26,7 @@ from typing import Any
 from arena.experiment_metrics import METRICS
 from arena.report.experiment_figure import draw_experiment
 from arena.report.statistics import mean_interval, paired_difference
+from arena.report.story_figure import draw_story
 
 Record = dict[str, Any]
 Estimate = dict[str, float | int | None]
@@ -81,8 +86,21 @@ def make_results(
             if a != experiment["baseline"]
         },
         "configs": {a: next((r["config"] for r in records if r["arm"] == a), None) for a in arms},
+        "series": {
+            s: {a: series_of({r["seed"]: r["series"][s] for r in records if r["arm"] == a}) for a in arms}
+            for s in experiment.get("series", ())
+        },
         "cells": [{k: v for k, v in r.items() if k not in ("versions", "config")} for r in records],
     }
+
+
+def series_of(by_seed: Mapping[int, Sequence[Sequence[float]]]) -> list[dict[str, Any]]:
+    """By generation, mean and interval over the seeds that have it, and what each of them has."""
+    found: dict[int, dict[int, float]] = {}
+    for seed, points in sorted(by_seed.items()):
+        for generation, value in points:
+            found.setdefault(int(generation), {})[seed] = value
+    return [{"generation": g, **estimate(list(by.values())), "seeds": by} for g, by in sorted(found.items())]
 
 
 def notes(
@@ -101,6 +119,11 @@ def notes(
             found.append(f"Compute is not equal: {', '.join(short)} ended before the limit of {limit:,.0f} units.")
         over = max(used.values()) - 1
         found.append(f"Compute limit {limit:,.0f} units; the cell furthest past it used {max(over, 0):.1%} more.")
+    if partly := partly_reached(experiment, records):
+        found.append(
+            f"Not all seeds have a value of {', '.join(partly)}: such means are over those that have one (k of n), "
+            "which flatters an arm in which few came so far."
+        )
     if failed:
         found.append(f"Incomplete: {', '.join(failed)} failed.")
     if len(distinct(r["commit"] for r in records)) > 1:
@@ -116,6 +139,16 @@ def notes(
         "neither is corrected for the number of arms and metrics."
     )
     return found
+
+
+def partly_reached(experiment: Mapping[str, Any], records: Sequence[Record]) -> list[str]:
+    """Tabled metrics of which some seeds of an arm have a value and others have none."""
+    has = {
+        (m, a): {r["metrics"][m] is None for r in records if r["arm"] == a}
+        for m in experiment["metrics"]
+        for a in experiment["arms"]
+    }
+    return distinct(m for (m, _), found in has.items() if len(found) > 1)
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
@@ -135,27 +168,34 @@ def make_table(results: Mapping[str, Any]) -> str:
     lines = [f"# {results['experiment']}{' (final)' * results['final']}", "", results["question"], ""]
     lines += [f"{results['date']}, commit {at}, {results['split']} set, seeds {', '.join(map(str, seeds))}.", ""]
     lines += [f"- {note}" for note in results["notes"]]
-    lines += ["", *grid(results["arms"], file["metrics"], "mean [95 % interval]")]
+    of = {a: sum(c["arm"] == a for c in results["cells"]) for a in results["arms"]}
+    lines += ["", *grid(results["arms"], file["metrics"], "mean [95 % interval]", of)]
     if results["differences"]:
-        lines += ["", *grid(results["differences"], file["metrics"], f"difference to {file['baseline']}")]
+        pairs = {a: min(of[a], of[file["baseline"]]) for a in of}
+        lines += ["", *grid(results["differences"], file["metrics"], f"difference to {file['baseline']}", pairs)]
     return "\n".join(lines) + "\n"
 
 
-def grid(columns: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str], title: str) -> list[str]:
-    """A Markdown table, a row a metric and a column an arm, padded to be read as text too."""
-    rows = [[title, *columns], *([m, *(show(c[m]) for c in columns.values())] for m in metrics)]
+def grid(
+    columns: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str], title: str, of: Mapping[str, int]
+) -> list[str]:
+    """A Markdown table, a row a metric and a column an arm, padded to be read as text too. `of`: seeds by arm."""
+    rows = [[title, *columns], *([m, *(show(c[m], of[a]) for a, c in columns.items())] for m in metrics)]
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)) + " |" for r in rows]
     return [lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]]
 
 
-def show(e: Estimate) -> str:
-    """`0.512 [0.480, 0.544]`, without an interval where there is none, `-` where there is no value."""
+def show(e: Estimate, of: int) -> str:
+    """`0.512 [0.480, 0.544]`, without an interval where there is none, `-` where there is no value; with ` (3 of 5)`
+    where not all of `of` seeds have one."""
     if e["mean"] is None:
-        return "-"
+        return f"- (0 of {of})" if of else "-"
+    n = int(e["n"] or 0)
+    some = f" ({n} of {of})" if n < of else ""
     if e["low"] is None or e["high"] is None:
-        return f"{figure(e['mean'])} (n = {e['n']})"
-    return f"{figure(e['mean'])} [{figure(e['low'])}, {figure(e['high'])}]"
+        return f"{figure(e['mean'])}{some or f' (n = {n})'}"
+    return f"{figure(e['mean'])} [{figure(e['low'])}, {figure(e['high'])}]{some}"
 
 
 def figure(x: float) -> str:
@@ -164,12 +204,30 @@ def figure(x: float) -> str:
 
 
 def write_results(results: Mapping[str, Any], home: Path) -> str:
-    """Write figure.png, table.md and, last, results.json; the table."""
+    """Write the figures, a CSV a series, table.md and, last, results.json; the table."""
     table = make_table(results)
     draw_experiment(results, home / "figure.png")
+    if results["series"]:
+        draw_story(results, home)
+        (home / "series").mkdir(exist_ok=True)
+    for name, arms in results["series"].items():
+        write_whole(home / "series" / f"{name}.csv", series_csv(arms))
     write_whole(home / "table.md", table)
     write_whole(home / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return table
+
+
+def series_csv(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A line an arm and generation: mean, interval, number of seeds, and the value of each seed."""
+    seeds = sorted({seed for points in arms.values() for p in points for seed in p["seeds"]})
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    lines.writerow(["arm", "generation", "mean", "low", "high", "n", *(f"seed_{s}" for s in seeds)])
+    for arm, points in arms.items():
+        for p in points:
+            values = (p["seeds"].get(s) for s in seeds)
+            lines.writerow([arm, p["generation"], p["mean"], p["low"], p["high"], p["n"], *values])
+    return out.getvalue()
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -30,7 +30,7 @@ class Guessing:
         for agent in arena.living:
             shelf, said = shelves.of(agent), recalled.get(agent, {})
             known = self.known[agent] = beliefs(shelf, said)
-            self.knowledge.append(knowledge_row(arena, self.words, agent, len(shelf), len(said), known))
+            self.knowledge.append(knowledge_row(arena, agent, len(shelf), said, known))
             reachable = self.words.reachable(list(known))
             for number in range(arena.config.rounds.guesses if reachable else 0):
                 id_ = f"g{arena.generation.index:04d}{agent}q{number:03d}"

@@ -10,6 +10,7 @@ Left out: doubt. A reader believes what it reads before what it remembers, and d
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from arena.store import Row
 from culture.posts import Post
 from curricula.definitions import expand, pages
 from curricula.domain import Rejection
-from curricula.hidden_words import HiddenWords, level_of
+from curricula.hidden_words import level_of
 from curricula.list_programs import PRIMITIVES
 
 RECALL_TOKENS = 16
@@ -141,17 +142,27 @@ def beliefs(shelf: Mapping[str, Shown], recalled: Mapping[str, Body]) -> dict[st
     return read | {name: body for name, body in recalled.items() if name not in read}
 
 
-def knowledge_row(
-    arena: Arena, words: HiddenWords, agent: str, read: int, recalled: int, known: dict[str, Body]
-) -> Row:
+def knowledge_row(arena: Arena, agent: str, read: int, recalled: Mapping[str, Body], known: Mapping[str, Body]) -> Row:
     """A row of table `knowledge`: `known` counts beliefs that are right, `level` is the deepest level of one."""
+    words = arena.words_domain()
+    assert words is not None
     right = [n for n, body in known.items() if not isinstance(words.check_guess(n, " ".join(body)), Rejection)]
     return {
         "generation": arena.generation.index,
         "agent": agent,
         "read": read,
-        "recalled": recalled,
+        "recalled": len(recalled),
         "known": len(right),
         "wrong": len(known) - len(right),
         "level": max(map(level_of, right), default=0),
+        "memory": json.dumps({name: " ".join(body) for name, body in recalled.items()}),
     }
+
+
+def remembered(arena: Arena, agent: str) -> dict[str, Body]:
+    """What `agent` recalled in this generation, or, of a newborn, the one whose weights it begins with."""
+    sql = "SELECT memory FROM knowledge WHERE generation = ? AND agent = ?"
+    found = arena.store.query(sql, [arena.generation.index, agent])
+    if not found:
+        return {}
+    return {name: tuple(body.split()) for name, body in json.loads(found[0]["memory"]).items()}

@@ -121,7 +121,7 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     if "receipts" in records:
         close_waiting(arena.store, records["receipts"])
     arena.library.log_reads(reads)
-    arena.library.log_reads(withheld, shown=False)
+    arena.library.log_withheld(withheld)
     arena.store.insert(records)
     return {**records, "reads": reads} | ({"posts": posts} if "posts" in produced else {})
 

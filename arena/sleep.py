@@ -7,12 +7,13 @@ they would be asked, with the definitions a post cites. Who dies tonight and lea
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.learner import Example, Learner
 from arena.engines import rest
-from arena.knowledge import Shelves
+from arena.knowledge import Body, Shelves, remembered
 from arena.seed_data import SeedData
 from arena.society import ends, readable
 from arena.state import Arena
@@ -49,7 +50,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         chosen = library_sample(arena, agent)
         lessons.reads += [Read(g, "sleep", agent, f"g{g:04d}", e.post, 1.0) for e in chosen]
         examples += [entry_example(arena, shelves, agent, e) for e in chosen]
-        lessons.add(exercises(arena, shelves, agent, arena.config.sleep.lore, examples))
+        lessons.add(exercises(arena, shelves, agent, remembered(arena, agent), examples))
         examples += paid_proposals(arena, agent)
         examples += seed_examples(arena, agent, arena.config.sleep.seed_examples)
     rest(arena.engine)
@@ -82,15 +83,16 @@ def train(arena: Arena, learner: Learner, examples: list[Example], seed: str) ->
     ]
 
 
-def school(arena: Arena, learner: Learner, agent: str, seed: str) -> Lessons:
-    """What a newborn sleeps on before its first day: the library, and some of the seed's own school."""
+def school(arena: Arena, learner: Learner, agent: str, seed: str, memory: Mapping[str, Body]) -> Lessons:
+    """What a newborn sleeps on before its first day: the library, and some of the seed's own school. `memory` is what
+    the weights that it begins with recall."""
     g, config = arena.generation.index, arena.config.sleep
     lessons, shelves, examples = Lessons(), Shelves(arena), list[Example]()
     rng = arena.rng(g, agent, "school", "library")
     chosen = arena.bank.sample(rng, config.newborn, g, readable=readable(arena, agent))
     lessons.reads += [Read(g, "sleep", agent, f"g{g:04d}", e.post, 1.0) for e in chosen]
     examples += [entry_example(arena, shelves, agent, e) for e in chosen]
-    lessons.add(exercises(arena, shelves, agent, config.lore, examples))
+    lessons.add(exercises(arena, shelves, agent, memory, examples))
     if examples:
         examples += seed_examples(arena, agent, config.seed_examples)
         lessons.sleeps += train(arena, learner, examples, seed)
@@ -114,13 +116,18 @@ def library_sample(arena: Arena, agent: str) -> list[Entry]:
     return fresh + arena.bank.sample(rng, config.archive, g, readable=mine, born=born, last=last)
 
 
-def exercises(arena: Arena, shelves: Shelves, agent: str, n: int, into: list[Example]) -> Lessons:
-    """n exercises in the definitions the agent may read, appended to `into`; the posts they come from."""
-    words, g = arena.words_domain(), arena.generation.index
+def exercises(arena: Arena, shelves: Shelves, agent: str, memory: Mapping[str, Body], into: list[Example]) -> Lessons:
+    """`sleep.lore` exercises in what the agent may read and what it remembers, appended to `into`; the posts they come
+    from.
+
+    What is remembered is rehearsed (Robins 1995): else a night on a library that has lost a definition would teach that
+    its name is unknown. Where both speak of a name, the library is believed.
+    """
+    words, g, n = arena.words_domain(), arena.generation.index, arena.config.sleep.lore
     known = shelves.of(agent, sleeping=True) if words and n else {}
-    if not words or not known:
+    bodies = dict(memory) | {name: found.body for name, found in known.items() if found.body is not None}
+    if not words or not n or not bodies:
         return Lessons()
-    bodies = {name: found.body for name, found in known.items() if found.body is not None}
     rng = arena.rng(g, agent, "lore")
     drawn = words.practice(bodies, rng, n, guess=0.0, dreams=DREAMS, unknown=UNKNOWN)
     into += [Example(agent, prompt, completion) for prompt, completion in drawn]

@@ -86,13 +86,14 @@ CREATE TABLE labels (attempt TEXT PRIMARY KEY, generation INTEGER, grader TEXT, 
 CREATE INDEX labels_generation ON labels (generation);
 ALTER TABLE refusals ADD COLUMN note TEXT;
 """
-# Since version 3. `knowledge` is what an agent knows as it begins to guess, `wrong` how much of it is not so.
+# Since version 3. `knowledge` is what an agent knows as it begins to guess, `wrong` how much of it is not so, `memory`
+# what it recalls, as JSON.
 CULTURE = """
 ALTER TABLE agents ADD COLUMN place INTEGER;
 ALTER TABLE waiting ADD COLUMN applies TEXT NOT NULL DEFAULT '';
 ALTER TABLE waiting ADD COLUMN supersedes TEXT NOT NULL DEFAULT '';
 CREATE TABLE knowledge (generation INTEGER, agent TEXT, read INTEGER, recalled INTEGER, known INTEGER, wrong INTEGER,
-    level INTEGER, PRIMARY KEY (generation, agent));
+    level INTEGER, memory TEXT, PRIMARY KEY (generation, agent));
 CREATE TABLE ratchet (id TEXT PRIMARY KEY, generation INTEGER, mind TEXT, library TEXT, domain TEXT, depth INTEGER,
     needs INTEGER, problem TEXT, correct INTEGER, answer_correct INTEGER);
 CREATE INDEX ratchet_generation ON ratchet (generation);

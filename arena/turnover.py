@@ -24,6 +24,7 @@ from torch import Tensor
 from agents.inheritance import inherit
 from agents.learner import Learner
 from arena.engines import rest
+from arena.knowledge import remembered
 from arena.sleep import Lessons, school
 from arena.society import circle, ends
 from arena.state import Arena
@@ -105,6 +106,7 @@ def parents_of(arena: Arena, order: Sequence[str], at: int, births: int) -> list
 def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
     """Add the newborns to the learner with what they start from; what they learned before their first day."""
     config, starts = arena.config.turnover, dict[str, Tensor]()
+    begins: dict[str, str] = {}  # the parent whose weights come first
     classes: dict[tuple[frozenset[str] | None, str], list[str]] = {}
     for row in rows:
         name, parents = row["name"], json.loads(row["parents"])
@@ -112,6 +114,7 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
         with_weights = row["inherited"] in ("weights", "both") and parents
         if with_weights:
             known = [learner.acting_row(p) for p in parents]
+            begins[name] = parents[0]
             starts[name] = inherit(
                 config.crossing, known, learner.layout, config.mutation, f"{arena.config.seed}/{name}"
             )
@@ -125,7 +128,8 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
         if config.inherit not in ("library", "both"):
             continue
         first, *others = names
-        lessons.add(school(arena, learner, first, f"{arena.config.seed}/{arena.generation.index}/school"))
+        seed = f"{arena.config.seed}/{arena.generation.index}/school"
+        lessons.add(school(arena, learner, first, seed, remembered(arena, begins[first]) if first in begins else {}))
         learner.graduate(first, starts[first])
         for name in others:
             learner.copy(first, name)
@@ -145,7 +149,7 @@ def consolidate(arena: Arena, learner: Learner) -> Row:
     start = inherit("average", rows, learner.layout, 0.0, seed) if averaged else learner.layout.fresh(seed)
     learner.add(COMMONS, start.clone())
     arena.places[COMMONS] = -1
-    school(arena, learner, COMMONS, seed)
+    school(arena, learner, COMMONS, seed, {})
     learner.graduate(COMMONS, start)
     path = f"adapters/{COMMONS}-g{g:04d}"
     sha = learner.layout.save_peft(learner.acting_row(COMMONS), arena.folder / path, arena.base_name)

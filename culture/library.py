@@ -34,11 +34,13 @@ MAX_SEARCH_WORDS = 64
 """Distinct words of a query that are looked up; the rest is ignored, which bounds the cost of a search."""
 MANY_AUTHORS = 1000
 """Authors of a view from which on they are not asked one by one for their newest post."""
+FEW = 2000
+"""Posts that are few enough to be read and sorted where a handful of them is wanted."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """One post put in an agent's context for one request, and the probability with which it was chosen."""
+    """One post put in an agent's context for one request, or chosen and withheld, and the probability of just that."""
 
     generation: int
     phase: str
@@ -180,14 +182,18 @@ class Library:
         """The reviews of a post in the order they were admitted; in a view with `now`, those in force then."""
         return self._posts("p.kind = 'review' AND p.about = ?", [post_id], "p.seq")
 
-    def log_reads(self, rows: Sequence[Read], shown: bool = True) -> None:
-        """Store reads, or what was chosen and left out at random; the same one twice raises sqlite3.IntegrityError.
+    def log_reads(self, rows: Sequence[Read]) -> None:
+        """Store reads; the same read twice raises sqlite3.IntegrityError. Commits nothing."""
+        self._log("reads", rows)
 
-        Commits nothing.
-        """
+    def log_withheld(self, rows: Sequence[Read]) -> None:
+        """Store what was chosen for a reader and left out, with the probability of just that; else as `log_reads`."""
+        self._log("withheld", rows)
+
+    def _log(self, table: str, rows: Sequence[Read]) -> None:
         columns = "id, generation, phase, agent, request, post, propensity"
         self.db.conn.executemany(
-            f"INSERT INTO {'reads' if shown else 'withheld'} ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {table} ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(r.id, r.generation, r.phase, r.agent, r.request, r.post, r.propensity) for r in rows],
         )
 
@@ -263,29 +269,32 @@ class Library:
         spans = self.scope.generations
         ends = [] if spans is None else [max((last for _, last in spans), default=-1)]
         ends += [] if self.up_to_generation is None else [self.up_to_generation]
-        last = "p.generation <= ? ORDER BY p.generation DESC, p.seq DESC LIMIT 1"
         until = min(ends, default=2**63 - 1)
-        authors = self.scope.authors
-        if authors is None or len(authors) > MANY_AUTHORS:
-            row = self.db.conn.execute(f"SELECT p.seq FROM posts p WHERE {last}", (until,)).fetchone()
-        else:
+        authors, conn = self.scope.authors, self.db.conn
+        last = "p.generation <= ? ORDER BY p.generation DESC, p.seq DESC LIMIT 1"
+        if authors is not None and len(authors) <= MANY_AUTHORS:
             each = f"SELECT (SELECT p.seq FROM posts p WHERE p.author = j.value AND {last}) AS at FROM json_each(?) j"
-            row = self.db.conn.execute(f"SELECT MAX(at) FROM ({each})", (until, json.dumps(sorted(authors)))).fetchone()
+            row = conn.execute(f"SELECT MAX(at) FROM ({each})", (until, json.dumps(sorted(authors)))).fetchone()
+        else:
+            top = conn.execute("SELECT MAX(generation) FROM posts").fetchone()[0]
+            if top is None or top <= until:
+                row = conn.execute("SELECT MAX(seq) FROM posts").fetchone()
+            else:
+                row = conn.execute(f"SELECT p.seq FROM posts p WHERE {last}", (until,)).fetchone()
         return (row[0] if row else None) or 0
 
     def iterate(
         self, kind: str | None = None, up_to_generation: int | None = None, author: str | None = None
     ) -> Iterator[Post]:
         """Posts in the order they were admitted, if asked of one kind or author, up to one generation."""
-        where, params = _filters(kind, up_to_generation, author)
-        return iter(self._posts(where, params, "p.seq"))
+        view = self if up_to_generation is None else self.as_of(up_to_generation)
+        return iter(view._by(author)._run(kind, -1))
 
     def recent(self, limit: int = 10, kind: str | None = None, author: str | None = None) -> list[Post]:
         """The last `limit` posts admitted, in the order they were admitted."""
         if limit < 0:
             raise ValueError(f"limit must not be negative: {limit}")
-        where, params = _filters(kind, None, author)
-        return self._posts(where, params, "p.seq DESC", limit=limit)[::-1]
+        return self._by(author)._run(kind, limit)[::-1]
 
     def verify(self) -> list[str]:
         """Recheck every stored post; one readable line per problem, an empty list when all is well.
@@ -302,14 +311,49 @@ class Library:
 
         Counted apart, because an index alone answers the first, and those that left are few.
         """
-        bound, values = self._bound(removed=True)
-        tail = f"WHERE {bound} GROUP BY {by} ORDER BY {by}"
+        bound, values = self._bound(removed=True, plan=True)
+        group = (
+            by if bound == "1" else f"+{by}"
+        )  # by itself an index in the order of `by` would be read from end to end
+        tail = f"WHERE {bound} GROUP BY {group} ORDER BY {group}"
         found = dict(self.db.conn.execute(f"SELECT {by}, COUNT(*) FROM posts p {tail}", values).fetchall())
         if self.scope.now is not None:
-            gone = f"SELECT {by}, COUNT(*) FROM removals r JOIN posts p ON p.id = r.post AND r.generation <= ? {tail}"
-            for key, n in self.db.conn.execute(gone, [self.scope.now, *values]):
+            gone = f"removals r CROSS JOIN posts p ON p.id = r.post AND r.generation <= ? {tail}"
+            for key, n in self.db.conn.execute(f"SELECT {by}, COUNT(*) FROM {gone}", [self.scope.now, *values]):
                 found[key] -= n
         return {key: n for key, n in found.items() if n}
+
+    def _by(self, author: str | None) -> "Library":
+        return self if author is None else self.within(Scope(frozenset([author])))
+
+    def _run(self, kind: str | None, limit: int) -> list[Post]:
+        """Posts of one kind, or of all: the oldest first, or, with a limit, so many of the newest, the newest first.
+
+        Says which index to use, since SQLite cannot know how many posts there are of a kind, or in a scope: that of the
+        scope or of the kind where few posts are in it, else the order of admission itself.
+        """
+        if kind is not None:
+            check_kind(kind)
+        within, values = self._bound(removed=True, plan=True)
+        bound, params = self._bound()
+        order = "p.seq" if limit < 0 else "p.seq DESC"
+        most = self._newest() // 20 if limit < 0 else FEW
+        if within != "1" and self._few(within, values, FEW):
+            bound, order, kinds = self._bound(plan=True)[0], f"+{order}", "+p.kind = ?"
+        elif kind is not None and self._few("p.kind = ?", [kind], most):
+            order, kinds = f"+{order}", "p.kind = ?"
+        elif limit < 0:
+            bound, kinds = self._bound(plan=True)[0], "+p.kind = ?"
+        else:
+            kinds = "+p.kind = ?"
+        if kind is not None:
+            bound, params = f"{bound} AND {kinds}", [*params, kind]
+        query = f"SELECT {COLUMNS} FROM posts p WHERE {bound} ORDER BY {order} LIMIT ?"
+        return [to_post(row) for row in self.db.conn.execute(query, [*params, limit])]
+
+    def _few(self, where: str, values: Sequence[object], most: int) -> bool:
+        count = f"SELECT COUNT(*) FROM (SELECT 1 FROM posts p WHERE {where} LIMIT ?)"
+        return bool(self.db.conn.execute(count, [*values, most + 1]).fetchone()[0] <= most)
 
     def _assert_open(self) -> None:
         conn = self.db.conn
@@ -319,16 +363,22 @@ class Library:
         if self.scope != EVERYTHING:
             raise ValueError(f"a view of a part of the library cannot be added to: {self.scope}")
 
-    def _bound(self, removed: bool = False) -> tuple[str, list[object]]:
-        """The SQL test that a post `p` is in this view, and its parameters; with `removed`, as if nothing had left."""
+    def _bound(self, removed: bool = False, plan: bool = False) -> tuple[str, list[object]]:
+        """The SQL test that a post `p` is in this view, and its parameters; with `removed`, as if nothing had left.
+
+        SQLite is to find posts by something else, and test them by this; with `plan`, it may find them by this: by
+        their authors if there are some, else by their generations.
+        """
         tests, values = ["1"], list[object]()
+        author = "p.author" if plan else "+p.author"
+        generation = "p.generation" if plan and self.scope.authors is None else "+p.generation"
         if self.up_to_generation is not None:
-            tests, values = [*tests, "p.generation <= ?"], [*values, self.up_to_generation]
+            tests, values = [*tests, f"{generation} <= ?"], [*values, self.up_to_generation]
         if self.scope.authors is not None:
-            tests.append("p.author IN (SELECT value FROM json_each(?))")
+            tests.append(f"{author} IN (SELECT value FROM json_each(?))")
             values.append(json.dumps(sorted(self.scope.authors)))
         if self.scope.generations is not None:
-            spans = " OR ".join("p.generation BETWEEN ? AND ?" for _ in self.scope.generations)
+            spans = " OR ".join(f"{generation} BETWEEN ? AND ?" for _ in self.scope.generations)
             tests.append(f"({spans or 0})")
             values += [bound for span in self.scope.generations for bound in span]
         if self.scope.now is not None and not removed:
@@ -336,27 +386,17 @@ class Library:
             values.append(self.scope.now)
         return " AND ".join(tests), values
 
-    def _rows(self, head: str, params: Sequence[object], tail: str, last: Sequence[object] = ()) -> list[tuple]:
-        """Run `head`, whose `{}` at its end becomes the bound of this view, and `tail`; each with its parameters."""
+    def _rows(self, head: str, params: Sequence[object], tail: str) -> list[tuple]:
+        """Run `head`, whose `{}` at its end becomes the bound of this view, and `tail`; `params` are of `head`."""
         bound, values = self._bound()
-        return self.db.conn.execute(f"{head.format(bound)} {tail}", [*params, *values, *last]).fetchall()
+        return self.db.conn.execute(f"{head.format(bound)} {tail}", [*params, *values]).fetchall()
 
-    def _posts(
-        self, where: str, params: Sequence[object], order: str, source: str = "posts p", limit: int = -1
-    ) -> list[Post]:
-        head = f"SELECT {COLUMNS} FROM {source} WHERE {where} AND {{}}"
-        return [to_post(row) for row in self._rows(head, params, f"ORDER BY {order} LIMIT ?", [limit])]
+    def _posts(self, where: str, params: Sequence[object], order: str) -> list[Post]:
+        head = f"SELECT {COLUMNS} FROM posts p WHERE {where} AND {{}}"
+        return [to_post(row) for row in self._rows(head, params, f"ORDER BY {order}")]
 
 
 def _terms(words: str) -> list[str]:
     """The words of a query, each once. Only letters, marks and digits survive, so none can be FTS syntax."""
     kept = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in words)
     return list({term.casefold(): term for term in kept.split()}.values())[:MAX_SEARCH_WORDS]
-
-
-def _filters(kind: str | None, up_to_generation: int | None, author: str | None) -> tuple[str, list[object]]:
-    if kind is not None:
-        check_kind(kind)
-    values = {"p.kind = ?": kind, "p.generation <= ?": up_to_generation, "p.author = ?": author}
-    used = {test: value for test, value in values.items() if value is not None}
-    return " AND ".join(["1", *used]), list(used.values())

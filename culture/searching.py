@@ -20,9 +20,9 @@ from collections.abc import Sequence
 
 from culture.tables import COLUMNS
 
-MATCHES = 8_000
+MATCHES = 3_000
 """Occurrences that are ranked by BM25, about a microsecond each."""
-WINDOW = 16_000
+WINDOW = 8_000
 """Occurrences of common words that are read, newest posts first."""
 PROBES = 16 * MATCHES
 """Occurrences that are counted to tell rare words from common ones."""

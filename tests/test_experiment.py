@@ -19,7 +19,9 @@ from arena.experiment import Cell, check_split, check_stored, run_experiment
 from arena.experiment_cell import cell_record
 from arena.experiment_file import load_experiment, make_cells
 from arena.experiment_metrics import METRICS, FinishedRun, all_metrics, curve
+from arena.experiment_metrics_culture import CULTURE_METRICS
 from arena.experiment_report import estimate, make_results, paired, write_results
+from arena.experiment_series import SERIES
 from arena.state import SEED_FOLDER
 from arena.store import Store
 
@@ -56,6 +58,7 @@ def finish(cell: Cell, **metrics: float) -> None:
         "seed": cell.seed,
         "metrics": dict.fromkeys(METRICS, 0.5) | {"compute": 6100.0, "names_difference": None} | metrics,
         "curve": [[1000.0 * (cell.seed + 1), 0.1], [6000.0, 0.5]],
+        "series": {name: [[1, 0.25], [2, 0.5 + 0.1 * cell.seed]] for name in SERIES},
         "versions": {"torch": "1"},
         "digest": "d",
         "config": cell.config.model_dump(mode="json"),
@@ -266,7 +269,7 @@ def store(tmp_path: Path) -> Store:
     phases += [(1, "measure", 9, 1, 0, 0), (2, "solve", 200, 0, 0, 1), (2, "measure", 5, 5, 0, 0)]
     phases += [(2, "final", 0, 20, 0, 0)]
     columns = ("generation", "phase", "prompt_tokens", "generated_tokens", "trained_tokens", "counted")
-    post = "INSERT INTO posts VALUES (?, ?, 1, ?, 'a', ?, 'b', '[]', 'c', 'k', 's')"
+    post = "INSERT INTO posts VALUES (?, ?, 1, ?, 'a', ?, 'b', '[]', 'c', 'k', 's', '', '')"
     with store.transaction():
         store.insert({"evaluations": evaluations, "phases": [dict(zip(columns, p, strict=True)) for p in phases]})
         store.insert({"telemetry": [{"generation": 1, "phase": "solve", "seconds": 1.5, "finished": "x"}] * 2})
@@ -300,8 +303,8 @@ def test_metrics_come_from_the_store(store: Store) -> None:
         "seconds": 3.0,
     }
     run = FinishedRun.read(store, "list_programs")
-    assert all_metrics(run) == pytest.approx(expected)
-    assert set(expected) == set(METRICS)
+    assert {m: v for m, v in all_metrics(run).items() if m not in CULTURE_METRICS} == pytest.approx(expected)
+    assert set(expected) | set(CULTURE_METRICS) == set(METRICS)
     assert curve(run) == [(180.0, 0.5), (380.0, 1.0)]
 
 
@@ -310,7 +313,8 @@ def test_what_a_run_cannot_say_is_none_and_never_zero(store: Store) -> None:
         store.db.conn.execute("DELETE FROM evaluations WHERE domain = 'hidden_words' OR depth = 6")
         store.db.conn.execute("DELETE FROM posts_fts")
     metrics = all_metrics(FinishedRun.read(store, "list_programs"))
-    assert [k for k, v in metrics.items() if v is None] == [k for k in METRICS if "names" in k or "3_6" in k]
+    own = [k for k in METRICS if k not in CULTURE_METRICS]
+    assert [k for k in own if metrics[k] is None] == [k for k in own if "names" in k or "3_6" in k]
 
 
 def test_an_unfinished_run_has_no_metrics(store: Store) -> None:

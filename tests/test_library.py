@@ -310,6 +310,16 @@ def test_reads_are_logged_once_each():
         library.log_reads([read])
 
 
+def test_what_was_withheld_is_logged_apart():
+    library = filled()
+    row = Read(1, "solve", "bo", "round-1/solver", "0" * 64, 0.05)
+    library.log_withheld([row])
+    assert library.db["reads"].count == 0
+    assert [(r["id"], r["propensity"]) for r in library.db["withheld"].rows] == [(row.id, 0.05)]
+    with pytest.raises(sqlite3.IntegrityError):
+        library.log_withheld([row])
+
+
 @pytest.mark.parametrize("propensity", [0.0, -0.1, 1.1, float("nan")])
 def test_a_read_that_could_not_have_happened_is_refused(propensity):
     with pytest.raises(ValueError, match="propensity"):

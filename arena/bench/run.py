@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.adapters import write_atomically
-from arena.bench import large, ours, report, workload
+from arena.bench import large, library, ours, report, workload
 from arena.bench.measure import Side, interleave
-from arena.bench.parts import LARGE, PARTS, WATCH, Case, Options, check, plan
+from arena.bench.parts import LARGE, LIBRARY, PARTS, WATCH, Case, Options, check, plan
 from arena.bench.workload import QUICK
 from arena.experiment import commit
 
@@ -83,6 +83,9 @@ def bench(
                 from arena.bench import watch
 
                 found[WATCH] = watch.measure(options.repeats, options.quick, say)
+                save()
+            if LIBRARY in wanted:
+                found[LIBRARY] = library.measure(options.quick, say)
                 save()
     finally:
         torch.set_num_threads(threads)

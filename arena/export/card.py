@@ -63,8 +63,8 @@ TABLES = (
     " 32 bytes of its id."
 )
 EVALUATIONS = (
-    "**`evaluations` holds held-out problems**, as the record of the measurement must: never train on it. In all other"
-    " tables the words of proposals that were held-out problems are null."
+    "**`evaluations` and `ratchet` hold held-out problems**, as records of measurements must: never train on them."
+    " In all other tables the words of proposals that were held-out problems are null."
 )
 LIMITS = """\
 - Held-out problems are in no file that is meant to be trained on: each problem and post was checked by its exact words

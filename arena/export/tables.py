@@ -31,6 +31,7 @@ FLAGS = {
     "outcomes": ("learnable",),
     "phases": ("counted",),
     "problems": ("valid",),
+    "ratchet": ("needs", "correct", "answer_correct"),
 }
 LISTS = {
     "agents": ("parents",),

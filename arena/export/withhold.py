@@ -4,8 +4,9 @@ A setter sometimes proposes a held-out problem; the arena rejects it, but its wo
 withheld wherever rounds, problems and refused posts are exported. A held-out problem that was played or posted in spite
 of everything ends the export.
 
-Left out: table `evaluations`, which is the record of the measurement and holds held-out problems by its nature. Not
-guaranteed: that a problem is recognised in words that are not a problem, such as a proposal with a word too many.
+Left out: tables `evaluations` and `ratchet`, which are records of measurements and hold held-out problems by their
+nature. Not guaranteed: that a problem is recognised in words that are not a problem, such as a proposal with a word
+too many.
 """
 
 from __future__ import annotations

@@ -43,6 +43,8 @@ def print_report(console: Console, analysis: Analysis) -> None:
     print_heldout(console, a)
     if a["names"]:
         console.print(names_table(a["names"]))
+    if a["ratchet"]:
+        print_ratchet(console, a["ratchet"])
     if a["library"]["posts"]:
         print_library(console, a["library"])
     console.print(agents_table(a["agents"]))
@@ -157,6 +159,31 @@ def names_sentence(names: Analysis) -> str:
     text = f"Known names after generation {last['generation']}: solved {rate(found['with_reading'])} with reading, "
     text += f"{rate(found['without_reading'])} without"
     return f"{text}, difference {interval(found, 'difference', sign=True)} (n = {found['n']})"
+
+
+LIBRARIES = ("none", "first", "own", "filler", "shuffled", "authors", "stale")
+
+
+def print_ratchet(console: Console, ratchet: Analysis) -> None:
+    """A frozen newborn's held-out rates by what it reads, R with its interval, and how it rises."""
+    named = [r for r in ratchet["readings"] if r["ratchet"]["n"]]
+    if not named:
+        return
+    table = new_table("The ratchet: a frozen newborn on problems with names, by what it reads", "gen", *LIBRARIES)
+    table.add_column("R", justify="right", no_wrap=True)
+    table.collapse_padding = True  # it fills 80 columns
+    for r in spread(named):
+        rates = [rate(r["rates"][f"newborn_{library}"]["value"]) for library in LIBRARIES]
+        table.add_row(str(r["generation"]), *rates, interval(r["ratchet"], "value", sign=True))
+    n = named[-1]["ratchet"]["n"]
+    table.caption = (
+        f"{n} held-out problems; R: own less first library, paired, 95 % interval\n"
+        "controls: filler of equal length, bodies shuffled, one author's part, an old library\n"
+    )
+    console.print(table)
+    if len(named) > 1:
+        s = ratchet["slope"]
+        console.print(Text(f"R a generation: {between(s['value'], s['low'], s['high'], 3, sign=True)}\n"))
 
 
 def print_library(console: Console, library: Analysis) -> None:

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from arena.report.measured import names_in
-from arena.report.statistics import Z
 from arena.store import Store
+from culture.transmission import paired_interval as paired_interval
 
 EVALUATIONS = (
     "SELECT rowid, generation, mode, depth, agent, problem, reading, correct FROM evaluations"
@@ -109,14 +109,6 @@ def uplifts(counts: Mapping[str, Counter[Outcome]]) -> dict[str, Uplift]:
         keep = between / (between + spread[post]) if between else 0.0
         found[post] = Uplift(n, with_, without, low, high, keep * differences[post] + (1 - keep) * mean)
     return found
-
-
-def paired_interval(only_with: int, only_without: int, n: int) -> tuple[float, float]:
-    """95 % interval of (only_with - only_without) / n, the difference of two rates over the same n trials."""
-    b, c, m = only_with + 0.5, only_without + 0.5, n + 2.0
-    d = (b - c) / m
-    half = Z * math.sqrt(max((b + c) - (b - c) ** 2 / m, 0.0)) / m
-    return max(d - half, -1.0), min(d + half, 1.0)
 
 
 def _variance(outcomes: Counter[Outcome], n: int) -> float:

@@ -44,6 +44,7 @@ class Summary:
     behaviours: float | None  # effective number of distinct ones: Hill number of order 1
     duplicates: int
     heldout: dict[int, float]  # pass rate by depth
+    ratchet: tuple[int, int, int, int] | None = None  # problems; solved with own library, only so, only with the first
 
 
 @dataclass(frozen=True)

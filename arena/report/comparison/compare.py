@@ -100,7 +100,7 @@ def compare(runs: Sequence[Source]) -> Row:
 def _scores(run: Source) -> dict[str, float | None]:
     main = run.analysis["domain"]
     if run.analysis["finished"]:
-        found = all_metrics(FinishedRun.read(run.store, main))
+        found = all_metrics(FinishedRun.read(run.store, main, run.config.library))
     else:
         begun = FinishedRun(run.store, main, 0)
         found = {name: METRICS[name](begun) if name in BEFORE else None for name in METRICS}

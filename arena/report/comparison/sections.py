@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from arena.experiment_metrics_culture import CULTURE_LABELS
 from arena.experiment_report import figure as number
 from arena.report.comparison.cautions import FEW
 from arena.report.figure import COLOURS, Figure, Panel, Section, Series, Table
@@ -39,6 +40,7 @@ LABELS = {
     "generations": "generations played",
     "compute": "compute units",
     "evaluation_compute": "units of evaluation, apart",
+    **CULTURE_LABELS,
     "seconds": "seconds, wall clock",
 }
 ABOUT = ("heldout_3_6", "gain_3_6", "names_known_difference", "learnable_per_generation")

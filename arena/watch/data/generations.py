@@ -74,7 +74,21 @@ def summary(db: sqlite3.Connection, generation: int, phases: frozenset[str], mai
         hill_numbers(n for (n,) in kinds)[1] if set_ else None,
         duplicates or 0,
         dict(rates),  # "greedy" comes first, so "full" stays
+        ratchet(db, generation) if "measure" in phases else None,
     )
+
+
+def ratchet(db: sqlite3.Connection, generation: int) -> tuple[int, int, int, int] | None:
+    """(problems that need a definition, solved by the newborn with its own library, with it alone, with the first
+    library alone) of a generation's reading; None without one."""
+    n, own, gained, lost = db.execute(
+        "SELECT COUNT(*), SUM(a.correct), SUM(a.correct > b.correct), SUM(a.correct < b.correct) FROM ratchet a"
+        " JOIN ratchet b ON b.generation = a.generation AND b.domain = a.domain AND b.depth = a.depth"
+        " AND b.problem = a.problem AND b.mind = a.mind AND b.library = 'first'"
+        " WHERE a.generation = ? AND a.mind = 'newborn' AND a.library = 'own' AND a.needs",
+        [generation],
+    ).fetchone()
+    return (n, own, gained, lost) if n else None
 
 
 def population(db: sqlite3.Connection, generation: int) -> list[Member]:

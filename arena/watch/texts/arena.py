@@ -5,9 +5,11 @@ from __future__ import annotations
 from rich.text import Text
 
 from arena.report.analysis import LOOP
+from arena.report.say import between
 from arena.report.tables import count, rate
 from arena.watch.history import Snapshot
 from arena.watch.texts.base import DIM, NO_DATA
+from culture.transmission import paired_interval
 
 
 def alarms(s: Snapshot) -> Text:
@@ -28,4 +30,14 @@ def figures(s: Snapshot) -> Text:
     line = (
         f"generation {at.generation}: {count(at.proposed)} set, {count(at.valid)} valid, {count(at.distinct)} distinct"
     )
-    return Text(f"{line}, {count(at.learnable)} learnable, solved {rate(at.solve_rate)}")
+    return Text(f"{line}, {count(at.learnable)} learnable, solved {rate(at.solve_rate)}{ratchet(s)}")
+
+
+def ratchet(s: Snapshot) -> str:
+    """The last reading of the ratchet up to the shown generation, on a line of its own; nothing without one."""
+    last = next((x for x in reversed(s.summaries) if x.ratchet), None)
+    if last is None or last.ratchet is None:
+        return ""
+    n, own, gained, lost = last.ratchet
+    r = between((gained - lost) / n, *paired_interval(gained, lost, n), sign=True)
+    return f"\nratchet, generation {last.generation}: newborn {rate(own / n)}, R {r}"

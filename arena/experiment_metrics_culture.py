@@ -1,0 +1,316 @@
+"""What an experiment measures of a culture: what is known, what is found, whether it ratchets up, how varied it stays.
+
+One small function each, by name in `CULTURE_METRICS`; each reads the run's database and gives one number, or None where
+the run has nothing to say. `measure.ratchet` and `library.burn` decide whether some of them ever have something to say.
+
+Left out: tail mass and perplexity on a frozen reference, which runs do not store.
+
+Not guaranteed: an order among the guesses of one generation, which are made at the same time: they count in the order
+in which they are stored, agent after agent.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from arena.experiment_run import FinishedRun, Metric, Points, difference
+from curricula.hidden_words import level_of
+
+# -- what is known ----------------------------------------------------------------------------------------------------
+
+
+def known_at(run: FinishedRun, generation: int, column: str = "known") -> float | None:
+    """Mean over the agents of a generation, as they begin to guess, of a column of table `knowledge`."""
+    return dict(knowledge(run, column)).get(generation)
+
+
+def knowledge(run: FinishedRun, column: str) -> Points:
+    rows = run.store.query(
+        f"SELECT generation, AVG({column}) AS mean FROM knowledge GROUP BY generation ORDER BY generation"
+    )
+    return [(r["generation"], r["mean"]) for r in rows if r["mean"] is not None]
+
+
+def names_known_end(run: FinishedRun) -> float | None:
+    return known_at(run, run.last)
+
+
+def level_end(run: FinishedRun) -> float | None:
+    """Mean over agents of the deepest level of a name they know, in the last generation."""
+    return known_at(run, run.last, "level")
+
+
+def names_wrong_end(run: FinishedRun) -> float | None:
+    """Mean over agents of the names they believe something wrong of, in the last generation."""
+    return known_at(run, run.last, "wrong")
+
+
+def names_known_before_burn(run: FinishedRun) -> float | None:
+    """In the generation before the one in which the library burns; None where it does not burn."""
+    return known_at(run, run.library.burn - 1) if run.library.burn else None
+
+
+def names_known_after_burn(run: FinishedRun) -> float | None:
+    """In the generation in which the library burns, which it does before anybody reads."""
+    return known_at(run, run.library.burn) if run.library.burn else None
+
+
+def names_known_after_restore(run: FinishedRun) -> float | None:
+    """In the generation in which what burned is given back."""
+    return known_at(run, run.library.restore) if run.library.restore else None
+
+
+# -- what is found ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The first right guess of a name in a run: the how manyeth of all its guesses it was, from 1."""
+
+    name: str
+    generation: int
+    guesses: int
+
+
+def discoveries_of(run: FinishedRun) -> list[Discovery] | None:
+    """All discoveries in their order; None if nothing was guessed at all."""
+    found: dict[str, Discovery] = {}
+    rows = run.store.query("SELECT generation, name, correct FROM guesses ORDER BY generation, rowid")
+    for at, r in enumerate(rows, 1):
+        if r["correct"] and r["name"] not in found:
+            found[r["name"]] = Discovery(r["name"], r["generation"], at)
+    return list(found.values()) if rows else None
+
+
+def discoveries(run: FinishedRun) -> float | None:
+    found = discoveries_of(run)
+    return None if found is None else float(len(found))
+
+
+def guesses_per_discovery(run: FinishedRun) -> float | None:
+    """All guesses over all discoveries; None without a discovery."""
+    found = discoveries_of(run)
+    total = run.number("SELECT COUNT(*) FROM guesses")
+    return total / len(found) if found and total is not None else None
+
+
+def guesses_to(k: int) -> Metric:
+    """The guesses a run made up to and including its k-th discovery; None if it never came to that.
+
+    A mean over the seeds that came to it flatters an arm of which few did: the number of seeds belongs to it.
+    """
+
+    def metric(run: FinishedRun) -> float | None:
+        found = discoveries_of(run) or []
+        return float(found[k - 1].guesses) if len(found) >= k else None
+
+    return metric
+
+
+def level_reached(run: FinishedRun) -> float | None:
+    """The deepest level of which at least two names were discovered, 0 without one; None if nothing was guessed."""
+    found = discoveries_of(run)
+    if found is None:
+        return None
+    levels = Counter(level_of(d.name) for d in found)
+    return float(max((level for level, n in levels.items() if n >= 2), default=0))
+
+
+# -- the ratchet ------------------------------------------------------------------------------------------------------
+
+NEWBORN, SCHOOLED = "newborn", "schooled"
+"""Minds of table `ratchet`: a frozen newborn; one that slept on a library. Any other is of those who live then."""
+OWN, FIRST, STALE, EMPTY = "own", "first", "stale", "none"
+"""Libraries: of that generation; of the first; an earlier one; nothing to read."""
+CONTROLS = ("filler", "shuffled", "authors")
+EARLY, LATE = "school_early", "school_late"
+READINGS = 3
+"""Readings over which the end of a run is averaged."""
+
+
+def shares(run: FinishedRun, mind: str | None, library: str, needs: int = 1) -> dict[int, float]:
+    """Share of a reading's problems solved, by generation. `mind` None: of those who live then. `needs` 1: problems
+    that cannot be solved without knowing a name."""
+    who = "mind = ?" if mind else "mind NOT IN (?, ?)"
+    rows = run.store.query(
+        f"SELECT generation, AVG(correct > 0) AS share FROM ratchet WHERE {who} AND library = ? AND needs = ?"
+        " GROUP BY generation",
+        [*((mind,) if mind else (NEWBORN, SCHOOLED)), library, needs],
+    )
+    return {r["generation"]: r["share"] for r in rows}
+
+
+def ratchet(run: FinishedRun, control: str = FIRST) -> Points:
+    """By generation, how much more a frozen newborn solves with that generation's library than with another."""
+    own, other = shares(run, NEWBORN, OWN), shares(run, NEWBORN, control)
+    return [(g, own[g] - other[g]) for g in sorted(own) if g in other]
+
+
+def end_of(points: Sequence[tuple[int, float]]) -> float | None:
+    """Mean of the last readings; None without one."""
+    return statistics.fmean(v for _, v in points[-READINGS:]) if points else None
+
+
+def ratchet_end(run: FinishedRun) -> float | None:
+    return end_of(ratchet(run))
+
+
+def ratchet_slope(run: FinishedRun) -> float | None:
+    """Least-squares slope of the ratchet, a generation, over all readings; None with fewer than two."""
+    points = ratchet(run)
+    return statistics.linear_regression(*zip(*points, strict=True)).slope if len(points) > 1 else None
+
+
+def ratchet_margin(run: FinishedRun) -> float | None:
+    """Own library minus the best of the controls that were read (filler, shuffled, authors), at the end."""
+    margins = [m for c in CONTROLS if (m := end_of(ratchet(run, c))) is not None]
+    return min(margins, default=None)
+
+
+def ratchet_over_stale(run: FinishedRun) -> float | None:
+    """Own library minus the stale one, at the end."""
+    return end_of(ratchet(run, STALE))
+
+
+def channels(run: FinishedRun, terms: Sequence[tuple[int, str | None, str]]) -> float | None:
+    """A signed sum of shares (sign, mind, library) at the end, over the readings that have all of them."""
+    found = [(sign, shares(run, mind, library)) for sign, mind, library in terms]
+    common = sorted(set.intersection(*(set(by) for _, by in found)))
+    return end_of([(g, sum(sign * by[g] for sign, by in found)) for g in common])
+
+
+def text_channel(run: FinishedRun) -> float | None:
+    """What reading alone gives: a newborn with the library minus the same without."""
+    return channels(run, [(1, NEWBORN, OWN), (-1, NEWBORN, EMPTY)])
+
+
+def weights_channel(run: FinishedRun) -> float | None:
+    """What weights alone give: who lives then, without a library, minus a newborn without."""
+    return channels(run, [(1, None, EMPTY), (-1, NEWBORN, EMPTY)])
+
+
+def synergy(run: FinishedRun) -> float | None:
+    """What both give together beyond what they give apart."""
+    return channels(run, [(1, None, OWN), (-1, NEWBORN, OWN), (-1, None, EMPTY), (1, NEWBORN, EMPTY)])
+
+
+def late_over_early(run: FinishedRun) -> float | None:
+    """A mind schooled on a late library minus one on an early one, on problems that need no name, at the end."""
+    late, early = shares(run, SCHOOLED, LATE, needs=0), shares(run, SCHOOLED, EARLY, needs=0)
+    return end_of([(g, late[g] - early[g]) for g in sorted(late) if g in early])
+
+
+# -- diversity --------------------------------------------------------------------------------------------------------
+
+
+def distinct_problems(run: FinishedRun) -> Points:
+    """By generation, behaviours that differ over the number of valid problems."""
+    rows = run.store.query(
+        "SELECT generation, CAST(COUNT(DISTINCT domain || '/' || behaviour_key) AS REAL) / COUNT(*) AS share"
+        " FROM problems WHERE valid GROUP BY generation ORDER BY generation"
+    )
+    return [(r["generation"], r["share"]) for r in rows]
+
+
+def depth(run: FinishedRun) -> Points:
+    """By generation, mean depth of the valid problems."""
+    rows = run.store.query(
+        "SELECT generation, AVG(depth) AS mean FROM problems WHERE valid GROUP BY generation ORDER BY generation"
+    )
+    return [(r["generation"], r["mean"]) for r in rows if r["mean"] is not None]
+
+
+def prompt_entropy(run: FinishedRun) -> float | None:
+    """Shannon entropy, in bits, of the words of all programs set in the last generation: 0 if one word is all there is.
+
+    Not corrected for the number of words, so small generations look somewhat poorer than they are.
+    """
+    rows = run.store.query("SELECT text FROM problems WHERE valid AND generation = ?", [run.last])
+    words = Counter(w for r in rows for w in (r["text"] or "").partition("|")[0].split())
+    total = words.total()
+    return math.fsum(n / total * math.log2(total / n) for n in words.values()) if total else None
+
+
+def distinct_problems_first(run: FinishedRun) -> float | None:
+    return dict(distinct_problems(run)).get(1)
+
+
+def distinct_problems_last(run: FinishedRun) -> float | None:
+    return dict(distinct_problems(run)).get(run.last)
+
+
+def depth_first(run: FinishedRun) -> float | None:
+    return dict(depth(run)).get(1)
+
+
+def depth_last(run: FinishedRun) -> float | None:
+    return dict(depth(run)).get(run.last)
+
+
+def distinct_change(run: FinishedRun) -> float | None:
+    return difference(distinct_problems_last(run), distinct_problems_first(run))
+
+
+CULTURE_METRICS: dict[str, Metric] = {
+    "names_known_end": names_known_end,
+    "level_end": level_end,
+    "names_wrong_end": names_wrong_end,
+    "names_known_before_burn": names_known_before_burn,
+    "names_known_after_burn": names_known_after_burn,
+    "names_known_after_restore": names_known_after_restore,
+    "discoveries": discoveries,
+    "guesses_per_discovery": guesses_per_discovery,
+    "guesses_to_8": guesses_to(8),
+    "guesses_to_16": guesses_to(16),
+    "guesses_to_24": guesses_to(24),
+    "guesses_to_32": guesses_to(32),
+    "level_reached": level_reached,
+    "ratchet_end": ratchet_end,
+    "ratchet_slope": ratchet_slope,
+    "ratchet_margin": ratchet_margin,
+    "ratchet_over_stale": ratchet_over_stale,
+    "text_channel": text_channel,
+    "weights_channel": weights_channel,
+    "synergy": synergy,
+    "late_over_early": late_over_early,
+    "distinct_first": distinct_problems_first,
+    "distinct_problems_last": distinct_problems_last,
+    "distinct_change": distinct_change,
+    "depth_first": depth_first,
+    "depth_last": depth_last,
+    "prompt_entropy": prompt_entropy,
+}
+CULTURE_LABELS: dict[str, str] = {
+    "names_known_end": "names an agent knows, at the end",
+    "level_end": "deepest level an agent knows, at the end",
+    "names_wrong_end": "names an agent is wrong about, at the end",
+    "names_known_before_burn": "names known before the library burns",
+    "names_known_after_burn": "names known after the library burns",
+    "names_known_after_restore": "names known after it is given back",
+    "discoveries": "discoveries",
+    "guesses_per_discovery": "guesses a discovery",
+    "guesses_to_8": "guesses up to the 8th discovery",
+    "guesses_to_16": "guesses up to the 16th discovery",
+    "guesses_to_24": "guesses up to the 24th discovery",
+    "guesses_to_32": "guesses up to the 32nd discovery",
+    "level_reached": "deepest level with two discoveries",
+    "ratchet_end": "ratchet, at the end",
+    "ratchet_slope": "ratchet, slope a generation",
+    "ratchet_margin": "ratchet, over the best control",
+    "ratchet_over_stale": "ratchet, over the stale library",
+    "text_channel": "channel of text",
+    "weights_channel": "channel of weights",
+    "synergy": "synergy of text and weights",
+    "late_over_early": "schooled on a late library over an early one",
+    "distinct_first": "problems that differ, first generation",
+    "distinct_problems_last": "problems that differ, last generation",
+    "distinct_change": "problems that differ, change",
+    "depth_first": "depth set, first generation",
+    "depth_last": "depth set, last generation",
+    "prompt_entropy": "entropy of words set, bits",
+}
+"""What a metric is called in a comparison."""

@@ -1,0 +1,72 @@
+"""What an experiment follows from generation to generation: one small function each, by name in `SERIES`.
+
+A series reads a run's database and gives (generation, value), without the generations in which there is nothing to say.
+
+Left out: means and intervals over seeds (`experiment_report`), and drawing (`report/story_figure`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from arena.experiment_metrics import heldout
+from arena.experiment_metrics_culture import depth, discoveries_of, distinct_problems, knowledge, ratchet
+from arena.experiment_run import FinishedRun, Points
+
+Series = Callable[[FinishedRun], Points]
+
+
+def column(name: str) -> Series:
+    """A column of table `knowledge`, mean over the agents of a generation as they begin to guess."""
+    return lambda run: knowledge(run, name)
+
+
+def discoveries(run: FinishedRun) -> Points:
+    """Names guessed right for the first time up to the end of a generation."""
+    found = discoveries_of(run)
+    if found is None:
+        return []
+    new, total, points = Counter(d.generation for d in found), 0, []
+    for g in range(1, run.last + 1):
+        total += new[g]
+        points.append((g, float(total)))
+    return points
+
+
+def heldout_3_6(run: FinishedRun) -> Points:
+    """Held-out skill at depths 3 to 6, one greedy attempt, on the small set of each generation."""
+    rows = run.store.query("SELECT DISTINCT generation FROM evaluations WHERE mode = 'greedy' ORDER BY generation")
+    found = [(r["generation"], heldout(run, r["generation"], "greedy")) for r in rows]
+    return [(g, share) for g, share in found if share is not None]
+
+
+SERIES: dict[str, Series] = {
+    "names_known": column("known"),
+    "names_read": column("read"),
+    "names_recalled": column("recalled"),
+    "names_wrong": column("wrong"),
+    "level": column("level"),
+    "discoveries": discoveries,
+    "ratchet": ratchet,
+    "heldout_3_6": heldout_3_6,
+    "distinct_problems": distinct_problems,
+    "depth": depth,
+}
+SAYS: dict[str, str] = {
+    "names_known": "Names an agent knows",
+    "names_read": "Names an agent knows by reading",
+    "names_recalled": "Names an agent knows by heart",
+    "names_wrong": "Names an agent is wrong about",
+    "level": "Deepest level an agent knows",
+    "discoveries": "Discoveries so far",
+    "ratchet": "Ratchet: what the library gives a newborn",
+    "heldout_3_6": "Held-out skill, depths 3 to 6",
+    "distinct_problems": "Problems set that differ (share)",
+    "depth": "Mean depth of problems set",
+}
+"""What a panel of a series is called."""
+
+
+def all_series(run: FinishedRun) -> dict[str, Points]:
+    return {name: series(run) for name, series in SERIES.items()}

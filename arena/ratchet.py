@@ -1,0 +1,257 @@
+"""The ratchet meter: what a frozen newborn does with the library of each generation, beside all that could explain it.
+
+A newborn is the base model without any adapter: the same mind in every generation, so that what it does better with a
+later library is the library's doing. The same held-out problems are asked in every generation and under every library,
+greedily; what a mind is asked twice in the same words is asked once. Libraries a newborn is given:
+
+none      nothing
+first     L_0: as it stood after the first generation in which anything was posted; empty before
+own       L_g: all definitions, whoever wrote them
+filler    in place of each note of `own` one of the same number of tokens that defines a name nobody asked for, wrongly
+shuffled  each definition's body under the name of another
+authors   one author's part, see below
+stale     as it stood `measure.ratchet.stale` generations ago
+
+`authors` is the control of shuffled authors: who wrote which definition is permuted among the authors, each keeping as
+many as it wrote, and for each problem one author is drawn, whose part is the whole library. What an author built on its
+own earlier finds is torn apart by the permutation, so what is left is what as many posts do for a newborn where
+knowledge is not pooled. Filler and shuffled bodies say whether any words in the context do as well as the right ones.
+
+The living are asked the same, one agent a problem in turn, with `none` and `own`: with the newborn's they are the 2 x 2
+of text and weights. Problems without names (needs 0) get no notes, so they are asked with `none` and `own` alone, and
+are the yardstick of what weights learned besides.
+
+A reading is taken where `measure.ratchet.every` divides the generation and it costs, by estimate, at most
+`measure.ratchet.share` of the compute units of the generations since the last; otherwise it waits for a later one.
+
+Left out: posts found by words, and the config's own controls (`library.reading`, `network`, `content`, `withhold`): a
+newborn is shown what the library holds, however the living read it. Not guaranteed: the share, which is estimated from
+prompts and reference solutions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agents.engine import Request
+from arena.state import Arena
+from arena.store import Row
+from culture.posts import Post
+from curricula import list_programs as lp
+from curricula.domain import Domain, Problem, digest
+from curricula.hidden_words import WORDS
+
+LIBRARIES = ("none", "first", "own", "filler", "shuffled", "authors", "stale")
+"""What a newborn is given to read."""
+BOTH = ("none", "own")
+"""What the living are given, and everybody where there is nothing to look up."""
+TRIES = 16
+"""Fillers drawn to find one of the right number of tokens."""
+Definitions = Mapping[str, str]
+"""Body, such as `w7 = rev inc`, by name."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One problem for one mind with one library; `adapter` None is the base model."""
+
+    mind: str
+    library: str
+    domain: Domain
+    problem: Problem
+    depth: int
+    adapter: str | None
+    prompt: str
+
+    @property
+    def needs(self) -> int:
+        return int(bool(self.problem.names))
+
+
+def reading_due(arena: Arena) -> bool:
+    """Whether the current generation takes a reading; depends on the config and on what is stored alone."""
+    config, g = arena.config.measure.ratchet, arena.generation.index
+    if not config.every or g % config.every:
+        return False
+    return cost(arena, cells(arena)) <= config.share * played(arena)
+
+
+def played(arena: Arena) -> float:
+    """Compute units of the generations since the last reading, the current one included."""
+    sql = (
+        "SELECT SUM(prompt_tokens + generated_tokens + 3 * trained_tokens) AS units FROM phases WHERE counted"
+        " AND generation > (SELECT COALESCE(MAX(generation), 0) FROM ratchet WHERE generation < ?) AND generation <= ?"
+    )
+    return float(arena.store.query(sql, [arena.generation.index] * 2)[0]["units"] or 0)
+
+
+def cost(arena: Arena, asked: Sequence[Cell]) -> int:
+    """About so many tokens a reading takes: each prompt once, and the reference solution in place of what comes."""
+    count = arena.engine.count_tokens
+    return sum(count(c.prompt) + count(c.domain.solution(c.problem)) for c in {key(c): c for c in asked}.values())
+
+
+def ratchet(arena: Arena) -> list[Row]:
+    """A reading: rows of table `ratchet`, one a problem, mind and library."""
+    g, c = arena.generation.index, arena.config.rounds
+    asked = cells(arena)
+    once = {key(cell): i for i, cell in enumerate(asked)}  # by whom in which words, once
+    requests = [
+        Request(f"{arena.config.seed}/{g}/ratchet/{i}", prompt, adapter, c.max_tokens, 0.0)
+        for (adapter, prompt), i in once.items()
+    ]
+    texts = {k: done.text for k, done in zip(once, arena.generate(requests), strict=True)}
+    rows = []
+    for i, cell in enumerate(asked):
+        verdict = cell.domain.verify(cell.problem, texts[key(cell)])
+        rows.append(
+            {
+                "id": f"g{g:04d}/{cell.mind}/{cell.library}/{i:05d}",
+                "generation": g,
+                "mind": cell.mind,
+                "library": cell.library,
+                "domain": cell.problem.domain,
+                "depth": cell.depth,
+                "needs": cell.needs,
+                "problem": cell.problem.text,
+                "correct": int(verdict.correct),
+                "answer_correct": int(verdict.answer_correct),
+            }
+        )
+    return rows
+
+
+def key(cell: Cell) -> tuple[str | None, str]:
+    return cell.adapter, cell.prompt
+
+
+def cells(arena: Arena) -> list[Cell]:
+    """All that a reading asks."""
+    shelf, found = Shelf(arena), list[Cell]()
+    config = arena.config.measure
+    for domain in arena.domains.values():
+        for depth in domain.depths:
+            for problem in spread(domain.heldout(config.split, depth), config.ratchet.per_depth):
+                agent = arena.living[len(found) % len(arena.living)] if arena.learner else None
+                asked = [("newborn", None, a) for a in (LIBRARIES if problem.names else BOTH)]
+                for mind, adapter, library in [*asked, *(("living", agent, a) for a in BOTH)]:
+                    prompt = domain.solve_prompt(problem, shelf.notes(problem, library))
+                    found.append(Cell(mind, library, domain, problem, depth, adapter, prompt))
+    return found
+
+
+def spread(problems: Sequence[Problem], n: int) -> list[Problem]:
+    """The first `n` problems, dealt by the names they use: every name's first comes before any name's second."""
+    nth: dict[tuple[str, ...], int] = {}
+    order = []
+    for at, p in enumerate(problems):
+        nth[p.names] = nth.get(p.names, -1) + 1
+        order.append((nth[p.names] if p.names else at, at))
+    return [problems[at] for _, at in sorted(order)[:n]]
+
+
+class Shelf:
+    """The libraries of one reading."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena, self.config = arena, arena.config.library
+        g, stale = arena.generation.index, arena.config.measure.ratchet.stale
+        first = arena.store.query("SELECT MIN(generation) AS g FROM posts")[0]["g"]
+        own = definitions(arena, g)
+        self.held: dict[str, Definitions] = {
+            "none": {},
+            "first": {} if first is None else bodies(definitions(arena, first)),
+            "own": bodies(own),
+            "stale": bodies(definitions(arena, g - stale)),
+            "shuffled": dealt_out(bodies(own), str(arena.config.seed)),
+        }
+        self.parts = parts(own, arena.rng(g, "ratchet", "authors"))
+
+    def notes(self, problem: Problem, library: str) -> tuple[str, ...]:
+        """What a reader of `problem` is shown, as a reader at work is: needed definitions and distractors, shuffled.
+
+        Which distractors, and in which order, depends on problem and name alone: libraries that hold the same show
+        the same, and one that grew differs where what is new is shown.
+        """
+        if library == "filler":
+            return self._filler(problem)
+        held = self.held.get(library) if library != "authors" else self._part(problem)
+        assert held is not None, library
+        if not self.config.limit or not problem.names:
+            return ()
+        count, left, shown = self.arena.engine.count_tokens, self.config.budget, list[str]()
+        for name in problem.names:
+            if name in held and len(shown) < self.config.limit and (size := count(held[name])) <= left:
+                shown.append(name)
+                left -= size
+        others = [n for n in self._ordered(problem, held) if n not in problem.names][: self.config.distractors]
+        shown += [n for n in others if count(held[n]) <= left // len(others)]
+        return tuple(held[n] for n in self._ordered(problem, shown, "place"))
+
+    def _ordered(self, problem: Problem, names: Sequence[str] | Definitions, why: str = "pick") -> list[str]:
+        return sorted(names, key=lambda name: digest(f"{self.arena.config.seed}/{why}/{problem.text}/{name}"))
+
+    def _part(self, problem: Problem) -> Definitions:
+        """The library of one author, drawn for this problem."""
+        g = self.arena.generation.index
+        return self.arena.rng(g, "ratchet", "author", problem.text).choice(self.parts) if self.parts else {}
+
+    def _filler(self, problem: Problem) -> tuple[str, ...]:
+        """A note for each of `own`, of as many tokens: a random body for a name that neither problem nor notes hold.
+
+        Names that the world does not issue come first, then names nobody has defined, then any.
+        """
+        own, words = self.notes(problem, "own"), self.arena.words_domain()
+        if not own:
+            return ()
+        assert words is not None, "names without a world"
+        held, said = self.held["own"], {*problem.names, *(note.partition(" = ")[0] for note in own)}
+        count, found = self.arena.engine.count_tokens, list[str]()
+        for note in own:
+            rng = self.arena.rng("ratchet", "filler", problem.text, note)
+            free = [w for w in WORDS if w not in said]
+            free = [w for w in free if w not in words.words] or [w for w in free if w not in held] or free
+            n, drawn = len(note.split()) - 2, list[str]()
+            for _ in range(TRIES):
+                drawn.append(words.definition(rng.choice(free), lp.random_program(rng, n)))
+                if count(drawn[-1]) == count(note):
+                    break
+            found.append(min(drawn, key=lambda text: abs(count(text) - count(note))))
+            said.add(found[-1].partition(" = ")[0])
+        return tuple(found)
+
+
+def definitions(arena: Arena, generation: int) -> dict[str, Post]:
+    """The definitions in force after a generation, by name."""
+    library = arena.library.as_of(generation)
+    return library.definitions(list(library.definition_ids()))
+
+
+def bodies(posts: Mapping[str, Post]) -> dict[str, str]:
+    return {name: post.body for name, post in posts.items()}
+
+
+def dealt_out(held: Definitions, seed: str) -> dict[str, str]:
+    """Every name with the body of another, the next one by length, so that lengths stay where they can.
+
+    Empty with fewer than two definitions, of which none could be another's.
+    """
+    if len(held) < 2:
+        return {}
+    order = sorted(held, key=lambda n: (len(held[n].split()), digest(f"{seed}/shuffled/{n}")))
+    found = {}
+    for name, other in zip(order, [*order[1:], order[0]], strict=True):
+        found[name] = f"{name} = {held[other].partition(' = ')[2]}"
+    return found
+
+
+def parts(posts: Mapping[str, Post], rng: random.Random) -> list[dict[str, str]]:
+    """The authors' parts of a library once who wrote what is permuted: as many definitions each as it wrote."""
+    authors = [p.author for p in posts.values()]
+    rng.shuffle(authors)
+    found: dict[str, dict[str, str]] = {a: {} for a in sorted(set(authors))}
+    for author, (name, post) in zip(authors, posts.items(), strict=True):
+        found[author][name] = post.body
+    return list(found.values())

@@ -1,0 +1,270 @@
+"""Measures of transmission: does knowledge accumulate from generation to generation, and by which way does it come.
+
+Small pure functions over plain numbers. Intervals are 95 %, and resampling draws from a generator keyed by `seed`
+alone, so that the same data give the same interval.
+
+Left out: where the numbers come from (the arena's ratchet meter asks them), several runs at once, and corrections for
+looking many times. Not guaranteed: that an interval over problems speaks of other runs; it speaks of other problems in
+the same run. What is undefined is nan, never 0.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z = 1.959963984540054
+"""0.975 quantile of the standard normal."""
+DRAWS = 2000
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval, from `n` values or pairs; the ends are nan where there are too few."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Price:
+    """The two parts of a change of a mean, and the change: `selection + transmission == change` but for rounding."""
+
+    selection: float
+    transmission: float
+    change: float
+
+
+@dataclass(frozen=True)
+class Attractor:
+    """Where a chain of transmission is drawn to: x_T = slope * x_0 + intercept."""
+
+    slope: float
+    intercept: float
+    strength: float
+    """1 - |slope|: 1 where the end does not depend on the start; nan unless |slope| < 1."""
+    position: float
+    """intercept / (1 - slope), the value that is passed on unchanged; nan unless |slope| < 1."""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What reading adds, what learned weights add, and what both add beyond the two."""
+
+    text: Estimate
+    weights: Estimate
+    synergy: Estimate
+
+
+@dataclass(frozen=True)
+class Advantage:
+    """A chain of generations less one immortal learner, at equal experience."""
+
+    points: tuple[tuple[float, float], ...]
+    """(experience, difference of scores), at each of the chain's points that the immortal's life covers."""
+    last: float
+    mean: float
+
+
+# -- what happens to a trait -------------------------------------------------------------------------------------
+
+
+def price(parents: Mapping[K, float], offspring: Sequence[tuple[Sequence[K], float]]) -> Price:
+    """Why the mean of a trait z changed from parents to offspring: Cov(w, z) / mean(w) + E[w * dz] / mean(w).
+
+    `parents` gives the trait of each, those without offspring too; each of `offspring` names its parents and has a
+    trait of its own. With several parents each counts in equal parts. w is a parent's number of offspring, dz their
+    mean less its own trait. Selection says that some had more offspring, transmission that offspring differ from their
+    parents (Price 1970, "Selection and covariance"). All parts are nan without parents or offspring. Raises ValueError
+    for offspring with no parent or one that is not among `parents`, and for traits that are not finite.
+    """
+    for _, trait in [*parents.items(), *offspring]:
+        if not math.isfinite(trait):
+            raise ValueError(f"a trait must be finite: {trait!r}")
+    w = dict.fromkeys(parents, 0.0)
+    passed: list[float] = []
+    for whose, trait in offspring:
+        if not whose:
+            raise ValueError(f"offspring with trait {trait!r} has no parent: the equation speaks of descendants alone")
+        for parent in whose:
+            if parent not in w:
+                raise ValueError(f"{parent!r} has offspring but is not among the parents")
+            w[parent] += 1 / len(whose)
+            passed.append((trait - parents[parent]) / len(whose))
+    if not parents or not offspring:
+        return Price(math.nan, math.nan, math.nan)
+    n, born = len(parents), len(offspring)
+    mean = math.fsum(parents.values()) / n
+    # (w - mean w) sums to 0, so z may be taken from its mean: less is lost to rounding
+    selection = math.fsum(w[k] * (z - mean) for k, z in parents.items()) / born
+    transmission = math.fsum(passed) / born
+    return Price(selection, transmission, math.fsum(z for _, z in offspring) / born - mean)
+
+
+def attractor(x0: Sequence[float], xt: Sequence[float]) -> Attractor:
+    """Least squares of the last value of each chain on its first: slope, intercept, strength and position.
+
+    Perez et al. 2024 ("When LLMs play the telephone game", theory of cultural attraction). All nan where x0 does not
+    vary. Raises ValueError for lists of unequal length or values that are not finite.
+    """
+    x, y = _paired(x0, xt)
+    if len(x) < 2 or float(np.ptp(x)) == 0.0:
+        return Attractor(math.nan, math.nan, math.nan, math.nan)
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
+    intercept = float(y.mean() - slope * x.mean())
+    if abs(slope) >= 1:
+        return Attractor(slope, intercept, math.nan, math.nan)
+    return Attractor(slope, intercept, 1 - abs(slope), intercept / (1 - slope))
+
+
+# -- what the library does for a mind ----------------------------------------------------------------------------
+
+
+def paired_interval(only_with: int, only_without: int, n: int) -> tuple[float, float]:
+    """95 % interval of (only_with - only_without) / n, the difference of two rates over the same n trials.
+
+    The adjusted Wald interval of paired rates (Agresti & Min 2005): half a pair is added to each of the four outcomes,
+    so it has a width where all pairs come out alike, too.
+    """
+    b, c, m = only_with + 0.5, only_without + 0.5, n + 2.0
+    d = (b - c) / m
+    half = Z * math.sqrt(max((b + c) - (b - c) ** 2 / m, 0.0)) / m
+    return max(d - half, -1.0), min(d + half, 1.0)
+
+
+def ratchet(with_library: Sequence[int], with_initial: Sequence[int]) -> Estimate:
+    """R(g) = E[S(theta_0, L_g)] - E[S(theta_0, L_0)]: what a frozen mind solves more with a later library.
+
+    Both lists say of the same problems, in the same order, whether each was solved (0 or 1). The interval is
+    `paired_interval`; it speaks of other problems, as if they did not hang together. nan without problems. Raises
+    ValueError for lists of unequal length or other values than 0 and 1.
+    """
+    if len(with_library) != len(with_initial):
+        raise ValueError(f"paired results need lists of one length: {len(with_library)} and {len(with_initial)}")
+    for value in (*with_library, *with_initial):
+        if value not in (0, 1):
+            raise ValueError(f"a problem is solved (1) or not (0): {value!r}")
+    n = len(with_library)
+    if not n:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    pairs = list(zip(with_library, with_initial, strict=True))
+    gained, lost = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
+    return Estimate((gained - lost) / n, *paired_interval(gained, lost, n), n)
+
+
+def channels(
+    a: Sequence[float], b: Sequence[float], c: Sequence[float], d: Sequence[float], draws: int = DRAWS, seed: int = 0
+) -> Channels:
+    """The 2 x 2 of text and weights: text b - a, weights c - a, synergy d - b - c + a, as means over problems.
+
+    a: the newborn without the library; b: the newborn with it; c: the learned mind without it; d: the learned mind
+    with it; one value a problem, in the same order. Intervals are percentile bootstraps over problems, whose four
+    values stay together; with few problems (below about 20) they are too narrow. Intervals are nan with fewer than two
+    problems and where all came out alike, values without any problem. Raises ValueError for lists of unequal length or
+    values that are not finite.
+    """
+    for other in (b, c, d):
+        _paired(a, other)
+    na, nb, nc, nd = (np.asarray(v, dtype=np.float64) for v in (a, b, c, d))
+    parts = np.stack([nb - na, nc - na, nd - nb - nc + na])
+    return Channels(*_bootstrapped(parts, draws, seed))
+
+
+# -- over generations --------------------------------------------------------------------------------------------
+
+
+def trend(series: Sequence[tuple[float, float]]) -> Estimate:
+    """Slope of a series of (generation, value), in values a generation: Theil-Sen, the median slope of all pairs.
+
+    The interval is Sen's (1968), from the distribution of Kendall's tau without ties. It takes the values' errors to be
+    independent; readings of one library that grows are not, so where there are values by problem `slope` is the better
+    one. nan with fewer than two generations; the interval also where there are too few for one. Raises ValueError for a
+    generation given twice.
+    """
+    points = sorted(series)
+    if len({g for g, _ in points}) != len(points):
+        raise ValueError(f"a generation occurs twice in a series: {[g for g, _ in points]}")
+    slopes = sorted((y2 - y1) / (x2 - x1) for i, (x1, y1) in enumerate(points) for x2, y2 in points[i + 1 :])
+    n, m = len(points), len(slopes)
+    if not m:
+        return Estimate(math.nan, math.nan, math.nan, n)
+    middle = (slopes[(m - 1) // 2] + slopes[m // 2]) / 2
+    spread = Z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    lower, upper = round((m - spread) / 2) - 1, round((m + spread) / 2)
+    if lower < 0 or upper >= m:
+        return Estimate(middle, math.nan, math.nan, n)
+    return Estimate(middle, slopes[lower], slopes[upper], n)
+
+
+def slope(
+    generations: Sequence[float], values: Sequence[Sequence[float]], draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """Least squares slope over generations of the mean over problems; `values[t][i]`: problem i in `generations[t]`.
+
+    The slope of a mean is the mean of the problems' slopes, so the interval is a percentile bootstrap over problems:
+    a problem's values over time stay together, and a library that grows may well be correlated in time. It speaks of
+    other problems in the same run, and with few of them (below about 20) it is too narrow. `n` is the number of
+    problems. nan with fewer than two generations; the interval with fewer than two problems, or where all slopes are
+    alike. Raises ValueError unless each generation has the same number of values.
+    """
+    if len(values) != len(generations) or len({len(v) for v in values}) > 1:
+        raise ValueError(f"{len(generations)} generations need as many lists of one length: {[len(v) for v in values]}")
+    x = np.asarray(generations, dtype=np.float64)
+    if len(x) < 2 or float(np.ptp(x)) == 0.0 or not len(values[0]):
+        return Estimate(math.nan, math.nan, math.nan, len(values[0]) if len(values) else 0)
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    return _bootstrapped((weights @ np.asarray(values, dtype=np.float64))[None], draws, seed)[0]
+
+
+def generational_advantage(chain: Sequence[tuple[float, float]], immortal: Sequence[tuple[float, float]]) -> Advantage:
+    """How much better a chain of generations does than one immortal learner with equal experience.
+
+    Both are (experience, score) with experience counted from the beginning of the chain, or of the life, in one unit
+    (tokens, steps); the immortal's score in between is interpolated. After Cook et al. 2024 ("Artificial Generational
+    Intelligence"), who give both the same total. Points of the chain that the immortal's life does not cover are left
+    out; nan without any. Raises ValueError for an experience given twice.
+    """
+    for side in (chain, immortal):
+        if len({e for e, _ in side}) != len(side):
+            raise ValueError(f"an experience occurs twice: {[e for e, _ in side]}")
+    life = sorted(immortal)
+    if not life:
+        return Advantage((), math.nan, math.nan)
+    at, score = [e for e, _ in life], [s for _, s in life]
+    points = tuple((e, s - float(np.interp(e, at, score))) for e, s in sorted(chain) if at[0] <= e <= at[-1])
+    if not points:
+        return Advantage((), math.nan, math.nan)
+    return Advantage(points, points[-1][1], math.fsum(d for _, d in points) / len(points))
+
+
+# -- inside ------------------------------------------------------------------------------------------------------
+
+
+def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if len(x) != len(y):
+        raise ValueError(f"paired values need lists of one length: {len(x)} and {len(y)}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("paired values must be finite")
+    return x, y
+
+
+def _bootstrapped(parts: NDArray[np.float64], draws: int, seed: int) -> list[Estimate]:
+    """Mean of each row of parts [k, n] with its interval, the columns resampled together; nan for values all alike."""
+    n = parts.shape[1]
+    if not n:
+        return [Estimate(math.nan, math.nan, math.nan, 0) for _ in parts]
+    means = [math.fsum(row) / n for row in parts]
+    if n < 2:
+        return [Estimate(m, math.nan, math.nan, n) for m in means]
+    alike = np.ptp(parts, axis=1) < 1e-12
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=draws)  # how often each column is drawn: [draws, n]
+    low, high = np.where(alike, math.nan, np.quantile(counts @ parts.T / n, [0.025, 0.975], axis=0))
+    return [Estimate(m, float(lo), float(hi), n) for m, lo, hi in zip(means, low, high, strict=True)]
