@@ -168,7 +168,7 @@ def test_receipts_and_posts_that_a_reviewer_lets_in_late_are_leaves_too(stopped:
 
 def downgraded(store: Store) -> None:
     """Back to what version 2 wrote."""
-    for table in ("leaves", "heads", "knowledge", "ratchet", *(s.split()[2] for s in SHELF if "TABLE" in s)):
+    for table in ("leaves", "heads", "knowledge", "ratchet", "collapse", *(s.split()[2] for s in SHELF if "TABLE" in s)):
         store.db.execute(f"DROP TABLE {table}")
     for table in ("waiting", "posts"):
         for column in ("applies", "supersedes"):
