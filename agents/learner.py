@@ -34,6 +34,7 @@ from agents.tokenizer import Tokenizer
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 STATE = ("trained", "acting", "first_moment", "second_moment", "steps")
+OPTIMISER = STATE[2:]
 NOBODY = ""  # in place of an agent's name: the base model without an adapter
 
 
@@ -130,10 +131,10 @@ class Learner:
         for key in STATE:
             self.state[key][at] = row.to(self.device) if key in ("trained", "acting") else 0.0
 
-    def copy(self, source: str, target: str) -> None:
-        """Give `target` the weights and optimiser state of `source`."""
+    def copy(self, source: str, target: str, only: Sequence[str] = STATE) -> None:
+        """Give `target` the weights and optimiser state of `source`, or some parts of STATE `only`."""
         a, b = self.names.index(source), self.names.index(target)
-        for key in STATE:
+        for key in only:
             self.state[key][b] = self.state[key][a]
 
     def graduate(self, name: str, start: Tensor) -> None:

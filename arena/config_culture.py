@@ -142,6 +142,9 @@ class RatchetSection(Section):
     """Held-out problems a depth and arm."""
     stale: int = Field(5, ge=1)
     """Age in generations of the stale library."""
+    school: int = Field(0, ge=0)
+    """After the last generation, newborns go to school on so many worked examples each: of the first third of the
+    generations, of the last, of any; what that taught them is measured. 0: no school."""
     share: float = Field(0.1, gt=0)
     """Most tokens of a reading, as a share of those of the generations between readings."""
 

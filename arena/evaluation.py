@@ -14,6 +14,7 @@ from arena.collapse import collapse
 from arena.knowledge import Shelves
 from arena.ratchet import ratchet, reading_due
 from arena.reading import notes
+from arena.schooling import schooled
 from arena.state import Arena
 from arena.store import Row
 from curricula.domain import Problem
@@ -49,7 +50,7 @@ def baseline(arena: Arena, before: bool = True) -> dict[str, list[Any]]:
 
 def final(arena: Arena) -> dict[str, list[Any]]:
     """The same as `baseline`, after the last generation."""
-    return baseline(arena, before=False)
+    return baseline(arena, before=False) | {"ratchet": schooled(arena)}
 
 
 def evaluation_grid(arena: Arena) -> list[tuple[Any, int, int | None]]:

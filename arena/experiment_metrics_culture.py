@@ -98,6 +98,23 @@ def guesses_per_discovery(run: FinishedRun) -> float | None:
     return total / len(found) if found and total is not None else None
 
 
+def discoveries_half(run: FinishedRun) -> float | None:
+    """Discoveries of the first half of the generations (of 30: generations 1 to 14), when nothing has burned yet."""
+    found = discoveries_of(run)
+    return None if found is None else float(sum(d.generation <= half(run) for d in found))
+
+
+def guesses_per_discovery_half(run: FinishedRun) -> float | None:
+    """The same as `guesses_per_discovery`, of the first half."""
+    found = discoveries_half(run)
+    total = run.number("SELECT COUNT(*) FROM guesses WHERE generation <= ?", [half(run)])
+    return total / found if found and total is not None else None
+
+
+def half(run: FinishedRun) -> int:
+    return (run.last - 1) // 2
+
+
 def guesses_to(k: int) -> Metric:
     """The guesses a run made up to and including its k-th discovery; None if it never came to that.
 
@@ -264,6 +281,8 @@ CULTURE_METRICS: dict[str, Metric] = {
     "names_known_after_restore": names_known_after_restore,
     "discoveries": discoveries,
     "guesses_per_discovery": guesses_per_discovery,
+    "discoveries_half": discoveries_half,
+    "guesses_per_discovery_half": guesses_per_discovery_half,
     "guesses_to_8": guesses_to(8),
     "guesses_to_16": guesses_to(16),
     "guesses_to_24": guesses_to(24),
@@ -293,6 +312,8 @@ CULTURE_LABELS: dict[str, str] = {
     "names_known_after_restore": "names known after it is given back",
     "discoveries": "discoveries",
     "guesses_per_discovery": "guesses a discovery",
+    "discoveries_half": "names discovered in the first half",
+    "guesses_per_discovery_half": "guesses per discovery in the first half",
     "guesses_to_8": "guesses up to the 8th discovery",
     "guesses_to_16": "guesses up to the 16th discovery",
     "guesses_to_24": "guesses up to the 24th discovery",

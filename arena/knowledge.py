@@ -18,7 +18,9 @@ from agents.engine import Request
 from arena.society import circle, scope
 from arena.state import Arena
 from arena.store import Row
+from culture.library import Library
 from culture.posts import Post
+from culture.scope import Scope
 from curricula.definitions import expand, pages
 from curricula.domain import Rejection
 from curricula.hidden_words import level_of
@@ -36,6 +38,7 @@ class Held:
     """A definition in the library: the post it stands in (its own, or a book), and its body in primitives."""
 
     post: str
+    author: str
     body: Body
 
 
@@ -64,7 +67,7 @@ class Shelves:
         """What the library holds for `agent` to read, by name, oldest first, as it was written."""
         key = circle(self.arena, agent)
         if key not in self._held:
-            self._held[key] = definitions(self.arena, agent)
+            self._held[key] = definitions_in(self.arena.library.within(scope(self.arena, agent)))
         return self._held[key]
 
     def of(self, agent: str, sleeping: bool = False) -> dict[str, Shown]:
@@ -77,18 +80,14 @@ class Shelves:
         return self._seen[key]
 
 
-def definitions(arena: Arena, agent: str) -> dict[str, Held]:
-    """Definitions in force by name: posts of their own before pages of books."""
-    words = arena.words_domain()
-    if words is None:
-        return {}
-    view = arena.library.within(scope(arena, agent))
+def definitions_in(view: Library) -> dict[str, Held]:
+    """Definitions in force by name, oldest first: posts of their own before pages of books."""
     found: dict[str, Held] = {}
     for name, post in view.definitions(list(view.definition_ids())).items():
-        found[name] = Held(post.id, expand(post.body, {n: h.body for n, h in found.items()}))
+        found[name] = Held(post.id, post.author, expand(post.body, {n: h.body for n, h in found.items()}))
     for book in view.iterate("book"):
         for name, body in pages(book.body).items():
-            found.setdefault(name, Held(book.id, body))
+            found.setdefault(name, Held(book.id, book.author, body))
     return found
 
 
@@ -112,15 +111,19 @@ def lens(arena: Arena, found: Mapping[str, Held]) -> dict[str, Shown]:
 
 
 def recall(arena: Arena, shelves: Shelves) -> dict[str, dict[str, Body]]:
-    """What each living agent says that names not on its shelf mean, with nothing to read; one engine call.
+    """What each living agent says that names mean which it has heard of and not on its shelf; one engine call.
 
-    Each is asked twice, greedily, with two inputs, and what is not said both times is not known: who makes a meaning up
-    seldom makes up the same one twice.
+    It has heard of what anybody in its circle ever defined, burned or not. Each name is asked twice with nothing to
+    read, greedily, with two inputs, and what is not said both times is not known: who makes a meaning up seldom makes
+    up the same one twice.
     """
     words, g = arena.words_domain(), arena.generation.index
     if words is None or not arena.config.rounds.recall:
         return {}
-    asked = [(agent, name) for agent in arena.living for name in words.words if name not in shelves.of(agent)]
+    asked = []
+    for agent in arena.living:
+        heard = arena.library.within(Scope(authors=circle(arena, agent))).definition_ids()
+        asked += [(agent, name) for name in heard if name not in shelves.of(agent)]
     requests = [
         Request(f"{arena.config.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, RECALL_TOKENS, 0.0)
         for agent, name in asked

@@ -25,9 +25,8 @@ A reading is taken where `measure.ratchet.every` divides the generation and it c
 `measure.ratchet.share` of the compute units of the generations since the last; otherwise it waits for a later one.
 
 Left out: posts found by words, and the config's own controls (`library.reading`, `network`, `content`, `withhold`): a
-newborn is shown what the library holds, however the living read it. Not guaranteed: the share, which is estimated from
-prompts and reference solutions.
-"""
+newborn is shown what the library holds and time and fire have left of it, however the living read it. Not guaranteed:
+the share, which is estimated from prompts and reference solutions."""
 
 from __future__ import annotations
 
@@ -36,9 +35,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.engine import Request
+from arena.knowledge import Held, definitions_in
+from arena.society import spans
 from arena.state import Arena
 from arena.store import Row
-from culture.posts import Post
+from culture.scope import Scope
 from curricula import list_programs as lp
 from curricula.domain import Domain, Problem, digest
 from curricula.hidden_words import WORDS
@@ -223,14 +224,15 @@ class Shelf:
         return tuple(found)
 
 
-def definitions(arena: Arena, generation: int) -> dict[str, Post]:
-    """The definitions in force after a generation, by name."""
-    library = arena.library.as_of(generation)
-    return library.definitions(list(library.definition_ids()))
+def definitions(arena: Arena, generation: int) -> dict[str, Held]:
+    """What there was to read after a generation, by name: without what had burned, worn off or left the index by
+    then."""
+    left = spans(arena.config.library, generation)
+    return definitions_in(arena.library.as_of(generation).within(Scope(generations=left, now=generation)))
 
 
-def bodies(posts: Mapping[str, Post]) -> dict[str, str]:
-    return {name: post.body for name, post in posts.items()}
+def bodies(held: Mapping[str, Held]) -> dict[str, str]:
+    return {name: f"{name} = {' '.join(h.body)}" for name, h in held.items()}
 
 
 def dealt_out(held: Definitions, seed: str) -> dict[str, str]:
@@ -247,11 +249,11 @@ def dealt_out(held: Definitions, seed: str) -> dict[str, str]:
     return found
 
 
-def parts(posts: Mapping[str, Post], rng: random.Random) -> list[dict[str, str]]:
+def parts(held: Mapping[str, Held], rng: random.Random) -> list[dict[str, str]]:
     """The authors' parts of a library once who wrote what is permuted: as many definitions each as it wrote."""
-    authors = [p.author for p in posts.values()]
+    authors = [h.author for h in held.values()]
     rng.shuffle(authors)
     found: dict[str, dict[str, str]] = {a: {} for a in sorted(set(authors))}
-    for author, (name, post) in zip(authors, posts.items(), strict=True):
-        found[author][name] = post.body
+    for author, (name, text) in zip(authors, bodies(held).items(), strict=True):
+        found[author][name] = text
     return list(found.values())

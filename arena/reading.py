@@ -14,6 +14,9 @@ from culture.retrieval import retrieve
 from curricula.domain import Problem
 from curricula.lore import Lore, check_worked_example
 
+BESIDE = "beside"
+"""Phase of the reads of posts that nobody asked for: shown beside what was needed, and no trial of their worth."""
+
 
 @dataclass(frozen=True)
 class Notes:
@@ -50,7 +53,10 @@ def notes(
         withhold=withhold,
     )
     g = arena.generation.index
-    log = [(f.shown, Read(g, phase, agent, place, source.get(f.post.id, f.post.id), f.propensity)) for f in found]
+    log = [
+        (f.shown, Read(g, phase if f.asked else BESIDE, agent, place, source.get(f.post.id, f.post.id), f.propensity))
+        for f in found
+    ]
     return Notes(
         tuple(f.post.body for f in found if f.shown),
         tuple({read.id: read for shown, read in log if shown}.values()),  # two pages of one book are one read

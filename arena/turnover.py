@@ -22,7 +22,7 @@ from typing import Any
 from torch import Tensor
 
 from agents.inheritance import inherit
-from agents.learner import Learner
+from agents.learner import OPTIMISER, Learner
 from arena.engines import rest
 from arena.knowledge import remembered
 from arena.sleep import Lessons, school
@@ -121,6 +121,8 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
         else:
             starts[name] = arena.beginning(name)
         learner.add(name, starts[name].clone())
+        if with_weights and config.crossing == "copy":
+            learner.copy(parents[0], name, OPTIMISER)  # it goes on where its parent was, not with great first steps
         origin = hashlib.sha256(starts[name].numpy(force=True).tobytes()).hexdigest() if with_weights else ""
         classes.setdefault((circle(arena, name), origin), []).append(name)
     lessons = Lessons()
@@ -130,7 +132,8 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
         first, *others = names
         seed = f"{arena.config.seed}/{arena.generation.index}/school"
         lessons.add(school(arena, learner, first, seed, remembered(arena, begins[first]) if first in begins else {}))
-        learner.graduate(first, starts[first])
+        if first not in begins:
+            learner.graduate(first, starts[first])
         for name in others:
             learner.copy(first, name)
     return lessons

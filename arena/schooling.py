@@ -1,0 +1,102 @@
+"""What the library's worked examples teach: newborns that sleep on equally many early, late or any of them.
+
+Each newborn starts from the base model, sleeps once on `measure.ratchet.school` worked examples and the seed examples
+that go with a night, and solves held-out problems that need no definition, greedily. If culture ratchets by what is
+slept on, late posts teach more than early ones. The controls: `school_none` sleeps on the seed examples alone;
+`school_hard_*` draw as agents do, hard problems first. Part of the phase `final`: counted apart, and nobody else
+learns of it.
+
+Left out: what is read. Not guaranteed: equal tokens; late problems tend to be longer, and their solutions too.
+"""
+
+from __future__ import annotations
+
+from agents.engine import Request
+from agents.learner import Example
+from arena.engines import rest
+from arena.knowledge import Shelves
+from arena.sleep import entry_example, seed_examples
+from arena.state import Arena
+from arena.store import Row
+from curricula.replay import Entry
+
+MIND = "schooled"
+PUPIL = "pupil"
+
+
+def schooled(arena: Arena) -> list[Row]:
+    """Rows of table `ratchet` with mind `schooled`; none where nobody learns or no school is asked for."""
+    learner, n = arena.learner, arena.config.measure.ratchet.school
+    if learner is None or not n:
+        return []
+    g, seed, shelves = arena.generation.index, arena.config.seed, Shelves(arena)
+    rest(arena.engine)
+    for name, entries in classes(arena, n).items():
+        pupil = f"{PUPIL}-{name}"
+        examples = [entry_example(arena, shelves, pupil, e) for e in entries]
+        examples += seed_examples(arena, PUPIL, max(arena.config.sleep.seed_examples, 1))
+        start = learner.layout.fresh(f"{seed}/{MIND}")
+        learner.add(pupil, start.clone())
+        reports = learner.sleep([Example(pupil, e.prompt, e.completion) for e in examples], f"{seed}/{g}/{MIND}")
+        arena.generation.tokens.trained += sum(r.tokens for r in reports)
+        learner.graduate(pupil, start)
+    arena.act()
+    rows = examine(arena, list(classes(arena, n)))
+    for name in [m for m in learner.names if m.startswith(f"{PUPIL}-")]:
+        learner.remove(name)
+    arena.act()
+    return rows
+
+
+def classes(arena: Arena, n: int) -> dict[str, list[Entry]]:
+    """The worked examples each newborn sleeps on, of domains without names; equally many, or there is no school."""
+    g, plain = arena.generation.index, [d for d in arena.domains if d != "hidden_words"]
+    third = max(1, g // 3)
+    spans = {"early": range(1, third + 1), "late": range(g - third + 1, g + 1), "any": range(1, g + 1)}
+    found: dict[str, list[Entry]] = {"school_none": []}
+    for name, span in spans.items():
+        entries = [e for e in arena.bank.entries if e.domain in plain and e.generation in span]
+        rng = arena.rng(MIND, name)
+        found[f"school_{name}"] = rng.sample(entries, min(n, len(entries)))
+        hard = arena.bank.sample(rng, n, g, readable=lambda e: e.domain in plain, born=span)
+        found[f"school_hard_{name}"] = hard
+    if min(len(entries) for name, entries in found.items() if name != "school_none") < n:
+        return {}
+    return found
+
+
+def examine(arena: Arena, names: list[str]) -> list[Row]:
+    """One greedy attempt of each pupil at the held-out problems of each depth."""
+    g, config = arena.generation.index, arena.config
+    asked = [
+        (name, domain, depth, problem)
+        for name in names
+        for domain in arena.domains.values()
+        if domain.name != "hidden_words"
+        for depth in domain.depths
+        for problem in domain.heldout(config.measure.split, depth)[: config.measure.final_per_depth]
+    ]
+    requests = [
+        Request(
+            f"{config.seed}/{g}/{MIND}/{i}", d.solve_prompt(p, ()), f"{PUPIL}-{name}", config.rounds.max_tokens, 0.0
+        )
+        for i, (name, d, _, p) in enumerate(asked)
+    ]
+    rows = []
+    for i, ((name, domain, depth, problem), done) in enumerate(zip(asked, arena.generate(requests), strict=True)):
+        verdict = domain.verify(problem, done.text)
+        rows.append(
+            {
+                "id": f"g{g:04d}/{MIND}/{name}/{i:05d}",
+                "generation": g,
+                "mind": MIND,
+                "library": name,
+                "domain": domain.name,
+                "depth": depth,
+                "needs": 0,
+                "problem": problem.text,
+                "correct": int(verdict.correct),
+                "answer_correct": int(verdict.answer_correct),
+            }
+        )
+    return rows
