@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import random
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from agents.tokenizer import Tokenizer
 from arena.collapse import collapse
 from arena.config import load_config
 from arena.loop import play
-from arena.reference import reference
+from arena.reference import BELOW, reference
 from arena.report.culture import forgetting
 from arena.report.source import Source
+from arena.seed_data import SeedData
 from arena.state import Arena, Generation
 from arena.store import Store
 from culture.library import Library
@@ -170,6 +172,38 @@ def test_a_run_that_is_not_told_to_look_does_not(undisturbed: Path) -> None:
     store = Store(undisturbed / "run.db")
     assert store.query("SELECT COUNT(*) AS n FROM collapse") == [{"n": 0}]
     store.close()
+
+
+@pytest.mark.slow
+def test_a_mind_that_learns_its_own_words_alone_loses_the_tail_and_one_that_accumulates_keeps_it(
+    base: BaseModel, tokenizer: Tokenizer
+) -> None:
+    """Gerstgrasser et al. 2024 ("Is Model Collapse Inevitable?") on this code: each generation learns as many texts,
+    either what it just said, or a draw of that, of all said before, and of the school. What goes first is what was
+    least likely."""
+    agents, n = ("replace", "accumulate"), 128
+    made = Learner(base, tokenizer, LearnerConfig(rank=16, alpha=32.0, learning_rate=2e-3, average=0.9, batch=16))
+    for agent in agents:
+        made.add(agent, made.layout.fresh("both"))
+    engine, school, rng = TorchEngine(base, tokenizer), SeedData(), random.Random("own words")
+    pool = [school.draw(rng, "set") for _ in range(n)]
+    texts = [(e.prompt, e.completion) for e in pool]
+    for g in range(7):
+        engine.set_adapters(made.acting())
+        asked = [Request(f"{g}/{i}", "propose", agent, 40, 0.8) for agent in agents for i in range(n)]
+        said = [(r.adapter, (r.prompt, c.text)) for r, c in zip(asked, engine.generate(asked), strict=True)]
+        own = {agent: [text for who, text in said if who == agent] for agent in agents}
+        texts += own["accumulate"]
+        learned = {"replace": own["replace"], "accumulate": rng.sample(texts, n)}
+        made.sleep([Example(agent, *text) for agent in agents for text in learned[agent]], f"{g}")
+    before, replaced, accumulated = (
+        [s.nats for s in made.score([Example(who, *text) for text in reference()])] for who in (NOBODY, *agents)
+    )
+    lost = [tail_mass(now, before, BELOW) for now in (replaced, accumulated)]
+    assert lost[0] > 0.25 > 2 * lost[1], lost
+    rare = sorted(range(len(before)), key=lambda i: before[i])[len(before) // 2 :]
+    of_rare = tail_mass([replaced[i] for i in rare], [before[i] for i in rare], BELOW)
+    assert of_rare > 1.2 * lost[0], (of_rare, lost)
 
 
 # -- in the report -----------------------------------------------------------------------------------------------

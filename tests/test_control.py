@@ -230,7 +230,7 @@ def test_an_upgrade_that_fails_leaves_the_file_as_it_was(undisturbed: Path, tmp_
 
 def downgrade(database: Path, version: str = "1") -> None:
     with sqlite3.connect(database) as db:
-        for table in ("removals", "withheld", "knowledge", "ratchet", "leaves", "heads"):
+        for table in ("removals", "withheld", "knowledge", "ratchet", "leaves", "heads", "collapse"):
             db.execute(f"DROP TABLE {table}")
         for column in ("applies", "supersedes"):
             db.execute(f"ALTER TABLE posts DROP COLUMN {column}")

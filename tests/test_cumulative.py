@@ -16,6 +16,7 @@ from arena.state import Arena
 from arena.store import Store
 from culture.library import Library
 from culture.posts import Post, sign_post
+from culture.transmission import price
 
 # -- social and individual learning ------------------------------------------------------------------------------
 
@@ -146,4 +147,8 @@ def test_selection_and_transmission_add_up_to_the_change_exactly(tmp_path: Path)
     assert len(told) >= 6
     for selection, transmission, change in told:
         assert selection + transmission == change
+    by_measure = [price(d.parents, d.offspring) for d in descents if d.offspring]
+    for exact, rounded in zip(told, by_measure, strict=True):
+        parts_ = (rounded.selection, rounded.transmission, rounded.change)
+        assert parts_ == pytest.approx([float(x) for x in exact], abs=1e-12)
     assert any(s for s, _, _ in told) and any(t for _, t, _ in told)
