@@ -207,8 +207,10 @@ def over_nothing(run: FinishedRun, library: str) -> float | None:
         "SELECT own.generation, AVG(other.correct > 0) - AVG(bare.correct > 0) AS gain FROM ratchet own"
         " JOIN ratchet other ON other.generation = own.generation AND other.mind = own.mind AND other.library = ?"
         " AND other.domain = own.domain AND other.depth = own.depth AND other.problem = own.problem"
+        " AND other.needs = 1"
         " JOIN ratchet bare ON bare.generation = own.generation AND bare.mind = own.mind AND bare.library = ?"
         " AND bare.domain = own.domain AND bare.depth = own.depth AND bare.problem = own.problem"
+        " AND bare.needs = 1"
         " WHERE own.mind = ? AND own.library = ? AND own.needs = 1 AND own.follows IS NOT NULL"
         " GROUP BY own.generation ORDER BY own.generation",
         [library, EMPTY, NEWBORN, OWN],
@@ -225,15 +227,16 @@ def filler_difference(run: FinishedRun) -> float | None:
     return over_nothing(run, "filler")
 
 
-def of_wrong(column: str) -> Metric:
-    """Mean of a column over the problems that a newborn met with a wrong definition, at the end; those for which the
-    wrong definition makes the right answer are left out."""
+def where_shown(column: str, library: str) -> Metric:
+    """Mean of a column over the problems of which a newborn was shown all it needs, at the end. With a wrong library,
+    those are left out for which the wrong definitions make the right answer. Answers count, however they came about.
+    """
 
     def metric(run: FinishedRun) -> float | None:
         rows = run.store.query(
             f"SELECT generation, AVG({column}) AS share FROM ratchet WHERE mind = ? AND library = ?"
             " AND follows IS NOT NULL GROUP BY generation ORDER BY generation",
-            [NEWBORN, WRONG],
+            [NEWBORN, library],
         )
         return end_of([(r["generation"], r["share"]) for r in rows])
 
@@ -342,8 +345,9 @@ CULTURE_METRICS: dict[str, Metric] = {
     "synergy": synergy,
     "reading_difference": reading_difference,
     "filler_difference": filler_difference,
-    "follows_wrong": of_wrong("follows"),
-    "right_despite_wrong": of_wrong("answer_correct"),
+    "follows_own": where_shown("follows", OWN),
+    "follows_wrong": where_shown("follows", WRONG),
+    "right_despite_wrong": where_shown("answer_correct", WRONG),
     "late_over_early": late_over_early,
     "late_over_early_3_8": late_over_early_3_8,
     "school_none_3_6": schooled("none"),
@@ -381,6 +385,7 @@ CULTURE_LABELS: dict[str, str] = {
     "synergy": "synergy of text and weights",
     "reading_difference": "reading a needed definition, over nothing",
     "filler_difference": "filler of equal length, over nothing",
+    "follows_own": "answers that follow a right definition",
     "follows_wrong": "answers that follow a wrong definition",
     "right_despite_wrong": "answers right despite a wrong definition",
     "late_over_early": "schooled on late posts over early ones, depths 3-6",

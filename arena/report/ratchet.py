@@ -26,7 +26,7 @@ SCHOOLED = "schooled"
 """The mind of who went to school."""
 NONE = "school_none"
 SCHOOLS = {
-    NONE: "seed examples alone",
+    NONE: "seed examples",
     "school_early": "early posts",
     "school_late": "late posts",
     "school_any": "any posts",
@@ -49,8 +49,8 @@ class Reading:
     generation: int
     results: dict[tuple[str, str, int], Results]
     wrong: tuple[tuple[int, int], ...] = ()
-    """Of each problem that a newborn met with a wrong definition, which makes another answer than the right one: whether
-    its answer followed the definition, and whether it was right."""
+    """Of each problem that a newborn met with a wrong definition, which makes another answer than the right one:
+    whether its answer followed the definition, and whether it was right."""
 
     def of(self, mind: str, library: str, needs: int = 1) -> Results:
         return self.results.get((mind, library, needs), {})

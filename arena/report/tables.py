@@ -187,8 +187,8 @@ def print_ratchet(console: Console, ratchet: Analysis) -> None:
     wrong = named[-1]["wrong"]
     if wrong["follows"]["n"]:
         follows, right = (interval(wrong[key], "value") for key in ("follows", "right"))
-        text = f"With a wrong definition the answer followed it in {follows} of {wrong['follows']['n']} problems"
-        console.print(Text(f"{text}\nand was right in the true world in {right}\n"))
+        text = f"With a wrong definition the answer followed it in {follows} of {wrong['follows']['n']}\n"
+        console.print(Text(f"{text}problems and was right in the true world in {right}\n"))
     if len(named) > 1:
         s = ratchet["slope"]
         console.print(Text(f"R a generation: {between(s['value'], s['low'], s['high'], 3, sign=True)}\n"))

@@ -140,7 +140,7 @@ def wrong_words(r: Reading) -> str:
 def school_words(found: Schools) -> tuple[str, ...]:
     """Whether late posts teach more than early ones."""
     said = []
-    how = {"school_late": "", "school_hard_late": ", hard problems first"}
+    how = {"school_late": "", "school_hard_late": ", drawn hard problems first,"}
     for late, early in LATE_AND_EARLY:
         e = [found.above(late, early, group) for group in GROUPS]
         if not all(x.n for x in e):
@@ -227,9 +227,9 @@ def ratchet_figure(found: Sequence[Reading], stale: int) -> Figure:
         f"R = {say(gains[-1])} after generation {last.generation}",
         "Above: held-out problems with hidden names solved by the untrained model, greedy, the same problems each "
         "time, by what it is given to read (band: 95 % Wilson interval). The first library is the one after the first "
-        "generation with posts; one author's part is what a newborn has where knowledge is not pooled; wrong definitions "
-        "say what names mean in another world. Below: R, its own library less the first, paired by problem (band: 95 % "
-        "interval). A ratchet climbs and does not slip back.",
+        "generation with posts; one author's part is what a newborn has where knowledge is not pooled; wrong "
+        "definitions say what names mean in another world. Below: R, its own library less the first, paired by "
+        "problem (band: 95 % interval). A ratchet climbs and does not slip back.",
         (
             Panel(tuple(upper), "generation", "problems solved", (0.0, 1.0), True, height=1.3, legend="newborn reads"),
             Panel((band("R", found, gains, colour="#0072B2"), zero(found)), "generation", "R", whole_x=True),
