@@ -141,10 +141,11 @@ def level_reached(run: FinishedRun) -> float | None:
 
 NEWBORN, SCHOOLED = "newborn", "schooled"
 """Minds of table `ratchet`: a frozen newborn; one that slept on a library. Any other is of those who live then."""
-OWN, FIRST, STALE, EMPTY = "own", "first", "stale", "none"
-"""Libraries: of that generation; of the first; an earlier one; nothing to read."""
+OWN, FIRST, STALE, EMPTY, WRONG = "own", "first", "stale", "none", "wrong"
+"""Libraries: of that generation; of the first; an earlier one; nothing to read; what names mean elsewhere."""
 CONTROLS = ("filler", "shuffled", "authors")
-EARLY, LATE = "school_early", "school_late"
+MIDDLE, WHOLE = (3, 4, 5, 6), (3, 4, 5, 6, 7, 8)
+"""Depths over which schools are averaged."""
 READINGS = 3
 """Readings over which the end of a run is averaged."""
 
@@ -215,10 +216,76 @@ def synergy(run: FinishedRun) -> float | None:
     return channels(run, [(1, None, OWN), (-1, NEWBORN, OWN), (-1, None, EMPTY), (1, NEWBORN, EMPTY)])
 
 
+def over_nothing(run: FinishedRun, library: str) -> float | None:
+    """What a newborn solves more with a library than with nothing, of the problems that have all they need shown with
+    its own; mean over the last readings. What does not fit into the budget is not shown, and its problem is left out.
+    """
+    rows = run.store.query(
+        "SELECT own.generation, AVG(other.correct > 0) - AVG(bare.correct > 0) AS gain FROM ratchet own"
+        " JOIN ratchet other ON other.generation = own.generation AND other.mind = own.mind AND other.library = ?"
+        " AND other.domain = own.domain AND other.depth = own.depth AND other.problem = own.problem"
+        " AND other.needs = 1"
+        " JOIN ratchet bare ON bare.generation = own.generation AND bare.mind = own.mind AND bare.library = ?"
+        " AND bare.domain = own.domain AND bare.depth = own.depth AND bare.problem = own.problem"
+        " AND bare.needs = 1"
+        " WHERE own.mind = ? AND own.library = ? AND own.needs = 1 AND own.follows IS NOT NULL"
+        " GROUP BY own.generation ORDER BY own.generation",
+        [library, EMPTY, NEWBORN, OWN],
+    )
+    return end_of([(r["generation"], r["gain"]) for r in rows])
+
+
+def reading_difference(run: FinishedRun) -> float | None:
+    return over_nothing(run, OWN)
+
+
+def filler_difference(run: FinishedRun) -> float | None:
+    """The same of notes that say as much about nothing that is asked."""
+    return over_nothing(run, "filler")
+
+
+def where_shown(column: str, library: str) -> Metric:
+    """Mean of a column over the problems of which a newborn was shown all it needs, at the end. With a wrong library,
+    those are left out for which the wrong definitions make the right answer. Answers count, however they came about.
+    """
+
+    def metric(run: FinishedRun) -> float | None:
+        rows = run.store.query(
+            f"SELECT generation, AVG({column}) AS share FROM ratchet WHERE mind = ? AND library = ?"
+            " AND follows IS NOT NULL GROUP BY generation ORDER BY generation",
+            [NEWBORN, library],
+        )
+        return end_of([(r["generation"], r["share"]) for r in rows])
+
+    return metric
+
+
+# -- schools ----------------------------------------------------------------------------------------------------------
+
+
+def school(run: FinishedRun, name: str, depths: Sequence[int]) -> float | None:
+    """Mean over depths of the share of problems without names that the newborn of a school solves, after the last
+    generation; None without that school or one of the depths. What each slept on: `arena.schooling`."""
+    rows = run.store.query(
+        "SELECT depth, AVG(correct > 0) AS share FROM ratchet WHERE mind = ? AND library = ? AND needs = 0"
+        " AND generation = ? GROUP BY depth",
+        [SCHOOLED, f"school_{name}", run.last],
+    )
+    by_depth = {r["depth"]: r["share"] for r in rows}
+    return statistics.fmean(by_depth[d] for d in depths) if set(depths) <= set(by_depth) else None
+
+
+def schooled(name: str, depths: Sequence[int] = MIDDLE) -> Metric:
+    return lambda run: school(run, name, depths)
+
+
 def late_over_early(run: FinishedRun) -> float | None:
-    """A mind schooled on a late library minus one on an early one, on problems that need no name, at the end."""
-    late, early = shares(run, SCHOOLED, LATE, needs=0), shares(run, SCHOOLED, EARLY, needs=0)
-    return end_of([(g, late[g] - early[g]) for g in sorted(late) if g in early])
+    """A newborn schooled on late posts minus one on early ones, depths 3 to 6."""
+    return difference(school(run, "late", MIDDLE), school(run, "early", MIDDLE))
+
+
+def late_over_early_3_8(run: FinishedRun) -> float | None:
+    return difference(school(run, "late", WHOLE), school(run, "early", WHOLE))
 
 
 # -- diversity --------------------------------------------------------------------------------------------------------
@@ -295,7 +362,18 @@ CULTURE_METRICS: dict[str, Metric] = {
     "text_channel": text_channel,
     "weights_channel": weights_channel,
     "synergy": synergy,
+    "reading_difference": reading_difference,
+    "filler_difference": filler_difference,
+    "follows_own": where_shown("follows", OWN),
+    "follows_wrong": where_shown("follows", WRONG),
+    "right_despite_wrong": where_shown("answer_correct", WRONG),
     "late_over_early": late_over_early,
+    "late_over_early_3_8": late_over_early_3_8,
+    "school_none_3_6": schooled("none"),
+    "school_early_3_6": schooled("early"),
+    "school_late_3_6": schooled("late"),
+    "school_hard_early_3_6": schooled("hard_early"),
+    "school_hard_late_3_6": schooled("hard_late"),
     "distinct_first": distinct_problems_first,
     "distinct_problems_last": distinct_problems_last,
     "distinct_change": distinct_change,
@@ -326,7 +404,18 @@ CULTURE_LABELS: dict[str, str] = {
     "text_channel": "channel of text",
     "weights_channel": "channel of weights",
     "synergy": "synergy of text and weights",
-    "late_over_early": "schooled on a late library over an early one",
+    "reading_difference": "reading a needed definition, over nothing",
+    "filler_difference": "filler of equal length, over nothing",
+    "follows_own": "answers that follow a right definition",
+    "follows_wrong": "answers that follow a wrong definition",
+    "right_despite_wrong": "answers right despite a wrong definition",
+    "late_over_early": "schooled on late posts over early ones, depths 3-6",
+    "late_over_early_3_8": "schooled on late posts over early ones, depths 3-8",
+    "school_none_3_6": "schooled on seed examples alone, depths 3-6",
+    "school_early_3_6": "schooled on early posts, depths 3-6",
+    "school_late_3_6": "schooled on late posts, depths 3-6",
+    "school_hard_early_3_6": "schooled on early posts, hard first, depths 3-6",
+    "school_hard_late_3_6": "schooled on late posts, hard first, depths 3-6",
     "distinct_first": "problems that differ, first generation",
     "distinct_problems_last": "problems that differ, last generation",
     "distinct_change": "problems that differ, change",

@@ -11,11 +11,17 @@ filler    in place of each note of `own` one of the same number of tokens that d
 shuffled  each definition's body under the name of another
 authors   one author's part, see below
 stale     as it stood `measure.ratchet.stale` generations ago
+wrong     `own`, but the needed definitions say what their names mean in another world, in as many primitives as here
 
 `authors` is the control of shuffled authors: who wrote which definition is permuted among the authors, each keeping as
 many as it wrote, and for each problem one author is drawn, whose part is the whole library. What an author built on its
 own earlier finds is torn apart by the permutation, so what is left is what as many posts do for a newborn where
 knowledge is not pooled. Filler and shuffled bodies say whether any words in the context do as well as the right ones.
+
+Whether what is read is also what is done shows where it is wrong: `follows` says whether the answer is the one that the
+definitions shown make of the problem, by running them. It is NULL where not every needed name was shown, and, with
+`shuffled` and `wrong`, where the definitions happen to make the right answer, which would tell nothing. With `own` it
+is `answer_correct`, but for a definition that passed every check and still differs on this input.
 
 The living are asked the same, one agent a problem in turn, with `none` and `own`: with the newborn's they are the 2 x 2
 of text and weights. Problems without names (needs 0) get no notes, so they are asked with `none` and `own` alone, and
@@ -24,9 +30,10 @@ are the yardstick of what weights learned besides.
 A reading is taken where `measure.ratchet.every` divides the generation and it costs, by estimate, at most
 `measure.ratchet.share` of the compute units of the generations since the last; otherwise it waits for a later one.
 
-Left out: posts found by words, and the config's own controls (`library.reading`, `network`, `content`, `withhold`): a
-newborn is shown what the library holds and time and fire have left of it, however the living read it. Not guaranteed:
-the share, which is estimated from prompts and reference solutions."""
+Left out: names that bodies use (a body is read in primitives), posts found by words, and the config's own controls
+(`library.reading`, `network`, `content`, `withhold`): a newborn is shown what the library holds and time and fire have
+left of it, however the living read it. Not guaranteed: the share, which is estimated from prompts and reference
+solutions."""
 
 from __future__ import annotations
 
@@ -41,13 +48,15 @@ from arena.state import Arena
 from arena.store import Row
 from culture.scope import Scope
 from curricula import list_programs as lp
-from curricula.domain import Domain, Problem, digest
+from curricula.domain import Domain, Problem, Rejection, digest
 from curricula.hidden_words import WORDS
 
-LIBRARIES = ("none", "first", "own", "filler", "shuffled", "authors", "stale")
+LIBRARIES = ("none", "first", "own", "filler", "shuffled", "authors", "stale", "wrong")
 """What a newborn is given to read."""
 BOTH = ("none", "own")
 """What the living are given, and everybody where there is nothing to look up."""
+FALSE = ("shuffled", "wrong")
+"""Libraries whose definitions are not so; where they make the right answer all the same, nothing is said of it."""
 TRIES = 16
 """Fillers drawn to find one of the right number of tokens."""
 Definitions = Mapping[str, str]
@@ -65,6 +74,8 @@ class Cell:
     depth: int
     adapter: str | None
     prompt: str
+    made: str | None = None
+    """The answer that the definitions shown make of the problem, where there is something to say of it."""
 
     @property
     def needs(self) -> int:
@@ -83,7 +94,8 @@ def played(arena: Arena) -> float:
     """Compute units of the generations since the last reading, the current one included."""
     sql = (
         "SELECT SUM(prompt_tokens + generated_tokens + 3 * trained_tokens) AS units FROM phases WHERE counted"
-        " AND generation > (SELECT COALESCE(MAX(generation), 0) FROM ratchet WHERE generation < ?) AND generation <= ?"
+        " AND generation > (SELECT COALESCE(MAX(generation), 0) FROM ratchet WHERE generation < ? AND mind = 'newborn')"
+        " AND generation <= ?"
     )
     return float(arena.store.query(sql, [arena.generation.index] * 2)[0]["units"] or 0)
 
@@ -119,6 +131,7 @@ def ratchet(arena: Arena) -> list[Row]:
                 "problem": cell.problem.text,
                 "correct": int(verdict.correct),
                 "answer_correct": int(verdict.answer_correct),
+                "follows": None if cell.made is None else int(verdict.answer == cell.made),
             }
         )
     return rows
@@ -138,9 +151,27 @@ def cells(arena: Arena) -> list[Cell]:
                 agent = arena.living[len(found) % len(arena.living)] if arena.learner else None
                 asked = [("newborn", None, a) for a in (LIBRARIES if problem.names else BOTH)]
                 for mind, adapter, library in [*asked, *(("living", agent, a) for a in BOTH)]:
-                    prompt = domain.solve_prompt(problem, shelf.notes(problem, library))
-                    found.append(Cell(mind, library, domain, problem, depth, adapter, prompt))
+                    notes = shelf.notes(problem, library)
+                    prompt, made = domain.solve_prompt(problem, notes), answer_by(problem, notes)
+                    if library in FALSE and made == problem.answer:
+                        made = None
+                    found.append(Cell(mind, library, domain, problem, depth, adapter, prompt, made))
     return found
+
+
+def answer_by(problem: Problem, notes: Sequence[str]) -> str | None:
+    """What a problem with names comes to by the definitions in `notes`, such as `w7 = rev inc`: digits with spaces.
+
+    None for a problem without names, one with a name that no note defines, and bodies that are not all primitives.
+    """
+    parts = lp.split_problem(problem.text)
+    if isinstance(parts, Rejection) or not problem.names:
+        return None
+    shown = {name: body.split() for name, _, body in (note.partition(" = ") for note in notes)}
+    if not set(problem.names) <= set(shown):
+        return None
+    program = [p for word in parts[0] for p in (shown[word] if word in problem.names else [word])]
+    return lp.show(lp.last(program, parts[1])) if set(program) <= set(lp.NAMES) else None
 
 
 def spread(problems: Sequence[Problem], n: int) -> list[Problem]:
@@ -178,6 +209,8 @@ class Shelf:
         """
         if library == "filler":
             return self._filler(problem)
+        if library == "wrong":
+            return self._wrong(problem)
         held = self.held.get(library) if library != "authors" else self._part(problem)
         assert held is not None, library
         if not self.config.limit or not problem.names:
@@ -198,6 +231,15 @@ class Shelf:
         """The library of one author, drawn for this problem."""
         g = self.arena.generation.index
         return self.arena.rng(g, "ratchet", "author", problem.text).choice(self.parts) if self.parts else {}
+
+    def _wrong(self, problem: Problem) -> tuple[str, ...]:
+        """The notes of `own` in their order, those of needed names with the body of another world."""
+        own, words = self.notes(problem, "own"), self.arena.words_domain()
+        if not own:
+            return ()
+        assert words is not None, "names without a world"
+        named = [(note.partition(" = ")[0], note) for note in own]
+        return tuple(words.definition(n, words.elsewhere(n)) if n in problem.names else note for n, note in named)
 
     def _filler(self, problem: Problem) -> tuple[str, ...]:
         """A note for each of `own`, of as many tokens: a random body for a name that neither problem nor notes hold.

@@ -87,7 +87,7 @@ CREATE INDEX labels_generation ON labels (generation);
 ALTER TABLE refusals ADD COLUMN note TEXT;
 """
 # Since version 3. `knowledge` is what an agent knows as it begins to guess, `wrong` how much of it is not so, `memory`
-# what it recalls, as JSON.
+# what it recalls, as JSON. `follows` is whether the answer is what the definitions shown would make.
 CULTURE = """
 ALTER TABLE agents ADD COLUMN place INTEGER;
 ALTER TABLE waiting ADD COLUMN applies TEXT NOT NULL DEFAULT '';
@@ -95,7 +95,7 @@ ALTER TABLE waiting ADD COLUMN supersedes TEXT NOT NULL DEFAULT '';
 CREATE TABLE knowledge (generation INTEGER, agent TEXT, read INTEGER, recalled INTEGER, known INTEGER, wrong INTEGER,
     level INTEGER, memory TEXT, PRIMARY KEY (generation, agent));
 CREATE TABLE ratchet (id TEXT PRIMARY KEY, generation INTEGER, mind TEXT, library TEXT, domain TEXT, depth INTEGER,
-    needs INTEGER, problem TEXT, correct INTEGER, answer_correct INTEGER);
+    needs INTEGER, problem TEXT, correct INTEGER, answer_correct INTEGER, follows INTEGER);
 CREATE INDEX ratchet_generation ON ratchet (generation);
 CREATE TABLE leaves (seq INTEGER PRIMARY KEY, generation INTEGER, kind TEXT, subject TEXT, hash TEXT);
 CREATE INDEX leaves_subject ON leaves (subject);

@@ -55,10 +55,12 @@ def guesses(*made: tuple[int, str, int]) -> list[Row]:
     ]
 
 
-def reading(generation: int, mind: str, library: str, right: int, of: int = 10, needs: int = 1) -> list[Row]:
-    row = {"generation": generation, "mind": mind, "library": library, "domain": "hidden_words", "depth": 1}
+def reading(
+    generation: int, mind: str, library: str, right: int, of: int = 10, needs: int = 1, depth: int = 1
+) -> list[Row]:
+    row = {"generation": generation, "mind": mind, "library": library, "domain": "hidden_words", "depth": depth}
     row |= {"needs": needs, "problem": "w0 | 1"}
-    place = f"{generation}/{mind}/{library}/{needs}"
+    place = f"{generation}/{mind}/{library}/{needs}/{depth}"
     return [row | {"id": f"{place}/{i}", "correct": int(i < right), "answer_correct": 1} for i in range(of)]
 
 
@@ -140,12 +142,71 @@ def test_the_ratchet_is_own_minus_first_and_its_end_the_last_three_readings(tmp_
 def test_channels_are_the_two_by_two(tmp_path: Path) -> None:
     rows = reading(3, "newborn", "none", 1) + reading(3, "newborn", "own", 4)
     rows += reading(3, "living", "none", 3) + reading(3, "living", "own", 9)
-    rows += reading(3, "schooled", "school_early", 2, needs=0) + reading(3, "schooled", "school_late", 3, needs=0)
-    rows += reading(3, "schooled", "none", 10) + reading(3, "schooled", "school_late", 10)
+    rows += reading(3, "schooled", "own", 10) + reading(3, "schooled", "none", 10)  # are not of who lives then
     found = all_metrics(finished(tmp_path, {"ratchet": rows}, last=3))
-    four = [found[m] for m in ("text_channel", "weights_channel", "synergy", "late_over_early")]
-    assert four == pytest.approx([0.3, 0.2, 0.3, 0.1])
-    assert found["ratchet_slope"] is None
+    assert [found[m] for m in ("text_channel", "weights_channel", "synergy")] == pytest.approx([0.3, 0.2, 0.3])
+    assert found["ratchet_slope"] is None and found["late_over_early"] is None
+
+
+def asked(generation: int, library: str, *answers: tuple[int, int, int | None], needs: int = 1) -> list[Row]:
+    """A newborn's (correct, answer_correct, follows), a problem each."""
+    row = {"generation": generation, "mind": "newborn", "library": library, "domain": "hidden_words", "depth": 1}
+    return [
+        row
+        | {"id": f"{generation}/{library}/{needs}/{i}", "needs": needs, "problem": f"w{i} | 1", "correct": correct}
+        | {"answer_correct": answer, "follows": follows}
+        for i, (correct, answer, follows) in enumerate(answers)
+    ]
+
+
+def test_reading_is_told_by_the_problems_whose_definitions_are_shown(tmp_path: Path) -> None:
+    unknown = (0, 1, None)
+    rows = asked(4, "own", (1, 1, 1), (1, 1, 1), (0, 1, 1), (0, 0, 0), (1, 1, None))  # the last is solved without
+    rows += asked(4, "none", unknown, unknown, (1, 1, None), unknown, (0, 0, None))
+    rows += asked(4, "filler", unknown, unknown, unknown, unknown, (1, 1, None))
+    rows += asked(4, "wrong", (0, 0, 1), (0, 0, 1), (0, 1, 0), (0, 0, 0), (1, 1, None))
+    rows += asked(4, "own", (1, 1, None), needs=0) + asked(4, "none", (0, 0, None), needs=0)
+    found = all_metrics(finished(tmp_path, {"ratchet": rows}, last=5))
+    assert found["reading_difference"] == pytest.approx(2 / 4 - 1 / 4)
+    assert found["filler_difference"] == pytest.approx(0 - 1 / 4)
+    assert (found["follows_own"], found["follows_wrong"], found["right_despite_wrong"]) == (0.75, 0.5, 0.25)
+
+
+def test_reading_is_a_mean_over_the_last_three_readings(tmp_path: Path) -> None:
+    rows = []
+    for g, right in ((1, 0), (2, 1), (3, 0), (4, 1)):
+        rows += asked(g, "own", (right, right, right)) + asked(g, "none", (0, 0, None))
+        rows += asked(g, "wrong", (0, 1 - right, right))
+    found = all_metrics(finished(tmp_path, {"ratchet": rows}, last=4))
+    assert found["reading_difference"] == found["follows_wrong"] == pytest.approx(2 / 3)
+    assert found["right_despite_wrong"] == pytest.approx(1 / 3) and found["filler_difference"] is None
+
+
+def test_schools_are_means_over_depths_of_those_who_went_to_one_after_the_last_generation(tmp_path: Path) -> None:
+    rows = []
+    for depth in range(1, 9):
+        for school, right in (("none", 1), ("early", 2), ("late", depth), ("hard_early", 3), ("hard_late", 4)):
+            rows += reading(6, "schooled", f"school_{school}", right, 10 * (1 + depth % 2), 0, depth)
+        rows += reading(6, "living", "school_late", 10, needs=0, depth=depth)
+        rows += reading(3, "schooled", "school_early", 10, needs=0, depth=depth)  # when the run ended earlier
+    found = all_metrics(finished(tmp_path, {"ratchet": rows}, last=6))
+    # depths 3, 5 and 7 have 20 problems, the others 10; a depth counts once
+    late = [3 / 20, 4 / 10, 5 / 20, 6 / 10, 7 / 20, 8 / 10]
+    early = [2 / 20, 2 / 10, 2 / 20, 2 / 10, 2 / 20, 2 / 10]
+    assert found["school_late_3_6"] == pytest.approx(sum(late[:4]) / 4)
+    assert found["school_early_3_6"] == pytest.approx(0.15) and found["school_none_3_6"] == pytest.approx(0.075)
+    assert found["school_hard_early_3_6"] == pytest.approx(0.225)
+    assert found["school_hard_late_3_6"] == pytest.approx(0.3)
+    assert found["late_over_early"] == pytest.approx(sum(late[:4]) / 4 - 0.15)
+    assert found["late_over_early_3_8"] == pytest.approx((sum(late) - sum(early)) / 6)
+
+
+def test_a_school_that_was_not_asked_all_depths_says_nothing(tmp_path: Path) -> None:
+    rows = [
+        r for d in range(1, 7) for s in ("early", "late") for r in reading(2, "schooled", f"school_{s}", d, 10, 0, d)
+    ]
+    found = all_metrics(finished(tmp_path, {"ratchet": rows}, last=2))
+    assert found["late_over_early"] == 0 and found["late_over_early_3_8"] is None
 
 
 # -- diversity --------------------------------------------------------------------------------------------------------

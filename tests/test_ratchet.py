@@ -14,11 +14,24 @@ from agents.engine import Completion, Request
 from arena.config import load_config
 from arena.evaluation import measure
 from arena.loop import birth, play
-from arena.ratchet import BOTH, LIBRARIES, Shelf, cells, cost, dealt_out, definitions, parts, ratchet, reading_due
+from arena.ratchet import (
+    BOTH,
+    LIBRARIES,
+    Shelf,
+    answer_by,
+    cells,
+    cost,
+    dealt_out,
+    definitions,
+    parts,
+    ratchet,
+    reading_due,
+)
 from arena.reading import admit, sign
 from arena.state import Arena, Generation
 from arena.store import Store
 from culture.posts import Post
+from curricula.hidden_words import spelled_out
 
 WRITTEN = {1: ("w0", "w1"), 2: ("w2",), 4: ("w3", "w4")}
 """Names defined in a generation; w0, w2 and w4 by the first agent, the others by the second."""
@@ -128,6 +141,103 @@ def test_filler_has_the_tokens_of_the_own_notes_and_says_nothing_of_a_needed_nam
         arena.engine.generate([Request("x", arena.domains["hidden_words"].solve_prompt(problem, filler), None, 1, 0.0)])
 
 
+def test_a_wrong_library_shows_its_own_with_the_needed_body_of_another_world(arena: Arena) -> None:
+    shelf, words, met = Shelf(arena), named(arena), 0
+    for problem in words.heldout("dev", 1):
+        own, wrong = shelf.notes(problem, "own"), shelf.notes(problem, "wrong")
+        assert len(own) == len(wrong)
+        for said, instead in zip(own, wrong, strict=True):
+            name = said.partition(" = ")[0]
+            if name in problem.names:
+                met += 1
+                assert instead == words.definition(name, words.elsewhere(name)) != said
+                assert words.check_definition(instead) is not None
+                assert arena.engine.count_tokens(instead) == arena.engine.count_tokens(said)
+            else:
+                assert instead == said
+    assert met == 5 * 6  # five names are known, each of which six problems use
+
+
+@pytest.mark.parametrize(
+    ("notes", "answer"),
+    [
+        (("w0 = rev inc",), "8 2 3"),
+        (("w1 = neg", "w0 = rev inc"), "8 2 3"),
+        (("w0 = tail",), "1 7"),
+        (("w1 = rev inc",), None),
+        (("w0 = w1 inc", "w1 = rev"), None),
+        (("w0 = nothing nothing",), None),
+        ((), None),
+    ],
+)
+def test_what_definitions_make_of_a_problem_is_run(arena: Arena, notes: tuple[str, ...], answer: str | None) -> None:
+    assert answer_by(named(arena).problem("w0 | 2 1 7"), notes) == answer
+    twice = answer_by(named(arena).problem("w0 dbl w0 | 2 1 7"), notes)
+    assert twice == {"8 2 3": "7 5 7", "1 7": "4", None: None}[answer]
+    assert answer_by(arena.domains["list_programs"].problem("rev inc | 2 1 7"), notes) is None
+
+
+def answering(arena: Arena, monkeypatch: pytest.MonkeyPatch, how: str) -> list[dict[str, Any]]:
+    """A reading of minds that do what they read (`reads`), or know the truth and read nothing (`knows`), with names;
+    where there is nothing to go by they say so."""
+    words = named(arena)
+
+    def answer(prompt: str) -> str:
+        head, _, text = prompt.removesuffix(" think").rpartition("solve ")
+        problem = (words if " w" in f" {text}" else arena.domains["list_programs"]).problem(text)
+        if how == "knows" or not problem.names:
+            return str(arena.domains[problem.domain].solution(problem))
+        notes = [n.split() for n in head.removeprefix("lib ").removesuffix(" ; ").split(" , ") if n]
+        shown = {name: body for name, *body in notes if name in problem.names}
+        program, _, xs = text.partition(" | ")
+        if not shown:
+            return f"unknown {problem.names[0]}"
+        return spelled_out(shown, program.split(), tuple(map(int, xs.split())))
+
+    def generate(requests: Any) -> list[Completion]:
+        return [Completion(r.key, answer(r.prompt), "stop", 1, 1, 0.0) for r in requests]
+
+    monkeypatch.setattr(arena, "generate", generate)
+    return ratchet(arena)
+
+
+def test_who_does_what_it_reads_follows_wrong_definitions_and_is_never_right_by_them(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = answering(arena, monkeypatch, "reads")
+    told = [r for r in rows if r["follows"] is not None]
+    assert {r["library"] for r in told} >= {"own", "wrong", "shuffled", "first"} and not any(
+        r["follows"] is not None for r in rows if r["library"] in ("none", "filler") or not r["needs"]
+    )
+    assert all(r["follows"] == 1 for r in told)
+    assert {r["answer_correct"] for r in told if r["library"] in ("wrong", "shuffled")} == {0}
+    assert {r["answer_correct"] for r in told if r["library"] in ("own", "first", "stale", "authors")} == {1}
+    own = [r for r in rows if (r["mind"], r["library"], r["needs"]) == ("newborn", "own", 1)]
+    assert [r["follows"] for r in own].count(1) == sum(r["answer_correct"] for r in own) == 5
+
+
+def test_who_knows_and_reads_nothing_is_right_and_does_not_follow(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = answering(arena, monkeypatch, "knows")
+    assert all(r["correct"] for r in rows)
+    assert {r["follows"] for r in rows if r["library"] == "wrong"} == {0, None}
+    assert {r["follows"] for r in rows if r["library"] == "own"} == {1, None}
+
+
+def test_a_wrong_definition_that_makes_the_right_answer_is_left_out_and_no_other(tmp_path: Path) -> None:
+    with start(tmp_path, "measure.ratchet.per_depth=48") as arena:
+        shelf = Shelf(begin(arena, 5))
+        found = [c for c in cells(arena) if c.library == "wrong" and c.problem.names[0] in shelf.held["own"]]
+        made = [answer_by(c.problem, shelf.notes(c.problem, "wrong")) for c in found]
+        assert [c.made for c in found] == [
+            None if m == c.problem.answer else m for m, c in zip(made, found, strict=True)
+        ]
+        assert None not in made and len(found) == 30 and 0 < [c.made for c in found].count(None) < 5
+        own = [c for c in cells(arena) if (c.mind, c.library) == ("newborn", "own") and c.needs and c.made]
+        assert len(own) == 30 and all(c.made == c.problem.answer for c in own)
+
+
 def test_notes_come_with_distractors_under_budget_in_an_order_that_tells_nothing(arena: Arena) -> None:
     shelf, first = Shelf(arena), 0
     known = [p for p in named(arena).heldout("dev", 1) if p.names[0] in shelf.held["own"]]
@@ -200,6 +310,9 @@ def test_a_reading_asks_each_mind_the_same_words_once_and_shares_the_answer(
         return sum(r["correct"] for r in rows if (r["mind"], r["library"], r["needs"]) == (mind, library, needs))
 
     assert solved("newborn", "own") > solved("newborn", "first") > 0  # five names known, and two of them at first
+    right = [r["answer_correct"] for r in rows if (r["mind"], r["library"], r["needs"]) == ("newborn", "own", 1)]
+    follows = [r["follows"] for r in rows if (r["mind"], r["library"], r["needs"]) == ("newborn", "own", 1)]
+    assert [f or 0 for f in follows] == right and follows.count(None) == 3  # of eight names five are known
     assert solved("newborn", "none") == solved("newborn", "filler") == solved("newborn", "shuffled") == 0
     assert solved("newborn", "own", 0) == solved("newborn", "none", 0) > 0
     assert ratchet(arena) == rows

@@ -18,7 +18,7 @@ from arena.report import tables
 from arena.report.analysis import analyze
 from arena.report.culture import ratchet
 from arena.report.figure import Section
-from arena.report.ratchet import readings, rise, summary
+from arena.report.ratchet import SCHOOLS, readings, rise, schools, summary
 from arena.report.sections import culture
 from arena.report.source import Source
 from arena.store import Store
@@ -29,23 +29,29 @@ KNOWN = {5: 10, 10: 20, 15: 30}
 """Of N problems that need a definition, those whose definition the library holds after a generation."""
 
 
-def row(g: int, mind: str, library: str, needs: int, i: int, correct: int) -> dict[str, Any]:
+def row(
+    g: int, mind: str, library: str, needs: int, i: int, correct: int, follows: int | None = None
+) -> dict[str, Any]:
     domain = "hidden_words" if needs else "list_programs"
     return {"id": f"{g}/{mind}/{library}/{needs}/{i}", "generation": g, "mind": mind, "library": library,
             "domain": domain, "depth": 1 + i % 4, "needs": needs, "problem": f"w{i} rev | {i}", "correct": correct,
-            "answer_correct": correct}  # fmt: skip
+            "answer_correct": correct, "follows": follows}  # fmt: skip
 
 
 def read_out(store: Store, known: dict[int, int] = KNOWN, needs: tuple[int, ...] = (1, 0)) -> None:
     """Readings of a library that grows: a problem is solved where its definition is shown, by weights never; the living
-    solve 10 of N problems without names more than the newborn."""
+    solve 10 of N problems without names more than the newborn. With a wrong definition, of problems that have one,
+    every fifth is solved all the same, every second of the others is answered as it says, the first tells nothing."""
     rows, first = [], min(known)
     for g, n in known.items():
-        shown = {"none": 0, "first": known[first], "own": n, "filler": 0, "shuffled": 0, "authors": n // 2}
+        shown = {"none": 0, "wrong": 0, "first": known[first], "own": n, "filler": 0, "shuffled": 0, "authors": n // 2}
         shown["stale"] = known.get(g - 5, 0)
         for i in range(N):
             if 1 in needs:
-                rows += [row(g, "newborn", library, 1, i, int(i < shown[library])) for library in LIBRARIES]
+                rows += [row(g, "newborn", library, 1, i, int(i < shown[library])) for library in LIBRARIES[:-1]]
+                right = int(i < n and i % 5 == 0)
+                follows = int(i % 5 > 0 and i % 2) if 0 < i < n else None
+                rows.append(row(g, "newborn", "wrong", 1, i, right, follows))
                 rows += [row(g, "living", library, 1, i, int(i < shown[library])) for library in ("none", "own")]
             if 0 in needs:
                 rows += [row(g, "newborn", library, 0, i, int(i < 20)) for library in ("none", "own")]
@@ -101,6 +107,90 @@ def test_only_problems_asked_under_both_libraries_count(store: Store) -> None:
     assert last.rate("newborn", "own").n == N + 1 and last.above("first").n == N and last.above("first").value == 0.5
 
 
+def test_answers_that_follow_a_wrong_definition_are_counted_where_that_tells_something(store: Store) -> None:
+    last = readings(store)[-1]
+    follows, right = last.followed()
+    # of i = 1 to 29: 5, 10, 15, 20, 25 are right; of the 24 others the odd ones (15 less 5, 15 and 25) follow
+    assert follows.n == right.n == 29 and follows.value == 12 / 29 and right.value == 5 / 29
+    assert 0.2 < follows.low < 12 / 29 < follows.high < 0.6
+    assert last.above("wrong").value == (30 - 6) / N
+
+
+# -- schools -----------------------------------------------------------------------------------------------------
+
+TAUGHT = {"none": (4, 0), "early": (6, 0), "late": (8, 2), "any": (7, 1), "hard_early": (9, 0), "hard_late": (5, 0),
+          "hard_any": (7, 0)}  # fmt: skip
+"""Of ten problems a depth, those solved at depths 3 to 6, and at 7 and 8."""
+
+
+def teach(store: Store, g: int, taught: dict[str, tuple[int, int]] = TAUGHT) -> None:
+    rows = [
+        row(g, "schooled", f"school_{school}", 0, i, int(i < solved[depth > 6]))
+        | {"id": f"{g}/{school}/{depth}/{i}", "depth": depth}
+        for school, solved in taught.items()
+        for depth in range(1, 9)
+        for i in range(10)
+    ]
+    with store.transaction():
+        store.insert({"ratchet": rows})
+
+
+def test_schools_are_compared_by_problem_and_depth_group(empty: Path) -> None:
+    store = Store(empty / "run.db")
+    assert schools(store) is None
+    teach(store, 5, {"none": (10, 10)})
+    teach(store, 9)
+    found = schools(store)
+    assert found is not None and found.generation == 9 and found.names() == list(SCHOOLS)
+    late, early = found.rate("school_late", "3-6"), found.rate("school_early", "3-6")
+    assert (late.value, late.n, early.value) == (0.8, 40, 0.6)
+    assert found.rate("school_late", "3-8").value == pytest.approx((4 * 8 + 2 * 2) / 60)
+    up = found.above("school_late", "school_early", "3-6")
+    assert up.value == pytest.approx(0.2) and 0 < up.low < 0.2 < up.high and up.n == 40
+    # paired: only 8 problems differ, so the interval is narrower than that of two independent rates
+    assert up.high - up.low < 0.3
+    assert found.above("school_hard_late", "school_hard_early", "3-6").value == pytest.approx(-0.4)
+
+
+def test_what_schools_taught_is_told_without_readings_and_is_none_itself(empty: Path) -> None:
+    store = Store(empty / "run.db")
+    teach(store, 9)
+    assert readings(store) == []
+    found = part(store, 0)
+    assert found.findings[0].startswith(
+        "A newborn that sleeps on late posts solves more than one on early posts: +0.20"
+    )
+    assert "late posts, drawn hard problems first, solves less" in found.findings[1] and len(found.findings) == 2
+    assert "was not measured in this run" in found.missing[0] and not found.figures
+    (table,) = found.tables
+    assert [r[0] for r in table.rows] == list(SCHOOLS.values()) and {len(r) for r in table.rows} == {5}
+    assert table.rows[2][1].startswith("0.80 [") and table.rows[2][2].startswith("+0.40 [") and table.rows[0][2] == ""
+    assert "(40 of depths 3-6)" in table.caption
+
+
+def test_a_school_after_the_last_reading_leaves_the_slope_alone(store: Store) -> None:
+    before = rise(readings(store))
+    teach(store, 16)
+    assert rise(readings(store)) == before and summary(store)["slope"]["n"] == N  # type: ignore[index]
+    text = " ".join(part(store).findings)
+    assert "With the library of generation 15" in text and "sleeps on late posts" in text
+
+
+def test_the_terminal_tells_of_schools_in_80_columns(store: Store) -> None:
+    teach(store, 15)
+    file, found = io.StringIO(), analyze(store, config())["ratchet"]
+    tables.print_ratchet(Console(file=file, width=80), found)
+    text = file.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert [line.split() for line in text.splitlines() if line.strip().startswith("late posts  ")] == [
+        ["late", "posts", "0.80", "+0.40", "[+0.23,", "+0.54]", "0.60", "+0.33", "[+0.20,", "+0.44]"]
+    ]
+    assert len([line for line in text.splitlines() if line.startswith(" seed examples ")]) == 1
+    assert "late posts less early posts, depths 3-6: +0.20 [" in text
+    assert "late, hard first less early, hard first, depths 3-8: -0.27 [" in text
+    assert "followed it in 0.41 [0.26, 0.59] of 29\nproblems and was right" in text and "true world in 0.17 [" in text
+
+
 # -- words and figures -------------------------------------------------------------------------------------------
 
 
@@ -111,6 +201,9 @@ def test_the_findings_say_how_far_it_got_against_what_and_by_which_way(store: St
     assert said[0].startswith("With the library of generation 15 a frozen newborn solves 0.75 of 40 held-out problems")
     assert "the ratchet stands at R = +0.50 [" in said[0]
     assert "it solves clearly more than with each control: nothing (+0.75" in text
+    assert "wrong definitions (+0.60 [" in text
+    assert "With a wrong definition the answer followed it in 12 of 29 problems (0.41 [0.26, 0.59])" in text
+    assert "and was right in the true world in 5 (0.17 [" in text
     assert "clearly more than with the library as it was 5 generations before (+0.25" in text
     assert "Over 3 readings, from generation 5 to 15, R rises: +0.050 [" in text
     assert "by text +0.75 [" in text and "by weights +0.00, and" in text
@@ -139,7 +232,9 @@ def test_every_figure_has_its_numbers_and_none_is_not_finite(store: Store) -> No
     names = [s.name for s in figures["ratchet"].panels[0].content]  # type: ignore[union-attr]
     assert names[0] == "its own library" and len(names) == len(LIBRARIES) and "that of 5 generations ago" in names
     own = [r for r in figures["ratchet"].rows if r["library"] == "first"]
-    assert [r["own_is_above_by"] for r in own] == [0.0, 0.25, 0.5]
+    assert [r["own_is_above_by"] for r in own] == [0.0, 0.25, 0.5] and {r["follows"] for r in own} == {None}
+    told = [r for r in figures["ratchet"].rows if r["library"] == "wrong"][-1]
+    assert (told["follows"], told["right_answer"], told["asked"]) == (12 / 29, 5 / 29, 29)
 
 
 def test_one_reading_is_told_without_a_trend(empty: Path) -> None:

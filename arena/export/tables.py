@@ -31,7 +31,7 @@ FLAGS = {
     "outcomes": ("learnable",),
     "phases": ("counted",),
     "problems": ("valid",),
-    "ratchet": ("needs", "correct", "answer_correct"),
+    "ratchet": ("needs", "correct", "answer_correct", "follows"),
 }
 LISTS = {
     "agents": ("parents",),

@@ -3,6 +3,8 @@
 Problems that need a definition (needs 1) tell of the library, those that need none (needs 0) of weights alone. All
 differences are paired: one problem under two libraries, or of two minds.
 
+What a newborn answers by a wrong definition, and what schools taught (`arena.schooling`), are counted here too.
+
 Left out: several runs at once. Not guaranteed: that intervals speak of other runs; they speak of other problems. Where
 a level has more problems than names, those of one name hang on one definition, and intervals are somewhat too narrow.
 """
@@ -18,8 +20,24 @@ from arena.report.statistics import wilson_interval
 from arena.store import Row, Store
 from culture.transmission import Channels, Estimate, channels, ratchet, slope
 
-CONTROLS = ("none", "first", "filler", "shuffled", "authors", "stale")
+CONTROLS = ("none", "first", "filler", "shuffled", "authors", "stale", "wrong")
 """Libraries that the newborn's own is held against."""
+SCHOOLED = "schooled"
+"""The mind of who went to school."""
+NONE = "school_none"
+SCHOOLS = {
+    NONE: "seed examples",
+    "school_early": "early posts",
+    "school_late": "late posts",
+    "school_any": "any posts",
+    "school_hard_early": "early, hard first",
+    "school_hard_late": "late, hard first",
+    "school_hard_any": "any, hard first",
+}
+"""What a newborn slept on at each school."""
+LATE_AND_EARLY = (("school_late", "school_early"), ("school_hard_late", "school_hard_early"))
+GROUPS = {"3-6": range(3, 7), "3-8": range(3, 9)}
+"""Depths that are counted together."""
 Results = dict[str, int]
 """Whether each problem was solved, by its text."""
 
@@ -30,6 +48,9 @@ class Reading:
 
     generation: int
     results: dict[tuple[str, str, int], Results]
+    wrong: tuple[tuple[int, int], ...] = ()
+    """Of each problem that a newborn met with a wrong definition, which makes another answer than the right one:
+    whether its answer followed the definition, and whether it was right."""
 
     def of(self, mind: str, library: str, needs: int = 1) -> Results:
         return self.results.get((mind, library, needs), {})
@@ -52,6 +73,14 @@ class Reading:
         both = [p for p in living if p in newborn]
         return ratchet([living[p] for p in both], [newborn[p] for p in both])
 
+    def followed(self) -> tuple[Estimate, Estimate]:
+        """Of the problems in `wrong`, the shares that followed the definition and that were right, with Wilson's
+        intervals."""
+        n = len(self.wrong)
+        counts = [sum(pair[i] for pair in self.wrong) for i in (0, 1)]
+        one, other = (Estimate(c / n if n else math.nan, *wilson_interval(c, n), n) for c in counts)
+        return one, other
+
     def channels(self) -> Channels:
         cells = [self.of(mind, library) for mind in ("newborn", "living") for library in ("none", "own")]
         both = [p for p in cells[0] if all(p in c for c in cells)]
@@ -60,13 +89,85 @@ class Reading:
 
 
 def readings(store: Store) -> list[Reading]:
-    """All readings, oldest first."""
+    """All readings, oldest first; schools are none."""
     found: dict[int, dict[tuple[str, str, int], Results]] = defaultdict(lambda: defaultdict(dict))
-    sql = "SELECT generation, mind, library, needs, domain, depth, problem, correct FROM ratchet ORDER BY rowid"
-    for r in store.query(sql):
-        problem = f"{r['domain']}/{r['depth']}/{r['problem']}"
-        found[r["generation"]][r["mind"], r["library"], r["needs"]][problem] = r["correct"]
-    return [Reading(g, dict(results)) for g, results in sorted(found.items())]
+    wrong: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    sql = (
+        "SELECT generation, mind, library, needs, domain, depth, problem, correct, answer_correct, follows FROM ratchet"
+        " WHERE mind != ? ORDER BY rowid"
+    )
+    for r in store.query(sql, [SCHOOLED]):
+        found[r["generation"]][r["mind"], r["library"], r["needs"]][problem_of(r)] = r["correct"]
+        if (r["mind"], r["library"]) == ("newborn", "wrong") and r["follows"] is not None:
+            wrong[r["generation"]].append((r["follows"], r["answer_correct"]))
+    return [Reading(g, dict(results), tuple(wrong[g])) for g, results in sorted(found.items())]
+
+
+def problem_of(row: Row) -> str:
+    return f"{row['domain']}/{row['depth']}/{row['problem']}"
+
+
+# -- schools -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Schools:
+    """What newborns that went to school solve, by library and depth group; all of it needs no definition."""
+
+    generation: int
+    results: dict[tuple[str, str], Results]
+
+    def names(self) -> list[str]:
+        return [s for s in SCHOOLS if any(school == s for school, _ in self.results)]
+
+    def rate(self, school: str, group: str) -> Estimate:
+        found = self.results.get((school, group), {})
+        right, n = sum(found.values()), len(found)
+        return Estimate(right / n if n else math.nan, *wilson_interval(right, n), n)
+
+    def above(self, school: str, other: str, group: str) -> Estimate:
+        """What one school's newborn solves more than another's, paired by problem."""
+        one, two = self.results.get((school, group), {}), self.results.get((other, group), {})
+        both = [p for p in one if p in two]
+        return ratchet([one[p] for p in both], [two[p] for p in both])
+
+
+def schools(store: Store) -> Schools | None:
+    """The last schools of a run; None if nobody went to one."""
+    sql = (
+        "SELECT generation, library, domain, depth, problem, correct FROM ratchet WHERE mind = ? AND generation ="
+        " (SELECT MAX(generation) FROM ratchet WHERE mind = ?) ORDER BY rowid"
+    )
+    rows = store.query(sql, [SCHOOLED, SCHOOLED])
+    found: dict[tuple[str, str], Results] = defaultdict(dict)
+    for r in rows:
+        for group, depths in GROUPS.items():
+            if r["depth"] in depths:
+                found[r["library"], group][problem_of(r)] = r["correct"]
+    return Schools(rows[0]["generation"], dict(found)) if found else None
+
+
+def school_rows(found: Schools) -> list[Row]:
+    """One row a school and depth group: what it solves, and what more than the seed examples alone taught."""
+    rows = []
+    for school in found.names():
+        for group in GROUPS:
+            e, up = found.rate(school, group), found.above(school, NONE, group)
+            rows.append({"school": school, "depths": group, "solved": estimate(e), "above_none": estimate(up)})
+    return rows
+
+
+def late_rows(found: Schools) -> list[Row]:
+    """Late posts less early ones, at random and hard problems first, by depth group."""
+    return [
+        {"late": late, "early": early, "depths": group, "above": estimate(found.above(late, early, group))}
+        for late, early in LATE_AND_EARLY
+        if {late, early} <= set(found.names())
+        for group in GROUPS
+    ]
+
+
+# -- all of it ---------------------------------------------------------------------------------------------------
 
 
 def rise(found: Sequence[Reading]) -> Estimate:
@@ -81,9 +182,9 @@ def rise(found: Sequence[Reading]) -> Estimate:
 
 
 def summary(store: Store) -> Row | None:
-    """All of it as plain data; None without a reading."""
-    found = readings(store)
-    if not found:
+    """All of it as plain data; None without a reading and without a school."""
+    found, taught = readings(store), schools(store)
+    if not found and not taught:
         return None
     rows = []
     for reading in found:
@@ -101,9 +202,11 @@ def summary(store: Store) -> Row | None:
                 "ratchet": estimate(reading.above("first")),
                 "above": {c: estimate(reading.above(c)) for c in CONTROLS},
                 "channels": {k: estimate(getattr(parts, k)) for k in ("text", "weights", "synergy")},
+                "wrong": dict(zip(("follows", "right"), map(estimate, reading.followed()), strict=True)),
             }
         )
-    return {"readings": rows, "slope": estimate(rise(found))}
+    school = {"rows": school_rows(taught), "late": late_rows(taught)} if taught else None
+    return {"readings": rows, "slope": estimate(rise(found)), "schools": school}
 
 
 def estimate(e: Estimate) -> Row:

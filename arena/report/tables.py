@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from arena.report.measured import MIDDLE_DEPTHS
+from arena.report.ratchet import NONE, SCHOOLS
 from arena.report.say import between
 
 T = TypeVar("T")
@@ -166,6 +167,8 @@ LIBRARIES = ("none", "first", "own", "filler", "shuffled", "authors", "stale")
 
 def print_ratchet(console: Console, ratchet: Analysis) -> None:
     """A frozen newborn's held-out rates by what it reads, R with its interval, and how it rises."""
+    if ratchet["schools"]:
+        print_schools(console, ratchet["schools"])
     named = [r for r in ratchet["readings"] if r["ratchet"]["n"]]
     if not named:
         return
@@ -181,9 +184,37 @@ def print_ratchet(console: Console, ratchet: Analysis) -> None:
         "controls: filler of equal length, bodies shuffled, one author's part, an old library\n"
     )
     console.print(table)
+    wrong = named[-1]["wrong"]
+    if wrong["follows"]["n"]:
+        follows, right = (interval(wrong[key], "value") for key in ("follows", "right"))
+        text = f"With a wrong definition the answer followed it in {follows} of {wrong['follows']['n']}\n"
+        console.print(Text(f"{text}problems and was right in the true world in {right}\n"))
     if len(named) > 1:
         s = ratchet["slope"]
         console.print(Text(f"R a generation: {between(s['value'], s['low'], s['high'], 3, sign=True)}\n"))
+
+
+def print_schools(console: Console, schools: Analysis) -> None:
+    """What newborns solve that slept on posts of a part of the run, and whether late posts taught more."""
+    rows = schools["rows"]
+    groups = list(dict.fromkeys(r["depths"] for r in rows))
+    table = new_table("What schools taught: held-out problems without names", "slept on")
+    table.columns[0].justify = "left"
+    for group in groups:
+        table.add_column(group, justify="right")
+        table.add_column("over none", justify="right", no_wrap=True)
+    for school in dict.fromkeys(r["school"] for r in rows):
+        cells = []
+        for r in (r for r in rows if r["school"] == school):
+            over = "" if school == NONE else interval(r["above_none"], "value", sign=True)
+            cells += [rate(r["solved"]["value"]), over]
+        table.add_row(SCHOOLS[school], *cells)
+    table.caption = "by depths; over none: more than on seed examples alone, paired, 95 % interval\n"
+    console.print(table)
+    for r in schools["late"]:
+        what = f"{SCHOOLS[r['late']]} less {SCHOOLS[r['early']]}, depths {r['depths']}"
+        console.print(Text(f"{what}: {interval(r['above'], 'value', sign=True)}"))
+    console.print()
 
 
 def print_library(console: Console, library: Analysis) -> None:

@@ -2,6 +2,8 @@
 
 The readings are the arena's (`arena.ratchet` says what is asked); here they become sentences and figures.
 
+What schools taught stands here too: the same question asked of weights, which sleep on what was posted.
+
 Left out: other runs. Not guaranteed: that the library's later definitions are the harder ones; levels are mixed.
 """
 
@@ -12,8 +14,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from arena.config import Config
-from arena.report.figure import GREY, Figure, Panel, Row, Section, Series
-from arena.report.ratchet import CONTROLS, Reading, readings, rise
+from arena.report.figure import GREY, Figure, Panel, Row, Section, Series, Table
+from arena.report.ratchet import (
+    CONTROLS,
+    GROUPS,
+    LATE_AND_EARLY,
+    NONE,
+    SCHOOLS,
+    Reading,
+    Schools,
+    readings,
+    rise,
+    schools,
+)
 from arena.report.say import between, clear, count, listed, number
 from arena.report.source import Source
 from culture.transmission import Estimate
@@ -25,22 +38,27 @@ SAID = {
     "filler": "filler of equal length",
     "shuffled": "shuffled bodies",
     "authors": "one author's part",
+    "wrong": "wrong definitions",
 }
 COLOURS = {"none": "#555555", "first": "#D55E00", "filler": "#CC79A7", "shuffled": "#E69F00"} | {
     "authors": "#009E73",
     "stale": "#56B4E9",
+    "wrong": "#000000",
 }
 
 
 def part(source: Source) -> Section:
     found = readings(source.store)
     named = [r for r in found if r.of("newborn", "own")]
+    taught = schools(source.store)
+    said, table = (school_words(taught), (school_table(taught),)) if taught else ((), ())
     if not named:
-        return Section("ratchet", "", missing=missing(source.config, bool(found)))
+        return Section("ratchet", "", said, tables=table, missing=missing(source.config, bool(found)))
     stale = source.config.measure.ratchet.stale
-    findings = [gain(named[-1]), *controls(named[-1], stale), *slope_words(named), both_ways(named[-1]), plain(named)]
+    findings = [gain(named[-1]), *controls(named[-1], stale), wrong_words(named[-1]), *slope_words(named)]
+    findings += [both_ways(named[-1]), plain(named), *said]
     figures = (ratchet_figure(named, stale), channels_figure(named), needs_figure(named))
-    return Section("ratchet", "", tuple(f for f in findings if f), figures)
+    return Section("ratchet", "", tuple(f for f in findings if f), figures, table)
 
 
 def missing(config: Config, asked: bool = False) -> tuple[str, ...]:
@@ -106,6 +124,53 @@ def controls(r: Reading, stale: int) -> list[str]:
     return [text, f"It is {side} than with {past} ({say(old)})." if old.n else ""]
 
 
+def wrong_words(r: Reading) -> str:
+    """Whether an answer follows what is read where that is wrong."""
+    follows, right = r.followed()
+    if not follows.n:
+        return ""
+    times = [f"{sum(pair[i] for pair in r.wrong)}" for i in (0, 1)]
+    return (
+        f"With a wrong definition the answer followed it in {times[0]} of {count(follows.n, 'problem')} "
+        f"({say(follows, sign=False)}), and was right in the true world in {times[1]} ({say(right, sign=False)}); "
+        "problems of which it makes the right answer are left out."
+    )
+
+
+def school_words(found: Schools) -> tuple[str, ...]:
+    """Whether late posts teach more than early ones."""
+    said = []
+    how = {"school_late": "", "school_hard_late": ", drawn hard problems first,"}
+    for late, early in LATE_AND_EARLY:
+        e = [found.above(late, early, group) for group in GROUPS]
+        if not all(x.n for x in e):
+            continue
+        verb = {1: "more", 0: "not clearly more or less", -1: "less"}[clear(e[0].low, e[0].high)]
+        each = listed([f"{say(x)} at depths {group}" for x, group in zip(e, GROUPS, strict=True)])
+        said.append(f"A newborn that sleeps on late posts{how[late]} solves {verb} than one on early posts: {each}.")
+    return tuple(said)
+
+
+def school_table(found: Schools) -> Table:
+    """What each school's newborn solves, and what more than the seed examples alone taught."""
+    right = [f"depths {group}{what}" for group in GROUPS for what in ("", ", gained")]
+    cells = []
+    for school in found.names():
+        cell = [SCHOOLS[school]]
+        for group in GROUPS:
+            cell += [between((e := found.rate(school, group)).value, e.low, e.high)]
+            cell += ["" if school == NONE else say(found.above(school, NONE, group))]
+        cells.append(tuple(cell))
+    n = found.rate(found.names()[0], next(iter(GROUPS))).n
+    caption = (
+        "What schools taught: newborns that slept once on equally many worked examples each, of the first third of the "
+        "generations, of the last, or of any, and then solved held-out problems that need no definition, greedy "
+        f"({n} of depths {next(iter(GROUPS))}). Gained: more than on seed examples alone, paired by problem. 95 % "
+        "intervals."
+    )
+    return Table(("slept on", *right), tuple(cells), caption, frozenset(right))
+
+
 def both_ways(r: Reading) -> str:
     """The 2 x 2 at the end, in words."""
     c = r.channels()
@@ -149,7 +214,7 @@ def ratchet_figure(found: Sequence[Reading], stale: int) -> Figure:
                 found,
                 [r.rate("newborn", c) for r in found],
                 colour=COLOURS[c],
-                dash=c in ("none", "filler", "shuffled"),
+                dash=c in ("none", "filler", "shuffled", "wrong"),
                 width=1.6,
             )
             for c in CONTROLS
@@ -162,8 +227,9 @@ def ratchet_figure(found: Sequence[Reading], stale: int) -> Figure:
         f"R = {say(gains[-1])} after generation {last.generation}",
         "Above: held-out problems with hidden names solved by the untrained model, greedy, the same problems each "
         "time, by what it is given to read (band: 95 % Wilson interval). The first library is the one after the first "
-        "generation with posts; one author's part is what a newborn has where knowledge is not pooled. Below: R, its "
-        "own library less the first, paired by problem (band: 95 % interval). A ratchet climbs and does not slip back.",
+        "generation with posts; one author's part is what a newborn has where knowledge is not pooled; wrong "
+        "definitions say what names mean in another world. Below: R, its own library less the first, paired by "
+        "problem (band: 95 % interval). A ratchet climbs and does not slip back.",
         (
             Panel(tuple(upper), "generation", "problems solved", (0.0, 1.0), True, height=1.3, legend="newborn reads"),
             Panel((band("R", found, gains, colour="#0072B2"), zero(found)), "generation", "R", whole_x=True),
@@ -247,7 +313,8 @@ def zero(found: Sequence[Reading]) -> Series:
 
 
 def rows(found: Sequence[Reading]) -> list[Row]:
-    """One row a reading and library: the rate, and how far the own library is above."""
+    """One row a reading and library: the rate, and how far the own library is above; of wrong definitions, too, how
+    many of the `asked` followed them and how many were right all the same."""
     table = []
     for r in found:
         for library in ("own", *CONTROLS):
@@ -256,8 +323,14 @@ def rows(found: Sequence[Reading]) -> list[Row]:
                 {"generation": r.generation, "library": library, "n": e.n, "solved": finite(e.value)}
                 | {"low": finite(e.low), "high": finite(e.high)}
                 | {"own_is_above_by": finite(up.value), "above_low": finite(up.low), "above_high": finite(up.high)}
+                | (told(r) if library == "wrong" else {"follows": None, "right_answer": None, "asked": None})
             )
     return table
+
+
+def told(r: Reading) -> Row:
+    follows, right = r.followed()
+    return {"follows": finite(follows.value), "right_answer": finite(right.value), "asked": follows.n}
 
 
 def finite(value: float) -> float | None:
