@@ -27,7 +27,7 @@ def estimate(config: Config) -> list[str]:
     problems = agents * r.per_agent
     proposing = problems * PROPOSE_TOKENS if r.setter in ("self", "frozen") else 0
     solving = problems * (r.solvers * r.attempts + r.grade) * SOLVE_TOKENS
-    training = agents * (s.fresh + s.archive + s.seed_examples + s.proposals) * TRAIN_TOKENS * s.enabled
+    training = agents * (s.fresh + s.archive + s.lore + s.seed_examples + s.proposals) * TRAIN_TOKENS * s.enabled
     depths = sum(len(d.depths) * (2 if d.name == "hidden_words" else 1) for d in domains.values())
     measuring = depths * agents * m.per_depth * SOLVE_TOKENS
     full = 2 * depths * m.final_per_depth * (1 + m.passes) * SOLVE_TOKENS

@@ -77,17 +77,32 @@ def worked_examples(arena: Arena, shelves: Shelves) -> Iterator[Post]:
 
 
 def lessons(arena: Arena, shelves: Shelves) -> Iterator[Post]:
-    """What a proposal that did nothing has shown its author: that its program is another, shorter one."""
+    """That a program is another, shorter one: of a proposal that did nothing, or of a problem that does what an earlier
+    one did in other words."""
     g, count, told = arena.generation.index, Counter[str](), set[str]()
-    for r in arena.generation.rounds:
-        if r.rejection is None or r.rejection.reason != "no-op" or count[r.author] >= LESSONS:
+    nothing = [
+        (r.author, r.domain, r.proposal, None)
+        for r in arena.generation.rounds
+        if r.rejection is not None and r.rejection.reason == "no-op"
+    ]
+    alike = [(r["author"], arena.domains[r["domain"]], r["text"], r["other"]) for r in arena.store.query(_ALIKE, [g])]
+    for author, domain, program, other in [*nothing, *alike]:
+        if count[author] >= LESSONS or not isinstance(domain, Lore):
             continue
-        text = r.domain.lesson_from(r.proposal) if isinstance(r.domain, Lore) else None
+        text = domain.lesson_from(program, other)
         if text is None or text in told or is_told(arena, "lesson", text):
             continue
         told.add(text)
-        count[r.author] += 1
-        yield Post("lesson", r.author, g, text, text, (), r.domain.name, applies="these words follow each other")
+        count[author] += 1
+        yield Post("lesson", author, g, text, text, (), domain.name, applies="these words follow each other")
+
+
+_ALIKE = """WITH near AS MATERIALIZED
+    (SELECT * FROM problems WHERE generation BETWEEN ?1 - 12 AND ?1 AND valid),
+    fresh AS MATERIALIZED (SELECT * FROM near WHERE generation = ?1)
+    SELECT a.author, a.domain, a.text, MIN(b.text) AS other FROM fresh a JOIN near b
+    ON b.behaviour_key = a.behaviour_key AND b.domain = a.domain AND b.depth < a.depth
+    GROUP BY a.round ORDER BY a.round"""
 
 
 def failures(arena: Arena, shelves: Shelves) -> Iterator[Post]:
