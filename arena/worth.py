@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from arena.state import Arena
 from arena.store import Store
 from culture.worth import Trial, estimates
+
+if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
+    from arena.state import Arena
 
 WINDOW = 12
 """Generations that count."""
