@@ -1,7 +1,8 @@
 """What each post did for those who were shown it, from what was left out at random: rows for `culture.worth`.
 
-Of the last generations only, so that what is asked every generation stays cheap. Left out: what setters made of a post
-they varied (`arena.report.usefulness.offspring`).
+Attempts at one problem, by one solver or by several, come out alike more often than not, and are not taken for
+independent. For choosing, the last generations alone count, so that what is asked every generation stays cheap. Left
+out: what setters made of a post they varied (`arena.report.usefulness.offspring`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does wit
 WINDOW = 12
 """Generations that count."""
 
-_TRIALS = """SELECT r.post, r.propensity, r.request || '/' || a.number AS request, a.correct, p.kind, p.author
+_TRIALS = """SELECT r.post, r.propensity, a.round AS request, a.correct, p.kind, p.author
     FROM {table} r JOIN posts p ON p.id = r.post
     JOIN attempts a ON a.round = substr(r.request, 1, instr(r.request, '/') - 1)
         AND a.seat = substr(r.request, instr(r.request, '/') + 1)
