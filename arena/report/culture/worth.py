@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from arena.report.figure import GREY, Figure, Panel, Row, Section, Series, Table
+from arena.report.figure import Figure, Panel, Row, Section, Series, Table
 from arena.report.say import between, clear, count, listed, number
 from arena.report.source import Source
 from arena.report.worth import EFFECT, Found, row, worths
@@ -182,9 +182,8 @@ def _forest(groups: Mapping[str, Worth], label: str, title: str) -> Panel | None
     x = tuple(f"{_spaced(name)}: {w.shown:,} / {w.withheld:,}" for name, w in known.items())
     y, low, high = (tuple(getattr(w, key) for w in known.values()) for key in ("difference", "low", "high"))
     points = Series("uplift, 95 % interval", x, y, low, high, "points")
-    zero = Series("no difference", x, (0.0,) * len(x), colour=GREY, dash=True, width=1.0)
     floor = min(0.0, *low)
-    return Panel((points, zero), label, "uplift (difference of shares)", (floor, 1.0), title=title)
+    return Panel((points,), label, "uplift (difference of shares)", (floor, 1.0), title=title)
 
 
 def posts_figure(posts: Sequence[Judged]) -> Figure | None:
@@ -214,7 +213,7 @@ def posts_figure(posts: Sequence[Judged]) -> Figure | None:
         + (f" Of {count(empty, 'post')} more one arm is empty, so nothing was measured." if empty else ""),
         (
             Panel(bars, "uplift, drawn towards the mean", "posts", stacked=True, height=0.8, legend="kind"),
-            Panel((measured, drawn), "attempts of the smaller arm", "uplift", (-1.0, 1.0)),
+            Panel((measured, drawn), "attempts of the smaller arm", "uplift", (min(0.0, *(d for _, d in known)), 1.0)),
         ),
         tuple(post_row(j) for j in posts),
     )
