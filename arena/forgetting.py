@@ -6,6 +6,8 @@ bringing back what was forgotten; who needs it has to find it again."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from arena.state import Arena
 from arena.store import Row
 from arena.worth import worth
@@ -16,8 +18,8 @@ _INDEXED = """SELECT p.id, p.seq, p.body, MAX(p.generation, COALESCE((SELECT MAX
     FROM posts p WHERE p.kind IN ('definition', 'book') AND p.id NOT IN (SELECT post FROM removals) ORDER BY p.seq"""
 
 
-def forget(arena: Arena) -> list[Row]:
-    """Rows of table `removals`."""
+def forget(arena: Arena, out: Collection[str] = ()) -> list[Row]:
+    """Rows of table `removals`; posts in `out` have left already, though no row says so yet."""
     g, config = arena.generation.index, arena.config.library
     if config.forget == "keep":
         return []
@@ -26,6 +28,7 @@ def forget(arena: Arena) -> list[Row]:
     items = [
         Indexed(r["id"], r["seq"], r["used"], arena.engine.count_tokens(r["body"]), known.get(r["id"], usual))
         for r in arena.store.query(_INDEXED)
+        if r["id"] not in out
     ]
     gone = forgotten(config.forget, items, g, config.half_life, config.index)
     reason = "older than its use" if config.forget == "decay" else f"beyond {config.index} tokens of index"

@@ -39,16 +39,19 @@ PARENT_FADE = 0.8  # parents of a generation ago are this much less likely than 
 def read(arena: Arena) -> Produced:
     """Decide who sets what for whom: authors, solvers, graders, and the library post each setter reads and varies.
 
-    What a reviewer has decided is taken here, once a generation.
+    What a reviewer has decided is taken here, once a generation; a post that was rejected is not read any more.
     """
     g, config = arena.generation.index, arena.config.rounds
     names, shares = list(arena.domains), [d.share for d in arena.config.domains.values()]
     rows: list[Row] = []
     reads: list[Read] = []
+    taken = review.take(arena)
+    rejected = taken.pop("removals", [])
+    out = {r["post"] for r in rejected}
     shelves = Shelves(arena)
     for author in arena.living:
-        shelf, mine = shelves.of(author), readable(arena, author)
-        known = list(shelf)
+        shelf, mine = shelves.of(author), readable(arena, author, out)
+        known = [name for name in shelf if shelf[name].post not in out]
         for _ in range(config.per_agent):
             number = len(rows)
             id_ = f"g{g:04d}r{number:04d}"
@@ -82,7 +85,7 @@ def read(arena: Arena) -> Produced:
             )
             if post:
                 reads.append(Read(g, "propose", author, id_, post, 1.0))
-    return {"rounds": rows, "reads": reads, "removals": forget(arena), **review.take(arena)}
+    return {"rounds": rows, "reads": reads, "removals": [*rejected, *forget(arena, out)], **taken}
 
 
 def request(arena: Arena, round_: str, ask: Ask, temperature: float, adapter: str | None) -> Request:

@@ -11,10 +11,14 @@ nobody can take back then, and gives the records of the phase `read`:
   which they are taken, and calibrate them (`arena.report.calibration`).
 - for a post that waits (`review: gate`): its row in `waiting` is closed; what was accepted is posted in the phase
   `post` of the same generation, what was rejected becomes a row of `refusals`.
+- for a post that the library holds already, and that is rejected: it leaves the index with a row of `removals` (state
+  "rejected", cause: the receipt's id, reason: the note), and from this phase on nobody reads it or sleeps on it. The
+  log keeps it. Of one that had left the index before there is the receipt alone.
 
-Left out: who the reviewer is. One desk is assumed, and whoever can write run.db can write decisions. Not guaranteed:
-that a reviewer is right; disagreement with execution is an alarm, and execution keeps paying solvers and setters. A
-post that the library holds already is not taken out of it by a rejection; its receipt says what was thought of it.
+Left out: who the reviewer is. One desk is assumed, and whoever can write run.db can write decisions. Left out, too:
+taking back a rejection (its author may post the text again), and what was made of a post before it was rejected: books
+that compiled it, problems varied from it, and weights that slept on it stay. Not guaranteed: that a reviewer is right;
+disagreement with execution is an alarm, and execution keeps paying solvers and setters.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ from culture.posts import SignedPost
 ARENA = "arena"
 """Whose key signs receipts, in the run's key ring."""
 REJECTED = "rejected by the reviewer"
+OUT = "rejected"
+"""State of a post that a rejection took out of the index."""
 _SIGNED = ("seq", "generation", "kind", "subject", "decision", "note", "body")
 
 
@@ -51,6 +57,7 @@ def take(arena: Arena) -> dict[str, list[Row]]:
     receipts: list[Row] = []
     labels: list[Row] = []
     refusals: list[Row] = []
+    removals: list[Row] = []
     for row in asked:
         subject, decision = str(row["subject"] or ""), str(row["value"] or "")
         note = str(row["note"] or "")[:MAX_NOTE]
@@ -61,6 +68,9 @@ def take(arena: Arena) -> dict[str, list[Row]]:
             facts = {"void": f"a decision is accept or reject, not {decision[:40]!r}"}
         if "void" in facts:
             decision = "void"
+        leaves = facts.get("what") == "post" and decision == "reject" and not _left(store, subject)
+        if leaves:
+            facts["removed"] = True
         receipts.append(_receipt(arena, len(receipts), subject, decision, note, facts))
         if decision == "void":
             continue
@@ -69,6 +79,9 @@ def take(arena: Arena) -> dict[str, list[Row]]:
             says = label.pop("grader_says")
             agrees = None if says is None else int(bool(says) == right)
             labels.append({**label, "generation": g, "says_right": int(right), "grader_agrees": agrees})
+        elif leaves:
+            cause = receipts[-1]["id"]
+            removals.append({"post": subject, "generation": g, "state": OUT, "cause": cause, "reason": note})
         elif waits is not None and not right:
             refusals.append(
                 {
@@ -80,7 +93,7 @@ def take(arena: Arena) -> dict[str, list[Row]]:
                     "note": note,
                 }
             )
-    return {"receipts": receipts, "labels": labels, "refusals": refusals}
+    return {"receipts": receipts, "labels": labels, "refusals": refusals, "removals": removals}
 
 
 def close_waiting(store: Store, receipts: Sequence[Row]) -> None:
@@ -146,6 +159,10 @@ def _decided(store: Store, subject: str) -> bool:
     return bool(store.query("SELECT 1 FROM receipts WHERE subject = ? AND decision != 'void' LIMIT 1", [subject]))
 
 
+def _left(store: Store, post: str) -> bool:
+    return bool(store.query("SELECT 1 FROM removals WHERE post = ?", [post]))
+
+
 def _receipt(arena: Arena, ahead: int, subject: str, decision: str, note: str, facts: Row) -> Row:
     """A signed row. `seq` counts the receipts of the run from 1, whatever else went through `control`."""
     last = arena.store.query("SELECT MAX(seq) AS n FROM receipts")[0]["n"] or 0
@@ -177,13 +194,15 @@ def _sha(text: str) -> str:
 
 
 def verify_receipts(store: Store) -> list[str]:
-    """Recheck every receipt and label; one readable line a problem, an empty list when all is well.
+    """Recheck every receipt, label and rejected post; one readable line a problem, an empty list when all is well.
 
-    Finds receipts that were changed, are missing from the middle, or carry another key than the first, and labels that
-    no receipt bears out. Receipts cut off at the end are not missed, unless a label is left of them.
+    Finds receipts that were changed, are missing from the middle, or carry another key than the first; labels, and
+    posts taken out as rejected, that no receipt bears out; and rejections that took nothing out. Receipts cut off at
+    the end are not missed, unless a label or a rejected post is left of them.
     """
     problems = []
     key, expected, said = None, 1, dict[str, str]()
+    out = {r["cause"]: r for r in store.query("SELECT * FROM removals WHERE state = ?", [OUT])}
     for row in store.query("SELECT * FROM receipts ORDER BY seq"):
         where = f"receipt {row['seq']} ({row['id'][:12]})"
         key = key or row["public_key"]
@@ -198,7 +217,20 @@ def verify_receipts(store: Store) -> list[str]:
             problems.append(f"{where}: signed with another key than the first")
         if row["decision"] in DECISIONS:
             said[row["subject"]] = row["decision"]
+        if row["decision"] == "reject" and _says_removed(row["body"]):
+            gone = out.pop(row["id"], None)
+            if gone is None or (gone["post"], gone["generation"]) != (row["subject"], row["generation"]):
+                problems.append(f"{where}: it took out post {row['subject'][:12]}, and no removal says so")
+    problems += [f"removal of {r['post'][:12]} as rejected: no receipt bears it out" for r in out.values()]
     for row in store.query("SELECT attempt, says_right FROM labels ORDER BY attempt"):
         if said.get(row["attempt"]) != DECISIONS[0 if row["says_right"] else 1]:
             problems.append(f"label of {row['attempt']}: no receipt bears it out")
     return problems
+
+
+def _says_removed(body: str) -> bool:
+    try:
+        said = json.loads(body)
+    except ValueError:  # its id does not fit then, which is told
+        return False
+    return isinstance(said, dict) and said.get("removed") is True

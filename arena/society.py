@@ -7,7 +7,7 @@ so that they outlive those who live there. Left out: circles that change while a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from arena.config_culture import LibrarySection
 from arena.state import Arena
@@ -44,10 +44,10 @@ def scope(arena: Arena, agent: str) -> Scope:
     return Scope(authors=circle(arena, agent), generations=spans(arena.config.library, now), now=now)
 
 
-def readable(arena: Arena, agent: str) -> Callable[[Entry], bool]:
-    """The same for the entries of the bank."""
+def readable(arena: Arena, agent: str, out: Collection[str] = ()) -> Callable[[Entry], bool]:
+    """The same for the entries of the bank, without those of the posts `out`."""
     authors, left = circle(arena, agent), spans(arena.config.library, arena.generation.index)
-    removed = {r["post"] for r in arena.store.query("SELECT post FROM removals")}
+    removed = {*out, *(r["post"] for r in arena.store.query("SELECT post FROM removals"))}
 
     def test(entry: Entry) -> bool:
         there = left is None or any(first <= entry.generation <= last for first, last in left)

@@ -1,22 +1,26 @@
 """What each post did for those who were shown it, from what was left out at random: rows for `culture.worth`.
 
-Of the last generations only, so that what is asked every generation stays cheap. Left out: what setters made of a post
-they varied (`arena.report.usefulness.offspring`).
+Attempts at one problem, by one solver or by several, come out alike more often than not, and are not taken for
+independent. For choosing, the last generations alone count, so that what is asked every generation stays cheap. Left
+out: what setters made of a post they varied (`arena.report.usefulness.offspring`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from arena.state import Arena
 from arena.store import Store
 from culture.worth import Trial, estimates
+
+if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
+    from arena.state import Arena
 
 WINDOW = 12
 """Generations that count."""
 
-_TRIALS = """SELECT r.post, r.propensity, r.request || '/' || a.number AS request, a.correct, p.kind, p.author
+_TRIALS = """SELECT r.post, r.propensity, a.round AS request, a.correct, p.kind, p.author
     FROM {table} r JOIN posts p ON p.id = r.post
     JOIN attempts a ON a.round = substr(r.request, 1, instr(r.request, '/') - 1)
         AND a.seat = substr(r.request, instr(r.request, '/') + 1)

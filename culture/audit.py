@@ -1,6 +1,7 @@
 """A recheck of all that a library holds: ids, signatures, cites, and that what left the index left for a reason.
 
-Left out: the search index (it can be rebuilt from the posts) and whether posts are true. Not guaranteed: that nobody
+Left out: the search index (it can be rebuilt from the posts), whether posts are true, and what recorded a rejection,
+which stands outside the library (`arena.review` checks it; here it has only to be named). Not guaranteed: that nobody
 rewrote history together with all signatures, or took posts from the end.
 """
 
@@ -8,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from culture.posts import Post, SignedPost
-from culture.removals import STATES, removals_by
+from culture.removals import BY_POST, STATES, removals_by
 from culture.tables import COLUMNS, to_post
 
 
@@ -64,6 +65,8 @@ def _removals(gone: dict[str, Sequence], seen: set[str], accounted: set[str]) ->
             problems.append(f"{where}: there is no such post")
         if state not in STATES:
             problems.append(f"{where}: {state!r} is no state")
-        elif state != "forgotten" and id not in accounted:
+        elif state == "rejected" and not cause:
+            problems.append(f"{where}: rejected, and nothing is named that recorded it")
+        elif state in BY_POST and id not in accounted:
             problems.append(f"{where}: {state} without a post that caused it ({cause[:12] or 'none is named'})")
     return problems

@@ -3,8 +3,8 @@
 It lives in a database that the arena opened and shares. Every write is a plain statement inside the caller's
 transaction: the library never commits, so a generation's posts appear with its records or not at all.
 
-Nothing is ever deleted. A post that was superseded, retracted, compiled into a book or forgotten has a row in
-`removals`, and is left out of a view whose scope has `now`; any other view shows it still.
+Nothing is ever deleted. A post that was superseded, retracted, compiled into a book, rejected or forgotten has a row
+in `removals`, and is left out of a view whose scope has `now`; any other view shows it still.
 
 Left out: ranking by usefulness, and the log (`culture.log`). A text that supersedes a definition does not inherit its
 place in line: of several definitions of a name the oldest in the view is in force.
@@ -23,7 +23,7 @@ from sqlite_utils import Database
 
 from culture.audit import audit
 from culture.posts import Post, SignedPost, check_kind
-from culture.removals import STATES, Removal, refusal, removals_by, standing
+from culture.removals import BY_POST, STATES, Removal, refusal, removals_by, standing
 from culture.scope import EVERYTHING, Scope
 from culture.searching import find
 from culture.tables import COLUMNS, COLUMNS_SINCE, SCHEMA, SHELF, to_post
@@ -150,14 +150,18 @@ class Library:
     ) -> list[str]:
         """Take posts out of the index from `generation` on; the ids of those that had not left it before.
 
-        For what no post says: forgetting. Raises ValueError for an id that is not in the library, for a state that
-        is none, and for one that takes a causing post without `cause` being in the library. Commits nothing.
+        For what no post says: forgetting, rejection. Raises ValueError for an id that is not in the library, for a
+        state that is none, for one that takes a causing post without `cause` being in the library, and for a
+        rejection without a cause. Commits nothing.
         """
         self._assert_open()
         conn = self.db.conn
         if state not in STATES:
             raise ValueError(f"unknown state of a removed post {state!r} (of {', '.join(STATES)})")
-        for id in [*ids, *([cause] if cause or state != "forgotten" else [])]:
+        if state == "rejected" and not cause:
+            raise ValueError("cannot remove: a rejection names what recorded the decision as its cause")
+        by_post = state in BY_POST or (cause and state == "forgotten")
+        for id in [*ids, *([cause] if by_post else [])]:
             if not conn.execute("SELECT 1 FROM posts WHERE id = ?", (id,)).fetchone():
                 raise ValueError(f"cannot remove: no post of the library has the id {id!r}")
         return self._store([Removal(id, generation, state, cause, reason) for id in dict.fromkeys(ids)])

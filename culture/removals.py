@@ -1,8 +1,8 @@
 """How a post leaves the index, and what a post has to be that takes another one out of it.
 
-Nothing leaves the log: a removal is a row beside it, which says since when, why, and by which post. Three kinds of
-removal come with a post: its author supersedes it, its author retracts it, a book compiles it. The fourth, forgetting,
-is the arena's own.
+Nothing leaves the log: a removal is a row beside it, which says since when, why, and by what. Three kinds of removal
+come with a post: its author supersedes it, its author retracts it, a book compiles it. Two are the arena's own: a
+reviewer rejected it, or it was forgotten.
 
 Left out: taking a removal back (an author posts the text again, as another post of a later generation). Not guaranteed:
 that a book says what its sources said, or that a later text is better than the one it supersedes; whether it may do so
@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 from culture.posts import Post
 
-STATES = ("superseded", "retracted", "compiled", "forgotten")
-"""What a removal says of a post; all but the last are caused by another post."""
+BY_POST = ("superseded", "retracted", "compiled")
+"""States that another post causes."""
+STATES = (*BY_POST, "rejected", "forgotten")
+"""What a removal says of a post."""
 REVIEW_VERDICTS = ("helps", "fails", "wrong")
 """How the body of a review begins; ` because ` and a reason may follow."""
 
@@ -26,7 +28,11 @@ _REVIEW = re.compile(rf"({'|'.join(REVIEW_VERDICTS)})( because \S.*)?", re.DOTAL
 
 @dataclass(frozen=True)
 class Removal:
-    """Since which generation a post is out of the index; `cause` is the id of the post that did it, or empty."""
+    """Since which generation a post is out of the index.
+
+    `cause` is the id of the post that did it; of a rejected one that of whatever recorded the decision, which stands
+    outside the library; empty of a forgotten one.
+    """
 
     post: str
     generation: int
@@ -109,7 +115,7 @@ def _may_compile(conn: sqlite3.Connection, post: Post) -> str | None:
         return "a book cites the posts that it compiles"
     for id in post.cites:
         gone = standing(conn, id)
-        if gone and gone.state in ("superseded", "retracted"):
+        if gone and gone.state in ("superseded", "retracted", "rejected"):
             return f"compiles a post that was {gone.state} in generation {gone.generation}: {id}"
     return None
 

@@ -170,9 +170,27 @@ def test_removing_what_is_not_there_or_for_no_known_state_is_refused() -> None:
         library.remove([FIRST.id, "0" * 64], 1, "forgotten", "", "")
     with pytest.raises(ValueError, match="no post of the library has the id ''"):
         library.remove([FIRST.id], 1, "compiled", "", "")
+    with pytest.raises(ValueError, match="a rejection names what recorded the decision"):
+        library.remove([FIRST.id], 1, "rejected", "", "wrong")
     with pytest.raises(ValueError, match="cannot be added to"):
         now(library, 1).remove([FIRST.id], 1)
     assert library.db["removals"].count == 0
+
+
+def test_a_rejected_post_is_out_without_a_post_that_did_it_and_no_book_compiles_it() -> None:
+    library = filled(FIRST)
+    with library.db.conn:
+        assert library.remove([FIRST.id], 2, "rejected", "a receipt", "wrong") == [FIRST.id]
+        assert library.remove([FIRST.id], 3) == []
+        book = Post("book", "bo", 3, "all", "names", (FIRST.id,))
+        said = library.add([signed(book), signed(BETTER)], admit_all)
+    assert [reason.split(":")[0] if reason else reason for _, reason in said] == [
+        "compiles a post that was rejected in generation 2",
+        "supersedes a post that was rejected in generation 2",
+    ]
+    assert now(library, 1).get(FIRST.id) and now(library, 2).get(FIRST.id) is None and library.get(FIRST.id)
+    assert library.standing(FIRST.id) == Removal(FIRST.id, 2, "rejected", "a receipt", "wrong")
+    assert library.verify() == []
 
 
 def test_rollback_brings_what_was_removed_back() -> None:
@@ -209,6 +227,7 @@ def test_a_removal_is_never_changed_or_taken_back(statement: str, recursive_trig
         (f"INSERT INTO removals VALUES ('{LESSON.id}', 1, 'retracted', '', '')", "without a post that caused it (none"),
         (f"INSERT INTO removals VALUES ('{LESSON.id}', 1, 'compiled', '{BETTER.id}', '')", "compiled without a post"),
         (f"INSERT INTO removals VALUES ('{LESSON.id}', 1, 'lost', '', '')", "'lost' is no state"),
+        (f"INSERT INTO removals VALUES ('{LESSON.id}', 1, 'rejected', '', 'bad')", "nothing is named that recorded it"),
         ("DELETE FROM removals", f"no removal says that {FIRST.id[:12]} was superseded by it"),
         ("UPDATE removals SET generation = 9", "no removal says that"),
         ("UPDATE removals SET state = 'forgotten', cause = ''", "no removal says that"),

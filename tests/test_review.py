@@ -108,7 +108,6 @@ def test_off_takes_nothing_and_sample_without_decisions_changes_nothing(undistur
         play(arena, plain(all_graded)(arena))
         assert not arena.store.query("SELECT 1 FROM control WHERE taken IS NOT NULL")
         assert not arena.store.query("SELECT 1 FROM receipts")
-        assert not (arena.folder / "keys" / "arena.pem").exists()
     with start(tmp_path, "sample", "sample") as arena:
         play(arena)
     assert digest(tmp_path / "alone") == digest(tmp_path / "sample") == digest(undisturbed)
@@ -240,6 +239,103 @@ def test_a_reviewed_run_that_dies_inside_every_transaction_is_the_undisturbed_on
     finish(start(tmp_path, "dying", "gate", MORE), plain(a_reviewer))
     assert len(died) == 2 + 8 * 3 + 1
     assert digest(tmp_path / "dying") == digest(gated)
+
+
+# -- posts that the library holds ------------------------------------------------------------------------------------
+
+
+def rejecting(store: Store, g: int) -> None:
+    """After the first generation: no to three posts of the library; later no to one of them again."""
+    posts = [r["id"] for r in store.query("SELECT id FROM posts WHERE generation = 1 ORDER BY kind, seq")]
+    if g == 1:
+        for id_ in posts[:3]:
+            decide(store, id_, "reject", "not so")
+        decide(store, posts[3], "accept")
+    if g == 2:
+        decide(store, posts[0], "reject")
+
+
+HELD = ("rounds.per_agent=14", "rounds.guesses=30", "seed=3", "domains.list_programs.share=0.5",
+        "domains.hidden_words.share=0.5")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of which a reviewer rejected posts that the library held."""
+    folder = tmp_path_factory.mktemp("held")
+    with start(folder, "held", "sample", *HELD) as arena:
+        assert play(arena, plain(rejecting)(arena))
+        assert arena.library.verify() == []
+    return folder / "held"
+
+
+def test_a_rejected_post_leaves_the_index_with_its_receipt_and_is_not_read_any_more(held: Path, tmp_path: Path) -> None:
+    store = Store(held / "run.db")
+    gone = store.query("SELECT * FROM removals ORDER BY rowid")
+    receipts = {r["id"]: r for r in store.query("SELECT * FROM receipts")}
+    assert len(gone) == 3 and {(r["state"], r["generation"], r["reason"]) for r in gone} == {("rejected", 2, "not so")}
+    for r in gone:
+        receipt = receipts[r["cause"]]
+        assert (receipt["subject"], receipt["decision"], receipt["generation"]) == (r["post"], "reject", 2)
+        assert json.loads(receipt["body"])["removed"] is True
+    assert sorted(r["decision"] for r in receipts.values()) == ["accept", "reject", "reject", "reject", "void"]
+    ids = {r["post"] for r in gone}
+    with start(tmp_path, "calm", "off", *HELD) as arena:
+        play(arena)
+        used = arena.store.query("SELECT post FROM reads WHERE generation > 1 UNION SELECT parent_post FROM rounds")
+        assert ids & {r["post"] for r in used}  # undisturbed, they are read
+    read = store.query(
+        "SELECT post FROM reads WHERE generation > 1 UNION SELECT post FROM withheld WHERE generation > 1"
+    )
+    assert not ids & {r["post"] for r in read}
+    assert not ids & {r["parent_post"] for r in store.query("SELECT parent_post FROM rounds WHERE generation > 1")}
+    assert verify_receipts(store) == [] and {r["id"] for r in store.query("SELECT id FROM posts")} >= ids
+
+
+def test_what_had_left_the_index_before_gets_a_receipt_alone_and_forgetting_counts_it_once(tmp_path: Path) -> None:
+    def both(store: Store, g: int) -> None:
+        posts = [r["id"] for r in store.query("SELECT id FROM posts WHERE kind = 'definition' ORDER BY seq")]
+        if g == 1:
+            decide(store, posts[0], "reject")  # and it is forgotten in the same phase, were it not rejected
+        if g == 3:
+            gone = [r["post"] for r in store.query("SELECT post FROM removals WHERE state = 'forgotten'")]
+            decide(store, gone[0], "reject")
+
+    with start(tmp_path, "both", "sample", *HELD, "generations=4", "library.forget=budget", "library.index=1") as arena:
+        play(arena, plain(both)(arena))
+        rejected = arena.store.query("SELECT subject, body FROM receipts WHERE decision = 'reject' ORDER BY seq")
+        states = {r["post"]: r["state"] for r in arena.store.query("SELECT post, state FROM removals")}
+        assert [states[r["subject"]] for r in rejected] == ["rejected", "forgotten"]
+        assert [json.loads(r["body"]).get("removed") for r in rejected] == [True, None]
+        assert verify_receipts(arena.store) == [] and arena.library.verify() == []
+
+
+@pytest.mark.slow
+def test_a_run_whose_posts_are_rejected_and_that_dies_inside_every_transaction_is_the_undisturbed_one(
+    held: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(die_inside_every_transaction(monkeypatch)) == 0
+    finish(start(tmp_path, "dying", "sample", *HELD), plain(rejecting))
+    assert digest(tmp_path / "dying") == digest(held)
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("DELETE FROM removals WHERE rowid = 1", "receipt 1 .*it took out post .* and no removal says so"),
+        ("UPDATE removals SET post = 'other' WHERE rowid = 1", "receipt 1 .*it took out post"),
+        ("UPDATE removals SET cause = 'other' WHERE rowid = 1", "removal of .* as rejected: no receipt bears it out"),
+        ("INSERT INTO removals VALUES ('x', 2, 'rejected', 'y', '')", "removal of x as rejected: no receipt"),
+    ],
+)
+def test_a_removal_that_was_made_up_or_taken_back_is_found(held: Path, tmp_path: Path, sql: str, says: str) -> None:
+    copy = tmp_path / "run.db"
+    with sqlite3.connect(held / "run.db") as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+        for trigger in ("no_update", "no_delete"):
+            target.execute(f"DROP TRIGGER removals_{trigger}")
+        assert target.execute(sql).rowcount
+    assert re.search(says, "\n".join(verify_receipts(Store(copy))))
 
 
 def finish(arena: Arena, listener: Callable[[Arena], loop.Listener]) -> None:

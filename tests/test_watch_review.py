@@ -89,7 +89,7 @@ def test_every_key_of_the_desk_does_what_it_says(desk: Path, size: tuple[int, in
 
 def test_what_the_run_takes_is_counted_and_cannot_be_undone(desk: Path, stopped: Path) -> None:
     (desk / "keys").mkdir()
-    for path in [*stopped.glob("keys/*"), *stopped.rglob("learner.safetensors")]:
+    for path in [*stopped.glob("keys/*"), *(p for n in ("learner", "born") for p in stopped.rglob(f"{n}.safetensors"))]:
         to = desk / path.relative_to(stopped)
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_bytes(path.read_bytes())

@@ -1,7 +1,8 @@
 """One post in full: its words, what it cites and who cites it, who read it, what became of it and where it is logged.
 
 Left out: attempts at the problem of a worked example (`watch` opens its round). Not guaranteed: that a post did for its
-readers what is told of them, unless it says "uplift".
+readers what is told of them, unless it says "uplift" (held-out problems, with all that the library has on them and with
+nothing) or "worth" (problems of agents, with this post and with it left out at random).
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from arena.library.find import one_line
 from arena.library.standing import IN_FORCE, Standing, standings
 from arena.library.tree import edges
 from arena.markdown import visible
-from arena.report.say import count
+from arena.report.culture.worth import arms, say
+from arena.report.say import count, number
+from arena.report.worth import worths
 from arena.store import Row, Store
 from culture.posts import SignedPost
 
@@ -52,7 +55,10 @@ def told(store: Store, standing: Standing | None) -> str:
     if standing is None:
         return IN_FORCE
     text = f"{standing.state} in generation {standing.generation}"
-    if standing.cause:
+    if standing.cause and standing.state == "rejected":
+        receipt = store.query("SELECT seq FROM receipts WHERE id = ?", [standing.cause])
+        text += f" by the reviewer, receipt {receipt[0]['seq'] if receipt else standing.cause}"
+    elif standing.cause:
         cause = store.query("SELECT * FROM posts WHERE id = ?", [standing.cause])
         text += f" by {_named(cause[0]) if cause else standing.cause}"
     return text + (f": {standing.reason}" if standing.reason else "")
@@ -111,6 +117,12 @@ def _effect(store: Store, id: str) -> list[tuple[str, str]]:
             ("uplift", f"{up.difference:+.2f} [{up.low:+.2f}, {up.high:+.2f}]: problems that use it were solved"
              f" {up.with_reading:.2f} with reading, {up.without_reading:.2f} without, {up.n} pairs")
         )  # fmt: skip
+    if (held := worths(store)) and (w := held.posts.get(id)):
+        if w.difference is None:
+            told = f"not known yet: {arms(w)}; {number(w.shrunk, sign=True)} is what its kind does"
+        else:
+            told = f"{say(w)}, left out at random: {arms(w)}; {number(w.shrunk, sign=True)} drawn towards its kind"
+        found.append(("worth", told))
     if (young := use.offspring.get(id)) and young.set:
         found.append(
             ("varied", f"into {count(young.set, 'problem')}, {young.valid} valid, {young.learnable} learnable")

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arena.config import Config
-from arena.report import ratchet
+from arena.report import ratchet, worth
 from arena.report.calibration import reviewed
 from arena.report.measured import heldout, heldout_before_after, names
 from arena.store import Row, Store
@@ -43,6 +43,7 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "heldout_before_after": heldout_before_after(store, main),
         "names": names(store) if "hidden_words" in config.domains else None,
         "ratchet": ratchet.summary(store),
+        "worth": worth.summary(store),
         "library": library(store),
         "agents": agents(store),
         "grading": grading(store),

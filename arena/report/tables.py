@@ -46,6 +46,8 @@ def print_report(console: Console, analysis: Analysis) -> None:
         console.print(names_table(a["names"]))
     if a["ratchet"]:
         print_ratchet(console, a["ratchet"])
+    if a["worth"]:
+        print_worth(console, a["worth"])
     if a["library"]["posts"]:
         print_library(console, a["library"])
     console.print(agents_table(a["agents"]))
@@ -215,6 +217,24 @@ def print_schools(console: Console, schools: Analysis) -> None:
         what = f"{SCHOOLS[r['late']]} less {SCHOOLS[r['early']]}, depths {r['depths']}"
         console.print(Text(f"{what}: {interval(r['above'], 'value', sign=True)}"))
     console.print()
+
+
+def print_worth(console: Console, worth: Analysis) -> None:
+    """What posts of each kind did for those who were shown them, from what was left out at random."""
+    table = new_table("What posts did, some being left out at random", "kind", "posts", "shown")
+    table.columns[0].justify = "left"
+    for name in ("left out", "uplift"):
+        table.add_column(name, justify="right")
+    for kind, found in worth["kinds"].items():
+        uplift = interval(found, "difference", sign=True)
+        cells = (count(found["posts"]), count(found["shown"]), count(found["withheld"]), uplift)
+        table.add_row(Text(kind.replace("_", " ")), *cells)
+    table.caption = (
+        "shown, left out: attempts of readers for\nwhom one was chosen; uplift: pass rate\nwith it less without, 95 %\n"
+    )
+    console.print(table)
+    text = f"To see {worth['effect']:g} on one post takes {worth['needed']} problems an arm; {worth['enough']} of"
+    console.print(Text(f"{text} {worth['posts']} posts have them\n"))
 
 
 def print_library(console: Console, library: Analysis) -> None:

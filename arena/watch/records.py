@@ -138,6 +138,20 @@ class PostView:
     reads: dict[str, int]  # by phase
     drawn: int  # of these, those drawn at random, as a definition that no problem asked for is
     lineage: tuple[Ancestor, ...]
+    applies: str = ""  # when it is of use
+    gone: Gone | None = None
+    relations: tuple[tuple[str, PostRow], ...] = ()  # posts it supersedes, reviews or retracts, and that do so to it
+
+
+@dataclass(frozen=True)
+class Gone:
+    """How a post left the index. `by`: the post that did it; `receipt`: the number of the one that rejected it."""
+
+    state: str
+    generation: int
+    reason: str
+    by: PostRow | None = None
+    receipt: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Each question has a module of its own beside `arena.report.sections`; here they 
 
 from __future__ import annotations
 
-from arena.report.culture import authors, citations, family, forgetting, innovation, posts, ratchet
+from arena.report.culture import authors, citations, family, forgetting, innovation, posts, ratchet, worth
 from arena.report.figure import Section
 from arena.report.source import Source
 
@@ -16,7 +16,9 @@ def section(source: Source) -> Section:
     if not source.store.query("SELECT 1 FROM posts LIMIT 1"):
         nothing = "The library is empty: no post has been written, so there is no culture to tell of yet."
         return Section(KEY, TITLE, missing=(nothing, *ratchet.missing(source.config)))
-    parts = [module.part(source) for module in (ratchet, posts, authors, citations, innovation, forgetting, family)]
+    parts = [
+        module.part(source) for module in (ratchet, posts, worth, authors, citations, innovation, forgetting, family)
+    ]
     return Section(
         KEY,
         TITLE,

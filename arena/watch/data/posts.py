@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sqlite_utils import Database
 
 from arena.watch.data.base import dicts
-from arena.watch.records import Ancestor, PostRow, PostView
+from arena.watch.records import Ancestor, Gone, PostRow, PostView
 from culture.library import Library
 from culture.posts import SignedPost
+from culture.removals import standing
 
 MOST_ANCESTORS = 100
 """Posts that a lineage shows at most."""
 MOST_POSTS = 200
 """Posts a list of the library shows at most."""
+ABOUT = {"review": "reviews", "retraction": "retracts"}
 _PAGE = 2000
 _COLUMNS = "id, seq, generation, kind, author, title, body"
 _POST = f"SELECT {_COLUMNS} FROM posts"
@@ -76,7 +79,36 @@ def post(db: sqlite3.Connection, id_: str) -> PostView | None:
         by_phase,
         sum(drawn for *_, drawn in readers),
         tuple(lineage(db, id_)),
+        p["applies"],
+        gone(db, id_),
+        tuple(relations(db, p)),
     )
+
+
+def gone(db: sqlite3.Connection, id_: str) -> Gone | None:
+    """How a post left the index; None while it is in force."""
+    found = standing(db, id_)
+    if found is None:
+        return None
+    receipt = db.execute("SELECT seq FROM receipts WHERE id = ?", [found.cause]).fetchone()
+    by = post_rows(db, [found.cause]).get(found.cause)
+    return Gone(found.state, found.generation, found.reason, by, receipt[0] if receipt else None)
+
+
+def relations(db: sqlite3.Connection, post: dict[str, Any]) -> Iterator[tuple[str, PostRow]]:
+    """Posts that a post supersedes or is about, and those that supersede, review or retract it; MOST_POSTS at most."""
+    about = ABOUT.get(post["kind"], "")
+    known = post_rows(db, [post["supersedes"], post["about"] if about else None])
+    if post["supersedes"] in known:
+        yield "supersedes", known[post["supersedes"]]
+    if about and post["about"] in known:
+        yield about, known[post["about"]]
+    left = gone(db, post["id"])
+    if left is not None and left.by is not None:
+        yield f"{left.state} by", left.by
+    sql = f"{_POST} WHERE kind = 'review' AND about = ? ORDER BY seq DESC LIMIT ?"
+    for row in db.execute(sql, [post["id"], MOST_POSTS]):
+        yield "reviewed by", PostRow(*row)
 
 
 def cited(cites: str) -> list[str]:

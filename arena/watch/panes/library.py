@@ -106,5 +106,5 @@ class LibraryPane(Pane):
 
 
 def post_cells(p: PostRow, worth: Worth) -> list[Cell]:
-    title = p.body if p.kind == "definition" else p.title
-    return [str(p.generation), p.author, p.kind.replace("_", " "), texts.worth_words(p.kind, worth), texts.line(title)]
+    use = texts.worth_words(p.kind, worth)
+    return [str(p.generation), p.author, p.kind.replace("_", " "), use, texts.line(texts.gist(p))]

@@ -38,7 +38,14 @@ def open_post(widget: Widget, id_: str) -> None:
         rows = data.post_rows(db, citing[-data.MOST_POSTS :])
         newest = sorted(rows.values(), key=lambda p: -p.seq)
         [(_, worth)] = host.history.merit.uses([view.row])
-        return view, worth, len(citing), [("cites", p) for p in view.cites] + [("cited by", p) for p in newest]
+        told = {p.id for _, p in view.relations}  # a review cites what it is about, and is said to review it
+        cites = [("cites", p) for p in view.cites if p.id not in told]
+        return (
+            view,
+            worth,
+            len(citing),
+            [*view.relations, *cites, *(("cited by", p) for p in newest if p.id not in told)],
+        )
 
     def took(found: Links | None) -> None:
         if found is not None:

@@ -9,7 +9,7 @@ from arena.watch.texts.arena import alarms, figures
 from arena.watch.texts.base import DIM, HEAD, NO_DATA, labelled_strip, line, one_line
 from arena.watch.texts.plots import plots
 from arena.watch.texts.population import caption, population
-from arena.watch.texts.post import post_text, relation_cells, uplift_words, worth_words
+from arena.watch.texts.post import gist, post_text, relation_cells, standing_words, uplift_words, worth_words
 from arena.watch.texts.rounds import round_text
 from arena.watch.texts.top import phase_line, top
 
@@ -21,6 +21,7 @@ __all__ = [
     "alarms",
     "caption",
     "figures",
+    "gist",
     "labelled_strip",
     "life_text",
     "line",
@@ -31,6 +32,7 @@ __all__ = [
     "post_text",
     "relation_cells",
     "round_text",
+    "standing_words",
     "top",
     "uplift_words",
     "worth_words",

@@ -11,7 +11,8 @@ from arena.report.ratings import ROLES, Rating
 from arena.report.tables import count, rate
 from arena.watch.data.base import safe
 from arena.watch.records import Life, SetRow
-from arena.watch.texts.base import DIM, HEAD, NO_DATA, labelled_strip
+from arena.watch.texts.base import DIM, HEAD, NO_DATA, labelled_strip, line
+from arena.watch.texts.post import gist
 
 History = Mapping[str, Sequence[tuple[int, Rating]]]
 
@@ -36,8 +37,7 @@ def life_text(life: Life, ratings: History, best: Sequence[SetRow], worst: Seque
             out.append(f"  {NO_DATA}\n")
     out.append("\nread most\n", DIM)
     for p, n in life.most_read:
-        text = p.body if p.kind == "definition" else p.title
-        out.append(f"  {count(n):>5} x {p.kind.replace('_', ' ')} by {p.author}: {safe(text)}\n")
+        out.append(f"  {count(n):>5} x {p.kind.replace('_', ' ')} by {p.author}: {line(gist(p))}\n")
     if not life.most_read:
         out.append(f"  {NO_DATA}\n")
     out.append("\nwho reads it\n", DIM)

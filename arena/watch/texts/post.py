@@ -11,13 +11,23 @@ from arena.report.tables import count
 from arena.report.usefulness import Offspring
 from arena.watch.data.base import safe
 from arena.watch.merit import Worth
-from arena.watch.records import Ancestor, PostRow, PostView
+from arena.watch.records import Ancestor, Gone, PostRow, PostView
 from arena.watch.texts.base import DIM, HEAD, one_line
 
 ENOUGH = 100
 """Pairs from which a 95 % interval of a difference of rates is about .2 to either side, whatever the rates."""
 DEEPEST = 12
 """Steps up to which a lineage is indented."""
+
+
+IN_TITLE = ("worked_example",)
+"""Kinds whose title says what a list tells of them."""
+IN_BODY = ("definition", "lesson", "failure", "question")
+
+
+def gist(p: PostRow) -> str:
+    """What a list says of a post: a definition in full, a problem, what was learned, or what was said of which post."""
+    return p.title if p.kind in IN_TITLE else p.body if p.kind in IN_BODY else f"{p.title}: {p.body}"
 
 
 def post_text(view: PostView, worth: Worth, cited_by: int, width: int) -> Text:
@@ -27,11 +37,17 @@ def post_text(view: PostView, worth: Worth, cited_by: int, width: int) -> Text:
     out.append(f"{safe(p.body)}\n\n", "cyan")
     out.append("signature  ", DIM).append(f"{view.signature}\n", "green" if view.signature == "valid" else "bold red")
     out.append("id         ", DIM).append(f"{p.id}\n")
-    out.append("about      ", DIM).append(f"{safe(view.about) or '-'}\n")
-    for label, words in (("uplift", uplift_words(p.kind, worth)), ("offspring", offspring_words(worth.offspring))):
+    said = [("standing", standing_words(view.gone)), ("about", safe(view.about) or "-")]
+    if view.applies:
+        said.append(("applies", safe(view.applies)))
+    said.append(("uplift", uplift_words(p.kind, worth)))
+    if p.kind in ("definition", "worked_example") or worth.offspring.set:
+        said.append(("offspring", offspring_words(worth.offspring)))
+    for label, words in said:
         out.append(f"{label:<11}", DIM)
+        style = "yellow" if label == "standing" and view.gone else ""
         for i, line in enumerate(textwrap.wrap(words, max(width - 11, 20))):
-            out.append(f"{' ' * 11 if i else ''}{line}\n")
+            out.append(f"{' ' * 11 if i else ''}{line}\n", style)
     reads = ", ".join(f"{phase} {count(n)}" for phase, n in sorted(view.reads.items()))
     drawn = f"; {count(view.drawn)} of these drawn at random" if view.drawn else ""
     out.append("reads      ", DIM).append(f"{reads or 'none'}{drawn}\n")
@@ -43,10 +59,24 @@ def post_text(view: PostView, worth: Worth, cited_by: int, width: int) -> Text:
     return out.append("\ndescends from\n", DIM).append(_lineage(view.lineage, width))
 
 
+def standing_words(gone: Gone | None) -> str:
+    """`in force`, or `superseded in generation 7 by definition 12 by ivo, generation 7: reason`."""
+    if gone is None:
+        return "in force"
+    text = f"{gone.state} in generation {gone.generation}"
+    if gone.by is not None:
+        by = gone.by
+        text += f" by {by.kind.replace('_', ' ')} {by.seq} by {safe(by.author)}, generation {by.generation}"
+    elif gone.receipt is not None:
+        text += f" by the reviewer, receipt {gone.receipt}"
+    return f"{text}: {safe(gone.reason)}" if gone.reason else text
+
+
 def uplift_words(kind: str, worth: Worth) -> str:
     """What reading it did, with its interval; or why nothing is known."""
     if kind != "definition":
-        return f"not measured: of a {kind.replace('_', ' ')} nothing is asked with it and without; see its offspring"
+        more = "; see its offspring" if kind == "worked_example" else ""
+        return f"not measured: of a {kind.replace('_', ' ')} nothing is asked with it and without{more}"
     if worth.rival:
         return "not measured: an earlier definition of this name is in force"
     u = worth.uplift
@@ -80,9 +110,8 @@ def _lineage(ancestors: Sequence[Ancestor], width: int) -> Text:
     out = Text()
     for a in ancestors:
         p = a.row
-        text = p.body if p.kind == "definition" else p.title
         line = Text("  " * min(a.steps - 1, DEEPEST) + "\N{BOX DRAWINGS LIGHT UP AND RIGHT} ", DIM)
-        line.append(f"gen {p.generation} {p.author}: ", "").append(one_line(text))
+        line.append(f"gen {p.generation} {p.author}: ", "").append(one_line(gist(p)))
         line.append("  (shown above)" if a.again else "", DIM)
         line.truncate(max(width, 20), overflow="ellipsis")
         out.append("  ").append(line).append("\n")
@@ -90,4 +119,4 @@ def _lineage(ancestors: Sequence[Ancestor], width: int) -> Text:
 
 
 def relation_cells(relation: str, p: PostRow) -> list[Text]:
-    return [Text(relation), Text(p.kind.replace("_", " ")), Text(str(p.generation)), Text(p.author), one_line(p.title)]
+    return [Text(relation), Text(p.kind.replace("_", " ")), Text(str(p.generation)), Text(p.author), one_line(gist(p))]

@@ -15,7 +15,7 @@ from arena.watch.texts.base import DIM, HEAD, line
 QUESTIONS = {
     ATTEMPT: "Is this attempt's answer right?  a: right  r: wrong",
     WAITING: "Let this post into the library?  a: yes  r: no",
-    POST: "Is this post good? It stays in any case.  a: yes  r: no",
+    POST: "Is this post good? A no takes it out.  a: yes  r: no",
 }
 
 
