@@ -14,7 +14,6 @@ from arena.state import Arena
 from culture.scope import Scope
 from curricula.replay import Entry
 
-
 EVERYWHERE = -1
 """The place of who reads everybody, whatever the network: the mind of the big sleep, which nobody lives in."""
 

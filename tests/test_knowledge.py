@@ -273,7 +273,7 @@ def test_without_the_words_there_is_nothing_to_guess(tmp_path: Path) -> None:
     with peopled(tmp_path, "plain") as arena:
         arena.domains.pop("hidden_words")
         guessing = Guessing(arena)
-        assert guessing.requests() == guessing.rows([]) == guessing.knowledge == []
+        assert not guessing.requests() and not guessing.rows([]) and not guessing.knowledge
 
 
 def test_a_played_phase_tells_wrong_guesses_from_right_ones(tmp_path: Path) -> None:

@@ -184,7 +184,9 @@ def test_who_inherits_both_goes_to_school_from_its_parents_weights(tmp_path: Pat
         for a in arena.living:
             for b in arena.living:
                 assert torch.equal(row(arena, a), row(arena, b)) == (parents[a] == parents[b])
-            near, far = (torch.dist(row(arena, a), before[p]) for p in sorted(before, key=lambda p: p != parents[a])[:2])
+            near, far = (
+                torch.dist(row(arena, a), before[p]) for p in sorted(before, key=lambda p: p != parents[a])[:2]
+            )
             assert 0 < near < far
 
 
