@@ -1,20 +1,22 @@
 """What leaves the library's index at the beginning of a generation (`library.forget`); the log keeps everything.
 
 Definitions and books are what fills an index that readers look names up in; other posts are not counted. A post's
-utility is what it did for its readers (`arena.worth`), its freshness falls from when it was last read. Left out:
-bringing back what was forgotten; who needs it has to find it again."""
+utility is what it did for its readers (`arena.worth`), its freshness falls from when it was last read. What burned
+or has worn off is not there to be forgotten, and takes no room, until it is given back. Left out: bringing back what
+was forgotten; who needs it has to find it again."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+from arena.society import spans
 from arena.state import Arena
 from arena.store import Row
 from arena.worth import worth
 from culture.forgetting import Indexed, forgotten
 
-_INDEXED = """SELECT p.id, p.seq, p.body, MAX(p.generation, COALESCE((SELECT MAX(r.generation) FROM reads r
-    WHERE r.post = p.id AND r.phase = 'solve'), 0)) AS used
+_INDEXED = """SELECT p.id, p.seq, p.generation, p.body, MAX(p.generation, COALESCE((SELECT MAX(r.generation)
+    FROM reads r WHERE r.post = p.id AND r.phase = 'solve'), 0)) AS used
     FROM posts p WHERE p.kind IN ('definition', 'book') AND p.id NOT IN (SELECT post FROM removals) ORDER BY p.seq"""
 
 
@@ -23,12 +25,12 @@ def forget(arena: Arena, out: Collection[str] = ()) -> list[Row]:
     g, config = arena.generation.index, arena.config.library
     if config.forget == "keep":
         return []
-    known = worth(arena)
+    known, left = worth(arena), spans(config, g)
     usual = sum(known.values()) / len(known) if known else 0.0
     items = [
         Indexed(r["id"], r["seq"], r["used"], arena.engine.count_tokens(r["body"]), known.get(r["id"], usual))
         for r in arena.store.query(_INDEXED)
-        if r["id"] not in out
+        if r["id"] not in out and (left is None or any(first <= r["generation"] <= last for first, last in left))
     ]
     gone = forgotten(config.forget, items, g, config.half_life, config.index)
     reason = "older than its use" if config.forget == "decay" else f"beyond {config.index} tokens of index"

@@ -92,9 +92,12 @@ def definitions_in(view: Library) -> dict[str, Held]:
 
 
 def lens(arena: Arena, found: Mapping[str, Held]) -> dict[str, Shown]:
-    """What `library.content` makes of a shelf."""
+    """What `library.content` makes of a shelf. A single definition has no other whose body it could have: it is not
+    shown where they are shuffled."""
     words, content, names = arena.words_domain(), arena.config.library.content, list(found)
-    shown = {}
+    shown = dict[str, Shown]()
+    if content == "shuffled" and len(names) < 2:
+        return shown
     for i, (name, held) in enumerate(found.items()):
         assert words is not None
         body = held.body

@@ -165,27 +165,41 @@ _READ = """SELECT r.agent, r.post, p.author, p.title, COUNT(*) AS n, SUM(a.corre
 
 
 def books(arena: Arena, shelves: Shelves) -> Iterator[Post]:
-    """What a generation would teach its children: every definition a circle holds, each by what came before it."""
+    """What a generation would teach its children: every definition a circle holds, each by what came before it.
+
+    A circle writes one where it holds two definitions that no book holds yet, or where the book of another takes out
+    of the index what it reads: circles of a ring overlap.
+    """
     g, words = arena.generation.index, arena.words_domain()
     if words is None or g % BOOK_EVERY:
         return
-    done = set[frozenset[str] | None]()
+    held: dict[frozenset[str] | None, tuple[str, dict[str, Held]]] = {}
     for agent in arena.living:
-        near = circle(arena, agent)
-        if near in done:
-            continue
-        done.add(near)
-        yield from compiled(words, agent, g, shelves.held(agent), arena.library)
+        held.setdefault(circle(arena, agent), (agent, shelves.held(agent)))
+    sources = {near: {h.post for h in shelf.values()} for near, (_, shelf) in held.items()}
+    due = {near for near, posts in sources.items() if sum(is_loose(arena.library, p) for p in posts) >= 2}
+    while True:
+        taken = set[str]().union(*(sources[near] for near in due))
+        more = {near for near, posts in sources.items() if near not in due and posts & taken}
+        if not more:
+            break
+        due |= more
+    for near, (agent, shelf) in held.items():
+        if near in due:
+            yield compiled(words, agent, g, shelf)
 
 
-def compiled(words: HiddenWords, author: str, g: int, shelf: dict[str, Held], library: Library) -> Iterator[Post]:
-    """A book; none of fewer than two definitions that no book holds yet, nor of more than a post can hold."""
-    loose = [h for h in shelf.values() if (found := library.get(h.post)) and found.kind == "definition"]
-    if len(loose) < 2:
-        return
+def is_loose(library: Library, post_id: str) -> bool:
+    """Whether this post is a definition, and no book."""
+    found = library.get(post_id)
+    return found is not None and found.kind == "definition"
+
+
+def compiled(words: HiddenWords, author: str, g: int, shelf: dict[str, Held]) -> Post:
+    """A book of what fits into a post; it cites where its pages stood before."""
     text = compile_book({n: h.body for n, h in shelf.items()}, limit=MAX_BODY)
     cites = tuple(dict.fromkeys(shelf[n].post for n in pages(text)))
-    yield Post("book", author, g, f"book {' '.join(str(g))}", text, cites, words.name, applies="a name is met")
+    return Post("book", author, g, f"book {' '.join(str(g))}", text, cites, words.name, applies="a name is met")
 
 
 def is_told(arena: Arena, kind: str, title: str, body: str | None = None) -> bool:

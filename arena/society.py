@@ -14,11 +14,14 @@ from arena.state import Arena
 from culture.scope import Scope
 from curricula.replay import Entry
 
+EVERYWHERE = -1
+"""The place of who reads everybody, whatever the network: the mind of the big sleep, which nobody lives in."""
+
 
 def circle(arena: Arena, agent: str) -> frozenset[str] | None:
     """The authors that `agent` reads, dead ones too; None: everybody."""
     library, place, n = arena.config.library, arena.places[agent], arena.config.population.agents
-    if library.network == "all":
+    if library.network == "all" or place == EVERYWHERE:
         return None
     if library.network == "self":
         return frozenset({agent})

@@ -26,7 +26,7 @@ from agents.learner import OPTIMISER, Learner
 from arena.engines import rest
 from arena.knowledge import remembered
 from arena.sleep import Lessons, school
-from arena.society import circle, ends
+from arena.society import EVERYWHERE, circle, ends
 from arena.state import Arena
 from arena.store import Row
 
@@ -151,7 +151,7 @@ def consolidate(arena: Arena, learner: Learner) -> Row:
     averaged = config.consolidate_from == "adapters"
     start = inherit("average", rows, learner.layout, 0.0, seed) if averaged else learner.layout.fresh(seed)
     learner.add(COMMONS, start.clone())
-    arena.places[COMMONS] = -1
+    arena.places[COMMONS] = EVERYWHERE
     school(arena, learner, COMMONS, seed, {})
     learner.graduate(COMMONS, start)
     path = f"adapters/{COMMONS}-g{g:04d}"
