@@ -105,7 +105,7 @@ def test_it_says_how_many_problems_it_takes_and_how_many_there_were(empty: Path)
     most = max(map(min, found.problems.values()))
     text = words_of(worth.part(source))
     assert most < needed(0.2) and f"takes about {needed(0.2)} problems an arm" in text
-    assert f"{most} without. None of 3 posts has enough" in text and found.enough == []
+    assert f"{most} without. Not one of 3 posts has enough" in text and found.enough == []
     assert "where a share of 0.25 is left out" in text
 
 

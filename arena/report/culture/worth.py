@@ -122,7 +122,7 @@ def power(found: Found, posts: Sequence[Judged], withhold: float) -> list[str]:
     shown, without = most.problems
     text += (
         f"; “{most.words}” by {most.author} has most, {shown:,} with it and {without:,} without. "
-        f"{enough or 'None'} of {count(len(posts), 'post')} {'have' if enough > 1 else 'has'} enough"
+        f"{enough or 'Not one'} of {count(len(posts), 'post')} {'have' if enough > 1 else 'has'} enough"
     )
     if enough == len(posts):
         return [f"{text}."]
