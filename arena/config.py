@@ -278,7 +278,8 @@ def notices(config: Config) -> list[str]:
         return []
     why = "a server's model cannot be trained" if config.engine.kind == "openai" else "as configured"
     found = [f"sleep.enabled is false ({why}): nothing is learned and no adapters are written"]
-    if config.turnover.every:
+    t = config.turnover
+    if t.inherit != "nothing" and (t.policy == "age" or (t.policy == "tournament" and t.every)):
         found.append("turnover.inherit is not used: there are no weights to inherit, newborns begin like everyone else")
     return found
 
