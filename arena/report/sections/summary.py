@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from arena.config import Config
 from arena.report.culture.authors import authors, most_useful
 from arena.report.culture.posts import best, definitions, why_none
 from arena.report.figure import Section, Table
@@ -101,12 +102,43 @@ def run_table(source: Source) -> Table:
         ("agents", f"{config.population.agents} at a time, {len(a['agents'])} in all"),
         ("a generation", f"{r.per_agent} problems an agent, each tried {r.attempts} times by {r.solvers} solvers"),
         ("setter", f"{r.setter}; {r.vary:.0%} vary a post of the library; paid by {config.rewards.setter}"),
-        ("library", "each agent on its own" if config.library.network == "self" else "shared"),
+        ("library", library_words(config)),
         ("sleep", f"LoRA rank {s.rank}, learning rate {s.learning_rate:g}" if s.enabled else "off: nothing is learned"),
-        ("turnover", f"every {config.turnover.every} generations" if config.turnover.every else "nobody retires"),
+        ("turnover", turnover_words(config)),
         ("held-out set", config.measure.split),
     ]
     return Table(("what", "how"), tuple(rows), "What was run; config.yaml beside the report has every key.")
+
+
+NETWORKS = {
+    "all": "everybody reads everybody",
+    "ring": "each place reads itself and the one before it",
+    "islands": "each island reads itself",
+    "line": "each place reads those who lived in it",
+    "self": "each agent on its own",
+}
+
+
+def library_words(config: Config) -> str:
+    """Who reads whom, and what time, fire and controls leave of it."""
+    c = config.library
+    words = [NETWORKS[c.network] if c.reading else "nobody reads"]
+    words += [f"forgets by {c.forget}"] if c.forget != "keep" else []
+    words += [f"lasts {c.lasts} generation{'s' if c.lasts > 1 else ''}"] if c.lasts else []
+    words += [f"burns in generation {c.burn}"] if c.burn else []
+    words += [f"given back in {c.restore}"] if c.restore else []
+    words += [f"shows {c.content.replace('_', ' ')} in place of definitions"] if c.content != "own" else []
+    return ", ".join(words)
+
+
+def turnover_words(config: Config) -> str:
+    """Who retires when, and what a newborn starts from."""
+    c = config.turnover
+    if c.policy == "none" or (c.policy == "tournament" and not c.every):
+        return "nobody retires"
+    when = f"every {c.every} generations" if c.policy == "tournament" else f"after {c.life} generations of life"
+    crossing = f" by {c.crossing}" if c.inherit in ("weights", "both") and c.crossing != "copy" else ""
+    return f"{when}, newborns inherit {'weights and library' if c.inherit == 'both' else c.inherit}{crossing}"
 
 
 def agents_table(source: Source) -> Table:
