@@ -111,6 +111,9 @@ OTHERS = {
         "turnover.crossing=average", "turnover.consolidate=2", "turnover.consolidate_from=library",
         "sleep.memory=budget", "sleep.memory_size=4", "library.forget=budget", "library.index=20",
     ),
+    "a big sleep from which the newborn start": (
+        "turnover.policy=age", "turnover.life=3", "turnover.inherit=nothing", "turnover.consolidate=2",
+    ),
     "tournaments without reading, in another world": (
         "library.reading=false", "library.content=another_world", "turnover.every=1", "turnover.inherit=both",
         "turnover.crossing=mutation", "rounds.recall=true", "sleep.lore=8", "rounds.guesser=program",

@@ -164,6 +164,38 @@ def test_newborn_with_equal_starts_and_one_circle_leave_one_school_alike(tmp_pat
         assert any(r.request.endswith("/lore") for r in records["reads"])
 
 
+@pytest.mark.parametrize("inherits", ["library", "both"])
+def test_who_comes_from_school_acts_by_what_it_learned_there(inherits: str, tmp_path: Path) -> None:
+    """An average over so few steps would be what it was born with, nearly."""
+    with town(tmp_path, *AGE, f"turnover.inherit={inherits}", "sleep.average=0.99") as arena:
+        before = {a: row(arena, a) for a in arena.living}
+        for born in turned(arena)["agents"]:
+            state, at = minds(arena).state, arena.living.index(born["name"])
+            start = before[json.loads(born["parents"])[0]] if inherits == "both" else arena.beginning(arena.living[0])
+            steps = float(state["steps"][at])
+            assert 1 <= steps <= 4
+            learned = torch.dist(state["trained"][at], start)
+            assert torch.dist(state["acting"][at], start) > 0.4 * learned > 0
+
+
+def test_pruning_keeps_every_tenth_generation_the_last_two_and_all_big_sleeps(tmp_path: Path) -> None:
+    with peopled(tmp_path, "old", generation=22) as arena:
+        adapters = arena.folder / "adapters"
+        for g in range(1, 23):
+            for file in ("ada/adapter_model.safetensors", "learner.safetensors", "born.safetensors"):
+                (adapters / f"g{g:04d}" / file).parent.mkdir(parents=True, exist_ok=True)
+                (adapters / f"g{g:04d}" / file).write_bytes(b"x")
+        for g in (3, 20):
+            (adapters / f"{COMMONS}-g{g:04d}").mkdir()
+        prune_adapters(arena)
+        left = {p.name: {f.name for f in p.iterdir()} for p in adapters.iterdir()}
+        whole = {"ada", "learner.safetensors", "born.safetensors"}
+        assert left == {
+            "g0010": {"ada"}, "g0020": {"ada"}, "g0021": whole, "g0022": whole,
+            "commons-g0003": set(), "commons-g0020": set(),
+        }  # fmt: skip
+
+
 def test_circles_that_read_differently_hold_schools_of_their_own(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=library", "library.network=line") as arena:
         records = turned(arena)
