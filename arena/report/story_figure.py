@@ -40,6 +40,8 @@ LINE = 0.165
 """Least distance between names at the ends of lines."""
 FEW = 12
 """Points of a line up to which each is marked."""
+CROWDED = 1.5
+"""How many times as high as the coloured lines a grey one may be without being cut off."""
 NAME = 22
 """Letters of an arm's name."""
 
@@ -157,7 +159,7 @@ def draw_line(axes: Axes, line: Line, heavy: bool, dashed: bool) -> None:
         solid_joinstyle="round",
         path_effects=[Stroke(linewidth=width + 1.8, foreground="white"), Normal()] if line.bold else None,
         zorder=4.5 if heavy else 4 if line.bold else 3,
-        clip_on=False,
+        clip_on=max(line.y) > axes.get_ylim()[1],
     )
 
 
@@ -193,11 +195,14 @@ def digits_of(lines: Sequence[Line]) -> int:
 
 
 def room(axes: Axes, lines: Sequence[Line]) -> None:
-    """The ends of both axes: from 0 where values come near it, with room for words above."""
+    """The ends of both axes: from 0 where values come near it, with room for words above. A grey line that would press
+    the coloured ones together leaves the panel, and its name says so."""
     low = min(min(line.low or line.y) if line.bold else min(line.y) for line in lines)
     high = max(max(line.high or line.y) if line.bold else max(line.y) for line in lines)
     if 0 <= min(min(line.y) for line in lines) < 0.5 * high:
         low = 0.0
+    bold = max((max(line.high or line.y) for line in lines if line.bold), default=high)
+    high = bold if 0 < CROWDED * bold < high else high
     span = (high - low) or abs(high) or 1.0
     axes.set_ylim(low - (0.0 if low == 0.0 else 0.05 * span), high + 0.13 * span)
     start, end = min(line.x[0] for line in lines), max(line.x[-1] for line in lines)
@@ -259,7 +264,7 @@ def name_lines(axes: Axes, lines: Sequence[Line]) -> None:
     box = axes.get_window_extent()
     wide, high = box.width / DPI, box.height / DPI
     order = sorted(lines, key=lambda line: line.y[-1])
-    ends = [(line.y[-1] - bottom) / (top - bottom) * high for line in order]
+    ends = [min((line.y[-1] - bottom) / (top - bottom), 1.0) * high for line in order]
     digits = digits_of(lines)
     for line, end, place in zip(order, ends, spread(ends, LINE, 0.0, high), strict=True):
         x = (line.x[-1] - left) / (right - left) * wide
@@ -273,8 +278,9 @@ def name_lines(axes: Axes, lines: Sequence[Line]) -> None:
             scalex=False,
             scaley=False,
         )
+        beyond = " \u2191" if line.y[-1] > top else ""
         axes.annotate(
-            f"{shorten(line.arm.replace('_', ' '), NAME)}  {line.y[-1]:.{digits}f}",
+            f"{shorten(line.arm.replace('_', ' '), NAME)}  {line.y[-1]:.{digits}f}{beyond}",
             (right, bottom),
             xytext=(0.28 * 72, place * 72),
             textcoords="offset points",
