@@ -164,18 +164,29 @@ def test_newborn_with_equal_starts_and_one_circle_leave_one_school_alike(tmp_pat
         assert any(r.request.endswith("/lore") for r in records["reads"])
 
 
-@pytest.mark.parametrize("inherits", ["library", "both"])
-def test_who_comes_from_school_acts_by_what_it_learned_there(inherits: str, tmp_path: Path) -> None:
+def test_who_comes_from_school_acts_by_what_it_learned_there(tmp_path: Path) -> None:
     """An average over so few steps would be what it was born with, nearly."""
-    with town(tmp_path, *AGE, f"turnover.inherit={inherits}", "sleep.average=0.99") as arena:
-        before = {a: row(arena, a) for a in arena.living}
+    with town(tmp_path, *AGE, "turnover.inherit=library", "sleep.average=0.99") as arena:
         for born in turned(arena)["agents"]:
             state, at = minds(arena).state, arena.living.index(born["name"])
-            start = before[json.loads(born["parents"])[0]] if inherits == "both" else arena.beginning(arena.living[0])
-            steps = float(state["steps"][at])
-            assert 1 <= steps <= 4
+            start = arena.beginning(arena.living[0])
+            assert 1 <= float(state["steps"][at]) <= 4
             learned = torch.dist(state["trained"][at], start)
             assert torch.dist(state["acting"][at], start) > 0.4 * learned > 0
+
+
+def test_who_begins_with_a_parent_s_weights_goes_on_with_their_average_and_optimiser(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "turnover.inherit=both", "sleep.average=0.9") as arena:
+        state = minds(arena).state
+        before = {a: row(arena, a) for a in arena.living}
+        steps = {a: float(state["steps"][arena.living.index(a)]) for a in arena.living}
+        for born in turned(arena)["agents"]:
+            state, at = minds(arena).state, arena.living.index(born["name"])
+            parent = json.loads(born["parents"])[0]
+            taken = float(state["steps"][at]) - steps[parent]
+            assert 1 <= taken <= 4
+            learned = torch.dist(state["trained"][at], before[parent])
+            assert 0 < torch.dist(state["acting"][at], before[parent]) < (1 - 0.9**taken) * 1.01 * learned * taken
 
 
 def test_pruning_keeps_every_tenth_generation_the_last_two_and_all_big_sleeps(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_lineages_that_meet_are_told_once_and_end(made: Path) -> None:
     with Store(made / "run.db").db.conn as db:
         for i, of in cites.items():
             db.execute(
-                "INSERT INTO posts VALUES (?, ?, 1, 'lesson', 'ada', ?, 'b', ?, '', '', '')",
+                "INSERT INTO posts VALUES (?, ?, 1, 'lesson', 'ada', ?, 'b', ?, '', '', '', '', '')",
                 [ids[i], 10 + i, f"post {i}", json.dumps([ids[c] for c in of])],
             )
     with reading(made / "run.db") as connection:
