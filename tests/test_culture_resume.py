@@ -50,28 +50,8 @@ def test_everything_that_is_switched_on_happens(calm: Path) -> None:
     ]
 
 
-def test_killed_after_every_phase(calm: Path, tmp_path: Path) -> None:
-    stops = []
-
-    def crash(event: str, data: dict[str, object]) -> None:
-        if event == "done":
-            stops.append((data["generation"], data["phase"]))
-            raise Crash
-
-    arena = begin(tmp_path, "halting", *EVERYTHING)
-    while True:
-        try:
-            play(arena, crash)
-            break
-        except Crash:
-            arena.close()
-            arena = Arena.open(tmp_path / "halting")
-    arena.close()
-    assert len(stops) == len(set(stops)) == 2 + 8 * 8 + 1
-    assert digest(tmp_path / "halting") == digest(calm)
-
-
 def test_killed_inside_every_transaction(calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is opened again after every phase, too."""
     died = die_inside_every_transaction(monkeypatch)
     arena = begin(tmp_path, "dying", *EVERYTHING)
     while True:
@@ -110,9 +90,6 @@ OTHERS = {
         "library.network=islands", "turnover.policy=age", "turnover.life=2", "turnover.inherit=weights",
         "turnover.crossing=average", "turnover.consolidate=2", "turnover.consolidate_from=library",
         "sleep.memory=budget", "sleep.memory_size=4", "library.forget=budget", "library.index=20",
-    ),
-    "a big sleep from which the newborn start": (
-        "turnover.policy=age", "turnover.life=3", "turnover.inherit=nothing", "turnover.consolidate=2",
     ),
     "tournaments without reading, in another world": (
         "library.reading=false", "library.content=another_world", "turnover.every=1", "turnover.inherit=both",
