@@ -51,14 +51,14 @@ def schooled(arena: Arena) -> list[Row]:
 def classes(arena: Arena, n: int) -> dict[str, list[Entry]]:
     """The worked examples each newborn sleeps on, of domains without names; equally many, or there is no school."""
     g, plain = arena.generation.index, [d for d in arena.domains if d != "hidden_words"]
-    third = max(1, g // 3)
+    third, gone = max(1, g // 3), {r["post"] for r in arena.store.query("SELECT post FROM removals")}
     spans = {"early": range(1, third + 1), "late": range(g - third + 1, g + 1), "any": range(1, g + 1)}
     found: dict[str, list[Entry]] = {"school_none": []}
     for name, span in spans.items():
-        entries = [e for e in arena.bank.entries if e.domain in plain and e.generation in span]
+        entries = [e for e in arena.bank.entries if e.domain in plain and e.generation in span and e.post not in gone]
         rng = arena.rng(MIND, name)
         found[f"school_{name}"] = rng.sample(entries, min(n, len(entries)))
-        hard = arena.bank.sample(rng, n, g, readable=lambda e: e.domain in plain, born=span)
+        hard = arena.bank.sample(rng, n, g, readable=lambda e: e.domain in plain and e.post not in gone, born=span)
         found[f"school_hard_{name}"] = hard
     if min(len(entries) for name, entries in found.items() if name != "school_none") < n:
         return {}
