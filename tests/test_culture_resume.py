@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from crashing import Crash, die_inside_every_transaction
+from crashing import die_inside_every_transaction, play_through
 from cultured import EVERYTHING, begin
 
 from arena.ledger import verify
@@ -53,17 +53,9 @@ def test_everything_that_is_switched_on_happens(calm: Path) -> None:
 def test_killed_inside_every_transaction(calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So it is opened again after every phase, too."""
     died = die_inside_every_transaction(monkeypatch)
-    arena = begin(tmp_path, "dying", *EVERYTHING)
-    while True:
-        try:
-            play(arena)
-            break
-        except Crash:
-            arena.close()
-            arena = Arena.open(tmp_path / "dying")
-    arena.close()
+    found = play_through(begin(tmp_path, "dying", *EVERYTHING))
     assert len(died) == 2 + 8 * 8 + 1
-    assert digest(tmp_path / "dying") == digest(calm)
+    assert found == digest(calm)
 
 
 def test_closed_and_opened_between_generations(calm: Path, tmp_path: Path) -> None:
@@ -108,16 +100,8 @@ def test_other_cultures_killed_inside_every_transaction(
     with begin(tmp_path, "calm", *given) as arena:
         play(arena)
     die_inside_every_transaction(monkeypatch)
-    arena = begin(tmp_path, "dying", *given)
-    while True:
-        try:
-            play(arena)
-            break
-        except Crash:
-            arena.close()
-            arena = Arena.open(tmp_path / "dying")
-    arena.close()
-    assert digest(tmp_path / "dying") == digest(tmp_path / "calm")
+    found = play_through(begin(tmp_path, "dying", *given))
+    assert found == digest(tmp_path / "calm")
 
 
 def test_pruning_keeps_what_resuming_needs(calm: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crashing import Crash, die_inside_every_transaction
+from crashing import Crash, die_inside_every_transaction, play_through
 
 from agents.engine import Completion, Request
 from arena.config import load_config
@@ -391,16 +391,7 @@ def test_a_run_with_readings_that_stops_after_every_phase_is_the_undisturbed_one
         if event == "done":
             raise Crash
 
-    arena = start(tmp_path, *SMALL)
-    while True:
-        try:
-            play(arena, crash)
-            break
-        except Crash:
-            arena.close()
-            arena = Arena.open(tmp_path / "meter")
-    assert arena.store.digest() == calm
-    arena.close()
+    assert play_through(start(tmp_path, *SMALL), crash) == calm
 
 
 @pytest.mark.slow
@@ -408,13 +399,4 @@ def test_a_run_with_readings_that_dies_inside_every_transaction_is_the_undisturb
     calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     die_inside_every_transaction(monkeypatch)
-    arena = start(tmp_path, *SMALL)
-    while True:
-        try:
-            play(arena)
-            break
-        except Crash:
-            arena.close()
-            arena = Arena.open(tmp_path / "meter")
-    assert arena.store.digest() == calm
-    arena.close()
+    assert play_through(start(tmp_path, *SMALL)) == calm

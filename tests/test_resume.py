@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from crashing import Crash, die_inside_every_transaction
+from crashing import Crash, die_inside_every_transaction, play_through
 
 from arena.config import load_config
 from arena.loop import play
@@ -59,17 +59,9 @@ def test_a_run_that_stops_after_every_phase_is_the_undisturbed_run(undisturbed: 
             stops.append((data["generation"], data["phase"]))
             raise Crash
 
-    arena = start(tmp_path, "halting")
-    while True:
-        try:
-            play(arena, crash_after_one_phase)
-            break
-        except Crash:
-            arena.close()
-            arena = Arena.open(tmp_path / "halting")
-    arena.close()
+    found = play_through(start(tmp_path, "halting"), crash_after_one_phase)
     assert len(stops) == len(set(stops)) == 2 + 8 * 3 + 1  # birth, baseline, three generations, final
-    assert digest(tmp_path / "halting") == digest(undisturbed)
+    assert found == digest(undisturbed)
 
 
 @pytest.mark.slow
@@ -77,17 +69,9 @@ def test_a_run_that_dies_inside_every_transaction_is_the_undisturbed_run(
     undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     died = die_inside_every_transaction(monkeypatch)
-    arena = start(tmp_path, "dying")
-    while True:
-        try:
-            play(arena)
-            break
-        except Crash:
-            arena.close()
-            arena = Arena.open(tmp_path / "dying")
-    arena.close()
+    found = play_through(start(tmp_path, "dying"))
     assert len(died) == 2 + 8 * 3 + 1
-    assert digest(tmp_path / "dying") == digest(undisturbed)
+    assert found == digest(undisturbed)
 
 
 @pytest.mark.slow
