@@ -250,7 +250,7 @@ def first_of(posts: dict[str, Entry], e: Entry) -> Entry:
 def lineage_figure(posts: dict[str, Entry]) -> Figure | None:
     """Where the last worked examples came from: their lineages back to the first."""
     examples = [e for e in posts.values() if e.kind == "worked_example"]
-    last = max(e.generation for e in examples)
+    last = max((e.generation for e in examples), default=0)
     leaves = sorted((e for e in examples if e.generation == last and e.parent), key=lambda e: (-e.step, e.seq))
     shown: dict[str, Entry] = {}
     for e in leaves[:MOST_LINEAGES]:

@@ -5,7 +5,7 @@ Each question has a module of its own beside `arena.report.sections`; here they 
 
 from __future__ import annotations
 
-from arena.report.culture import authors, citations, family, forgetting, innovation, posts, ratchet, worth
+from arena.report.culture import authors, citations, family, forgetting, innovation, knowledge, posts, ratchet, worth
 from arena.report.figure import Section
 from arena.report.source import Source
 
@@ -17,7 +17,8 @@ def section(source: Source) -> Section:
         nothing = "The library is empty: no post has been written, so there is no culture to tell of yet."
         return Section(KEY, TITLE, missing=(nothing, *ratchet.missing(source.config)))
     parts = [
-        module.part(source) for module in (ratchet, posts, worth, authors, citations, innovation, forgetting, family)
+        module.part(source)
+        for module in (ratchet, knowledge, posts, worth, authors, citations, innovation, forgetting, family)
     ]
     return Section(
         KEY,

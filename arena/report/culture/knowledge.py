@@ -1,0 +1,78 @@
+"""What agents know of names as they begin to guess, and what their guesses found: table `knowledge`, by generation.
+
+Left out: who knew what; names that a reader could have looked up and was not shown. Not guaranteed: that what is known
+can be used: a body may be longer than its reader can follow.
+"""
+
+from __future__ import annotations
+
+from arena.report.figure import Figure, Panel, Row, Section, Series
+from arena.report.say import count
+from arena.report.source import Source
+from arena.store import Store
+
+KNOWN = (
+    "SELECT generation, AVG(known) AS known, AVG(read) AS read, AVG(recalled) AS recalled, AVG(wrong) AS wrong,"
+    " AVG(level) AS level FROM knowledge GROUP BY generation ORDER BY generation"
+)
+FOUND = (
+    "SELECT generation, COUNT(*) AS n FROM (SELECT MIN(generation) AS generation FROM guesses WHERE correct"
+    " GROUP BY name) GROUP BY generation"
+)
+
+
+def part(source: Source) -> Section:
+    rows = by_generation(source.store)
+    if not rows:
+        return Section("knowledge", "")
+    return Section("knowledge", "", (finding(rows),), (figure(source, rows),))
+
+
+def by_generation(store: Store) -> list[Row]:
+    """Means over agents, and discoveries up to the generation's end; empty where nobody guesses."""
+    found = {r["generation"]: r["n"] for r in store.query(FOUND)}
+    guesses = {r["generation"]: r["n"] for r in store.query("SELECT generation, COUNT(*) AS n FROM guesses GROUP BY 1")}
+    rows, discovered, made = list[Row](), 0, 0
+    for row in store.query(KNOWN):
+        discovered += found.get(row["generation"], 0)
+        made += guesses.get(row["generation"], 0)
+        rows.append({**row, "discoveries": discovered, "guesses": made})
+    return rows if made else []
+
+
+def finding(rows: list[Row]) -> str:
+    last, most = rows[-1], max(rows, key=lambda r: (r["known"], -r["generation"]))
+    text = (
+        f"As generation {last['generation']} begins to guess, an agent knows {last['known']:.1f} names "
+        f"({last['read']:.1f} to be read, {last['recalled']:.1f} more by heart) and is wrong about "
+        f"{last['wrong']:.1f}; {count(last['guesses'], 'guess', 'guesses')} have made "
+        f"{count(last['discoveries'], 'discovery', 'discoveries')}."
+    )
+    if most["known"] > 1.25 * last["known"] + 0.5:
+        text += f" In generation {most['generation']} it knew {most['known']:.1f}."
+    return text
+
+
+def figure(source: Source, rows: list[Row]) -> Figure:
+    x = tuple(r["generation"] for r in rows)
+
+    def line(name: str, key: str, dash: bool = False) -> Series:
+        return Series(name, x, tuple(float(r[key]) for r in rows), dash=dash)
+
+    names = [line("known, rightly", "known"), line("to be read", "read", dash=True)]
+    names += [line("by heart, not to be read", "recalled", dash=True)] if source.config.rounds.recall else []
+    names += [line("wrong about", "wrong")]
+    library = source.config.library
+    fire = f" The library burns in generation {library.burn}" if library.burn else ""
+    fire += f" and is given back in {library.restore}." if library.burn and library.restore else "." if fire else ""
+    return Figure(
+        "knowledge",
+        "Names an agent knows",
+        "Mean over agents, as each generation begins to guess; a discovery is the first right guess of a name in the "
+        f"run.{fire}",
+        (
+            Panel(tuple(names), "", "names an agent", whole_x=True),
+            Panel((line("discoveries so far", "discoveries"),), "generation", "names", whole_x=True, height=0.7),
+        ),
+        tuple(rows),
+    )
