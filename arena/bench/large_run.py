@@ -58,7 +58,7 @@ def fill(folder: Path, scale: Scale | None = None) -> Path:
             db.execute(f"{COUNT} INSERT INTO {table} SELECT {select} FROM n", [rows - 1])
 
         store.insert({"posts": posts(scale)})
-        many(scale.agents, "agents", f"{name}, i, 0, CASE WHEN i THEN '[\"a0\"]' ELSE '[]' END, 'weights', ''")
+        many(scale.agents, "agents", f"{name}, i, 0, CASE WHEN i THEN '[\"a0\"]' ELSE '[]' END, 'weights', '', i")
         many(
             problems, "rounds",
             f"{id_}, {g}, i % {scale.problems}, 'list_programs', {name}, 'self', '[\"a0\"]', 'a1', 'p', {post}",
