@@ -39,7 +39,7 @@ EVERYTHING = (
     "measure.ratchet.every=2",
     "measure.ratchet.per_depth=1",
     "measure.ratchet.share=1000",
-    "measure.ratchet.school=2",
+    "measure.ratchet.school=1",
 )
 
 
