@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.report.usefulness import Pairs, offspring, paired_interval, uplifts
+from arena.report.usefulness import ASKED, Pairs, offspring, paired_interval, uplifts
 from arena.store import Store
 
 
@@ -62,3 +62,20 @@ def test_offspring_is_counted(undisturbed: Path) -> None:
     store.close()
     assert sum(o.set for o in found.values()) == varied > 0 and set(found) <= posts
     assert all(o.set >= o.valid >= o.learnable >= 0 for o in found.values())
+
+
+def test_what_stood_beside_is_no_reading_of_it_in_old_runs_and_new(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run.db", create=True)
+
+    def read(number: int, phase: str, propensity: float) -> dict[str, object]:
+        where = {"id": str(number), "generation": 1, "phase": phase, "agent": "ada"}
+        return {**where, "request": f"g0001r000{number}/solver_0", "post": "x", "propensity": propensity}
+
+    def asked() -> list[str]:
+        return [r["id"] for r in store.query(f"SELECT r.id FROM reads r WHERE {ASKED} ORDER BY r.id")]
+
+    old = [read(1, "solve", 1.0), read(2, "solve", 0.25), read(3, "sleep", 1.0), read(4, "propose", 1.0)]
+    store.insert({"reads": old})
+    assert asked() == ["1", "4"]  # the second was drawn to stand beside
+    store.insert({"reads": [read(5, "beside", 0.25), read(6, "solve", 0.95)], "withheld": [read(7, "solve", 0.05)]})
+    assert asked() == ["1", "2", "4", "6"]  # the last could have been left out

@@ -16,7 +16,7 @@ from arena.report.figure import Figure, Panel, Row, Section, Series, Table
 from arena.report.say import between, count, listed, number, rate
 from arena.report.source import Source
 from arena.report.statistics import wilson_interval
-from arena.report.usefulness import EVALUATIONS, Pairs, Uplift, offspring, uplifts
+from arena.report.usefulness import ASKED, EVALUATIONS, Pairs, Uplift, offspring, uplifts
 from arena.store import Store
 
 ENOUGH = 100
@@ -25,7 +25,7 @@ MOST_SHOWN = 30
 MOST_EXAMPLES = 10
 READERS = (
     "SELECT r.post, r.agent, COUNT(*) AS n FROM reads r JOIN posts p ON p.id = r.post"
-    " WHERE r.phase != 'sleep' AND r.propensity = 1.0 AND p.kind = ? GROUP BY r.post, r.agent ORDER BY n DESC, r.agent"
+    f" WHERE {ASKED} AND p.kind = ? GROUP BY r.post, r.agent ORDER BY n DESC, r.agent"
 )
 SLEEPERS = (
     "SELECT r.post, COUNT(DISTINCT r.agent) AS n FROM reads r JOIN posts p ON p.id = r.post"

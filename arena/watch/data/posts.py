@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from arena.report.usefulness import ASKED
 from arena.watch.data.base import dicts
 from arena.watch.records import Ancestor, Gone, PostRow, PostView
 from culture.library import Library
@@ -62,7 +63,9 @@ def post(db: sqlite3.Connection, id_: str) -> PostView | None:
     cites = cited(p["cites"])
     known = post_rows(db, cites)
     readers = db.execute(
-        "SELECT agent, phase, COUNT(*), SUM(propensity < 1.0) FROM reads WHERE post = ? GROUP BY agent, phase", [id_]
+        f"SELECT r.agent, r.phase, COUNT(*), SUM(r.phase != 'sleep' AND NOT ({ASKED})) FROM reads r WHERE r.post = ?"
+        " GROUP BY r.agent, r.phase",
+        [id_],
     ).fetchall()
     agents: dict[str, int] = {}
     by_phase: dict[str, int] = {}
