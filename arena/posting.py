@@ -145,16 +145,15 @@ def reviews(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     count = Counter[str]()
     for row in arena.store.query(_READ, [arena.generation.index]):
         agent = row["agent"]
-        if row["author"] == agent or count[agent] >= REVIEWS or has_reviewed(arena, agent, row["post"]):
+        if row["author"] == agent or count[agent] >= REVIEWS or has_reviewed(arena.library, agent, row["post"]):
             continue
         count[agent] += 1
         verdict = "helps" if 2 * row["right"] >= row["n"] else f"fails because {row['n'] - row['right']} of {row['n']}"
         yield Post("review", agent, arena.generation.index, row["title"], verdict, (row["post"],), row["post"])
 
 
-def has_reviewed(arena: Arena, agent: str, post_id: str) -> bool:
-    sql = "SELECT 1 FROM posts WHERE kind = 'review' AND author = ? AND about = ? LIMIT 1"
-    return bool(arena.store.query(sql, [agent, post_id]))
+def has_reviewed(library: Library, agent: str, post_id: str) -> bool:
+    return any(review_.author == agent for review_ in library.reviews(post_id))
 
 
 _READ = """SELECT r.agent, r.post, p.author, p.title, COUNT(*) AS n, SUM(a.correct) AS right FROM reads r

@@ -48,7 +48,7 @@ def notes(
         distractors=config.distractors,
         render=body_of,
         definitions=pages,
-        worth=worth(arena),
+        worth=worth(arena) if config.by_words else None,  # a name has one page on a shelf, so nothing to choose among
         explore=config.explore,
         withhold=withhold,
     )

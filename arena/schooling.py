@@ -31,7 +31,8 @@ def schooled(arena: Arena) -> list[Row]:
         return []
     g, seed, shelves = arena.generation.index, arena.config.seed, Shelves(arena)
     rest(arena.engine)
-    for name, entries in classes(arena, n).items():
+    taught = classes(arena, n)
+    for name, entries in taught.items():
         pupil = f"{PUPIL}-{name}"
         examples = [entry_example(arena, shelves, pupil, e) for e in entries]
         examples += seed_examples(arena, PUPIL, max(arena.config.sleep.seed_examples, 1))
@@ -41,7 +42,7 @@ def schooled(arena: Arena) -> list[Row]:
         arena.generation.tokens.trained += sum(r.tokens for r in reports)
         learner.graduate(pupil, start)
     arena.act()
-    rows = examine(arena, list(classes(arena, n)))
+    rows = examine(arena, list(taught))
     for name in [m for m in learner.names if m.startswith(f"{PUPIL}-")]:
         learner.remove(name)
     arena.act()
