@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.adapters import Adapters
+from agents.prompt import Prompt
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Request:
     """One completion that is asked for. `adapter` None is the bare base model; temperature 0 is greedy."""
 
     key: str
-    prompt: str
+    prompt: Prompt
     adapter: str | None = None
     max_tokens: int = 64
     temperature: float = 1.0

@@ -119,10 +119,12 @@ class OpenAIEngine:
         try:
             answer = await session.ask(url, self.body(request), lambda a: read_answer(a, chat), request.key)
         except RefusedError as error:
-            raise ValueError(f"{error} [request {request.key!r}, a prompt of {len(request.prompt)} letters]") from None
+            raise ValueError(
+                f"{error} [request {request.key!r}, a prompt of {len(str(request.prompt))} letters]"
+            ) from None
         prompt, generated = answer.prompt_tokens, answer.generated_tokens
         if prompt is None:
-            prompt = await self._count(session, request.prompt)
+            prompt = await self._count(session, str(request.prompt))
         if generated is None:
             generated = await self._count(session, answer.text) if answer.text else 0
         full = "length" if generated >= request.max_tokens else "stop"

@@ -60,7 +60,7 @@ class TorchEngine:
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of the requests. Raises ValueError for an empty or over-long prompt, or an adapter
         that is not there."""
-        prompts = self.tokenizer.encode([r.prompt for r in requests])
+        prompts = self.tokenizer.encode_prompts([r.prompt for r in requests])
         check_fit(requests, prompts, self.base.config.max_position_embeddings)
         self.adapters.check({r.adapter for r in requests})
         items = [_Item(i, r, ids) for i, (r, ids) in enumerate(zip(requests, prompts, strict=True))]

@@ -170,7 +170,7 @@ class VllmEngine:
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of the requests. Raises ValueError for an empty or over-long prompt, or an
         adapter that is not there."""
-        prompts = self.tokenizer.encode([r.prompt for r in requests])
+        prompts = self.tokenizer.encode_prompts([r.prompt for r in requests])
         check_fit(requests, prompts, self.base.config.max_position_embeddings)
         for request in requests:
             if request.adapter is not None and request.adapter not in self._versions:

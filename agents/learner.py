@@ -29,6 +29,7 @@ from agents.fast import make_ops
 from agents.grouped import runs_of
 from agents.model import StackedWeights, hidden, logits
 from agents.parallel import evenly, in_threads, workers
+from agents.prompt import Prompt
 from agents.tokenizer import Tokenizer
 
 BETAS = (0.9, 0.98)
@@ -43,7 +44,7 @@ class Example:
     """One weighted training text of one agent; only the completion's tokens are learned."""
 
     agent: str
-    prompt: str
+    prompt: Prompt
     completion: str
     weight: float = 1.0
 
@@ -156,7 +157,7 @@ class Learner:
 
     def sleep(self, examples: Sequence[Example], seed: str) -> list[SleepReport]:
         """Train every agent once on its examples, in batches shuffled by `seed`."""
-        prompts = self.tokenizer.encode([e.prompt for e in examples])
+        prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
         completions = self.tokenizer.encode_after([e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
         for example, prompt, completion in zip(examples, prompts, completions, strict=True):
@@ -227,7 +228,7 @@ class Learner:
         One packed batch serves all agents; nothing is learned and weights of examples do not matter. Raises ValueError
         for an unknown agent.
         """
-        prompts = self.tokenizer.encode([e.prompt for e in examples])
+        prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
         completions = self.tokenizer.encode_after([e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
         for i, (example, prompt, completion) in enumerate(zip(examples, prompts, completions, strict=True)):

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from agents.families import token_ids
 from agents.hub import find_model
+from agents.prompt import Chat, Prompt
 
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
 
@@ -67,6 +68,13 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, without special tokens."""
         return [e.ids for e in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    def encode_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Token ids of each prompt; a chat is worded by the model's own template. Raises ValueError where there is
+        none."""
+        if any(isinstance(p, Chat) for p in prompts):
+            raise ValueError("the model has no chat template: use prompts.style=bare")
+        return self.encode([str(p) for p in prompts])
 
     def encode_after(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text as it follows a prompt one space away.

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 from agents.learner import NOBODY, Example, Score
 from arena.reference import BELOW, WORDS, reference
+from arena.roles import setter
 from arena.state import Arena
 from arena.store import Row
 from culture.measures import distinct_at, perplexity, tail_mass
@@ -43,14 +44,14 @@ def collapse(arena: Arena) -> list[Row]:
     agents = sorted({*arena.living, *proposals})
     valid = {a: [r for r in proposals[a] if r["valid"]] for a in agents}
     asked = [
-        Example(NOBODY, arena.domains[r["domain"]].propose_prompt(r["parent"]), r["proposal"])
+        Example(NOBODY, setter.ask(arena.voice, arena.domains[r["domain"]], a, r["parent"]), r["proposal"])
         for a in agents
         for r in valid[a]
     ]
     minds = (NOBODY, *arena.living)
     asked += [Example(mind, *text) for mind in minds for text in reference()]
     scores = learner.score(asked)
-    arena.generation.tokens.prompt += sum(arena.engine.count_tokens(e.prompt) for e in asked)
+    arena.generation.tokens.prompt += sum(arena.engine.count_tokens(str(e.prompt)) for e in asked)
     arena.generation.tokens.prompt += sum(s.tokens for s in scores)
     found = iter(scores)
     of_proposals = {a: [next(found) for _ in valid[a]] for a in agents}

@@ -168,6 +168,22 @@ class RoundsSection(Section):
     """Longest completion."""
 
 
+class PromptsSection(Section):
+    """How agents are spoken to (docs/chat.md)."""
+
+    style: Literal["bare", "chat"] = "bare"
+    """`bare`: the domains' own notation, which the shipped model was taught. `chat`: prose, for models that follow
+    instructions, worded by the model's own chat template or by the server."""
+    thinking: bool = False
+    """Let models that can think do so before they answer; what they thought is recorded and not read."""
+    structured: bool = False
+    """Hold replies to JSON of the asked form, where the engine can: vLLM, and servers that offer it."""
+    personas: list[str] = Field(default_factory=list)
+    """Sentences that tell an agent who it is, dealt to the places agents live in."""
+    posts: int = Field(0, ge=0)
+    """Posts in its own words an agent may write in a generation: lessons, failures, recipes, books (chat only)."""
+
+
 class RewardsSection(Section):
     setter: Literal["variance", "inverse"] = "variance"
     """How a problem's solve rate p pays its author: 4p(1-p), or 1-p for p > 0."""
@@ -207,6 +223,7 @@ class Config(Section):
     model: ModelSection = ModelSection()
     engine: EngineSection = EngineSection()
     rounds: RoundsSection = RoundsSection()
+    prompts: PromptsSection = PromptsSection()
     rewards: RewardsSection = RewardsSection()
     library: LibrarySection = LibrarySection()
     sleep: SleepSection = SleepSection()
@@ -257,6 +274,16 @@ class Config(Section):
                 )
             if not self.engine.openai.model:
                 raise ValueError("engine.kind openai needs engine.openai.model, the model's name in the server's list")
+        return self
+
+    @model_validator(mode="after")
+    def _spoken(self) -> Config:
+        if self.prompts.style == "chat" and self.engine.kind == "openai" and self.engine.openai.api != "chat":
+            raise ValueError(
+                "prompts.style is chat, but engine.openai.api is completions: chat prompts need engine.openai.api=chat"
+            )
+        if self.prompts.posts and self.prompts.style != "chat":
+            raise ValueError("prompts.posts needs prompts.style chat: the shipped notation has no words of its own")
         return self
 
     @model_validator(mode="after")

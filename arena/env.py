@@ -145,7 +145,7 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         """Nothing is held open."""
 
     def _observations(self) -> Observations:
-        prompts = {ask.seat: ask.prompt for ask in self.round.asks()}
+        prompts = {ask.seat: str(ask.prompt) for ask in self.round.asks()}
         return {agent: {"text": prompts.get(agent, "")} for agent in self.agents}
 
     def _infos(self) -> Infos:

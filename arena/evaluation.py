@@ -14,6 +14,7 @@ from arena.collapse import collapse
 from arena.knowledge import Shelves
 from arena.ratchet import ratchet, reading_due
 from arena.reading import notes
+from arena.roles import solver
 from arena.schooling import schooled
 from arena.state import Arena
 from arena.store import Row
@@ -82,7 +83,7 @@ def evaluate(
         domain = arena.domains[problem.domain]
         read = notes(arena, shelves, problem, agent, f"evaluate/{mode}/{at}", "evaluate") if reading else None
         shown = read.texts if read else ()
-        prompt = domain.solve_prompt(problem, shown)
+        prompt = solver.ask(arena.voice, domain, agent, problem, shown)
         adapter = None if g == 0 else agent  # before the first sleep every agent is the base model
         for j in range(k):
             key = f"{arena.config.seed}/{g}/{place}/{mode}/{at}/{j}"
@@ -90,7 +91,8 @@ def evaluate(
     done = iter(arena.generate(requests))
     rows = []
     for at, (agent, problem, depth, reading) in enumerate(items):
-        verdicts = [arena.domains[problem.domain].verify(problem, next(done).text) for _ in range(k)]
+        texts = [solver.read(arena.voice, next(done).text) for _ in range(k)]
+        verdicts = [arena.domains[problem.domain].verify(problem, text) for text in texts]
         rows.append(
             {
                 "id": f"g{g:04d}/{place}/{mode}/{at:05d}",

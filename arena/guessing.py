@@ -7,6 +7,7 @@ from typing import Any
 
 from agents.engine import Completion, Request
 from arena.knowledge import Body, Shelves, beliefs, knowledge_row, recall
+from arena.roles import guesser
 from arena.state import Arena
 from arena.store import Row
 from curricula.domain import Guess, Rejection
@@ -39,12 +40,19 @@ class Guessing:
 
     def requests(self) -> list[Request]:
         """What the engine is asked; nothing where a program guesses."""
-        rounds = self.arena.config.rounds
-        if rounds.guesser != "self":
+        rounds, voice, words = self.arena.config.rounds, self.arena.voice, self.words
+        if rounds.guesser != "self" or words is None:
             return []
         seed = self.arena.config.seed
         return [
-            Request(f"{seed}/{id_}/guess", guess.prompt, agent, GUESS_TOKENS, rounds.set_temperature, rounds.top_p)
+            Request(
+                f"{seed}/{id_}/guess",
+                guesser.ask(voice, words, agent, guess),
+                agent,
+                rounds.max_tokens if voice.chat else GUESS_TOKENS,
+                rounds.set_temperature,
+                rounds.top_p,
+            )
             for id_, agent, guess in self.planned
         ]
 
@@ -54,7 +62,7 @@ class Guessing:
         for at, (id_, agent, guess) in enumerate(self.planned):
             assert self.words is not None
             text = done[at].text if done else self._by_program(id_, agent, guess)
-            checked = self.words.check_guess(guess.name, text)
+            checked = self.words.check_guess(guess.name, guesser.read(self.arena.voice, text))
             wrong = isinstance(checked, Rejection)
             rows.append(
                 {

@@ -156,7 +156,7 @@ def solve(arena: Arena) -> Produced:
     rows_ = []
     for (r, ask), completion in zip(asks, done, strict=True):
         assert r.problem is not None
-        verdict = r.domain.verify(r.problem, completion.text)
+        verdict = r.verify(completion.text)
         rows_.append(
             {
                 "id": f"{r.id}/{ask.seat}/{ask.number}",

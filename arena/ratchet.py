@@ -42,7 +42,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.engine import Request
+from agents.prompt import Prompt
 from arena.knowledge import Held, definitions_in
+from arena.roles import solver
 from arena.society import spans
 from arena.state import Arena
 from arena.store import Row
@@ -73,7 +75,7 @@ class Cell:
     problem: Problem
     depth: int
     adapter: str | None
-    prompt: str
+    prompt: Prompt
     made: str | None = None
     """The answer that the definitions shown make of the problem, where there is something to say of it."""
 
@@ -103,7 +105,7 @@ def played(arena: Arena) -> float:
 def cost(arena: Arena, asked: Sequence[Cell]) -> int:
     """About so many tokens a reading takes: each prompt once, and the reference solution in place of what comes."""
     count = arena.engine.count_tokens
-    return sum(count(c.prompt) + count(c.domain.solution(c.problem)) for c in {key(c): c for c in asked}.values())
+    return sum(count(str(c.prompt)) + count(c.domain.solution(c.problem)) for c in {key(c): c for c in asked}.values())
 
 
 def ratchet(arena: Arena) -> list[Row]:
@@ -118,7 +120,7 @@ def ratchet(arena: Arena) -> list[Row]:
     texts = {k: done.text for k, done in zip(once, arena.generate(requests), strict=True)}
     rows = []
     for i, cell in enumerate(asked):
-        verdict = cell.domain.verify(cell.problem, texts[key(cell)])
+        verdict = cell.domain.verify(cell.problem, solver.read(arena.voice, texts[key(cell)]))
         rows.append(
             {
                 "id": f"g{g:04d}/{cell.mind}/{cell.library}/{i:05d}",
@@ -137,7 +139,7 @@ def ratchet(arena: Arena) -> list[Row]:
     return rows
 
 
-def key(cell: Cell) -> tuple[str | None, str]:
+def key(cell: Cell) -> tuple[str | None, Prompt]:
     return cell.adapter, cell.prompt
 
 
@@ -152,7 +154,8 @@ def cells(arena: Arena) -> list[Cell]:
                 asked = [("newborn", None, a) for a in (LIBRARIES if problem.names else BOTH)]
                 for mind, adapter, library in [*asked, *(("living", agent, a) for a in BOTH)]:
                     notes = shelf.notes(problem, library)
-                    prompt, made = domain.solve_prompt(problem, notes), answer_by(problem, notes)
+                    prompt = solver.ask(arena.voice, domain, adapter or mind, problem, notes)
+                    made = answer_by(problem, notes)
                     if library in FALSE and made == problem.answer:
                         made = None
                     found.append(Cell(mind, library, domain, problem, depth, adapter, prompt, made))

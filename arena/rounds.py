@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
+from agents.prompt import Prompt
+from arena.roles import grader, setter, solver
+from arena.roles.voice import BARE, Voice
 from curricula.domain import Attempt, Domain, Problem, Rejection, Verdict
 
 SETTER, GRADER = "setter", "grader"
@@ -28,7 +31,7 @@ class Ask:
     agent: str
     phase: str
     number: int
-    prompt: str
+    prompt: Prompt
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ class Grade:
 
 @dataclass
 class Round:
-    """One round. `notes` are the texts each solver has read, by seat; `seen` tells of problems set before."""
+    """One round. `notes` are the texts each solver has read, by seat; `seen` tells of problems set before.
+
+    Texts are taken as they were said; `proposal` and the attempts hold what was read in them.
+    """
 
     id: str
     domain: Domain
@@ -55,6 +61,7 @@ class Round:
     grader: str | None = None
     parent: str | None = None
     seen: Callable[[str], bool] = lambda text_key: False
+    voice: Voice = BARE
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     phase: str = "propose"
     proposal: str = ""
@@ -72,18 +79,26 @@ class Round:
     def asks(self) -> list[Ask]:
         """What is wanted now; empty when the round is done."""
         if self.phase == "propose":
-            return [Ask(SETTER, self.author, "propose", 0, self.domain.propose_prompt(self.parent))]
+            return [
+                Ask(SETTER, self.author, "propose", 0, setter.ask(self.voice, self.domain, self.author, self.parent))
+            ]
         if self.phase == "solve":
             assert self.problem is not None
+            seats = [(solver_seat(i), a) for i, a in enumerate(self.solvers)]
+            prompts = {
+                seat: solver.ask(self.voice, self.domain, agent, self.problem, self.notes.get(seat, ()))
+                for seat, agent in seats
+            }
             return [
-                Ask(seat, agent, "solve", number, self.domain.solve_prompt(self.problem, self.notes.get(seat, ())))
-                for seat, agent in ((solver_seat(i), a) for i, a in enumerate(self.solvers))
+                Ask(seat, agent, "solve", number, prompts[seat])
+                for seat, agent in seats
                 for number in range(self.attempts_each)
             ]
         if self.phase == "grade":
             assert self.problem is not None and self.grader is not None
             notes = self.notes.get(GRADER, self.notes.get(solver_seat(0), ()))
-            return [Ask(GRADER, self.grader, "grade", 0, self.domain.solve_prompt(self.problem, notes))]
+            prompt = grader.ask(self.voice, self.domain, self.grader, self.problem, notes)
+            return [Ask(GRADER, self.grader, "grade", 0, prompt)]
         return []
 
     def take(self, texts: Sequence[str]) -> None:
@@ -96,21 +111,26 @@ class Round:
         elif self.phase == "solve":
             assert self.problem is not None
             for index, (ask, text) in enumerate(zip(asks, texts, strict=True)):
-                self.attempts.append(Attempt(self.id, ask.agent, index, text))
-                self.verdicts.append(self.domain.verify(self.problem, text))
+                self.attempts.append(Attempt(self.id, ask.agent, index, solver.read(self.voice, text)))
+                self.verdicts.append(self.verify(text))
             self.phase = "grade" if self.grader else "done"
         elif self.phase == "grade":
             self._take_grade(texts[0])
 
+    def verify(self, text: str) -> Verdict:
+        """What a solver's or grader's text comes to."""
+        assert self.problem is not None
+        return self.domain.verify(self.problem, solver.read(self.voice, text))
+
     def judge(self, text: str, also_seen: Container[str] = ()) -> Problem | Rejection:
         """What a proposal comes to; problems set before, or in `also_seen` by text key, are refused."""
-        found = self.domain.parse_proposal(text)
+        found = self.domain.parse_proposal(setter.read(self.voice, text))
         if isinstance(found, Problem) and (self.seen(found.text_key) or found.text_key in also_seen):
             return Rejection("duplicate", found.text)
         return found
 
     def _take_proposal(self, text: str) -> None:
-        self.proposal = text
+        self.proposal = setter.read(self.voice, text)
         found = self.judge(text)
         if isinstance(found, Problem):
             self.problem, self.phase = found, "solve"
@@ -120,7 +140,7 @@ class Round:
     def _take_grade(self, text: str) -> None:
         """The first attempt is graded: the grader's own answer is compared with the attempt's, as values."""
         assert self.problem is not None and self.grader is not None
-        mine, judged = self.domain.verify(self.problem, text), self.verdicts[0]
+        mine, judged = self.verify(text), self.verdicts[0]
         says = None if mine.answer is None else judged.answer is not None and mine.answer == judged.answer
         agrees = None if says is None else says == judged.answer_correct
         self.grade = Grade(0, self.grader, mine.answer, says, agrees)

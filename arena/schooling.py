@@ -15,6 +15,7 @@ from agents.engine import Request
 from agents.learner import Example
 from arena.engines import rest
 from arena.knowledge import Shelves
+from arena.roles import solver
 from arena.sleep import entry_example, seed_examples
 from arena.state import Arena
 from arena.store import Row
@@ -79,13 +80,17 @@ def examine(arena: Arena, names: list[str]) -> list[Row]:
     ]
     requests = [
         Request(
-            f"{config.seed}/{g}/{MIND}/{i}", d.solve_prompt(p, ()), f"{PUPIL}-{name}", config.rounds.max_tokens, 0.0
+            f"{config.seed}/{g}/{MIND}/{i}",
+            solver.ask(arena.voice, d, PUPIL, p, ()),
+            f"{PUPIL}-{name}",
+            config.rounds.max_tokens,
+            0.0,
         )
         for i, (name, d, _, p) in enumerate(asked)
     ]
     rows = []
     for i, ((name, domain, depth, problem), done) in enumerate(zip(asked, arena.generate(requests), strict=True)):
-        verdict = domain.verify(problem, done.text)
+        verdict = domain.verify(problem, solver.read(arena.voice, done.text))
         rows.append(
             {
                 "id": f"g{g:04d}/{MIND}/{name}/{i:05d}",

@@ -14,6 +14,7 @@ from typing import Any
 from agents.learner import Example, Learner
 from arena.engines import rest
 from arena.knowledge import Body, Shelves, remembered
+from arena.roles import setter, solver
 from arena.seed_data import SeedData
 from arena.society import ends, readable
 from arena.state import Arena
@@ -148,7 +149,8 @@ def entry_example(arena: Arena, shelves: Shelves, agent: str, entry: Entry) -> E
         more = rng.sample(others, min(arena.config.library.distractors, len(others)))
         shown += [defined[n].text for n in more]
         rng.shuffle(shown)
-    return Example(agent, domain.solve_prompt(problem, shown), entry.solution)
+    prompt = solver.ask(arena.voice, domain, agent, problem, shown)
+    return Example(agent, prompt, solver.say(arena.voice, entry.solution))
 
 
 def paid_proposals(arena: Arena, agent: str) -> list[Example]:
@@ -165,7 +167,12 @@ def paid_proposals(arena: Arena, agent: str) -> list[Example]:
     paid.sort(key=lambda x: (-x[0], x[1].id))
     weight = config.sleep.proposal_weight
     return [
-        Example(agent, r.domain.propose_prompt(r.parent), r.proposal, weight * reward)
+        Example(
+            agent,
+            setter.ask(arena.voice, r.domain, agent, r.parent),
+            setter.say(arena.voice, r.proposal),
+            weight * reward,
+        )
         for reward, r in paid[: config.sleep.proposals]
     ]
 

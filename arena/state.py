@@ -33,6 +33,8 @@ from agents.tokenizer import Tokenizer
 from arena.config import Config, load_config
 from arena.control import forget
 from arena.engines import close, connect, engine_version, make_engine
+from arena.roles import guesser
+from arena.roles.voice import make_voice
 from arena.rounds import Round
 from arena.store import Records, Row, Store
 from culture.library import Library
@@ -87,6 +89,7 @@ class Arena:
         self.living: list[str] = []
         self.places, self.births = dict[str, int](), dict[str, int]()  # of everybody who was ever born
         self.commons: Tensor | None = None  # the adapter of the last big sleep, from which newborns start
+        self.voice = make_voice(config.prompts, lambda agent: self.places.get(agent, 0))
         self.generation = Generation(0)
         self.forgotten: str | None = None  # what an earlier process was asked and this one is not
 
@@ -195,6 +198,7 @@ class Arena:
                     row["grader"],
                     row["parent"],
                     self.seen.__contains__,
+                    self.voice,
                 )
             )
 
@@ -209,7 +213,7 @@ class Arena:
         for row in records.get("guesses", ()):
             if words:
                 found = self.generation.right_guesses if row["correct"] else self.generation.wrong_guesses
-                found.append((row["agent"], row["name"], row["text"]))
+                found.append((row["agent"], row["name"], guesser.read(self.voice, row["text"])))
 
     def _apply_solve(self, records: Records) -> None:
         by_round: dict[str, list[Row]] = {}

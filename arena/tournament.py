@@ -221,6 +221,8 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
     from agents.adapters import AdapterLayout, Adapters, is_small
     from agents.engine import Request
     from agents.engine_torch import TorchEngine
+    from arena.roles import solver
+    from arena.roles.voice import make_voice
     from arena.state import base_digest, load_base, make_domains
 
     try:
@@ -238,11 +240,18 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
         raise _not_here(error) from None
     domain = next(iter(make_domains(config).values()))
     problems = [domain.problem(q.text) for q in plan.questions]
-    prompts = [domain.solve_prompt(p, q.notes) for p, q in zip(problems, plan.questions, strict=True)]
+    places = {r["name"]: r["place"] or 0 for r in store.query("SELECT name, place FROM agents")}
+    voice = make_voice(config.prompts, lambda agent: places.get(agent, 0))
     requests = [
-        Request(f"tournament/{g}/{q.round}", prompt, player.name if player else None, config.rounds.max_tokens, 0.0)
+        Request(
+            f"tournament/{g}/{q.round}",
+            solver.ask(voice, domain, player.name if player else "a newborn", problem, q.notes),
+            player.name if player else None,
+            config.rounds.max_tokens,
+            0.0,
+        )
         for g in plan.teams
-        for q, prompt, player in zip(plan.questions, prompts, plan.turn(g), strict=True)
+        for q, problem, player in zip(plan.questions, problems, plan.turn(g), strict=True)
     ]
     engine = TorchEngine(base, tokenizer, config.engine.max_rows)
     engine.set_adapters(adapters)
@@ -255,7 +264,7 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
     finally:
         torch.set_num_threads(before)
     n = len(problems)
-    right = [int(domain.verify(problems[i % n], c.text).correct) for i, c in enumerate(done)]
+    right = [int(domain.verify(problems[i % n], solver.read(voice, c.text)).correct) for i, c in enumerate(done)]
     correct = {g: tuple(right[i * n : (i + 1) * n]) for i, g in enumerate(plan.teams)}
     return Played(plan, correct, sum(c.prompt_tokens for c in done), sum(c.generated_tokens for c in done))
 

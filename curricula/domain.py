@@ -4,8 +4,8 @@ A domain turns text into problems and attempts into verdicts. It knows nothing o
 Adding one is one file with a class that has these methods, and one line in `curricula/registry.py`
 (docs/add_a_domain.md walks through it). Left out on purpose: who is asked, how often, and what it pays.
 
-Every text a domain hands out or takes in is plain words separated by single spaces; parsing is total, so that any
-string at all is either a value or a `Rejection` or `Verdict` with a reason, never an exception.
+Parsing is total: any string at all is either a value or a `Rejection` or `Verdict` with a reason, never an exception.
+Texts of domains for the shipped model are plain words separated by single spaces; others may have lines.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
+def quoted(text: str) -> str:
+    """A text as a quotation, every line marked, so that nothing in it can be taken for the words around it."""
+    return "\n".join(f"> {line}" for line in text.splitlines())
+
+
 @dataclass(frozen=True)
 class Problem:
     """One well-formed problem. `text` is canonical: parsing it again gives an equal problem."""
@@ -36,6 +41,12 @@ class Problem:
     heldout_key: str  # what held-out sets are compared by
     behaviour_key: str  # digest of what it does on fixed probe inputs: novelty
     names: tuple[str, ...] = ()  # issued names it uses, which a solver may have to look up
+    question: str = ""  # what a solver may see of it, where that is not the whole text
+
+    @property
+    def shown(self) -> str:
+        """What a solver may see."""
+        return self.question or self.text
 
 
 @dataclass(frozen=True)
@@ -121,3 +132,41 @@ class Domain(Protocol):
 
     def mutate(self, parent: str, rng: random.Random) -> str:
         """A programmatic variation of a problem text (the control for a setter that is a language model)."""
+
+
+@runtime_checkable
+class Spoken(Protocol):
+    """What a domain has beside that, so that models that follow instructions can play it without having been taught.
+
+    Both texts are prose and say in which form the answer is to come; what an agent wrote is `quoted`. The arena adds who
+    is asked and where in the reply the answer stands. What comes back is parsed by `parse_proposal` and `verify`, like
+    any other text.
+    """
+
+    def setting(self, parent: str | None) -> str:
+        """What a setter is asked: what a problem is, its form with an example, and the parent to vary if there is
+        one."""
+
+    def asking(self, problem: Problem) -> str:
+        """What a solver is asked: the problem, all that is needed to understand it, and the form of the answer."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One answer to a problem, for who looks whether the problem itself is sound. `strong`: its agent solves at least
+    as much of what others set as the population does on average."""
+
+    agent: str
+    answer: str | None
+    correct: bool
+    strong: bool
+    unclear: bool = False  # the agent said that the question can be read in more than one way
+
+
+@runtime_checkable
+class Doubtful(Protocol):
+    """What a domain has whose reference answer may not be what the question asks for."""
+
+    def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
+        """Why the problem should not count, as its solvers' and grader's answers tell; None if nothing speaks
+        against it."""

@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import cache
 
 from curricula import list_programs as lp
-from curricula import lore
+from curricula import lore, prose
 from curricula.definitions import body_words, expand, pages
 from curricula.domain import SPLITS, Guess, Problem, Rejection, Verdict
 from curricula.dreams import dream, successions
@@ -128,6 +128,12 @@ class HiddenWords:
 
     def solve_prompt(self, problem: Problem, notes: Sequence[str]) -> str:
         return lp.solve_prompt(problem.text, notes)
+
+    def setting(self, parent: str | None) -> str:
+        return prose.setting(lp.RULES, lp.MAX_DEPTH, parent, names=True)
+
+    def asking(self, problem: Problem) -> str:
+        return prose.asking(lp.RULES, problem)
 
     def solution(self, problem: Problem) -> str:
         words, xs = lp.split_problem(problem.text)  # type: ignore[misc]

@@ -17,7 +17,7 @@ import itertools
 import random
 from collections.abc import Callable, Collection, Sequence
 
-from curricula import lore
+from curricula import lore, prose
 from curricula.domain import SPLITS, Problem, Rejection, Verdict, digest
 from curricula.lore import FAILS, NOTHING, QUESTION, Bodies, Draft
 
@@ -26,6 +26,7 @@ MAX_LIST = 6
 HELDOUT_PER_DEPTH = 100
 HELDOUT_BY_PROGRAM_FROM = 3
 DEPTHS = tuple(range(1, 9))
+RULES = prose.rules(MAX_LIST)
 
 List = tuple[int, ...]
 
@@ -201,6 +202,12 @@ class ListPrograms:
 
     def solve_prompt(self, problem: Problem, notes: Sequence[str]) -> str:
         return solve_prompt(problem.text, notes)
+
+    def setting(self, parent: str | None) -> str:
+        return prose.setting(RULES, MAX_DEPTH, parent, names=False)
+
+    def asking(self, problem: Problem) -> str:
+        return prose.asking(RULES, problem)
 
     def solution(self, problem: Problem) -> str:
         words, xs = split_problem(problem.text)  # type: ignore[misc]

@@ -148,7 +148,7 @@ class Learn(Agents):
         tokens, eos = 0, self.tokenizer.eos_token_id
         for name, mine in self.examples.items():
             self.activate(name)
-            prompts, completions = self.ids([e.prompt for e in mine]), self.ids([e.completion for e in mine])
+            prompts, completions = self.ids([str(e.prompt) for e in mine]), self.ids([e.completion for e in mine])
             rows = [(p, [*c, eos]) for p, c in zip(prompts, completions, strict=True)]
             for start in range(0, len(rows), self.batch):
                 tokens += self.step(name, rows[start : start + self.batch], self.batch)

@@ -24,6 +24,7 @@ from arena.export.card import Made, card, tables_card
 from arena.export.tables import write_tables
 from arena.export.traces import write_traces
 from arena.export.withhold import Guard, check
+from arena.roles.voice import make_voice
 from arena.state import make_domains
 from arena.store import Store
 
@@ -87,8 +88,10 @@ def _write(
         return lambda done, total: tell(part, done, total)
 
     lines = tables = agents = posts = None
+    places = {r["name"]: r["place"] or 0 for r in store.query("SELECT name, place FROM agents")}
+    voice = make_voice(config.prompts, lambda agent: places.get(agent, 0))
     if "traces" in parts:
-        lines = write_traces(store, domains, withheld, folder, told("traces"))
+        lines = write_traces(store, domains, withheld, folder, told("traces"), voice)
     if "tables" in parts:
         tables = write_tables(store, withheld, folder / "tables", told("tables"))
     if "adapters" in parts:

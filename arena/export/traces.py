@@ -18,6 +18,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from arena.roles import setter, solver
+from arena.roles.voice import BARE, Voice
 from arena.store import Row, Store
 from curricula.domain import Domain
 
@@ -123,7 +125,7 @@ class Stream:
         return found
 
 
-def traces(store: Store, domains: Mapping[str, Domain], withheld: frozenset[str]) -> Iterator[Row]:
+def traces(store: Store, domains: Mapping[str, Domain], withheld: frozenset[str], voice: Voice = BARE) -> Iterator[Row]:
     """Every round that was played, as `TRACE` describes it, in the order of play."""
     rounds = Stream(store, "rounds")
     others = {name: Stream(store, name) for name in ("problems", "attempts", "grades", "outcomes")}
@@ -135,7 +137,7 @@ def traces(store: Store, domains: Mapping[str, Domain], withheld: frozenset[str]
         for id_, (plan,) in planned.items():
             if id_ in by["problems"]:
                 mine = {name: rows.get(id_, []) for name, rows in by.items()}
-                yield _trace(plan, mine, by["reads"], domains, withheld)
+                yield _trace(plan, mine, by["reads"], domains, withheld, voice)
 
 
 def _trace(
@@ -144,6 +146,7 @@ def _trace(
     reads: dict[str, list[Row]],
     domains: Mapping[str, Domain],
     hide: frozenset[str],
+    voice: Voice,
 ) -> Row:
     domain, id_ = domains[plan["domain"]], plan["id"]
     (set_,) = of["problems"]
@@ -156,7 +159,7 @@ def _trace(
         attempts.append(
             {
                 **{key: a[key] for key in ("id", "agent", "seat", "number")},
-                "prompt": domain.solve_prompt(problem, notes),
+                "prompt": str(solver.ask(voice, domain, a["agent"], problem, notes)),
                 "notes": notes,
                 "read": [_read(r) for r in reads.get(f"{id_}/{a['seat']}", ())],
                 "text": a["text"],
@@ -170,7 +173,7 @@ def _trace(
         **{key: plan[key] for key in ("generation", "domain", "author", "setter")},
         "solvers": json.loads(plan["solvers"]),
         "proposal": {
-            "prompt": domain.propose_prompt(plan["parent"]) if by_model else None,
+            "prompt": str(setter.ask(voice, domain, plan["author"], plan["parent"])) if by_model else None,
             "text": None if hidden else set_["proposal"],
             "parent": plan["parent"],
             "parent_post": plan["parent_post"],
@@ -241,7 +244,7 @@ def completions(trace: Row) -> Iterator[Row]:
 
 
 def write_traces(
-    store: Store, domains: Mapping[str, Domain], withheld: frozenset[str], folder: Path, tell: Tell
+    store: Store, domains: Mapping[str, Domain], withheld: frozenset[str], folder: Path, tell: Tell, voice: Voice = BARE
 ) -> dict[str, int]:
     """Write both files; how many lines each has."""
     total = int(store.query("SELECT COUNT(*) AS n FROM problems")[0]["n"])
@@ -250,7 +253,7 @@ def write_traces(
         open(folder / "traces.jsonl", "w", encoding="utf-8", newline="\n") as rounds,
         open(folder / "completions.jsonl", "w", encoding="utf-8", newline="\n") as pairs,
     ):
-        for trace in traces(store, domains, withheld):
+        for trace in traces(store, domains, withheld, voice):
             rounds.write(json.dumps(trace, allow_nan=False) + "\n")  # ASCII: no text can hold an end of line
             counts["traces"] += 1
             for pair in completions(trace):

@@ -1,0 +1,23 @@
+"""The grader: it solves again, blind, and may say instead that the question is not clear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.prompt import Prompt
+from arena.roles import solver
+from arena.roles.voice import Voice
+from curricula.domain import Domain, Problem
+
+ROLE = (
+    "Now you judge the attempts of others at a problem, by solving it yourself without seeing them. If the question "
+    f"lacks what is needed, or can be read in more than one way, your answer is the one word {solver.UNCLEAR}. You are "
+    "paid when your judgement agrees with what running it shows."
+)
+
+
+def ask(voice: Voice, domain: Domain, agent: str, problem: Problem, notes: Sequence[str]) -> Prompt:
+    return solver.ask(voice, domain, agent, problem, notes, ROLE)
+
+
+read, unclear = solver.read, solver.unclear

@@ -1,0 +1,25 @@
+"""Who guesses what a hidden name means: what it is asked and how its guess is read."""
+
+from __future__ import annotations
+
+from agents.prompt import Prompt
+from arena.roles.reply import object_schema, part
+from arena.roles.voice import Voice
+from curricula.domain import Guess
+from curricula.hidden_words import HiddenWords
+from curricula.list_programs import RULES
+from curricula.prose import guessing
+
+PART = "body"
+SCHEMA = object_schema(body={"type": "string"})
+ROLE = "Now you guess what a hidden name means. A right guess is written into the library under your name."
+
+
+def ask(voice: Voice, words: HiddenWords, agent: str, guess: Guess) -> Prompt:
+    if not voice.chat:
+        return guess.prompt
+    return voice.say(agent, f"{ROLE} {voice.form(PART)}", guessing(RULES, guess), SCHEMA)
+
+
+def read(voice: Voice, text: str) -> str:
+    return part(text, PART) if voice.chat else text

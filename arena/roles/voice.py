@@ -1,0 +1,61 @@
+"""How agents are spoken to: in the domains' own notation, or in prose through a model's chat template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agents.prompt import Chat
+
+if TYPE_CHECKING:
+    from arena.config import PromptsSection
+
+
+def nowhere(agent: str) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Voice:
+    """`chat` False is the bare notation that the shipped model was taught; all else is for chat."""
+
+    chat: bool = False
+    thinking: bool = False
+    structured: bool = False
+    personas: tuple[str, ...] = ()
+    place: Callable[[str], int] = nowhere  # of an agent: whoever takes a place over speaks as it did
+
+    def persona(self, agent: str) -> str:
+        return self.personas[self.place(agent) % len(self.personas)] if self.personas else ""
+
+    def say(self, agent: str, role: str, asked: str, schema: str) -> Chat:
+        """The two texts of a chat: who the agent is and what it does in this role; what is asked."""
+        persona = self.persona(agent)
+        who = (
+            f"You are {agent}, one of a population of agents that set problems for one another, solve them, and write "
+            "down what they learned for those who come after them."
+        )
+        system = "\n".join([f"{who} {persona}".strip(), role])
+        return Chat(system, asked, schema if self.structured else "", self.thinking)
+
+    def form(self, name: str) -> str:
+        """How the wanted part is to be marked in a reply."""
+        if self.structured:
+            return f'Reply with one JSON object that has the key "{name}".'
+        return f"End your reply with your {name} between <{name}> and </{name}>."
+
+
+BARE = Voice()
+
+
+def make_voice(prompts: PromptsSection, place: Callable[[str], int]) -> Voice:
+    return Voice(prompts.style == "chat", prompts.thinking, prompts.structured, tuple(prompts.personas), place)
+
+
+def mark(name: str, text: str, structured: bool) -> str:
+    """A part as a model should have said it: what `reply.part` reads back."""
+    if structured:
+        return json.dumps({name: text}, ensure_ascii=False)
+    return f"<{name}>\n{text}\n</{name}>"

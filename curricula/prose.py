@@ -1,0 +1,73 @@
+"""List programs and hidden words in prose, for models that were not taught the notation."""
+
+from __future__ import annotations
+
+from curricula.domain import Guess, Problem, quoted
+
+MEANINGS = {
+    "rev": "reverse the list",
+    "sort": "sort it, smallest first",
+    "inc": "add 1 to every digit (9 becomes 0)",
+    "dec": "take 1 from every digit (0 becomes 9)",
+    "dbl": "double every digit, keeping the last digit of the result",
+    "neg": "replace every digit d by 10 - d (0 stays 0)",
+    "tail": "drop the first digit (a single digit stays)",
+    "init": "drop the last digit (a single digit stays)",
+    "rot": "move the first digit to the end",
+    "swap": "exchange the first two digits (a single digit stays)",
+    "cum": "replace every digit by the sum up to it, keeping the last digit of the result",
+    "dup": "write the first digit twice, then keep no more digits than a list may have",
+}
+"""What each primitive does."""
+NAMES = (
+    "A word such as w7 is a name. What it stands for, a row of the words above, is hidden; notes may tell it, "
+    "as in: w7 = rev inc."
+)
+
+
+def rules(most: int) -> str:
+    """What programs are, over lists of up to `most` digits."""
+    words = "\n".join(f"- {name}: {meaning}" for name, meaning in MEANINGS.items())
+    return f"A program is a row of words that change a list of 1 to {most} digits, each in turn from the left:\n{words}"
+
+
+def setting(rules: str, longest: int, parent: str | None, names: bool) -> str:
+    """What a setter is asked."""
+    example = "w7 sort | 3 1 4" if names else "rev inc | 3 1 4"
+    asked = [
+        rules,
+        *([NAMES] if names else []),
+        f"A problem is a program of 1 to {longest} words and a list, with a bar between: {example}",
+        "The program must change the list. Write a new problem in just this form.",
+    ]
+    if names:
+        asked.append("Its program uses at least one name.")
+    if parent:
+        asked.append(f"Vary this one by a word or two, and choose a list of your own:\n{quoted(parent)}")
+    return "\n\n".join(asked)
+
+
+def asking(rules: str, problem: Problem) -> str:
+    """What a solver is asked."""
+    asked = [rules, *([NAMES] if problem.names else []), f"The problem:\n{quoted(problem.shown)}"]
+    if problem.names:
+        asked.append(
+            "Your answer spells it out on one line: first each name with what it stands for (nothing else if you do "
+            "not know one: unknown w7), then each word with the list after it, then the result: "
+            "w7 rev inc ; rev 4 1 3 ; inc 5 2 4 ; sort 2 4 5 answer 2 4 5"
+        )
+    else:
+        asked.append(
+            "Your answer is one line with each word and the list after it, then the result. For rev inc | 3 1 4 it "
+            "would be: rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
+        )
+    return "\n\n".join(asked)
+
+
+def guessing(rules: str, guess: Guess) -> str:
+    """What is asked of who guesses at a name: the examples, and a body to build on where there is one."""
+    shown = "\n".join(f"{xs} -> {ys}" for xs, ys in guess.examples)
+    hint = guess.prompt.removeprefix("guess ").partition("|")[0].strip()
+    begins = f"\n\nIt begins like a word that is known already: {hint}, and has one word more." if hint else ""
+    does = f"The name {guess.name} stands for a row of these words, which does this:\n{shown}{begins}"
+    return f"{rules}\n\n{does}\n\nWrite that row of words."
