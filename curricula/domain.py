@@ -138,9 +138,9 @@ class Domain(Protocol):
 class Spoken(Protocol):
     """What a domain has beside that, so that models that follow instructions can play it without having been taught.
 
-    Both texts are prose and say in which form the answer is to come; what an agent wrote is `quoted`. The arena adds who
-    is asked and where in the reply the answer stands. What comes back is parsed by `parse_proposal` and `verify`, like
-    any other text.
+    Both texts are prose and say in which form the answer is to come; what an agent wrote is `quoted`. The arena adds
+    who is asked and where in the reply the answer stands. What comes back is parsed by `parse_proposal` and `verify`,
+    like any other text.
     """
 
     def setting(self, parent: str | None) -> str:
