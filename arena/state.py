@@ -231,6 +231,8 @@ class Arena:
             if round_.id in texts and round_.phase == "grade":
                 round_.take([texts[round_.id]])
         self.generation.outcomes = {r["round"]: r for r in records["outcomes"]}
+        for round_ in self.generation.rounds:
+            round_.doubt = self.generation.outcomes.get(round_.id, {}).get("doubt") or ""
 
     def _apply_post(self, records: Records) -> None:
         entries = []
