@@ -90,6 +90,7 @@ def run_phase(
             "generated_tokens": tokens.generated,
             "trained_tokens": tokens.trained,
             "counted": int(name not in UNCOUNTED),
+            "requests": tokens.requests,
         }
         telemetry = {"generation": g, "phase": name, "seconds": seconds, "finished": datetime.now(UTC).isoformat()}
         arena.store.insert({"phases": [row], "telemetry": [telemetry]})

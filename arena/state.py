@@ -48,11 +48,12 @@ SEED_FOLDER = Path(__file__).resolve().parent.parent / "agents" / "seed"
 
 @dataclass
 class Tokens:
-    """Tokens one phase used."""
+    """Tokens one phase used, and the completions it asked for."""
 
     prompt: int = 0
     generated: int = 0
     trained: int = 0
+    requests: int = 0
 
 
 @dataclass
@@ -160,6 +161,7 @@ class Arena:
         completions = self.engine.generate(requests) if requests else []
         self.generation.tokens.prompt += sum(c.prompt_tokens for c in completions)
         self.generation.tokens.generated += sum(c.generated_tokens for c in completions)
+        self.generation.tokens.requests += len(completions)
         return completions
 
     def rng(self, *where: object) -> random.Random:
