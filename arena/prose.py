@@ -153,7 +153,8 @@ def _unfounded(arena: Arena, post: Post, round_: str) -> str | None:
 
 def _gives_away(domain: Domain, post: Post) -> str | None:
     said = f" {' '.join(f'{post.title} {post.applies} {post.body}'.split())} "
-    return "gives a held-out problem away" if any(text in said for text in _held_out(domain)) else None
+    hidden: Any = domain  # domains are objects, and hashable as such
+    return "gives a held-out problem away" if any(text in said for text in _held_out(hidden)) else None
 
 
 @lru_cache(maxsize=16)
