@@ -181,7 +181,9 @@ def _title(draft: Drafted | Unread) -> str:
 
 
 def note(post: Post) -> str:
-    """A post as a reader of prose is shown it."""
+    """A post as a reader of prose is shown it: what kind it is, whose, when it is of use, and what it says."""
+    if post.kind == "definition":
+        return post.body  # says all, and whose it is does not matter: it was executed
     when = f" (when {post.applies.removeprefix('when ')})" if post.applies else ""
     head = f"{post.kind.replace('_', ' ')} by {post.author}{when}: {post.title}"
     return head if post.body == post.title else f"{head}\n{post.body}"
