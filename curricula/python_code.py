@@ -12,11 +12,12 @@ gives the same twice; that two programs of different keys differ in what they do
 from __future__ import annotations
 
 import ast
-import builtins
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from curricula.domain import digest
 from curricula.values import Failure, shortened
@@ -37,10 +38,11 @@ _STATEMENTS: tuple[type[ast.AST], ...] = (
 )  # fmt: skip
 _NAMES = frozenset((
     "open", "input", "print", "eval", "exec", "compile", "globals", "locals", "vars", "dir", "breakpoint", "help",
-    "exit", "quit", "id", "hash", "object", "type", "super", "getattr", "setattr", "delattr", "memoryview",
+    "exit", "quit", "id", "hash", "super", "getattr", "setattr", "delattr", "memoryview",
 ))  # fmt: skip
 _WORK = (ast.BinOp, ast.AugAssign, ast.Call, ast.Subscript)
 _BRANCHES = (ast.If, ast.IfExp, ast.ExceptHandler, ast.Match, ast.Assert)
+_EFFORT = (*_WORK, *_BRANCHES, ast.For, ast.While, ast.comprehension, ast.BoolOp, ast.Compare, ast.UnaryOp)
 _LOOPS = (ast.For, ast.While, ast.comprehension)
 _BLOCKS = (ast.If, ast.For, ast.While, ast.Try, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -50,15 +52,23 @@ class Code:
     """One or more functions, one of them f. `text` is canonical: reading it again gives an equal code."""
 
     text: str
-    key: str  # digest of the text with its own names numbered: equal for programs that differ in names alone
     params: int  # arguments that f takes, 1 to MAX_PARAMS
-    features: tuple[tuple[str, int], ...]
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of the text with its own names numbered: equal for programs that differ in names alone."""
+        tree = ast.parse(self.text)
+        return digest(ast.unparse(_Renamed(tree).visit(tree)))
+
+    @cached_property
+    def features(self) -> dict[str, int]:
+        """Counts of what is written down, by name."""
+        return count_features(ast.parse(self.text))
 
     @property
     def level(self) -> int:
         """Difficulty, 1 to 6, by the work, choices and loops that are written down."""
-        effort = dict(self.features)["effort"]
-        return 1 + sum(effort > most for most in LEVELS)
+        return level_of(self.features)
 
 
 def parse_code(text: str) -> Code | Failure:
@@ -68,26 +78,30 @@ def parse_code(text: str) -> Code | Failure:
     tree = _tree(text)
     if isinstance(tree, Failure):
         return tree
-    wrong = _wrong(tree)
+    found = [node for node, _ in nodes(tree)]
+    wrong = _wrong(tree, found)
     if wrong is not None:
         return wrong
-    tree = ast.fix_missing_locations(_Plain().visit(tree))
+    if any(_is_text(node) or _is_annotated(node) for node in found):
+        tree = ast.fix_missing_locations(_Plain().visit(tree))
     written = ast.unparse(tree)
     if len(written) > MAX_CODE:
         return Failure("too long", f"code of {len(written)} characters as Python writes it; the most is {MAX_CODE}")
-    again = _tree(written)
-    if isinstance(again, Failure) or ast.unparse(again) != written or not _is_plain(written):
+    if not _is_plain(written) or (any(isinstance(n, ast.JoinedStr) for n in found) and not _is_stable(written)):
         return Failure("malformed", "a string that cannot be written on one line in plain characters")
-    features = _features(tree)
-    if dict(features)["effort"] == 0:
+    if not any(isinstance(node, _EFFORT) for node in found):
         return Failure("trivial", "no operation at all")
     main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == FUNCTION)
     used = {node.id for node in ast.walk(main) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     params = [arg.arg for arg in main.args.args]
     if not used.intersection(params):
         return Failure("trivial", "f does not use what it is given")
-    key = digest(ast.unparse(_Renamed(tree).visit(again)))
-    return Code(written, key, len(params), features)
+    return Code(written, len(params))
+
+
+def level_of(features: dict[str, int]) -> int:
+    """The level, 1 to 6, of code with these features."""
+    return 1 + sum(features["effort"] > most for most in LEVELS)
 
 
 def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
@@ -114,10 +128,10 @@ def _tree(text: str) -> ast.Module | Failure:
     return tree
 
 
-def _wrong(tree: ast.Module) -> Failure | None:
+def _wrong(tree: ast.Module, found: Sequence[ast.AST]) -> Failure | None:
     """What is wrong with the form of code, if anything."""
     body = [node for node in tree.body if not _is_text(node)]
-    for node, _ in nodes(tree):
+    for node in found:
         if isinstance(node, _STATEMENTS):
             return Failure("forbidden", f"{type(node).__name__} in line {getattr(node, 'lineno', '?')}")
         name = _name(node)
@@ -150,9 +164,13 @@ def _name(node: ast.AST) -> str:
     return ""
 
 
-def _is_text(node: ast.stmt) -> bool:
+def _is_text(node: ast.AST) -> bool:
     """A docstring, or another text that stands alone."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_annotated(node: ast.AST) -> bool:
+    return isinstance(node, ast.AnnAssign) or bool(getattr(node, "annotation", None) or getattr(node, "returns", None))
 
 
 def _is_plain(text: str) -> bool:
@@ -160,6 +178,12 @@ def _is_plain(text: str) -> bool:
     return all(not line or line.startswith((" ", "def ")) for line in text.split("\n")) and not any(
         c != "\n" and unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text
     )
+
+
+def _is_stable(text: str) -> bool:
+    """Whether code is written the same once it was read again; with formatted strings it may not be."""
+    tree = _tree(text)
+    return isinstance(tree, ast.Module) and ast.unparse(tree) == text
 
 
 class _Plain(ast.NodeTransformer):
@@ -214,35 +238,34 @@ class _Renamed(ast.NodeTransformer):
         return node
 
 
-def _features(tree: ast.Module) -> tuple[tuple[str, int], ...]:
+def count_features(tree: ast.Module) -> dict[str, int]:
     """Counts of what is written down, by name, and the effort they come to."""
     found = [node for node, _ in nodes(tree)]
 
-    def count(*kinds: type[ast.AST]) -> int:
-        return sum(isinstance(node, kinds) for node in found)
+    def of(*kinds: type[ast.AST]) -> list[Any]:
+        return [node for node in found if isinstance(node, kinds)]
 
-    operators = {type(part).__name__ for part in found if isinstance(part, ast.operator | ast.unaryop | ast.cmpop)}
-    choices = count(*_BRANCHES) + sum(len(node.ifs) for node in found if isinstance(node, ast.comprehension))
-    joined = sum(len(node.values) - 1 for node in found if isinstance(node, ast.BoolOp))
-    compared = sum(len(node.ops) for node in found if isinstance(node, ast.Compare))
-    negated = sum(isinstance(n, ast.UnaryOp) and not isinstance(n.operand, ast.Constant) for n in found)
-    work, loops, nesting = count(*_WORK) + joined + compared + negated, count(*_LOOPS), _nesting(tree)
-    called = {n.func.id for n in found if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-    known = {n.func.attr for n in found if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
-    return (
-        ("nodes", len(found)),
-        ("statements", count(ast.stmt) - count(ast.FunctionDef)),
-        ("functions", count(ast.FunctionDef, ast.Lambda)),
-        ("work", work),
-        ("branches", choices),
-        ("loops", loops),
-        ("nesting", nesting),
-        ("cyclomatic", 1 + choices + loops + joined),
-        ("operators", len(operators)),
-        ("builtins", len({name for name in called if hasattr(builtins, name)}) + len(known)),
-        ("constants", count(ast.Constant)),
-        ("effort", work + 2 * choices + 3 * loops + 2 * max(0, nesting - 1)),
-    )
+    choices = len(of(*_BRANCHES)) + sum(len(node.ifs) for node in of(ast.comprehension))
+    joined = sum(len(node.values) - 1 for node in of(ast.BoolOp))
+    negated = sum(not isinstance(node.operand, ast.Constant) for node in of(ast.UnaryOp))
+    work = len(of(*_WORK)) + sum(len(node.ops) for node in of(ast.Compare)) + joined + negated
+    loops, nesting, functions = len(of(*_LOOPS)), _nesting(tree), of(ast.FunctionDef)
+    called = [node.func for node in of(ast.Call)]
+    names = {node.id for node in called if isinstance(node, ast.Name)} - {node.name for node in functions}
+    return {
+        "nodes": len(found),
+        "statements": len(of(ast.stmt)) - len(functions),
+        "functions": len(functions) + len(of(ast.Lambda)),
+        "work": work,
+        "branches": choices,
+        "loops": loops,
+        "nesting": nesting,
+        "cyclomatic": 1 + choices + loops + joined,
+        "operators": len({type(node) for node in of(ast.operator, ast.unaryop, ast.cmpop)}),
+        "builtins": len(names | {node.attr for node in called if isinstance(node, ast.Attribute)}),
+        "constants": len(of(ast.Constant)),
+        "effort": work + 2 * choices + 3 * loops + 2 * max(0, nesting - 1),
+    }
 
 
 def _nesting(tree: ast.AST) -> int:
