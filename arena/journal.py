@@ -71,11 +71,11 @@ class Journal:
                     f"{path}, line {number} holds no completion ({type(error).__name__}: {str(error)[:80]}): "
                     "take the line out, and what it held is asked for again"
                 ) from None
-            if not line.endswith(b"\n"):
-                break
             whole += len(line)
         self._file = path.open("ab")
         self._file.truncate(whole)
+        if whole and data[whole - 1 : whole] != b"\n":
+            self._file.write(b"\n")
 
     def _take(self, row: Any, finished: Collection[tuple[int, str]]) -> None:
         if not isinstance(row, dict):
