@@ -23,6 +23,8 @@ from typing import Any, NoReturn
 def guard(job: dict[str, Any], guards: Any) -> None:
     """Take up the guards that the job names, seccomp last: it forbids the others. Raises OSError if one is not had."""
     names = job["guards"]
+    if not {"rlimits", "network namespace", "landlock", "seccomp"}.issuperset(names):
+        raise OSError(f"no such guard among {names}")
     if "rlimits" in names:
         guards.rlimits(job["memory"], job["seconds"])
     if "network namespace" in names:
