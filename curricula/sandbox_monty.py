@@ -170,10 +170,11 @@ class Monty:
                 self._limit(session.worker_pid)
                 session.feed_run(PRELUDE, inputs=self._constants)
             out = session.feed_run(GO, inputs=inputs, print_callback=self._printed())
-        except (monty.MontyError, ValueError):
+        except (monty.MontyError, ValueError) as error:
             if session is not None:
                 session.__exit__(None, None, None)
-            return None
+            alone = len(inputs["calls"]) == 1 and not isinstance(error, monty.MontyCrashedError)
+            return [late(self.limits)] if alone and str(error).startswith("TimeoutError") else None
         with self._lock:
             keep = used < USES and len(self._kept) < CORES and self._pool is not None
             if keep:
