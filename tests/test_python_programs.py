@@ -367,10 +367,10 @@ def test_held_out_sets_are_drawn_the_same_again():
 
 
 def test_held_out_functions_are_refused_under_other_names_with_other_inputs_and_in_other_kinds():
-    held = next(p for p in DOMAIN.heldout("test", 2) if p.text.startswith("deduction\ndef f(xs):"))
+    held = next(p for p in DOMAIN.heldout("test", 2) if p.text.startswith("deduction\ndef f(ys):"))
     task = parse_task(held.text)
     assert not isinstance(task, Failure)
-    code = parse_code(task.code.text.replace("xs", "numbers"))
+    code = parse_code(task.code.text.replace("ys", "numbers"))
     assert isinstance(code, Code)
     renamed = dataclasses.replace(task, code=code, inputs=(([9, 8, 7],),))
     for kind in ("deduction", "abduction"):
