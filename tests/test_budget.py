@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai_server import Json, Reply, SeedModel, Server, completion
+from rich.console import Console
 
 import agents.server as transport
 from agents.checkpoint import BaseModel
@@ -28,10 +31,20 @@ from agents.engine_openai import Server as Settings
 from agents.tokenizer import Tokenizer
 from arena.budget import Budget, Spent, price, spent_so_far
 from arena.config import LimitsSection, PricesSection, load_config, make_config
+from arena.estimate import estimate
 from arena.journal import Entry, Journal
 from arena.loop import play
+from arena.report.analysis import analyze
+from arena.report.sections import costs
+from arena.report.source import Source
+from arena.report.tables import print_report
 from arena.state import Arena
 from arena.store import Store
+from arena.watch.data import open_run, reading
+from arena.watch.desk import standing
+from arena.watch.history import History
+from arena.watch.progress import Progress
+from arena.watch.texts.top import top
 
 PRICES = {"prompt": 0.15, "generated": 0.60}
 SMALL = ["generations=1", "rounds.per_agent=4", "rounds.max_tokens=32", "measure.passes=1", "measure.final_per_depth=1"]
@@ -453,3 +466,49 @@ def test_lines_of_the_journal_are_plain_json(tmp_path: Path) -> None:
         "generated_tokens",
         "logprob",
     }
+
+
+# -- where it shows ----------------------------------------------------------------------------------------------
+
+
+def test_an_estimate_tells_the_price_and_which_limits_will_be_met(server: Server, tmp_path: Path) -> None:
+    limits = ["limits.prices={prompt: 100, generated: 200}", "limits.requests=60", "limits.money=1000"]
+    lines = estimate(load_config("configs/tiny.yaml", given_to(tmp_path, "x", server, *limits)))
+    assert any(line.startswith("price: about ") and line.endswith(" USD if so") for line in lines)
+    (requests,) = [line for line in lines if line.startswith("limits.requests (60)")]
+    assert re.fullmatch(r".* would stop the run after \d\d% of it", requests)
+    assert "limits.money (1000) is not met, by this estimate" in lines
+    chat = ["prompts.style=chat", "engine.openai.api=chat"]
+    told = estimate(load_config("configs/tiny.yaml", given_to(tmp_path, "x", server, *limits, *chat)))
+    assert any(line.startswith("price: at most about ") for line in told)
+    assert not server.asked
+
+
+def test_what_was_spent_is_on_the_lines_and_in_the_report(calm: Path) -> None:
+    config = load_config(calm / "config.yaml", ["limits.prices={prompt: 1000, generated: 2000, currency: EUR}"])
+    store = Store(calm / "run.db")
+    spent = spent_so_far(store)
+    compute = analyze(store, config)["compute"]
+    cost = (spent.prompt * 1000 + spent.generated * 2000) / 1e6
+    assert compute["money"] == pytest.approx(cost) and compute["requests"] == spent.requests
+    assert sum(row["money"] for row in compute["by_phase"]) == pytest.approx(cost)
+    assert sum(row["tokens"] for row in compute["by_phase"]) == spent.tokens
+    console = Console(file=io.StringIO(), width=100)
+    print_report(console, analyze(store, config))
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"{spent.requests} requests, {cost:,.2f} EUR at the prices of the config" in said and "by phase" in said
+    section = costs.section(Source(calm, store, config, analyze(store, config)))
+    assert section.tables[0].columns[-1] == "EUR" and "requests" in section.tables[0].columns
+    assert analyze(store, load_config(calm / "config.yaml"))["compute"]["money"] is None
+    shown = Progress(config, Console(file=io.StringIO()), spent=lambda: "spent 1.00/5 EUR")
+    assert "spent 1.00/5 EUR" in shown.header().plain
+
+
+def test_who_watches_is_told_at_which_limit_a_run_stopped(calm: Path, server: Server, tmp_path: Path) -> None:
+    with start(tmp_path, server, "limits.requests=1") as arena:
+        assert not play(arena)
+    with reading(tmp_path / "limited" / "run.db") as db:
+        now = standing(db, tmp_path / "limited")
+        assert now.state == "idle" and now.limit is not None and now.limit.startswith("limits.requests (1) is reached")
+        snapshot = History(open_run(tmp_path / "limited")).snapshot(db, None)
+    assert f"stopped: {now.limit}" in top(snapshot, 0.0, 200, now.state, now.limit).plain
