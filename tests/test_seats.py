@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import random
-import re
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np

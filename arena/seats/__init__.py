@@ -1,1 +1,1 @@
-"""Open seats: whoever else takes a seat of a round: a script, a person, agents of other frameworks, numeric learners."""
+"""Open seats: whoever else takes a seat of a round, be it a script, a person, another framework, a numeric learner."""

@@ -2,8 +2,8 @@
 
 `choose_among` wraps a `RoundEnv` as PettingZoo wraps environments: actions are Discrete(n), an observation is a Box of
 (n + 1) x features numbers, first the prompt, then each candidate. A seat that is not asked sees zeros, and what it does
-is ignored. Words are hashed as in feature hashing (Weinberger et al. 2009): each word, and each pair of neighbours, adds
-+1 or -1 to one feature, both by its SHA-256; then the vector is scaled to length 1.
+is ignored. Words are hashed as in feature hashing (Weinberger et al. 2009): each word, and each pair of neighbours,
+adds +1 or -1 to one feature, both by its SHA-256; then the vector is scaled to length 1.
 
 By default (`multiple_choice`) a setter picks among problems drawn at random, and a solver or grader among the reference
 solution and those of other problems, in an order drawn anew each time. `texts` may be any function that gives the
@@ -15,6 +15,7 @@ Left out: texts of one's own. Not guaranteed: that hashed counts are enough to t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -60,7 +61,7 @@ def hashed(text: str, features: int) -> Numbers:
     """A text as `features` numbers: signed counts of its words and neighbours, scaled to length 1 (or all zero)."""
     words = text.split()
     counts = np.zeros(features, dtype=np.float32)
-    for token in (*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))):
+    for token in (*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))):
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         counts[int.from_bytes(digest[:8], "little") % features] += 1.0 if digest[8] % 2 else -1.0
     length = float(np.linalg.norm(counts))

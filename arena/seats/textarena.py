@@ -2,8 +2,8 @@
 observation as text and gives an action as text, and so is a seat here (`arena.seats.play`), which lets its agents sit
 in our rounds as they are.
 
-Left out: batches, as its games ask one agent at a time. Not guaranteed: that an agent plays well what it was not taught;
-the shipped model knows the words of the shipped domains alone.
+Left out: batches, as its games ask one agent at a time. Not guaranteed: that an agent plays well what it was not
+taught; the shipped model knows the words of the shipped domains alone.
 """
 
 from __future__ import annotations
