@@ -21,7 +21,7 @@ from curricula.domain import Problem, Rejection, Spoken
 
 PROPOSALS = 3
 """Texts that a person may give for one problem."""
-HELP = "hint: what the library says · rules: what is asked, in full · quit: to the score · ``` before and after several lines"
+HELP = "hint: what the library says · rules: the task in full · quit: to the score · ``` before and after several lines"
 
 
 class Transcript:

@@ -74,7 +74,7 @@ class RunAgents:
         """The text of a problem of the run, to be varied; of a random one where none is stored."""
         if not self.stored:
             return self.domain.random_problem(rng).text
-        return rng.choice(self.stored)[1]
+        return str(rng.choice(self.stored)[1])
 
 
 def open_agents(folder: Path, store: Store, config: Config, count: int, domain: str | None) -> RunAgents:
@@ -86,7 +86,7 @@ def open_agents(folder: Path, store: Store, config: Config, count: int, domain: 
     domains = make_domains(config)
     chosen = domain or next(iter(domains))
     if chosen not in domains:
-        near = nearest(chosen, domains) or f"; it has {', '.join(domains)}"
+        near = nearest(chosen, list(domains)) or f"; it has {', '.join(domains)}"
         raise ValueError(f"{folder} has no domain {chosen!r}{near}")
     sql = "SELECT name FROM agents WHERE name NOT IN (SELECT name FROM retirements) ORDER BY number"
     living = [r["name"] for r in store.query(sql)]
