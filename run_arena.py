@@ -266,6 +266,37 @@ def bench(
     run_bench(parts or [], options, Console(), json_file, plot, profile)
 
 
+@app.command("play")
+def play_seat(
+    folder: RunArg,
+    domain: Annotated[str | None, typer.Option(help="One of the run's domains; its main one if left out.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Problems to solve, and then to set.")] = 3,
+    agents: Annotated[int, typer.Option(min=2, max=64, help="Most agents to play against.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other problems.")] = 0,
+) -> None:
+    """Take a seat: solve what a run's agents set, set problems for them, and see the score."""
+    from arena.seats.person import play_person
+    from arena.seats.terminal import Terminal
+
+    store, config = _read(folder)
+    play_person(folder, store, config, domain, rounds, agents, seed, Terminal())
+
+
+@app.command("export-domain")
+def export_domain(
+    name: Annotated[str, typer.Argument(help="A domain, such as list_programs.")],
+    to: Annotated[Path, typer.Option(help="The folder to write.")],
+    n: Annotated[int, typer.Option("--n", min=1, max=1_000_000, help="Problems to train on.")] = 500,
+    options: Annotated[list[str] | None, typer.Option(help="An option of the domain, such as world=3.")] = None,
+) -> None:
+    """Write a domain as a Hugging Face dataset and as a verifiers environment, without its sealed test set."""
+    from arena.export.domain.write import export_domain as write
+    from arena.export.domain.write import read_options
+
+    for line in write(name, read_options(options or []), to, n):
+        typer.echo(line)
+
+
 @app.command()
 def digest(folder: RunArg) -> None:
     """A hash of everything a run stored but telemetry, keys and signatures: equal digests, same run."""

@@ -34,6 +34,8 @@ OPTIONS = {
         "--shapes",
         "--adapters",
     },
+    "play": {"--domain", "--rounds", "--agents", "--seed"},
+    "export-domain": {"--to", "--n", "--options"},
     "digest": set(),
     "doctor": set(),
 }
@@ -140,6 +142,9 @@ def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: 
         (("experiment", "configs/experiments/nothing.yaml"), "nothing.yaml"),
         (("library", "runs/nowhere", "search"), "no run folder at runs/nowhere"),
         (("control", "/nowhere/run", "pause"), "no run folder at /nowhere/run"),
+        (("play", "runs/nowhere"), "no run folder at runs/nowhere"),
+        (("export-domain", "list_programm", "--to", "/nowhere/x"), "did you mean 'list_programs'?"),
+        (("export-domain", "hidden_words", "--to", "/nowhere/x", "--options", "world"), "not of the form"),
     ],
 )
 @pytest.mark.slow
