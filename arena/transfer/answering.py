@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import batched
 
 from agents.engine import Engine, Request
 from agents.prompt import Prompt
@@ -85,18 +84,15 @@ def requests(asked: Sequence[Question], options: Options) -> list[tuple[Question
     return [(q, j, _request(q, j, options)) for q in asked for j in (None, *range(options.k))]
 
 
-def answer(
-    engine: Engine, asked: Sequence[Question], options: Options, tell: Progress
-) -> Iterator[Reply]:
+def answer(engine: Engine, asked: Sequence[Question], options: Options, tell: Progress) -> Iterator[Reply]:
     """The replies in the order of `requests`."""
-    all_ = requests(asked, options)
-    tell(0, len(all_))
-    done = 0
-    for part in batched(all_, PART):
+    todo = requests(asked, options)
+    tell(0, len(todo))
+    for at in range(0, len(todo), PART):
+        part = todo[at : at + PART]
         for (q, j, _), c in zip(part, engine.generate([r for _, _, r in part]), strict=True):
             yield Reply(q, j, c.text, c.finish, c.prompt_tokens, c.generated_tokens)
-        done += len(part)
-        tell(done, len(all_))
+        tell(at + len(part), len(todo))
 
 
 def _request(q: Question, sample: int | None, options: Options) -> Request:

@@ -11,6 +11,7 @@ on, count as set.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -71,10 +72,8 @@ class _Questions:
             return
         same, long = {words}, words.count(" ") + 1 >= OVERLAP
         if domain in self.domains:
-            try:
+            with contextlib.suppress(ValueError):  # a post's title need not be a problem
                 same.add(plain(self.domains[domain].solve_prompt(self.domains[domain].problem(text), ())))
-            except ValueError:
-                pass  # a post's title need not be a problem
         yield from (at for at, q in self.questions if q in same or (long and f" {words} " in f" {q} "))
 
     def inside(self, stored: Iterable[Stored]) -> Iterator[tuple[int, frozenset[str]]]:
