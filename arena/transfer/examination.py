@@ -136,8 +136,8 @@ def _notes(sets: Sequence[ItemSet], asked: Sequence[Question], strange: int, wan
         )
     if wanted.library:
         readers = [q for q in asked if q.player.reads]
-        told = sum(bool(q.notes) for q in readers)
-        found.append(f"the library had something to read for {told} of {len(readers)} questions to readers")
+        helped = sum(bool(q.notes) for q in readers)
+        found.append(f"the library had something to read for {helped} of {len(readers)} questions to readers")
     return found
 
 

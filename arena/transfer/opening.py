@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from agents.adapters import AdapterLayout, Adapters
 from agents.engine import Engine
 from agents.engine_openai import estimate_tokens
-from agents.tokenizer import UNK, Tokenizer
+from agents.tokenizer import Tokenizer
 from arena.config import Config
 from arena.engines import connect, make_engine
 from arena.report.say import count
@@ -69,8 +70,14 @@ class Minds:
         if self.tokenizer is None:
             return 0
         once = {(q.set.name, q.item.line): q.item.text for q in asked}
-        texts = [t for t in once.values() if UNK not in t]
-        return sum(UNK in t for t in self.tokenizer.decode(self.tokenizer.encode(texts)))
+        texts = list(once.values())
+        kept = self.tokenizer.decode(self.tokenizer.encode(texts))
+        return sum(_letters(before) != _letters(after) for before, after in zip(texts, kept, strict=True))
+
+
+def _letters(text: str) -> str:
+    """A text without what tokenizers may change of it and lose nothing: white space, case, forms of letters."""
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def reader(folder: Path, store: Store, config: Config, engine: Engine, generation: int) -> Arena:

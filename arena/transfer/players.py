@@ -15,6 +15,7 @@ from pathlib import Path
 
 from arena.config import Config, load_config, nearest
 from arena.export.adapters import FILES, there
+from arena.report.say import listed
 from arena.store import Row, Store
 from arena.tournament import file_digest
 
@@ -80,7 +81,8 @@ def line_up(store: Store, config: Config, folder: Path, wanted: str, generation:
             raise ValueError(
                 f"no adapters of generation {g} in {folder}; there are those of generation {', '.join(map(str, at))}"
             )
-        chosen, said = choose(store, at[g], g, wanted), list[str]()
+        chosen = choose(store, at[g], g, wanted)
+        said = [f"{_told(chosen, wanted, len(at[g]))} of generation {g}, beside the base model"]
         players = [Player(AGENTS, row["name"], _checked(folder, row)) for row in chosen]
         base = Player(BASE, chosen[0]["name"])
     else:
@@ -101,6 +103,11 @@ def line_up(store: Store, config: Config, folder: Path, wanted: str, generation:
     if library:
         group += [Player(p.group, p.agent, p.adapter, reads=True) for p in group]
     return Line(g, tuple(group), tuple(said))
+
+
+def _told(chosen: Sequence[Row], wanted: str, n: int) -> str:
+    names = listed([row["name"] for row in chosen]) if len(chosen) <= 8 else f"{len(chosen)} agents"
+    return f"{names}, best of {n} by the run's own held-out set," if wanted == "best" else names
 
 
 def choose(store: Store, rows: Sequence[Row], generation: int, wanted: str) -> list[Row]:

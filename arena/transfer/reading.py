@@ -118,7 +118,8 @@ def read_item(line: bytes, number: int, domains: Mapping[str, Domain]) -> Item:
     for key in data:
         if key not in KEYS:
             raise ValueError(f"unknown key {key!r}{nearest(key, KEYS) or '; expected some of ' + ', '.join(KEYS)}")
-    given = {k: _text(data, k) for k in ("question", "answer", "checker", "domain", "problem", "system") if k in data}
+    texts = ("question", "answer", "checker", "domain", "problem", "system")
+    given: dict[str, str] = {k: _text(data, k) for k in texts if k in data}
     if "depth" in data and "level" in data:
         raise ValueError("has both 'level' and 'depth', which mean the same: leave one out")
     id_ = _label(data, "id") if "id" in data else str(number)

@@ -16,29 +16,12 @@ from typing import Any
 from arena.report.figure import COLOURS, GREY, Figure, Panel, Series
 from arena.transfer.contamination import KINDS
 from arena.transfer.examination import Result
-from arena.transfer.players import AGENTS, MODEL
-from arena.transfer.scoring import ALL, CLEAN, GREEDY
+from arena.transfer.players import AGENTS, BASE, MODEL
+from arena.transfer.scoring import ALL, CLEAN, GREEDY, READING
 
 VERSION = 1
-COLUMNS = tuple(
-    [
-        "set",
-        "line",
-        "id",
-        "level",
-        "player",
-        "sample",
-        "correct",
-        "reason",
-        "answer",
-        "text",
-        "finish",
-        "met",
-        "question",
-        "reference",
-        "read",
-    ]
-)
+ASKED = ("set", "line", "id", "level", "player", "sample")
+ANSWERED = ("correct", "reason", "answer", "text", "finish", "met", "question", "reference", "read")
 NO_LEVELS = "all items"
 
 
@@ -104,7 +87,7 @@ def as_csv(result: Result) -> str:
     """A row an answer."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows.writerow([*ASKED, *ANSWERED])
     for j in result.judged:
         q, r = j.reply.question, j.reply
         item = q.item
@@ -137,10 +120,11 @@ def figure(result: Result) -> Figure:
     passes = [m for m in scores.measures if m != GREEDY]
     by_level, by_k, rows = list[Series](), list[Series](), list[dict[str, Any]]()
     for at, arm in enumerate(scores.arms):
-        style: dict[str, Any] = {"colour": colour(arm, at), "dash": "reading" in arm}
-        found = [scores.row(arm, level)[GREEDY] for level in levels]
-        by_level.append(Series(arm, names, *_ends(found), kind="bars", colour=style["colour"]))
-        by_k.append(Series(arm, tuple(map(int, passes)), *_ends([scores.row(arm)[m] for m in passes]), **style))
+        shade, dash = colour(arm, at), arm.endswith(READING)
+        y, low, high = _ends([scores.row(arm, level)[GREEDY] for level in levels])
+        by_level.append(Series(arm, names, y, low, high, "bars", shade))
+        y, low, high = _ends([scores.row(arm)[m] for m in passes])
+        by_k.append(Series(arm, tuple(map(int, passes)), y, low, high, colour=shade, dash=dash))
         rows += [
             {"who": arm, "level": name, "items": scores.row(arm, level)["items"], "measure": m, **(value or {})}
             for level, name in zip(levels, names, strict=True)
@@ -158,12 +142,19 @@ def figure(result: Result) -> Figure:
 
 
 def colour(arm: str, at: int) -> str:
-    return {AGENTS: COLOURS[0], MODEL: COLOURS[0], "base": GREY}.get(arm, COLOURS[1 + at % (len(COLOURS) - 1)])
+    return {AGENTS: COLOURS[0], MODEL: COLOURS[0], BASE: GREY}.get(arm, COLOURS[1 + at % (len(COLOURS) - 1)])
 
 
-def _ends(found: list[Any]) -> tuple[tuple[float | None, ...], ...]:
+Ends = tuple[float | None, ...]
+
+
+def _ends(found: list[Any]) -> tuple[Ends, Ends, Ends]:
     """Means, lower and upper ends."""
-    return tuple(tuple(None if f is None else f[key] for f in found) for key in ("mean", "low", "high"))
+
+    def of(key: str) -> Ends:
+        return tuple(None if f is None else f[key] for f in found)
+
+    return of("mean"), of("low"), of("high")
 
 
 def _whole(path: Path, text: str) -> None:

@@ -170,4 +170,4 @@ def estimate(found: Any, whole: bool, sign: bool = False) -> str:
     """A number with its interval, or without it where there is no room."""
     if found is None:
         return "-"
-    return between(found["mean"], *((found["low"], found["high"]) if whole else (None, None)), sign=sign)
+    return between(found["mean"], found["low"] if whole else None, found["high"] if whole else None, sign=sign)
