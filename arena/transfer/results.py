@@ -142,7 +142,9 @@ def figure(result: Result) -> Figure:
 
 
 def colour(arm: str, at: int) -> str:
-    return {AGENTS: COLOURS[0], MODEL: COLOURS[0], BASE: GREY}.get(arm, COLOURS[1 + at % (len(COLOURS) - 1)])
+    """Who has learned is blue, who has not grey; who reads has a colour of its own."""
+    own = {AGENTS: 0, MODEL: 0, AGENTS + READING: 2, MODEL + READING: 2, BASE + READING: 4}
+    return GREY if arm == BASE else COLOURS[own.get(arm, at % len(COLOURS))]
 
 
 Ends = tuple[float | None, ...]

@@ -56,7 +56,7 @@ def conclude(results: Sequence[Result], folder: Path, as_json: bool) -> None:
     console = Console()
     for result, paths in zip(results, written, strict=True):
         print_result(console, result)
-        console.print(Text(f"wrote {paths[0]}; every answer is in {paths[1].name}, a picture in {paths[2].name}\n"))
+        print(f"wrote {paths[0]}; every answer is in {paths[1].name}, a picture in {paths[2].name}\n")
 
 
 def print_result(console: Console, result: Result) -> None:
