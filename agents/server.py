@@ -32,7 +32,11 @@ class GaveUpError(OSError):
 
 
 class RefusedError(ValueError):
-    """The server understood and said no: asking again would not help."""
+    """The server understood and said no: asking again would not help. `status` is its answer's, 0 if there is none."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Session:
                     return read(json.loads(response.content))
                 last = f"status {response.status_code}{self._said(response)}"
                 if response.status_code not in PASSING and response.status_code < 500:
-                    raise RefusedError(f"{url} answers {last}{_advice(response)}")
+                    raise RefusedError(f"{url} answers {last}{_advice(response)}", response.status_code)
                 asked = _retry_after(response)
             except RefusedError:
                 raise
