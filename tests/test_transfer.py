@@ -201,6 +201,33 @@ def test_a_server_s_model_answers_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert any("15 requests (5 items, 1 player, 3 answers each); at most" in s for s in said)
 
 
+def test_a_chat_is_asked_in_one_wording_and_read_between_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    said = "<think>Is the answer 5?</think>It is <answer>forty two</answer> or <answer>\n42.0\n</answer>."
+    message = {"choices": [{"message": {"content": said}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9}}
+    file = written(
+        tmp_path / "talk.jsonl",
+        [
+            {"question": "What is 6 times 7?", "answer": "42", "system": "You reckon."},
+            {"domain": "list_programs", "problem": "rev inc | 3 1 4"},
+        ],
+    )
+    with Server(lambda path, body, before: Reply(message)) as server:
+        to = ["engine.kind=openai", f"engine.openai.url={server.url}", "engine.openai.model=seed"]
+        chat = ["engine.openai.api=chat", "prompts.style=chat", "prompts.personas=[You are grim.]"]
+        with peopled(tmp_path, "talks", *to, *chat, generation=1) as arena, arena.store.transaction():
+            arena.store.insert({"phases": [{"generation": 1, "phase": "measure"}]})
+        result = ask(tmp_path / "talks", file, k=1)
+    assert [(j.reply.question.item.line, j.correct, j.answer) for j in result.judged if j.reply.sample is None] == [
+        (1, True, "42.0"),
+        (2, False, ""),
+    ]
+    wordings = {tuple(m["content"] for m in body["messages"]) for body in server.bodies if "messages" in body}
+    assert len(wordings) == 2 and not any("grim" in text for texts in wordings for text in texts)
+    (asked,) = [texts for texts in wordings if texts[-1] == "What is 6 times 7?"]
+    assert asked[0].startswith("You reckon.\n") and "<answer>" in asked[0]
+
+
 def test_the_command_prints_a_table_or_one_json_object_and_writes_beside_the_run(run: Path, mine: Path) -> None:
     done = tell("eval", run, mine, "--k", "2", "--agents", "all")
     assert done.exit_code == 0, done.output
