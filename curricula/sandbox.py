@@ -12,6 +12,7 @@ set, of exactly these types, and is compared by others, outside.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import re
 import threading
@@ -29,6 +30,8 @@ INT_BITS = 13_000
 
 LARGE_BITS, LARGE_COST = 128, 1000
 """An integer of more bits than that counts as so many characters."""
+HASHED = 4096
+"""Items of all sets and dictionaries of a value at most: a few thousand that collide on purpose cost us little."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,10 @@ def plain(value: Any, limits: Limits) -> Any:
 
     Asks for exact types only, so nothing of a subclass is ever called.
     """
-    left = limits.output
+    left, hashed = limits.output, HASHED
 
     def copy(value: Any, depth: int) -> Any:
-        nonlocal left
+        nonlocal left, hashed
         left -= 1
         kind = type(value)
         if kind is int:
@@ -109,8 +112,10 @@ def plain(value: Any, limits: Limits) -> Any:
         elif kind in (list, tuple, dict, set):
             if depth >= limits.depth:
                 raise NotPlain("output", f"containers nested deeper than {limits.depth}")
-            if left < len(value):
-                raise NotPlain("output", f"a value larger than {limits.output}")
+            if kind in (dict, set):
+                hashed -= len(value)
+            if left < len(value) or hashed < 0:
+                raise NotPlain("output", f"a value larger than {limits.output}, or {HASHED} in sets and dictionaries")
             if kind is dict:
                 return {copy(k, depth + 1): copy(v, depth + 1) for k, v in value.items()}
             return kind(copy(item, depth + 1) for item in value)
@@ -129,13 +134,14 @@ def failure(reason: str, detail: object = "") -> Ran:
     return Ran(False, None, reason, "".join(c if c.isprintable() else "�" for c in text)[:DETAIL])
 
 
+@functools.lru_cache(256)
 def refused(code: str, function: str, limits: Limits) -> Ran | None:
     """Why code is not even tried, if it is not."""
     if len(code) > limits.source:
         return failure("syntax", f"{len(code)} characters of code; at most {limits.source}")
     if "\0" in code:
         return failure("syntax", "a null character")
-    if any("\ud800" <= c <= "\udfff" for c in code):
+    if not code.isascii() and any("\ud800" <= c <= "\udfff" for c in code):
         return failure("syntax", "half a character (a lone surrogate)")
     if not function.isidentifier():
         return failure("syntax", f"{function[:50]!r} is no name of a function")

@@ -5,16 +5,18 @@ are limited; clocks stand still, sleeping takes no time and random numbers start
 the same every time. A worker that dies or hangs is replaced, and its call reported. What the interpreter lacks
 (`yield`, inheritance, `heapq`, ...) is told apart from what is wrong: reason "unsupported".
 
-A code's calls are run in one go, each with the code defined afresh in a namespace of its own. If the go as a whole
-runs out of something, or the code could leave something behind for the next call (it imports, or is not plainly
-readable), each call has a session to itself.
+Each call has its code defined afresh, in a namespace of its own. Code that is seen to leave nothing behind it
+(`closed`) has its calls made in one go, in a session that is kept for the next code too; that is what makes it fast.
+All other code, and whatever a kept session ran out of something with, has a session to itself for each call.
 """
 
 from __future__ import annotations
 
 import builtins
 import datetime
+import functools
 import importlib
+import os
 import re
 import resource
 import sys
@@ -25,6 +27,7 @@ from typing import Any
 import pydantic_monty as monty
 
 from curricula.sandbox import (
+    HASHED,
     INT_BITS,
     LARGE_BITS,
     LARGE_COST,
@@ -40,76 +43,75 @@ from curricula.sandbox import (
 
 BATCH = 64
 """Calls in one go at most."""
-NOT_SHARED = ("import", "exec", "eval", "__", "open")
-"""Code with one of these could leave something behind for the next call of a session."""
+USES = 500
+"""Goes of a kept session at most: it keeps a little of every code."""
+PURE = r"(?:math|itertools|functools|operator|string|statistics|bisect|typing|collections)"
+IMPORT = re.compile(rf"^\s*(?:import {PURE}|from {PURE} import [\w, ]+)\s*$", re.MULTILINE)
+"""An import of something that has no state."""
+OPEN = re.compile(r"\b(?:import|exec|eval|open|id|hash|class|async)\b|__")
+"""What code has that could leave something behind, or see what others left."""
 POLICY = monty.OSPolicy(
     datetime=datetime.datetime(2000, 1, 1), timezone="utc", sleep="zero", process_time="zero", random_start={"seed": 0}
 )
 GRACE = 0.25
 """Seconds past the limit after which a worker that does not answer is killed."""
+CORES = os.cpu_count() or 1
 ADDRESSES = 2**30
 """Bytes of address space that a worker has beside the program's memory."""
 
-DRIVER = """
-def check(value, depth):
-    global left
-    left -= 1
-    kind = type(value)
-    if kind is int:
-        if not -most_int < value < most_int:
-            return "output"
-        if not -large_int < value < large_int:
-            left -= large_cost
-    elif kind is str:
-        left -= len(value)
-    elif kind is list or kind is tuple or kind is set:
-        if depth >= most_depth or left < len(value):
-            return "output"
-        for item in value:
-            wrong = check(item, depth + 1)
-            if wrong:
-                return wrong
-    elif kind in dicts:
-        if depth >= most_depth or left < len(value):
-            return "output"
-        for key, item in value.items():
-            wrong = check(key, depth + 1) or check(item, depth + 1)
-            if wrong:
-                return wrong
-    elif value is not None and kind is not bool and kind is not float:
-        return "not data"
-    return "output" if left < 0 else ""
+PRELUDE = """
+lists, dicts, others = (list, tuple, set), (dict,), (bool, float, type(None))
+depths, most_int, large_int = list(range(most_depth + 1)), 1 << most_bits, 1 << large_bits
 
 def run(args):
-    global left
-    space = {}
+    space, defined = {}, False
     try:
         exec(code, space)
-    except SyntaxError as error:
-        return ("syntax", "SyntaxError", str(error)[:800])
-    except BaseException as error:
-        return ("raised", type(error).__name__, str(error)[:800])
-    if function not in space:
-        return ("raised", "NameError", "the code does not define " + function)
-    try:
+        defined = True
+        if function not in space:
+            return "raised", "NameError", "the code does not define " + function
         value = space[function](*args)
     except BaseException as error:
-        return ("raised", type(error).__name__, str(error)[:800])
-    left = most_output
-    wrong = check(value, 0)
-    if wrong:
-        return (wrong, type(value).__name__, "")
-    return ("ok", value, "")
-
-dicts = [dict]
-if "collections" in code:
-    import collections
-    dicts = [dict, collections.Counter, collections.defaultdict]
-large_int = 1 << large_bits
-most_int = 1 << most_bits
-left = 0
-[run(args) for args in calls]
+        return "raised" if defined else "undefined", type(error).__name__, str(error)[:800]
+    level, left, hashed = [value], most_output, most_hashed
+    for depth in depths:
+        left -= len(level)
+        below = []
+        for item in level:
+            kind = type(item)
+            if kind is int:
+                if not -large_int < item < large_int:
+                    left -= large_cost
+                    if not -most_int < item < most_int:
+                        left = -1
+            elif kind is str:
+                left -= len(item)
+            elif kind in lists:
+                if kind is set:
+                    hashed -= len(item)
+                if left < len(item):
+                    left = -1
+                else:
+                    below += list(item)
+            elif kind in dicts or kind.__name__ in ("Counter", "defaultdict"):
+                hashed -= len(item)
+                if left < len(item):
+                    left = -1
+                else:
+                    below += list(item.keys())
+                    below += list(item.values())
+            elif kind not in others:
+                return "not data", kind.__name__, ""
+            if left < 0 or hashed < 0:
+                return "output", type(value).__name__, "larger than allowed"
+        if not below:
+            return "ok", value, ""
+        level = below
+    return "output", type(value).__name__, "nested deeper than allowed"
 """
+"""Defines `run`: one call, and a look at its value, level by level, before it is brought over. It is trusted, and what
+is run cannot reach its names."""
+GO = "[run(args) for args in calls]"
 
 
 class Monty:
@@ -128,11 +130,16 @@ class Monty:
         )
         self._pool: monty.Monty | None = None
         self._limited: set[int] = set()
+        self._kept: list[tuple[monty.MontySession, int]] = []  # sessions that wait, and how often they were used
         self._lock = threading.Lock()
+        self._constants = {
+            "most_bits": INT_BITS, "large_bits": LARGE_BITS, "large_cost": LARGE_COST, "most_hashed": HASHED,
+            "most_depth": limits.depth, "most_output": limits.output,
+        }  # fmt: skip
         self._resources = monty.ResourceLimits(
             max_feed_duration_secs=limits.time,
             max_memory=limits.memory,
-            max_recursion_depth=limits.recursion + 3,  # the driver's own calls
+            max_recursion_depth=limits.recursion + 2,  # the prelude's own calls
             max_total_sleep_secs=0.0,
         )
 
@@ -142,37 +149,58 @@ class Monty:
             return [no] * len(calls)
         found: list[tuple[Any, ...] | Ran] = arguments(calls, self.limits)
         todo = [i for i, args in enumerate(found) if not isinstance(args, Ran)]
-        size = BATCH if code.isascii() and not any(word in code for word in NOT_SHARED) else 1
-        for start in range(0, len(todo), size):
-            part = todo[start : start + size]
-            ran = self._go(code, normal(function), [found[i] for i in part])
+        size = BATCH if closed(code) else 0
+        for start in range(0, len(todo), size or 1):
+            part = todo[start : start + (size or 1)]
+            inputs = {"code": code, "function": normal(function), "calls": [found[i] for i in part]}
+            ran = self._together(inputs) if size else None
             if ran is None:
-                ran = [r for i in part for r in self._go(code, normal(function), [found[i]]) or ()]
+                ran = [self._alone(inputs | {"calls": [found[i]]}) for i in part]
             for i, result in zip(part, ran, strict=True):
                 found[i] = result
         return [result for result in found if isinstance(result, Ran)]
 
-    def _go(self, code: str, function: str, calls: list[Any]) -> list[Ran] | None:
-        """The calls in one session; None if they have to be made one by one."""
-        inputs = {
-            "code": code, "function": function, "calls": calls, "most_bits": INT_BITS,
-            "large_bits": LARGE_BITS, "large_cost": LARGE_COST, "most_depth": self.limits.depth,
-            "most_output": self.limits.output,
-        }  # fmt: skip
-        printed = monty.CollectString(max_bytes=self.limits.output)
+    def _together(self, inputs: dict[str, Any]) -> list[Ran] | None:
+        """The calls in a kept session; None if they have to be made one by one, because something ran out."""
+        with self._lock:
+            session, used = self._kept.pop() if self._kept else (None, 0)
         try:
-            with self._open().checkout(limits=self._resources, os_policy=POLICY) as session:
+            if session is None:
+                session = self._checkout().__enter__()
                 self._limit(session.worker_pid)
-                out = session.feed_run(DRIVER, inputs=inputs, print_callback=printed)
+                session.feed_run(PRELUDE, inputs=self._constants)
+            out = session.feed_run(GO, inputs=inputs, print_callback=self._printed())
+        except (monty.MontyError, ValueError):
+            if session is not None:
+                session.__exit__(None, None, None)
+            return None
+        with self._lock:
+            keep = used < USES and len(self._kept) < CORES and self._pool is not None
+            if keep:
+                self._kept.append((session, used + 1))
+        if not keep:
+            session.__exit__(None, None, None)
+        return [self._result(item) for item in out]
+
+    def _alone(self, inputs: dict[str, Any]) -> Ran:
+        """One call in a session of its own."""
+        try:
+            with self._checkout() as session:
+                self._limit(session.worker_pid)
+                out = session.feed_run(PRELUDE + GO, inputs=inputs | self._constants, print_callback=self._printed())
         except monty.MontyCrashedError as error:
-            stopped = late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
+            return late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
         except monty.MontyError as error:
-            stopped = judge(error, self.limits)
+            return judge(error, self.limits)
         except ValueError as error:  # a value that cannot be brought over
-            stopped = failure("output", error)
-        else:
-            return [self._result(item) for item in out]
-        return [stopped] if len(calls) == 1 else None
+            return failure("output", error)
+        return self._result(out[0])
+
+    def _printed(self) -> monty.CollectString:
+        return monty.CollectString(max_bytes=self.limits.output)
+
+    def _checkout(self) -> monty.MontySession:
+        return self._open().checkout(limits=self._resources, os_policy=POLICY)
 
     def _result(self, item: Any) -> Ran:
         reason, value, detail = item
@@ -181,14 +209,17 @@ class Monty:
                 return Ran(True, plain(value, self.limits))
             except NotPlain as error:
                 return failure(error.reason, error)
-        if reason == "raised":
+        if reason == "undefined" and value == "SyntaxError":
+            return failure("syntax", detail)
+        if reason in ("raised", "undefined"):
             return raised(value, detail)
-        return failure(reason, detail or f"a value of type {value}")
+        return failure(reason, f"a value of type {value}{', ' * bool(detail)}{detail}")
 
     def _open(self) -> monty.Monty:
         with self._lock:
             if self._pool is None:
                 pool = monty.Monty(
+                    max_processes=2 * CORES + 2,  # more than are kept, so that one comes free at some time
                     feed_duration_limit_grace=GRACE,
                     turn_duration_limit_grace=GRACE,
                     request_timeout=self.limits.time + 2 * GRACE,
@@ -212,13 +243,22 @@ class Monty:
     def close(self) -> None:
         with self._lock:
             pool, self._pool = self._pool, None
+            kept, self._kept = self._kept, []
             self._limited.clear()
+        for session, _ in kept:
+            session.__exit__(None, None, None)
         if pool is not None:
             pool.__exit__(None, None, None)
 
 
 def late(limits: Limits) -> Ran:
     return failure("time", f"more than {limits.time:g} s")
+
+
+@functools.lru_cache(256)
+def closed(code: str) -> bool:
+    """Whether a look at code shows that one call of it cannot be told from another by what was run before."""
+    return code.isascii() and not OPEN.search(IMPORT.sub("", code))
 
 
 def judge(error: monty.MontyError, limits: Limits) -> Ran:

@@ -33,8 +33,9 @@ NOT_A_VALUE = [
     "not 5", "5 or more", "about 5", "She has 5 apples and 6 pears", "5 hours 30 minutes", "5 6", "True", "None",
 ]  # fmt: skip
 HOSTILE = [
-    "9^{9^{9^9}}", "9**9**9**9", "$9^{9^{9^{9}}}$", "((((9^99)^99)^99)^99)", "(9!)!", "9!!!!", "9" * 100_000,
-    "x" * 100_000,    "(" * 90, "(" * 100_000, r"\sqrt{" * 30, r"\boxed{" * 20_000, r"\frac{1}{" * 12 + "1" + "}" * 12, "1e99999999999",
+    "9^{9^{9^9}}", "9**9**9**9", "1e99999999999",
+    "$9^{9^{9^{9}}}$", "((((9^99)^99)^99)^99)", "(9!)!", "9!!!!", "9" * 100_000,
+    "x" * 100_000,    "(" * 90, "(" * 100_000, r"\sqrt{" * 30, r"\boxed{" * 20_000, r"\frac{1}{" * 12 + "1" + "}" * 12,
     "10^{999999999}", r"\sum_{n=1}^{10^{10}} n", r"\int_0^1 x^x dx", "(x+y+z)^{99}", "(" + "x+" * 20 + "1)^9",
     "answer: " * 10_000, "answer:\n" * 2_000, "1," * 5_000, "one " * 5_000, "million " * 2_000, "\x00", "\ud800",
     "- " * 5_000,
@@ -84,8 +85,8 @@ def test_any_text_is_compared(said: str):
         assert same_answer(said, reference) in (True, False, None)
 
 
-@given(st.fractions(max_denominator=1000))
-@settings(max_examples=100, deadline=None)
+@given(st.fractions(-(10**9), 10**9, max_denominator=1000))
+@settings(max_examples=50, deadline=None)
 def test_a_fraction_is_itself_however_written(value):
     assert same_value(str(value), str(value)) is True
     assert same_value(rf"\frac{{{value.numerator}}}{{{value.denominator}}}", str(value)) in (True, None)
