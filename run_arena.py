@@ -177,6 +177,30 @@ def export(
     typer.echo(f"wrote {target}")
 
 
+@app.command("eval")
+def evaluate(
+    folder: RunArg,
+    sets: Annotated[list[Path], typer.Argument(help="Your sets, such as configs/eval/arithmetic.jsonl.")],
+    agents: Annotated[str, typer.Option(help="best, all, a number, or names with commas between.")] = "best",
+    generation: Annotated[int | None, typer.Option(min=0, help="As of which; the last one if left out.")] = None,
+    k: Annotated[int, typer.Option(min=1, help="Samples an item, for pass@k.")] = 8,
+    limit: Annotated[int | None, typer.Option(min=1, help="Items of a set at most, evenly spaced.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.0, help="Of the samples; the run's if left out.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of an answer; the run's if left out.")] = None,
+    use_library: Annotated[bool, typer.Option("--library", help="Ask again, with what the library tells.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder eval if left out.")] = None,
+) -> None:
+    """Ask a run's agents, beside the base model, what you bring: does what they learned hold elsewhere?"""
+    from arena.transfer.examination import Wanted, examine
+    from arena.transfer.show import Bar, conclude
+
+    wanted = Wanted(agents, generation, k, limit, temperature, max_tokens, use_library)
+    with Bar() as bar:
+        results = examine(folder, sets, wanted, lambda text: typer.echo(f"note: {text}", err=as_json), bar)
+    conclude(results, out or folder / "eval", as_json)
+
+
 @app.command()
 def library(
     folder: RunArg,
