@@ -59,7 +59,7 @@ def same_answer(said: str, reference: str) -> bool | None:
 
 def same_value(said: str, reference: str) -> bool | None:
     """As `same_answer`, of a text that is the final answer and nothing else."""
-    said, reference = _right_side(said), _right_side(reference)
+    said, reference = right_side(said), right_side(reference)
     number = read_number(reference)
     if number is not None:
         return _same_number(read_number(said), number)
@@ -99,7 +99,7 @@ def _decimal(value: Fraction) -> Any:
     return sympy.Float(sympy.Rational(value.numerator, value.denominator), 20)
 
 
-def _right_side(said: str) -> str:
+def right_side(said: str) -> str:
     """Without `x =` before it."""
     return re.sub(r"\A\W?[A-Za-z][A-Za-z _]{0,20}= ?", "", said.strip()) if said.count("=") == 1 else said.strip()
 

@@ -25,7 +25,7 @@ from fractions import Fraction
 from typing import Any
 
 from curricula import word_data, word_program, word_question
-from curricula.answers import same_answer, same_value
+from curricula.answers import right_side, same_answer, same_value
 from curricula.domain import SPLITS, Judged, Problem, Rejection, Verdict, digest, quoted
 from curricula.final_answer import final_answers
 from curricula.plain_numbers import read_number
@@ -156,7 +156,9 @@ class WordProblems:
         if right is None:
             several = len(said) > 1
             return Verdict(False, False, "more than one answer" if several else "no value in the answer")
-        return Verdict(right, right, "ok" if right else "wrong", answer=canonical(said[-1]))
+        return Verdict(
+            right, right, "ok" if right else "wrong", answer=problem.answer if right else canonical(said[-1])
+        )
 
     def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
         """Whether the program seems to compute something else than what the question asks for.
@@ -206,6 +208,7 @@ class WordProblems:
         return f"{question}\n{LINE}\n{program}"
 
 
+@functools.lru_cache(maxsize=2048)
 def split(text: str) -> tuple[str, Program] | Rejection:
     """The question and the program of a problem text, both canonical, or why it has none."""
     if len(text) > 4 * LONGEST:
@@ -282,8 +285,8 @@ def as_answer(value: Any) -> str | None:
 
 def canonical(said: str) -> str:
     """An answer in words as short as a post or another answer can be compared by."""
-    number = read_number(said)
-    return shown(number.value) if number is not None else " ".join(said[:LONGEST_ANSWER].split())
+    number = read_number(right_side(said))
+    return shown(number.value) if number is not None else " ".join(said.split())[:LONGEST_ANSWER]
 
 
 def _draw(rng: random.Random, depth: int) -> Problem | None:
