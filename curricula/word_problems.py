@@ -58,6 +58,7 @@ class WordProblems:
 
     name = "word_problems"
     depths = DEPTHS
+    longest = 2 * LONGEST  # characters of a prompt or reply in a round
     reasons = tuple(
         dict.fromkeys(
             (
