@@ -23,6 +23,7 @@ from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
 from arena.export.adapters import FILES, there
 from arena.store import Store
+from arena.transfer.answering import requests
 from arena.transfer.examination import Result, Wanted, examine
 from arena.transfer.results import as_csv, as_data, write
 
@@ -80,6 +81,9 @@ def test_agents_and_base_answer_every_item_alike_twice_and_the_run_is_as_it_was(
     found = texts(one)
     assert len(found) == len(one.judged) == len(LINES) * len(one.line.players) * 3
     assert texts(ask(run, mine, agents="all")) == found
+    asked = [j.reply.question for j in one.judged if j.reply.sample is None]
+    keys = {r.key for _, _, r in requests(asked, one.options)}
+    assert len(keys) == len(LINES) * 3  # the same noise for everyone
     some = texts(ask(run, mine, agents=agents[1], limit=2))  # noise does not hang on who and what else is asked
     assert some and some.items() <= found.items()
 
@@ -192,6 +196,7 @@ def test_a_server_s_model_answers_alone(tmp_path: Path, monkeypatch: pytest.Monk
     said: list[str] = []
     with Server(lambda path, body, before: Reply(completion("of course, answer 2 0"))) as server:
         to = ["engine.kind=openai", f"engine.openai.url={server.url}", "engine.openai.model=seed"]
+        to += ["limits.prices={prompt: 0, generated: 1000}"]
         with peopled(tmp_path, "served", *to, generation=1) as arena, arena.store.transaction():
             arena.store.insert({"phases": [{"generation": 1, "phase": "measure"}]})
         (result,) = examine(tmp_path / "served", [mine], Wanted(k=2), said.append, QUIET["tell"])
@@ -199,6 +204,7 @@ def test_a_server_s_model_answers_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert {j.reply.question.item.line for j in result.judged if j.correct} == {3}
     assert any("a server's model answers for all agents alike" in s for s in said)
     assert any("15 requests (5 items, 1 player, 3 answers each); at most" in s for s in said)
+    assert any(s.endswith(", 1.68 USD") for s in said)  # 15 answers of 112 tokens
 
 
 def test_a_chat_is_asked_in_one_wording_and_read_between_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
