@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from cultured import define, peopled
 from openai_server import Reply, Server, completion
 from typer.testing import CliRunner
@@ -89,17 +90,22 @@ def test_agents_and_base_answer_every_item_alike_twice_and_the_run_is_as_it_was(
 
 
 def test_each_player_speaks_with_its_own_adapter(run: Path, mine: Path, base: BaseModel, tokenizer: Tokenizer) -> None:
-    rows = there(Store(run / "run.db"), run)[2]
-    name, path = rows[0]["name"], rows[0]["path"]
-    layout = AdapterLayout(base.config, 4, 8.0)
+    store, layout = Store(run / "run.db"), AdapterLayout(base.config, 4, 8.0)
+    row = there(store, run)[2][0]
+    name, noise = row["name"], 0.1 * torch.randn(layout.size, generator=torch.Generator().manual_seed(1))
+    sha = layout.save_peft(noise, run / row["path"], "agents/seed")  # one that nobody could take for the base model
+    store.db.execute("UPDATE checkpoints SET sha256 = ? WHERE path = ?", [sha, row["path"]])
+    store.close()
     engine = TorchEngine(base, tokenizer)
-    engine.set_adapters(Adapters(base, layout, [name], layout.load_peft(run / path)[None]))
+    engine.set_adapters(Adapters(base, layout, [name], layout.load_peft(run / row["path"])[None]))
     result = ask(run, mine, agents=name, generation=2, max_tokens=24)
     for j in result.judged:
         if j.reply.sample is None:
             adapter = name if j.reply.question.player.name == name else None
             (done,) = engine.generate([Request("x", j.reply.question.prompt, adapter, 24, 0.0)])
             assert done.text == j.reply.text
+    found = texts(result)
+    assert all(found[name, line, None] != found["base", line, None] for line in range(1, len(LINES) + 1))
 
 
 def test_verdicts_are_those_of_the_domain_the_answer_and_the_checker(run: Path, mine: Path) -> None:
