@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from cultured import define, peopled
 from openai_server import Reply, Server, completion
 from typer.testing import CliRunner
@@ -23,6 +24,7 @@ from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
 from arena.export.adapters import FILES, there
 from arena.store import Store
+from arena.transfer.answering import requests
 from arena.transfer.examination import Result, Wanted, examine
 from arena.transfer.results import as_csv, as_data, write
 
@@ -80,22 +82,30 @@ def test_agents_and_base_answer_every_item_alike_twice_and_the_run_is_as_it_was(
     found = texts(one)
     assert len(found) == len(one.judged) == len(LINES) * len(one.line.players) * 3
     assert texts(ask(run, mine, agents="all")) == found
+    asked = [j.reply.question for j in one.judged if j.reply.sample is None]
+    keys = {r.key for _, _, r in requests(asked, one.options)}
+    assert len(keys) == len(LINES) * 3  # the same noise for everyone
     some = texts(ask(run, mine, agents=agents[1], limit=2))  # noise does not hang on who and what else is asked
     assert some and some.items() <= found.items()
 
 
 def test_each_player_speaks_with_its_own_adapter(run: Path, mine: Path, base: BaseModel, tokenizer: Tokenizer) -> None:
-    rows = there(Store(run / "run.db"), run)[2]
-    name, path = rows[0]["name"], rows[0]["path"]
-    layout = AdapterLayout(base.config, 4, 8.0)
+    store, layout = Store(run / "run.db"), AdapterLayout(base.config, 4, 8.0)
+    row = there(store, run)[2][0]
+    name, noise = row["name"], 0.1 * torch.randn(layout.size, generator=torch.Generator().manual_seed(1))
+    sha = layout.save_peft(noise, run / row["path"], "agents/seed")  # one that nobody could take for the base model
+    store.db.execute("UPDATE checkpoints SET sha256 = ? WHERE path = ?", [sha, row["path"]])
+    store.close()
     engine = TorchEngine(base, tokenizer)
-    engine.set_adapters(Adapters(base, layout, [name], layout.load_peft(run / path)[None]))
+    engine.set_adapters(Adapters(base, layout, [name], layout.load_peft(run / row["path"])[None]))
     result = ask(run, mine, agents=name, generation=2, max_tokens=24)
     for j in result.judged:
         if j.reply.sample is None:
             adapter = name if j.reply.question.player.name == name else None
             (done,) = engine.generate([Request("x", j.reply.question.prompt, adapter, 24, 0.0)])
             assert done.text == j.reply.text
+    found = texts(result)
+    assert sum(found[name, line, None] != found["base", line, None] for line in range(1, len(LINES) + 1)) >= 2
 
 
 def test_verdicts_are_those_of_the_domain_the_answer_and_the_checker(run: Path, mine: Path) -> None:
@@ -192,6 +202,7 @@ def test_a_server_s_model_answers_alone(tmp_path: Path, monkeypatch: pytest.Monk
     said: list[str] = []
     with Server(lambda path, body, before: Reply(completion("of course, answer 2 0"))) as server:
         to = ["engine.kind=openai", f"engine.openai.url={server.url}", "engine.openai.model=seed"]
+        to += ["limits.prices={prompt: 0, generated: 1000}"]
         with peopled(tmp_path, "served", *to, generation=1) as arena, arena.store.transaction():
             arena.store.insert({"phases": [{"generation": 1, "phase": "measure"}]})
         (result,) = examine(tmp_path / "served", [mine], Wanted(k=2), said.append, QUIET["tell"])
@@ -199,6 +210,7 @@ def test_a_server_s_model_answers_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert {j.reply.question.item.line for j in result.judged if j.correct} == {3}
     assert any("a server's model answers for all agents alike" in s for s in said)
     assert any("15 requests (5 items, 1 player, 3 answers each); at most" in s for s in said)
+    assert any(s.endswith(", 1.68 USD") for s in said)  # 15 answers of 112 tokens
 
 
 def test_a_chat_is_asked_in_one_wording_and_read_between_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

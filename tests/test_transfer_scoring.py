@@ -111,8 +111,9 @@ def test_what_the_run_had_met(tmp_path: Path) -> None:
             Item(6, "6", "-", "solve  Rot swap | 1 2 3 think"),
             Item(7, "7", "-", long),
             Item(8, "8", "-", "Say"),  # in a text that was set, and too short to tell
+            Item(9, "9", "-", "solve dec rot swap | 1 2 3 think"),  # holds one that was set, and is another problem
         ]
         found = met(arena.store, arena.domains, items, 2)
-        assert found == [{POSTED, TRAINED}, {SET}, set(), set(), set(), {SET}, {SET}, set()]
+        assert found == [{POSTED, TRAINED}, {SET}, set(), set(), set(), {SET}, {SET}, set(), set()]
         assert met(arena.store, arena.domains, items[:1], 1) == [{POSTED}]
         assert met(arena.store, arena.domains, items[4:5], 3) == [{POSTED}]

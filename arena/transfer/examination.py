@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from arena.config import Config
+from arena.budget import amount, price
+from arena.config import Config, PricesSection
 from arena.engines import close
 from arena.report.say import count
 from arena.state import make_domains
@@ -86,7 +87,8 @@ def examine(folder: Path, files: Sequence[Path], wanted: Wanted, listen: Listene
             asked = questions(arena, sets, line.players)
         lengths = minds.lengths(asked)
         minds.check_fit(asked, lengths, options)
-        for text in [*line.said, *_notes(sets, asked, minds.strange(asked), wanted), _cost(asked, lengths, options)]:
+        cost = _cost(asked, lengths, options, config.limits.prices)
+        for text in [*line.said, *_notes(sets, asked, minds.strange(asked), wanted), cost]:
             listen(text)
         judged = dict[str, list[Judged]]()
         replies = answer(minds.engine, asked, options, tell)
@@ -141,11 +143,13 @@ def _notes(sets: Sequence[ItemSet], asked: Sequence[Question], strange: int, wan
     return found
 
 
-def _cost(asked: Sequence[Question], lengths: Sequence[int], options: Options) -> str:
-    """Requests, and the most tokens they can take."""
+def _cost(asked: Sequence[Question], lengths: Sequence[int], options: Options, prices: PricesSection) -> str:
+    """Requests, the most tokens they can take, and what those cost where the config has prices."""
     times = 1 + options.k
     prompts, answers = sum(lengths) * times, len(asked) * times * options.max_tokens
     items, players = ({q.key for q in asked}, {q.player.name for q in asked})
     told = f"{count(len(items), 'item')}, {count(len(players), 'player')}, {count(times, 'answer')} each"
     most = f"at most {prompts + answers:,} tokens ({prompts:,} of prompts, {answers:,} of answers)"
-    return f"{count(len(asked) * times, 'request')} ({told}); {most}"
+    money = price(prices, prompts, answers)
+    paid = "" if money is None else f", {amount(money, prices.currency)}"
+    return f"{count(len(asked) * times, 'request')} ({told}); {most}{paid}"
