@@ -167,7 +167,7 @@ def miniature(folder: Path, positions: int = 1024) -> Path:
     settings = {"model_type": "qwen3", "vocab_size": made.get_vocab_size(), "hidden_size": 32, "intermediate_size": 48}
     settings |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
     settings |= {"max_position_embeddings": positions, "tie_word_embeddings": True, "bos_token_id": None}
-    settings |= {"eos_token_id": end, "pad_token_id": pad}
+    settings |= {"eos_token_id": end, "pad_token_id": pad, "initializer_range": 0.4}
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = transformers.AutoModelForCausalLM.from_config(
