@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agents.adapters import Adapters
-from agents.engine import Completion, Request, cut
+from agents.engine import Completion, Halted, Meter, Request, cut
 from agents.prompt import Chat, Prompt
-from agents.server import Endpoint, GaveUpError, RefusedError, Session, run
+from agents.server import CutShortError, Endpoint, GaveUpError, RefusedError, Session, run
 
 CONNECT_RETRIES = 2  # at the start, where a server that is not there should be told soon
 MOST_STOPS = 4  # the API takes no more; further ones are cut here
@@ -77,6 +77,7 @@ class OpenAIEngine:
             server.url, read_key(server.api_key_env), server.concurrency, server.retries, server.timeout_s
         )
         self._path = "/chat/completions" if server.api == "chat" else "/completions"
+        self._meter: Meter | None = None
         self._tokenizes, self._counts = server.tokenize, dict[str, int]()
         self._refused: frozenset[str] = frozenset()  # of OPTIONAL, by this server
         try:
@@ -93,6 +94,10 @@ class OpenAIEngine:
     def set_adapters(self, adapters: Adapters) -> None:
         """Nothing: the model is the server's."""
 
+    def set_meter(self, meter: Meter) -> None:
+        """Ask it before each request, and tell it of each completion."""
+        self._meter = meter
+
     def count_tokens(self, text: str) -> int:
         """By the server's /tokenize, asked once a text; `estimate_tokens` if it has none."""
         if text not in self._counts:
@@ -102,30 +107,59 @@ class OpenAIEngine:
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of the requests: all of them, or an error.
 
-        Raises OSError if one fails in all its tries, ValueError if the server refuses one.
+        Raises OSError if one fails in all its tries, ValueError if the server refuses one, Halted if the meter admits
+        no more. Those under way are waited for then, so that what they cost is not lost: the meter keeps them.
         """
         done: dict[int, Completion] = {}
+        if self._meter:
+            for at, request in enumerate(requests):
+                if found := self._meter.found(request.key, self.digest(request)):
+                    done[at] = found
         try:
-            run(lambda s: self._generate(s, requests, done), self.endpoint)
+            if len(done) < len(requests):
+                run(lambda s: self._generate(s, requests, done), self.endpoint)
         except GaveUpError as error:
+            then = "those are kept" if self._meter else "all are asked for again"
             raise OSError(
-                f"{error}; {len(done)} of this batch's {len(requests)} completions were there, all are asked for again"
+                f"{error}; {len(done)} of this batch's {len(requests)} completions were there, {then}"
             ) from None
         return [done[i] for i in range(len(requests))]
 
     async def _generate(self, session: Session, requests: Sequence[Request], done: dict[int, Completion]) -> None:
-        todo = iter(enumerate(requests))
+        meter, left = self._meter, [at for at in range(len(requests)) if at not in done]
+        todo, under_way, halted, failed = iter(left), 0, False, list[Exception]()
 
         async def work() -> None:
-            for at, request in todo:
-                done[at] = await self._complete(session, request)
+            nonlocal under_way, halted
+            for at in todo:
+                if failed or halted or (meter and not meter.admits(under_way)):
+                    halted = True
+                    return
+                under_way += 1
+                try:
+                    done[at] = await self._complete(session, requests[at])
+                except (GaveUpError, ValueError) as error:
+                    failed.append(error)
+                    session.end_tries()
+                    return
+                finally:
+                    under_way -= 1
+                if meter:
+                    meter.keep(self.digest(requests[at]), done[at])
 
+        if meter and (seconds := meter.seconds_left()) is not None:
+            asyncio.get_running_loop().call_later(seconds, session.end_tries)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.server.concurrency, len(requests))):
+                for _ in range(min(self.server.concurrency, len(left))):
                     group.create_task(work())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        for error in failed:
+            if not isinstance(error, CutShortError):
+                raise error
+        if meter and (halted or failed):
+            raise Halted(meter.why())
 
     async def _complete(self, session: Session, request: Request) -> Completion:
         try:
@@ -189,6 +223,11 @@ class OpenAIEngine:
                 form = {"name": "reply", "strict": True, "schema": json.loads(prompt.schema)}
                 body["response_format"] = {"type": "json_schema", "json_schema": form}
         return {k: v for k, v in (body | server.extra).items() if v is not None}
+
+    def digest(self, request: Request) -> str:
+        """SHA-256 of everything that makes the completion what it is: the path, the body, and where it is cut."""
+        sent = json.dumps([self._path, self.body(request), request.stop], sort_keys=True)
+        return hashlib.sha256(sent.encode()).hexdigest()
 
     async def _count(self, session: Session, text: str) -> int:
         if text not in self._counts:

@@ -92,6 +92,7 @@ def test_no_program_file_imports_the_tests():
         ("numba",),
         ("plotly",),
         ("tensorboardX",),
+        ("math_verify", "sympy"),
     ],
 )
 def test_each_heavy_dependency_is_imported_in_one_file_at_most(heavy: tuple[str, ...]):
