@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from agents.learner import Example, Learner, LearnerConfig
 from agents.prompt import Chat
 from agents.tokenizer import Tokenizer
 from arena.config import load_config
+from arena.estimate import estimate
 from arena.loop import play
+from arena.roles import solver
+from arena.roles.voice import make_voice
 from arena.state import Arena
+from curricula.list_programs import ListPrograms
 
 pytest.importorskip("transformers")
 ASKED = Chat("You are a1.", "what is 2 + 2?")
@@ -81,3 +86,16 @@ def test_an_answer_is_learned_where_it_is_given(model: Path) -> None:
     said = engine.generate([Request("k", ASKED, "a1", 60, 0.0), Request("l", ASKED, None, 60, 0.0)])
     assert (said[0].text, said[0].finish) == (answer, "stop") and said[1].text != answer
     assert said[0].generated_tokens == after.tokens
+
+
+def test_an_estimate_counts_the_chats_as_they_are_worded(model: Path, tmp_path: Path) -> None:
+    config = load_config("configs/tiny.yaml", [*settings(model, tmp_path, "none"), "engine.max_rows=6"])
+    lines = estimate(config)
+    found = re.search(r"chats of ([\d,]+) tokens, replies of at most 16", lines[0])
+    assert found
+    words, problem = ListPrograms(), ListPrograms().heldout("dev", 3)[0]
+    voice = make_voice(config.prompts, lambda agent: 0)
+    (ids,) = Tokenizer(model).encode_prompts([solver.ask(voice, words, "a1", problem, ())])
+    assert 0.8 * len(ids) < float(found[1].replace(",", "")) < 1.5 * len(ids)
+    with pytest.raises(ValueError, match=r"no chat template: use prompts\.style=bare"):
+        estimate(load_config("configs/tiny.yaml", ["prompts.style=chat"]))

@@ -123,7 +123,7 @@ def test_any_reply_has_a_reading_that_can_be_stored(text: str) -> None:
             said.encode("utf-8")
             assert len(said) <= len(text) + 1 and spoken(spoken(text)) == spoken(text)
             assert domain.verify(problem, said).reason and domain.parse_proposal(said)
-        assert solver.unclear(voice, text) in (True, False)
+        assert solver.is_unclear(said) in (True, False)
     from_json(text)
 
 
@@ -192,9 +192,9 @@ def test_personas_are_dealt_to_places_and_keep_to_them() -> None:
 
 def test_unclear_is_said_in_the_answer_and_nowhere_else() -> None:
     for text in ("<answer>unclear</answer>", "<answer> Unclear. </answer>", "<think>hm</think>UNCLEAR"):
-        assert grader.unclear(CHAT, text) and not grader.unclear(BARE, text)
+        assert solver.is_unclear(grader.read(CHAT, text))
     for text in ("It is unclear. <answer>4</answer>", "<answer>unclear: 4</answer>", "<think>unclear</think>", ""):
-        assert not grader.unclear(CHAT, text)
+        assert not solver.is_unclear(grader.read(CHAT, text))
 
 
 def test_a_guess_is_asked_for_and_read(tmp_path: Path) -> None:
