@@ -73,6 +73,7 @@ def test_thinking_is_left_out(text: str, said: str) -> None:
         ('I say {"answer": "4", "why": {"a": 1}}', "4"),
         ('<answer>{"answer": "4"}</answer>', '{"answer": "4"}'),
         ('{"answer": "<answer>4</answer>"}', "<answer>4</answer>"),
+        ('{"answer": "4\n1\t3"}', "4\n1\t3"),
         ('{"Answer": "4"}', '{"Answer": "4"}'),
         ('{"answer": 4}', "4"),
         ('{"answer": [1, "é"]}', '[1, "é"]'),

@@ -47,9 +47,9 @@ def _named(said: str, name: str) -> str | None:
 
 
 def from_json(said: str) -> Any:
-    """The JSON value that a reply is, perhaps in a code fence, or None."""
+    """The JSON value that a reply is, perhaps in a code fence, or None. Lines may break inside its strings."""
     try:
-        return json.loads(unfenced(said))
+        return json.loads(unfenced(said), strict=False)
     except (ValueError, RecursionError):
         return None
 
