@@ -44,7 +44,11 @@ def collapse(arena: Arena) -> list[Row]:
     agents = sorted({*arena.living, *proposals})
     valid = {a: [r for r in proposals[a] if r["valid"]] for a in agents}
     asked = [
-        Example(NOBODY, setter.ask(arena.voice, arena.domains[r["domain"]], a, r["parent"]), r["proposal"])
+        Example(
+            NOBODY,
+            setter.ask(arena.voice, arena.domains[r["domain"]], a, r["parent"]),
+            setter.say(arena.voice, r["proposal"]),
+        )
         for a in agents
         for r in valid[a]
     ]

@@ -1,49 +1,74 @@
 """What a run will take, before it is started: tokens counted from the config, time from a short calibration here.
 
-An estimate: lengths are typical ones of list programs, and speed is measured on a few hundred tokens. A server is not
-asked anything: what it serves may cost money, so there only requests and tokens are told.
+An estimate: bare lengths are typical ones of list programs, and speed is measured on a few hundred tokens. Chats are
+worded and counted as the model will see them, without what is read from the library, and replies reckoned as long as
+they may be. A server is not asked anything: what it serves may cost money, so there only requests and tokens are told.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from agents.adapters import Adapters
+from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.learner import Example, Learner, LearnerConfig
+from agents.prompt import Prompt
+from agents.tokenizer import Tokenizer
 from arena.config import Config
 from arena.engines import close, make_engine
-from arena.estimate_cost import Whole, requests_of, served, stops
+from arena.estimate_cost import Whole, requests_of, served, spoken, stops
 from arena.state import load_base, make_domains, model_folder
+from curricula.domain import Domain
 
-PROPOSE_TOKENS, SOLVE_TOKENS, TRAIN_TOKENS = 18, 50, 52  # prompt and completion, typical
+BARE_PAIR = ("solve rev inc sort | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 ; sort 2 4 5 answer 2 4 5")
+WRITTEN = 40  # tokens of a completion when speed is measured
+OURS = 450e6  # bytes of the program and its libraries
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of prompt and completion together, typical; `pairs` are some of both to measure speed with."""
+
+    propose: float = 18
+    solve: float = 50
+    train: float = 52
+    row: float = 256  # the longest that are under way at a time
+    pairs: tuple[tuple[Prompt, str], ...] = (BARE_PAIR,)
 
 
 def estimate(config: Config) -> list[str]:
     """Lines on tokens, time and memory."""
-    domains = make_domains(config)
+    domains, served_elsewhere = make_domains(config), config.engine.kind == "openai"
+    loaded = None if served_elsewhere else load_base(config)
+    long = worded(config, domains, loaded[1]) if loaded and config.prompts.style == "chat" else Lengths()
     r, s, m, agents = config.rounds, config.sleep, config.measure, config.population.agents
     problems = agents * r.per_agent
-    proposing = problems * PROPOSE_TOKENS if r.setter in ("self", "frozen") else 0
-    solving = problems * (r.solvers * r.attempts + r.grade) * SOLVE_TOKENS
-    training = agents * (s.fresh + s.archive + s.lore + s.seed_examples + s.proposals) * TRAIN_TOKENS * s.enabled
+    proposing = problems * long.propose if r.setter in ("self", "frozen") else 0
+    solving = problems * (r.solvers * r.attempts + r.grade) * long.solve
+    training = agents * (s.fresh + s.archive + s.lore + s.seed_examples + s.proposals) * long.train * s.enabled
     depths = sum(len(d.depths) * (2 if d.name == "hidden_words" else 1) for d in domains.values())
-    measuring = depths * agents * m.per_depth * SOLVE_TOKENS
-    full = 2 * depths * m.final_per_depth * (1 + m.passes) * SOLVE_TOKENS
+    measuring = depths * agents * m.per_depth * long.solve
+    full = 2 * depths * m.final_per_depth * (1 + m.passes) * long.solve
     play = (
         f"a generation: {proposing + solving:,.0f} tokens to play, {training:,.0f} to train, "
         f"{measuring:,.0f} to measure"
     )
     tokens, requests = config.generations * (proposing + solving + measuring) + full, requests_of(config, depths)
-    if config.engine.kind == "openai":
+    if loaded is None:
         return [play, *served(config, domains, requests, tokens)]
-    generate_rate, train_rate, size = calibrate(config)
+    generate_rate, train_rate, size = calibrate(config, *loaded, long.pairs)
     seconds = (proposing + solving + measuring) / generate_rate + training / train_rate
     total = config.generations * seconds + full / generate_rate
     rows = min(config.engine.max_rows, problems * r.solvers * r.attempts)
-    memory = 450e6 + agents * size * 4 * 8 + rows * 256 * 4 * 2 * 128
+    memory = OURS + agents * size * 4 * 8 + rows * 256 * 4 * 2 * 128
+    if config.prompts.style == "chat":
+        play += f"; chats of {long.solve - r.max_tokens:,.0f} tokens, replies of at most {r.max_tokens}"
+        memory = OURS + agents * size * 4 * 8 + held(loaded[0], rows * long.row)
     return [
         play,
         f"measured here: {generate_rate:,.0f} tokens/s generating, {train_rate:,.0f} training "
@@ -54,10 +79,39 @@ def estimate(config: Config) -> list[str]:
     ]
 
 
-def calibrate(config: Config) -> tuple[float, float, int]:
+def worded(config: Config, domains: Mapping[str, Domain], tokenizer: Tokenizer) -> Lengths:
+    """Lengths of chats: prompts as they will be asked, replies as long as they may be, examples as they are learned.
+
+    Raises ValueError where the model has no chat template.
+    """
+    propose = solve = train = row = 0.0
+    pairs = list[tuple[Prompt, str]]()
+    for each in spoken(config, domains):
+        mean = list[float]()
+        for some in (each.setting, each.solving):
+            prompts = tokenizer.encode_prompts([p for p, _ in some])
+            learned = tokenizer.encode_completions([p for p, _ in some], [c for _, c in some])
+            row = max(row, *map(len, prompts))
+            mean += [sum(map(len, ids)) / max(1, len(some)) for ids in (prompts, learned)]
+        propose += each.share * (mean[0] + config.rounds.max_tokens)
+        solve += each.share * (mean[2] + config.rounds.max_tokens)
+        train += each.share * (mean[2] + mean[3])
+        pairs += each.solving
+    return Lengths(propose, solve, train, row + config.rounds.max_tokens, tuple(pairs))
+
+
+def held(base: BaseModel, tokens: float) -> float:
+    """Bytes of the base weights and of keys and values for so many tokens."""
+    c, each = base.config, base.dtype.itemsize
+    weights = sum(w.numel() for w in base.weights.values())
+    return float(each) * (weights + tokens * 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim)
+
+
+def calibrate(
+    config: Config, base: BaseModel, tokenizer: Tokenizer, pairs: Sequence[tuple[Prompt, str]]
+) -> tuple[float, float, int]:
     """Measured tokens/s of generating and of training, and the parameters of one adapter."""
     torch.set_num_threads(config.engine.threads)
-    base, tokenizer = load_base(config)
     s = config.sleep
     learner = Learner(base, tokenizer, LearnerConfig(s.rank, s.alpha, batch=s.batch))  # also where nobody sleeps
     names = [f"a{i}" for i in range(config.population.agents)]
@@ -65,14 +119,16 @@ def calibrate(config: Config) -> tuple[float, float, int]:
         learner.add(name, learner.layout.fresh(name))
     engine = make_engine(config, base, tokenizer, model_folder(config))
     engine.set_adapters(Adapters(base, learner.layout, names, learner.state["acting"]))
-    prompt, answer = "solve rev inc sort | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 ; sort 2 4 5 answer 2 4 5"
-    requests = [Request(f"{i}", prompt, names[i % len(names)], 40) for i in range(config.engine.max_rows)]
+    requests = [
+        Request(f"{i}", pairs[i % len(pairs)][0], names[i % len(names)], WRITTEN) for i in range(config.engine.max_rows)
+    ]
     engine.generate(requests[:1])  # some engines start at their first call
     started = time.monotonic()
     tokens = sum(c.prompt_tokens + c.generated_tokens for c in engine.generate(requests))
     generated = tokens / (time.monotonic() - started)
     close(engine)
-    learner.sleep([Example(names[0], prompt, answer)], "warm")  # so does the learner: kernels may have to be compiled
+    # the learner starts at its first call too: kernels may have to be compiled
+    learner.sleep([Example(names[0], *pairs[0])], "warm")
     started = time.monotonic()
-    reports = learner.sleep([Example(n, prompt, answer) for n in names for _ in range(s.batch)], "calibrate")
+    reports = learner.sleep([Example(n, *pairs[i % len(pairs)]) for n in names for i in range(s.batch)], "calibrate")
     return generated, sum(r.tokens for r in reports) / (time.monotonic() - started), learner.layout.size

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agents.prompt import Prompt
 from arena.budget import amount, price, short
 from arena.config import Config, LimitsSection
 from arena.roles import setter, solver
@@ -70,20 +71,42 @@ def served(config: Config, domains: Mapping[str, Domain], requests: float, token
     return [*lines, *stops(config.limits, whole)]
 
 
-def chat_prompt_tokens(config: Config, domains: Mapping[str, Domain]) -> float:
-    """Tokens of a prompt, mean over setting and solving as often as each is asked."""
-    voice, r = make_voice(config.prompts, lambda agent: 0), config.rounds
-    total = 0.0
+@dataclass(frozen=True)
+class Spoken:
+    """A few real prompts of one domain, worded as a run words them, and what is learned from each."""
+
+    share: float
+    setting: list[tuple[Prompt, str]]
+    solving: list[tuple[Prompt, str]]
+
+
+def spoken(config: Config, domains: Mapping[str, Domain]) -> list[Spoken]:
+    """Prompts of the roles, for one held-out problem a depth; what is read from the library is not in them."""
+    voice, found = make_voice(config.prompts, lambda agent: 0), list[Spoken]()
     for name, domain in domains.items():
         problems = [p for d in domain.depths for p in list(domain.heldout("dev", d))[:1]]
-        solving = [solver.ask(voice, domain, "an-agent", p, ()) for p in problems]
-        setting = [setter.ask(voice, domain, "an-agent", parent) for parent in (None, *(p.text for p in problems[:1]))]
+        solving = [
+            (solver.ask(voice, domain, "an-agent", p, ()), solver.say(voice, domain.solution(p))) for p in problems
+        ]
+        setting = [
+            (setter.ask(voice, domain, "an-agent", parent), setter.say(voice, p.text))
+            for p in problems[:1]
+            for parent in (None, p.text)
+        ]
+        found.append(Spoken(config.domains[name].share, setting, solving))
+    return found
+
+
+def chat_prompt_tokens(config: Config, domains: Mapping[str, Domain]) -> float:
+    """Tokens of a prompt, mean over setting and solving as often as each is asked."""
+    r, total = config.rounds, 0.0
+    solves, proposes = r.solvers * r.attempts + r.grade, r.setter in ("self", "frozen")
+    for each in spoken(config, domains):
         solve, propose = (
-            sum(len(str(p).encode()) / 4 for p in prompts) / max(1, len(prompts)) for prompts in (solving, setting)
+            sum(len(str(p).encode()) / 4 for p, _ in pairs) / max(1, len(pairs))
+            for pairs in (each.solving, each.setting)
         )
-        solves = r.solvers * r.attempts + r.grade
-        proposes = r.setter in ("self", "frozen")
-        total += config.domains[name].share * (solves * solve + proposes * propose) / (solves + proposes)
+        total += each.share * (solves * solve + proposes * propose) / (solves + proposes)
     return total
 
 

@@ -165,9 +165,9 @@ def miniature(folder: Path, positions: int = 1024) -> Path:
     made = HFTokenizer.from_file(str(folder / "tokenizer.json"))
     end, pad = made.token_to_id("<|im_end|>"), made.token_to_id("<|endoftext|>")
     settings = {"model_type": "qwen3", "vocab_size": made.get_vocab_size(), "hidden_size": 32, "intermediate_size": 48}
-    settings |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
+    settings |= {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
     settings |= {"max_position_embeddings": positions, "tie_word_embeddings": True, "bos_token_id": None}
-    settings |= {"eos_token_id": end, "pad_token_id": pad}
+    settings |= {"eos_token_id": end, "pad_token_id": pad, "initializer_range": 0.4}
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = transformers.AutoModelForCausalLM.from_config(

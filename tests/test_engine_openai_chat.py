@@ -11,7 +11,7 @@ from openai_server import Json, Reply, Server
 
 import agents.server as transport
 from agents.engine import Request
-from agents.engine_openai import OPTIONAL, OpenAIEngine
+from agents.engine_openai import OPTIONAL, OpenAIEngine, estimate_tokens
 from agents.engine_openai import Server as Settings
 from agents.prompt import Chat
 
@@ -132,7 +132,7 @@ def test_any_kind_of_message_is_read_and_what_was_thought_is_counted(fields: dic
         (done,) = engine(server).generate(ask())
     assert done.text == text and done.finish == "stop"
     thought = "two and two" in json.dumps(fields)
-    assert done.generated_tokens == (3 if thought else len(text.split()))
+    assert done.generated_tokens == (3 if thought else estimate_tokens(text))
 
 
 @pytest.mark.parametrize("fields", [{}, {"content": 7}, {"content": {"text": "4"}}, {"content": True}])

@@ -55,7 +55,7 @@ def make_voice(prompts: PromptsSection, place: Callable[[str], int]) -> Voice:
 
 
 def mark(name: str, text: str, structured: bool) -> str:
-    """A part as a model should have said it: what `reply.part` reads back."""
+    """A part as a model should have said it: what `reply.part` reads back, and what a schema lets it say."""
     if structured:
-        return json.dumps({name: text}, ensure_ascii=False)
+        return json.dumps({name: text}, ensure_ascii=False, separators=(",", ":"))
     return f"<{name}>\n{text}\n</{name}>"
