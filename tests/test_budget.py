@@ -32,6 +32,7 @@ from agents.tokenizer import Tokenizer
 from arena.budget import Budget, Spent, price, spent_so_far
 from arena.config import LimitsSection, PricesSection, load_config, make_config
 from arena.estimate import estimate
+from arena.experiment_cell import play_cell
 from arena.journal import Entry, Journal
 from arena.loop import play
 from arena.report.analysis import analyze
@@ -512,3 +513,11 @@ def test_who_watches_is_told_at_which_limit_a_run_stopped(calm: Path, server: Se
         assert now.state == "idle" and now.limit is not None and now.limit.startswith("limits.requests (1) is reached")
         snapshot = History(open_run(tmp_path / "limited")).snapshot(db, None)
     assert f"stopped: {now.limit}" in top(snapshot, 0.0, 200, now.state, now.limit).plain
+
+
+def test_a_cell_of_an_experiment_that_meets_a_limit_is_unfinished_and_says_why(tmp_path: Path) -> None:
+    config = load_config("configs/tiny.yaml", [f"run.folder={tmp_path}", *SMALL, "limits.requests=1"])
+    spec = {"arm": "a", "seed": 0, "final": False, "config": config.model_dump(mode="json")}
+    with pytest.raises(ValueError, match=r"tiny stopped before its end: limits\.requests \(1\) is reached"):
+        play_cell(spec)
+    assert not (tmp_path / "tiny" / "cell.json").exists()
