@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 PIP_FLAGS ?=
+TESTERS ?= 2
 BIN := $(VENV)/bin
 VLLM_BIN := $(VLLM_VENV)/bin
 
@@ -19,8 +20,10 @@ run: $(VENV)/.core
 clean-run:
 	rm -rf runs/quickstart
 
+# Two processes share the files of tests; what watches another process live comes after, alone.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" -n $(TESTERS) --dist loadfile
+	$(BIN)/python -m pytest -m alone
 
 # vLLM needs gigabytes that not every machine can fetch: where it cannot be installed, this says so and passes.
 SUBMAKE := $(MAKE)
@@ -34,7 +37,7 @@ test-vllm:
 	fi
 
 fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(TESTERS) --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

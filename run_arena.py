@@ -1,7 +1,8 @@
 """The command line of Ratchet: launch an arena, go on with it, and see what came out.
 
 Thin on purpose: each command reads its arguments, calls one function of the arena, and turns a user's mistake into one
-line. Exit status: 0 done, 2 a mistake that the message names, 130 interrupted (the run can be resumed).
+line. Exit status: 0 done, or stopped as
+asked or at a limit; 2 a mistake that the message names, 130 interrupted (the run can be resumed).
 """
 
 from __future__ import annotations
@@ -73,15 +74,26 @@ def run(
 
 
 @app.command()
-def resume(folder: RunArg, quiet: QuietOption = False, watch: WatchOption = False) -> None:
+def resume(
+    folder: RunArg,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Overrides of limits.* and of where the server is, such as limits.money=10."),
+    ] = None,
+    quiet: QuietOption = False,
+    watch: WatchOption = False,
+) -> None:
     """Go on with a run after its last finished phase."""
     if watch:
+        from arena.amend import amended
+
         _read(folder)[0].close()
-        _launch(["resume", str(folder)], folder)
+        amended(folder, overrides or [])
+        _launch(["resume", str(folder), *(overrides or [])], folder)
     from arena.experiment import check_split
     from arena.state import Arena
 
-    arena = Arena.open(folder)
+    arena = Arena.open(folder, overrides or [])
     check_split(arena.config)
     _play(arena, quiet)
 
@@ -163,6 +175,30 @@ def export(
     for line in summary(manifest):
         typer.echo(line)
     typer.echo(f"wrote {target}")
+
+
+@app.command("eval")
+def evaluate(
+    folder: RunArg,
+    sets: Annotated[list[Path], typer.Argument(help="Your sets, such as configs/eval/arithmetic.jsonl.")],
+    agents: Annotated[str, typer.Option(help="best, all, a number, or names with commas between.")] = "best",
+    generation: Annotated[int | None, typer.Option(min=0, help="As of which; the last one if left out.")] = None,
+    k: Annotated[int, typer.Option(min=1, help="Samples an item, for pass@k.")] = 8,
+    limit: Annotated[int | None, typer.Option(min=1, help="Items of a set at most, evenly spaced.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.0, help="Of the samples; the run's if left out.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of an answer; the run's if left out.")] = None,
+    use_library: Annotated[bool, typer.Option("--library", help="Ask again, with what the library tells.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder eval if left out.")] = None,
+) -> None:
+    """Ask a run's agents, beside the base model, what you bring: does what they learned hold elsewhere?"""
+    from arena.transfer.examination import Wanted, examine
+    from arena.transfer.show import Bar, conclude
+
+    wanted = Wanted(agents, generation, k, limit, temperature, max_tokens, use_library)
+    with Bar() as bar:
+        results = examine(folder, sets, wanted, lambda text: typer.echo(f"note: {text}", err=as_json), bar)
+    conclude(results, out or folder / "eval", as_json)
 
 
 @app.command()
@@ -317,7 +353,7 @@ def _play(arena: Any, quiet: bool) -> None:
 
     console = Console()
     with arena:
-        progress = Progress(arena.config, console, plain=quiet, compute=arena.store.compute())
+        progress = Progress(arena.config, console, plain=quiet, compute=arena.store.compute(), spent=arena.budget.line)
         try:
             with progress, Sinks(arena, lambda line: typer.echo(f"note: {line}", err=True)) as sinks:
                 ended = play(arena, both(progress, sinks))
@@ -326,6 +362,12 @@ def _play(arena: Any, quiet: bool) -> None:
             raise typer.Exit(130) from None
         except OSError as error:
             raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {arena.folder}") from None
+        if arena.budget.stopped:
+            typer.echo(
+                f"stopped: {arena.budget.stopped}; go on with: "
+                f"python run_arena.py resume {arena.folder} {arena.budget.higher()}"
+            )
+            return
         if not ended:
             typer.echo(f"stopped, as asked; go on with: python run_arena.py resume {arena.folder}")
             return

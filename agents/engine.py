@@ -60,6 +60,37 @@ class Engine(Protocol):
         """How many tokens the text takes in a prompt."""
 
 
+class Halted(Exception):
+    """No more requests are to be sent: a limit of the run is met. The message says which."""
+
+
+class Meter(Protocol):
+    """Who pays for completions: asked before a request is sent, told of each completion as it comes."""
+
+    def found(self, key: str, digest: str) -> Completion | None:
+        """What was paid for before, for the same key and the same digest of everything that is sent."""
+
+    def admits(self, under_way: int) -> bool:
+        """Whether one more request may be sent while so many are under way."""
+
+    def keep(self, digest: str, completion: Completion) -> None:
+        """A completion has come."""
+
+    def seconds_left(self) -> float | None:
+        """Seconds until `admits` says no whatever is spent; None: never."""
+
+    def why(self) -> str:
+        """Why it does not admit more."""
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """What an engine has beside that if its completions cost something one by one."""
+
+    def set_meter(self, meter: Meter) -> None:
+        """Ask this meter from now on. `generate` then raises Halted where it admits no more."""
+
+
 @runtime_checkable
 class Resting(Protocol):
     """What an engine has beside that if it holds a device or a process of its own."""

@@ -3,8 +3,12 @@
 Every agent speaks as the model that is served: adapters are ignored, since a server's weights are not ours. A request's
 seed is a digest of its key; whether equal seeds give equal texts is the server's affair. Each completion is counted
 once, as the server's `usage` says, whatever tries it took: tokens of tries that failed are not known. Where `usage` is
-missing, tokens are counted with the server's /tokenize (vLLM has one) or estimated (`estimate_tokens`). Left out:
-streaming, tools, several choices a request.
+missing, tokens are counted with the server's /tokenize (vLLM has one) or estimated (`estimate_tokens`).
+
+A chat is sent as messages, which the server words. Two fields of it not all servers know: `response_format` holds an
+answer to a JSON schema, `chat_template_kwargs` lets a model think or not. Where a server refuses a request with them
+and takes it without, they are left out from then on, and a line says so. What a model thought is counted, not read.
+Left out: streaming, tools, several choices a request.
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from __future__ import annotations
 import asyncio
 import difflib
 import hashlib
+import json
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -19,11 +25,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agents.adapters import Adapters
-from agents.engine import Completion, Request, cut
-from agents.server import Endpoint, GaveUpError, RefusedError, Session, run
+from agents.engine import Completion, Halted, Meter, Request, cut
+from agents.prompt import Chat, Prompt
+from agents.server import CutShortError, Endpoint, GaveUpError, RefusedError, Session, run
 
 CONNECT_RETRIES = 2  # at the start, where a server that is not there should be told soon
 MOST_STOPS = 4  # the API takes no more; further ones are cut here
+OPTIONAL = ("chat_template_kwargs", "response_format")  # of a chat; servers may refuse what they do not know
+UNKNOWN = (400, 422)  # what they answer then
+THOUGHT = ("reasoning_content", "reasoning")  # where servers put what a model thought
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,10 @@ class Server:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What an answer holds; None where the server leaves it out."""
+    """What an answer holds; None where the server leaves it out. `thought` came before the text, and is not read."""
 
     text: str
+    thought: str
     finish: str | None
     prompt_tokens: int | None
     generated_tokens: int | None
@@ -65,7 +77,9 @@ class OpenAIEngine:
             server.url, read_key(server.api_key_env), server.concurrency, server.retries, server.timeout_s
         )
         self._path = "/chat/completions" if server.api == "chat" else "/completions"
+        self._meter: Meter | None = None
         self._tokenizes, self._counts = server.tokenize, dict[str, int]()
+        self._refused: frozenset[str] = frozenset()  # of OPTIONAL, by this server
         try:
             served = run(
                 lambda s: s.ask(f"{server.url}/models", None, read_models, "models", CONNECT_RETRIES), self.endpoint
@@ -80,6 +94,10 @@ class OpenAIEngine:
     def set_adapters(self, adapters: Adapters) -> None:
         """Nothing: the model is the server's."""
 
+    def set_meter(self, meter: Meter) -> None:
+        """Ask it before each request, and tell it of each completion."""
+        self._meter = meter
+
     def count_tokens(self, text: str) -> int:
         """By the server's /tokenize, asked once a text; `estimate_tokens` if it has none."""
         if text not in self._counts:
@@ -89,35 +107,63 @@ class OpenAIEngine:
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of the requests: all of them, or an error.
 
-        Raises OSError if one fails in all its tries, ValueError if the server refuses one.
+        Raises OSError if one fails in all its tries, ValueError if the server refuses one, Halted if the meter admits
+        no more. Those under way are waited for then, so that what they cost is not lost: the meter keeps them.
         """
         done: dict[int, Completion] = {}
+        if self._meter:
+            for at, request in enumerate(requests):
+                if found := self._meter.found(request.key, self.digest(request)):
+                    done[at] = found
         try:
-            run(lambda s: self._generate(s, requests, done), self.endpoint)
+            if len(done) < len(requests):
+                run(lambda s: self._generate(s, requests, done), self.endpoint)
         except GaveUpError as error:
+            then = "those are kept" if self._meter else "all are asked for again"
             raise OSError(
-                f"{error}; {len(done)} of this batch's {len(requests)} completions were there, all are asked for again"
+                f"{error}; {len(done)} of this batch's {len(requests)} completions were there, {then}"
             ) from None
         return [done[i] for i in range(len(requests))]
 
     async def _generate(self, session: Session, requests: Sequence[Request], done: dict[int, Completion]) -> None:
-        todo = iter(enumerate(requests))
+        meter, left = self._meter, [at for at in range(len(requests)) if at not in done]
+        todo, under_way, halted, failed = iter(left), 0, False, list[Exception]()
 
         async def work() -> None:
-            for at, request in todo:
-                done[at] = await self._complete(session, request)
+            nonlocal under_way, halted
+            for at in todo:
+                if failed or halted or (meter and not meter.admits(under_way)):
+                    halted = True
+                    return
+                under_way += 1
+                try:
+                    done[at] = await self._complete(session, requests[at])
+                except (GaveUpError, ValueError) as error:
+                    failed.append(error)
+                    session.end_tries()
+                    return
+                finally:
+                    under_way -= 1
+                if meter:
+                    meter.keep(self.digest(requests[at]), done[at])
 
+        if meter and (seconds := meter.seconds_left()) is not None:
+            asyncio.get_running_loop().call_later(seconds, session.end_tries)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.server.concurrency, len(requests))):
+                for _ in range(min(self.server.concurrency, len(left))):
                     group.create_task(work())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        for error in failed:
+            if not isinstance(error, CutShortError):
+                raise error
+        if meter and (halted or failed):
+            raise Halted(meter.why())
 
     async def _complete(self, session: Session, request: Request) -> Completion:
-        url, chat = self.server.url + self._path, self.server.api == "chat"
         try:
-            answer = await session.ask(url, self.body(request), lambda a: read_answer(a, chat), request.key)
+            answer = await self._ask(session, request)
         except RefusedError as error:
             raise ValueError(
                 f"{error} [request {request.key!r}, a prompt of {len(str(request.prompt))} letters]"
@@ -126,16 +172,43 @@ class OpenAIEngine:
         if prompt is None:
             prompt = await self._count(session, str(request.prompt))
         if generated is None:
-            generated = await self._count(session, answer.text) if answer.text else 0
+            said = answer.thought + answer.text
+            generated = await self._count(session, said) if said else 0
         full = "length" if generated >= request.max_tokens else "stop"
         finish = full if answer.finish is None else "length" if answer.finish == "length" else "stop"
         return Completion(request.key, cut(answer.text, request.stop), finish, prompt, generated, answer.logprob)
 
+    async def _ask(self, session: Session, request: Request) -> _Answer:
+        """The answer, asked for again without optional fields if the server refuses them."""
+        url, chat = self.server.url + self._path, self.server.api == "chat"
+        whole, first = self.body(request), None
+        optional = [k for k in OPTIONAL if k in whole and k not in self._refused and k not in self.server.extra]
+        for without in [[], *[[k] for k in optional], *([optional] if len(optional) > 1 else [])]:
+            body = {k: v for k, v in whole.items() if k not in self._refused and k not in without}
+            try:
+                answer = await session.ask(url, body, lambda a: read_answer(a, chat), request.key)
+            except RefusedError as error:
+                first = first or error
+                if error.status not in UNKNOWN:
+                    raise first from None
+                continue
+            if not self._refused.issuperset(without):
+                self._refused |= set(without)
+                LOG.warning("note: %s refuses %s: asked without from now on", self.server.url, " and ".join(without))
+            return answer
+        assert first is not None
+        raise first
+
     def body(self, request: Request) -> dict[str, Any]:
-        """The JSON that asks for one completion."""
-        server, chat = self.server, self.server.api == "chat"
+        """The JSON that asks for one completion. Raises ValueError for a chat where the API has none."""
+        server, chat, prompt = self.server, self.server.api == "chat", request.prompt
         body: dict[str, Any] = {"model": server.model}
-        body |= {"messages": [{"role": "user", "content": request.prompt}]} if chat else {"prompt": request.prompt}
+        if chat:
+            body["messages"] = messages(prompt)
+        elif isinstance(prompt, Chat):
+            raise ValueError("a chat cannot be sent to /completions: set engine.openai.api=chat, or prompts.style=bare")
+        else:
+            body["prompt"] = prompt
         body |= {"max_tokens": request.max_tokens, "temperature": request.temperature, "top_p": request.top_p}
         body["seed"] = seed_of(request.key)
         if request.stop:
@@ -144,7 +217,17 @@ class OpenAIEngine:
             body["min_tokens"] = request.min_tokens  # vLLM's
         if server.logprobs:
             body["logprobs"] = True if chat else 1
+        if isinstance(prompt, Chat):
+            body["chat_template_kwargs"] = {"enable_thinking": prompt.thinking}
+            if prompt.schema:
+                form = {"name": "reply", "strict": True, "schema": json.loads(prompt.schema)}
+                body["response_format"] = {"type": "json_schema", "json_schema": form}
         return {k: v for k, v in (body | server.extra).items() if v is not None}
+
+    def digest(self, request: Request) -> str:
+        """SHA-256 of everything that makes the completion what it is: the path, the body, and where it is cut."""
+        sent = json.dumps([self._path, self.body(request), request.stop], sort_keys=True)
+        return hashlib.sha256(sent.encode()).hexdigest()
 
     async def _count(self, session: Session, text: str) -> int:
         if text not in self._counts:
@@ -157,6 +240,14 @@ class OpenAIEngine:
                     self._tokenizes = False
             self._counts[text] = count
         return self._counts[text]
+
+
+def messages(prompt: Prompt) -> list[dict[str, str]]:
+    """A prompt as the messages of a chat; a text is what its user says."""
+    if not isinstance(prompt, Chat):
+        return [{"role": "user", "content": prompt}]
+    system = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    return [*system, {"role": "user", "content": prompt.user}]
 
 
 def estimate_tokens(text: str) -> int:
@@ -203,19 +294,35 @@ def read_answer(answer: Any, chat: bool) -> _Answer:
         raise ValueError("it has no choices")
     choice = choices[0]
     holder = choice.get("message") if chat else choice
-    text = holder.get("content" if chat else "text", 0) if isinstance(holder, dict) else 0
-    if text is None and chat:
-        text = ""  # a model that only thought, or declined
+    if not isinstance(holder, dict):
+        raise ValueError("its choice has no text")
+    text, thought = _message(holder) if chat else (holder.get("text"), "")
     if not isinstance(text, str):
         raise ValueError("its choice has no text")
     finish, usage = choice.get("finish_reason"), answer.get("usage")
     return _Answer(
         text.encode("utf-8", "replace").decode("utf-8"),  # no lone surrogates: what is stored must be storable
+        thought,
         finish if isinstance(finish, str) else None,
         _tokens(usage, "prompt_tokens"),
         _tokens(usage, "completion_tokens"),
         _logprob(choice.get("logprobs"), chat),
     )
+
+
+def _message(message: dict[str, Any]) -> tuple[Any, str]:
+    """What a chat's message says, and what was thought before. Who declines says that; who only thought, or called a
+    tool that nobody offered, says nothing."""
+    content, thought = message.get("content"), [message.get(k) for k in THOUGHT]
+    if isinstance(content, list):
+        parts = [p for p in content if isinstance(p, dict)]
+        thought += [p.get("thinking") for p in parts]
+        content = "".join(t for p in parts if isinstance(t := p.get("text"), str))
+    if not content and isinstance(message.get("refusal"), str):
+        content = message["refusal"]
+    if content is None and any(k in message for k in ("content", "tool_calls", *THOUGHT)):
+        content = ""
+    return content, next((t for t in thought if isinstance(t, str)), "")
 
 
 def _tokens(found: Any, name: str) -> int | None:

@@ -17,7 +17,8 @@ A fourth it answers with an error: a seeded request whose prompt is read in part
 
 Sampling noise is vLLM's own: a request's seed is a digest of its key, so that its completion does not depend on the
 rest of the batch, and the same config and seed repeat within vLLM; the torch engine, given the same keys, draws other
-samples from the same distribution. Greedy completions are the same. Not guaranteed: logits equal to the bit in two
+samples from the same distribution. Greedy completions are the same. A chat's schema is held to by vLLM's structured
+output, except where the model thinks first. Not guaranteed: logits equal to the bit in two
 different batches. Left out: several GPUs, and changing the base model of a running engine.
 """
 
@@ -44,6 +45,7 @@ from torch import Tensor
 from agents.adapters import AdapterLayout, Adapters
 from agents.checkpoint import BaseModel
 from agents.engine import Completion, Request, check_fit, cut
+from agents.prompt import Chat
 from agents.tokenizer import Tokenizer
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM takes as its largest rank
@@ -68,6 +70,7 @@ class VllmOptions:
     cache_gb: float = 1.0
     eager: bool = True
     sleep: bool = False
+    context: int = 4096  # of prompt and completion together, in tokens; less where the model has less
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class VllmEngine:
         self.options = options or VllmOptions()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+        self.positions = min(self.options.context, base.config.max_position_embeddings)
         self._temporary = tempfile.TemporaryDirectory(prefix="adapters-", dir=folder)
         self._versions: dict[str, _Version] = {}
         self._last_number = 0
@@ -171,7 +175,7 @@ class VllmEngine:
         """Completions in the order of the requests. Raises ValueError for an empty or over-long prompt, or an
         adapter that is not there."""
         prompts = self.tokenizer.encode_prompts([r.prompt for r in requests])
-        check_fit(requests, prompts, self.base.config.max_position_embeddings)
+        check_fit(requests, prompts, self.positions)
         for request in requests:
             if request.adapter is not None and request.adapter not in self._versions:
                 there = ", ".join(self._versions) or "none"
@@ -219,7 +223,9 @@ class VllmEngine:
 
     def _sampling(self, request: Request) -> Any:
         from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
 
+        schema = schema_of(request)
         return SamplingParams(
             temperature=request.temperature,
             top_p=request.top_p,
@@ -231,6 +237,7 @@ class VllmEngine:
             stop_token_ids=sorted(self.tokenizer.stops),
             detokenize=bool(request.stop),
             logprobs=0,  # of the sampled token alone
+            structured_outputs=StructuredOutputsParams(json=schema) if schema else None,
         )
 
     def _completion(self, request: Request, output: Any) -> Completion:
@@ -285,12 +292,14 @@ class VllmEngine:
                     dtype=self.options.dtype,
                     enforce_eager=self.options.eager or on_cpu,
                     enable_sleep_mode=self.options.sleep,
-                    max_model_len=self.base.config.max_position_embeddings,
+                    max_model_len=self.positions,
                     max_num_seqs=self.options.max_rows,
                     kv_cache_memory_bytes=int(self.options.cache_gb * 1e9),
                     gpu_memory_utilization=0.1,  # of no effect but one: it refuses to start with less free memory
                     enable_chunked_prefill=not on_cpu,  # there a seeded request fails if its prompt is read in parts
                     logprobs_mode="raw_logprobs",
+                    # JSON as it is taught: weak models fill a completion with the white space they may write
+                    structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
                     seed=0,
                     **lora,
                 )
@@ -338,6 +347,13 @@ def installed() -> str:
     if found is None:
         raise ValueError(f"engine.kind is vllm, but vLLM is not installed: {INSTALL}")
     return found
+
+
+def schema_of(request: Request) -> str:
+    """The JSON schema a completion is held to; empty for none, and where a model thinks before it answers, since it
+    would be kept from thinking."""
+    prompt = request.prompt
+    return prompt.schema if isinstance(prompt, Chat) and not prompt.thinking else ""
 
 
 def smallest_rank(rank: int) -> int:

@@ -11,7 +11,15 @@ import json
 import re
 from pathlib import Path
 
-FILES = ["config.json", "generation_config.json", "*token*.json", "*.safetensors", "*.safetensors.index.json"]
+FILES = [
+    "config.json",
+    "generation_config.json",
+    "*token*.json",
+    "chat_template.json",
+    "*.jinja",
+    "*.safetensors",
+    "*.safetensors.index.json",
+]
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 

@@ -158,15 +158,13 @@ class Learner:
     def sleep(self, examples: Sequence[Example], seed: str) -> list[SleepReport]:
         """Train every agent once on its examples, in batches shuffled by `seed`."""
         prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
-        completions = self.tokenizer.encode_after([e.completion for e in examples])
+        completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
         for example, prompt, completion in zip(examples, prompts, completions, strict=True):
             if example.agent not in self.names:
                 raise ValueError(f"an example names an unknown agent: {example.agent!r}")
-            if example.weight > 0 and len(prompt) + len(completion) < self.base.config.max_position_embeddings:
-                rows.setdefault(example.agent, []).append(
-                    _Row(prompt, [*completion, self.tokenizer.eos], example.weight)
-                )
+            if example.weight > 0 and len(prompt) + len(completion) <= self.base.config.max_position_embeddings:
+                rows.setdefault(example.agent, []).append(_Row(prompt, completion, example.weight))
         present = [n for n in self.names if n in rows]
         for name in present:
             random.Random(f"{seed}/{name}").shuffle(rows[name])
@@ -229,11 +227,11 @@ class Learner:
         for an unknown agent.
         """
         prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
-        completions = self.tokenizer.encode_after([e.completion for e in examples])
+        completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
         for i, (example, prompt, completion) in enumerate(zip(examples, prompts, completions, strict=True)):
-            if len(prompt) + len(completion) < self.base.config.max_position_embeddings:
-                row = _Row(prompt, [*completion, self.tokenizer.eos], 1.0, i)
+            if len(prompt) + len(completion) <= self.base.config.max_position_embeddings:
+                row = _Row(prompt, completion, 1.0, i)
                 rows.setdefault(example.agent, []).append(row)
         scores = [Score(math.nan, 0)] * len(examples)
         if rows:

@@ -31,8 +31,16 @@ class GaveUpError(OSError):
     """The server did not answer as it should in all tries."""
 
 
+class CutShortError(GaveUpError):
+    """There was no time for a further try."""
+
+
 class RefusedError(ValueError):
-    """The server understood and said no: asking again would not help."""
+    """The server understood and said no: asking again would not help. `status` is its answer's, 0 if there is none."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Session:
         limits = httpx2.Limits(max_connections=endpoint.connections, max_keepalive_connections=endpoint.connections)
         self._client = httpx2.AsyncClient(headers=headers, timeout=None, limits=limits)
         self._pauses = 0
+        self._ending = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
 
@@ -64,6 +73,10 @@ class Session:
 
     async def __aexit__(self, *what: Any) -> None:
         await self._client.__aexit__(*what)
+
+    def end_tries(self) -> None:
+        """From now on only tries under way come to their end; whatever waits for another raises CutShortError."""
+        self._ending.set()
 
     async def ask(
         self, url: str, body: dict[str, Any] | None, read: Callable[[Any], T], key: str, retries: int | None = None
@@ -79,6 +92,8 @@ class Session:
         last = ""
         for number in range(tries):
             await self._open.wait()
+            if self._ending.is_set():
+                raise CutShortError(f"{url} was not asked again: {last or 'the batch had ended'}")
             asked = None
             try:
                 async with asyncio.timeout(endpoint.timeout_s):
@@ -87,7 +102,7 @@ class Session:
                     return read(json.loads(response.content))
                 last = f"status {response.status_code}{self._said(response)}"
                 if response.status_code not in PASSING and response.status_code < 500:
-                    raise RefusedError(f"{url} answers {last}{_advice(response)}")
+                    raise RefusedError(f"{url} answers {last}{_advice(response)}", response.status_code)
                 asked = _retry_after(response)
             except RefusedError:
                 raise
@@ -105,16 +120,25 @@ class Session:
 
     async def _wait(self, seconds: float, asked: float | None) -> None:
         if asked is None:
-            await asyncio.sleep(seconds)
+            await self._nap(seconds)
             return
         self._pauses += 1
         self._open.clear()
         try:
-            await asyncio.sleep(max(seconds, asked))
+            await self._nap(max(seconds, asked))
         finally:
             self._pauses -= 1
             if not self._pauses:
                 self._open.set()
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep, unless tries end meanwhile."""
+        both = [asyncio.ensure_future(asyncio.sleep(seconds)), asyncio.ensure_future(self._ending.wait())]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in both:
+                one.cancel()
 
     def _said(self, response: httpx2.Response) -> str:
         """The server's own words on an error, in one line and without the key."""

@@ -2,30 +2,36 @@
 
 The shipped tokenizer is word-level: words separated by single spaces, one id each. Those of published models work on
 bytes or on pieces of words; which tokens end a text they say in tokenizer_config.json, generation_config.json and
-config.json. Left out: chat templates, and a token for the beginning of a text.
+config.json. A chat is worded by the model's own template (`agents/template.py`); no text of an agent's is ever read as
+one of the marks that templates are made of. Left out: a token for the beginning of a text that is no chat.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as HFTokenizer
 
 from agents.families import token_ids
 from agents.hub import find_model
 from agents.prompt import Chat, Prompt
+from agents.template import Wording, find_template
 
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
+THINKING = re.compile(r"</?(think|thinking|thought|reasoning)>")  # shown even where a model calls it special
 
 
 class Tokenizer:
     """Encode and decode.
 
-    `eos` is put after a completion that is trained on; any of `stops` ends one that is sampled, and none of them is
-    ever part of its text. `pad` fills rows up and is never looked at; a model without one is given `eos`.
+    `eos` is put after a completion that is trained on (`end_of` says what after a chat); any of `stops` ends one that
+    is sampled, and none of them is ever part of its text. `pad` fills rows up and is never looked at; a model without
+    one is given `eos`.
     """
 
     eos: int
@@ -34,9 +40,9 @@ class Tokenizer:
 
     def __init__(self, name: str | Path) -> None:
         """Read a folder, or a model by its Hugging Face name. Raises ValueError, naming the file, if tokenizer.json
-        is missing or damaged, or nothing says which token ends a text."""
+        is missing or damaged, nothing says which token ends a text, or there is a chat template that is none."""
         folder = find_model(name)
-        path = folder / "tokenizer.json"
+        self._path = path = folder / "tokenizer.json"
         try:
             self._tokenizer = HFTokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception for a missing or damaged file
@@ -54,6 +60,11 @@ class Tokenizer:
         self.stops = frozenset((self.eos, *ends))
         pad = self._named(path, (own, mapped), "pad_token", PAD)
         self.pad = self.eos if pad is None else pad
+        self._marks, self._hidden = self._take_marks()
+        self._template = find_template(folder, own, _texts(own))
+        self._turn = self._end_of_turn()
+        self.stops |= {self._turn}
+        self._worded: HFTokenizer | None = None
         ids = self._tokenizer.encode("a", add_special_tokens=False).ids
         self._gap = "" if " " in self._tokenizer.decode(ids + ids, skip_special_tokens=False) else " "
 
@@ -71,25 +82,92 @@ class Tokenizer:
 
     def encode_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Token ids of each prompt; a chat is worded by the model's own template. Raises ValueError where there is
-        none."""
-        if any(isinstance(p, Chat) for p in prompts):
-            raise ValueError("the model has no chat template: use prompts.style=bare")
-        return self.encode([str(p) for p in prompts])
+        none, or where it fails."""
+        if not any(isinstance(p, Chat) for p in prompts):
+            return self.encode([str(p) for p in prompts])
+        asked = dict.fromkeys(prompts)
+        texts, chats = [p for p in asked if isinstance(p, str)], [p for p in asked if isinstance(p, Chat)]
+        found: dict[Prompt, list[int]] = dict(zip(texts, self.encode(texts), strict=True))
+        found.update(zip(chats, self._encode_chats(chats), strict=True))
+        return [list(found[p]) for p in prompts]
 
-    def encode_after(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text as it follows a prompt one space away.
+    def encode_completions(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[list[int]]:
+        """Token ids of each completion as it is learned after its prompt, with the token that ends it.
 
-        Byte-level tokenizers keep that space in the first token; word-level ones have none to keep, and the ids are
-        those of `encode`.
+        A text is gone on with one space away: byte-level tokenizers keep that space in the first token, word-level ones
+        have none to keep. An answer begins where the chat's prompt ends.
         """
-        return self.encode([self._gap + t for t in texts])
+        spaced = ["" if isinstance(p, Chat) else self._gap for p in prompts]
+        ids = self.encode([s + c for s, c in zip(spaced, completions, strict=True)])
+        return [[*row, self.end_of(p)] for p, row in zip(prompts, ids, strict=True)]
+
+    def end_of(self, prompt: Prompt) -> int:
+        """The token that ends a completion of this prompt."""
+        return self._turn if isinstance(prompt, Chat) else self.eos
 
     def count(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """Text of each row of ids, special tokens left out."""
-        return list(self._tokenizer.decode_batch([list(r) for r in rows], skip_special_tokens=True))
+        shown = [[i for i in row if i not in self._hidden] for row in rows]
+        return list(self._tokenizer.decode_batch(shown, skip_special_tokens=False))
+
+    def _encode_chats(self, chats: Sequence[Chat]) -> list[list[int]]:
+        if self._template is None:
+            raise ValueError(
+                f"the model in {self._path.parent} has no chat template: use prompts.style=bare, or a model that "
+                "follows instructions"
+            )
+        if self._worded is None:
+            self._worded = HFTokenizer.from_file(str(self._path))
+            self._worded.no_truncation()
+            self._worded.no_padding()
+        wordings = [self._template.word(chat) for chat in chats]
+        marks = {w.text: self._marks_in(self._worded.encode(w.text, add_special_tokens=False).ids) for w in wordings}
+        whole = self._worded.encode_batch([w.fill(w.text) for w in wordings], add_special_tokens=False)
+        return [
+            e.ids if self._marks_in(e.ids) == marks[w.text] else self._encode_apart(w)
+            for w, e in zip(wordings, whole, strict=True)
+        ]
+
+    def _marks_in(self, ids: Sequence[int]) -> list[int]:
+        return [i for i in ids if i in self._marks]
+
+    def _encode_apart(self, wording: Wording) -> list[int]:
+        """The ids of a chat whose words look like marks: only those that the template wrote are read as such."""
+        assert self._worded is not None
+        bare = self._worded.encode(wording.text, add_special_tokens=False)
+        found, at = list[int](), 0
+        for number, (start, end) in [*zip(bare.ids, bare.offsets, strict=True), (-1, (len(wording.text), 0))]:
+            if number in self._marks or number < 0:
+                between = self.encode([wording.fill(wording.text[at:start])])[0]
+                found += [i for i in between if i not in self._marks]
+                found += [number] * (number >= 0)
+                at = end
+        return found
+
+    def _take_marks(self) -> tuple[frozenset[int], frozenset[int]]:
+        """Which ids no text may become, and which are not shown.
+
+        Models have further tokens that are not called special but that templates are made of, such as those around
+        thinking. They are text in a text too, but they are shown.
+        """
+        added = self._tokenizer.get_added_tokens_decoder()
+        marks = {i: token for i, token in added.items() if token.special or token.content.strip()}
+        for token in marks.values():
+            if not token.special:
+                options = {k: getattr(token, k) for k in ("single_word", "lstrip", "rstrip", "normalized")}
+                self._tokenizer.add_special_tokens([AddedToken(token.content, special=True, **options)])
+        hidden = {i for i, token in marks.items() if token.special and not THINKING.fullmatch(token.content)}
+        return frozenset(marks), frozenset(hidden)
+
+    def _end_of_turn(self) -> int:
+        """The mark that the template puts after an answer, or what ends any text."""
+        after = self._template.after_answer().lstrip() if self._template else ""
+        added = self._tokenizer.get_added_tokens_decoder()
+        ends = {len(token.content): i for i, token in added.items() if after.startswith(token.content)}
+        return ends[max(ends)] if ends else self.eos
 
     def _named(self, path: Path, settings: Sequence[dict[str, Any]], key: str, default: str) -> int | None:
         """The id of a special token that the first of the settings names, or of the default if it is there."""
@@ -103,6 +181,12 @@ class Tokenizer:
                 return int(number)
         number = self._tokenizer.token_to_id(default)
         return None if number is None else int(number)
+
+
+def _texts(settings: dict[str, Any]) -> dict[str, str]:
+    """The special tokens that tokenizer_config.json names, by their names there."""
+    found = {k: v.get("content") if isinstance(v, dict) else v for k, v in settings.items() if k.endswith("_token")}
+    return {k: v for k, v in found.items() if isinstance(v, str)}
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -105,6 +105,9 @@ class VllmSection(Section):
     """Numbers of weights, adapters and cache. The greedy texts of the torch engine come of float32 only."""
     cache_gb: float = Field(1.0, gt=0)
     """Memory for keys and values, in 10^9 bytes. Requests that do not fit wait for their turn."""
+    context: int = Field(4096, ge=16)
+    """Longest prompt and completion together, in tokens, or what the model has, if less. `cache_gb` has to hold one such
+    text."""
     eager: bool = True
     """No compiled graphs: starts in seconds. False is for GPUs; the CPU is eager always."""
     sleep: bool = False
@@ -207,10 +210,38 @@ class ReviewSection(Section):
         return "off" if mode is False else mode  # what YAML makes of a bare off
 
 
+class PricesSection(Section):
+    """What a model server charges. Tokens of cached prompts are reckoned in full, so the sum is rather too high."""
+
+    prompt: float | None = Field(None, ge=0)
+    """Of a million prompt tokens."""
+    generated: float | None = Field(None, ge=0)
+    """Of a million generated tokens."""
+    currency: str = Field("USD", pattern=r"^\S{1,8}$")
+    """What it is called in lines and tables."""
+
+    @property
+    def known(self) -> bool:
+        return self.prompt is not None and self.generated is not None
+
+
 class LimitsSection(Section):
+    """Where a run ends or stops. `compute` ends it; the other four count evaluation too, and stop it where it is, to
+    be gone on with under a higher limit (docs/servers.md)."""
+
     compute: float | None = Field(None, gt=0)
     """Compute units (1 a prompt or generated token, 3 a trained token, evaluation apart) after which the run ends
     with the generation in progress."""
+    requests: int | None = Field(None, ge=1)
+    """Completions the run may ask for."""
+    tokens: int | None = Field(None, ge=1)
+    """Prompt and generated tokens the run may take; trained ones are not counted here."""
+    money: float | None = Field(None, gt=0)
+    """What those tokens may cost at `prices`."""
+    seconds: float | None = Field(None, gt=0)
+    """How long the run may be played, pauses and interruptions not counted."""
+    prices: PricesSection = PricesSection()
+    """What a million tokens cost: {prompt: 0.15, generated: 0.60}."""
 
 
 class Config(Section):
@@ -293,6 +324,18 @@ class Config(Section):
                 f"rounds.solvers is {self.rounds.solvers}, but only {self.population.agents - 1} agents "
                 "are not the author"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _priced(self) -> Config:
+        prices, missing = self.limits.prices, "limits.prices.{} is missing, the price of a million {} tokens"
+        for name, price, other in (
+            ("prompt", prices.prompt, prices.generated),
+            ("generated", prices.generated, prices.prompt),
+        ):
+            if price is None and (self.limits.money is not None or other is not None):
+                why = "limits.money is set, but " if self.limits.money is not None else ""
+                raise ValueError(why + missing.format(name, name))
         return self
 
     def to_yaml(self) -> str:

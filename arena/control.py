@@ -6,6 +6,8 @@ takes back a pause or a stop, `stop` ends the run after the generation in progre
 that `run_arena.py resume` goes on another day. A command that was taken is marked with the generation it was taken in,
 and counts no more.
 
+A run that stops at a limit (`arena.budget`) leaves a row of kind `limit` that says which, for who watches.
+
 A run that is opened again starts unpaused, whatever was asked before, and says so (`forget`). Nothing here is a record:
 a run has one digest with and without pauses.
 
@@ -68,6 +70,19 @@ class Controls:
         if STATES[kind] != self.state:
             self.state = STATES[kind]
             self.listen("control", {"state": self.state, "generation": generation, "phase": coming})
+
+
+def note_limit(store: Store, line: str) -> None:
+    """For the loop: tell who watches that the run stopped at a limit. Counts until the run is opened again."""
+    with store.transaction():
+        store.insert({"control": [{"kind": "limit", "note": line}]})
+
+
+def forget_limit(store: Store) -> None:
+    """For who opens a run: that it stopped at a limit counts no more."""
+    if store.query("SELECT 1 FROM control WHERE kind = 'limit' AND taken IS NULL LIMIT 1"):
+        with store.transaction():
+            store.db.execute("UPDATE control SET taken = 0 WHERE kind = 'limit' AND taken IS NULL")
 
 
 def forget(store: Store) -> str | None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.checkpoint import BaseModel
-from agents.engine import Engine, Resting
+from agents.engine import Engine, Metered, Resting
 from agents.tokenizer import Tokenizer
+from arena.budget import Budget, spent_so_far
 from arena.config import Config
+from arena.journal import Journal
+from arena.store import Store
 
 
 def make_engine(config: Config, base: BaseModel, tokenizer: Tokenizer, model: Path) -> Engine:
@@ -23,7 +26,7 @@ def make_engine(config: Config, base: BaseModel, tokenizer: Tokenizer, model: Pa
             base,
             tokenizer,
             model,
-            VllmOptions(config.engine.max_rows, v.adapters, v.dtype, v.cache_gb, v.eager, v.sleep),
+            VllmOptions(config.engine.max_rows, v.adapters, v.dtype, v.cache_gb, v.eager, v.sleep, v.context),
         )
     from agents.engine_torch import TorchEngine
 
@@ -44,6 +47,18 @@ def engine_version(config: Config) -> str:
 
         return installed()
     return config.engine.kind
+
+
+def make_budget(config: Config, store: Store, engine: Engine, folder: Path) -> Budget:
+    """The run's budget; it meters an engine whose completions cost something, and keeps them in the run folder.
+
+    Raises ValueError naming the line if the journal there is damaged.
+    """
+    if not isinstance(engine, Metered):
+        return Budget(config.limits, spent_so_far(store))
+    budget = Budget(config.limits, spent_so_far(store), Journal(folder / "journal.jsonl", store.finished()))
+    engine.set_meter(budget)
+    return budget
 
 
 def rest(engine: Engine) -> None:

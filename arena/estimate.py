@@ -15,6 +15,7 @@ from agents.engine import Request
 from agents.learner import Example, Learner, LearnerConfig
 from arena.config import Config
 from arena.engines import close, make_engine
+from arena.estimate_cost import Whole, requests_of, served, stops
 from arena.state import load_base, make_domains, model_folder
 
 PROPOSE_TOKENS, SOLVE_TOKENS, TRAIN_TOKENS = 18, 50, 52  # prompt and completion, typical
@@ -35,8 +36,9 @@ def estimate(config: Config) -> list[str]:
         f"a generation: {proposing + solving:,.0f} tokens to play, {training:,.0f} to train, "
         f"{measuring:,.0f} to measure"
     )
+    tokens, requests = config.generations * (proposing + solving + measuring) + full, requests_of(config, depths)
     if config.engine.kind == "openai":
-        return [play, *served(config, depths, config.generations * (proposing + solving + measuring) + full)]
+        return [play, *served(config, domains, requests, tokens)]
     generate_rate, train_rate, size = calibrate(config)
     seconds = (proposing + solving + measuring) / generate_rate + training / train_rate
     total = config.generations * seconds + full / generate_rate
@@ -48,20 +50,7 @@ def estimate(config: Config) -> list[str]:
         f"({config.engine.threads} threads)",
         f"time: about {seconds:.1f} s a generation, {total / 60:.1f} minutes in all",
         f"memory: about {memory / 1e9:.1f} GB; run folder: about {config.generations * 0.35 + 40:.0f} MB",
-    ]
-
-
-def served(config: Config, depths: int, tokens: float) -> list[str]:
-    """Lines on what is asked of a server over a whole run."""
-    r, m, agents = config.rounds, config.measure, config.population.agents
-    asked = r.setter in ("self", "frozen")
-    guesses = r.guesses if "hidden_words" in config.domains else 0
-    each = agents * (r.per_agent * (asked + r.solvers * r.attempts + r.grade) + guesses + depths * m.per_depth)
-    requests = config.generations * each + 2 * depths * m.final_per_depth * (1 + m.passes)
-    return [
-        f"asked of {config.engine.openai.url} in all: at most {requests:,.0f} requests, about {tokens:,.0f} tokens "
-        f"if they are as short as the seed model's; no completion is longer than {r.max_tokens}",
-        "time and price: the server's; no request is sent to estimate them",
+        *stops(config.limits, Whole.of(config.limits, requests, tokens, total)),
     ]
 
 

@@ -61,7 +61,8 @@ def play_cell(spec: dict[str, Any]) -> None:
     folder = Path(config.run.folder) / config.run.name
     parent = os.getppid()
     with Arena.open(folder) if (folder / "run.db").exists() else Arena.create(config) as arena:
-        play(arena, Log(parent))
+        if not play(arena, Log(parent)):
+            raise ValueError(f"{folder} stopped before its end: {arena.budget.stopped or 'as somebody asked'}")
         record = cell_record(arena.store, arena.config, arena.main.name)
     record |= {"arm": spec["arm"], "model_sha256": model_digest(config), "commit": commit()}
     write_whole(folder / "cell.json", json.dumps(record, indent=1))

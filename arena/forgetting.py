@@ -1,9 +1,9 @@
 """What leaves the library's index at the beginning of a generation (`library.forget`); the log keeps everything.
 
-Definitions and books are what fills an index that readers look names up in; other posts are not counted. A post's
-utility is what it did for its readers (`arena.worth`), its freshness falls from when it was last read. What burned
-or has worn off is not there to be forgotten, and takes no room, until it is given back. Left out: bringing back what
-was forgotten; who needs it has to find it again."""
+Definitions, books and posts in prose are what fills an index that readers look things up in; others are not counted.
+A post's utility is what it did for its readers (`arena.worth`), its freshness falls from when it was last read. What
+burned or has worn off is not there to be forgotten, and takes no room, until it is given back. Left out: bringing back
+what was forgotten; who needs it has to find it again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from culture.forgetting import Indexed, forgotten
 
 _INDEXED = """SELECT p.id, p.seq, p.generation, p.body, MAX(p.generation, COALESCE((SELECT MAX(r.generation)
     FROM reads r WHERE r.post = p.id AND r.phase = 'solve'), 0)) AS used
-    FROM posts p WHERE p.kind IN ('definition', 'book') AND p.id NOT IN (SELECT post FROM removals) ORDER BY p.seq"""
+    FROM posts p WHERE (p.kind IN ('definition', 'book') OR p.about LIKE 'prose/%')
+    AND p.id NOT IN (SELECT post FROM removals) ORDER BY p.seq"""
 
 
 def forget(arena: Arena, out: Collection[str] = ()) -> list[Row]:

@@ -29,6 +29,8 @@ from curricula.list_programs import PRIMITIVES
 RECALL_TOKENS = 16
 RECALL_INPUTS = ("3 1 4", "2 7")
 FILLER = "nothing"
+PROSE = "prose/"
+"""How the `about` of a post in its author's own words begins; the domain and the round that it comes from follow."""
 
 Body = tuple[str, ...]
 
@@ -86,6 +88,8 @@ def definitions_in(view: Library) -> dict[str, Held]:
     for name, post in view.definitions(list(view.definition_ids())).items():
         found[name] = Held(post.id, post.author, expand(post.body, {n: h.body for n, h in found.items()}))
     for book in view.iterate("book"):
+        if book.about.startswith(PROSE):
+            continue
         for name, body in pages(book.body).items():
             found.setdefault(name, Held(book.id, book.author, body))
     return found

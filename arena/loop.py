@@ -4,7 +4,8 @@
 
 Each phase takes the arena and gives records; they are stored in one transaction with the phase's own row, then folded
 into the arena. Phases that were finished before an interruption are folded in from the store, so resume is the same
-loop. Before each phase the loop looks whether someone asked it to pause or to stop (`arena.control`).
+loop. Before each phase the loop looks whether a limit is met (`arena.budget`), and whether someone asked it to pause or
+to stop (`arena.control`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from arena.control import Controls
+from agents.engine import Halted
+from arena.control import Controls, note_limit
 from arena.evaluation import baseline, final
 from arena.ledger import SEALED, seal, seal_rest
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
@@ -37,9 +40,20 @@ def silent(event: str, data: dict[str, Any]) -> None:
 def play(arena: Arena, listen: Listener = silent) -> bool:
     """Play the run to its end, or until it is stopped; True if it came to its end.
 
-    `listen` is told ("phase", ...) before and ("done", ...) after each phase, and ("control", ...) when the run pauses,
-    goes on or is to stop.
+    `listen` is told ("phase", ...) before and ("done", ...) after each phase, ("control", ...) when the run pauses,
+    goes on or is to stop, and ("limit", ...) when it stops because a limit is met; `arena.budget.stopped` says which.
     """
+    try:
+        return play_on(arena, listen)
+    except Halted as halted:
+        arena.budget.stopped = str(halted)
+        note_limit(arena.store, arena.budget.stopped)
+        listen("limit", {"line": arena.budget.stopped})
+        return False
+
+
+def play_on(arena: Arena, listen: Listener) -> bool:
+    """The loop itself. Raises Halted where a limit is met."""
     config, finished = arena.config, arena.store.finished()
     controls = Controls(arena.store, listen, arena.forgotten)
     arena.generation = Generation(0)
@@ -74,11 +88,19 @@ def run_phase(
         if g:
             arena.restore_phase(name)
         return
+    arena.budget.check()
     controls.between(g, name)
     listen("phase", {"generation": g, "phase": name})
     started = time.monotonic()
     arena.generation.tokens = Tokens()
-    produced = phase(arena)
+    arena.budget.begin(g, name)
+    try:
+        produced = phase(arena)
+    except (Halted, OSError, KeyboardInterrupt):
+        row = {"generation": g, "phase": name, "seconds": arena.budget.interrupt()}
+        with suppress(OSError), arena.store.transaction():
+            arena.store.insert({"telemetry": [row]})
+        raise
     seconds = time.monotonic() - started
     tokens = arena.generation.tokens
     with arena.store.transaction():
@@ -90,11 +112,13 @@ def run_phase(
             "generated_tokens": tokens.generated,
             "trained_tokens": tokens.trained,
             "counted": int(name not in UNCOUNTED),
+            "requests": tokens.requests,
         }
         telemetry = {"generation": g, "phase": name, "seconds": seconds, "finished": datetime.now(UTC).isoformat()}
         arena.store.insert({"phases": [row], "telemetry": [telemetry]})
         if name in SEALED:
             arena.store.insert(seal(arena))
+    arena.budget.end(row, seconds)
     arena.apply(name, records)
     listen("done", {**row, "seconds": seconds, "records": records})
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from agents.engine import Request
 from arena import review
+from arena.doubt import doubts
 from arena.evaluation import measure
 from arena.forgetting import forget
 from arena.guessing import Guessing
@@ -201,7 +202,9 @@ def grade(arena: Arena) -> Produced:
                 "agrees": r.grade.agrees,
             }
         )
+    doubted = doubts(arena.generation.rounds)
     for r in arena.generation.rounds:
+        r.doubt = doubted.get(r.id, "")
         for _, agent, role, reward in rewards(r, config.rewards.setter, config.rewards.invalid):
             paid.setdefault((agent, role), []).append(reward)
             if role == "setter":
@@ -211,8 +214,9 @@ def grade(arena: Arena) -> Produced:
                         "round": r.id,
                         "generation": g,
                         "solve_rate": p,
-                        "learnable": int(p is not None and is_learnable(p)),
+                        "learnable": int(p is not None and is_learnable(p) and not r.doubt),
                         "setter_reward": reward,
+                        "doubt": r.doubt or None,
                     }
                 )
     for agent, reward in label_rewards(arena.generation.labels, arena.living):

@@ -4,9 +4,8 @@ Right guesses become definitions, learnable problems worked examples by who solv
 nothing become lessons, refuted guesses and failed attempts failures, problems that nobody solved questions; readers
 review what they read by what came of it; and under `library.forget: books` what the library defines is compiled.
 Texts are the domain's; the library checks every one of them again before it lets it in. Under `review: gate` they
-wait, and what was approved since is posted, before anything else.
-
-Left out: posts in an agent's own words, which take a model that can write them.
+wait, and what was approved since is posted, before anything else. What agents write in their own words comes last
+(`arena.prose`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from arena import review
+from arena import prose, review
 from arena.knowledge import Held, Shelves
 from arena.reading import sign
 from arena.society import circle
@@ -41,8 +40,10 @@ def post(arena: Arena) -> dict[str, list[Any]]:
     for kind, write in WRITERS.items():
         if kind in kinds or (kind == "book" and arena.config.library.forget == "books"):
             written += write(arena, shelves)
-    signed = [sign(arena, p) for p in {p.id: p for p in written}.values()]
-    return {"posts": review.approved(arena), "waiting": signed} if gate else {"posts": signed}
+    worded, refusals = prose.write(arena)
+    signed = [sign(arena, p) for p in {p.id: p for p in [*written, *worded]}.values()]
+    posts = {"posts": review.approved(arena), "waiting": signed} if gate else {"posts": signed}
+    return posts | ({"refusals": refusals} if refusals else {})
 
 
 def definitions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
@@ -64,7 +65,7 @@ def worked_examples(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     """The first right attempt at each learnable problem."""
     for r in arena.generation.rounds:
         rate = r.solve_rate
-        if r.problem is None or rate is None or not is_learnable(rate):
+        if r.problem is None or rate is None or not is_learnable(rate) or r.doubt:
             continue
         solver, text = next((a.agent, a.text) for a, v in zip(r.attempts, r.verdicts, strict=True) if v.correct)
         shelf = shelves.held(solver)
@@ -133,7 +134,9 @@ def questions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     """Problems that nobody solved, asked by who set them."""
     count = Counter[str]()
     for r in arena.generation.rounds:
-        if r.problem is None or r.solve_rate != 0.0 or count[r.author] >= QUESTIONS or not isinstance(r.domain, Lore):
+        if r.problem is None or r.solve_rate != 0.0 or r.doubt or count[r.author] >= QUESTIONS:
+            continue
+        if not isinstance(r.domain, Lore):
             continue
         count[r.author] += 1
         title, body = r.domain.question_about(r.problem.text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from arena.knowledge import Shelves
+from arena.prose import check as check_prose
+from arena.prose import is_prose, note
 from arena.society import scope
 from arena.state import Arena
 from arena.worth import worth
@@ -37,16 +39,17 @@ def notes(
     shelf = shelves.of(agent)
     pages = {name: shown.page for name, shown in shelf.items()}
     source = {shown.page.id: shown.post for shown in shelf.values()}
+    render = note if arena.voice.chat else body_of
     found = retrieve(
         arena.library.within(scope(arena, agent)),
         names=problem.names,
-        words=problem.text if config.by_words else "",
+        words=problem.shown if config.by_words else "",
         budget=config.budget,
         limit=config.limit,
         count_tokens=arena.engine.count_tokens,
         rng=arena.rng(place, "read"),
         distractors=config.distractors,
-        render=body_of,
+        render=render,
         definitions=pages,
         worth=worth(arena) if config.by_words else None,  # a name has one page on a shelf, so nothing to choose among
         explore=config.explore,
@@ -58,7 +61,7 @@ def notes(
         for f in found
     ]
     return Notes(
-        tuple(f.post.body for f in found if f.shown),
+        tuple(render(f.post) for f in found if f.shown),
         tuple({read.id: read for shown, read in log if shown}.values()),  # two pages of one book are one read
         tuple({read.id: read for shown, read in log if not shown}.values()),
     )
@@ -79,6 +82,8 @@ def admit(arena: Arena, post_: Post) -> str | None:
     """
     if post_.kind in ("review", "retraction"):
         return None
+    if is_prose(post_):
+        return check_prose(arena, post_)
     name = post_.about.partition("/")[0]
     domain = arena.domains.get(name)
     if domain is None:

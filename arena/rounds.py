@@ -44,6 +44,8 @@ class Grade:
     answer: str | None
     says_correct: bool | None
     agrees: bool | None  # with execution
+    correct: bool = False  # its own answer
+    unclear: bool = False  # it said that the question is
 
 
 @dataclass
@@ -70,6 +72,7 @@ class Round:
     attempts: list[Attempt] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     grade: Grade | None = None
+    doubt: str = ""  # why the problem does not count, where its reference answer may be wrong
 
     def __post_init__(self) -> None:
         seats = (self.author, *self.solvers, *((self.grader,) if self.grader else ()))
@@ -143,7 +146,8 @@ class Round:
         mine, judged = self.verify(text), self.verdicts[0]
         says = None if mine.answer is None else judged.answer is not None and mine.answer == judged.answer
         agrees = None if says is None else says == judged.answer_correct
-        self.grade = Grade(0, self.grader, mine.answer, says, agrees)
+        unclear = solver.is_unclear(grader.read(self.voice, text))
+        self.grade = Grade(0, self.grader, mine.answer, says, agrees, mine.answer_correct, unclear)
         self.phase = "done"
 
     @property

@@ -30,9 +30,10 @@ from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.config import Config, load_config
-from arena.control import forget
-from arena.engines import close, connect, engine_version, make_engine
+from arena.amend import amended, write_config
+from arena.config import Config
+from arena.control import forget, forget_limit
+from arena.engines import close, connect, engine_version, make_budget, make_engine
 from arena.roles import guesser
 from arena.roles.voice import make_voice
 from arena.rounds import Round
@@ -48,11 +49,12 @@ SEED_FOLDER = Path(__file__).resolve().parent.parent / "agents" / "seed"
 
 @dataclass
 class Tokens:
-    """Tokens one phase used."""
+    """Tokens one phase used, and the completions it asked for."""
 
     prompt: int = 0
     generated: int = 0
     trained: int = 0
+    requests: int = 0
 
 
 @dataclass
@@ -81,6 +83,7 @@ class Arena:
         torch.set_num_threads(config.engine.threads)
         self.base_name = "agents/seed" if config.model.path == "seed" else config.model.path  # for PEFT's config
         self.engine, self.learner = engine, learner
+        self.budget = make_budget(config, store, engine, folder)
         self.domains = make_domains(config)
         self.main: Domain = next(iter(self.domains.values()))
         self.library = Library(store.db)
@@ -116,12 +119,15 @@ class Arena:
         return Arena(folder, config, Store(folder / "run.db"), lock, engine, learner)
 
     @staticmethod
-    def open(folder: str | Path) -> Arena:
-        """Open a run to go on with it. Raises ValueError, naming the file, for anything missing, damaged or changed."""
+    def open(folder: str | Path, overrides: Sequence[str] = ()) -> Arena:
+        """Open a run to go on with it. Raises ValueError, naming the file, for anything missing, damaged or changed.
+
+        `overrides` of what may change of it (`arena.amend`) are written into its config.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise ValueError(f"no run folder at {folder}")
-        config = load_config(folder / "config.yaml")
+        config = amended(folder, overrides)
         with ExitStack() as undo:  # whatever fails, the run is not left locked
             lock = undo.enter_context(_lock(folder))
             store = Store(folder / "run.db", upgrade=True)
@@ -134,14 +140,18 @@ class Arena:
                         "the run would not go on as it began"
                     )
             forgotten = forget(store)
+            forget_limit(store)
             arena = Arena(folder, config, store, lock, *load_minds(config))
             arena._restore()
             arena.forgotten = forgotten
+            if overrides:
+                write_config(folder, config)
             undo.pop_all()
         return arena
 
     def close(self) -> None:
         close(self.engine)
+        self.budget.close()
         self.store.close()
         self._lock.close()
 
@@ -160,6 +170,7 @@ class Arena:
         completions = self.engine.generate(requests) if requests else []
         self.generation.tokens.prompt += sum(c.prompt_tokens for c in completions)
         self.generation.tokens.generated += sum(c.generated_tokens for c in completions)
+        self.generation.tokens.requests += len(completions)
         return completions
 
     def rng(self, *where: object) -> random.Random:
@@ -231,6 +242,8 @@ class Arena:
             if round_.id in texts and round_.phase == "grade":
                 round_.take([texts[round_.id]])
         self.generation.outcomes = {r["round"]: r for r in records["outcomes"]}
+        for round_ in self.generation.rounds:
+            round_.doubt = self.generation.outcomes.get(round_.id, {}).get("doubt") or ""
 
     def _apply_post(self, records: Records) -> None:
         entries = []

@@ -5,8 +5,9 @@ phases only. Everything a run stores is determined by its config and what people
 (table `telemetry`) and keys (columns `public_key`, `signature`), which `digest` leaves out. Table `control` is the one
 that others write: what people ask of the run, before it has become a record; `digest` leaves it out too.
 
-Version 2 added what a reviewer needs, version 3 what culture needs. A file of an earlier version is brought up to date,
-in one transaction, when its run is opened to go on with it; who only reads says how.
+Version 2 added what a reviewer needs, version 3 what culture needs, version 4 what budgets and doubts need. A file of
+an earlier version is brought up to date, in one transaction, when its run is opened to go on with it; who only reads
+says how.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from sqlite_utils import Database
 
 from culture.library import COLUMNS_SINCE, SHELF, Library
 
-SCHEMA_VERSION = 3
-EARLIER = ("1", "2")
+SCHEMA_VERSION = 4
+EARLIER = ("1", "2", "3")
 Row = dict[str, Any]
 Records = Mapping[str, Sequence[Row]]
 
@@ -103,6 +104,12 @@ CREATE TABLE heads (generation INTEGER PRIMARY KEY, size INTEGER, root TEXT, pub
 CREATE TABLE collapse (generation INTEGER, agent TEXT, perplexity REAL, tail_mass REAL, distinct_2 REAL, depth REAL,
     entropy REAL, PRIMARY KEY (generation, agent));
 """
+# Since version 4. `requests` is how many completions a phase asked for (NULL: an earlier version played it), `doubt` is
+# why a problem does not count though it is valid (NULL: it counts).
+BUDGETS = """
+ALTER TABLE phases ADD COLUMN requests INTEGER;
+ALTER TABLE outcomes ADD COLUMN doubt TEXT;
+"""
 # Places of agents born before version 3: founders have their number's, at most one retired and was born a generation.
 PLACES = """WITH RECURSIVE lived(name, place, gone) AS (
     SELECT a.name, a.number, r.generation FROM agents a LEFT JOIN retirements r ON r.name = a.name WHERE a.born = 0
@@ -140,7 +147,7 @@ class Store:
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             if create:
-                self.db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + CULTURE + "COMMIT;")
+                self.db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + CULTURE + BUDGETS + "COMMIT;")
                 Library.create_tables(self.db)
                 self.set_meta({"schema_version": str(SCHEMA_VERSION)})
             if upgrade and (version := self.meta().get("schema_version")) in EARLIER:
@@ -152,8 +159,10 @@ class Store:
             raise ValueError(other_version(path, version))
 
     def _upgrade(self, version: str) -> None:
-        """From 1 or 2 to 3: tables and columns are added, nothing stored is changed."""
-        steps = (REVIEWING if version == "1" else "") + CULTURE + ";".join((*SHELF, *COLUMNS_SINCE, PLACES))
+        """From an earlier version to this one: tables and columns are added, nothing stored is changed."""
+        steps = {"1": REVIEWING, "2": "", "3": BUDGETS}[version]
+        if version != "3":
+            steps += CULTURE + ";".join((*SHELF, *COLUMNS_SINCE, PLACES)) + ";" + BUDGETS
         try:
             self.db.conn.executescript(
                 f"BEGIN IMMEDIATE; {steps}; UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version';"

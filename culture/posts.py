@@ -23,8 +23,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-KINDS = ("definition", "lesson", "worked_example", "failure", "question", "review", "book", "retraction")
-MAX_TITLE = 200
+KINDS = ("definition", "lesson", "worked_example", "failure", "recipe", "question", "review", "book", "retraction")
+MAX_TITLE = 2000
 """Longest title, in characters."""
 MAX_BODY = 4000
 """Longest body (and longest `about`), in characters."""

@@ -19,6 +19,9 @@ from culture.duplicates import Canonical, canonical_text, collapse
 from culture.library import Library
 from culture.posts import Post
 
+SILENT = ("question", "review", "retraction")
+"""Kinds that say nothing to who looks for help by words."""
+
 
 @dataclass(frozen=True)
 class Retrieved:
@@ -114,7 +117,7 @@ def retrieve(
         if len(chosen) < limit:
             take(candidates)
     found = _by_words(library, words, 4 * limit + len(by_name), canonical) if len(chosen) < limit else []
-    found = [post for post in found if post.kind != "definition" or post.title not in names]
+    found = [p for p in found if p.kind not in SILENT and (p.kind != "definition" or p.title not in names)]
     if chooses:
         while len(chosen) < limit and take(found):
             pass

@@ -9,10 +9,12 @@ from typing import Any
 from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
 from curricula.list_programs import ListPrograms
+from curricula.python_programs import PythonPrograms
 
 DOMAINS: dict[str, Callable[..., Any]] = {
     "list_programs": ListPrograms,
     "hidden_words": HiddenWords,
+    "python_programs": PythonPrograms,
 }
 
 

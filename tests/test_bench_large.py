@@ -123,7 +123,8 @@ def test_published_shapes_have_their_published_sizes() -> None:
 
 def test_numbers_are_their_own_tokens() -> None:
     tokenizer = NumberTokenizer(100)
-    assert tokenizer.encode(["17 4 98"]) == tokenizer.encode_after(["17 4 98"]) == [[17, 4, 98]]
+    assert tokenizer.encode(["17 4 98"]) == [[17, 4, 98]]
+    assert tokenizer.encode_completions(["1 2"], ["17 4 98"]) == [[17, 4, 98, tokenizer.eos]]
     assert tokenizer.decode([[17, 4, 99]]) == ["17 4"] and tokenizer.count("17 4") == 2
     assert (tokenizer.eos, tokenizer.stops, len(tokenizer), tokenizer.largest) == (99, {99}, 100, 99)
 

@@ -81,10 +81,12 @@ def test_special_tokens_are_never_made_from_text_nor_shown(chat: Tokenizer) -> N
 def test_a_completion_is_encoded_as_it_follows_its_prompt(chat: Tokenizer, tokenizer: Tokenizer) -> None:
     prompt, completion = "solve rev inc | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
     for each in (chat, tokenizer):
-        (before,), (after,) = each.encode([prompt]), each.encode_after([completion])
-        assert before + after == each.encode([f"{prompt} {completion}"])[0]
+        (before,), (learned,) = each.encode([prompt]), each.encode_completions([prompt], [completion])
+        *after, end = learned
+        assert end == each.eos and before + after == each.encode([f"{prompt} {completion}"])[0]
         assert each.decode([before + after]) == [f"{prompt} {completion}"]
-    assert tokenizer.encode_after(list(WORDS)) == tokenizer.encode(list(WORDS))
+    learned = tokenizer.encode_completions([prompt] * len(WORDS), list(WORDS))
+    assert learned == [[*ids, tokenizer.eos] for ids in tokenizer.encode(list(WORDS))]
 
 
 @pytest.mark.parametrize(

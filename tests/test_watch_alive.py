@@ -25,6 +25,8 @@ from arena.watch.app import Watch
 from arena.watch.data import open_run, reading
 from arena.watch.launch import Player
 
+pytestmark = pytest.mark.alone
+
 
 async def until(app: Watch, pilot: Any, holds: Any) -> None:
     async with asyncio.timeout(PATIENCE):

@@ -25,7 +25,7 @@ from arena.store import Row, Store
 from culture.posts import KINDS
 from curricula.hidden_words import WORDS, level_of
 
-ORDER = ("definition", "book", "lesson", "failure", "question", "worked_example", "review", "retraction")
+ORDER = ("definition", "book", "lesson", "recipe", "failure", "question", "worked_example", "review", "retraction")
 assert set(ORDER) == set(KINDS)
 _POSTS = (
     "FROM posts p LEFT JOIN problems q ON p.kind = 'worked_example' AND q.round ="
@@ -42,6 +42,7 @@ INTRODUCTIONS = {
     " some failed; the solution shown was executed and found right, step by step.",
     "book": "What a book compiles, in its order; what it cites it may have taken the place of.",
     "lesson": "What an agent thought worth telling others.",
+    "recipe": "Steps that worked for their author, in its own words.",
     "failure": "What was tried and does not work, and when.",
     "question": "What was asked and not known.",
     "review": "What an agent found when it tried what another had posted.",

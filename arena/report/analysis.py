@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from arena.budget import price, spent_so_far
 from arena.config import Config
 from arena.report import ratchet, worth
 from arena.report.calibration import reviewed
@@ -48,7 +49,7 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "agents": agents(store),
         "grading": grading(store),
         "review": reviewed(store),
-        "compute": compute(store),
+        "compute": compute(store, config),
     }
     result["warnings"] = warnings(result)
     plain: dict[str, Any] = json.loads(json.dumps(without_nan(result), allow_nan=False))
@@ -193,8 +194,10 @@ def grading(store: Store) -> Row:
     return row[0]
 
 
-def compute(store: Store) -> Row:
-    """Compute units (1 a prompt or generated token, 3 a trained token), evaluation apart, and seconds of both."""
+def compute(store: Store, config: Config) -> Row:
+    """Compute units (1 a prompt or generated token, 3 a trained token), evaluation apart; seconds, requests and, where
+    prices are set, money of both."""
+    spent = spent_so_far(store)
     sql = (
         "SELECT counted, SUM(prompt_tokens) AS prompt, SUM(generated_tokens) AS generated,"
         " SUM(trained_tokens) AS trained FROM phases GROUP BY counted"
@@ -207,7 +210,18 @@ def compute(store: Store) -> Row:
         "prompt_tokens": counted.get("prompt") or 0,
         "generated_tokens": counted.get("generated") or 0,
         "trained_tokens": counted.get("trained") or 0,
-        "seconds": store.query("SELECT SUM(seconds) AS s FROM telemetry")[0]["s"] or 0.0,
+        "seconds": spent.seconds,
+        "requests": spent.requests,
+        "money": price(config.limits.prices, spent.prompt, spent.generated),
+        "currency": config.limits.prices.currency,
+        "by_phase": [
+            {**row, "money": price(config.limits.prices, row.pop("prompt"), row.pop("generated"))}
+            for row in store.query(
+                "SELECT phase, TOTAL(requests) AS requests, TOTAL(prompt_tokens + generated_tokens) AS tokens,"
+                " TOTAL(prompt_tokens) AS prompt, TOTAL(generated_tokens) AS generated FROM phases"
+                " GROUP BY phase ORDER BY MIN(rowid)"
+            )
+        ],
     }
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from arena.budget import amount
 from arena.report.measured import MIDDLE_DEPTHS
 from arena.report.ratchet import NONE, SCHOOLS
 from arena.report.say import between
@@ -34,7 +35,10 @@ def print_report(console: Console, analysis: Analysis) -> None:
     console.print(Text(f"{played} of {a['planned_generations']} generations of {' and '.join(a['domains'])}"))
     c = a["compute"]
     units = f"Compute {count(c['counted'])} units, evaluation {count(c['evaluation'])} apart"
-    console.print(Text(f"{units}, {duration(c['seconds'])}\n"))
+    console.print(Text(f"{units}, {duration(c['seconds'])}"))
+    console.print(Text(f"{cost_sentence(c)}\n"))
+    if c["money"] is not None:
+        console.print(cost_table(c))
     for warning in a["warnings"]:
         console.print(Text(f"! {warning}", style="yellow"))
     if a["warnings"]:
@@ -55,6 +59,21 @@ def print_report(console: Console, analysis: Analysis) -> None:
     if g["graded"]:
         text = f"Graders judged {g['graded']} attempts, {g['no_vote']} without a vote;"
         console.print(Text(f"{text} agreement with execution {rate(g['agreement'])}"))
+
+
+def cost_sentence(compute: dict[str, Any]) -> str:
+    """What was asked for and, where prices are set, what it cost, evaluation counted in."""
+    c = compute
+    paid = "" if c["money"] is None else f", {amount(c['money'], c['currency'])} at the prices of the config"
+    return f"{count(c['requests'])} requests{paid}, evaluation counted in"
+
+
+def cost_table(compute: dict[str, Any]) -> Table:
+    c, table = compute, new_table("What it cost, by phase", "phase", "requests", "tokens", compute["currency"])
+    for row in c["by_phase"]:
+        if row["requests"]:
+            table.add_row(row["phase"], count(row["requests"]), count(row["tokens"]), f"{row['money']:,.4f}")
+    return table
 
 
 def generations_table(a: Analysis) -> Table:

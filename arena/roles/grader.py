@@ -20,4 +20,4 @@ def ask(voice: Voice, domain: Domain, agent: str, problem: Problem, notes: Seque
     return solver.ask(voice, domain, agent, problem, notes, ROLE)
 
 
-read, unclear = solver.read, solver.unclear
+read = solver.read

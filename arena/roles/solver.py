@@ -41,6 +41,6 @@ def say(voice: Voice, text: str) -> str:
     return mark(PART, text, voice.structured) if voice.chat else text
 
 
-def unclear(voice: Voice, text: str) -> bool:
-    """Whether a reply says that the question can be read in more than one way."""
-    return voice.chat and read(voice, text).strip().strip(".").casefold() == UNCLEAR
+def is_unclear(answer: str) -> bool:
+    """Whether an answer, as it was read, says that the question can be read in more than one way."""
+    return answer.strip().strip(".").casefold() == UNCLEAR

@@ -12,7 +12,8 @@ grade               setting/learnable, solving/solve_rate, grading/agreement, re
 post                library/posts, library/KIND: what the library holds now; library/refused: what it did not let in
 sleep               sleep/loss (mean over examples), sleep/tokens (trained on), sleep/examples
 birth, turnover     population/agents: the living
-measure             speed/seconds, speed/tokens_per_second of the generation; compute/units since the run began
+measure             speed/seconds, speed/tokens_per_second of the generation; since the run began compute/units, and,
+                    evaluation too, spent/requests and spent/tokens (prompt and generated)
 
 Left out: figures of single agents. Not guaranteed: that a figure of a few problems says much; held-out problems of a
 generation are `measure.per_depth` an agent and depth.
@@ -24,6 +25,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from arena.budget import spent_so_far
 from arena.report.measured import MIDDLE_DEPTHS
 from arena.report.statistics import pass_at_k
 from arena.store import Row, Store
@@ -123,6 +125,7 @@ def _graded(records: Mapping[str, Sequence[Row]]) -> dict[str, float | None]:
 
 
 def _speed(store: Store, generation: int) -> dict[str, float | None]:
+    spent = spent_so_far(store)
     seconds = _count(
         store, "SELECT TOTAL(seconds) AS n FROM telemetry WHERE generation = ? AND phase != 'final'", generation
     )
@@ -136,6 +139,8 @@ def _speed(store: Store, generation: int) -> dict[str, float | None]:
         "speed/seconds": seconds,
         "speed/tokens_per_second": tokens / seconds if seconds else None,
         "compute/units": store.compute(),
+        "spent/requests": spent.requests,
+        "spent/tokens": spent.tokens,
     }
 
 

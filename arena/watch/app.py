@@ -256,7 +256,8 @@ class Watch(App[None]):
     def draw_top(self) -> None:
         if self.snapshot is not None and self.screen_stack:
             top = self.screen_stack[0].query_one("#top", Static)
-            top.update(texts.top(self.snapshot, time.monotonic() - self.heard, self.size.width, self.standing.state))
+            quiet, now = time.monotonic() - self.heard, self.standing
+            top.update(texts.top(self.snapshot, quiet, self.size.width, now.state, now.limit))
             slider = self.screen_stack[0].query_one(Slider)
             slider.shown, slider.latest = self.snapshot.shown, self.snapshot.latest
             slider.state = "replaying" if self.replay else "latest" if self.snapshot.live else "l: latest"

@@ -36,6 +36,7 @@ class Standing:
     finished: bool
     command: str | None = None  # the last one
     taken: bool = False
+    limit: str | None = None  # what it stopped at
 
     @property
     def state(self) -> str:
@@ -59,8 +60,10 @@ class Decided:
 
 
 def standing(db: sqlite3.Connection, folder: Path) -> Standing:
-    last = db.execute(LAST_COMMAND).fetchone()
-    return Standing(is_held(folder), is_finished(db), *((last[1], last[2] is not None) if last else ()))
+    last = db.execute(LAST_COMMAND).fetchone() or (None, None, None)
+    limit = db.execute("SELECT note FROM control WHERE kind = 'limit' AND taken IS NULL").fetchone()
+    told = limit[0] if limit else None
+    return Standing(is_held(folder), is_finished(db), last[1], last[2] is not None, told)
 
 
 def is_finished(db: sqlite3.Connection) -> bool:

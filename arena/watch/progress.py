@@ -118,16 +118,23 @@ class Progress:
     """The listener. A context manager, so that the terminal is given back however the run ends.
 
     `plain` prints one line a finished generation instead of the live screen, as is done wherever the console is not a
-    terminal; `quiet` prints nothing. `compute` is what a resumed run had used before.
+    terminal; `quiet` prints nothing. `compute` is what a resumed run had used before, `spent` gives what was spent of
+    the limits, in words or empty.
     """
 
     def __init__(
-        self, config: Config, console: Console, plain: bool = False, quiet: bool = False, compute: float = 0.0
+        self,
+        config: Config,
+        console: Console,
+        plain: bool = False,
+        quiet: bool = False,
+        compute: float = 0.0,
+        spent: Callable[[], str] = str,
     ) -> None:
         self.config, self.console, self.quiet = config, console, quiet
         self.plain = plain or not console.is_terminal
         self.main = next(iter(config.domains))
-        self.compute = compute
+        self.compute, self.spent = compute, spent
         self.played: list[Played] = []
         self.generation, self.phase, self.ended = 0, "", False
         self.started = self.phase_started = time.monotonic()
@@ -196,6 +203,7 @@ class Progress:
             f"posts {count(p.posts)}",
             f"reads {count(p.reads)}",
             duration(p.seconds),
+            *filter(None, [self.spent()]),
         ]
         return ", ".join(parts + ([f"about {duration(left)} left"] if left else []))
 
@@ -231,6 +239,7 @@ class Progress:
             f"elapsed {duration(now - self.started)}",
             "finished" if self.ended else f"left {'about ' + duration(left) if left is not None else '?'}",
             f"compute {count(self.compute)}",
+            *filter(None, [self.spent()]),
         ]
         state = {"paused": "PAUSED", "stopping": "stopping after this generation"}.get(self.state)
         line = Text(state, "bold reverse").append("  ") if state and not self.ended else Text()

@@ -1,8 +1,9 @@
-"""Where time and tokens went: by phase and by generation, in seconds, tokens and compute units.
+"""Where time, tokens and money went: by phase and by generation, in seconds, requests, tokens and compute units.
 
 Compute is counted in one unit: 1 per prompt or generated token, 3 per trained token. Evaluation is told apart.
 
-Left out: memory, energy and money. Not guaranteed: that seconds tell the same story on another machine; that of a run
+Money is what the tokens cost at `limits.prices`, if any are set. Left out: memory, energy, and what was paid for and is
+in no finished phase. Not guaranteed: that seconds tell the same story on another machine; that of a run
 that shared its machine they tell any.
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from arena.budget import price
+from arena.config import PricesSection
 from arena.report.analysis import LOOP
 from arena.report.figure import GREY, Figure, Panel, Section, Series, Table
 from arena.report.source import Source
-from arena.report.tables import count, duration
+from arena.report.tables import cost_sentence, count, duration
 from arena.store import Row
 
 MOST_PHASES = 5
@@ -29,14 +32,16 @@ def section(source: Source) -> Section:
     loop = [r for r in rows if r["generation"] > 0 and r["phase"] in LOOP]
     figures = (seconds_figure(loop), units_figure(loop)) if loop else ()
     missing = () if loop else ("Time and tokens by generation: no generation has begun yet.",)
-    return Section("costs", title, findings(source.analysis, rows), figures, (table(rows),), missing)
+    return Section(
+        "costs", title, findings(source.analysis, rows), figures, (table(rows, source.config.limits.prices),), missing
+    )
 
 
 def read(source: Source) -> list[Row]:
     """One row a phase played; `seconds` sums up what was played of it."""
     return source.store.query(
         "SELECT p.generation, p.phase, p.prompt_tokens AS prompt, p.generated_tokens AS generated, p.trained_tokens AS"
-        " trained, p.counted, p.prompt_tokens + p.generated_tokens + 3 * p.trained_tokens AS units,"
+        " trained, p.counted, p.requests, p.prompt_tokens + p.generated_tokens + 3 * p.trained_tokens AS units,"
         " COALESCE(t.seconds, 0) AS seconds FROM phases p LEFT JOIN"
         " (SELECT generation, phase, SUM(seconds) AS seconds FROM telemetry"
         " GROUP BY generation, phase) t ON t.generation = p.generation AND t.phase = p.phase ORDER BY p.rowid"
@@ -52,6 +57,7 @@ def findings(a: dict[str, Any], rows: list[Row]) -> tuple[str, ...]:
         f"{duration(seconds)} in all, {share(sum(r['seconds'] for r in apart), seconds)} of it for evaluation.",
         f"{count(units)} compute units; evaluation took {count(sum(r['units'] for r in apart))} more, apart.",
     ]
+    said.append(cost_sentence(a["compute"]) + ".")
     by_phase = totals(counted)
     if units:
         dearest = max(by_phase, key=lambda p: by_phase[p]["units"])
@@ -68,13 +74,15 @@ def findings(a: dict[str, Any], rows: list[Row]) -> tuple[str, ...]:
 def totals(rows: list[Row]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for r in rows:
-        total = found.setdefault(r["phase"], dict.fromkeys(("seconds", "prompt", "generated", "trained", "units"), 0))
+        total = found.setdefault(
+            r["phase"], dict.fromkeys(("seconds", "requests", "prompt", "generated", "trained", "units"), 0)
+        )
         for key in total:
-            total[key] += r[key]
+            total[key] += r[key] or 0  # phases of earlier versions have no count of requests
     return dict(sorted(found.items(), key=lambda item: ORDER.index(item[0]) if item[0] in ORDER else len(ORDER)))
 
 
-def table(rows: list[Row]) -> Table:
+def table(rows: list[Row], prices: PricesSection) -> Table:
     seconds, evaluated = sum(r["seconds"] for r in rows), {r["phase"] for r in rows if not r["counted"]}
     cells = []
     for phase, t in totals(rows).items():
@@ -83,10 +91,13 @@ def table(rows: list[Row]) -> Table:
             if t["units"] and t["seconds"]
             else "-"
         )
-        tokens = tuple(f"{t[key]:,}" for key in ("prompt", "generated", "trained"))
+        counts = tuple(f"{t[key]:,}" for key in ("requests", "prompt", "generated", "trained"))
         units = f"({t['units']:,})" if phase in evaluated else f"{t['units']:,}"
-        cells.append((phase, f"{t['seconds']:,.1f}", share(t["seconds"], seconds), *tokens, units, rate))
-    columns = ("phase", "seconds", "of all time", "prompt", "generated", "trained", "units", "tokens/s")
+        cost = price(prices, t["prompt"], t["generated"])
+        paid = () if cost is None else (f"{cost:,.4f}",)
+        cells.append((phase, f"{t['seconds']:,.1f}", share(t["seconds"], seconds), *counts, units, rate, *paid))
+    tokens = ("requests", "prompt", "generated", "trained", "units", "tokens/s")
+    columns = ("phase", "seconds", "of all time", *tokens, *((prices.currency,) if prices.known else ()))
     caption = "Units: 1 a prompt or generated token, 3 a trained one; in brackets: evaluation, which counts apart."
     return Table(columns, tuple(cells), caption, frozenset(columns[1:]))
 

@@ -31,8 +31,8 @@ def phases_after(db: sqlite3.Connection, rowid: int) -> list[tuple[int, int, str
 
 def usual_seconds(db: sqlite3.Connection, phase: str) -> float | None:
     """How long a phase took lately; None if it was never played."""
-    sql = "SELECT AVG(seconds) FROM (SELECT seconds FROM telemetry WHERE phase = ? ORDER BY rowid DESC LIMIT 5)"
-    found: float | None = db.execute(sql, [phase]).fetchone()[0]
+    lately = "SELECT seconds FROM telemetry WHERE phase = ? AND finished IS NOT NULL ORDER BY rowid DESC LIMIT 5"
+    found: float | None = db.execute(f"SELECT AVG(seconds) FROM ({lately})", [phase]).fetchone()[0]
     return found
 
 

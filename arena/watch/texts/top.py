@@ -13,10 +13,11 @@ from arena.watch.texts.base import DIM, HEAD
 ASKED = {"paused": "PAUSED", "pausing": "pausing after this phase", "stopping": "stopping after this generation"}
 
 
-def top(s: Snapshot, quiet: float, width: int, state: str = "running") -> Text:
+def top(s: Snapshot, quiet: float, width: int, state: str = "running", limit: str | None = None) -> Text:
     """Two lines: which run and generation are shown, and the phase at work.
 
-    `quiet`: seconds since something ended; `state`: what the run's process is at (`arena.watch.desk.Standing`).
+    `quiet`: seconds since something ended; `state`: what the run's process is at, `limit`: what it stopped at
+    (`arena.watch.desk.Standing`).
     """
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{safe(s.run.name)}", HEAD)
@@ -30,7 +31,7 @@ def top(s: Snapshot, quiet: float, width: int, state: str = "running") -> Text:
     elif s.finished:
         line.append("  finished", "green")
     elif state == "idle":
-        line.append("  no process plays it", "yellow")
+        line.append(f"  stopped: {safe(limit)}" if limit else "  no process plays it", "yellow")
     elif state not in ASKED:
         line.append("  live", "green")
     return line.append("\n").append(phase_line(s, quiet, width, state))

@@ -1,0 +1,42 @@
+"""What may be changed of a run that has begun: its limits, and where and how patiently its server is asked.
+
+Everything else is what makes it that run, and stays. What is changed is written into the run folder's `config.yaml`,
+whole or not at all, so that the next time goes on with it too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from arena.config import Config, LimitsSection, make_config, read_yaml
+
+SERVER = ("url", "concurrency", "retries", "timeout_s")
+MAY = (*(f"limits.{name}" for name in LimitsSection.model_fields), *(f"engine.openai.{name}" for name in SERVER))
+
+
+def amended(folder: Path, overrides: Sequence[str] = ()) -> Config:
+    """The run's config with `overrides`. Raises ValueError for one of a key that may not change."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key not in MAY and not key.startswith("limits.prices."):
+            near = difflib.get_close_matches(key, MAY, n=1, cutoff=0.75)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"{key} cannot be changed in a run that has begun: it would not go on as it began. What can: limits.* "
+                f"and {', '.join(f'engine.openai.{name}' for name in SERVER)}{hint}"
+            )
+    file = folder / "config.yaml"
+    return make_config(read_yaml(file, "config"), overrides, str(file))
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Replace the run folder's config."""
+    new = folder / ".config.yaml.new"
+    with new.open("w", encoding="utf-8") as file:
+        file.write(config.to_yaml())
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(folder / "config.yaml")

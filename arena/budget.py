@@ -1,0 +1,214 @@
+"""What a run may cost and has cost, and the stop where the one meets the other.
+
+Four limits count everything a run does, evaluation too: `requests` (completions asked for), `tokens` (prompt and
+generated), `money` (those tokens at `limits.prices`) and `seconds` (of playing). All engines stop before a phase; a
+model server is sent no further request once a limit is met, and those under way are waited for, so that a limit is
+passed by what `engine.openai.concurrency` requests cost at most, and `requests` not at all. `limits.compute` is another
+thing: it ends a run with its generation, for experiments at equal compute (`arena.loop`).
+
+What is spent is what is stored (tables `phases` and `telemetry`), plus, of the phase in progress, what the journal
+holds. Left out: cheaper tokens of cached prompts, and what a server charges for tries that failed. Not guaranteed:
+seconds of a phase whose process was killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agents.engine import Completion, Halted
+from arena.config import LimitsSection, PricesSection
+from arena.journal import Entry, Journal
+from arena.store import Store
+
+NAMES = ("requests", "tokens", "money", "seconds")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Completions asked for, their tokens, and seconds of playing."""
+
+    requests: int = 0
+    prompt: int = 0
+    generated: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.requests + other.requests,
+            self.prompt + other.prompt,
+            self.generated + other.generated,
+            self.seconds + other.seconds,
+        )
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt + self.generated
+
+    def of(self, name: str, prices: PricesSection) -> float:
+        """How much of the limit `name`."""
+        return price(prices, self.prompt, self.generated) or 0.0 if name == "money" else float(getattr(self, name))
+
+
+def price(prices: PricesSection, prompt: float, generated: float) -> float | None:
+    """What so many tokens cost; None where no prices are set."""
+    if prices.prompt is None or prices.generated is None:
+        return None
+    return (prompt * prices.prompt + generated * prices.generated) / 1e6
+
+
+def spent_so_far(store: Store) -> Spent:
+    """What the stored phases took."""
+    row = store.query(
+        "SELECT TOTAL(requests) AS r, TOTAL(prompt_tokens) AS p, TOTAL(generated_tokens) AS g,"
+        " (SELECT TOTAL(seconds) FROM telemetry) AS s FROM phases"
+    )[0]
+    return Spent(int(row["r"]), int(row["p"]), int(row["g"]), float(row["s"]))
+
+
+class Budget:
+    """One run's limits and what it has spent of them; the meter of an engine whose completions cost something."""
+
+    def __init__(
+        self,
+        limits: LimitsSection,
+        stored: Spent = Spent(),
+        journal: Journal | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits, self.stored, self.journal, self.clock = limits, stored, journal, clock
+        self.stopped = ""  # why, once it was
+        self._limited = tuple(n for n in NAMES if getattr(limits, n) is not None)
+        self._phase = (0, "")
+        self._began: float | None = None
+        self._pending = Spent()
+        if journal:
+            self._pending = _unused(journal)
+            for entry in journal.entries.values():
+                self._pending += _cost(entry.completion)
+
+    # -- what is spent -------------------------------------------------------------------------------------------
+
+    @property
+    def spent(self) -> Spent:
+        """Until now, with the phase in progress as far as it is known."""
+        running = 0.0 if self._began is None else self.clock() - self._began
+        now = self.stored + self._pending
+        return replace(now, seconds=now.seconds + running)
+
+    def reached(self, spent: Spent | None = None) -> list[str]:
+        """The limits that are met."""
+        now = spent or self.spent
+        return [n for n in self._limited if now.of(n, self.limits.prices) >= getattr(self.limits, n)]
+
+    def check(self) -> None:
+        """Raises Halted if a limit is met."""
+        if self._limited and self.reached():
+            raise Halted(self.why())
+
+    # -- a phase -------------------------------------------------------------------------------------------------
+
+    def begin(self, generation: int, phase: str) -> None:
+        self._phase, self._began = (generation, phase), self.clock()
+
+    def interrupt(self) -> float:
+        """The phase ends before it is stored; its seconds so far, which count."""
+        assert self._began is not None
+        seconds, self._began = self.clock() - self._began, None
+        self.stored += Spent(seconds=seconds)
+        return seconds
+
+    def end(self, row: dict[str, Any], seconds: float) -> None:
+        """The phase is stored with `row` of table `phases`."""
+        self._began = None
+        self.stored += Spent(row["requests"], row["prompt_tokens"], row["generated_tokens"], seconds)
+        if self.journal:
+            self.journal.empty()
+            self._pending = _unused(self.journal)
+
+    def close(self) -> None:
+        if self.journal:
+            self.journal.close()
+
+    # -- the engine's meter --------------------------------------------------------------------------------------
+
+    def found(self, key: str, digest: str) -> Completion | None:
+        return self.journal.found(key, digest) if self.journal else None
+
+    def admits(self, under_way: int) -> bool:
+        most = self.limits.requests
+        if most is not None and self.stored.requests + self._pending.requests + under_way >= most:
+            return False
+        return not self._limited or not self.reached()
+
+    def keep(self, digest: str, completion: Completion) -> None:
+        self._pending += _cost(completion)
+        if self.journal:
+            self.journal.keep(Entry(*self._phase, digest, completion))
+
+    def seconds_left(self) -> float | None:
+        most = self.limits.seconds
+        return None if most is None else max(0.0, most - self.spent.seconds)
+
+    # -- in words ------------------------------------------------------------------------------------------------
+
+    def why(self) -> str:
+        """Which limits are met, and what was spent."""
+        names = self.reached()
+        told = " and ".join(f"limits.{n} ({self._limit(n)})" for n in names)
+        return f"{told} {'is' if len(names) == 1 else 'are'} reached: {self.told()}"
+
+    def told(self) -> str:
+        """What was spent, such as `5.01 USD for 1,234 requests and 8.1 M tokens in 60 s`."""
+        now = self.spent
+        cost = price(self.limits.prices, now.prompt, now.generated)
+        paid = "" if cost is None else f"{amount(cost, self.limits.prices.currency)} for "
+        return f"{paid}{now.requests:,} requests and {short(now.tokens)} tokens in {now.seconds:,.0f} s"
+
+    def line(self) -> str:
+        """What was spent of what may be, such as `spent 5.01/10 USD, 1,234/5,000 requests`; empty without limits and
+        prices."""
+        now, parts = self.spent, []
+        prices = self.limits.prices
+        if "money" in self._limited or prices.known:
+            spent = f"{now.of('money', prices):,.2f}"
+            parts.append(f"{spent}/{self._limit('money')}" if self.limits.money else f"{spent} {prices.currency}")
+        for name in self._limited:
+            if name != "money":
+                parts.append(f"{short(now.of(name, prices))}/{self._limit(name)} {name}")
+        return f"spent {', '.join(parts)}" if parts else ""
+
+    def higher(self) -> str:
+        """Overrides that would let a stopped run go on: each limit that is met, doubled."""
+        now, given = self.spent, []
+        for n in self.reached():
+            more = 2 * max(getattr(self.limits, n), now.of(n, self.limits.prices))
+            given.append(f"limits.{n}={more:.15g}" if more == int(more) else f"limits.{n}={more:.2f}")
+        return " ".join(given)
+
+    def _limit(self, name: str) -> str:
+        most = getattr(self.limits, name)
+        if name == "money":
+            return f"{most:g} {self.limits.prices.currency}"
+        return f"{most:g} s" if name == "seconds" else short(most)
+
+
+def amount(money: float, currency: str) -> str:
+    """`5.01 USD`; sums below a cent with what digits they have."""
+    return f"{money:,.2f} {currency}" if money >= 0.01 or not money else f"{money:.2g} {currency}"
+
+
+def short(number: float) -> str:
+    """`1,234`, and from a million on `8.1 M`."""
+    return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number:,.0f}"
+
+
+def _cost(completion: Completion) -> Spent:
+    return Spent(1, completion.prompt_tokens, completion.generated_tokens)
+
+
+def _unused(journal: Journal) -> Spent:
+    u = journal.unused
+    return Spent(u.requests, u.prompt_tokens, u.generated_tokens)

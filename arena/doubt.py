@@ -1,0 +1,43 @@
+"""Which problems of a generation should not count, where a domain's reference answer may not be what was asked.
+
+The domain has the rule (`curricula.domain.Doubtful`); what it needs to know of the answers is worked out here: who is
+strong is who solved at least the mean share of the generation's other problems. A doubted problem costs its author
+what an invalid one does, pays nobody else, and is neither posted nor learned from.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from arena.roles.solver import is_unclear
+from arena.rounds import Round
+from curricula.domain import Doubtful, Judged
+
+
+def doubts(rounds: Sequence[Round]) -> dict[str, str]:
+    """Reasons by round, for the rounds whose problem is doubted."""
+    open_to_it = [r for r in rounds if r.problem is not None and r.attempts and isinstance(r.domain, Doubtful)]
+    if not open_to_it:
+        return {}
+    tried: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    for r in rounds:
+        for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
+            tried[attempt.agent].append((r.id, verdict.correct))
+    found = {}
+    for r in open_to_it:
+        assert r.problem is not None and isinstance(r.domain, Doubtful)
+        others = {agent: [ok for id_, ok in mine if id_ != r.id] for agent, mine in tried.items()}
+        skill = {agent: sum(mine) / len(mine) for agent, mine in others.items() if mine}
+        mean = sum(skill.values()) / len(skill) if skill else 0.0
+        answers = [
+            Judged(a.agent, v.answer, v.correct, skill.get(a.agent, 0.0) >= mean, is_unclear(a.text))
+            for a, v in zip(r.attempts, r.verdicts, strict=True)
+        ]
+        if r.grade is not None:
+            g = r.grade
+            answers.append(Judged(g.grader, g.answer, g.correct, skill.get(g.grader, 0.0) >= mean, g.unclear))
+        reason = r.domain.doubt(r.problem, answers)
+        if reason:
+            found[r.id] = reason
+    return found

@@ -1,0 +1,98 @@
+"""What a run will ask and cost, before it is started, and which of its limits it will meet.
+
+Bare prompts and what is said to them are reckoned as long as the seed model's. Chat prompts are worded as they will be,
+for one held-out problem a depth, and counted at four bytes a token; how long an instructed model's replies are is not
+known, so there they are reckoned as long as they may be. Left out: what agents read from the library, and retries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from arena.budget import amount, price, short
+from arena.config import Config, LimitsSection
+from arena.roles import setter, solver
+from arena.roles.voice import make_voice
+from curricula.domain import Domain
+
+PROMPT_SHARE = 0.4  # prompts among the tokens of a run through a server: configs/tiny.yaml, 1,409 of 3,519
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole run, as it is reckoned; None where nothing is known."""
+
+    requests: float
+    tokens: float
+    money: float | None
+    seconds: float | None = None
+
+    @staticmethod
+    def of(limits: LimitsSection, requests: float, tokens: float, seconds: float | None = None) -> Whole:
+        cost = price(limits.prices, tokens * PROMPT_SHARE, tokens * (1 - PROMPT_SHARE))
+        return Whole(requests, tokens, cost, seconds)
+
+
+def requests_of(config: Config, depths: int) -> float:
+    """Most completions that are asked for; `depths` is the number of held-out sets."""
+    r, m, agents = config.rounds, config.measure, config.population.agents
+    asked = r.setter in ("self", "frozen")
+    guesses = r.guesses if "hidden_words" in config.domains else 0
+    each = agents * (r.per_agent * (asked + r.solvers * r.attempts + r.grade) + guesses + depths * m.per_depth)
+    return config.generations * each + 2 * depths * m.final_per_depth * (1 + m.passes)
+
+
+def served(config: Config, domains: Mapping[str, Domain], requests: float, tokens: float) -> list[str]:
+    """Lines on what is asked of a server over a whole run, `tokens` of them if agents speak in the bare notation."""
+    where, most = config.engine.openai.url, config.rounds.max_tokens
+    asked = f"asked of {where} in all: at most {requests:,.0f} requests"
+    if config.prompts.style == "chat":
+        prompts = requests * chat_prompt_tokens(config, domains)
+        replies = requests * most
+        cost = price(config.limits.prices, prompts, replies)
+        whole = Whole(requests, prompts + replies, cost)
+        said = (
+            f"{asked}, with about {short(prompts)} prompt tokens, what is read from the library apart, "
+            f"and at most {short(replies)} generated ones ({most} a request)"
+        )
+        priced = "price: at most about {}, if every reply is as long as it may be"
+    else:
+        whole = Whole.of(config.limits, requests, tokens)
+        said = (
+            f"{asked}, about {tokens:,.0f} tokens if they are as short as the seed model's; "
+            f"no completion is longer than {most}"
+        )
+        priced = "price: about {} if so"
+    lines = [said, "time: the server's; no request is sent to estimate it"]
+    if whole.money is not None:
+        lines.append(priced.format(amount(whole.money, config.limits.prices.currency)))
+    return [*lines, *stops(config.limits, whole)]
+
+
+def chat_prompt_tokens(config: Config, domains: Mapping[str, Domain]) -> float:
+    """Tokens of a prompt, mean over setting and solving as often as each is asked."""
+    voice, r = make_voice(config.prompts, lambda agent: 0), config.rounds
+    total = 0.0
+    for name, domain in domains.items():
+        problems = [p for d in domain.depths for p in list(domain.heldout("dev", d))[:1]]
+        solving = [solver.ask(voice, domain, "an-agent", p, ()) for p in problems]
+        setting = [setter.ask(voice, domain, "an-agent", parent) for parent in (None, *(p.text for p in problems[:1]))]
+        solve, propose = (
+            sum(len(str(p).encode()) / 4 for p in prompts) / max(1, len(prompts)) for prompts in (solving, setting)
+        )
+        solves = r.solvers * r.attempts + r.grade
+        proposes = r.setter in ("self", "frozen")
+        total += config.domains[name].share * (solves * solve + proposes * propose) / (solves + proposes)
+    return total
+
+
+def stops(limits: LimitsSection, whole: Whole) -> list[str]:
+    """A line a limit: whether the run will meet it."""
+    lines = []
+    for name in ("requests", "tokens", "money", "seconds"):
+        most, need = getattr(limits, name), getattr(whole, name)
+        if most is not None and need is not None:
+            met = f"would stop the run after {most / need:.0%} of it" if need > most else "is not met, by this estimate"
+            lines.append(f"limits.{name} ({most:g}) {met}")
+    return lines

@@ -1,0 +1,140 @@
+"""Completions of the phase in progress, kept as they come: what was paid for is not asked for again.
+
+A phase's records are stored when it is finished. What a server has answered until then lies in `journal.jsonl` of the
+run folder, a JSON object a line, so that a phase that is played again after a limit, an error or a death takes from
+there what it asked before. A completion is taken only for the same key and the same digest of everything that was sent.
+
+Left out: what was under way when the process died. Not guaranteed: that lines survive a power cut; they are flushed,
+not synced.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.engine import Completion
+
+UNUSED = "unused"  # the key of the line that holds what was paid for and never used
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A completion, of the phase it was asked in, with the digest of what was sent."""
+
+    generation: int
+    phase: str
+    digest: str
+    completion: Completion
+
+    def to_line(self) -> str:
+        row = asdict(self)
+        c = row.pop("completion")
+        return json.dumps(row | c | {"logprob": None if math.isnan(c["logprob"]) else c["logprob"]}) + "\n"
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Completions that were paid for and are in no stored phase: the program asked otherwise when it went on."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+
+
+class Journal:
+    """The file of one run, for the one process that plays it. Raises ValueError, naming the line, if it is damaged.
+
+    A last line that was cut short is what a killed process leaves behind: it is dropped, and asked for again.
+    """
+
+    def __init__(self, path: Path, finished: Collection[tuple[int, str]] = ()) -> None:
+        """`finished` are the phases that are stored: what the file holds of them is counted there."""
+        self.path = path
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.unused = Unused()
+        self._used = set[tuple[str, str]]()
+        whole = 0
+        data = path.read_bytes() if path.exists() else b""
+        lines = data.splitlines(keepends=True)
+        for number, line in enumerate(lines, 1):
+            try:
+                self._take(json.loads(line), finished)
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                if number == len(lines) and not line.endswith(b"\n"):
+                    break
+                raise ValueError(
+                    f"{path}, line {number} holds no completion ({type(error).__name__}: {str(error)[:80]}): "
+                    "take the line out, and what it held is asked for again"
+                ) from None
+            whole += len(line)
+        self._file = path.open("ab")
+        self._file.truncate(whole)
+        if whole and data[whole - 1 : whole] != b"\n":
+            self._file.write(b"\n")
+
+    def _take(self, row: Any, finished: Collection[tuple[int, str]]) -> None:
+        if not isinstance(row, dict):
+            raise ValueError("no object")
+        if UNUSED in row:
+            self.unused = Unused(*(_whole(n) for n in row[UNUSED]))
+            return
+        logprob = math.nan if row["logprob"] is None else float(row["logprob"])
+        counts = _whole(row["prompt_tokens"]), _whole(row["generated_tokens"])
+        completion = Completion(_text(row["key"]), _text(row["text"]), _text(row["finish"]), *counts, logprob)
+        entry = Entry(_whole(row["generation"]), _text(row["phase"]), _text(row["digest"]), completion)
+        if (entry.generation, entry.phase) not in finished:
+            self.entries[completion.key, entry.digest] = entry
+
+    def found(self, key: str, digest: str) -> Completion | None:
+        """The completion of this request, if it is here."""
+        entry = self.entries.get((key, digest))
+        if entry is None:
+            return None
+        self._used.add((key, digest))
+        return entry.completion
+
+    def keep(self, entry: Entry) -> None:
+        """Write one down, now. Raises OSError, naming the file, if the disk is full."""
+        at = (entry.completion.key, entry.digest)
+        try:
+            self._file.write(entry.to_line().encode())
+            self._file.flush()
+        except OSError as error:
+            raise OSError(f"cannot write {self.path}: {error}") from None
+        self.entries[at] = entry
+        self._used.add(at)
+
+    def empty(self) -> None:
+        """The phase is stored: what it used is counted there, what it did not use stays counted here."""
+        left = [e.completion for at, e in self.entries.items() if at not in self._used]
+        self.unused = Unused(
+            self.unused.requests + len(left),
+            self.unused.prompt_tokens + sum(c.prompt_tokens for c in left),
+            self.unused.generated_tokens + sum(c.generated_tokens for c in left),
+        )
+        self.entries.clear()
+        self._used.clear()
+        self._file.truncate(0)
+        if self.unused.requests:
+            self._file.write((json.dumps({UNUSED: list(asdict(self.unused).values())}) + "\n").encode())
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value

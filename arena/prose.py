@@ -1,0 +1,189 @@
+"""Posts in an agent's own words: who is asked for them, what becomes of the replies, and what the library lets in.
+
+Nothing in prose can be executed, so nobody's word is taken for it: a post is let in for what is on record (its author
+tried the problem it speaks of, and with the outcome its kind claims), for its form, and only if it gives nothing away
+that is held out. Whether it helps is measured afterwards, on readers from whom it was withheld at random. Readers are
+shown it as a quotation. A book takes the place of posts of its own author only, so that nobody writes another's away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from agents.engine import Request
+from arena.knowledge import PROSE
+from arena.roles import author
+from arena.roles.author import Drafted, Episode, Unread
+from arena.rounds import Round
+from arena.state import Arena
+from arena.store import Row
+from culture.library import Library
+from culture.posts import Post
+from curricula.domain import SPLITS, Domain
+
+EPISODES = 4
+"""Problems an author is shown of what it did in a generation."""
+OWN = 8
+"""Titles it is shown of what it wrote before."""
+LONGEST_TITLE, SHORTEST, LONGEST = 120, 20, 1500
+SHOWN = 700
+"""Characters of a question or an answer that an author is reminded of."""
+
+
+def is_prose(post: Post) -> bool:
+    return post.about.startswith(PROSE)
+
+
+def write(arena: Arena) -> tuple[list[Post], list[Row]]:
+    """The posts of a generation in their authors' words, and rows of table `refusals` for what is none."""
+    g, most = arena.generation.index, arena.config.prompts.posts
+    if not most:
+        return [], []
+    asked, requests = [], []
+    for agent in arena.living:
+        tried = episodes(arena, agent)
+        if not tried:
+            continue
+        own = earlier(arena.library, agent)
+        asked.append((agent, [r for r, _ in tried], own))
+        prompt = author.ask(arena.voice, agent, [e for _, e in tried], [f"{p.kind}: {p.title}" for p in own], most)
+        c = arena.config.rounds
+        key = f"{arena.config.seed}/g{g:04d}{agent}/post"
+        requests.append(Request(key, prompt, agent, c.max_tokens, c.temperature, c.top_p))
+    posts, refusals = dict[str, Post](), list[Row]()
+    for (agent, rounds, own), done in zip(asked, arena.generate(requests), strict=True):
+        for at, draft in enumerate(author.read(done.text)):
+            made = posted(draft, agent, g, rounds, own) if at < most else Unread(_title(draft), "one post too many")
+            if isinstance(made, Post):
+                posts.setdefault(made.id, made)
+            else:
+                key = hashlib.sha256(f"{g}/{agent}/{at}/{made.text}".encode()).hexdigest()
+                title = " ".join(made.text.split())[:LONGEST_TITLE]
+                refusals.append({"post": key, "generation": g, "author": agent, "title": title, "reason": made.reason})
+    return list(posts.values()), refusals
+
+
+def episodes(arena: Arena, agent: str) -> list[tuple[Round, Episode]]:
+    """A few of the problems that an agent tried in this generation, failures and successes in turn."""
+    found: dict[bool, list[tuple[Round, Episode]]] = {False: [], True: []}
+    for r in arena.generation.rounds:
+        mine = [(a, v) for a, v in zip(r.attempts, r.verdicts, strict=True) if a.agent == agent]
+        if r.problem is None or not mine or r.doubt:
+            continue
+        attempt, verdict = next(((a, v) for a, v in mine if v.correct), mine[0])
+        others = (a.text for a, v in zip(r.attempts, r.verdicts, strict=True) if v.correct)
+        better = "" if verdict.correct else next(others, "")
+        outcome = "right" if verdict.correct else f"wrong: {verdict.reason}"
+        episode = Episode(r.problem.shown[:SHOWN], attempt.text[:SHOWN], outcome, better[:SHOWN])
+        found[verdict.correct].append((r, episode))
+    rng = arena.rng(arena.generation.index, agent, "episodes")
+    for items in found.values():
+        rng.shuffle(items)
+    wrong, right = found[False], found[True]
+    few = min(EPISODES // 2, len(right))
+    chosen = wrong[: EPISODES - few]
+    return chosen + right[: EPISODES - len(chosen)]
+
+
+def earlier(library: Library, agent: str) -> list[Post]:
+    """What an agent wrote in prose that is still in the index, the newest last."""
+    sql = (
+        "SELECT id FROM posts WHERE author = ? AND about LIKE 'prose/%' AND id NOT IN (SELECT post FROM removals)"
+        " ORDER BY seq DESC LIMIT ?"
+    )
+    ids = [row[0] for row in library.db.conn.execute(sql, (agent, OWN))]
+    return [post for id in reversed(ids) if (post := library.get(id)) is not None]
+
+
+def posted(draft: Drafted | Unread, agent: str, g: int, rounds: Sequence[Round], own: Sequence[Post]) -> Post | Unread:
+    """A draft as a post, or why it is none."""
+    if isinstance(draft, Unread):
+        return draft
+    cites = tuple(dict.fromkeys(own[n - 1].id for n in draft.cites if 0 < n <= len(own)))
+    if draft.kind == "book":
+        if len(cites) < 2:
+            return Unread(draft.title, "a book puts together two or more of its author's own posts, by their numbers")
+        about = next(p.about for p in own if p.id == cites[0])
+    elif not 0 < draft.about <= len(rounds):
+        return Unread(draft.title, f"a {draft.kind} says which of the {len(rounds)} episodes it comes from")
+    else:
+        round_ = rounds[draft.about - 1]
+        about, cites = f"{PROSE}{round_.domain.name}/{round_.id}", ()
+    try:
+        return Post(draft.kind, agent, g, draft.title, draft.body, cites, about, applies=draft.when)
+    except ValueError as error:
+        return Unread(draft.title, str(error))
+
+
+def check(arena: Arena, post: Post) -> str | None:
+    """Why a post in prose is not let in, or None."""
+    _, domain_name, round_ = [*post.about.split("/", 2), "", ""][:3]
+    domain = arena.domains.get(domain_name)
+    if domain is None:
+        return f"speaks of no domain of this run: {post.about[:60]!r}"
+    if post.kind not in author.KINDS:
+        return f"a {post.kind.replace('_', ' ')} cannot be written in prose"
+    if len(post.title) > LONGEST_TITLE or "\n" in post.title:
+        return f"a title has one line of at most {LONGEST_TITLE} characters"
+    if not SHORTEST <= len(post.body) <= LONGEST:
+        return f"a text has {SHORTEST} to {LONGEST} characters, this one {len(post.body)}"
+    return _unfounded(arena, post, round_) or _gives_away(domain, post) or _repeats(arena, post)
+
+
+def _unfounded(arena: Arena, post: Post, round_: str) -> str | None:
+    if post.kind == "book":
+        for id in post.cites:
+            found = arena.library.get(id)
+            if found is None or found.author != post.author or not is_prose(found):
+                return f"a book takes the place of its own author's posts in prose only, not of {id}"
+        return None if len(post.cites) > 1 else "a book puts together two or more posts"
+    sql = "SELECT correct FROM attempts WHERE round = ? AND agent = ?"
+    outcomes = {bool(r["correct"]) for r in arena.store.query(sql, [round_, post.author])}
+    if not outcomes:
+        return f"its author did not try the problem it comes from: {round_[:40]!r}"
+    if post.kind == "failure" and False not in outcomes:
+        return "a failure comes from a problem that its author failed at"
+    if post.kind == "recipe" and True not in outcomes:
+        return "a recipe comes from a problem that its author solved"
+    return None
+
+
+def _gives_away(domain: Domain, post: Post) -> str | None:
+    said = f" {' '.join(f'{post.title} {post.applies} {post.body}'.split())} "
+    hidden: Any = domain  # domains are objects, and hashable as such
+    return "gives a held-out problem away" if any(text in said for text in _held_out(hidden)) else None
+
+
+@lru_cache(maxsize=16)
+def _held_out(domain: Any) -> tuple[str, ...]:
+    """What no post may repeat: texts and questions of all held-out problems, each word for word."""
+    texts = (
+        text
+        for split in SPLITS
+        for depth in domain.depths
+        for problem in domain.heldout(split, depth)
+        for text in (problem.text, problem.shown)
+    )
+    return tuple(dict.fromkeys(f" {' '.join(text.split())} " for text in texts))
+
+
+def _repeats(arena: Arena, post: Post) -> str | None:
+    sql = "SELECT 1 FROM posts WHERE about LIKE 'prose/%' AND kind = ? AND (title = ? OR body = ?) LIMIT 1"
+    told = arena.store.query(sql, [post.kind, post.title, post.body])
+    return "says what another post says already" if told else None
+
+
+def _title(draft: Drafted | Unread) -> str:
+    return draft.title if isinstance(draft, Drafted) else draft.text
+
+
+def note(post: Post) -> str:
+    """A post as a reader of prose is shown it: what kind it is, whose, when it is of use, and what it says."""
+    if post.kind == "definition":
+        return post.body  # says all, and whose it is does not matter: it was executed
+    when = f" (when {post.applies.removeprefix('when ')})" if post.applies else ""
+    head = f"{post.kind.replace('_', ' ')} by {post.author}{when}: {post.title}"
+    return head if post.body == post.title else f"{head}\n{post.body}"

@@ -1,0 +1,146 @@
+"""The author: what it is asked when it may write for the library in its own words, and how its posts are read.
+
+A reply is a JSON object with a list of posts, or holds tagged posts; each says its kind, which of the shown episodes it
+comes from, a title, when it is of use, and its text. What cannot be read as a post comes back with the reason; nothing
+is lost without a word. Total: any text has a reading.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agents.prompt import Prompt
+from arena.roles.reply import from_json, object_schema, spoken
+from arena.roles.voice import Voice
+from curricula.domain import quoted
+
+KINDS = ("lesson", "failure", "recipe", "book")
+"""What can be written in one's own words."""
+MOST = 16
+"""Posts of one reply that are looked at."""
+
+_FIELDS: dict[str, Any] = {
+    "kind": {"type": "string", "enum": list(KINDS)},
+    "about": {"type": "integer"},
+    "title": {"type": "string"},
+    "when": {"type": "string"},
+    "body": {"type": "string"},
+    "cites": {"type": "array", "items": {"type": "integer"}},
+}
+SCHEMA = object_schema(posts={"type": "array", "items": json.loads(object_schema(**_FIELDS))})
+ROLE = (
+    "Now you write for the library. Agents who meet a problem like one of yours will be shown what you write, and "
+    "whether it helped them is measured. Write what would have helped you: short, true, and of use beyond this one "
+    "problem. Writing nothing is better than writing what everybody knows."
+)
+MEANINGS = (
+    "- lesson: something true that was learned here\n"
+    "- failure: what went wrong, and how to tell\n"
+    "- recipe: steps that worked, for problems of a kind\n"
+    "- book: the best of your own earlier posts, put together; it takes their place (cites their numbers)"
+)
+TAGGED = (
+    'Write each post so:\n<post kind="lesson" about="1" cites="">\ntitle: one line\nwhen: one line that says when it '
+    "is of use\nits text, a few sentences\n</post>"
+)
+JSON = 'Reply with one JSON object: {"posts": [{"kind", "about", "title", "when", "body", "cites"}]}.'
+
+_POST = re.compile(r"<post\b([^>]*)>(.*?)(?:</post>|(?=<post\b)|\Z)", re.DOTALL | re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S+))""")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A problem that the agent tried: the question, its answer, what running it showed, another's right answer."""
+
+    question: str
+    answer: str
+    outcome: str
+    better: str = ""
+
+    def __str__(self) -> str:
+        right = f"\nAnother agent's right answer:\n{quoted(self.better)}" if self.better else ""
+        return f"{quoted(self.question)}\nYour answer:\n{quoted(self.answer)}\nIt was {self.outcome}.{right}"
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A post as its author wrote it. `about` and `cites` are numbers, from 1, of what it was shown."""
+
+    kind: str
+    about: int
+    title: str
+    when: str
+    body: str
+    cites: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Part of a reply that is no post, and why."""
+
+    text: str
+    reason: str
+
+
+def ask(voice: Voice, agent: str, episodes: Sequence[Episode], own: Sequence[str], most: int) -> Prompt:
+    """What is asked of an author of at most `most` posts; `own` are titles of its earlier ones."""
+    shown = "\n\n".join(f"[{i}]\n{episode}" for i, episode in enumerate(episodes, start=1))
+    earlier = "\n".join(f"[{i}] {' '.join(title.split())}" for i, title in enumerate(own, start=1))
+    asked = [f"What you did today:\n\n{shown}"]
+    if own:
+        asked.append(f"What you wrote before:\n{quoted(earlier)}")
+    asked.append(
+        f"You may write up to {most} {'posts' if most > 1 else 'post'}, each of one of these kinds:\n{MEANINGS}"
+    )
+    asked.append(JSON if voice.structured else TAGGED)
+    return voice.say(agent, ROLE, "\n\n".join(asked), SCHEMA)
+
+
+def read(text: str) -> list[Drafted | Unread]:
+    """The posts of a reply; empty if it says nothing, or no more than that there is nothing to say."""
+    said = spoken(text)
+    found = from_json(said)
+    if isinstance(found, dict):
+        found = found.get("posts", [found] if "body" in found else None)
+    if isinstance(found, list):
+        return [_from_fields(item) for item in found[:MOST]]
+    posts = list(_POST.finditer(said))[:MOST]
+    if not posts:
+        return [Unread(said, "no post in the reply")] if said else []
+    return [_from_tag(post.group(1), post.group(2)) for post in posts]
+
+
+def _from_tag(attributes: str, text: str) -> Drafted | Unread:
+    fields: dict[str, Any] = {m[1].lower(): m[2] or m[3] or m[4] or "" for m in _ATTRIBUTE.finditer(attributes)}
+    lines = text.strip().splitlines()
+    while lines and (head := re.match(r"\s*(title|when)\s*:\s*(.*)", lines[0], re.IGNORECASE)):
+        fields[head[1].lower()] = head[2].strip()
+        lines.pop(0)
+    fields["cites"] = re.findall(r"\d{1,6}", fields.get("cites", ""))
+    return _from_fields(fields | {"body": "\n".join(lines).strip()})
+
+
+def _from_fields(found: Any) -> Drafted | Unread:
+    if not isinstance(found, dict):
+        return Unread(str(found), "a post that is no object")
+    kind, title, body = (str(found.get(name) or "").strip() for name in ("kind", "title", "body"))
+    shown = title or body
+    if kind.lower() not in KINDS:
+        return Unread(shown, f"unknown kind of post {kind[:40]!r}: one of {', '.join(KINDS)}")
+    if not title or not body:
+        return Unread(shown, f"a {kind.lower()} without a {'text' if title else 'title'}")
+    cites = found.get("cites")
+    numbers = tuple(n for n in map(_number, cites if isinstance(cites, list) else []) if n)
+    when = " ".join(str(found.get("when") or "").split())
+    return Drafted(kind.lower(), _number(found.get("about")), " ".join(title.split()), when, body, numbers)
+
+
+def _number(said: Any) -> int:
+    """A number from 1, or 0."""
+    text = str(said).strip().strip("[]#")
+    return int(text) if len(text) <= 6 and text.isascii() and text.isdigit() else 0

@@ -1,0 +1,239 @@
+"""Whether two answers are the same value, by math-verify's equality.
+
+The reference says what kind of value is looked for, and an answer that is not of that kind holds no value:
+
+- a number (`12`, `3/4`, `2.5`): the answer is one number as `plain_numbers` reads it, worked out: `2+3` is none.
+  Units are dropped, and `12%` is 12 as well as 0.12, since the question says which is meant.
+- numbers in a row (`[1, 2, 3]`, `(1, 2)`, `{1, 2}`): as many, in order, in braces in any order. Brackets may be left
+  out by the answer, but not be of another sort.
+- a formula (`2\\sqrt{3}`, `x^2+1`, `[0, \\infty)`): the answer is a formula that means the same.
+- anything else is words: the same words, without case, articles and punctuation.
+
+math-verify's own limits are alarm signals, which work in the main thread only and count whole seconds. Here nothing
+reaches it that could take long: formulas are short, of a few known signs, with small powers that do not nest. So
+answers can be compared in any thread, and the same answers always compare the same.
+
+math-verify rounds decimals to six places; on top of that, zero equals zero only, and numbers must agree to six digits.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from fractions import Fraction
+from functools import cache, lru_cache
+from typing import Any
+
+from curricula.final_answer import final_answers
+from curricula.plain_numbers import Number, read_number, tidy
+
+LONGEST = 120  # characters of a formula
+MOST_TOKENS = 50
+MOST_ITEMS = 40
+_TOKEN = re.compile(r"\\[A-Za-z]+|\\[{}|]|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]|[-+*/^_(){}\[\],=<>|!]|\s+")
+_SIGNS = re.compile(r"[-+*/^=<>\\]|[(\[{].*[,(\[{]|[0-9][A-Za-z]")
+_NAMES = "frac sqrt pi infty cup cap emptyset le leq ge geq lt gt sin cos tan log ln exp alpha beta theta pm circ { }"
+_COMMANDS = frozenset(_NAMES.split())
+_BRACKETS = {"(": ")", "[": "]", "{": "}"}
+_ARTICLES = re.compile(r"\A(?:(?:the|a|an|on|in|at|is|it is|it's)\s+)+")
+_LOCK = threading.Lock()  # its parser keeps state of its own
+_CLOSE = Fraction(2, 10**6)
+
+
+def same_answer(said: str, reference: str) -> bool | None:
+    """Whether a reply's final answer is the same value as `reference`; None if it has no value, or more than one.
+
+    Raises ValueError for an empty reference.
+    """
+    if not reference.strip():
+        raise ValueError("the reference answer is empty")
+    found = [same_value(text, reference) for text in final_answers(said)]
+    if not found or None in found or len(set(found)) > 1:
+        return None
+    texts = final_answers(said)
+    if not found[0] and any(same_value(text, texts[0]) is not True for text in texts[1:]):
+        return None
+    return found[0]
+
+
+def same_value(said: str, reference: str) -> bool | None:
+    """As `same_answer`, of a text that is the final answer and nothing else."""
+    number = read_number(reference)
+    if number is not None:
+        return _same_number(read_number(_right_side(said)), number)
+    row = _row(reference)
+    if row is not None:
+        return _same_row(_row(_right_side(said)), row)
+    formula = _formula(reference)
+    if formula is not None and _SIGNS.search(formula):
+        other = _formula(said)
+        return None if other is None else _same_formula(other, formula)
+    words = _words(said)
+    return words == _words(reference) if words else None
+
+
+def _same_number(said: Number | None, reference: Number) -> bool | None:
+    if said is None:
+        return None
+    readings = {said.value, said.value / 100} if said.percent and not reference.percent else {said.value}
+    if reference.percent and not said.percent:
+        readings.add(said.value * 100)
+    return any(_equal(value, reference.value) for value in readings)
+
+
+def _equal(said: Fraction, reference: Fraction) -> bool:
+    """math-verify's equality of two fractions, and agreement to six digits."""
+    if said == reference:
+        return True
+    if said == 0 or reference == 0 or abs(said - reference) > _CLOSE * abs(reference):
+        return False
+    return bool(_maths().verify(_decimal(reference), _decimal(said), timeout_seconds=None))
+
+
+def _decimal(value: Fraction) -> Any:
+    """A fraction as math-verify reads its decimals."""
+    import sympy
+
+    return sympy.Float(sympy.Rational(value.numerator, value.denominator), 20)
+
+
+def _right_side(said: str) -> str:
+    """Without `x =` before it."""
+    return re.sub(r"\A\W?[A-Za-z][A-Za-z _]{0,20}= ?", "", said.strip()) if said.count("=") == 1 else said
+
+
+def _row(text: str) -> tuple[str, tuple[Number, ...]] | None:
+    """The bracket (or none) and the numbers of a row of at least one in brackets, or two."""
+    text = tidy(text.replace("\\{", "{").replace("\\}", "}"))
+    bracket = text[:1] if _BRACKETS.get(text[:1]) == text[-1:] else ""
+    inner = text[1:-1] if bracket else text
+    if len(inner) > 1000:
+        return None
+    parts = re.split(r"\s*[,;]\s*(?:and\s+)?|\s+and\s+", inner.strip().strip(",;"))
+    numbers = [read_number(part) for part in parts[: MOST_ITEMS + 1]]
+    if len(parts) > MOST_ITEMS or (not bracket and len(parts) < 2):
+        return None
+    return (bracket, tuple(n for n in numbers if n is not None)) if None not in numbers else None
+
+
+def _same_row(said: tuple[str, tuple[Number, ...]] | None, reference: tuple[str, tuple[Number, ...]]) -> bool | None:
+    if said is None or (said[0] and reference[0] and said[0] != reference[0]):
+        return None
+    ours, theirs = reference[1], said[1]
+    if reference[0] == "{":
+        ours, theirs = (tuple(sorted(row, key=lambda n: n.value)) for row in (ours, theirs))
+    return len(ours) == len(theirs) and all(bool(_same_number(b, a)) for a, b in zip(ours, theirs, strict=True))
+
+
+def _words(text: str) -> str:
+    """The words of a text, in lower case, without articles and punctuation at their ends."""
+    words = re.sub(r"\s+", " ", tidy(text[:500])).strip(" .,;!?\"'()").casefold()
+    return _ARTICLES.sub("", words).strip(" .,;!?\"'()")
+
+
+def _formula(text: str) -> str | None:
+    """A text as a formula small enough to be worked with, or None."""
+    text = tidy(text).replace("**", "^").replace("π", "\\pi").replace("∞", "\\infty").replace("\\lbrack", "[")
+    if not 0 < len(text) <= LONGEST or not text.isascii():
+        return None
+    tokens, at = list[str](), 0
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None:
+            return None
+        at = found.end()
+        if not found[0].isspace():
+            tokens.append(found[0])
+    commands = [t[1:] for t in tokens if t[0] == "\\"]
+    if len(tokens) > MOST_TOKENS or not set(commands) <= _COMMANDS or re.search(r"[A-Za-z]{3}", _no_commands(text)):
+        return None
+    return text if _small(tokens) else None
+
+
+def _no_commands(text: str) -> str:
+    return re.sub(r"\\[A-Za-z]+", "", text)
+
+
+def _small(tokens: list[str]) -> bool:
+    """No long number, few brackets in one another, few roots, and powers that are small and do not nest."""
+    opened = list[int]()
+    matching = dict[int, int]()
+    for i, token in enumerate(tokens):
+        if token in "([{":
+            opened.append(i)
+            if len(opened) > 5:
+                return False
+        elif token in ")]}":
+            if not opened:
+                return False
+            matching[i] = opened.pop()
+        elif token[0].isdigit() and len(token) > (20 if "." in token else 12):
+            return False
+    if opened or tokens.count("\\sqrt") > 3 or tokens.count("^") > 6 or tokens.count("!") > 0:
+        return False
+    letters = any(len(t) == 1 and t.isalpha() for t in tokens)
+    ends = {begin: end for end, begin in matching.items()}
+    for i, token in enumerate(tokens):
+        if token != "^":
+            continue
+        base = tokens[matching.get(i - 1, i - 1) : i] if i else []
+        after = i + 1
+        power = tokens[after : ends.get(after, after) + 1]
+        if not base or not power or "^" in base or "^" in power or "_" in power:
+            return False
+        numbers = [t for t in power if t[0].isdigit() or t[0] == "."]
+        most = 1 if letters and len(base) > 1 else 2
+        if any(len(t) > most for t in numbers) or len(power) > 6:
+            return False
+        if any(t[0].isdigit() and len(t) > 6 for t in base):
+            return False
+    return True
+
+
+def _same_formula(said: str, reference: str) -> bool | None:
+    ours, theirs = _parsed(reference), _parsed(said)
+    if ours is None:
+        return said.replace(" ", "") == reference.replace(" ", "")
+    if theirs is None or _sort(ours) != _sort(theirs):
+        return None
+    with _LOCK:
+        return bool(_maths().verify(ours, theirs, timeout_seconds=None, allow_set_relation_comp=False))
+
+
+def _sort(value: Any) -> str:
+    """Sets and relations never pass for numbers."""
+    import sympy
+
+    if isinstance(value, sympy.Set | sympy.Tuple):
+        return "set"
+    if isinstance(value, sympy.core.relational.Relational | sympy.logic.boolalg.Boolean):
+        return "relation"
+    return "formula"
+
+
+@lru_cache(maxsize=4096)
+def _parsed(formula: str) -> Any:
+    """What math-verify makes of a formula, or None."""
+    maths = _maths()
+    with _LOCK:
+        try:
+            found = maths.parse(
+                f"${formula}$", [maths.LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None
+            )
+        except RecursionError:
+            return None
+    import sympy
+
+    value = found[0] if found else None
+    return value if isinstance(value, sympy.Basic) and not value.has(sympy.nan, sympy.zoo) else None
+
+
+@cache
+def _maths() -> Any:
+    """math-verify, imported when it is first needed, and told not to warn that its alarms are off."""
+    for name in ("math_verify.parser", "math_verify.grader"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    import math_verify
+
+    return math_verify

@@ -1,0 +1,281 @@
+"""Python functions as text: which are taken, how they are written, and how complex they are. Nothing is run here.
+
+A piece of code is one or more functions, one of them named f. It is read with `ast` and written back from its tree, so
+that layout, comments, docstrings and annotations make no difference; `key` does not see the names of variables either.
+Refused are imports, classes, names with underscores around them, and what reads or shows the world outside a function.
+That is a matter of form, for clear reasons and equal programs: what keeps code from doing harm is the sandbox.
+
+Reading is total: any text gives a `Code` or a `Failure` with one of REASONS. Not guaranteed: that code runs, ends or
+gives the same twice; that two programs of different keys differ in what they do.
+"""
+
+from __future__ import annotations
+
+import ast
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from curricula.domain import digest
+from curricula.values import Failure, shortened
+
+MAX_CODE = 1200
+"""Longest code, in characters, as it was written and as it is written back."""
+MAX_NODES = 400
+MAX_TREE_DEPTH = 40
+MAX_PARAMS = 4
+FUNCTION = "f"
+REASONS = ("malformed", "syntax", "forbidden", "too long", "trivial")
+LEVELS = (2, 5, 9, 14, 20)
+"""Greatest effort of levels 1 to 5; what takes more is of level 6."""
+
+_STATEMENTS: tuple[type[ast.AST], ...] = (
+    ast.Import, ast.ImportFrom, ast.ClassDef, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Global,
+    ast.With,
+)  # fmt: skip
+_NAMES = frozenset((
+    "open", "input", "print", "eval", "exec", "compile", "globals", "locals", "vars", "dir", "breakpoint", "help",
+    "exit", "quit", "id", "hash", "super", "getattr", "setattr", "delattr", "memoryview",
+))  # fmt: skip
+_WORK = (ast.BinOp, ast.AugAssign, ast.Call, ast.Subscript)
+_BRANCHES = (ast.If, ast.IfExp, ast.ExceptHandler, ast.Match, ast.Assert)
+_EFFORT = (*_WORK, *_BRANCHES, ast.For, ast.While, ast.comprehension, ast.BoolOp, ast.Compare, ast.UnaryOp)
+_LOOPS = (ast.For, ast.While, ast.comprehension)
+_BLOCKS = (ast.If, ast.For, ast.While, ast.Try, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@dataclass(frozen=True)
+class Code:
+    """One or more functions, one of them f. `text` is canonical: reading it again gives an equal code."""
+
+    text: str
+    params: int  # arguments that f takes, 1 to MAX_PARAMS
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of the text with its own names numbered: equal for programs that differ in names alone."""
+        tree = ast.parse(self.text)
+        return digest(ast.unparse(_Renamed(tree).visit(tree)))
+
+    @cached_property
+    def features(self) -> dict[str, int]:
+        """Counts of what is written down, by name."""
+        return count_features(ast.parse(self.text))
+
+    @property
+    def level(self) -> int:
+        """Difficulty, 1 to 6, by the work, choices and loops that are written down."""
+        return level_of(self.features)
+
+
+def parse_code(text: str) -> Code | Failure:
+    """A text as code, or why it is none."""
+    if len(text) > MAX_CODE:
+        return Failure("too long", f"code of {len(text)} characters; the most is {MAX_CODE}")
+    tree = _tree(text)
+    if isinstance(tree, Failure):
+        return tree
+    found = [node for node, _ in nodes(tree)]
+    wrong = _wrong(tree, found)
+    if wrong is not None:
+        return wrong
+    if any(_is_text(node) or _is_annotated(node) for node in found):
+        tree = ast.fix_missing_locations(_Plain().visit(tree))
+    written = ast.unparse(tree)
+    if len(written) > MAX_CODE:
+        return Failure("too long", f"code of {len(written)} characters as Python writes it; the most is {MAX_CODE}")
+    if not _is_plain(written) or (any(isinstance(n, ast.JoinedStr) for n in found) and not _is_stable(written)):
+        return Failure("malformed", "a string that cannot be written on one line in plain characters")
+    if not any(isinstance(node, _EFFORT) for node in found):
+        return Failure("trivial", "no operation at all")
+    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == FUNCTION)
+    used = {node.id for node in ast.walk(main) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    params = [arg.arg for arg in main.args.args]
+    if not used.intersection(params):
+        return Failure("trivial", "f does not use what it is given")
+    return Code(written, len(params))
+
+
+def level_of(features: dict[str, int]) -> int:
+    """The level, 1 to 6, of code with these features."""
+    return 1 + sum(features["effort"] > most for most in LEVELS)
+
+
+def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
+    """Every node with its depth, in the order in which they are written, without recursion."""
+    todo = [(tree, 0)]
+    while todo:
+        node, depth = todo.pop()
+        yield node, depth
+        todo += [(child, depth + 1) for child in reversed(list(ast.iter_child_nodes(node)))]
+
+
+def _tree(text: str) -> ast.Module | Failure:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except SyntaxError as error:
+        return Failure("syntax", f"line {error.lineno}: {str(error.msg)[:120]}")
+    except (ValueError, MemoryError, RecursionError) as error:
+        return Failure("syntax", f"cannot be parsed: {shortened(str(error))}")
+    for count, (_, depth) in enumerate(nodes(tree), start=1):
+        if count > MAX_NODES or depth > MAX_TREE_DEPTH:
+            return Failure("too long", f"more than {MAX_NODES} parts, or nested deeper than {MAX_TREE_DEPTH}")
+    return tree
+
+
+def _wrong(tree: ast.Module, found: Sequence[ast.AST]) -> Failure | None:
+    """What is wrong with the form of code, if anything."""
+    body = [node for node in tree.body if not _is_text(node)]
+    for node in found:
+        if isinstance(node, _STATEMENTS):
+            return Failure("forbidden", f"{type(node).__name__} in line {getattr(node, 'lineno', '?')}")
+        name = _name(node)
+        if name.startswith("__") or (isinstance(node, ast.Attribute) and name.startswith("_")):
+            return Failure("forbidden", f"the name {shortened(name)}")
+        if isinstance(node, ast.Name) and name in _NAMES:
+            return Failure("forbidden", f"the name {shortened(name)}")
+    for node in body:
+        if not isinstance(node, ast.FunctionDef):
+            return Failure("malformed", f"only functions are taken, found {type(node).__name__} in line {node.lineno}")
+        if node.decorator_list:
+            return Failure("forbidden", f"a decorator in line {node.lineno}")
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    if names.count(FUNCTION) != 1 or len(set(names)) < len(names):
+        return Failure("malformed", f"expected one function named {FUNCTION}, found {shortened(', '.join(names))}")
+    given = next(node.args for node in body if isinstance(node, ast.FunctionDef) and node.name == FUNCTION)
+    if given.posonlyargs or given.vararg or given.kwonlyargs or given.kwarg or given.defaults:
+        return Failure("malformed", "f takes plain arguments, without stars or defaults")
+    if not 1 <= len(given.args) <= MAX_PARAMS:
+        return Failure("malformed", f"f takes 1 to {MAX_PARAMS} arguments, found {len(given.args)}")
+    return None
+
+
+def _name(node: ast.AST) -> str:
+    """The name that a node speaks of, or an empty string."""
+    for field in ("id", "attr", "arg", "name"):
+        name = getattr(node, field, None)
+        if isinstance(name, str):
+            return name
+    return ""
+
+
+def _is_text(node: ast.AST) -> bool:
+    """A docstring, or another text that stands alone."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_annotated(node: ast.AST) -> bool:
+    return isinstance(node, ast.AnnAssign) or bool(getattr(node, "annotation", None) or getattr(node, "returns", None))
+
+
+def _is_plain(text: str) -> bool:
+    """Every line belongs to a function, and nothing in it is a control character or cannot be stored."""
+    return all(not line or line.startswith((" ", "def ")) for line in text.split("\n")) and not any(
+        c != "\n" and unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text
+    )
+
+
+def _is_stable(text: str) -> bool:
+    """Whether code is written the same once it was read again; with formatted strings it may not be."""
+    tree = _tree(text)
+    return isinstance(tree, ast.Module) and ast.unparse(tree) == text
+
+
+class _Plain(ast.NodeTransformer):
+    """Leaves out what changes nothing when the code runs: annotations, docstrings and other texts that stand alone."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        node.returns = None
+        self.generic_visit(node)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        self.generic_visit(node)
+        return ast.Assign([node.target], node.value) if node.value else None
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for field in ("body", "orelse", "finalbody"):
+            block = getattr(node, field, None)
+            if isinstance(block, list):
+                kept = [s for s in block if not _is_text(s)]
+                setattr(node, field, kept or ([ast.Pass()] if field == "body" else []))
+        return node
+
+
+class _Renamed(ast.NodeTransformer):
+    """Numbers the names that the code binds itself, in the order in which they come up; f stays f."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        bound = set[str]()
+        order = list[str]()
+        for node, _ in nodes(tree):
+            name = _name(node)
+            if isinstance(node, ast.arg | ast.FunctionDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar) or (
+                isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            ):
+                bound.add(name)
+            if name and not isinstance(node, ast.Attribute | ast.keyword):
+                order.append(name)
+        own = [name for name in dict.fromkeys(order) if name in bound and name != FUNCTION]
+        self.names = {name: f"v{i}" for i, name in enumerate(own)}
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for field in ("id", "arg", "name"):
+            name = getattr(node, field, None)
+            if isinstance(name, str) and not isinstance(node, ast.keyword):
+                setattr(node, field, self.names.get(name, name))
+        return node
+
+
+def count_features(tree: ast.Module) -> dict[str, int]:
+    """Counts of what is written down, by name, and the effort they come to."""
+    found = [node for node, _ in nodes(tree)]
+
+    def of(*kinds: type[ast.AST]) -> list[Any]:
+        return [node for node in found if isinstance(node, kinds)]
+
+    choices = len(of(*_BRANCHES)) + sum(len(node.ifs) for node in of(ast.comprehension))
+    joined = sum(len(node.values) - 1 for node in of(ast.BoolOp))
+    negated = sum(not isinstance(node.operand, ast.Constant) for node in of(ast.UnaryOp))
+    work = len(of(*_WORK)) + sum(len(node.ops) for node in of(ast.Compare)) + joined + negated
+    loops, nesting, functions = len(of(*_LOOPS)), _nesting(tree), of(ast.FunctionDef)
+    called = [node.func for node in of(ast.Call)]
+    names = {node.id for node in called if isinstance(node, ast.Name)} - {node.name for node in functions}
+    return {
+        "nodes": len(found),
+        "statements": len(of(ast.stmt)) - len(functions),
+        "functions": len(functions) + len(of(ast.Lambda)),
+        "work": work,
+        "branches": choices,
+        "loops": loops,
+        "nesting": nesting,
+        "cyclomatic": 1 + choices + loops + joined,
+        "operators": len({type(node) for node in of(ast.operator, ast.unaryop, ast.cmpop)}),
+        "builtins": len(names | {node.attr for node in called if isinstance(node, ast.Attribute)}),
+        "constants": len(of(ast.Constant)),
+        "effort": work + 2 * choices + 3 * loops + 2 * max(0, nesting - 1),
+    }
+
+
+def _nesting(tree: ast.AST) -> int:
+    """How deep blocks and comprehensions lie in each other. An elif lies as deep as its if."""
+    deepest, todo = 0, [(tree, 0)]
+    while todo:
+        node, depth = todo.pop()
+        depth += isinstance(node, _BLOCKS)
+        deepest = max(deepest, depth)
+        for child in ast.iter_child_nodes(node):
+            chained = isinstance(node, ast.If) and isinstance(child, ast.If) and node.orelse == [child]
+            todo.append((child, depth - chained))
+    return deepest

@@ -1,0 +1,316 @@
+"""The default sandbox: pydantic-monty, an interpreter of a subset of Python in Rust, in worker processes that are kept.
+
+The interpreter has no files, network, processes, threads or host functions to give; time, memory, recursion and output
+are limited; clocks stand still, sleeping takes no time and random numbers start from one seed, so that a program gives
+the same every time. A worker that dies or hangs is replaced, and its call reported. What the interpreter lacks
+(`yield`, inheritance, `heapq`, ...) is told apart from what is wrong: reason "unsupported".
+
+Each call has its code defined afresh, in a namespace of its own. Code that is seen to leave nothing behind it
+(`closed`) has its calls made in one go, in a session that is kept for the next code too; that is what makes it fast.
+All other code, and whatever a kept session ran out of something with, has a session to itself for each call.
+"""
+
+from __future__ import annotations
+
+import builtins
+import datetime
+import functools
+import importlib
+import os
+import re
+import resource
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pydantic_monty as monty
+
+from curricula.sandbox import (
+    HASHED,
+    INT_BITS,
+    LARGE_BITS,
+    LARGE_COST,
+    Limits,
+    NotPlain,
+    Ran,
+    arguments,
+    failure,
+    normal,
+    plain,
+    refused,
+)
+
+BATCH = 64
+"""Calls in one go at most."""
+USES = 500
+"""Goes of a kept session at most: it keeps a little of every code."""
+PURE = r"(?:math|itertools|functools|operator|string|statistics|bisect|typing|collections)"
+IMPORT = re.compile(rf"^\s*(?:import {PURE}|from {PURE} import [\w, ]+)\s*$", re.MULTILINE)
+"""An import of something that has no state."""
+OPEN = re.compile(r"\b(?:import|exec|eval|open|id|hash|class|async)\b|__")
+"""What code has that could leave something behind, or see what others left."""
+POLICY = monty.OSPolicy(
+    datetime=datetime.datetime(2000, 1, 1), timezone="utc", sleep="zero", process_time="zero", random_start={"seed": 0}
+)
+GRACE = 0.25
+"""Seconds past the limit after which a worker that does not answer is killed."""
+CORES = os.cpu_count() or 1
+ADDRESSES = 2**30
+"""Bytes of address space that a worker has beside the program's memory."""
+
+PRELUDE = """
+lists, dicts, others = (list, tuple, set), (dict,), (bool, float, type(None))
+depths, most_int, large_int = list(range(most_depth + 1)), 1 << most_bits, 1 << large_bits
+
+def run(args):
+    space, defined = {}, False
+    try:
+        exec(code, space)
+        defined = True
+        if function not in space:
+            return "raised", "NameError", "the code does not define " + function
+        value = space[function](*args)
+    except BaseException as error:
+        return "raised" if defined else "undefined", type(error).__name__, str(error)[:800]
+    level, left, hashed = [value], most_output, most_hashed
+    for depth in depths:
+        left -= len(level)
+        below = []
+        for item in level:
+            kind = type(item)
+            if kind is int:
+                if not -large_int < item < large_int:
+                    left -= large_cost
+                    if not -most_int < item < most_int:
+                        left = -1
+            elif kind is str:
+                left -= len(item)
+            elif kind in lists:
+                if kind is set:
+                    hashed -= len(item)
+                if left < len(item):
+                    left = -1
+                else:
+                    below += list(item)
+            elif kind in dicts or kind.__name__ in ("Counter", "defaultdict"):
+                hashed -= len(item)
+                if left < len(item):
+                    left = -1
+                else:
+                    below += list(item.keys())
+                    below += list(item.values())
+            elif kind not in others:
+                return "not data", kind.__name__, ""
+            if left < 0 or hashed < 0:
+                return "output", type(value).__name__, "larger than allowed"
+        if not below:
+            return "ok", value, ""
+        level = below
+    return "output", type(value).__name__, "nested deeper than allowed"
+"""
+"""Defines `run`: one call, and a look at its value, level by level, before it is brought over. It is trusted, and what
+is run cannot reach its names."""
+GO = "[run(args) for args in calls]"
+
+
+class Monty:
+    """The sandbox `monty`. Safe to share by threads: each go has a worker to itself."""
+
+    name = "monty"
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.guards: tuple[str, ...] = (
+            f"pydantic-monty {monty.__version__}",
+            "worker processes",
+            "no files, network, processes, host calls",
+            "limits on time, memory, recursion, output",
+            "rlimits on workers" if sys.platform == "linux" else "no rlimits on workers",
+        )
+        self._pool: monty.Monty | None = None
+        self._limited: set[int] = set()
+        self._kept: list[tuple[monty.MontySession, int]] = []  # sessions that wait, and how often they were used
+        self._lock = threading.Lock()
+        self._constants = {
+            "most_bits": INT_BITS, "large_bits": LARGE_BITS, "large_cost": LARGE_COST, "most_hashed": HASHED,
+            "most_depth": limits.depth, "most_output": limits.output,
+        }  # fmt: skip
+        self._resources = monty.ResourceLimits(
+            max_feed_duration_secs=limits.time,
+            max_memory=limits.memory,
+            max_recursion_depth=limits.recursion + 2,  # the prelude's own calls
+            max_total_sleep_secs=0.0,
+        )
+
+    def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[Ran]:
+        no = refused(code, function, self.limits)
+        if no is not None:
+            return [no] * len(calls)
+        found: list[tuple[Any, ...] | Ran] = arguments(calls, self.limits)
+        todo = [i for i, args in enumerate(found) if not isinstance(args, Ran)]
+        size = BATCH if closed(code) else 0
+        for start in range(0, len(todo), size or 1):
+            part = todo[start : start + (size or 1)]
+            inputs = {"code": code, "function": normal(function), "calls": [found[i] for i in part]}
+            ran = self._together(inputs) if size else None
+            if ran is None:
+                ran = [self._alone(inputs | {"calls": [found[i]]}) for i in part]
+            for i, result in zip(part, ran, strict=True):
+                found[i] = result
+        return [result for result in found if isinstance(result, Ran)]
+
+    def _together(self, inputs: dict[str, Any]) -> list[Ran] | None:
+        """The calls in a kept session; None if they have to be made one by one, because something ran out."""
+        with self._lock:
+            session, used = self._kept.pop() if self._kept else (None, 0)
+        try:
+            if session is None:
+                session = self._checkout().__enter__()
+                self._limit(session.worker_pid)
+                session.feed_run(PRELUDE, inputs=self._constants)
+            out = session.feed_run(GO, inputs=inputs, print_callback=self._printed())
+        except (monty.MontyError, ValueError) as error:
+            if session is not None:
+                session.__exit__(None, None, None)
+            alone = len(inputs["calls"]) == 1 and not isinstance(error, monty.MontyCrashedError)
+            return [late(self.limits)] if alone and str(error).startswith("TimeoutError") else None
+        with self._lock:
+            keep = used < USES and len(self._kept) < CORES and self._pool is not None
+            if keep:
+                self._kept.append((session, used + 1))
+        if not keep:
+            session.__exit__(None, None, None)
+        return [self._result(item) for item in out]
+
+    def _alone(self, inputs: dict[str, Any]) -> Ran:
+        """One call in a session of its own."""
+        try:
+            with self._checkout() as session:
+                self._limit(session.worker_pid)
+                out = session.feed_run(PRELUDE + GO, inputs=inputs | self._constants, print_callback=self._printed())
+        except monty.MontyCrashedError as error:
+            return late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
+        except monty.MontyError as error:
+            return judge(error, self.limits)
+        except ValueError as error:  # a value that cannot be brought over
+            return failure("output", error)
+        return self._result(out[0])
+
+    def _printed(self) -> monty.CollectString:
+        return monty.CollectString(max_bytes=self.limits.output)
+
+    def _checkout(self) -> monty.MontySession:
+        return self._open().checkout(limits=self._resources, os_policy=POLICY)
+
+    def _result(self, item: Any) -> Ran:
+        reason, value, detail = item
+        if reason == "ok":
+            try:
+                return Ran(True, plain(value, self.limits))
+            except NotPlain as error:
+                return failure(error.reason, error)
+        if reason == "undefined" and value == "SyntaxError":
+            return failure("syntax", detail)
+        if reason in ("raised", "undefined"):
+            return raised(value, detail)
+        return failure(reason, f"a value of type {value}{', ' * bool(detail)}{detail}")
+
+    def _open(self) -> monty.Monty:
+        with self._lock:
+            if self._pool is None:
+                pool = monty.Monty(
+                    max_processes=2 * CORES + 2,  # more than are kept, so that one comes free at some time
+                    feed_duration_limit_grace=GRACE,
+                    turn_duration_limit_grace=GRACE,
+                    request_timeout=self.limits.time + 2 * GRACE,
+                )
+                pool.__enter__()
+                self._pool = pool
+            return self._pool
+
+    def _limit(self, pid: int | None) -> None:
+        """Take from a worker what it never needs, should its interpreter be broken out of."""
+        if pid is None or pid in self._limited or sys.platform != "linux":
+            return
+        for what, most in (
+            (resource.RLIMIT_CORE, 0),
+            (resource.RLIMIT_FSIZE, 0),
+            (resource.RLIMIT_AS, ADDRESSES + self.limits.memory),
+        ):
+            resource.prlimit(pid, what, (most, most))
+        self._limited.add(pid)
+
+    def close(self) -> None:
+        with self._lock:
+            pool, self._pool = self._pool, None
+            kept, self._kept = self._kept, []
+            self._limited.clear()
+        for session, _ in kept:
+            session.__exit__(None, None, None)
+        if pool is not None:
+            pool.__exit__(None, None, None)
+
+
+def late(limits: Limits) -> Ran:
+    return failure("time", f"more than {limits.time:g} s")
+
+
+@functools.lru_cache(256)
+def closed(code: str) -> bool:
+    """Whether a look at code shows that one call of it cannot be told from another by what was run before."""
+    return code.isascii() and not OPEN.search(IMPORT.sub("", code))
+
+
+def judge(error: monty.MontyError, limits: Limits) -> Ran:
+    """What stopped a go as a whole."""
+    kind, _, detail = str(error).partition(": ")
+    if isinstance(error, monty.MontySyntaxError):
+        return failure("syntax", error)
+    if kind == "TimeoutError":
+        return late(limits)
+    if kind == "MemoryError":
+        if detail.endswith(f"> {limits.output} bytes"):
+            return failure("output", f"printed more than {limits.output} characters")
+        return failure("memory", f"more than {limits.memory} bytes")
+    return raised(kind, detail)
+
+
+def raised(kind: str, detail: str) -> Ran:
+    """An exception of the program: its own, or one that says what the interpreter does not have."""
+    reason = "raised"
+    if kind == "RecursionError":
+        reason = "recursion"
+    elif kind == "MemoryError":
+        return failure("memory", kind)
+    elif lacks(kind, detail):
+        reason = "unsupported"
+    return failure(reason, f"{kind}: {detail}" if detail else kind)
+
+
+KNOWN = ("math", "itertools", "collections", "functools", "string", "re", "operator", "random", "statistics", "json")
+"""Modules whose contents are looked up, to tell what the interpreter lacks from what does not exist."""
+
+
+def lacks(kind: str, detail: str) -> bool:
+    """Whether an exception is there because the interpreter lacks something that Python has."""
+    if "monty" in detail and (kind == "NotImplementedError" or "Internal error" in detail):
+        return True
+    if kind == "NotImplementedError":
+        return "not supported" in detail or "not yet support" in detail
+    names = re.findall(r"'([^']*)'", detail)
+    if kind in ("ModuleNotFoundError", "ImportError") and names:
+        if kind == "ImportError" and len(names) >= 2:
+            return offers(names[1], names[0])
+        return names[0].partition(".")[0] in sys.stdlib_module_names
+    if kind == "NameError" and names:
+        return hasattr(builtins, names[0])
+    if kind == "AttributeError" and len(names) >= 2:
+        owner = getattr(builtins, names[0], None)
+        return (isinstance(owner, type) and hasattr(owner, names[1])) or offers(names[0], names[1])
+    return False
+
+
+def offers(module: str, name: str) -> bool:
+    """Whether a module that is known to be harmless has something of this name in Python."""
+    return module in KNOWN and hasattr(importlib.import_module(module), name)

@@ -1,0 +1,185 @@
+"""Plain data as text and back: what functions are given and give, and what answers are compared as.
+
+A value is None, a bool, int, float or str, or a list, tuple, dict or set of those. Text is read as a literal and
+nothing else: no names, calls, attributes, operators but a sign, bytes or formatted strings; `set()` is the empty set,
+`float('inf')`, `float('-inf')` and `float('nan')` are the floats that have no literal.
+
+Reading is total: any text gives a value or a `Failure`. Comparing uses built-in types alone, so that no code of
+anybody's runs. Types count: True is not 1, 1 is not 1.0 and a tuple is not a list, because what a function returns has
+a type. Floats may differ in their last digits, which nobody works out by hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+MAX_TEXT = 1000
+"""Longest text that is read as a value, and longest text of one, in characters."""
+MAX_DEPTH = 8
+"""How deep values may lie in each other."""
+MAX_PARTS = 300
+"""Most values in a value, itself and keys included."""
+MAX_BITS = 200
+"""Longest integer, in binary digits."""
+TOLERANCE = 1e-9
+"""How far floats may differ, as a share of the larger one."""
+
+Value = Any
+"""None | bool | int | float | str | list | tuple | dict | set; checked by `unfit`, never by the type checker."""
+
+_ATOMS = (type(None), bool, int, float, str)
+_FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a text is not what it should be."""
+
+    reason: str
+    detail: str = ""
+
+
+class _NotData(Exception):
+    """Raised inside this module only."""
+
+
+def parse_value(text: str) -> Value | Failure:
+    """The value that a text is a literal of. Reasons: "too long", "not data"."""
+    if len(text) > MAX_TEXT:
+        return Failure("too long", f"a value of {len(text)} characters; the most is {MAX_TEXT}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in strings, which are still strings
+            value = _read(ast.parse(text.strip(), mode="eval").body, 0)
+    except _NotData as error:
+        return Failure("not data", str(error))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return Failure("not data", f"not a Python literal: {shortened(text)}")
+    wrong = unfit(value)
+    return Failure("not data", wrong) if wrong else value
+
+
+def unfit(value: object) -> str | None:
+    """What makes an object no value, by type or by size; None if it is one."""
+    todo, parts, length = [(value, 0)], 0, 0
+    while todo:
+        found, depth = todo.pop()
+        parts += 1
+        if depth > MAX_DEPTH or parts > MAX_PARTS:
+            return f"more than {MAX_PARTS} values, or deeper than {MAX_DEPTH}"
+        if type(found) is dict:
+            if len(found) > MAX_PARTS:
+                return f"a dict of {len(found)} items"
+            todo += [(part, depth + 1) for item in found.items() for part in item]
+        elif type(found) in (list, tuple, set):
+            if len(found) > MAX_PARTS:  # type: ignore[arg-type]
+                return f"a {type(found).__name__} of {len(found)} values"  # type: ignore[arg-type]
+            todo += [(part, depth + 1) for part in found]  # type: ignore[attr-defined]
+        elif type(found) is str:
+            length += len(found)
+        elif type(found) is int and found.bit_length() > MAX_BITS:
+            return f"an integer of {found.bit_length()} binary digits; the most is {MAX_BITS}"
+        elif type(found) not in _ATOMS:
+            return f"a value of type {type(found).__name__[:40]}"
+        if length > MAX_TEXT:
+            return f"strings of more than {MAX_TEXT} characters"
+    shown = len(show_value(value))
+    return f"a value of {shown} characters; the most is {MAX_TEXT}" if shown > MAX_TEXT else None
+
+
+def show_value(value: Value) -> str:
+    """The text of a value that is not `unfit`, as Python writes it, but the members of sets in the order of their
+    texts. Dicts keep their order: what is given to a function may depend on it."""
+    if type(value) is list:
+        return f"[{', '.join(map(show_value, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(show_value, value))}{',' if len(value) == 1 else ''})"
+    if type(value) is dict:
+        return f"{{{', '.join(f'{show_value(k)}: {show_value(v)}' for k, v in value.items())}}}"
+    if type(value) is set:
+        return f"{{{', '.join(sorted(map(show_value, value)))}}}" if value else "set()"
+    if type(value) is float and not math.isfinite(value):
+        return f"float('{value!r}')"
+    return repr(value)
+
+
+def same_value(left: Value, right: Value) -> bool:
+    """Whether two values that are not `unfit` are the same, in type too. Dicts may be in any order; nan is nan."""
+    if type(left) is not type(right):
+        return False
+    if type(left) is float:
+        return left == right or (left != left and right != right) or math.isclose(left, right, rel_tol=TOLERANCE)
+    if type(left) in (list, tuple):
+        return len(left) == len(right) and all(map(same_value, left, right))
+    if type(left) is dict:
+        if len(left) != len(right):
+            return False
+        others = {show_value(k): v for k, v in right.items()}
+        return all((key := show_value(k)) in others and same_value(v, others[key]) for k, v in left.items())
+    if type(left) is set:
+        return show_value(left) == show_value(right)
+    return bool(left == right)
+
+
+def shape(value: Value) -> str:
+    """The types of a value, its parts told by the first of them; an empty list counts as one of integers."""
+    if type(value) in (list, set):
+        return f"{type(value).__name__}[{shape(next(iter(value), 0))}]"
+    if type(value) is tuple:
+        return f"tuple[{', '.join(map(shape, value))}]"
+    if type(value) is dict:
+        key, part = next(iter(value.items()), ("", 0))
+        return f"dict[{shape(key)}, {shape(part)}]"
+    return "None" if value is None else type(value).__name__
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The beginning of a text, quoted on one line, for messages."""
+    return ascii(text[:most] + ("..." if len(text) > most else ""))
+
+
+def _read(node: ast.expr, depth: int) -> Value:
+    if depth > MAX_DEPTH:
+        raise _NotData(f"values lie deeper than {MAX_DEPTH} in each other")
+    if isinstance(node, ast.Constant) and type(node.value) in _ATOMS:
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        number = node.operand.value if isinstance(node.operand, ast.Constant) else None
+        if type(number) in (int, float):
+            return -number if isinstance(node.op, ast.USub) else number  # type: ignore[operator]
+    if isinstance(node, ast.List):
+        return [_read(part, depth + 1) for part in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_read(part, depth + 1) for part in node.elts)
+    if isinstance(node, ast.Set):
+        return _distinct({_key(part, depth + 1) for part in node.elts}, len(node.elts))
+    if isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
+        pairs = zip(node.keys, node.values, strict=True)
+        return _distinct({_key(k, depth + 1): _read(v, depth + 1) for k, v in pairs if k}, len(node.keys))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+        given = [part.value if isinstance(part, ast.Constant) else None for part in node.args]
+        if node.func.id == "set" and not given:
+            return set()
+        if node.func.id == "float" and len(given) == 1 and type(given[0]) is str and given[0] in _FLOATS:
+            return _FLOATS[given[0]]
+    raise _NotData(f"only literals are data, found {type(node).__name__}")
+
+
+def _key(node: ast.expr, depth: int) -> Value:
+    value = _read(node, depth)
+    try:
+        {value}  # noqa: B018  only to see whether it can be
+    except TypeError:
+        raise _NotData(f"a {type(value).__name__} cannot be in a set or be a key") from None
+    return value
+
+
+def _distinct(found: Value, said: int) -> Value:
+    """A set or dict whose members were all different: one that says a key twice is not taken for either."""
+    if len(found) < said:
+        raise _NotData("a set or dict with the same member twice")
+    return found

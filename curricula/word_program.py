@@ -1,0 +1,192 @@
+"""The program of a word problem as text: one function `answer` without arguments that gives what the question asks for.
+
+It is read with `ast` and written back from its tree, without annotations and texts that stand alone; nothing is run
+here. Reading is total: any text gives a `Program` or a `Rejection` with one of REASONS. Refused are imports of anything
+but math, classes, names with underscores around them and what reads or shows the world outside; that is for clear
+reasons, what keeps a program from doing harm is the sandbox.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from curricula.domain import Rejection, digest
+from curricula.plain_numbers import numbers_in
+
+FUNCTION = "answer"
+LONGEST = 1200
+MOST_NODES = 300
+DEEPEST = 30
+REASONS = ("malformed", "syntax", "forbidden", "too long", "no computation")
+
+_REFUSED = (ast.ClassDef, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Global, ast.With)
+_OUTSIDE = (
+    "open input print eval exec compile globals locals vars dir breakpoint help exit quit id hash object type super "
+    "getattr setattr delattr memoryview"
+)
+_NAMES = frozenset(_OUTSIDE.split())
+_WORK = (ast.BinOp, ast.AugAssign, ast.Call)
+_CHOICES = (ast.If, ast.IfExp, ast.Compare, ast.BoolOp)
+_LOOPS = (ast.For, ast.While, ast.comprehension)
+
+
+@dataclass(frozen=True)
+class Program:
+    """`text` is canonical. `constants` are the numbers written in it, in texts too; `shape` is equal for programs that
+    differ in names and numbers only."""
+
+    text: str
+    constants: tuple[Fraction, ...]
+    shape: str
+    operations: int
+    steps: int  # statements
+    loops: int
+
+
+def read_program(text: str) -> Program | Rejection:
+    """A text as a program, or why it is none."""
+    if len(text) > LONGEST:
+        return Rejection("too long", f"a program of {len(text)} characters; the most is {LONGEST}")
+    tree = _tree(text)
+    if isinstance(tree, Rejection):
+        return tree
+    wrong = _wrong(tree)
+    if wrong is not None:
+        return wrong
+    tree = ast.fix_missing_locations(_Plain().visit(tree))
+    written = ast.unparse(tree)
+    again = _tree(written)
+    if isinstance(again, Rejection) or ast.unparse(again) != written or len(written) > LONGEST:
+        return Rejection("malformed", "a program that cannot be written back as it was read")
+    if not all(c == "\n" or c.isprintable() for c in written) or "---" in written.split("\n"):
+        return Rejection("malformed", "a character in the program that cannot be shown")
+    found = [node for node, _ in nodes(tree)]
+    operations = sum(isinstance(n, _WORK + _CHOICES + _LOOPS) for n in found)
+    if operations == 0:
+        return Rejection("no computation", "the program works nothing out")
+    return Program(
+        text=written,
+        constants=_constants(found),
+        shape=digest(ast.unparse(_Shape().visit(again))),
+        operations=operations,
+        steps=sum(isinstance(n, ast.stmt) for n in found) - 1,
+        loops=sum(isinstance(n, _LOOPS) for n in found),
+    )
+
+
+def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
+    """Every node with its depth, without recursion."""
+    todo = [(tree, 0)]
+    while todo:
+        node, depth = todo.pop()
+        yield node, depth
+        todo += [(child, depth + 1) for child in reversed(list(ast.iter_child_nodes(node)))]
+
+
+def _tree(text: str) -> ast.Module | Rejection:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except SyntaxError as error:
+        return Rejection("syntax", f"line {error.lineno}: {str(error.msg)[:120]}")
+    except (ValueError, MemoryError, RecursionError) as error:
+        return Rejection("syntax", f"cannot be parsed: {str(error)[:60]}")
+    for count, (_, depth) in enumerate(nodes(tree), start=1):
+        if count > MOST_NODES or depth > DEEPEST:
+            return Rejection("too long", f"more than {MOST_NODES} parts, or nested deeper than {DEEPEST}")
+    return tree
+
+
+def _wrong(tree: ast.Module) -> Rejection | None:
+    body = [node for node in tree.body if not _is_text(node)]
+    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    others = [node for node in body if not isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom)]
+    if others or [f.name for f in functions] != [FUNCTION]:
+        return Rejection("malformed", f"expected one function, def {FUNCTION}(), and nothing beside it")
+    given = functions[0].args
+    if given.args or given.posonlyargs or given.kwonlyargs or given.vararg or given.kwarg:
+        return Rejection("malformed", f"{FUNCTION} takes no arguments")
+    if functions[0].decorator_list:
+        return Rejection("forbidden", "a decorator")
+    for node, _ in nodes(tree):
+        if isinstance(node, _REFUSED):
+            return Rejection("forbidden", type(node).__name__)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            if modules != ["math"]:
+                return Rejection("forbidden", "an import of anything but math")
+        for name in _named(node):
+            if name.startswith("__") or (isinstance(node, ast.Attribute) and name.startswith("_")):
+                return Rejection("forbidden", f"the name {name[:40]}")
+            if isinstance(node, ast.Name) and name in _NAMES:
+                return Rejection("forbidden", f"the name {name}")
+        if isinstance(node, ast.Constant) and isinstance(node.value, complex | bytes):
+            return Rejection("forbidden", f"a value of type {type(node.value).__name__}")
+    return None
+
+
+def _named(node: ast.AST) -> list[str]:
+    found = [getattr(node, field, None) for field in ("id", "attr", "arg", "name")]
+    return [name for name in found if isinstance(name, str)]
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _constants(found: list[ast.AST]) -> tuple[Fraction, ...]:
+    """Every number in a program once, in the order of writing, as written in decimals."""
+    values = list[Fraction]()
+    for node in found:
+        if not isinstance(node, ast.Constant):
+            continue
+        value = node.value
+        if isinstance(value, str):
+            values += numbers_in(value)
+        elif isinstance(value, float) and abs(value) < 1e18:
+            values.append(Fraction(repr(value)))
+        elif type(value) is int:
+            values.append(Fraction(value))
+    return tuple(dict.fromkeys(values))
+
+
+class _Plain(ast.NodeTransformer):
+    """Leaves out annotations, and texts that stand alone."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        node.returns = None
+        self.generic_visit(node)
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        self.generic_visit(node)
+        return ast.Assign([node.target], node.value) if node.value else None
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for field in ("body", "orelse", "finalbody"):
+            block = getattr(node, field, None)
+            if isinstance(block, list):
+                kept = [s for s in block if not _is_text(s)]
+                setattr(node, field, kept or ([ast.Pass()] if field == "body" else []))
+        return node
+
+
+class _Shape(ast.NodeTransformer):
+    """Numbers the names that are assigned, in order of use, and takes all numbers and texts for one."""
+
+    def __init__(self) -> None:
+        self.names = dict[str, str]()
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        if isinstance(node.ctx, ast.Store) or node.id in self.names:
+            node.id = self.names.setdefault(node.id, f"v{len(self.names)}")
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.Constant("" if isinstance(node.value, str) else 0)
