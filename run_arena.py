@@ -305,7 +305,10 @@ def play_seat(
     from arena.seats.terminal import Terminal
 
     store, config = _read(folder)
-    play_person(folder, store, config, domain, rounds, agents, seed, Terminal())
+    try:
+        play_person(folder, store, config, domain, rounds, agents, seed, Terminal())
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 @app.command("export-domain")

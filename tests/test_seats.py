@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from arena.env import parallel_env, round_of
 from arena.rounds import GRADER, SETTER
 from arena.seats.choices import choose_among, hashed
 from arena.seats.play import play
-from arena.seats.textarena import EngineAgent
+from arena.seats.textarena import EngineAgent, agent_of
 from curricula.registry import DOMAINS, make_domain
 
 RIGHT = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
@@ -136,6 +137,14 @@ def test_an_agent_of_an_engine_is_a_callable_that_others_can_seat(engine: TorchE
     )
     warm = [EngineAgent(engine, "a", system="", temperature=2.0, key=k, max_tokens=40)("propose") for k in "xx"]
     assert warm[0] == warm[1]
+
+
+def test_an_agent_of_a_run_speaks_with_its_own_adapter(undisturbed: Path) -> None:
+    agent = agent_of(undisturbed, 1)
+    assert agent.adapter in {p.name for p in (undisturbed / "adapters" / "g0003").iterdir()} and agent.system == ""
+    assert "answer" in agent("solve rev inc | 3 1 4 think")
+    with pytest.raises(ValueError, match="has agents 0 to 2, not 3"):
+        agent_of(undisturbed, 3)
 
 
 def test_a_textarena_game_is_played_by_one_of_ours_and_its_agents_sit_with_us(engine: TorchEngine) -> None:

@@ -52,11 +52,15 @@ class RunAgents:
         sql = "SELECT text, author FROM problems WHERE valid AND domain = ? ORDER BY generation DESC, round LIMIT ?"
         self.stored = [(r["author"], r["text"]) for r in store.query(sql, [domain.name, PARENTS])]
 
+    def adapter(self, agent: str) -> str | None:
+        """The adapter an agent speaks with, None for the base model."""
+        return agent if self._adapted else None
+
     def say(self, wanted: Sequence[Wanted]) -> list[str]:
         """What the agents say, in one engine call. Raises ValueError for a prompt that their model cannot hold."""
         most = self.config.rounds.max_tokens
         requests = [
-            Request(w.key, w.prompt, w.agent if self._adapted else None, most, w.temperature, self.config.rounds.top_p)
+            Request(w.key, w.prompt, self.adapter(w.agent), most, w.temperature, self.config.rounds.top_p)
             for w in wanted
         ]
         return [done.text for done in self.engine.generate(requests)] if requests else []

@@ -17,7 +17,8 @@ VERIFIERS = "0.4.0"
 
 MODULE = '''"""{name} of Ratchet as an environment: one question, one reply, judged by execution.
 
-`load_environment(split="dev", num_tasks=100)` gives it ready for a model; `vf-eval {dash}` evaluates one.
+`load_environment(split="dev", num_tasks=100)` gives it ready for a model; README.md has the command that
+evaluates one.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ class RatchetTaskset(vf.Taskset[RatchetTask, RatchetConfig]):
 
 
 def load_environment(**options: Any) -> vf.Env:
-    """The environment for a model without tools; `options` are fields of `RatchetConfig`."""
-    taskset = {{"id": {package!r}, **options}}
-    return vf.load_environment(vf.SingleAgentEnvConfig(taskset=taskset, agent={{"harness": {{"id": "null"}}}}))
+    """The environment for a model without tools, run in a process here; `options` are fields of `RatchetConfig`."""
+    agent = {{"harness": {{"id": "null"}}, "runtime": {{"type": "subprocess"}}}}
+    return vf.load_environment(vf.SingleAgentEnvConfig(taskset={{"id": {package!r}, **options}}, agent=agent))
 
 
 __all__ = ["RatchetTaskset", "load_environment"]
@@ -97,9 +98,12 @@ and the domain's own verifier as the reward (1 for a solution right in full, els
 the answer alone).
 
 ```
-pip install .                       # with ratchet-arena {version}, from its own folder
-vf-eval {dash} --env.agent.harness.id null --env.taskset.split dev
+pip install .        # after ratchet-arena {version}, from its own folder
+vf-eval {dash} --env.agent.harness.id null --env.agent.runtime.type subprocess --env.taskset.split dev --no-push \\
+    -m MODEL --client.base-url http://localhost:8000/v1 --client.api-key-var NAME_OF_A_VARIABLE
 ```
+
+`null` is a harness without tools, `subprocess` runs it here, and `--no-push` keeps the results here.
 
 | option | |
 |---|---|
