@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arena.knowledge import Shelves
+from arena.knowledge import PROSE, Shelves
 from arena.prose import check as check_prose
 from arena.prose import is_prose, note
 from arena.society import scope
@@ -16,6 +16,8 @@ from culture.retrieval import retrieve
 from curricula.domain import Problem
 from curricula.lore import Lore, check_worked_example
 
+KIN = {"hidden_words": ("list_programs",)}
+"""Domains whose problems are made of another's: what is said there is of use here."""
 BESIDE = "beside"
 """Phase of the reads of posts that nobody asked for: shown beside what was needed, and no trial of their worth."""
 
@@ -54,6 +56,7 @@ def notes(
         worth=worth(arena) if config.by_words else None,  # a name has one page on a shelf, so nothing to choose among
         explore=config.explore,
         withhold=withhold,
+        accept=lambda post: speaks_of(post) in (problem.domain, *KIN.get(problem.domain, ())),
     )
     g = arena.generation.index
     log = [
@@ -65,6 +68,11 @@ def notes(
         tuple({read.id: read for shown, read in log if shown}.values()),  # two pages of one book are one read
         tuple({read.id: read for shown, read in log if not shown}.values()),
     )
+
+
+def speaks_of(post: Post) -> str:
+    """The domain that a post speaks of."""
+    return post.about.removeprefix(PROSE).partition("/")[0]
 
 
 def body_of(post: Post) -> str:

@@ -61,6 +61,7 @@ def retrieve(
     explore: float = 0.0,
     withhold: float = 0.0,
     canonical: Canonical = canonical_text,
+    accept: Callable[[Post], bool] | None = None,
 ) -> list[Retrieved]:
     """At most `limit` posts that were asked for, plus at most `distractors` other definitions, in shuffled
     order.
@@ -69,6 +70,8 @@ def retrieve(
     in what is left of `budget` is passed over. The sum of `count_tokens(render(post))` never exceeds `budget`
     (separators that the caller puts between posts are the caller's to count). Of posts with one `canonical` text the
     earliest is kept, and of definitions that words find only those in force.
+
+    `accept`, where given, says which of the posts that words find could be of use at all.
 
     `definitions`, where given, are what names mean to this reader, such as pages of books; the library is not asked.
 
@@ -116,8 +119,11 @@ def retrieve(
     for candidates in by_name:
         if len(chosen) < limit:
             take(candidates)
-    found = _by_words(library, words, 4 * limit + len(by_name), canonical) if len(chosen) < limit else []
+    most = (16 if accept else 4) * limit + len(by_name)
+    found = _by_words(library, words, most, canonical) if len(chosen) < limit else []
     found = [p for p in found if p.kind not in SILENT and (p.kind != "definition" or p.title not in names)]
+    if accept:
+        found = [post for post in found if accept(post)][: 4 * limit]
     if chooses:
         while len(chosen) < limit and take(found):
             pass

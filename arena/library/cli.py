@@ -181,7 +181,8 @@ def _proof(asked: Asked, console: Console) -> int:
 
 def _label(store: Store, id: str) -> str:
     (p,) = store.query("SELECT * FROM posts WHERE id = ?", [id])
-    words = p["body"] if p["kind"] in ("definition", "lesson", "failure", "question", "review") else p["title"]
+    formal = p["kind"] in ("definition", "lesson", "failure", "question") and p["title"] in p["body"]
+    words = p["body"] if formal or p["kind"] == "review" else p["title"]
     by = f"{p['author']}, generation {p['generation']}"
     return _flat(f"{p['kind'].replace('_', ' ')} {words}") + f"  ({by})  {p['id'][:SHORT]}"
 

@@ -50,6 +50,11 @@ def gamed(store: Store, tried: Sequence[Row], refused: Sequence[Row]) -> list[st
     told = listed([f"{reason} {n}" for reason, n in reasons.most_common(MOST_REASONS)])
     if bad:
         text.append(f"{sum(reasons.values())} of {count(total, 'proposal')} were refused: {told}.")
+    doubted = store.query("SELECT COUNT(*) AS n FROM outcomes WHERE doubt IS NOT NULL")[0]["n"]
+    if doubted:
+        text.append(
+            f"{count(doubted, 'problem')} did not count: strong solvers or a grader spoke against what its program says."
+        )
     unfounded, leaked = unfounded_posts(store), leaked_problems(store)
     posts = store.query("SELECT COUNT(*) AS n FROM posts WHERE kind = 'worked_example'")[0]["n"]
     asked = store.query("SELECT COUNT(DISTINCT problem) AS n FROM evaluations")[0]["n"]

@@ -36,7 +36,8 @@ learnable        its problems that some tries solved and others did not
 uplift           solved with its definitions in context minus without,
                  [95 % interval]; pairs: problems asked both ways
 bred             problems varied from its posts: learnable / all
-* !              a learnable problem; a grader disputed the verifier
+* ! ?            a learnable problem; a grader disputed the verifier; a
+                 problem in doubt, which does not count
 behaviours       how many would be as varied, were all as frequent"""
 
 

@@ -72,6 +72,7 @@ class RoundRow:
     learnable: bool
     paid: float | None
     disagreement: bool
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def round_cells(r: RoundRow, words: bool) -> list[Cell]:
     """A line of the table, its marks in words where there is room."""
     marks = [("learnable" if words else "*")] if r.learnable else []
     marks += [("disputed" if words else "!")] if r.disagreement else []
+    marks += [("doubted" if words else "?")] if r.doubt else []
     problem: Cell = texts.line(r.text) if r.valid else Text(texts.line(f"{r.reason}: {r.text}"), texts.DIM)
     depth = "-" if r.depth is None else str(r.depth)
     mark = (", " if words else "").join(marks)

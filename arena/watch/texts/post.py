@@ -23,11 +23,14 @@ DEEPEST = 12
 IN_TITLE = ("worked_example",)
 """Kinds whose title says what a list tells of them."""
 IN_BODY = ("definition", "lesson", "failure", "question")
+"""Kinds whose body says it all, unless they are in prose and have a title of their own."""
 
 
 def gist(p: PostRow) -> str:
     """What a list says of a post: a definition in full, a problem, what was learned, or what was said of which post."""
-    return p.title if p.kind in IN_TITLE else p.body if p.kind in IN_BODY else f"{p.title}: {p.body}"
+    if p.kind in IN_BODY and p.title in p.body:
+        return p.body
+    return p.title if p.kind in IN_TITLE else f"{p.title}: {p.body}"
 
 
 def post_text(view: PostView, worth: Worth, cited_by: int, width: int) -> Text:

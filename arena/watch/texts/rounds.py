@@ -44,6 +44,8 @@ def _earned(d: RoundDetail, pays: str) -> str:
     if r.paid is None:
         return "not settled yet"
     why = "the price of a rejected proposal" if not r.valid else f"learnability, by the rule of {pays}"
+    if r.doubt:
+        why = f"the problem does not count, {safe(r.doubt)}"
     return f"{decimal(r.paid, 2)} for {r.author}: {why}"
 
 
