@@ -257,7 +257,9 @@ def make_seed(
 def bench(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(help="generate, learn, generation, scaling: all if none is named; large; watch; library."),
+        typer.Argument(
+            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox."
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,
     threads: Annotated[int, typer.Option(help="Threads of every side.")] = 1,

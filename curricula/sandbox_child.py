@@ -1,4 +1,4 @@
-"""The script of the subprocess sandbox: a fresh Python runs it, and no part of the program imports it.
+"""What a fresh Python does for the subprocess sandbox. No part of the program imports this.
 
 It reads a job from its input, and forks once for each call. Each of these processes gives up what
 `curricula/sandbox_guards.py` takes from it, and only then defines the code, calls the function and writes what came of
@@ -16,26 +16,34 @@ import os
 import signal
 import struct
 import sys
-from types import FrameType
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, NoReturn
+
+    from curricula import sandbox_guards, sandbox_wire
+else:  # the program's packages are not there; and typing alone would take half of the start
+    import sandbox_guards
+    import sandbox_wire
 
 
-def guard(job: dict[str, Any], guards: Any) -> None:
+def guard(job: dict[str, Any]) -> None:
     """Take up the guards that the job names, seccomp last: it forbids the others. Raises OSError if one is not had."""
     names = job["guards"]
     if not {"rlimits", "network namespace", "landlock", "seccomp"}.issuperset(names):
         raise OSError(f"no such guard among {names}")
     if "rlimits" in names:
-        guards.rlimits(job["memory"], job["seconds"])
+        sandbox_guards.rlimits(job["memory"], job["seconds"])
     if "network namespace" in names:
-        guards.private_network()
+        sandbox_guards.private_network()
     if "landlock" in names:
-        guards.landlock()
+        sandbox_guards.landlock()
     if "seccomp" in names:
-        guards.seccomp()
+        sandbox_guards.seccomp()
 
 
-def compute(job: dict[str, Any], args: Any, wire: Any) -> list[Any]:
+def compute(job: dict[str, Any], args: Any) -> list[Any]:
     """Define the code and call its function: why or that it ended, a value or an exception's name, a detail."""
     try:
         program = compile(job["code"], "<program>", "exec", dont_inherit=True)
@@ -50,7 +58,7 @@ def compute(job: dict[str, Any], args: Any, wire: Any) -> list[Any]:
     except BaseException as error:
         return ["raised", type(error).__name__, describe(error)]
     try:
-        return ["ok", wire.encode(value), ""]
+        return ["ok", sandbox_wire.encode(value), ""]
     except TypeError as error:
         return ["not data", type(value).__name__, str(error)[:800]]
     except RecursionError:
@@ -67,7 +75,7 @@ def describe(error: BaseException) -> str:
         return ""
 
 
-def child(job: dict[str, Any], args: Any, out: int, guards: Any, wire: Any) -> NoReturn:
+def child(job: dict[str, Any], args: Any, out: int) -> NoReturn:
     """One call, in a process of its own. Never returns."""
     try:
         os.setsid()
@@ -77,12 +85,12 @@ def child(job: dict[str, Any], args: Any, out: int, guards: Any, wire: Any) -> N
         for fd in (0, 1, 2):
             os.dup2(nothing, fd)
         os.close(nothing)
-        guard(job, guards)
+        guard(job)
         sys.setrecursionlimit(job["recursion"])
         if job["probe"]:
             said: list[Any] = ["ok", None, ""]
         else:
-            said = compute(job, args, wire)
+            said = compute(job, args)
         try:
             data = json.dumps(said).encode()
         except BaseException as error:
@@ -93,13 +101,13 @@ def child(job: dict[str, Any], args: Any, out: int, guards: Any, wire: Any) -> N
         os._exit(0)
 
 
-def watch(job: dict[str, Any], args: Any, guards: Any, wire: Any) -> tuple[bytes, bytes]:
+def watch(job: dict[str, Any], args: Any) -> tuple[bytes, bytes]:
     """Fork, wait and clean up: a mark (Said, Late, Overlong, Killed by a signal) and what the call said."""
     back, out = os.pipe()
     pid = os.fork()
     if not pid:
         os.close(back)
-        child(job, args, out, guards, wire)
+        child(job, args, out)
     os.close(out)
     late = False
 
@@ -166,19 +174,9 @@ def message() -> Any:
 
 def main() -> None:
     """The job, then each call's arguments; a mark, a length and what was said for each."""
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    import sandbox_guards  # type: ignore[import-not-found]
-    import sandbox_wire  # type: ignore[import-not-found]
-
-    sys.path.pop(0)
-    del sys.modules["sandbox_guards"], sys.modules["sandbox_wire"]
     job = message()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     for _ in range(job["calls"]):
-        mark, said = watch(job, sandbox_wire.decode(message()), sandbox_guards, sandbox_wire)
+        mark, said = watch(job, sandbox_wire.decode(message()))
         os.write(1, mark + struct.pack(">I", len(said)) + said)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import resource
 import struct
 import sys
@@ -56,7 +55,7 @@ def no_new_privileges() -> None:
 
 def seccomp() -> None:
     """From now on the kernel answers the system calls above, and no other. Raises OSError."""
-    machine = platform_machine()
+    machine = this_machine()
     no_new_privileges()
     program = ctypes.create_string_buffer(filter_program(machine))
     count = (len(program) - 1) // 8
@@ -65,8 +64,8 @@ def seccomp() -> None:
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
-def platform_machine() -> str:
-    machine = platform.machine()
+def this_machine() -> str:
+    machine = os.uname().machine
     if machine not in MACHINES or sys.byteorder != "little" or sys.maxsize < 2**32:
         raise OSError(f"no table of system calls for {machine}")
     return machine

@@ -25,6 +25,11 @@ from curricula.sandbox import Limits, NotPlain, Ran, arguments, failure, normal,
 from curricula.sandbox_wire import decode, encode
 
 SCRIPT = Path(__file__).with_name("sandbox_child.py")
+LAUNCH = (
+    "import os, sys; sys.path.append(os.path.dirname(sys.argv[1]));"
+    " import sandbox_child; sys.path.pop(); sandbox_child.main()"
+)
+"""Imported, not run, so that Python can keep it compiled."""
 START = 10.0
 """Seconds that Python may take to start, and to end."""
 CALL = 1.0
@@ -82,7 +87,7 @@ class Subprocess:
             "memory": limits.memory, "recursion": limits.recursion, "most": 16 * limits.output + 4096,
         }  # fmt: skip
         messages = [json.dumps(message).encode() for message in (job, *(encode(args) for args in calls))]
-        command = [sys.executable, "-S", "-s", "-P", "-B", "-X", "utf8", str(SCRIPT)]
+        command = [sys.executable, "-S", "-s", "-P", "-X", "utf8", "-c", LAUNCH, str(SCRIPT)]
         with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
             process = subprocess.Popen(
                 command, cwd=folder, env={"PYTHONHASHSEED": "0"}, start_new_session=True,

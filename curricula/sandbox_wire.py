@@ -6,7 +6,9 @@ float, str, list, tuple, dict and set, and never anything else.
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # at run time it would cost the script half of its start
+    from typing import Any
 
 TAGS: dict[type, str] = {list: "l", tuple: "t", set: "s"}
 

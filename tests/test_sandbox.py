@@ -196,6 +196,7 @@ def victim(tmp_path: Path) -> Iterator[tuple[str, int, int]]:
     assert set(Path.cwd().iterdir()) == before and not children()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("programs", [FILES, PROCESSES, NETWORK], ids=["files", "processes", "network"])
 def test_nothing_outside_is_reached(sandbox: Sandbox, programs: dict[str, str], victim: tuple[str, int, int]) -> None:
     if sandbox.name == "subprocess" and not {"seccomp", "landlock"} <= set(sandbox.guards):
@@ -220,6 +221,7 @@ def test_nothing_runs_on(sandbox: Sandbox, programs: dict[str, str]) -> None:
     assert value(sandbox, "def f():\n    return 1").value == 1 and not children()
 
 
+@pytest.mark.slow
 def test_tricks_come_to_nothing(sandbox: Sandbox) -> None:
     sources = SOURCES | {name: f"def f():\n    {body}" for name, body in TRICKS.items()}
     for name, code in sources.items():
