@@ -34,7 +34,8 @@ from curricula.learnability import RULES
 from curricula.registry import make_domain
 
 CHARSET = "\n" + "".join(map(chr, range(32, 127)))  # what samples are made of
-MAX_TEXT = 512  # characters of an observation or action, where the domain names no `longest` of its own
+MAX_TEXT = 512  # characters of an observation or action, at the least
+ROOM = 3
 PROSE = 6144  # further characters where seats are asked in prose
 SAMPLED = 512  # characters of the longest sample
 RENDER_MODES = ("ansi",)
@@ -204,8 +205,14 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
 
 
 def longest(domain: Domain, chat: bool) -> int:
-    """Characters of the longest prompt or answer: what the domain names as its `longest`, or `MAX_TEXT`."""
-    return int(getattr(domain, "longest", MAX_TEXT)) + (PROSE if chat else 0)
+    """Characters of the longest prompt or answer: what the domain names as its `longest`; else `MAX_TEXT`, or `ROOM`
+    times what the first held-out problem of any depth takes, if that is more."""
+    named = getattr(domain, "longest", None)
+    if named is None:
+        held = [domain.heldout("dev", depth)[0] for depth in domain.depths]
+        texts = (t for p in held for t in (p.text, domain.solve_prompt(p, ()), domain.solution(p)))
+        named = max(MAX_TEXT, ROOM * max(map(len, texts), default=0))
+    return int(named) + (PROSE if chat else 0)
 
 
 def _grade_reason(agrees: bool | None) -> str:

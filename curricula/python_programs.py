@@ -56,6 +56,7 @@ class PythonPrograms:
 
     name = NAME
     depths = python_heldout.DEPTHS
+    longest = 4000  # characters of a prompt or an answer, twice a problem's most
     reasons = (
         "malformed", "syntax", "forbidden", "too long", "trivial", "not data", "raises", "time", "memory", "recursion",
         "unsupported", "crashed", "not deterministic", "held-out",

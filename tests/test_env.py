@@ -84,6 +84,20 @@ def test_in_prose_seats_are_asked_in_words_and_may_mark_their_answers():
     assert paid["solver_0"] == 2.0
 
 
+@pytest.mark.parametrize("name", list(REGISTERED))
+def test_what_a_domain_hides_from_solvers_is_shown_to_nobody(name: str):
+    domain, rng = make_domain(name), random.Random(3)
+    problem = domain.random_problem(rng)
+    made = parallel_env(domain, parent=domain.random_problem(rng).text, solvers=1, attempts=1, render_mode="ansi")
+    made.reset()
+    seen, _, _, _, infos = made.step({SETTER: problem.text})
+    hidden = set(problem.text.splitlines()) - set(problem.shown.splitlines())
+    for text in (seen["solver_0"]["text"], *(i["problem"] for i in infos.values()), made.render() or ""):
+        assert not hidden & set(text.splitlines())
+    assert infos["solver_0"]["problem"] == problem.shown
+    assert hidden or name not in ("word_problems",)
+
+
 class Scripted:
     """A space that samples a script, so that the library's test plays beyond the first step."""
 

@@ -103,6 +103,7 @@ def test_any_reply_has_a_verdict(reply: str) -> None:
 
 
 def test_options_reach_the_domain_and_the_environment(tmp_path: Path) -> None:
+    assert read_options(["kinds=[deduction, induction]"]) == {"kinds": ["deduction", "induction"]}
     options = read_options(["world=3", "levels=1"])
     assert options == {"world": 3, "levels": 1}
     said = export_domain("hidden_words", options, tmp_path / "out", 2)
@@ -124,7 +125,7 @@ def test_options_reach_the_domain_and_the_environment(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=says):
             export_domain(name, given_, to, 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "out"]
-    for word in ("world", "world=", "wor ld=1", "world=[1]", "world={"):
+    for word in ("world", "world=", "wor ld=1", "world=[]", "world={a: 1}", "world={"):
         with pytest.raises(ValueError, match="not of the form"):
             read_options([word])
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from openai_server import Reply, Server, completion
+from scripted_agents import PERSONAS, ScriptedAgents
 
+from arena import loop
 from arena.config import load_config
 from arena.seats.game import Game
 from arena.seats.person import play_person
 from arena.seats.run_agents import open_agents
 from arena.seats.terminal import Left, Terminal
+from arena.state import Arena
 from arena.store import Store
+from curricula.registry import DOMAINS, make_domain
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -153,10 +159,54 @@ def test_agents_behind_a_server_play_too(run: Path, monkeypatch: pytest.MonkeyPa
                            "engine.openai.model=seed", "sleep.enabled=false"])  # fmt: skip
         assert config != made.to_yaml()
         (run / "config.yaml").write_text(made.to_yaml(), encoding="utf-8")
-        typed = Typed(["1", "rev inc | 3 1 4"])
-        found = events(at_table(run, typed, rounds=1))
+        typed = Typed([*"123456", "rev inc | 3 1 4"])
+        found = events(at_table(run, typed, rounds=6, agents=2))
+    at_the_table, authors = found[0]["agents"], {e["author"] for e in found if e["event"] == "solved"}
+    assert len(at_the_table) == 2 and authors - set(at_the_table)  # who set one once need not be there
+    assert authors <= set(found[-1]["players"])
     assert not found[1]["now"] and "once set" in typed.out.getvalue()  # what they proposed came to nothing
-    assert found[2]["pay"] == 0.0 and "\x1b" not in typed.out.getvalue()
+    assert found[7]["pay"] == 0.0 and "\x1b" not in typed.out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A run of one generation in all domains, by careful, sloppy and hostile agents; their server goes on."""
+    folder, domains = tmp_path_factory.mktemp("careless"), {name: make_domain(name) for name in DOMAINS}
+    with Server(ScriptedAgents(domains)) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        shares = ", ".join(f"{name}: {{share: {1 / len(DOMAINS)}}}" for name in DOMAINS)
+        given = [
+            f"run.folder={folder}", "generations=1", f"domains={{{shares}}}", "engine.kind=openai",
+            "engine.openai.model=seed", f"engine.openai.url={server.url}", "engine.openai.api=chat",
+            "prompts.style=chat", f"prompts.personas={json.dumps(PERSONAS)}", "rounds.per_agent=4",
+            "rounds.max_tokens=512", "sleep.enabled=false", "measure.final_per_depth=1", "turnover.every=0",
+        ]  # fmt: skip
+        base = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
+        base.pop("domains"), base.pop("sleep"), base.pop("turnover")
+        (folder / "c.yaml").write_text(yaml.safe_dump(base))
+        with Arena.create(load_config(folder / "c.yaml", given)) as arena:
+            loop.play(arena)
+        yield folder / "tiny"
+
+
+@pytest.mark.parametrize("name", list(DOMAINS))
+def test_every_domain_is_played_against_careful_sloppy_and_hostile_agents(careless: Path, name: str) -> None:
+    domain = make_domain(name)
+    if hasattr(domain, "world"):
+        domain = make_domain(name, world=load_config(careless / "config.yaml").seed)
+    store = Store(careless / "run.db")
+    game = Game(open_agents(careless, store, load_config(careless / "config.yaml"), 3, name), 5)
+    solutions = [domain.solution(p.problem) for p in game.problems(3)]
+    store.close()
+    mine = domain.random_problem(random.Random(1)).text
+    lines = [line for text in [*solutions, "[/]", mine, mine] for line in ("```", *text.split("\n"), "```")]
+    typed = Typed(lines)
+    found = events(at_table(careless, typed, rounds=3, domain=name, seed=5))
+    said = typed.out.getvalue()
+    assert said.count("\nRight.") == 3 and "\x1b" not in said and "\u202e" not in said
+    assert found[-1]["players"]["you"]["right"] == 3 and [e["event"] for e in found].count("set") == 2
+    assert found[-2]["event"] == "left"  # before the third
+    assert not domain.is_heldout(domain.problem(found[1]["problem"]))
 
 
 def test_the_command_plays_through_a_pipe(run: Path) -> None:

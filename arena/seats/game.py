@@ -129,7 +129,7 @@ class Game:
     def pay(self, author: str, tries: Sequence[Tried]) -> float:
         """Pay a problem's author by the share of right answers of others."""
         paid = RULES[self.agents.config.rewards.setter](sum(t.right for t in tries) / len(tries))
-        self.scores[author].pay.append(paid)
+        self.scores.setdefault(author, Score()).pay.append(paid)  # who set it once need not be at the table
         return paid
 
     def rejected(self) -> float:

@@ -28,8 +28,9 @@ def read_options(given: Sequence[str]) -> dict[str, Any]:
             value = yaml.safe_load(text) if sign and key.isidentifier() else None
         except yaml.YAMLError:
             value = None
-        if not isinstance(value, PLAIN):
-            raise ValueError(f"--options {word!r} is not of the form name=value, with a number or a word")
+        items = value if isinstance(value, list) else [value]
+        if not items or not all(isinstance(item, PLAIN) for item in items):
+            raise ValueError(f"--options {word!r} is not of the form name=value, a number, a word or a list of them")
         found[key] = value
     return found
 
