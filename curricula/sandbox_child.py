@@ -87,10 +87,7 @@ def child(job: dict[str, Any], args: Any, out: int) -> NoReturn:
         os.close(nothing)
         guard(job)
         sys.setrecursionlimit(job["recursion"])
-        if job["probe"]:
-            said: list[Any] = ["ok", None, ""]
-        else:
-            said = compute(job, args)
+        said = ["ok", None, ""] if "probe" in job else compute(job, args)
         try:
             data = json.dumps(said).encode()
         except BaseException as error:

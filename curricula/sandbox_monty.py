@@ -130,7 +130,6 @@ class Monty:
             "rlimits on workers" if sys.platform == "linux" else "no rlimits on workers",
         )
         self._pool: monty.Monty | None = None
-        self._limited: set[int] = set()
         self._kept: list[tuple[monty.MontySession, int]] = []  # sessions that wait, and how often they were used
         self._lock = threading.Lock()
         self._constants = {
@@ -232,7 +231,7 @@ class Monty:
 
     def _limit(self, pid: int | None) -> None:
         """Take from a worker what it never needs, should its interpreter be broken out of."""
-        if pid is None or pid in self._limited or sys.platform != "linux":
+        if pid is None or sys.platform != "linux":
             return
         for what, most in (
             (resource.RLIMIT_CORE, 0),
@@ -240,13 +239,11 @@ class Monty:
             (resource.RLIMIT_AS, ADDRESSES + self.limits.memory),
         ):
             resource.prlimit(pid, what, (most, most))
-        self._limited.add(pid)
 
     def close(self) -> None:
         with self._lock:
             pool, self._pool = self._pool, None
             kept, self._kept = self._kept, []
-            self._limited.clear()
         for session, _ in kept:
             session.__exit__(None, None, None)
         if pool is not None:

@@ -9,11 +9,14 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from arena.doctor import sandboxes
+from curricula import sandbox as sandbox_module
 from curricula.sandbox import DETAIL, KINDS, REASONS, Limits, NotPlain, Ran, Sandbox, make_sandbox, plain
 from curricula.sandbox_monty import closed
 from curricula.sandbox_subprocess import SCRIPT, Subprocess
@@ -106,6 +109,17 @@ def test_a_program_gives_the_same_every_time(sandbox: Sandbox) -> None:
         clocks = "import random, time, datetime\ndef f():\n    time.sleep(9)\n    return [random.random(), time.time()]"
         first, second = sandbox.call(clocks, "f", [(), ()])
         assert first == second and first.ok
+
+
+def test_the_whole_language_is_in_the_other_sandbox() -> None:
+    names = (
+        "bisect cmath collections copy dataclasses datetime decimal enum fractions functools hashlib heapq itertools "
+    )
+    names += "json math operator random re statistics string typing unicodedata zlib"
+    imports = "".join(f"import {name}\n" for name in names.split())
+    code = imports + "class A(enum.Enum):\n    X = 1\ndef g(n):\n    yield from range(n)\ndef f(n):\n"
+    code += "    return [str(fractions.Fraction(1, n)), heapq.nsmallest(2, g(n)), A(1).name, bool(random.random())]"
+    assert value(make_sandbox("subprocess", LIMITS), code, 3).value == ["1/3", [0, 1], "X", True]
 
 
 # Data only
@@ -269,6 +283,13 @@ def test_a_worker_that_is_gone_is_replaced(how: signal.Signals) -> None:
     sandbox.close()
 
 
+def test_threads_share_a_sandbox(sandbox: Sandbox) -> None:
+    codes = [f"def f(x):\n    return x * {i}" for i in range(8)] + ["import json\ndef f(x):\n    return 1 // 0"] * 2
+    with ThreadPoolExecutor(5) as pool:
+        ran = list(pool.map(lambda code: sandbox.call(code, "f", [(1,), (2,)]), codes))
+    assert [[r.value for r in each] for each in ran] == [[i, 2 * i] for i in range(8)] + [[None, None]] * 2
+
+
 def test_an_interpreter_that_dies_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = Subprocess(LIMITS)
     assert value(sandbox, "import ctypes\ndef f():\n    return ctypes.string_at(0)").reason == "crashed"
@@ -317,6 +338,15 @@ def test_code_is_closed_only_if_it_can_leave_nothing() -> None:
         "().__class__", "def f():\n    return 'ä'", "from math import (\nsin)", "import math; import sys",
     ):  # fmt: skip
         assert not closed(code), code
+
+
+def test_doctor_says_which_guards_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_module, "_shared", {})
+    monkeypatch.setattr("curricula.sandbox_subprocess.available", lambda: ("rlimits",))
+    (fast, line), (state, said) = sandboxes()
+    assert (fast, state) == ("ok", "missing") and "pydantic-monty" in line
+    assert "do not use it" in said and said.endswith("rlimits, no seccomp, no landlock")
+    sandbox_module.make_sandbox("monty").close()
 
 
 def test_sandboxes_are_shared_and_named() -> None:
