@@ -21,6 +21,7 @@ import re
 import resource
 import sys
 import threading
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -293,16 +294,22 @@ def raised(kind: str, detail: str) -> Ran:
     return failure(reason, f"{kind}: {detail}" if detail else kind)
 
 
-KNOWN = ("math", "itertools", "collections", "functools", "string", "re", "operator", "random", "statistics", "json")
+KNOWN = {
+    "abc", "array", "asyncio", "bisect", "cmath", "collections", "collections.abc", "copy", "dataclasses",
+    "datetime", "decimal", "enum", "functools", "heapq", "itertools", "json", "math", "numbers", "operator", "os",
+    "pathlib", "random", "re", "statistics", "string", "sys", "textwrap", "time", "typing", "unicodedata",
+}  # fmt: skip
 """Modules whose contents are looked up, to tell what the interpreter lacks from what does not exist."""
+NAMED = {"function": types.FunctionType, "module": types.ModuleType, "method": types.MethodType}
+"""Types that are not named where Python names its built-in ones."""
 
 
 def lacks(kind: str, detail: str) -> bool:
     """Whether an exception is there because the interpreter lacks something that Python has."""
     if "monty" in detail and (kind == "NotImplementedError" or "Internal error" in detail):
         return True
-    if kind == "NotImplementedError":
-        return "not supported" in detail or "not yet support" in detail
+    if kind in ("NotImplementedError", "RuntimeError"):
+        return any(words in detail for words in ("are not supported", "is not supported", "not yet support"))
     names = re.findall(r"'([^']*)'", detail)
     if kind in ("ModuleNotFoundError", "ImportError") and names:
         if kind == "ImportError" and len(names) >= 2:
@@ -311,7 +318,7 @@ def lacks(kind: str, detail: str) -> bool:
     if kind == "NameError" and names:
         return hasattr(builtins, names[0])
     if kind == "AttributeError" and len(names) >= 2:
-        owner = getattr(builtins, names[0], None)
+        owner = NAMED.get(names[0]) or getattr(builtins, names[0], None)
         return (isinstance(owner, type) and hasattr(owner, names[1])) or offers(names[0], names[1])
     return False
 

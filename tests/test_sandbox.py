@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from arena.doctor import sandboxes
 from curricula import sandbox as sandbox_module
@@ -95,6 +97,8 @@ def test_what_a_program_says_is_told_apart(sandbox: Sandbox) -> None:
         "from fractions import Fraction\ndef f():\n    return 1",
         "from collections import ChainMap\ndef f():\n    return 1",
         "def f():\n    return len(memoryview(b'ab'))",
+        "import sys\ndef f():\n    return sys.getswitchinterval()",
+        "def f():\n    'doc'\n    return f.__doc__",
     ],
 )
 def test_what_monty_lacks_is_no_fault_of_the_program(code: str) -> None:
@@ -261,6 +265,14 @@ def test_text_in_an_argument_stays_text(sandbox: Sandbox) -> None:
     said = "1) or (True"
     assert value(sandbox, "def f(x):\n    return x == 1", said).value is False
     assert value(sandbox, "def f(x):\n    return x", "\"'''\n\\").value == "\"'''\n\\"
+
+
+@given(st.one_of(st.text(max_size=60), st.text("def f():\n returnx+([{'\\\"0,=\t", max_size=60)), st.text(max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_any_text_at_all_gets_a_result(code: str, name: str) -> None:
+    for function in ("f", name):
+        (ran,) = make_sandbox("monty", LIMITS).call(code, function, [()])
+        assert ran.ok or (ran.reason in REASONS and ran.detail.isprintable() and len(ran.detail) <= DETAIL)
 
 
 # Workers and guards
