@@ -174,6 +174,9 @@ def main() -> None:
     job = message()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    late = 0
     for _ in range(job["calls"]):
-        mark, said = watch(job, sandbox_wire.decode(message()))
+        args = sandbox_wire.decode(message())
+        mark, said = watch(job, args) if late < job["patience"] else (b"L", b"")
+        late += mark == b"L"
         os.write(1, mark + struct.pack(">I", len(said)) + said)

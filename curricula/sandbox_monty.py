@@ -32,6 +32,7 @@ from curricula.sandbox import (
     INT_BITS,
     LARGE_BITS,
     LARGE_COST,
+    PATIENCE,
     Limits,
     NotPlain,
     Ran,
@@ -40,6 +41,7 @@ from curricula.sandbox import (
     normal,
     plain,
     refused,
+    too_late,
 )
 
 BATCH = 64
@@ -150,13 +152,18 @@ class Monty:
             return [no] * len(calls)
         found: list[tuple[Any, ...] | Ran] = arguments(calls, self.limits)
         todo = [i for i, args in enumerate(found) if not isinstance(args, Ran)]
-        size = BATCH if closed(code) else 0
+        size, late = BATCH if closed(code) else 0, 0
         for start in range(0, len(todo), size or 1):
             part = todo[start : start + (size or 1)]
             inputs = {"code": code, "function": normal(function), "calls": [found[i] for i in part]}
-            ran = self._together(inputs) if size else None
+            ran = self._together(inputs) if size and late < PATIENCE else None
             if ran is None:
-                ran = [self._alone(inputs | {"calls": [found[i]]}) for i in part]
+                ran = []
+                for i in part:
+                    ran.append(
+                        self._alone(inputs | {"calls": [found[i]]}) if late < PATIENCE else too_late(self.limits)
+                    )
+                    late += ran[-1].reason == "time"
             for i, result in zip(part, ran, strict=True):
                 found[i] = result
         return [result for result in found if isinstance(result, Ran)]
@@ -175,7 +182,7 @@ class Monty:
             if session is not None:
                 session.__exit__(None, None, None)
             alone = len(inputs["calls"]) == 1 and not isinstance(error, monty.MontyCrashedError)
-            return [late(self.limits)] if alone and str(error).startswith("TimeoutError") else None
+            return [too_late(self.limits)] if alone and str(error).startswith("TimeoutError") else None
         with self._lock:
             keep = used < USES and len(self._kept) < CORES and self._pool is not None
             if keep:
@@ -191,7 +198,7 @@ class Monty:
                 self._limit(session.worker_pid)
                 out = session.feed_run(PRELUDE + GO, inputs=inputs | self._constants, print_callback=self._printed())
         except monty.MontyCrashedError as error:
-            return late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
+            return too_late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
         except monty.MontyError as error:
             return judge(error, self.limits)
         except ValueError as error:  # a value that cannot be brought over
@@ -251,10 +258,6 @@ class Monty:
             pool.__exit__(None, None, None)
 
 
-def late(limits: Limits) -> Ran:
-    return failure("time", f"more than {limits.time:g} s")
-
-
 def do_not_look_for(package: str) -> None:
     """Tell Python that a package is not there, if it is not. The client asks for this one at every single go, and a
     search of all folders takes as long as a small program."""
@@ -274,7 +277,7 @@ def judge(error: monty.MontyError, limits: Limits) -> Ran:
     if isinstance(error, monty.MontySyntaxError):
         return failure("syntax", error)
     if kind == "TimeoutError":
-        return late(limits)
+        return too_late(limits)
     if kind == "MemoryError":
         if detail.endswith(f"> {limits.output} bytes"):
             return failure("output", f"printed more than {limits.output} characters")

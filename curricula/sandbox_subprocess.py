@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curricula.sandbox import Limits, NotPlain, Ran, arguments, failure, normal, plain, refused
+from curricula.sandbox import PATIENCE, Limits, NotPlain, Ran, arguments, failure, normal, plain, refused, too_late
 from curricula.sandbox_wire import decode, encode
 
 SCRIPT = Path(__file__).with_name("sandbox_child.py")
@@ -66,7 +66,7 @@ def available() -> tuple[str, ...]:
     """The guards that this system has, each tried in a process of its own."""
     found: list[str] = []
     for name in GUARDS:
-        job = {"probe": True, "guards": [name], "calls": 1, "time": CALL, "most": 99, "recursion": 1000}
+        job = {"probe": True, "guards": [name], "calls": 1, "time": CALL, "most": 99, "recursion": 1000, "patience": 1}
         wanted = name != FALLBACK or "seccomp" not in found
         if wanted and b"ok" in talk([job | {"memory": 2**26, "seconds": 1}, None], START):
             found.append(name)
@@ -108,7 +108,7 @@ class Subprocess:
         job = {
             "code": code, "function": function, "calls": len(calls), "guards": self._guards,
             "time": limits.time, "seconds": math.ceil(limits.time) + 1, "memory": limits.memory,
-            "recursion": limits.recursion, "most": 16 * limits.output + 4096,
+            "recursion": limits.recursion, "most": 16 * limits.output + 4096, "patience": PATIENCE,
         }  # fmt: skip
         said = talk([job, *(encode(args) for args in calls)], START + len(calls) * (limits.time + CALL))
         results = []
@@ -121,7 +121,7 @@ class Subprocess:
     def _result(self, mark: bytes, said: bytes) -> Ran:
         """What a call said of itself, or what was seen of it."""
         if mark == b"L":
-            return failure("time", f"more than {self.limits.time:g} s")
+            return too_late(self.limits)
         if mark == b"O":
             return failure("output", f"a value larger than {self.limits.output}")
         if mark == b"K":

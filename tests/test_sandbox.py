@@ -239,6 +239,14 @@ def test_nothing_runs_on(sandbox: Sandbox, programs: dict[str, str]) -> None:
     assert value(sandbox, "def f():\n    return 1").value == 1 and not children()
 
 
+def test_a_program_that_hangs_again_and_again_is_given_up(sandbox: Sandbox) -> None:
+    code = "def f(n):\n    while n > 1:\n        pass\n    return n"
+    began = time.monotonic()
+    ran = sandbox.call(code, "f", [(0,), (5,), (1,), (5,), *[(5,)] * 96, (1,)])
+    assert time.monotonic() - began < SOON
+    assert [r.value for r in ran[:4]] == [0, None, 1, None] and {r.reason for r in ran[3:]} == {"time"}
+
+
 @pytest.mark.slow
 def test_tricks_come_to_nothing(sandbox: Sandbox) -> None:
     sources = SOURCES | {name: f"def f():\n    {body}" for name, body in TRICKS.items()}
