@@ -30,6 +30,8 @@ INT_BITS = 13_000
 
 LARGE_BITS, LARGE_COST = 128, 1000
 """An integer of more bits than that counts as so many characters."""
+PATIENCE = 2
+"""Calls of one code that may run out of time; those after them are not tried, and come to the same."""
 HASHED = 4096
 """Items of all sets and dictionaries of a value at most: a few thousand that collide on purpose cost us little."""
 
@@ -76,7 +78,8 @@ class Sandbox(Protocol):
 
     def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[Ran]:
         """Define `code` and call `function` with each tuple of arguments (passed as values, never pasted into text),
-        each call in a fresh namespace. Total: any text gets a result for each call."""
+        each call in a fresh namespace. Total: any text gets a result for each call. After `PATIENCE` calls that ran
+        out of time the rest are not tried: their reason is "time" too."""
 
     def close(self) -> None:
         """End the processes. A later call starts new ones."""
@@ -133,6 +136,10 @@ def failure(reason: str, detail: object = "") -> Ran:
     text = re.sub(r"0x[0-9a-fA-F]+", "0x", str(detail)[: 4 * DETAIL])
     text = " ".join(re.sub(r" \((?:/[^)]*|unknown location)\)", "", text).split())
     return Ran(False, None, reason, "".join(c if c.isprintable() else "�" for c in text)[:DETAIL])
+
+
+def too_late(limits: Limits) -> Ran:
+    return failure("time", f"more than {limits.time:g} s")
 
 
 @functools.lru_cache(256)

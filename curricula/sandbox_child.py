@@ -87,10 +87,7 @@ def child(job: dict[str, Any], args: Any, out: int) -> NoReturn:
         os.close(nothing)
         guard(job)
         sys.setrecursionlimit(job["recursion"])
-        if job["probe"]:
-            said: list[Any] = ["ok", None, ""]
-        else:
-            said = compute(job, args)
+        said = ["ok", None, ""] if "probe" in job else compute(job, args)
         try:
             data = json.dumps(said).encode()
         except BaseException as error:
@@ -177,6 +174,9 @@ def main() -> None:
     job = message()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    late = 0
     for _ in range(job["calls"]):
-        mark, said = watch(job, sandbox_wire.decode(message()))
+        args = sandbox_wire.decode(message())
+        mark, said = watch(job, args) if late < job["patience"] else (b"L", b"")
+        late += mark == b"L"
         os.write(1, mark + struct.pack(">I", len(said)) + said)

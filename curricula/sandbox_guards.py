@@ -119,7 +119,7 @@ def landlock() -> None:
     rules = call(LANDLOCK_CREATE, ctypes.byref(handled), ctypes.c_size_t(8), ctypes.c_uint32(0))
     if rules < 0:
         raise OSError(ctypes.get_errno(), "landlock")
-    for folder in (os.path.dirname(os.__file__), *LIBRARIES):
+    for folder in (os.path.dirname(os.__file__), os.path.join(sys.base_prefix, "lib"), *LIBRARIES):
         try:
             fd = os.open(folder, os.O_PATH | os.O_CLOEXEC)
         except OSError:

@@ -21,6 +21,7 @@ import re
 import resource
 import sys
 import threading
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from curricula.sandbox import (
     INT_BITS,
     LARGE_BITS,
     LARGE_COST,
+    PATIENCE,
     Limits,
     NotPlain,
     Ran,
@@ -39,6 +41,7 @@ from curricula.sandbox import (
     normal,
     plain,
     refused,
+    too_late,
 )
 
 BATCH = 64
@@ -130,7 +133,6 @@ class Monty:
             "rlimits on workers" if sys.platform == "linux" else "no rlimits on workers",
         )
         self._pool: monty.Monty | None = None
-        self._limited: set[int] = set()
         self._kept: list[tuple[monty.MontySession, int]] = []  # sessions that wait, and how often they were used
         self._lock = threading.Lock()
         self._constants = {
@@ -150,13 +152,18 @@ class Monty:
             return [no] * len(calls)
         found: list[tuple[Any, ...] | Ran] = arguments(calls, self.limits)
         todo = [i for i, args in enumerate(found) if not isinstance(args, Ran)]
-        size = BATCH if closed(code) else 0
+        size, late = BATCH if closed(code) else 0, 0
         for start in range(0, len(todo), size or 1):
             part = todo[start : start + (size or 1)]
             inputs = {"code": code, "function": normal(function), "calls": [found[i] for i in part]}
-            ran = self._together(inputs) if size else None
+            ran = self._together(inputs) if size and late < PATIENCE else None
             if ran is None:
-                ran = [self._alone(inputs | {"calls": [found[i]]}) for i in part]
+                ran = []
+                for i in part:
+                    ran.append(
+                        self._alone(inputs | {"calls": [found[i]]}) if late < PATIENCE else too_late(self.limits)
+                    )
+                    late += ran[-1].reason == "time"
             for i, result in zip(part, ran, strict=True):
                 found[i] = result
         return [result for result in found if isinstance(result, Ran)]
@@ -175,7 +182,7 @@ class Monty:
             if session is not None:
                 session.__exit__(None, None, None)
             alone = len(inputs["calls"]) == 1 and not isinstance(error, monty.MontyCrashedError)
-            return [late(self.limits)] if alone and str(error).startswith("TimeoutError") else None
+            return [too_late(self.limits)] if alone and str(error).startswith("TimeoutError") else None
         with self._lock:
             keep = used < USES and len(self._kept) < CORES and self._pool is not None
             if keep:
@@ -191,7 +198,7 @@ class Monty:
                 self._limit(session.worker_pid)
                 out = session.feed_run(PRELUDE + GO, inputs=inputs | self._constants, print_callback=self._printed())
         except monty.MontyCrashedError as error:
-            return late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
+            return too_late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
         except monty.MontyError as error:
             return judge(error, self.limits)
         except ValueError as error:  # a value that cannot be brought over
@@ -232,7 +239,7 @@ class Monty:
 
     def _limit(self, pid: int | None) -> None:
         """Take from a worker what it never needs, should its interpreter be broken out of."""
-        if pid is None or pid in self._limited or sys.platform != "linux":
+        if pid is None or sys.platform != "linux":
             return
         for what, most in (
             (resource.RLIMIT_CORE, 0),
@@ -240,21 +247,15 @@ class Monty:
             (resource.RLIMIT_AS, ADDRESSES + self.limits.memory),
         ):
             resource.prlimit(pid, what, (most, most))
-        self._limited.add(pid)
 
     def close(self) -> None:
         with self._lock:
             pool, self._pool = self._pool, None
             kept, self._kept = self._kept, []
-            self._limited.clear()
         for session, _ in kept:
             session.__exit__(None, None, None)
         if pool is not None:
             pool.__exit__(None, None, None)
-
-
-def late(limits: Limits) -> Ran:
-    return failure("time", f"more than {limits.time:g} s")
 
 
 def do_not_look_for(package: str) -> None:
@@ -276,7 +277,7 @@ def judge(error: monty.MontyError, limits: Limits) -> Ran:
     if isinstance(error, monty.MontySyntaxError):
         return failure("syntax", error)
     if kind == "TimeoutError":
-        return late(limits)
+        return too_late(limits)
     if kind == "MemoryError":
         if detail.endswith(f"> {limits.output} bytes"):
             return failure("output", f"printed more than {limits.output} characters")
@@ -296,16 +297,22 @@ def raised(kind: str, detail: str) -> Ran:
     return failure(reason, f"{kind}: {detail}" if detail else kind)
 
 
-KNOWN = ("math", "itertools", "collections", "functools", "string", "re", "operator", "random", "statistics", "json")
+KNOWN = {
+    "abc", "array", "asyncio", "bisect", "cmath", "collections", "collections.abc", "copy", "dataclasses",
+    "datetime", "decimal", "enum", "functools", "heapq", "itertools", "json", "math", "numbers", "operator", "os",
+    "pathlib", "random", "re", "statistics", "string", "sys", "textwrap", "time", "typing", "unicodedata",
+}  # fmt: skip
 """Modules whose contents are looked up, to tell what the interpreter lacks from what does not exist."""
+NAMED = {"function": types.FunctionType, "module": types.ModuleType, "method": types.MethodType}
+"""Types that are not named where Python names its built-in ones."""
 
 
 def lacks(kind: str, detail: str) -> bool:
     """Whether an exception is there because the interpreter lacks something that Python has."""
     if "monty" in detail and (kind == "NotImplementedError" or "Internal error" in detail):
         return True
-    if kind == "NotImplementedError":
-        return "not supported" in detail or "not yet support" in detail
+    if kind in ("NotImplementedError", "RuntimeError"):
+        return any(words in detail for words in ("are not supported", "is not supported", "not yet support"))
     names = re.findall(r"'([^']*)'", detail)
     if kind in ("ModuleNotFoundError", "ImportError") and names:
         if kind == "ImportError" and len(names) >= 2:
@@ -314,7 +321,7 @@ def lacks(kind: str, detail: str) -> bool:
     if kind == "NameError" and names:
         return hasattr(builtins, names[0])
     if kind == "AttributeError" and len(names) >= 2:
-        owner = getattr(builtins, names[0], None)
+        owner = NAMED.get(names[0]) or getattr(builtins, names[0], None)
         return (isinstance(owner, type) and hasattr(owner, names[1])) or offers(names[0], names[1])
     return False
 

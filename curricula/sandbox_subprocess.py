@@ -11,6 +11,7 @@ run. About 100 times slower than the default sandbox.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import struct
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curricula.sandbox import Limits, NotPlain, Ran, arguments, failure, normal, plain, refused
+from curricula.sandbox import PATIENCE, Limits, NotPlain, Ran, arguments, failure, normal, plain, refused, too_late
 from curricula.sandbox_wire import decode, encode
 
 SCRIPT = Path(__file__).with_name("sandbox_child.py")
@@ -41,6 +42,37 @@ FALLBACK = "network namespace"
 """Taken only where there is no seccomp."""
 
 
+def talk(messages: Sequence[Any], seconds: float) -> bytes:
+    """What a fresh Python with our script answers to these messages, in an empty folder that is removed; nothing, if
+    it takes longer. Not `-I`, which would ignore the hash seed: there is no environment but that."""
+    command = [sys.executable, "-S", "-s", "-P", "-X", "utf8", "-c", LAUNCH, str(SCRIPT)]
+    data = [json.dumps(message).encode() for message in messages]
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
+        process = subprocess.Popen(
+            command, cwd=folder, env={"PYTHONHASHSEED": "0"}, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            return process.communicate(b"".join(struct.pack(">I", len(m)) + m for m in data), seconds)[0]
+        except subprocess.TimeoutExpired:
+            return b""
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@functools.cache
+def available() -> tuple[str, ...]:
+    """The guards that this system has, each tried in a process of its own."""
+    found: list[str] = []
+    for name in GUARDS:
+        job = {"probe": True, "guards": [name], "calls": 1, "time": CALL, "most": 99, "recursion": 1000, "patience": 1}
+        wanted = name != FALLBACK or "seccomp" not in found
+        if wanted and b"ok" in talk([job | {"memory": 2**26, "seconds": 1}, None], START):
+            found.append(name)
+    return tuple(found)
+
+
 class Subprocess:
     """The sandbox `subprocess`. Safe to share by threads: it keeps nothing."""
 
@@ -48,7 +80,7 @@ class Subprocess:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._guards = self._find()
+        self._guards = list(available())
         self.guards: tuple[str, ...] = (
             "a process for each call, without environment, in an empty folder",
             "wall clock",
@@ -63,7 +95,7 @@ class Subprocess:
         found: list[tuple[Any, ...] | Ran] = arguments(calls, self.limits)
         todo = [i for i, args in enumerate(found) if not isinstance(args, Ran)]
         if todo:
-            ran = self._start(code, normal(function), [found[i] for i in todo], self._guards)
+            ran = self._start(code, normal(function), [found[i] for i in todo])
             for i, result in zip(todo, ran, strict=True):
                 found[i] = result
         return [result for result in found if isinstance(result, Ran)]
@@ -71,38 +103,14 @@ class Subprocess:
     def close(self) -> None:
         """Nothing is kept."""
 
-    def _find(self) -> list[str]:
-        """The guards that this system has."""
-        found: list[str] = []
-        for name in GUARDS:
-            if (name != FALLBACK or "seccomp" not in found) and self._start("", "", [()], [name], probe=True)[0].ok:
-                found.append(name)
-        return found
-
-    def _start(self, code: str, function: str, calls: list[Any], guards: list[str], probe: bool = False) -> list[Ran]:
+    def _start(self, code: str, function: str, calls: list[Any]) -> list[Ran]:
         limits = self.limits
         job = {
-            "code": code, "function": function, "calls": len(calls), "guards": guards, "probe": probe,
-            "time": limits.time, "seconds": math.ceil(limits.time) + 1,
-            "memory": limits.memory, "recursion": limits.recursion, "most": 16 * limits.output + 4096,
+            "code": code, "function": function, "calls": len(calls), "guards": self._guards,
+            "time": limits.time, "seconds": math.ceil(limits.time) + 1, "memory": limits.memory,
+            "recursion": limits.recursion, "most": 16 * limits.output + 4096, "patience": PATIENCE,
         }  # fmt: skip
-        messages = [json.dumps(message).encode() for message in (job, *(encode(args) for args in calls))]
-        command = [sys.executable, "-S", "-s", "-P", "-X", "utf8", "-c", LAUNCH, str(SCRIPT)]
-        with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
-            process = subprocess.Popen(
-                command, cwd=folder, env={"PYTHONHASHSEED": "0"}, start_new_session=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            try:
-                said, _ = process.communicate(
-                    b"".join(struct.pack(">I", len(m)) + m for m in messages),
-                    START + len(calls) * (limits.time + CALL),
-                )
-            except subprocess.TimeoutExpired:
-                said = b""
-            finally:
-                process.kill()
-                process.communicate()
+        said = talk([job, *(encode(args) for args in calls)], START + len(calls) * (limits.time + CALL))
         results = []
         for _ in calls:
             mark, size = said[:1], int.from_bytes(said[1:5], "big")
@@ -113,7 +121,7 @@ class Subprocess:
     def _result(self, mark: bytes, said: bytes) -> Ran:
         """What a call said of itself, or what was seen of it."""
         if mark == b"L":
-            return failure("time", f"more than {self.limits.time:g} s")
+            return too_late(self.limits)
         if mark == b"O":
             return failure("output", f"a value larger than {self.limits.output}")
         if mark == b"K":

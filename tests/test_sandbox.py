@@ -9,11 +9,16 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from arena.doctor import sandboxes
+from curricula import sandbox as sandbox_module
 from curricula.sandbox import DETAIL, KINDS, REASONS, Limits, NotPlain, Ran, Sandbox, make_sandbox, plain
 from curricula.sandbox_monty import closed
 from curricula.sandbox_subprocess import SCRIPT, Subprocess
@@ -92,6 +97,8 @@ def test_what_a_program_says_is_told_apart(sandbox: Sandbox) -> None:
         "from fractions import Fraction\ndef f():\n    return 1",
         "from collections import ChainMap\ndef f():\n    return 1",
         "def f():\n    return len(memoryview(b'ab'))",
+        "import sys\ndef f():\n    return sys.getswitchinterval()",
+        "def f():\n    'doc'\n    return f.__doc__",
     ],
 )
 def test_what_monty_lacks_is_no_fault_of_the_program(code: str) -> None:
@@ -106,6 +113,17 @@ def test_a_program_gives_the_same_every_time(sandbox: Sandbox) -> None:
         clocks = "import random, time, datetime\ndef f():\n    time.sleep(9)\n    return [random.random(), time.time()]"
         first, second = sandbox.call(clocks, "f", [(), ()])
         assert first == second and first.ok
+
+
+def test_the_whole_language_is_in_the_other_sandbox() -> None:
+    names = (
+        "bisect cmath collections copy dataclasses datetime decimal enum fractions functools hashlib heapq itertools "
+    )
+    names += "json math operator random re statistics string typing unicodedata zlib"
+    imports = "".join(f"import {name}\n" for name in names.split())
+    code = imports + "class A(enum.Enum):\n    X = 1\ndef g(n):\n    yield from range(n)\ndef f(n):\n"
+    code += "    return [str(fractions.Fraction(1, n)), heapq.nsmallest(2, g(n)), A(1).name, bool(random.random())]"
+    assert value(make_sandbox("subprocess", LIMITS), code, 3).value == ["1/3", [0, 1], "X", True]
 
 
 # Data only
@@ -221,6 +239,14 @@ def test_nothing_runs_on(sandbox: Sandbox, programs: dict[str, str]) -> None:
     assert value(sandbox, "def f():\n    return 1").value == 1 and not children()
 
 
+def test_a_program_that_hangs_again_and_again_is_given_up(sandbox: Sandbox) -> None:
+    code = "def f(n):\n    while n > 1:\n        pass\n    return n"
+    began = time.monotonic()
+    ran = sandbox.call(code, "f", [(0,), (5,), (1,), (5,), *[(5,)] * 96, (1,)])
+    assert time.monotonic() - began < SOON
+    assert [r.value for r in ran[:4]] == [0, None, 1, None] and {r.reason for r in ran[3:]} == {"time"}
+
+
 @pytest.mark.slow
 def test_tricks_come_to_nothing(sandbox: Sandbox) -> None:
     sources = SOURCES | {name: f"def f():\n    {body}" for name, body in TRICKS.items()}
@@ -249,6 +275,14 @@ def test_text_in_an_argument_stays_text(sandbox: Sandbox) -> None:
     assert value(sandbox, "def f(x):\n    return x", "\"'''\n\\").value == "\"'''\n\\"
 
 
+@given(st.one_of(st.text(max_size=60), st.text("def f():\n returnx+([{'\\\"0,=\t", max_size=60)), st.text(max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_any_text_at_all_gets_a_result(code: str, name: str) -> None:
+    for function in ("f", name):
+        (ran,) = make_sandbox("monty", LIMITS).call(code, function, [()])
+        assert ran.ok or (ran.reason in REASONS and ran.detail.isprintable() and len(ran.detail) <= DETAIL)
+
+
 # Workers and guards
 
 
@@ -267,6 +301,13 @@ def test_a_worker_that_is_gone_is_replaced(how: signal.Signals) -> None:
     assert not set(mine.read_text().split()) - before
     assert value(sandbox, "def f():\n    return 3").value == 3  # opened again
     sandbox.close()
+
+
+def test_threads_share_a_sandbox(sandbox: Sandbox) -> None:
+    codes = [f"def f(x):\n    return x * {i}" for i in range(8)] + ["import json\ndef f(x):\n    return 1 // 0"] * 2
+    with ThreadPoolExecutor(5) as pool:
+        ran = list(pool.map(lambda code: sandbox.call(code, "f", [(1,), (2,)]), codes))
+    assert [[r.value for r in each] for each in ran] == [[i, 2 * i] for i in range(8)] + [[None, None]] * 2
 
 
 def test_an_interpreter_that_dies_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,6 +358,15 @@ def test_code_is_closed_only_if_it_can_leave_nothing() -> None:
         "().__class__", "def f():\n    return 'ä'", "from math import (\nsin)", "import math; import sys",
     ):  # fmt: skip
         assert not closed(code), code
+
+
+def test_doctor_says_which_guards_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_module, "_shared", {})
+    monkeypatch.setattr("curricula.sandbox_subprocess.available", lambda: ("rlimits",))
+    (fast, line), (state, said) = sandboxes()
+    assert (fast, state) == ("ok", "missing") and "pydantic-monty" in line
+    assert "do not use it" in said and said.endswith("rlimits, no seccomp, no landlock")
+    sandbox_module.make_sandbox("monty").close()
 
 
 def test_sandboxes_are_shared_and_named() -> None:
