@@ -110,7 +110,9 @@ def test_a_server_of_the_model_words_chats_as_we_do(model: Path, tmp_path: Path)
             assert (a.text, a.finish) == (b.text.rstrip(HALF).strip(), b.finish)  # servers hold back half characters
             assert (a.prompt_tokens, a.generated_tokens) == (b.prompt_tokens, b.generated_tokens)
         held = [dataclasses.replace(r, temperature=1.0, max_tokens=64) for r in chats(6, SCHEMA)]
-        assert all(json.loads(c.text, strict=False)["answer"] is not None for c in engine.generate(held))
+        done = engine.generate(held)  # white space is free there, and noise may fill a reply with it
+        assert all(c.text.startswith("{") for c in done)
+        assert all("answer" in json.loads(c.text, strict=False) for c in done if c.finish == "stop")
         assert not engine._refused
     finally:
         served.kill()
