@@ -177,6 +177,30 @@ def export(
     typer.echo(f"wrote {target}")
 
 
+@app.command("eval")
+def evaluate(
+    folder: RunArg,
+    sets: Annotated[list[Path], typer.Argument(help="Your sets, such as configs/eval/arithmetic.jsonl.")],
+    agents: Annotated[str, typer.Option(help="best, all, a number, or names with commas between.")] = "best",
+    generation: Annotated[int | None, typer.Option(min=0, help="As of which; the last one if left out.")] = None,
+    k: Annotated[int, typer.Option(min=1, help="Samples an item, for pass@k.")] = 8,
+    limit: Annotated[int | None, typer.Option(min=1, help="Items of a set at most, evenly spaced.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.0, help="Of the samples; the run's if left out.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of an answer; the run's if left out.")] = None,
+    use_library: Annotated[bool, typer.Option("--library", help="Ask again, with what the library tells.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder eval if left out.")] = None,
+) -> None:
+    """Ask a run's agents, beside the base model, what you bring: does what they learned hold elsewhere?"""
+    from arena.transfer.examination import Wanted, examine
+    from arena.transfer.show import Bar, conclude
+
+    wanted = Wanted(agents, generation, k, limit, temperature, max_tokens, use_library)
+    with Bar() as bar:
+        results = examine(folder, sets, wanted, lambda text: typer.echo(f"note: {text}", err=as_json), bar)
+    conclude(results, out or folder / "eval", as_json)
+
+
 @app.command()
 def library(
     folder: RunArg,
@@ -233,7 +257,9 @@ def make_seed(
 def bench(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(help="generate, learn, generation, scaling: all if none is named; large; watch; library."),
+        typer.Argument(
+            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox."
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,
     threads: Annotated[int, typer.Option(help="Threads of every side.")] = 1,
@@ -264,6 +290,40 @@ def bench(
         repeats, threads, tuple(int(n) for n in counts), quick, vllm_python, Large.parse(shapes, adapters, repeats)
     )
     run_bench(parts or [], options, Console(), json_file, plot, profile)
+
+
+@app.command("play")
+def play_seat(
+    folder: RunArg,
+    domain: Annotated[str | None, typer.Option(help="One of the run's domains; its main one if left out.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Problems to solve, and then to set.")] = 3,
+    agents: Annotated[int, typer.Option(min=2, max=64, help="Most agents to play against.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other problems.")] = 0,
+) -> None:
+    """Take a seat: solve what a run's agents set, set problems for them, and see the score."""
+    from arena.seats.person import play_person
+    from arena.seats.terminal import Terminal
+
+    store, config = _read(folder)
+    try:
+        play_person(folder, store, config, domain, rounds, agents, seed, Terminal())
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command("export-domain")
+def export_domain(
+    name: Annotated[str, typer.Argument(help="A domain, such as list_programs.")],
+    to: Annotated[Path, typer.Option(help="The folder to write.")],
+    n: Annotated[int, typer.Option("--n", min=1, max=1_000_000, help="Problems to train on.")] = 500,
+    options: Annotated[list[str] | None, typer.Option(help="An option of the domain, such as world=3.")] = None,
+) -> None:
+    """Write a domain as a Hugging Face dataset and as a verifiers environment, without its sealed test set."""
+    from arena.export.domain.write import export_domain as write
+    from arena.export.domain.write import read_options
+
+    for line in write(name, read_options(options or []), to, n):
+        typer.echo(line)
 
 
 @app.command()

@@ -70,6 +70,7 @@ class VllmOptions:
     cache_gb: float = 1.0
     eager: bool = True
     sleep: bool = False
+    context: int = 4096  # of prompt and completion together, in tokens; less where the model has less
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class VllmEngine:
         self.options = options or VllmOptions()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+        self.positions = min(self.options.context, base.config.max_position_embeddings)
         self._temporary = tempfile.TemporaryDirectory(prefix="adapters-", dir=folder)
         self._versions: dict[str, _Version] = {}
         self._last_number = 0
@@ -173,7 +175,7 @@ class VllmEngine:
         """Completions in the order of the requests. Raises ValueError for an empty or over-long prompt, or an
         adapter that is not there."""
         prompts = self.tokenizer.encode_prompts([r.prompt for r in requests])
-        check_fit(requests, prompts, self.base.config.max_position_embeddings)
+        check_fit(requests, prompts, self.positions)
         for request in requests:
             if request.adapter is not None and request.adapter not in self._versions:
                 there = ", ".join(self._versions) or "none"
@@ -290,7 +292,7 @@ class VllmEngine:
                     dtype=self.options.dtype,
                     enforce_eager=self.options.eager or on_cpu,
                     enable_sleep_mode=self.options.sleep,
-                    max_model_len=self.base.config.max_position_embeddings,
+                    max_model_len=self.positions,
                     max_num_seqs=self.options.max_rows,
                     kv_cache_memory_bytes=int(self.options.cache_gb * 1e9),
                     gpu_memory_utilization=0.1,  # of no effect but one: it refuses to start with less free memory

@@ -105,6 +105,8 @@ class VllmSection(Section):
     """Numbers of weights, adapters and cache. The greedy texts of the torch engine come of float32 only."""
     cache_gb: float = Field(1.0, gt=0)
     """Memory for keys and values, in 10^9 bytes. Requests that do not fit wait for their turn."""
+    context: int = Field(4096, ge=16)
+    """Longest prompt and completion together, in tokens, or what the model has, if less; `cache_gb` has to hold one."""
     eager: bool = True
     """No compiled graphs: starts in seconds. False is for GPUs; the CPU is eager always."""
     sleep: bool = False

@@ -40,6 +40,7 @@ def check() -> Iterator[tuple[str, str]]:
         yield ("ok", f"{name} (optional)") if there else ("missing", f"{name} (optional), for {use}")
     yield from shadows()
     yield from seed_model()
+    yield from sandboxes()
     fts = any("FTS5" in row[0] for row in sqlite3.connect(":memory:").execute("PRAGMA compile_options"))
     yield (
         ("ok", "SQLite with FTS5")
@@ -78,6 +79,26 @@ def shadows() -> Iterator[tuple[str, str]]:
             yield "wrong", f"another package called {name!r} lies in {others[0]} and may be imported: uninstall it"
         else:
             yield "ok", f"package {name} is Ratchet's own"
+
+
+def sandboxes() -> Iterator[tuple[str, str]]:
+    """What holds code that models wrote, here (docs/sandbox.md)."""
+    from curricula.sandbox import KINDS, make_sandbox
+
+    for kind in KINDS:
+        try:
+            sandbox = make_sandbox(kind)
+            ran = sandbox.call("def f(x):\n    return x + 1", "f", [(1,)])[0]
+        except (OSError, ImportError) as error:
+            yield "wrong", f"sandbox {kind}: {error}"
+            continue
+        guards = ", ".join(sandbox.guards)
+        if ran.value != 2:
+            yield "wrong", f"sandbox {kind} does not run: {ran.reason} {ran.detail} ({guards})"
+        elif any(guard.startswith("no seccomp") for guard in sandbox.guards):
+            yield "missing", f"sandbox {kind}, do not use it for code that you do not know: {guards}"
+        else:
+            yield "ok", f"sandbox {kind}: {guards}"
 
 
 def seed_model() -> Iterator[tuple[str, str]]:

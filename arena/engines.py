@@ -26,7 +26,7 @@ def make_engine(config: Config, base: BaseModel, tokenizer: Tokenizer, model: Pa
             base,
             tokenizer,
             model,
-            VllmOptions(config.engine.max_rows, v.adapters, v.dtype, v.cache_gb, v.eager, v.sleep),
+            VllmOptions(config.engine.max_rows, v.adapters, v.dtype, v.cache_gb, v.eager, v.sleep, v.context),
         )
     from agents.engine_torch import TorchEngine
 

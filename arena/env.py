@@ -10,6 +10,9 @@ episode, and any randomness: `seed` is accepted and changes nothing.
 
 Not guaranteed: that an action stays in its action space. Any string is a legal action, because bad output of a policy
 is data here; what is not a solution loses. Random text is legal and loses.
+
+With `chat`, seats are asked in prose, as models that follow instructions are, and a reply may think, and mark its
+answer, as theirs do. An answer without marks is taken as it stands.
 """
 
 from __future__ import annotations
@@ -17,29 +20,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from gymnasium.spaces import Dict, Text
 from pettingzoo import ParallelEnv
 from pettingzoo.utils.conversions import parallel_to_aec
 
+from arena.markdown import visible
 from arena.rewards import rewards
+from arena.roles.voice import BARE, Voice
 from arena.rounds import GRADER, SETTER, Round, solver_seat
-from curricula.domain import Domain
+from curricula.domain import Domain, Problem, Rejection
 from curricula.learnability import RULES
 from curricula.registry import make_domain
 
-CHARSET = "".join(map(chr, range(32, 127)))  # printable ASCII: every character of the domains' texts, and junk
-MAX_TEXT = 512  # characters of an observation or action; the longest reference solutions are about 440
+CHARSET = "\n" + "".join(map(chr, range(32, 127)))  # what samples are made of
+MAX_TEXT = 512  # characters of an observation or action, where the domain names no `longest` of its own
+PROSE = 6144  # further characters where seats are asked in prose
+SAMPLED = 512  # characters of the longest sample
 RENDER_MODES = ("ansi",)
 
 Observations = dict[str, dict[str, str]]
 Infos = dict[str, dict[str, Any]]
 
 
+class AnyText(Text):
+    """Texts of any characters, up to a length: what people and models write. Samples are of `CHARSET`, and short."""
+
+    def contains(self, x: Any) -> bool:
+        return isinstance(x, str) and self.min_length <= len(x) <= self.max_length
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        length = int(self.np_random.integers(self.min_length, min(self.max_length, SAMPLED), endpoint=True))
+        return "".join(np.asarray(self.character_list)[self.np_random.integers(0, len(CHARSET), length)])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AnyText) and self.max_length == other.max_length
+
+
 class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
     """One round between "setter", "solver_0", "solver_1", ... and, where there is one, "grader".
 
     `domain` is a name in `curricula.registry` or a domain. `parent` is the problem text that the setter is asked to
-    vary; `reset(options={"parent": text})` replaces it for one episode. Raises ValueError for arguments out of range.
+    vary; `reset(options={"parent": text})` replaces it for one episode. `chat` asks in prose. `max_text` is the most
+    characters of an observation or action; a proposal whose problem no observation can hold is rejected as "too long".
+    Raises ValueError for arguments out of range.
     """
 
     metadata = {"name": "ratchet_round_v0", "render_modes": list(RENDER_MODES)}  # noqa: RUF012  pettingzoo's own form
@@ -54,6 +78,8 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         invalid: float = -0.25,
         parent: str | None = None,
         render_mode: str | None = None,
+        chat: bool = False,
+        max_text: int | None = None,
     ) -> None:
         if solvers < 1 or attempts < 1:
             raise ValueError(f"a round needs a solver and an attempt, got solvers={solvers}, attempts={attempts}")
@@ -61,14 +87,18 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
             raise ValueError(f"unknown payment rule {rule!r}: expected one of {', '.join(RULES)}")
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"unknown render mode {render_mode!r}: expected one of {', '.join(RENDER_MODES)}")
+        if max_text is not None and max_text < 1:
+            raise ValueError(f"an observation holds a character or more, got max_text={max_text}")
         self.domain = make_domain(domain) if isinstance(domain, str) else domain
+        self.voice = Voice(chat=True) if chat else BARE
+        self.max_text = max_text or longest(self.domain, chat)
         self.attempts, self.rule, self.invalid = attempts, rule, invalid
         self.parent, self.render_mode = parent, render_mode
         self.solvers = tuple(solver_seat(i) for i in range(solvers))
         self.possible_agents = [SETTER, *self.solvers, *([GRADER] if grader else [])]
         self.agents: list[str] = []
-        self._observation_spaces = {a: Dict({"text": _text_space()}) for a in self.possible_agents}
-        self._action_spaces = {a: _text_space() for a in self.possible_agents}
+        self._observation_spaces = {a: Dict({"text": self._text_space()}) for a in self.possible_agents}
+        self._action_spaces = {a: self._text_space() for a in self.possible_agents}
         self._round: Round | None = None
         self._given: dict[tuple[str, int], str] = {}
         self._number = 0
@@ -90,9 +120,9 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         """Begin a round. Raises ValueError for a parent whose prompt no observation can hold, or that is missing."""
         parent = (options or {}).get("parent", self.parent)
         grader = GRADER if GRADER in self.possible_agents else None
-        round_ = Round("env", self.domain, SETTER, self.solvers, self.attempts, grader, parent)
-        if not all(self._observation_spaces[a.seat].contains({"text": a.prompt}) for a in round_.asks()):
-            raise ValueError(f"parent does not fit an observation of {MAX_TEXT} characters: {str(parent)[:60]!r}")
+        round_ = Round("env", self.domain, SETTER, self.solvers, self.attempts, grader, parent, voice=self.voice)
+        if not self._fits(round_):
+            raise ValueError(f"parent does not fit an observation of {self.max_text} characters: {str(parent)[:60]!r}")
         self._round, self.agents = round_, list(self.possible_agents)
         self._given, self._number = {}, 0
         return self._observations(), self._infos()
@@ -115,6 +145,9 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         if len(self._given) == len(asks):  # every try of every seat: the round moves on
             round_.take([self._given[ask.seat, ask.number] for ask in asks])
             self._given, self._number = {}, 0
+            if isinstance(round_.problem, Problem) and not self._fits(round_):
+                round_.rejection = Rejection("too long", f"no observation of {self.max_text} characters holds it")
+                round_.problem, round_.phase = None, "done"
         done = round_.phase == "done"
         paid = dict.fromkeys(self.agents, 0.0)
         if done:
@@ -133,7 +166,7 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         round_ = self.round
         lines = [f"phase: {round_.phase}"]
         if round_.problem is not None:
-            lines.append(f"problem: {round_.problem.text}")
+            lines.append(f"problem: {visible(round_.problem.shown)}")
         if round_.rejection is not None:
             lines.append(f"rejected: {round_.rejection.reason}")
         lines += [f"{a.agent}: {v.reason}" for a, v in zip(round_.attempts, round_.verdicts, strict=True)]
@@ -144,6 +177,12 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
     def close(self) -> None:
         """Nothing is held open."""
 
+    def _fits(self, round_: Round) -> bool:
+        return all(len(str(ask.prompt)) <= self.max_text for ask in round_.asks())
+
+    def _text_space(self) -> Text:
+        return AnyText(max_length=self.max_text, min_length=0, charset=CHARSET)
+
     def _observations(self) -> Observations:
         prompts = {ask.seat: str(ask.prompt) for ask in self.round.asks()}
         return {agent: {"text": prompts.get(agent, "")} for agent in self.agents}
@@ -153,7 +192,7 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         round_ = self.round
         common: dict[str, Any] = {"phase": round_.phase}
         if round_.problem is not None:
-            common["problem"] = round_.problem.text
+            common["problem"] = round_.problem.shown
         reasons: dict[str, list[str]] = {agent: [] for agent in self.agents}
         if round_.phase == "done":
             reasons[SETTER].append(round_.rejection.reason if round_.rejection else "ok")
@@ -164,8 +203,9 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         return {agent: {**common, "reasons": tuple(reasons[agent])} for agent in self.agents}
 
 
-def _text_space() -> Text:
-    return Text(max_length=MAX_TEXT, min_length=0, charset=CHARSET)
+def longest(domain: Domain, chat: bool) -> int:
+    """Characters of the longest prompt or answer: what the domain names as its `longest`, or `MAX_TEXT`."""
+    return int(getattr(domain, "longest", MAX_TEXT)) + (PROSE if chat else 0)
 
 
 def _grade_reason(agrees: bool | None) -> str:
@@ -174,34 +214,14 @@ def _grade_reason(agrees: bool | None) -> str:
     return "agrees with execution" if agrees else "disagrees with execution"
 
 
-def parallel_env(
-    domain: str | Domain = "list_programs",
-    solvers: int = 2,
-    attempts: int = 2,
-    grader: bool = True,
-    rule: str = "variance",
-    invalid: float = -0.25,
-    parent: str | None = None,
-    render_mode: str | None = None,
-) -> RoundEnv:
+def parallel_env(*args: Any, **kwargs: Any) -> RoundEnv:
     """One round in which all agents act at once. The arguments are those of `RoundEnv`."""
-    return RoundEnv(domain, solvers, attempts, grader, rule, invalid, parent, render_mode)
+    return RoundEnv(*args, **kwargs)
 
 
-def env(
-    domain: str | Domain = "list_programs",
-    solvers: int = 2,
-    attempts: int = 2,
-    grader: bool = True,
-    rule: str = "variance",
-    invalid: float = -0.25,
-    parent: str | None = None,
-    render_mode: str | None = None,
-) -> Any:
-    """One round in which agents act in turn (an AECEnv); calls out of order are refused by PettingZoo's wrapper."""
-    return parallel_to_aec(
-        parallel_env(domain, solvers, attempts, grader, rule, invalid, parent, render_mode)  # an OrderEnforcingWrapper
-    )
+def env(*args: Any, **kwargs: Any) -> Any:
+    """The same as an AECEnv, in which agents act in turn; PettingZoo's wrapper refuses calls out of order."""
+    return parallel_to_aec(parallel_env(*args, **kwargs))
 
 
 def round_of(environment: Any) -> Round:

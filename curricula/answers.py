@@ -6,8 +6,9 @@ The reference says what kind of value is looked for, and an answer that is not o
   Units are dropped, and `12%` is 12 as well as 0.12, since the question says which is meant.
 - numbers in a row (`[1, 2, 3]`, `(1, 2)`, `{1, 2}`): as many, in order, in braces in any order. Brackets may be left
   out by the answer, but not be of another sort.
-- a formula (`2\\sqrt{3}`, `x^2+1`, `[0, \\infty)`): the answer is a formula that means the same.
-- anything else is words: the same words, without case, articles and punctuation.
+- a formula (`2\\sqrt{3}`, `x^2+1`, `[0, \\infty)`): the answer is a formula that means the same. `x =` before it is
+  left out. Fractions, roots and small powers only; relations, functions and the like are words:
+- anything else: the same words, without case, articles and punctuation.
 
 math-verify's own limits are alarm signals, which work in the main thread only and count whole seconds. Here nothing
 reaches it that could take long: formulas are short, of a few known signs, with small powers that do not nest. So
@@ -31,10 +32,9 @@ from curricula.plain_numbers import Number, read_number, tidy
 LONGEST = 120  # characters of a formula
 MOST_TOKENS = 50
 MOST_ITEMS = 40
-_TOKEN = re.compile(r"\\[A-Za-z]+|\\[{}|]|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]|[-+*/^_(){}\[\],=<>|!]|\s+")
+_TOKEN = re.compile(r"\\[A-Za-z]+|\\[{}|]|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]|[-+*/^_(){}\[\],]|\s+")
 _SIGNS = re.compile(r"[-+*/^=<>\\]|[(\[{].*[,(\[{]|[0-9][A-Za-z]")
-_NAMES = "frac sqrt pi infty cup cap emptyset le leq ge geq lt gt sin cos tan log ln exp alpha beta theta pm circ { }"
-_COMMANDS = frozenset(_NAMES.split())
+_COMMANDS = frozenset(("frac", "sqrt", "pi", "infty", "cup", "emptyset", "{", "}"))
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _ARTICLES = re.compile(r"\A(?:(?:the|a|an|on|in|at|is|it is|it's)\s+)+")
 _LOCK = threading.Lock()  # its parser keeps state of its own
@@ -59,12 +59,13 @@ def same_answer(said: str, reference: str) -> bool | None:
 
 def same_value(said: str, reference: str) -> bool | None:
     """As `same_answer`, of a text that is the final answer and nothing else."""
+    said, reference = right_side(said), right_side(reference)
     number = read_number(reference)
     if number is not None:
-        return _same_number(read_number(_right_side(said)), number)
+        return _same_number(read_number(said), number)
     row = _row(reference)
     if row is not None:
-        return _same_row(_row(_right_side(said)), row)
+        return _same_row(_row(said), row)
     formula = _formula(reference)
     if formula is not None and _SIGNS.search(formula):
         other = _formula(said)
@@ -98,9 +99,9 @@ def _decimal(value: Fraction) -> Any:
     return sympy.Float(sympy.Rational(value.numerator, value.denominator), 20)
 
 
-def _right_side(said: str) -> str:
+def right_side(said: str) -> str:
     """Without `x =` before it."""
-    return re.sub(r"\A\W?[A-Za-z][A-Za-z _]{0,20}= ?", "", said.strip()) if said.count("=") == 1 else said
+    return re.sub(r"\A\W?[A-Za-z][A-Za-z _]{0,20}= ?", "", said.strip()) if said.count("=") == 1 else said.strip()
 
 
 def _row(text: str) -> tuple[str, tuple[Number, ...]] | None:
@@ -170,7 +171,7 @@ def _small(tokens: list[str]) -> bool:
             matching[i] = opened.pop()
         elif token[0].isdigit() and len(token) > (20 if "." in token else 12):
             return False
-    if opened or tokens.count("\\sqrt") > 3 or tokens.count("^") > 6 or tokens.count("!") > 0:
+    if opened or tokens.count("\\sqrt") > 3 or tokens.count("^") > 4:
         return False
     letters = any(len(t) == 1 and t.isalpha() for t in tokens)
     ends = {begin: end for end, begin in matching.items()}
@@ -182,9 +183,10 @@ def _small(tokens: list[str]) -> bool:
         power = tokens[after : ends.get(after, after) + 1]
         if not base or not power or "^" in base or "^" in power or "_" in power:
             return False
-        numbers = [t for t in power if t[0].isdigit() or t[0] == "."]
-        most = 1 if letters and len(base) > 1 else 2
-        if any(len(t) > most for t in numbers) or len(power) > 6:
+        if len(power) > 6 or any(t.isalpha() for t in power):
+            return False
+        most = 4 if letters and len(base) > 1 else 99
+        if any(float(t) > most for t in power if t[0].isdigit() or t[0] == "."):
             return False
         if any(t[0].isdigit() and len(t) > 6 for t in base):
             return False
@@ -192,9 +194,11 @@ def _small(tokens: list[str]) -> bool:
 
 
 def _same_formula(said: str, reference: str) -> bool | None:
+    if said.replace(" ", "") == reference.replace(" ", ""):
+        return True
     ours, theirs = _parsed(reference), _parsed(said)
     if ours is None:
-        return said.replace(" ", "") == reference.replace(" ", "")
+        return False
     if theirs is None or _sort(ours) != _sort(theirs):
         return None
     with _LOCK:
@@ -202,7 +206,7 @@ def _same_formula(said: str, reference: str) -> bool | None:
 
 
 def _sort(value: Any) -> str:
-    """Sets and relations never pass for numbers."""
+    """Sets and relations never pass for formulas."""
     import sympy
 
     if isinstance(value, sympy.Set | sympy.Tuple):

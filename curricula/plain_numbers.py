@@ -90,8 +90,9 @@ def tidy(text: str) -> str:
     return text.replace("{,}", ",").replace("~", " ").strip()
 
 
-def numbers_in(text: str) -> Iterator[Fraction]:
-    """Every number in a prose, in digits or words; of a row of words (`twenty five hundred`) each part and the whole.
+def numbers_in(text: str, parts: bool = True) -> Iterator[Fraction]:
+    """Every number in a prose, in digits or words; of a row of words (`twenty five`) the whole, and each part unless
+    `parts` is False.
 
     Percentages and fractions count as their own digits: `3/4` gives 3 and 4.
     """
@@ -108,7 +109,8 @@ def numbers_in(text: str) -> Iterator[Fraction]:
             row = []
         row.append(found[0].lower())
         last = found.end()
-        yield Fraction(SIMPLE.get(row[-1], SCALES.get(row[-1], 0)))
+        if parts:
+            yield Fraction(SIMPLE.get(row[-1], SCALES.get(row[-1], 0)))
     if row:
         yield Fraction(_row_value(row))
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import ast
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from curricula.domain import digest
@@ -71,6 +71,7 @@ class Code:
         return level_of(self.features)
 
 
+@lru_cache(4096)
 def parse_code(text: str) -> Code | Failure:
     """A text as code, or why it is none."""
     if len(text) > MAX_CODE:
@@ -78,7 +79,9 @@ def parse_code(text: str) -> Code | Failure:
     tree = _tree(text)
     if isinstance(tree, Failure):
         return tree
-    found = [node for node, _ in nodes(tree)]
+    found = _modest(tree)
+    if found is None:
+        return Failure("too long", f"more than {MAX_NODES} parts, or nested deeper than {MAX_TREE_DEPTH}")
     wrong = _wrong(tree, found)
     if wrong is not None:
         return wrong
@@ -104,13 +107,27 @@ def level_of(features: dict[str, int]) -> int:
     return 1 + sum(features["effort"] > most for most in LEVELS)
 
 
-def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
-    """Every node with its depth, in the order in which they are written, without recursion."""
-    todo = [(tree, 0)]
+def nodes(tree: ast.AST) -> list[ast.AST]:
+    """Every node, in the order in which they are written, without recursion."""
+    found, todo = [], [tree]
     while todo:
-        node, depth = todo.pop()
-        yield node, depth
-        todo += [(child, depth + 1) for child in reversed(list(ast.iter_child_nodes(node)))]
+        node = todo.pop()
+        found.append(node)
+        todo += reversed(list(ast.iter_child_nodes(node)))
+    return found
+
+
+def _modest(tree: ast.AST) -> list[ast.AST] | None:
+    """Every node, a depth of the tree after the other; None if they are too many or lie too deep."""
+    found = row = [tree]
+    for _ in range(MAX_TREE_DEPTH):
+        row = [child for node in row for child in ast.iter_child_nodes(node)]
+        if not row:
+            return found
+        found = found + row
+        if len(found) > MAX_NODES:
+            return None
+    return None
 
 
 def _tree(text: str) -> ast.Module | Failure:
@@ -122,9 +139,6 @@ def _tree(text: str) -> ast.Module | Failure:
         return Failure("syntax", f"line {error.lineno}: {str(error.msg)[:120]}")
     except (ValueError, MemoryError, RecursionError) as error:
         return Failure("syntax", f"cannot be parsed: {shortened(str(error))}")
-    for count, (_, depth) in enumerate(nodes(tree), start=1):
-        if count > MAX_NODES or depth > MAX_TREE_DEPTH:
-            return Failure("too long", f"more than {MAX_NODES} parts, or nested deeper than {MAX_TREE_DEPTH}")
     return tree
 
 
@@ -218,7 +232,7 @@ class _Renamed(ast.NodeTransformer):
     def __init__(self, tree: ast.Module) -> None:
         bound = set[str]()
         order = list[str]()
-        for node, _ in nodes(tree):
+        for node in nodes(tree):
             name = _name(node)
             if isinstance(node, ast.arg | ast.FunctionDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar) or (
                 isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
@@ -240,7 +254,7 @@ class _Renamed(ast.NodeTransformer):
 
 def count_features(tree: ast.Module) -> dict[str, int]:
     """Counts of what is written down, by name, and the effort they come to."""
-    found = [node for node, _ in nodes(tree)]
+    found = nodes(tree)
 
     def of(*kinds: type[ast.AST]) -> list[Any]:
         return [node for node in found if isinstance(node, kinds)]

@@ -65,7 +65,7 @@ def like(value: Value, rng: random.Random) -> Value:
     if type(value) is bool:
         return rng.random() < 0.5
     if type(value) is int:
-        return rng.randint(-9, 20)
+        return rng.choice((rng.randint(0, 5), rng.randint(-9, 20)))
     if type(value) is float:
         return rng.randint(-90, 200) / 10
     if type(value) is str:

@@ -19,7 +19,7 @@ from curricula.sandbox import Ran, Sandbox
 from curricula.values import Failure, Value, same_value, shape, show_value, unfit
 
 NAME = "python_programs"
-PROBES = 6
+PROBES = 10
 REASONS = {"raised": "raises", "output": "too long"}
 """Reasons of the sandbox that are told in other words here."""
 

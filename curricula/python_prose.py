@@ -24,10 +24,13 @@ MEANS = {
 }
 FORM = (
     "Write the kind on the first line, then Python code with a function named f that takes 1 to 4 arguments (more "
-    "functions may stand before it), then one line `input:` with the arguments as Python literals, separated by "
-    f"commas; {INDUCTION} takes {FEWEST} to {MOST} such lines, all different. No imports, classes, print, random or "
-    "outside state: f must give the same whenever it is called, and must return numbers, strings, booleans, None, "
-    "lists, tuples, dicts or sets of modest size. What it returns must depend on what it is given."
+    "functions may stand before it), then one line `input:` with the arguments as Python literals, separated by commas."
+)
+SEVERAL = f"For {INDUCTION} there are {FEWEST} to {MOST} such lines, all different."
+RULES = (
+    "No imports, classes, print, random or outside state: f must give the same whenever it is called, and must return "
+    "numbers, strings, booleans, None, lists, tuples, dicts or sets of modest size. What it returns must depend on "
+    "what it is given."
 )
 RETURNS = "Types count: 2 is not 2.0, a tuple is not a list, and strings stand in quotes."
 
@@ -38,7 +41,8 @@ def setting(kinds: Sequence[str], parent: str | None) -> str:
     if len(kinds) == 1:
         first = f"A problem is about a Python function. Its kind is {kinds[0]}:"
     listed = "\n".join(f"- {kind}: {MEANS[kind]}" for kind in kinds)
-    asked = [f"{first}\n{listed}", FORM, f"In this form:\n{quoted(EXAMPLES[kinds[-1]])}"]
+    form = [FORM, *([SEVERAL] if INDUCTION in kinds else []), RULES]
+    asked = [f"{first}\n{listed}", " ".join(form), f"In this form:\n{quoted(EXAMPLES[kinds[-1]])}"]
     if parent:
         asked.append(f"Vary this one: change what the function does, and choose inputs of your own:\n{quoted(parent)}")
     else:

@@ -24,7 +24,7 @@ def vary(code: Code, rng: random.Random) -> Code | None:
 
 def _operator(tree: ast.Module, rng: random.Random) -> bool:
     """One arithmetic or order operator becomes another."""
-    found = [n for n, _ in nodes(tree) if isinstance(n, ast.BinOp | ast.AugAssign | ast.Compare)]
+    found = [n for n in nodes(tree) if isinstance(n, ast.BinOp | ast.AugAssign | ast.Compare)]
     if not found:
         return False
     node = rng.choice(found)
@@ -41,7 +41,7 @@ def _operator(tree: ast.Module, rng: random.Random) -> bool:
 
 def _constant(tree: ast.Module, rng: random.Random) -> bool:
     """One number becomes a near one, or one letter another."""
-    found = [n for n, _ in nodes(tree) if isinstance(n, ast.Constant) and type(n.value) in (int, str)]
+    found = [n for n in nodes(tree) if isinstance(n, ast.Constant) and type(n.value) in (int, str)]
     if not found:
         return False
     node = rng.choice(found)
@@ -61,7 +61,7 @@ _WRAPS = {
 
 def _wrap(tree: ast.Module, rng: random.Random) -> bool:
     """Something more is done to one result. Its type is not known, so a few of these will not run."""
-    found = [n for n, _ in nodes(tree) if isinstance(n, ast.Return) and n.value is not None]
+    found = [n for n in nodes(tree) if isinstance(n, ast.Return) and n.value is not None]
     if not found:
         return False
     node = rng.choice(found)

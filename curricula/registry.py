@@ -10,11 +10,13 @@ from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
 from curricula.list_programs import ListPrograms
 from curricula.python_programs import PythonPrograms
+from curricula.word_problems import WordProblems
 
 DOMAINS: dict[str, Callable[..., Any]] = {
     "list_programs": ListPrograms,
     "hidden_words": HiddenWords,
     "python_programs": PythonPrograms,
+    "word_problems": WordProblems,
 }
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import builtins
 import datetime
 import functools
-import importlib
+import importlib.util
 import os
 import re
 import resource
@@ -120,6 +120,7 @@ class Monty:
     name = "monty"
 
     def __init__(self, limits: Limits) -> None:
+        do_not_look_for("opentelemetry")
         self.limits = limits
         self.guards: tuple[str, ...] = (
             f"pydantic-monty {monty.__version__}",
@@ -170,10 +171,11 @@ class Monty:
                 self._limit(session.worker_pid)
                 session.feed_run(PRELUDE, inputs=self._constants)
             out = session.feed_run(GO, inputs=inputs, print_callback=self._printed())
-        except (monty.MontyError, ValueError):
+        except (monty.MontyError, ValueError) as error:
             if session is not None:
                 session.__exit__(None, None, None)
-            return None
+            alone = len(inputs["calls"]) == 1 and not isinstance(error, monty.MontyCrashedError)
+            return [late(self.limits)] if alone and str(error).startswith("TimeoutError") else None
         with self._lock:
             keep = used < USES and len(self._kept) < CORES and self._pool is not None
             if keep:
@@ -253,6 +255,13 @@ class Monty:
 
 def late(limits: Limits) -> Ran:
     return failure("time", f"more than {limits.time:g} s")
+
+
+def do_not_look_for(package: str) -> None:
+    """Tell Python that a package is not there, if it is not. The client asks for this one at every single go, and a
+    search of all folders takes as long as a small program."""
+    if package not in sys.modules and importlib.util.find_spec(package) is None:
+        sys.modules[package] = None  # type: ignore[assignment]
 
 
 @functools.lru_cache(256)

@@ -105,6 +105,8 @@ class ScriptedAgents:
         rng = random.Random(f"{body['seed']}/{role}")
         if who == BREAK and rng.random() < 0.6:
             return self._nasty(role, user, rng)
+        if who == BREAK and role == "setter" and rng.random() < 0.5 and (lie := self._wrong_program(user, rng)):
+            return f"<problem>\n{lie}\n</problem>"
         act: Callable[[str, random.Random], str] = getattr(self, f"_{role}")
         said = act(user, rng)
         if role == "author":
@@ -190,6 +192,15 @@ class ScriptedAgents:
         if isinstance(found, Problem):
             self._learn(found)
         return text
+
+    def _wrong_program(self, user: str, rng: random.Random) -> str | None:
+        """A question in prose with a program that computes something else; careful agents know what is asked."""
+        domain = self._domain(user)
+        if domain.name != "word_problems":
+            return None
+        honest = domain.random_problem(rng)
+        self._learn(honest)
+        return honest.text.replace("return ", "return 1 + ", 1)
 
     def _problem(self, user: str) -> Problem | None:
         for quoted in reversed(quotations(user)):

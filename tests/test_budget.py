@@ -1,108 +1,33 @@
-"""Limits of requests, tokens, money and time: where they stop a run, and that nothing paid for is lost."""
+"""Limits of requests, tokens, money and time: arithmetic, where a batch stops, and what is kept of it."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai_server import Json, Reply, SeedModel, Server, completion
+from openai_server import Reply, Server, completion
 
 import agents.server as transport
-from agents.checkpoint import BaseModel
 from agents.engine import Completion, Halted, Request
 from agents.engine_openai import OpenAIEngine, seed_of
 from agents.engine_openai import Server as Settings
-from agents.tokenizer import Tokenizer
-from arena.budget import Budget, Spent, price, spent_so_far
-from arena.config import LimitsSection, PricesSection, load_config, make_config
+from arena.budget import Budget, Spent, price
+from arena.config import LimitsSection, PricesSection, make_config
 from arena.journal import Entry, Journal
-from arena.loop import play
-from arena.state import Arena
-from arena.store import Store
 
 PRICES = {"prompt": 0.15, "generated": 0.60}
-SMALL = ["generations=1", "rounds.per_agent=4", "rounds.max_tokens=32", "measure.passes=1", "measure.final_per_depth=1"]
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "FIRST_WAIT", 0.01)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-class Remembering:
-    """The shipped model as a script; each answer is computed once."""
-
-    def __init__(self, model: SeedModel) -> None:
-        self.model, self.known = model, dict[int, Reply]()
-
-    def __call__(self, path: str, body: Json, before: int) -> Reply:
-        if path != "/v1/completions":
-            return self.model(path, body, before)
-        if body["seed"] not in self.known:
-            self.known[body["seed"]] = self.model(path, body, before)
-        return self.known[body["seed"]]
-
-
-@pytest.fixture(scope="module")
-def model(base: BaseModel, tokenizer: Tokenizer) -> Remembering:
-    return Remembering(SeedModel(base, tokenizer))
-
-
-@pytest.fixture(scope="module")
-def host(model: Remembering) -> Iterator[Server]:
-    """One server for all runs: where it is is part of what a run stores."""
-    with Server(model) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def calm(host: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run through a server that no limit stopped."""
-    folder = tmp_path_factory.mktemp("served")
-    with Arena.create(load_config("configs/tiny.yaml", given_to(folder, "calm", host))) as arena:
-        assert play(arena)
-    return folder / "calm"
-
-
-@pytest.fixture
-def server(host: Server, calm: Path, model: Remembering) -> Server:
-    """That server, counting from nothing."""
-    host.script = model
-    for counter in (host.asked, host.served, host.usage):
-        counter.clear()
-    return host
-
-
-def given_to(folder: Path, name: str, server: Server, *more: str) -> list[str]:
-    to = [
-        "engine.kind=openai",
-        f"engine.openai.url={server.url}",
-        "engine.openai.model=seed",
-        "engine.openai.retries=1",
-    ]
-    return [f"run.folder={folder}", f"run.name={name}", *to, "engine.openai.concurrency=4", *SMALL, *more]
-
-
-def start(folder: Path, server: Server, *more: str) -> Arena:
-    return Arena.create(load_config("configs/tiny.yaml", given_to(folder, "limited", server, *more)))
-
-
-def digest(folder: Path) -> str:
-    return Store(folder / "run.db").digest()
 
 
 def echo(path: str, body: dict[str, Any], before: int) -> Reply:
@@ -299,145 +224,6 @@ def test_what_was_paid_for_and_not_used_still_counts(tmp_path: Path) -> None:
     budget.end({"requests": 2, "prompt_tokens": 10, "generated_tokens": 20}, 0.0)
     assert budget.spent == Spent(3, 12, 24)
     assert Budget(LimitsSection(), Spent(2, 10, 20), Journal(file)).spent == Spent(3, 12, 24)
-
-
-# -- runs --------------------------------------------------------------------------------------------------------
-
-
-def test_a_run_stopped_again_and_again_is_the_same_run_and_asks_for_nothing_twice(
-    calm: Path, server: Server, tmp_path: Path
-) -> None:
-    whole = spent_so_far(Store(calm / "run.db"))
-    step = whole.requests // 5 + 1
-    folder = tmp_path / "limited"
-    arena = start(tmp_path, server, f"limits.requests={step}")
-    stops = 0
-    while True:
-        with arena:
-            if play(arena):
-                break
-            assert arena.budget.stopped.startswith(f"limits.requests ({step * (stops + 1)}) is reached: ")
-            stops += 1
-            assert sum(server.served.values()) == arena.budget.spent.requests == step * stops
-        if stops == 2:  # at its limit it says so and does nothing
-            before = digest(folder)
-            with Arena.open(folder) as arena:
-                assert not play(arena) and "limits.requests" in arena.budget.stopped
-            assert digest(folder) == before
-        arena = Arena.open(folder, [f"limits.requests={step * (stops + 1)}"])
-    assert stops == 4 and set(server.served.values()) == {1} and len(server.served) == whole.requests
-    assert server.usage["prompt_tokens"] == whole.prompt and server.usage["completion_tokens"] == whole.generated
-    assert digest(folder) == digest(calm)
-    assert (folder / "journal.jsonl").read_bytes() == b""
-    assert spent_so_far(Store(folder / "run.db")).requests == whole.requests
-    assert load_config(folder / "config.yaml").limits.requests == step * 5
-    with Arena.open(folder, ["limits.requests=1"]) as arena:
-        assert play(arena)  # a finished run is finished, whatever it cost
-
-
-@pytest.mark.parametrize("name", ["tokens", "money", "seconds"])
-def test_each_limit_stops_a_run_which_goes_on_as_the_same_run(
-    name: str, calm: Path, server: Server, tmp_path: Path
-) -> None:
-    whole = spent_so_far(Store(calm / "run.db"))
-    prices = PricesSection.model_validate(PRICES)
-    most = 0.05 if name == "seconds" else whole.of(name, prices) / 2
-    more = [f"limits.{name}={int(most) if name == 'tokens' else most}", "limits.prices={prompt: 0.15, generated: 0.6}"]
-    with start(tmp_path, server, *more) as arena:
-        assert not play(arena) and arena.budget.stopped.startswith(f"limits.{name} (")
-        assert most <= arena.budget.spent.of(name, prices)
-        note = arena.store.query("SELECT note FROM control WHERE kind = 'limit' AND taken IS NULL")
-        assert note == [{"note": arena.budget.stopped}]
-    with Arena.open(tmp_path / "limited", [f"limits.{name}=null"]) as arena:
-        assert play(arena) and not arena.store.query("SELECT * FROM control WHERE taken IS NULL")
-    assert set(server.served.values()) == {1}
-    assert digest(tmp_path / "limited") == digest(calm)
-
-
-def test_an_engine_in_process_stops_between_phases(tmp_path: Path) -> None:
-    given = [f"run.folder={tmp_path}", *SMALL]
-    with Arena.create(load_config("configs/tiny.yaml", [*given, "run.name=calm"])) as arena:
-        assert play(arena)
-    with Arena.create(load_config("configs/tiny.yaml", [*given, "run.name=limited", "limits.requests=1"])) as arena:
-        assert not play(arena)
-        assert arena.store.finished() == {(0, "birth"), (0, "baseline")}
-        assert not (tmp_path / "limited" / "journal.jsonl").exists()
-    with Arena.open(tmp_path / "limited", ["limits.requests=null"]) as arena:
-        assert play(arena)
-    assert digest(tmp_path / "limited") == digest(tmp_path / "calm")
-
-
-@pytest.mark.parametrize(
-    ("override", "says"),
-    [
-        ("seed=3", "seed cannot be changed in a run that has begun: it would not go on as it began"),
-        ("engine.openai.modle=x", "engine.openai.modle cannot be changed"),
-        ("limits.mony=3", "did you mean 'limits.money'?"),
-        ("limits.money=3", "limits.money is set, but limits.prices.prompt is missing"),
-        ("limits.requests=none", "limits.requests"),
-        ("limits.requests", "not of the form"),
-    ],
-)
-def test_what_may_not_change_is_told_and_nothing_is_written(override: str, says: str, calm: Path) -> None:
-    before = (calm / "config.yaml").read_bytes()
-    with pytest.raises(ValueError) as error:
-        Arena.open(calm, [override])
-    assert says in str(error.value) and "\n" not in str(error.value)
-    assert (calm / "config.yaml").read_bytes() == before
-
-
-def test_a_run_follows_its_server_and_keeps_what_it_was_told(calm: Path, model: Remembering, tmp_path: Path) -> None:
-    folder = tmp_path / "moved"
-    shutil.copytree(calm, folder)
-    with Server(model) as server:
-        given = [
-            f"engine.openai.url={server.url}/",
-            "engine.openai.concurrency=2",
-            "limits.prices={prompt: 1, generated: 2}",
-        ]
-        with Arena.open(folder, given):
-            pass
-        config = load_config(folder / "config.yaml")
-        assert config.engine.openai.url == server.url and config.engine.openai.concurrency == 2
-        assert config.limits.prices.known and digest(folder) == digest(calm)
-        with pytest.raises(OSError, match="no model server"):
-            Arena.open(folder, ["engine.openai.url=http://127.0.0.1:9/v1"])
-    assert load_config(folder / "config.yaml") == config  # where nothing is reached, nothing is written
-
-
-@pytest.mark.slow
-def test_kill_nine_in_the_middle_of_a_batch_loses_no_paid_completion(
-    calm: Path, server: Server, model: Remembering, tmp_path: Path
-) -> None:
-    hangs = threading.Event()
-
-    def script(path: str, body: Json, before: int) -> Reply:
-        if "seed" in body and sum(server.served.values()) >= 40:
-            hangs.set()
-            time.sleep(60)
-        return model(path, body, before)
-
-    server.script, folder = script, tmp_path / "limited"
-    environment = os.environ | {"NO_PROXY": "127.0.0.1"}
-    command = [sys.executable, "run_arena.py", "run", "configs/tiny.yaml", *given_to(tmp_path, "limited", server)]
-    process = subprocess.Popen([*command, "--quiet"], env=environment, stdout=subprocess.DEVNULL)
-    assert hangs.wait(120)
-    time.sleep(0.3)  # what was sent whole is written down by now
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    answered, server.script = set(server.served), model
-    assert len(answered) >= 40
-    command = [sys.executable, "run_arena.py", "resume", str(folder), "limits.requests=60"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    said = done.stdout.strip().splitlines()[-1]
-    assert said.startswith("stopped: limits.requests (60) is reached: 60 requests and ")
-    assert said.endswith(f"go on with: python run_arena.py resume {folder} limits.requests=120")
-    assert len(server.served) == 60
-    with Arena.open(folder, ["limits.requests=null"]) as arena:
-        assert play(arena)
-    assert answered < set(server.served) and set(server.served.values()) == {1}
-    assert digest(folder) == digest(calm)
 
 
 def test_lines_of_the_journal_are_plain_json(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from arena.env import CHARSET, MAX_TEXT, env, parallel_env, round_of
 from arena.rewards import rewards
 from arena.rounds import GRADER, SETTER, Round
 from curricula.domain import Domain
+from curricula.registry import DOMAINS as REGISTERED
 from curricula.registry import make_domain
 
 PARENTS = {"list_programs": None, "hidden_words": "w0 rev | 3 1 4"}
@@ -44,6 +45,43 @@ def test_passes_the_tests_of_pettingzoo(name: str):
     parallel_seed_test(make, num_cycles=20)
     api_test(env(DOMAINS[name], parent=PARENTS[name]), num_cycles=20)
     seed_test(lambda: env(DOMAINS[name], parent=PARENTS[name]), num_cycles=20)
+
+
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("name", list(REGISTERED))
+@pytest.mark.usefixtures("quiet")
+def test_every_registered_domain_passes_them_with_observations_in_their_spaces(name: str, chat: bool):
+    domain, rng = make_domain(name), random.Random(0)
+    problem = domain.random_problem(rng)
+    made = parallel_env(domain, parent=problem.text, attempts=1, chat=chat)
+    for agent in made.possible_agents:
+        made.action_space(agent).seed(0)
+    texts = [problem.text, "", ""]
+    setter = Scripted(made.action_space(SETTER), texts)
+    spaces = {a: made.action_space(a) for a in made.possible_agents} | {SETTER: setter}
+    made.action_space = spaces.__getitem__  # type: ignore[assignment]
+    parallel_api_test(made, num_cycles=6)
+    assert not setter.texts
+    api_test(env(domain, parent=problem.text, chat=chat), num_cycles=4)
+
+
+def test_a_problem_that_no_observation_can_hold_is_rejected_and_costs_its_setter():
+    made = parallel_env(max_text=26)
+    made.reset()
+    _, paid, _, _, infos = made.step(dict.fromkeys(made.agents, "rev inc sort dbl | 3 1 4"))
+    assert paid[SETTER] == -0.25 and infos[SETTER]["reasons"] == ("too long",) and made.agents == []
+
+
+def test_in_prose_seats_are_asked_in_words_and_may_mark_their_answers():
+    made = parallel_env(chat=True, solvers=1, attempts=2, grader=False)
+    seen, _ = made.reset()
+    assert "you set a problem" in seen[SETTER]["text"] and "rev: reverse the list" in seen[SETTER]["text"]
+    seen, *_ = made.step({SETTER: "Here it is. <problem>rev inc | 3 1 4</problem>", "solver_0": ""})
+    assert "> rev inc | 3 1 4" in seen["solver_0"]["text"]
+    right = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
+    made.step({SETTER: "", "solver_0": f"<think>so\nso</think>\n<answer>\n{right}\n</answer>"})
+    _, paid, *_ = made.step({SETTER: "", "solver_0": right})
+    assert paid["solver_0"] == 2.0
 
 
 class Scripted:
@@ -298,6 +336,7 @@ def test_render_tells_the_round_in_a_few_lines():
         ({"attempts": 0}, "attempts=0"),
         ({"rule": "variation"}, "unknown payment rule 'variation'"),
         ({"render_mode": "human"}, "unknown render mode 'human'"),
+        ({"max_text": 0}, "max_text=0"),
     ],
 )
 def test_wrong_arguments_raise(arguments: dict[str, Any], message: str):
@@ -307,9 +346,8 @@ def test_wrong_arguments_raise(arguments: dict[str, Any], message: str):
 
 def test_a_parent_that_no_observation_can_hold_raises_and_leaves_the_episode_alone():
     made = parallel_env()
-    for parent in ("rev " * 200 + "| 1 2", "rev\x1b[2J | 1 2"):
-        with pytest.raises(ValueError, match="parent does not fit"):
-            made.reset(options={"parent": parent})
+    with pytest.raises(ValueError, match="parent does not fit an observation of 512 characters"):
+        made.reset(options={"parent": "rev " * 200 + "| 1 2"})
     assert made.agents == []
     with pytest.raises(ValueError, match="needs a parent"):
         parallel_env(DOMAINS["hidden_words"]).reset()

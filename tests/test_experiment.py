@@ -274,7 +274,7 @@ def store(tmp_path: Path) -> Store:
         store.insert({"evaluations": evaluations, "phases": [dict(zip(columns, p, strict=True)) for p in phases]})
         store.insert({"telemetry": [{"generation": 1, "phase": "solve", "seconds": 1.5, "finished": "x"}] * 2})
         outcomes = [(f"r{i}", 1 + i % 2, 0.5, int(i < 3), 1.0) for i in range(4)]
-        store.db.conn.executemany("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?)", outcomes)
+        store.db.conn.executemany("INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, NULL)", outcomes)
         for i in range(5):
             row = {"round": f"r{i}", "generation": 1, "valid": int(i < 4)}
             store.insert({"problems": [row]})

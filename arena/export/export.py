@@ -9,7 +9,6 @@ moment in which it takes an earlier one's place; one of the two is then there un
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from arena.config import Config, nearest
 from arena.export.adapters import chosen, write_adapters
 from arena.export.book import write_book
 from arena.export.card import Made, card, tables_card
+from arena.export.folder import MADE_BY, MANIFEST, refuse, replace, sums
 from arena.export.tables import write_tables
 from arena.export.traces import write_traces
 from arena.export.withhold import Guard, check
@@ -29,9 +29,6 @@ from arena.state import make_domains
 from arena.store import Store
 
 PARTS = ("traces", "tables", "adapters", "library", "card")
-MANIFEST = "export.json"
-"""The file by which a folder is known to be an export, and may be replaced by another."""
-MADE_BY = "ratchet export 1"
 
 Progress = Callable[[str, int, int], None]
 """Told a part's name, how much of it is done, and of how much."""
@@ -55,7 +52,9 @@ def export_run(
     Raises ValueError, and writes nothing, if `to` is something else than an export, if `adapters` names none that are
     there, or if a held-out problem was played.
     """
-    _refuse(to, run)
+    if run.resolve().is_relative_to(to.resolve()):
+        raise ValueError(f"{to} holds the run itself: export to another folder")
+    refuse(to)
     partial = to.with_name(f".{to.name}.new")
     with _snapshot(store):
         rows = chosen(store, run, adapters) if "adapters" in parts else []
@@ -69,7 +68,7 @@ def export_run(
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-    _replace(partial, to)
+    replace(partial, to)
     return manifest
 
 
@@ -112,11 +111,6 @@ def _write(
 
 def _manifest(folder: Path, made: Made) -> dict[str, Any]:
     """Write, and give, what the folder holds."""
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with open(path, "rb") as file:
-            sha = hashlib.file_digest(file, "sha256").hexdigest()
-        files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha}
     manifest = {
         "made_by": MADE_BY,
         "run": made.run,
@@ -127,40 +121,10 @@ def _manifest(folder: Path, made: Made) -> dict[str, Any]:
         **({"tables": dict(made.tables)} if made.tables is not None else {}),
         **({"adapters": list(made.adapters)} if made.adapters is not None else {}),
         **({"posts": made.posts} if made.posts is not None else {}),
-        "files": files,
+        "files": sums(folder),
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8", newline="\n")
     return manifest
-
-
-def _refuse(to: Path, run: Path) -> None:
-    """Raise ValueError unless `to` is free, an empty folder, or an earlier export."""
-    if run.resolve().is_relative_to(to.resolve()):
-        raise ValueError(f"{to} holds the run itself: export to another folder")
-    if not to.exists():
-        return
-    if not to.is_dir():
-        raise ValueError(f"{to} is a file: export to a folder")
-    if any(to.iterdir()) and not _is_export(to):
-        raise ValueError(f"{to} is there and was not written by export: give --to another folder")
-
-
-def _is_export(folder: Path) -> bool:
-    try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and str(found.get("made_by", "")).startswith("ratchet export")
-
-
-def _replace(partial: Path, to: Path) -> None:
-    """Put the new folder in the old one's place."""
-    old = to.with_name(f".{to.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if to.exists():
-        to.rename(old)
-    partial.rename(to)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""A domain for other projects: its problems as a Hugging Face dataset, and its verifier as an environment."""

@@ -1,0 +1,136 @@
+"""The problems of a domain as rows, and the verdict on a reply to one: what the exported files are made with, and what
+the exported environment asks.
+
+Train problems are drawn at random, as many of each depth, none twice and none held out; the dev set is the domain's
+own. The sealed test set is never written. Names that a problem uses come with what they mean, since no library does.
+
+Left out: problems that agents set; those are in a run's own export.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from agents.prompt import Chat
+from arena.roles import solver
+from arena.roles.voice import Voice
+from curricula.domain import Domain, Problem, Verdict
+from curricula.hidden_words import HiddenWords
+from curricula.registry import make_domain
+
+VOICE = Voice(chat=True)
+WHO = "a solver"
+DRAWS = 50
+"""Times a problem is drawn for a place of the train set before its depth is given up as used up."""
+
+# Types as a dataset card names them.
+ROW: dict[str, Any] = {
+    "id": "string",
+    "prompt": "string",
+    "question": "string",
+    "answer": "string",
+    "domain": "string",
+    "depth": "int64",
+    "features": [{"name": "string", "value": "float64"}],
+    "messages": [{"role": "string", "content": "string"}],
+    "problem": "string",
+    "solution": "string",
+    "notes": ["string"],
+}
+# What each field holds, for the card; a test holds that none is missing.
+FIELDS = {
+    "id": "digest of the problem's exact words; no two rows have the same",
+    "prompt": "what a solver is asked in the domain's own notation, to be gone on with",
+    "question": "the problem as a solver may see it",
+    "answer": "the right answer, in the domain's own form",
+    "domain": "its name",
+    "depth": "how many steps its solution has, or its level",
+    "features": "measures of difficulty by name",
+    "messages": "the same as a chat: `system`, `user`, and as `assistant` the reference solution, to train on",
+    "problem": "the problem in full, as the verifier takes it; may hold what a solver must not see",
+    "solution": "a solution that the verifier accepts",
+    "notes": "what the problem's names mean, as they are shown in `prompt` and `messages`",
+}
+
+
+def problems(domain: Domain, split: str, n: int) -> Iterator[Problem]:
+    """The first `n` problems of a split, `train` or `dev`, equal each time; fewer where there are no more.
+
+    Raises ValueError for any other split: the test set is sealed.
+    """
+    if split not in ("train", "dev"):
+        raise ValueError(f"no split {split!r}: there are train and dev, and the test set is sealed")
+    streams = [_train(domain, d) if split == "train" else iter(domain.heldout("dev", d)) for d in domain.depths]
+    seen, given = set[str](), 0
+    while streams and given < n:
+        for stream in list(streams):
+            found = next((p for p in stream if p.text_key not in seen), None)
+            if found is None:
+                streams.remove(stream)
+            elif given < n:
+                seen.add(found.text_key)
+                given += 1
+                yield found
+
+
+def _train(domain: Domain, depth: int) -> Iterator[Problem]:
+    rng, seen, missed = random.Random(f"ratchet/export/{domain.name}/{depth}"), set[str](), 0
+    while missed < DRAWS:
+        problem = domain.random_problem(rng, depth)
+        missed = missed + 1 if problem.text_key in seen or domain.is_heldout(problem) else 0
+        if not missed:
+            seen.add(problem.text_key)
+            yield problem
+
+
+def notes(domain: Domain, problem: Problem) -> tuple[str, ...]:
+    """What the names of a problem mean."""
+    if not isinstance(domain, HiddenWords):
+        return ()
+    return tuple(domain.definition(name, domain.world.bodies[name]) for name in problem.names)
+
+
+def asked(domain: Domain, problem: Problem) -> Chat:
+    """The system prompt and the question, as a solver is asked in prose."""
+    chat = solver.ask(VOICE, domain, WHO, problem, notes(domain, problem))
+    assert isinstance(chat, Chat)
+    return chat
+
+
+def row(domain: Domain, problem: Problem) -> dict[str, Any]:
+    """A problem with every field of `ROW`."""
+    chat, solution, shown = asked(domain, problem), domain.solution(problem), notes(domain, problem)
+    turns = {"system": chat.system, "user": chat.user, "assistant": solver.say(VOICE, solution)}
+    return {
+        "id": problem.text_key,
+        "prompt": domain.solve_prompt(problem, shown),
+        "question": problem.shown,
+        "answer": problem.answer,
+        "domain": domain.name,
+        "depth": problem.depth,
+        "features": [{"name": k, "value": float(v)} for k, v in domain.features(problem).items()],
+        "messages": [{"role": role, "content": text} for role, text in turns.items()],
+        "problem": problem.text,
+        "solution": solution,
+        "notes": list(shown),
+    }
+
+
+class Judge:
+    """A domain by name, as the exported environment uses it. Raises ValueError for an unknown name or option."""
+
+    def __init__(self, name: str, options: dict[str, Any]) -> None:
+        self.domain = make_domain(name, **options)
+
+    def tasks(self, split: str, n: int) -> Iterator[dict[str, Any]]:
+        """The fields of a task: `id`, `prompt`, `system_prompt`, `problem`, `answer`, `depth`."""
+        for p in problems(self.domain, split, n):
+            chat = asked(self.domain, p)
+            texts = {"id": p.text_key, "prompt": chat.user, "system_prompt": chat.system}
+            yield {**texts, "problem": p.text, "answer": p.answer, "depth": p.depth}
+
+    def verdict(self, problem: str, reply: str) -> Verdict:
+        """What a model's reply comes to, thinking and marks and all. Total in `reply`."""
+        return self.domain.verify(self.domain.problem(problem), solver.read(VOICE, reply))

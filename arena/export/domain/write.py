@@ -1,0 +1,66 @@
+"""`export-domain`: a domain as one folder, a dataset with its card beside an environment, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from arena.export.domain.dataset import card, write_split
+from arena.export.domain.environment import package_name, write_environment
+from arena.export.domain.rows import problems, row
+from arena.export.folder import MADE_BY, MANIFEST, refuse, replace, sums
+from curricula.registry import make_domain
+
+PLAIN = (str, int, float, bool)
+
+
+def read_options(given: Sequence[str]) -> dict[str, Any]:
+    """Options of a domain from words such as `world=3`. Raises ValueError for one that is none."""
+    found: dict[str, Any] = {}
+    for word in given:
+        key, sign, text = word.partition("=")
+        try:
+            value = yaml.safe_load(text) if sign and key.isidentifier() else None
+        except yaml.YAMLError:
+            value = None
+        if not isinstance(value, PLAIN):
+            raise ValueError(f"--options {word!r} is not of the form name=value, with a number or a word")
+        found[key] = value
+    return found
+
+
+def export_domain(name: str, options: Mapping[str, Any], to: Path, n: int) -> list[str]:
+    """Write a domain with `n` train problems to the folder `to`; lines that tell what was written.
+
+    Raises ValueError, and writes nothing, for an unknown domain or option, or if `to` is something else than an export.
+    """
+    domain = make_domain(name, **options)
+    refuse(to)
+    partial = to.with_name(f".{to.name}.new")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        (partial / "data").mkdir(parents=True)
+        most = {"train": n, "dev": 10**9}
+        rows = {
+            split: write_split(domain, split, k, partial / "data" / f"{split}.parquet") for split, k in most.items()
+        }
+        example = row(domain, next(problems(domain, "train", 1)))
+        (partial / "README.md").write_text(card(domain, options, rows, example), encoding="utf-8", newline="\n")
+        write_environment(name, options, partial / "environment")
+        manifest = {"made_by": MADE_BY, "domain": name, "options": dict(options), "rows": rows, "files": sums(partial)}
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8", newline="\n")
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    replace(partial, to)
+    fewer = f", all there are of {n:,}" if rows["train"] < n else ""
+    return [
+        f"dataset: {rows['train']:,} problems in train{fewer}, {rows['dev']:,} in dev",
+        f"environment: {package_name(name)}, in {to / 'environment'}",
+        f"wrote {to}",
+    ]

@@ -1,0 +1,41 @@
+"""The examinee: it answers a question that a user brought. Everybody is asked in the same words, whoever answers, so
+that two that answer differently differ in what they know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from agents.prompt import Chat, Prompt
+from arena.roles import solver
+from arena.roles.reply import part
+from arena.roles.solver import NOTES, PART, SCHEMA
+from arena.roles.voice import Voice, nowhere
+from curricula.domain import Domain, Problem, quoted
+
+ROLE = "You answer a question. Only the answer itself is read, and it has to be right."
+NOBODY = "an agent"
+_MARK = re.compile(r"\banswer\b(?:\s+is\b)?\s*[:.,]?", re.IGNORECASE)
+"""The word behind which the answer stands in the shipped notation."""
+
+
+def ask(voice: Voice, question: str, system: str, notes: Sequence[str]) -> Prompt:
+    """A question as it stands; what the user's own system text says goes before it."""
+    if not voice.chat:
+        return "\n".join([*([system] if system else []), *notes, question])
+    shown = "\n\n".join(quoted(note) for note in notes)
+    asked = f"{NOTES}\n\n{shown}\n\n{question}" if notes else question
+    return Chat(f"{system or ROLE}\n{voice.form(PART)}", asked, SCHEMA if voice.structured else "", voice.thinking)
+
+
+def ask_problem(voice: Voice, domain: Domain, problem: Problem, notes: Sequence[str]) -> Prompt:
+    """A domain's own problem, as solvers are asked it, without a name or a persona."""
+    return solver.ask(replace(voice, personas=(), place=nowhere), domain, NOBODY, problem, notes)
+
+
+def read(voice: Voice, text: str) -> str:
+    """The answer in a reply: between tags in a chat; else what stands behind the last word `answer`, or all of it."""
+    if voice.chat:
+        return part(text, PART)
+    return _MARK.split(text)[-1].strip()

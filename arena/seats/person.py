@@ -1,0 +1,206 @@
+"""`play`: a person solves what a run's agents set, sets problems for them, and sees who did better.
+
+All that happens is written to `play/NNNN.jsonl` in the run folder as it happens, one event a line; the run's database
+is only read. The rules and the score are `game.py`'s; words are here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from arena.config import Config
+from arena.seats.game import Game, Posed, Score, Tried
+from arena.seats.run_agents import open_agents
+from arena.seats.terminal import Left, Terminal
+from arena.store import Store
+from curricula.domain import Problem, Rejection, Spoken
+
+PROPOSALS = 3
+"""Texts that a person may give for one problem."""
+HELP = "hint: what the library says · rules: the task in full · quit: to the score · ``` before and after several lines"
+
+
+class Transcript:
+    """A file of events, the next free number in the folder. Raises OSError where it cannot be written."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        number = 1 + max((int(p.stem) for p in folder.glob("*.jsonl") if p.stem.isdecimal()), default=0)
+        self.path = folder / f"{number:04d}.jsonl"
+        self._file = open(self.path, "x", encoding="utf-8")  # noqa: SIM115  held as long as the game goes
+
+    def write(self, event: str, **what: Any) -> None:
+        self._file.write(json.dumps({"event": event, **what}) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> Transcript:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+
+def play_person(
+    folder: Path, store: Store, config: Config, domain: str | None, rounds: int, count: int, seed: int, at: Terminal
+) -> Path:
+    """Play `rounds` problems each way against up to `count` of the run's agents; where the transcript is.
+
+    Raises ValueError or OSError for a run that cannot be played with, as `open_agents` says.
+    """
+    agents = open_agents(folder, store, config, count, domain)
+    game = Game(agents, seed)
+    with Transcript(folder / "play") as record:
+        record.write("game", domain=game.domain.name, rounds=rounds, agents=list(agents.names), seed=seed)
+        at.say(f"You against {', '.join(agents.names)} of {folder}, in {game.domain.name}.", "bold")
+        at.say(HELP, "dim")
+        try:
+            _solve(game, rounds, at, record)
+            _set(game, rounds, at, record)
+        except Left:
+            at.say("You leave the table.")
+            record.write("left")
+        finally:
+            _score(game, at, record)
+    at.say(f"wrote {record.path}")
+    return record.path
+
+
+def _solve(game: Game, rounds: int, at: Terminal, record: Transcript) -> None:
+    """The person and the agents solve what agents set."""
+    for number, posed in enumerate(game.problems(rounds), start=1):
+        by = f"{posed.author} set" if posed.now else f"{posed.author} once set"
+        at.say(f"\nProblem {number} of {rounds}, which {by}:", "bold")
+        at.say(asked(game, posed.problem, whole=number == 1))
+        text, hinted = _answer(game, posed.problem, at)
+        mine = game.judge(posed.problem, text)
+        tries = [mine, *game.attempts(posed.problem, posed.author)]
+        paid = game.solved(posed.author, tries)
+        at.say(verdict_line(mine, posed.problem))
+        at.say("  ".join(f"{t.player}: {'right' if t.right else 'wrong'}" for t in tries[1:]))
+        at.say(f"{posed.author} is paid {paid:.2f} for it.")
+        _record_solved(record, posed, tries, paid, hinted)
+
+
+def _answer(game: Game, problem: Problem, at: Terminal) -> tuple[str, bool]:
+    """What the person answers, and whether they looked at the library before."""
+    hinted = False
+    while True:
+        text = at.ask()
+        word = text.strip().lower()
+        if word == "hint":
+            hinted = True
+            notes = game.agents.notes(problem, by_words=True)
+            at.say("\n".join(f"· {note}" for note in notes) or "The library says nothing on it.")
+        elif word == "rules":
+            at.say(asked(game, problem, whole=True))
+        elif word == "help":
+            at.say(HELP)
+        else:
+            return text, hinted
+
+
+def _set(game: Game, rounds: int, at: Terminal, record: Transcript) -> None:
+    """The person sets problems, and the agents try."""
+    pays = "most when about half of the attempts are right"
+    at.say(f"\nNow you set {rounds} problem{'s' if rounds > 1 else ''}. A problem pays {pays}.", "bold")
+    at.say(setting(game))
+    for number in range(1, rounds + 1):
+        at.say(f"\nYour problem {number} of {rounds}:", "bold")
+        found = _proposal(game, at, record)
+        if found is None:
+            at.say(f"That was the last try: it costs you {-game.rejected():.2f}.")
+            continue
+        problem, tries = found
+        paid = game.pay(game.person, tries)
+        right = sum(t.right for t in tries)
+        at.say("  ".join(f"{n}: {sum(t.right for t in ts)} of {len(ts)}" for n, ts in _by_player(tries).items()))
+        at.say(f"{right} of {len(tries)} attempts are right, p = {right / len(tries):.2f}: it pays you {paid:.2f}.")
+        record.write("set", problem=problem.text, tries=[_tried(t) for t in tries], pay=paid)
+
+
+def _proposal(game: Game, at: Terminal, record: Transcript) -> tuple[Problem, Sequence[Tried]] | None:
+    """A problem of the person's and what the agents made of it; None after too many that were none."""
+    tries = 0
+    while tries < PROPOSALS:
+        text = at.ask()
+        if text.strip().lower() in ("rules", "help", "hint"):
+            at.say(setting(game))
+            continue
+        tries += 1
+        made: Problem | Rejection = game.propose(text)
+        if isinstance(made, Problem):
+            try:
+                return made, game.attempts(made, game.person, max(2, game.agents.config.rounds.attempts))
+            except ValueError as error:  # such as a text too long for their model
+                made = Rejection("too long for the agents", str(error))
+        told = (None, "") if made.reason == "held-out" else (text, made.detail)  # its words stay out of the run's files
+        record.write("rejected", text=told[0], reason=made.reason, detail=told[1])
+        at.say(f"That is no problem: {made.reason}{f' ({made.detail})' if made.detail else ''}.")
+    return None
+
+
+def asked(game: Game, problem: Problem, whole: bool) -> str:
+    """What a person is asked: in full, or the problem alone."""
+    if whole and isinstance(game.domain, Spoken):
+        return game.domain.asking(problem)
+    return problem.shown
+
+
+def setting(game: Game) -> str:
+    if isinstance(game.domain, Spoken):
+        return game.domain.setting(None)
+    return (
+        f"A problem looks like this one: {game.domain.mutate(game.agents.parent(game.rng('example')), game.rng('as'))}"
+    )
+
+
+def verdict_line(mine: Tried, problem: Problem) -> str:
+    if mine.right:
+        return "Right." if mine.verdict.correct else f"The answer is right ({mine.verdict.reason})."
+    said = "" if mine.verdict.answer is None else f", not {mine.verdict.answer}"
+    return f"Wrong: {mine.verdict.reason}. It is {problem.answer}{said}."
+
+
+def _score(game: Game, at: Terminal, record: Transcript) -> None:
+    rows = [(name, s) for name, s in game.scores.items() if s.tried or s.pay]
+    if not rows:
+        at.say("Nothing was played.")
+        return
+    at.say()
+    others = [s for name, s in rows if name != game.person]
+    all_ = Score(sum(s.right for s in others), sum(s.tried for s in others), [p for s in others for p in s.pay])
+    shown = [*rows, ("the agents", all_)]
+    at.table("Score", ("player", "right answers", "problems set", "pay a problem"), [_row(n, s) for n, s in shown])
+    record.write("score", players={n: {"right": s.right, "tried": s.tried, "pay": s.pay} for n, s in rows})
+
+
+def _row(name: str, s: Score) -> tuple[str, str, str, str]:
+    mean = f"{sum(s.pay) / len(s.pay):.2f}" if s.pay else "-"
+    return name, f"{s.right} of {s.tried}", str(len(s.pay)), mean
+
+
+def _by_player(tries: Sequence[Tried]) -> dict[str, list[Tried]]:
+    found: dict[str, list[Tried]] = {}
+    for t in tries:
+        found.setdefault(t.player, []).append(t)
+    return found
+
+
+def _record_solved(record: Transcript, posed: Posed, tries: Sequence[Tried], paid: float, hinted: bool) -> None:
+    record.write(
+        "solved",
+        author=posed.author,
+        problem=posed.problem.text,
+        now=posed.now,
+        hinted=hinted,
+        tries=[_tried(t) for t in tries],
+        pay=paid,
+    )
+
+
+def _tried(t: Tried) -> dict[str, Any]:
+    return {"player": t.player, "text": t.text, "right": t.right, "reason": t.verdict.reason}

@@ -1,0 +1,116 @@
+"""The agents of a run, loaded to play outside of it: who lives, with the adapters of their last sleep that are kept.
+
+Nothing is written to the run. Left out: learning from what is played. Not guaranteed: that the agents are those of the
+run's very last generation; of a run that is being played, they are as they were when it last wrote adapters.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.adapters import AdapterLayout, Adapters
+from agents.engine import Engine, Request
+from agents.prompt import Prompt
+from arena.config import Config, nearest
+from arena.engines import connect, make_engine
+from arena.knowledge import definitions_in
+from arena.roles.voice import Voice, make_voice
+from arena.state import base_digest, load_base, make_domains, model_folder
+from arena.store import Store
+from arena.tournament import find_teams
+from culture.library import Library
+from curricula.domain import Domain, Problem
+
+PARENTS = 500
+"""Newest valid problems of the run from which the parents of new ones are drawn."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One text that is wanted of an agent. `key` alone decides what is drawn."""
+
+    agent: str
+    key: str
+    prompt: Prompt
+    temperature: float
+
+
+class RunAgents:
+    """Some of a run's agents, and what they bring: an engine, a voice, a domain, the library."""
+
+    def __init__(
+        self, store: Store, config: Config, domain: Domain, engine: Engine, names: Sequence[str], adapted: bool
+    ) -> None:
+        self.config, self.domain, self.engine, self.names = config, domain, engine, tuple(names)
+        self._adapted, self._library = adapted, Library(store.db)
+        places = {r["name"]: r["place"] or 0 for r in store.query("SELECT name, place FROM agents")}
+        self.voice: Voice = make_voice(config.prompts, lambda agent: places.get(agent, 0))
+        self._meanings = {name: " ".join(held.body) for name, held in definitions_in(self._library).items()}
+        sql = "SELECT text, author FROM problems WHERE valid AND domain = ? ORDER BY generation DESC, round LIMIT ?"
+        self.stored = [(r["author"], r["text"]) for r in store.query(sql, [domain.name, PARENTS])]
+
+    def adapter(self, agent: str) -> str | None:
+        """The adapter an agent speaks with, None for the base model."""
+        return agent if self._adapted else None
+
+    def say(self, wanted: Sequence[Wanted]) -> list[str]:
+        """What the agents say, in one engine call. Raises ValueError for a prompt that their model cannot hold."""
+        most = self.config.rounds.max_tokens
+        requests = [
+            Request(w.key, w.prompt, self.adapter(w.agent), most, w.temperature, self.config.rounds.top_p)
+            for w in wanted
+        ]
+        return [done.text for done in self.engine.generate(requests)] if requests else []
+
+    def notes(self, problem: Problem, by_words: bool | None = None) -> tuple[str, ...]:
+        """What the library says on a problem: what its names mean, then posts that share words with it, so many as
+        readers get in the run. `by_words` None: those only where the run's readers are given them."""
+        config = self.config.library
+        found = [f"{name} = {self._meanings[name]}" for name in problem.names if name in self._meanings]
+        if config.by_words if by_words is None else by_words:
+            found += [post.body for post in self._library.search(problem.shown, limit=config.limit)]
+        return tuple(dict.fromkeys(found))[: max(config.limit, len(problem.names))]
+
+    def parent(self, rng: random.Random) -> str:
+        """The text of a problem of the run, to be varied; of a random one where none is stored."""
+        if not self.stored:
+            return self.domain.random_problem(rng).text
+        return str(rng.choice(self.stored)[1])
+
+
+def open_agents(folder: Path, store: Store, config: Config, count: int, domain: str | None) -> RunAgents:
+    """Up to `count` of the run's agents, to play `domain` (its main one if None).
+
+    Raises ValueError, naming what is wrong, for a domain the run does not have, a run in which nobody lives yet, or a
+    model that is not there; OSError for a server that does not answer.
+    """
+    domains = make_domains(config)
+    chosen = domain or next(iter(domains))
+    if chosen not in domains:
+        near = nearest(chosen, list(domains)) or f"; it has {', '.join(domains)}"
+        raise ValueError(f"{folder} has no domain {chosen!r}{near}")
+    sql = "SELECT name FROM agents WHERE name NOT IN (SELECT name FROM retirements) ORDER BY number"
+    living = [r["name"] for r in store.query(sql)]
+    if not living:
+        raise ValueError(f"nobody lives in {folder} yet: play a generation first, with run_arena.py resume {folder}")
+    if config.engine.kind == "openai":
+        return RunAgents(store, config, domains[chosen], connect(config), living[:count], adapted=False)
+    ran_with, here = store.meta().get("base model"), base_digest(config)
+    if ran_with not in (None, here):
+        raise ValueError(f"{folder} was run with base model {ran_with}, here it is {here}")
+    base, tokenizer = load_base(config)
+    engine = make_engine(config, base, tokenizer, model_folder(config))
+    teams, _ = find_teams(folder, store) if config.sleep.enabled else ({}, [])
+    if not teams:
+        return RunAgents(store, config, domains[chosen], engine, living[:count], adapted=False)
+    import torch
+
+    team = teams[max(teams)][:count]
+    layout = AdapterLayout(base.config, config.sleep.rank, config.sleep.alpha)
+    flat = torch.stack([layout.load_peft(folder / p.path).to(base.device) for p in team])
+    torch.set_num_threads(config.engine.threads)  # texts may depend on it in the last bit
+    engine.set_adapters(Adapters(base, layout, [p.agent for p in team], flat))
+    return RunAgents(store, config, domains[chosen], engine, [p.agent for p in team], adapted=True)

@@ -1,0 +1,116 @@
+"""Asking: every player every item, once greedily and k times at a temperature.
+
+A sample's noise is keyed by set, item and number alone: it is the same for agents and base model, does not hang on
+which other items are asked, and a second examination gives the same texts. Requests go to the engine in parts, so that
+progress can be told.
+
+Left out: keeping what was answered before an error; the whole set is then asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from agents.engine import Engine, Request
+from agents.prompt import Prompt
+from arena.knowledge import Shelves
+from arena.reading import notes
+from arena.roles import examinee
+from arena.state import Arena
+from arena.transfer.players import Player
+from arena.transfer.reading import Item, ItemSet
+from curricula.domain import Problem, digest
+
+PART = 1024
+"""Requests of one engine call."""
+
+Progress = Callable[[int, int], None]
+"""Told how many requests are answered, and of how many."""
+
+
+@dataclass(frozen=True)
+class Options:
+    k: int = 8
+    temperature: float = 0.8
+    top_p: float = 1.0
+    max_tokens: int = 112
+
+
+@dataclass(frozen=True)
+class Question:
+    """One item as one player is asked it."""
+
+    set: ItemSet
+    item: Item
+    player: Player
+    prompt: Prompt
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"eval/{self.set.digest}/{self.item.line}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One completion. `sample` is None for the greedy one, else counted from 0."""
+
+    question: Question
+    sample: int | None
+    text: str
+    finish: str
+    prompt_tokens: int
+    generated_tokens: int
+
+
+def questions(arena: Arena, sets: Sequence[ItemSet], players: Sequence[Player]) -> list[Question]:
+    """What is asked, set by set, item by item, player by player; readers with what they would read at work."""
+    shelves, found = Shelves(arena), list[Question]()
+    for s in sets:
+        for item in s.items:
+            shown = dict[str, tuple[str, ...]]()  # by agent: who reads the same library reads the same
+            for player in players:
+                if player.reads and player.agent not in shown:
+                    place = f"eval/{s.digest[:16]}/{item.line}"
+                    shown[player.agent] = notes(arena, shelves, _as_problem(item), player.agent, place, "eval").texts
+                texts = shown[player.agent] if player.reads else ()
+                found.append(Question(s, item, player, _prompt(arena, item, texts), texts))
+    return found
+
+
+def requests(asked: Sequence[Question], options: Options) -> list[tuple[Question, int | None, Request]]:
+    """All requests, each with its question and the number of its sample."""
+    return [(q, j, _request(q, j, options)) for q in asked for j in (None, *range(options.k))]
+
+
+def answer(engine: Engine, asked: Sequence[Question], options: Options, tell: Progress) -> Iterator[Reply]:
+    """The replies in the order of `requests`."""
+    todo = requests(asked, options)
+    tell(0, len(todo))
+    for at in range(0, len(todo), PART):
+        part = todo[at : at + PART]
+        for (q, j, _), c in zip(part, engine.generate([r for _, _, r in part]), strict=True):
+            yield Reply(q, j, c.text, c.finish, c.prompt_tokens, c.generated_tokens)
+        tell(at + len(part), len(todo))
+
+
+def _request(q: Question, sample: int | None, options: Options) -> Request:
+    adapter = q.player.agent if q.player.adapter else None
+    if sample is None:
+        return Request(f"{q.key}/greedy", q.prompt, adapter, options.max_tokens, 0.0)
+    return Request(f"{q.key}/{sample}", q.prompt, adapter, options.max_tokens, options.temperature, options.top_p)
+
+
+def _prompt(arena: Arena, item: Item, shown: Sequence[str]) -> Prompt:
+    if item.problem:
+        return examinee.ask_problem(arena.voice, arena.domains[item.problem.domain], item.problem, shown)
+    return examinee.ask(arena.voice, item.text, item.system, shown)
+
+
+def _as_problem(item: Item) -> Problem:
+    """What the library is asked about: a question has no names, only words."""
+    if item.problem:
+        return item.problem
+    key = digest(item.text)
+    return Problem("", item.text, 0, "", key, key, key)

@@ -1,0 +1,166 @@
+"""What an examination leaves behind, a set: its numbers as JSON, every answer as a row of CSV, and a picture.
+
+Files are written whole or not at all; those of an earlier examination of the same set and generation are replaced. Two
+examinations of one run with the same options give the same bytes, on one machine and the same versions.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from arena.report.figure import COLOURS, GREY, Figure, Panel, Series
+from arena.transfer.contamination import KINDS
+from arena.transfer.examination import Result
+from arena.transfer.players import AGENTS, BASE, MODEL
+from arena.transfer.scoring import ALL, CLEAN, GREEDY, READING
+
+VERSION = 1
+ASKED = ("set", "line", "id", "level", "player", "sample")
+ANSWERED = ("correct", "reason", "answer", "text", "finish", "met", "question", "reference", "read")
+NO_LEVELS = "all items"
+
+
+def write(result: Result, folder: Path) -> list[Path]:
+    """Write all files of a set into `folder`; the JSON's path first. Raises OSError where that cannot be done."""
+    from arena.report.draw import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = stem_of(result)
+    paths = [folder / f"{stem}.json", folder / f"{stem}.csv"]
+    _whole(paths[0], json.dumps(as_data(result), indent=1, ensure_ascii=False) + "\n")
+    _whole(paths[1], as_csv(result))
+    return [*paths, *save(figure(result), folder)]
+
+
+def stem_of(result: Result) -> str:
+    return f"{result.set.name}-g{result.line.generation}"
+
+
+def as_data(result: Result) -> dict[str, Any]:
+    """Everything but the answers, as plain data."""
+    s, options = result.set, result.options
+    replies = [j.reply for j in result.judged]
+    return {
+        "version": VERSION,
+        "run": result.run,
+        "seed": result.config.seed,
+        "generation": result.line.generation,
+        "engine": result.config.engine.kind,
+        "set": {"name": s.name, "file": s.path.name, "sha256": s.digest, "items": len(s.items), "of": s.total},
+        "levels": s.levels(),
+        "agents": list(dict.fromkeys(p.name for p in result.line.players if p.group == AGENTS and not p.reads)),
+        "options": {
+            "k": options.k,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "max_tokens": options.max_tokens,
+        },
+        "met": {
+            "items": len(result.met),
+            **{kind: sum(kind in kinds for kinds in result.met.values()) for kind in KINDS},
+        },
+        "repeated": len(s.repeated()),
+        "cut": sum(r.finish == "length" for r in replies),
+        "replies": len(replies),
+        "checker_failures": dict(sorted(checker_failures(result).items())),
+        "tokens": {
+            "prompt": sum(r.prompt_tokens for r in replies),
+            "generated": sum(r.generated_tokens for r in replies),
+        },
+        "rows": result.scores.rows,
+        "differences": result.scores.differences,
+    }
+
+
+def checker_failures(result: Result) -> Counter[str]:
+    """Answers on which a checker came to nothing, by the reason."""
+    reasons = (j.reason.split(":")[1].strip() for j in result.judged if j.reason.startswith("checker: "))
+    return Counter(r for r in reasons if r != "False")
+
+
+def as_csv(result: Result) -> str:
+    """A row an answer."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow([*ASKED, *ANSWERED])
+    for j in result.judged:
+        q, r = j.reply.question, j.reply
+        item = q.item
+        rows.writerow(
+            [
+                result.set.name,
+                item.line,
+                item.id,
+                item.level,
+                q.player.name,
+                GREEDY if r.sample is None else r.sample,
+                int(j.correct),
+                j.reason,
+                j.answer,
+                r.text,
+                r.finish,
+                " ".join(kind for kind in KINDS if kind in result.met.get(item.line, ())),
+                item.text,
+                item.problem.answer if item.problem else item.answer or "",
+                "\n".join(q.notes),
+            ]
+        )
+    return out.getvalue()
+
+
+def figure(result: Result) -> Figure:
+    """pass@1 by level, and pass@k over k."""
+    scores, levels = result.scores, [v for v in result.scores.levels if v not in (ALL, CLEAN)] or [ALL]
+    names = tuple(NO_LEVELS if v == ALL else v.removeprefix("level ") for v in levels)
+    passes = [m for m in scores.measures if m != GREEDY]
+    by_level, by_k, rows = list[Series](), list[Series](), list[dict[str, Any]]()
+    for at, arm in enumerate(scores.arms):
+        shade, dash = colour(arm, at), arm.endswith(READING)
+        y, low, high = _ends([scores.row(arm, level)[GREEDY] for level in levels])
+        by_level.append(Series(arm, names, y, low, high, "bars", shade))
+        y, low, high = _ends([scores.row(arm)[m] for m in passes])
+        by_k.append(Series(arm, tuple(map(int, passes)), y, low, high, colour=shade, dash=dash))
+        rows += [
+            {"who": arm, "level": name, "items": scores.row(arm, level)["items"], "measure": m, **(value or {})}
+            for level, name in zip(levels, names, strict=True)
+            for m in scores.measures
+            for value in [scores.row(arm, level)[m]]
+        ]
+    panels = [Panel(tuple(by_level), "level", "pass@1, greedy", (0.0, 1.0))]
+    if passes:
+        panels.append(Panel(tuple(by_k), "k", f"pass@k at {result.options.temperature:g}", (0.0, 1.0), whole_x=True))
+    title = (
+        f"{result.set.name}, {len(result.set.items)} items, by {result.run} as of generation {result.line.generation}"
+    )
+    caption = "Intervals are 95 % over items; pass@k is the unbiased estimate (Chen et al. 2021)."
+    return Figure(stem_of(result), title, caption, tuple(panels), tuple(rows))
+
+
+def colour(arm: str, at: int) -> str:
+    """Who has learned is blue, who has not grey; who reads has a colour of its own."""
+    own = {AGENTS: 0, MODEL: 0, AGENTS + READING: 2, MODEL + READING: 2, BASE + READING: 4}
+    return GREY if arm == BASE else COLOURS[own.get(arm, at % len(COLOURS))]
+
+
+Ends = tuple[float | None, ...]
+
+
+def _ends(found: list[Any]) -> tuple[Ends, Ends, Ends]:
+    """Means, lower and upper ends."""
+
+    def of(key: str) -> Ends:
+        return tuple(None if f is None else f[key] for f in found)
+
+    return of("mean"), of("low"), of("high")
+
+
+def _whole(path: Path, text: str) -> None:
+    """Half a letter, which a server may send, is written as a question mark."""
+    partial = path.with_name(f".{path.name}.new")
+    partial.write_text(text, encoding="utf-8", errors="replace", newline="")
+    partial.replace(path)

@@ -1,0 +1,135 @@
+"""The sandbox for code that needs the whole language: a fresh Python for each `call`, a process for each of its calls.
+
+The process has an empty working directory that is removed, no environment but a fixed hash seed, and gives up what the
+system lets it give up before it sees the code (`curricula/sandbox_guards.py`); which guards these are is found out once
+and told by `guards`. A guard that was there and is not any more is a crash of the call, never a call without it.
+
+Not guaranteed, where `guards` does not name them: without seccomp or Landlock the code can read what this user can
+read. Sizes are judged after the fact; printed text is thrown away; addresses (`id`, default `repr`) differ from run to
+run. About 100 times slower than the default sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from curricula.sandbox import Limits, NotPlain, Ran, arguments, failure, normal, plain, refused
+from curricula.sandbox_wire import decode, encode
+
+SCRIPT = Path(__file__).with_name("sandbox_child.py")
+LAUNCH = (
+    "import os, sys; sys.path.append(os.path.dirname(sys.argv[1]));"
+    " import sandbox_child; sys.path.pop(); sandbox_child.main()"
+)
+"""Imported, not run, so that Python can keep it compiled."""
+START = 10.0
+"""Seconds that Python may take to start, and to end."""
+CALL = 1.0
+"""Seconds that a call may take beside its limit: a process to start and to end."""
+GUARDS = ("seccomp", "landlock", "network namespace", "rlimits")
+SPOKEN = ("ok", "syntax", "raised", "output", "not data")
+"""What a call may say of itself."""
+FALLBACK = "network namespace"
+"""Taken only where there is no seccomp."""
+
+
+class Subprocess:
+    """The sandbox `subprocess`. Safe to share by threads: it keeps nothing."""
+
+    name = "subprocess"
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._guards = self._find()
+        self.guards: tuple[str, ...] = (
+            "a process for each call, without environment, in an empty folder",
+            "wall clock",
+            *self._guards,
+            *(f"no {name}" for name in ("seccomp", "landlock", "rlimits") if name not in self._guards),
+        )
+
+    def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[Ran]:
+        no = refused(code, function, self.limits)
+        if no is not None:
+            return [no] * len(calls)
+        found: list[tuple[Any, ...] | Ran] = arguments(calls, self.limits)
+        todo = [i for i, args in enumerate(found) if not isinstance(args, Ran)]
+        if todo:
+            ran = self._start(code, normal(function), [found[i] for i in todo], self._guards)
+            for i, result in zip(todo, ran, strict=True):
+                found[i] = result
+        return [result for result in found if isinstance(result, Ran)]
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def _find(self) -> list[str]:
+        """The guards that this system has."""
+        found: list[str] = []
+        for name in GUARDS:
+            if (name != FALLBACK or "seccomp" not in found) and self._start("", "", [()], [name], probe=True)[0].ok:
+                found.append(name)
+        return found
+
+    def _start(self, code: str, function: str, calls: list[Any], guards: list[str], probe: bool = False) -> list[Ran]:
+        limits = self.limits
+        job = {
+            "code": code, "function": function, "calls": len(calls), "guards": guards, "probe": probe,
+            "time": limits.time, "seconds": math.ceil(limits.time) + 1,
+            "memory": limits.memory, "recursion": limits.recursion, "most": 16 * limits.output + 4096,
+        }  # fmt: skip
+        messages = [json.dumps(message).encode() for message in (job, *(encode(args) for args in calls))]
+        command = [sys.executable, "-S", "-s", "-P", "-X", "utf8", "-c", LAUNCH, str(SCRIPT)]
+        with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
+            process = subprocess.Popen(
+                command, cwd=folder, env={"PYTHONHASHSEED": "0"}, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            try:
+                said, _ = process.communicate(
+                    b"".join(struct.pack(">I", len(m)) + m for m in messages),
+                    START + len(calls) * (limits.time + CALL),
+                )
+            except subprocess.TimeoutExpired:
+                said = b""
+            finally:
+                process.kill()
+                process.communicate()
+        results = []
+        for _ in calls:
+            mark, size = said[:1], int.from_bytes(said[1:5], "big")
+            results.append(self._result(mark, said[5 : 5 + size]))
+            said = said[5 + size :]
+        return results
+
+    def _result(self, mark: bytes, said: bytes) -> Ran:
+        """What a call said of itself, or what was seen of it."""
+        if mark == b"L":
+            return failure("time", f"more than {self.limits.time:g} s")
+        if mark == b"O":
+            return failure("output", f"a value larger than {self.limits.output}")
+        if mark == b"K":
+            return failure("crashed", f"ended by signal {said.decode()}")
+        try:
+            reason, value, detail = json.loads(said)
+            if reason == "ok":
+                return Ran(True, plain(decode(value), self.limits))
+            if reason not in SPOKEN:
+                raise ValueError("no reason")
+        except NotPlain as error:
+            return failure(error.reason, error)
+        except (ValueError, TypeError, RecursionError):
+            return failure("crashed", "ended without a result")
+        if reason == "raised" and value in ("RecursionError", "MemoryError"):
+            return failure("recursion" if value == "RecursionError" else "memory", value)
+        if reason in ("raised", "syntax"):
+            return failure(reason, f"{value}: {detail}" if detail else value)
+        return failure(reason, detail or f"a value of type {value}")

@@ -1,0 +1,312 @@
+"""Word problems: a question in prose, and a program that computes its answer.
+
+A problem's text is the question on one line, a line `---`, and a function `answer()`. Solvers see the question only and
+answer in prose; their final answer is compared with what the program gives, as values (`curricula/answers.py`). The
+program runs in the sandbox, twice, and gives a number, a fraction as text, a few words, or a row of numbers.
+
+Whether the program computes what the question asks for, execution cannot tell. Three things stand against programs that
+do not: its numbers must be the question's (`word_question.untied`), the answer must not stand there, and `doubt` looks
+at what solvers and graders said. See `doubt` for what it misses.
+
+Held-out problems come from templates (`curricula/word_data.py`). They are recognised by their numbers and answer, in
+whatever order and words, so that none is given away by another wording; an innocent problem with the same numbers and
+the same answer is refused with them.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+import re
+import textwrap
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from curricula import word_data, word_program, word_question
+from curricula.answers import right_side, same_answer, same_value
+from curricula.domain import SPLITS, Judged, Problem, Rejection, Verdict, digest, quoted
+from curricula.final_answer import final_answers
+from curricula.plain_numbers import read_number
+from curricula.sandbox import REASONS as RUN_REASONS
+from curricula.sandbox import Limits, make_sandbox
+from curricula.word_program import FUNCTION, Program, read_program
+from curricula.word_question import given_away, read_question, shown, told, untied
+from curricula.word_solution import worked
+
+DEPTHS = (1, 2, 3, 4, 5)
+LEVELS = (1, 2, 4, 6)  # greatest effort of depths 1 to 4
+HELDOUT_PER_DEPTH = 40
+LONGEST = 2000
+LARGEST = 10**15
+LONGEST_ANSWER = 40
+MOST_ITEMS = 20
+LINE = "---"
+LIMITS = Limits(time=0.5, memory=32 * 2**20, recursion=200, output=2000)
+EXAMPLE = f"""Nadia buys 3 packs of 12 pencils and gives 7 pencils to her brother. How many pencils does she keep?
+{LINE}
+def {FUNCTION}():
+    pencils = 3 * 12
+    return pencils - 7"""
+_SPLIT = re.compile(r"^[ \t]*(?:-{3,}|```(?:python|py)?)[ \t]*$|^(?=(?:def|import|from math) )", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(?:```(?:python|py)?|-{3,})[ \t]*$", re.MULTILINE)
+
+
+class WordProblems:
+    """Questions in prose whose answers programs compute."""
+
+    name = "word_problems"
+    depths = DEPTHS
+    longest = 2 * LONGEST  # characters of a prompt or reply in a round
+    reasons = tuple(
+        dict.fromkeys(
+            (
+                *word_question.REASONS,
+                *word_program.REASONS,
+                *RUN_REASONS,
+                "not deterministic",
+                "not an answer",
+                "held-out",
+            )
+        )
+    )
+
+    def __init__(self, sandbox: str = "monty") -> None:
+        make_sandbox(sandbox, LIMITS)  # an unknown kind is a mistake now, not in the middle of a run
+        self.sandbox = sandbox
+        self._heldout_keys = frozenset(p.heldout_key for s in SPLITS for d in DEPTHS for p in self.heldout(s, d))
+
+    # -- problems ------------------------------------------------------------------------------------------------
+
+    def propose_prompt(self, parent: str | None) -> str:
+        return f"vary this word problem:\n{parent}\n" if parent else f"write a word problem like this:\n{EXAMPLE}\n"
+
+    def setting(self, parent: str | None) -> str:
+        asked = [
+            "A problem is a question in prose, a line with three dashes, and a Python function that computes its "
+            f"answer:\n{quoted(EXAMPLE)}",
+            "The question tells all that is needed and has one answer; solvers see nothing but it. "
+            f"{FUNCTION}() takes no arguments, computes with the numbers of the question, and returns a number, a list "
+            "of numbers or a word. If the number does not come out even, the question says how to round it. The answer "
+            "itself must not stand in the question. Write a new problem in just this form.",
+        ]
+        if parent:
+            asked.append(f"Vary this one: other people and things, other numbers, or one step more:\n{quoted(parent)}")
+        return "\n\n".join(asked)
+
+    def parse_proposal(self, text: str) -> Problem | Rejection:
+        parts = split(text)
+        if isinstance(parts, Rejection):
+            return parts
+        question, program = parts
+        wrong = untied(question, program.constants)
+        if wrong is not None:
+            return wrong
+        found = reference(program.text, self.sandbox)
+        if isinstance(found, Rejection):
+            return found
+        number = read_number(found)
+        if given_away(question, number.value if number else found):
+            return Rejection("answer given away", f"the question says {found}")
+        problem = make_problem(question, program, found)
+        return Rejection("held-out", problem.question) if self.is_heldout(problem) else problem
+
+    def problem(self, text: str) -> Problem:
+        parts = split(text)
+        if isinstance(parts, Rejection):
+            raise ValueError(f"not a {self.name} problem: {parts.reason}: {parts.detail}")
+        found = reference(parts[1].text, self.sandbox)
+        if isinstance(found, Rejection):
+            raise ValueError(f"not a {self.name} problem: {found.reason}: {found.detail}")
+        return make_problem(*parts, found)
+
+    def features(self, problem: Problem) -> dict[str, float]:
+        question, program = split(problem.text)  # type: ignore[misc]
+        return {
+            "depth": float(problem.depth),
+            "operations": float(program.operations),
+            "steps": float(program.steps),
+            "loops": float(program.loops),
+            "quantities": float(len(told(question))),
+            "words": float(len(question.split())),
+            "answer_length": float(len(problem.answer)),
+        }
+
+    # -- attempts ------------------------------------------------------------------------------------------------
+
+    def solve_prompt(self, problem: Problem, notes: Sequence[str]) -> str:
+        read = "".join(f"note: {' '.join(note.split())}\n" for note in notes)
+        return f"{read}question: {problem.shown}\nanswer:"
+
+    def asking(self, problem: Problem) -> str:
+        return (
+            f"The question:\n{quoted(problem.shown)}\n\nWork it out step by step. Your answer is one value: a "
+            "number in digits (or a fraction such as 3/4), a list of numbers with commas between, or a word."
+        )
+
+    def solution(self, problem: Problem) -> str:
+        lines = worked(problem.text.partition(f"\n{LINE}\n")[2])
+        return "\n".join([*lines, f"answer: {problem.answer}"])
+
+    def verify(self, problem: Problem, text: str) -> Verdict:
+        said = final_answers(text)
+        if not said:
+            return Verdict(False, False, "no answer")
+        right = same_answer(text, problem.answer)
+        if right is None:
+            several = len(said) > 1
+            return Verdict(False, False, "more than one answer" if several else "no value in the answer")
+        return Verdict(
+            right, right, "ok" if right else "wrong", answer=problem.answer if right else canonical(said[-1])
+        )
+
+    def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
+        """Whether the program seems to compute something else than what the question asks for.
+
+        No strong agent being right in any of its answers is what both doubts start from. "disputed": two strong agents
+        agree on another value. "unclear": two strong agents say so, or anybody does and nobody at all is right.
+
+        It errs both ways. A hard but sound problem is disputed where two strong agents make the same mistake, as with
+        a trap that they share; a wrong one passes where only weak agents or no two say the same, or where one strong
+        agent guesses what the setter meant. One grader alone cannot sink a problem that anybody solves.
+        """
+        if any(a.strong and a.correct for a in answers):
+            return None
+        strong = [a for a in answers if a.strong]
+        unclear = {a.agent for a in strong if a.unclear}
+        if len(unclear) > 1 or (any(a.unclear for a in answers) and not any(a.correct for a in answers)):
+            return "unclear"
+        for a in strong:
+            if a.answer is None or a.unclear:
+                continue
+            agents = {b.agent for b in strong if b.answer is not None and same_value(b.answer, a.answer)}
+            if len(agents) > 1 and same_value(a.answer, problem.answer) is not True:
+                return "disputed"
+        return None
+
+    # -- held-out sets and drawing -------------------------------------------------------------------------------
+
+    def heldout(self, split: str, depth: int) -> Sequence[Problem]:
+        if split not in SPLITS or depth not in DEPTHS:
+            raise ValueError(f"no held-out set {split!r} of depth {depth}: depths are 1 to {DEPTHS[-1]}")
+        return _heldout(depth)[SPLITS.index(split) :: len(SPLITS)]
+
+    def is_heldout(self, problem: Problem) -> bool:
+        return problem.heldout_key in self._heldout_keys
+
+    def random_problem(self, rng: random.Random, depth: int | None = None) -> Problem:
+        while True:
+            problem = _draw(rng, depth or rng.choice(DEPTHS))
+            if problem is not None and not self.is_heldout(problem):
+                return problem
+
+    def mutate(self, parent: str, rng: random.Random) -> str:
+        parts = split(parent)
+        if isinstance(parts, Rejection):
+            return parent
+        question, program = word_data.varied(parts[0], parts[1].text, rng)
+        return f"{question}\n{LINE}\n{program}"
+
+
+@functools.lru_cache(maxsize=2048)
+def split(text: str) -> tuple[str, Program] | Rejection:
+    """The question and the program of a problem text, both canonical, or why it has none."""
+    if len(text) > 4 * LONGEST:
+        return Rejection("too long", f"{len(text)} characters; the most is {LONGEST}")
+    found = _SPLIT.search(text)
+    if found is None:
+        return Rejection("malformed", f"expected a question, a line {LINE} and a program, got {text[:60]!r}")
+    question = read_question(text[: found.start()])
+    if isinstance(question, Rejection):
+        return question
+    program = read_program(textwrap.dedent(_FENCE.sub("", text[found.end() :])).strip("\n") + "\n")
+    if isinstance(program, Rejection):
+        return program
+    if len(question) + len(program.text) + len(LINE) + 2 > LONGEST:
+        return Rejection("too long", f"more than {LONGEST} characters as it is written back")
+    return question, program
+
+
+def make_problem(question: str, program: Program, answer: str) -> Problem:
+    text = f"{question}\n{LINE}\n{program.text}"
+    numbers = " ".join(shown(n) for n in told(question))
+    return Problem(
+        domain=WordProblems.name,
+        text=text,
+        depth=depth_of(question, program),
+        answer=answer,
+        text_key=digest(text),
+        heldout_key=digest(f"{numbers} = {answer.casefold()}"),
+        behaviour_key=digest(f"{program.shape} = {answer}"),
+        question=question,
+    )
+
+
+def depth_of(question: str, program: Program) -> int:
+    """1 to 5 by effort: what the program does, numbers beside the first two or three, and length of the reading."""
+    effort = program.operations + program.loops + max(0, len(told(question)) - program.operations - 2)
+    effort += len(question.split()) // 80
+    return 1 + sum(effort > most for most in LEVELS)
+
+
+@functools.lru_cache(maxsize=8192)
+def reference(program: str, sandbox: str) -> str | Rejection:
+    """What a program gives, in canonical form, or why it gives no answer."""
+    first, second = make_sandbox(sandbox, LIMITS).call(program, FUNCTION, [(), ()])
+    for ran in (first, second):
+        if not ran.ok:
+            return Rejection(ran.reason, ran.detail)
+    answers = [as_answer(ran.value) for ran in (first, second)]
+    if answers[0] != answers[1]:
+        return Rejection("not deterministic", "the program gives one answer and then another")
+    return answers[0] or Rejection(
+        "not an answer", f"a value of type {type(first.value).__name__}, or too large or long"
+    )
+
+
+def as_answer(value: Any) -> str | None:
+    """A value as the text of an answer, or None: numbers of at most 10^15 (decimals to 12 digits), words, rows."""
+    kind = type(value)
+    if kind is int:
+        return str(value) if abs(value) <= LARGEST else None
+    if kind is float:
+        if not math.isfinite(value) or abs(value) > LARGEST or 0 < abs(value) < 1e-6:
+            return None
+        return shown(Fraction(f"{value:.12g}"))
+    if kind is str:
+        words = " ".join(value.split())
+        plain = 0 < len(words) <= LONGEST_ANSWER and words.isprintable() and re.fullmatch(r"[\w\s:/.,'-]+", words)
+        return canonical(words) if plain else None
+    if kind in (list, tuple) and 1 <= len(value) <= MOST_ITEMS and all(type(v) in (int, float) for v in value):
+        items = [as_answer(v) for v in value]
+        return None if None in items else f"[{', '.join(map(str, items))}]"
+    return None
+
+
+def canonical(said: str) -> str:
+    """An answer in words as short as a post or another answer can be compared by."""
+    number = read_number(right_side(said))
+    return shown(number.value) if number is not None else " ".join(said.split())[:LONGEST_ANSWER]
+
+
+def _draw(rng: random.Random, depth: int) -> Problem | None:
+    """A problem from the templates, or None if what came out is of another depth."""
+    question, program, answer = word_data.story(rng, depth)
+    read = read_program(program)
+    if isinstance(read, Rejection):
+        raise AssertionError(f"a template wrote a program that is none: {read}")
+    if depth_of(question, read) != depth or given_away(question, Fraction(answer)):
+        return None
+    return make_problem(question, read, shown(Fraction(answer)))
+
+
+@functools.cache
+def _heldout(depth: int) -> tuple[Problem, ...]:
+    """Both splits are cut from one stream, so that they share no held-out key."""
+    rng, found = random.Random(f"ratchet/word_problems/heldout/{depth}"), dict[str, Problem]()
+    while len(found) < len(SPLITS) * HELDOUT_PER_DEPTH:
+        problem = _draw(rng, depth)
+        if problem is not None:
+            found.setdefault(problem.heldout_key, problem)
+    return tuple(found.values())

@@ -1,0 +1,73 @@
+"""A program of a word problem worked out line by line, as somebody would write it down: `pencils = 36 - 7 = 29`.
+
+Only plain arithmetic in rows of assignments is worked out, by looking at its tree; nothing is run. Other programs have
+no such solution.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from fractions import Fraction
+
+from curricula.word_question import shown
+
+LARGEST = 10**15
+_OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.FloorDiv: lambda a, b: Fraction(a // b),
+    ast.Mod: lambda a, b: a % b,
+}
+
+
+class _Other(Exception):
+    """More than plain arithmetic."""
+
+
+def worked(program: str) -> list[str]:
+    """The lines of a solution, the last of which ends with the result; empty if the program is not of this sort."""
+    function = ast.parse(program).body[-1]
+    values, lines = dict[str, Fraction](), list[str]()
+    try:
+        for statement in function.body if isinstance(function, ast.FunctionDef) else []:
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                name, expression = statement.targets[0].id, statement.value
+            elif isinstance(statement, ast.Return) and statement.value is not None:
+                name, expression = "", statement.value
+            else:
+                return []
+            value = _value(expression, values)
+            if isinstance(expression, ast.BinOp):
+                lines.append(f"{f'{name} = ' if name else ''}{_put(expression, values)} = {shown(value)}")
+            if not name:
+                return lines
+            values[name] = value
+    except (_Other, ZeroDivisionError):
+        pass
+    return []
+
+
+def _value(node: ast.expr, values: dict[str, Fraction]) -> Fraction:
+    found = None
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        found = Fraction(repr(node.value))
+    elif isinstance(node, ast.Name):
+        found = values.get(node.id)
+    elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
+        found = _OPERATIONS[type(node.op)](_value(node.left, values), _value(node.right, values))
+    if found is None or abs(found) > LARGEST or found.denominator > LARGEST:
+        raise _Other
+    return found
+
+
+def _put(node: ast.expr, values: dict[str, Fraction]) -> str:
+    """An expression with its values in place of names."""
+
+    class Put(ast.NodeTransformer):
+        def visit_Name(self, name: ast.Name) -> ast.Name:
+            return ast.Name(shown(values[name.id]), ast.Load())
+
+    return ast.unparse(Put().visit(ast.parse(ast.unparse(node), mode="eval")))

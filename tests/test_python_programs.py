@@ -1,0 +1,396 @@
+"""Python programs: what is a problem, that equal programs have equal keys, that no verdict is talked into a yes.
+
+Leaves out the sandbox itself (test_sandbox.py) and reading values (test_values.py). Fuzzing shows no crash and no false
+yes; it proves neither.
+"""
+
+import dataclasses
+import hashlib
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curricula import python_heldout, python_prose
+from curricula.domain import SPLITS, Domain, Problem, Rejection, Spoken
+from curricula.lore import check_worked_example
+from curricula.python_code import Code, parse_code
+from curricula.python_data import draw_function
+from curricula.python_programs import PythonPrograms
+from curricula.python_tasks import KINDS, MAX_TEXT, parse_task
+from curricula.registry import make_domain
+from curricula.values import Failure
+
+DOMAIN = PythonPrograms()
+HELDOUT_SHA256 = "e51dd4566024d7f5d11cf2e48c6be963c620e994f09c475013ce96dee87509cd"
+SUMS = (
+    "def f(a, xs):\n    total = 0\n    for x in xs:\n        if x % a == 0:\n            total += x\n    return total"
+)
+DEDUCTION = DOMAIN.problem(f"deduction\n{SUMS}\ninput: 3, [6, 1, 9]")
+ABDUCTION = DOMAIN.problem(f"abduction\n{SUMS}\ninput: 3, [6, 1, 9]")
+GIVEN = "input: 3, [6, 1, 9]\ninput: 2, [5, 4]\ninput: 4, []\ninput: 1, [7]"
+INDUCTION = DOMAIN.problem(f"induction\n{SUMS}\n{GIVEN}")
+PROBLEMS = (DEDUCTION, ABDUCTION, INDUCTION)
+
+PIECES = [
+    *KINDS, "\n", "\n    ", "def f(a):", "return ", "a", " + 1", "input: ", "3", "[1, 2]", "answer: ", "```", "if a:",
+    "for x in a:", "lambda: f", "'", "(", ")", "output: 4", "import os", "１", "\x00", "\ud800", "{", "}",
+    "f'{a}'", ":", "=", "while 1: pass",
+]  # fmt: skip
+SOUP = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
+ANY_TEXT = st.one_of(st.text(max_size=100), SOUP)
+
+
+def deduction(body: str, given: str = "3", head: str = "def f(a):") -> str:
+    return f"deduction\n{head}\n    {body}\ninput: {given}"
+
+
+def test_it_is_a_domain_that_speaks_prose():
+    assert isinstance(DOMAIN, Domain) and isinstance(DOMAIN, Spoken)
+    assert isinstance(make_domain("python_programs", kinds=["induction"], seconds=0.2), PythonPrograms)
+
+
+@pytest.mark.parametrize(
+    "options", [{"kinds": ["deductions"]}, {"kinds": "deduction"}, {"kinds": []}, {"sandbox": "none"}, {"seconds": 0}]
+)
+def test_unknown_options_are_refused_by_name(options: dict[str, object]):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        make_domain("python_programs", **options)
+
+
+def test_a_problem_says_what_it_is():
+    assert (DEDUCTION.depth, DEDUCTION.answer, DEDUCTION.shown) == (4, "15", DEDUCTION.text)
+    assert (ABDUCTION.answer, ABDUCTION.shown) == ("3, [6, 1, 9]", f"abduction\n{SUMS}\noutput: 15")
+    assert INDUCTION.answer == SUMS
+    assert INDUCTION.shown == (
+        "induction\ninput: 3, [6, 1, 9]\noutput: 15\ninput: 2, [5, 4]\noutput: 4\nhidden: 2"
+    )  # fmt: skip
+    features = DOMAIN.features(INDUCTION)
+    assert (features["loops"], features["branches"], features["inputs"], features["induction"]) == (1, 1, 4, 1)
+
+
+def test_solvers_never_see_what_is_asked_for():
+    for problem in PROBLEMS:
+        for text in (DOMAIN.solve_prompt(problem, ()), DOMAIN.asking(problem)):
+            assert problem.answer not in text
+    assert "[7]" not in INDUCTION.shown and "def f" not in DOMAIN.asking(INDUCTION)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_example_in_prose_is_a_problem_of_its_kind(kind: str):
+    example = python_prose.EXAMPLES[kind]
+    assert example.splitlines()[0] == kind
+    assert isinstance(DOMAIN.parse_proposal(example), Problem)
+    asked = PythonPrograms(kinds=[kind]).setting(DEDUCTION.text)
+    assert all((f"- {other}" in asked) == (other == kind) for other in KINDS)
+    assert ("induction" in asked) == (kind == "induction")
+    assert "> def f(a, xs):" in asked
+
+
+# -- proposals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "malformed"),
+        ("deduction", "malformed"),
+        (SUMS + "\ninput: 3, [1]", "malformed"),
+        (deduction("return a + 1") + "\ninput: 4", "malformed"),
+        ("deduction\ndef f(a):\n    return a + 1", "malformed"),
+        (deduction("return a + 1", "3, 4"), "raises"),  # a tuple: one argument
+        (deduction("return a + b", "3", "def f(a, b):"), "malformed"),
+        (deduction("return a + 1", head="def g(a):"), "malformed"),
+        (deduction("return a + 1", head="def f(a=1):"), "malformed"),
+        (deduction("return a + 1", head="def f(*a):"), "malformed"),
+        (deduction("return a + 1", head="def f():"), "malformed"),
+        ("deduction\nx = 1\ndef f(a):\n    return a + x\ninput: 3", "malformed"),
+        ("deduction\ndef f(a):\n    return a + 1\ndef f(a):\n    return a + 2\ninput: 3", "malformed"),
+        (deduction("return a + 1") + "\nprint(f(3))", "malformed"),
+        (f"induction\n{SUMS}\ninput: 3, [1]", "malformed"),
+        (f"induction\n{SUMS}\n" + "\n".join(["input: 3, [1]"] * 4), "malformed"),
+        (deduction("return (a"), "syntax"),
+        (deduction("return a +"), "syntax"),
+        (deduction("return a\x00"), "syntax"),
+        (deduction("return '\ud800' + a"), "syntax"),
+        (deduction("return ²"), "syntax"),
+        (deduction("return " + "(" * 300 + "a" + ")" * 300), "syntax"),
+        (deduction("import os\n    return a + 1"), "forbidden"),
+        (deduction("return __import__('os')"), "forbidden"),
+        (deduction("return ().__class__.__bases__"), "forbidden"),
+        (deduction("return open(a)"), "forbidden"),
+        (deduction("return print(a)"), "forbidden"),
+        (deduction("class A: pass\n    return a + 1"), "forbidden"),
+        (deduction("global x\n    return a + 1"), "forbidden"),
+        ("deduction\n@g\ndef f(a):\n    return a + 1\ninput: 3", "forbidden"),
+        (deduction("return " + "-" * 500 + "a"), "too long"),
+        (deduction("return " + " + ".join(["a"] * 300)), "too long"),
+        ("deduction\n" + "x" * 10_000, "too long"),
+        (deduction("return 'a' * 5000 * a"), "not data"),
+        (deduction("return a + 1", "a"), "not data"),
+        (deduction("return a + 1", "1) or (True"), "not data"),
+        (deduction("return a + 1", "９"), "not data"),
+        (deduction("return a + 1", "9" * 500), "not data"),
+        (deduction("return lambda: a"), "trivial"),
+        (deduction("return a"), "trivial"),
+        (deduction("return 1 + 1"), "trivial"),
+        (deduction("return a - a + 7"), "trivial"),
+        (deduction("return 0 + 0 + a"), "trivial"),
+        (deduction("return sorted(sorted(a))", "[1, 2, 3]"), "trivial"),
+        (f"induction\n{SUMS}\n" + "\n".join(f"input: 3, [{i}]" for i in (1, 2, 4, 5)), "trivial"),
+        (deduction("return a + 'b'"), "raises"),
+        (deduction("return a // 0"), "raises"),
+        (deduction("return a.nothing()"), "raises"),
+        (deduction("return f(a + 1)"), "recursion"),
+        (deduction("return [a] * 10 ** 9"), "memory"),
+        (deduction("yield a + 1"), "unsupported"),
+    ],
+)
+def test_proposal_is_rejected_with_its_reason(text: str, reason: str):
+    found = DOMAIN.parse_proposal(text)
+    assert isinstance(found, Rejection), found
+    assert (found.reason, reason in DOMAIN.reasons) == (reason, True), found
+    assert len(found.detail) <= 250
+
+
+def test_what_never_ends_is_stopped():
+    found = PythonPrograms(seconds=0.05).parse_proposal(deduction("while a:\n        a += 1\n    return a"))
+    assert isinstance(found, Rejection) and found.reason == "time"
+
+
+def test_kinds_that_were_not_chosen_are_refused():
+    domain = PythonPrograms(kinds=["induction"])
+    assert isinstance(domain.parse_proposal(INDUCTION.text), Problem)
+    assert isinstance(domain.parse_proposal(DEDUCTION.text), Rejection)
+    assert domain.problem(DEDUCTION.text) == DEDUCTION  # what is stored stays readable
+    assert {p.text.partition("\n")[0] for p in domain.heldout("dev", 2)} == {"induction"}
+
+
+def test_layout_comments_docstrings_and_annotations_make_no_difference():
+    odd = (
+        "```python\nDeduction:\n\ndef f(a: int , xs: list[int]) -> int:\n  'Sums.'\n  total: int = 0 # start\n"
+        "  for x in xs :\n      if x%a==0 : total+=x\n  return (total)\n\n  Input :  3,[6,1, 9,]\r\n```\n"
+    )
+    assert DOMAIN.parse_proposal(odd) == DEDUCTION
+
+
+def test_names_make_no_other_program_but_another_constant_does():
+    renamed = DOMAIN.problem(DEDUCTION.text.replace("total", "t").replace("xs", "values"))
+    changed = DOMAIN.problem(DEDUCTION.text.replace("== 0", "== 1"))
+    assert (renamed.heldout_key, renamed.behaviour_key) == (DEDUCTION.heldout_key, DEDUCTION.behaviour_key)
+    assert renamed.text_key != DEDUCTION.text_key
+    assert changed.heldout_key != DEDUCTION.heldout_key and changed.behaviour_key != DEDUCTION.behaviour_key
+    assert ABDUCTION.heldout_key == INDUCTION.heldout_key == DEDUCTION.heldout_key
+
+
+def test_programs_that_do_the_same_have_one_behaviour():
+    left, right = DOMAIN.problem(deduction("return a + a")), DOMAIN.problem(deduction("return 2 * a"))
+    assert left.behaviour_key == right.behaviour_key and left.heldout_key != right.heldout_key
+
+
+@given(ANY_TEXT)
+@settings(max_examples=150, deadline=None)
+def test_the_parser_is_total_and_canonical(text: str):
+    found = DOMAIN.parse_proposal(text)
+    if isinstance(found, Rejection):
+        assert found.reason in DOMAIN.reasons
+    else:
+        assert DOMAIN.parse_proposal(found.text) == found == DOMAIN.problem(found.text)
+
+
+@given(st.integers(0, 10**9), st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_code_is_written_once_and_for_all(seed: int, level: int):
+    code, _ = draw_function(random.Random(seed), level)
+    assert parse_code(code.text) == code and code.level == level
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return f'a\\ninput: {a}'",
+        'return f"{a!r:>{3}}" + \'"\'',
+        "return (lambda b, *c: b)(a, *[a])",
+        "return a if a else -a",
+    ],
+)
+def test_odd_code_is_refused_or_written_the_same_again(body: str):
+    code = parse_code(f"def f(a):\n    {body}")
+    assert isinstance(code, Failure) or parse_code(code.text) == code
+
+
+def test_stored_text_that_is_no_problem_raises():
+    for text in ("", "deduction", deduction("return a + 'b'")):
+        with pytest.raises(ValueError, match="not a python_programs problem"):
+            DOMAIN.problem(text)
+
+
+# -- verdicts --------------------------------------------------------------------------------------------------------
+
+HELPED = "def f(n, ys):\n    return sum([y for y in ys if g(y, n)])"
+AGREEABLE = "class A:\n    def __eq__(self, other):\n        return True\n"
+EQUAL = "def f(a, xs):\n    {}"
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=KINDS)
+def test_the_reference_solution_is_right_and_checks_as_a_worked_example(problem: Problem):
+    verdict = DOMAIN.verify(problem, DOMAIN.solution(problem))
+    assert (verdict.correct, verdict.reason, verdict.answer) == (True, "ok", problem.answer)
+    assert check_worked_example(DOMAIN, problem.text, DOMAIN.solution(problem)) is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (DEDUCTION, "15"),
+        (DEDUCTION, " answer: 15\n"),
+        (DEDUCTION, "6 and 9 are multiples of 3\nAnswer : 15\nsince 6 + 9 = 15"),
+        (DEDUCTION, "```python\n15\n```"),
+        (DEDUCTION, "The sum is\n```\n15\n```"),
+        (ABDUCTION, "answer: 1, [15]"),
+        (ABDUCTION, "(5, [15])"),
+        (ABDUCTION, "input: 5, [5, 10, 3]"),
+        (INDUCTION, "```python\ndef f(n, ys):\n    return sum(y for y in ys if y % n == 0)\n```"),
+        (INDUCTION, f"answer:\ndef g(y, n):\n    return y % n == 0\n{HELPED}"),
+    ],
+)
+def test_any_right_answer_is_right_and_all_right_ones_agree(problem: Problem, text: str):
+    verdict = DOMAIN.verify(problem, text)
+    assert (verdict.correct, verdict.answer) == (True, problem.answer), verdict
+
+
+@pytest.mark.parametrize(
+    ("problem", "text", "reason"),
+    [
+        (DEDUCTION, "", "no answer"),
+        (DEDUCTION, "answer:", "no answer"),
+        (DEDUCTION, "16", "wrong value"),
+        (DEDUCTION, "'15'", "wrong value"),
+        (DEDUCTION, "15.0", "wrong value"),
+        (DEDUCTION, "[15]", "wrong value"),
+        (DEDUCTION, "15, 16", "wrong value"),
+        (DEDUCTION, "True", "wrong value"),
+        (DEDUCTION, "1) or (True", "not a literal"),
+        (DEDUCTION, "15 or 16", "not a literal"),
+        (DEDUCTION, "10 + 5", "not a literal"),
+        (DEDUCTION, "it is 15", "not a literal"),
+        (DEDUCTION, "15\n16", "not a literal"),
+        (DEDUCTION, "f(3, [6, 1, 9])", "not a literal"),
+        (DEDUCTION, "１５", "not a literal"),
+        (DEDUCTION, "[" * 900, "not a literal"),
+        (DEDUCTION, "9" * 990, "not a literal"),
+        (DEDUCTION, "9" * 7000, "not a literal"),
+        (DEDUCTION, "9" * 9000, "too long"),
+        (DEDUCTION, "answer: 15\nanswer: 16", "several answers"),
+        (DEDUCTION, "```\n15\n```\n```\n16\n```", "several answers"),
+        (ABDUCTION, "15", "wrong arguments"),
+        (ABDUCTION, "1, 2, 3", "wrong arguments"),
+        (ABDUCTION, "1, [14]", "wrong value"),
+        (ABDUCTION, "0, [15]", "raises"),
+        (ABDUCTION, "1, 15", "raises"),
+        (ABDUCTION, "1, [15]) or (True", "not a literal"),
+        (ABDUCTION, "a=1, xs=[15]", "not a literal"),
+        (ABDUCTION, "1, [__import__('os')]", "not a literal"),
+        (ABDUCTION, "answer: 1, [15]\nanswer: 1, [14]", "several answers"),
+        (INDUCTION, "sum", "malformed"),
+        (INDUCTION, EQUAL.format("return sum(xs"), "syntax"),
+        (INDUCTION, EQUAL.format("return sum(xs)"), "fails a shown example"),
+        (INDUCTION, EQUAL.format("return {3: 15, 2: 4}.get(a, xs)"), "fails a hidden example"),
+        (INDUCTION, EQUAL.format("return {3: 15, 2: 4}[a] + 0 * len(xs)"), "raises"),
+        (INDUCTION, EQUAL.format("return {3: 15, 2: 4, 4: 0, 1: 7}[a] * 1.0"), "fails a shown example"),
+        (INDUCTION, EQUAL.format("return True if xs else a"), "fails a shown example"),
+        (INDUCTION, EQUAL.format("return f(a, xs)"), "recursion"),
+        (INDUCTION, EQUAL.format("return [a] * 10 ** 9"), "memory"),
+        (INDUCTION, EQUAL.format("yield a + 1"), "unsupported"),
+        (INDUCTION, AGREEABLE + EQUAL.format("return A()"), "forbidden"),
+        (INDUCTION, EQUAL.format("import os\n    return os.getpid() + a"), "forbidden"),
+        (INDUCTION, EQUAL.format("return lambda: xs[0]"), "not data"),
+        (INDUCTION, "def f(a):\n    return a[0] + 1", "wrong arguments"),
+        (INDUCTION, "def f(a, xs):\n    return 1", "trivial"),
+        (INDUCTION, f"```\n{SUMS}\n```\nor\n```\n{SUMS}\n```", "several answers"),
+    ],
+)
+def test_attempt_is_refused_with_its_reason(problem: Problem, text: str, reason: str):
+    verdict = DOMAIN.verify(problem, text)
+    assert (verdict.correct, verdict.answer_correct, verdict.reason) == (False, False, reason)
+
+
+def test_an_attempt_that_never_ends_is_stopped():
+    verdict = PythonPrograms(seconds=0.05).verify(INDUCTION, EQUAL.format("while a:\n        a += 1\n    return xs"))
+    assert verdict.reason == "time"
+
+
+@given(ANY_TEXT, st.sampled_from(PROBLEMS))
+@settings(max_examples=150, deadline=None)
+def test_the_verifier_is_total(text: str, problem: Problem):
+    verdict = DOMAIN.verify(problem, text)
+    assert verdict.correct == (verdict.reason == "ok")
+
+
+# -- held-out sets and drawing ---------------------------------------------------------------------------------------
+
+
+def test_held_out_sets_are_frozen():
+    problems = [p for split in SPLITS for depth in DOMAIN.depths for p in DOMAIN.heldout(split, depth)]
+    shown = "\n\n".join(f"{p.text}\n{p.question}\n{p.answer}\n{p.behaviour_key}" for p in problems)
+    assert hashlib.sha256(shown.encode()).hexdigest() == HELDOUT_SHA256
+    assert len({p.heldout_key for p in problems}) == len(problems) == 2 * 6 * python_heldout.PER_DEPTH
+
+
+def test_held_out_problems_are_of_their_level_and_mixed_kinds():
+    for split in SPLITS:
+        for depth in DOMAIN.depths:
+            problems = DOMAIN.heldout(split, depth)
+            assert {p.depth for p in problems} == {depth}
+            counts = [sum(p.text.startswith(kind) for p in problems) for kind in KINDS]
+            assert counts == [python_heldout.PER_DEPTH // 3] * 3
+    with pytest.raises(ValueError, match="depth must be 1 to 6"):
+        DOMAIN.heldout("dev", 7)
+    with pytest.raises(ValueError, match="unknown split"):
+        DOMAIN.heldout("train", 1)
+
+
+@pytest.mark.parametrize("depth", [1, 6])
+def test_held_out_problems_run_as_they_were_frozen(depth: int):
+    for problem in DOMAIN.heldout("dev", depth):
+        assert DOMAIN.problem(problem.text) == problem
+        assert DOMAIN.verify(problem, DOMAIN.solution(problem)).correct
+
+
+@pytest.mark.slow
+def test_held_out_sets_are_drawn_the_same_again():
+    for depth in (1, 5):
+        drawn = python_heldout.as_lines(python_heldout.draw(depth))
+        kept = [dict(e) for e in python_heldout._entries() if e["depth"] == depth]
+        assert drawn == python_heldout.as_lines(kept)
+
+
+def test_held_out_functions_are_refused_under_other_names_with_other_inputs_and_in_other_kinds():
+    held = next(p for p in DOMAIN.heldout("test", 2) if p.text.startswith("deduction\ndef f(ys):"))
+    task = parse_task(held.text)
+    assert not isinstance(task, Failure)
+    code = parse_code(task.code.text.replace("ys", "numbers"))
+    assert isinstance(code, Code)
+    renamed = dataclasses.replace(task, code=code, inputs=(([9, 8, 7],),))
+    for kind in ("deduction", "abduction"):
+        found = DOMAIN.parse_proposal(dataclasses.replace(renamed, kind=kind).text)
+        assert isinstance(found, Rejection) and found.reason == "held-out"
+    assert DOMAIN.is_heldout(DOMAIN.problem(held.text))
+
+
+def test_random_problems_are_new_valid_and_of_the_level_that_was_asked_for():
+    rng = random.Random(7)
+    for depth in DOMAIN.depths:
+        problem = DOMAIN.random_problem(rng, depth)
+        assert problem.depth == depth and not DOMAIN.is_heldout(problem) and len(problem.text) <= MAX_TEXT
+    again = random.Random(7)
+    assert DOMAIN.random_problem(again, 1) == DOMAIN.random_problem(random.Random(7), 1)
+
+
+def test_variations_are_problems_that_differ_from_their_parent():
+    rng = random.Random(3)
+    for problem in PROBLEMS:
+        varied = [DOMAIN.mutate(problem.text, rng) for _ in range(5)]
+        assert all(isinstance(DOMAIN.parse_proposal(text), Problem) and text != problem.text for text in varied)
+    assert DOMAIN.mutate(DEDUCTION.text, random.Random(1)) == DOMAIN.mutate(DEDUCTION.text, random.Random(1))

@@ -1,0 +1,231 @@
+"""Word problems: what is a problem, what an answer, and what makes either doubtful."""
+
+import hashlib
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curricula.domain import SPLITS, Doubtful, Judged, Problem, Rejection, Spoken, Verdict
+from curricula.registry import make_domain
+from curricula.word_problems import DEPTHS, EXAMPLE, WordProblems
+
+WORDS = make_domain("word_problems")
+assert isinstance(WORDS, WordProblems)
+PENCILS = "Nadia buys 3 packs of 12 pencils and gives 7 pencils to her brother. How many pencils does she keep?"
+
+
+def proposed(question: str, *lines: str) -> Problem | Rejection:
+    body = "\n".join(f"    {line}" for line in lines)
+    return WORDS.parse_proposal(f"{question}\n---\ndef answer():\n{body}\n")
+
+
+def made(question: str, *lines: str) -> Problem:
+    found = proposed(question, *lines)
+    assert isinstance(found, Problem), found
+    return found
+
+
+def test_it_is_a_domain_that_speaks_and_doubts():
+    assert isinstance(WORDS, Spoken) and isinstance(WORDS, Doubtful)
+    assert EXAMPLE.splitlines()[0] in WORDS.setting(None) and "> Nadia" in WORDS.setting(EXAMPLE)
+
+
+def test_solvers_see_the_question_and_nothing_of_the_program():
+    problem = made(PENCILS, "return 3 * 12 - 7")
+    assert problem.shown == PENCILS and problem.answer == "29" and problem.depth == 2
+    for asked in (WORDS.asking(problem), WORDS.solve_prompt(problem, ["a note\nof two lines"])):
+        assert PENCILS in asked and "def answer" not in asked and "29" not in asked
+
+
+def test_a_text_is_canonical_whatever_it_was_written_like():
+    problem = made(PENCILS, "return 3 * 12 - 7")
+    for text in (
+        f"**Question:**  {PENCILS}\n\n```python\ndef answer() -> int:\n  'Says.'\n  return (3*12)-7  # pencils\n```\n",
+        f"{PENCILS.replace(' ', chr(10), 3)}\n-----\n  def answer():\n      return 3*12-7",
+        f"{PENCILS}\ndef answer(): return 3*12 - 7",
+    ):
+        assert WORDS.parse_proposal(text) == problem
+    assert WORDS.problem(problem.text) == problem
+
+
+@pytest.mark.parametrize(
+    ("reason", "question", "lines"),
+    [
+        ("no question", "Pencils?", ["return 3 * 12 - 7"]),
+        ("no question", "Nadia buys 3 packs of 12 pencils and keeps all of them.", ["return 3 * 12"]),
+        ("question too long", PENCILS * 12, ["return 3 * 12 - 7"]),
+        ("too long", PENCILS, ["return 3 * 12 - 7"] * 80),
+        ("malformed", "Is this \x07 a question with 3 and 12 and 7 in it?", ["return 3 * 12 - 7"]),
+        ("malformed", PENCILS, ["return 3 * 12 - 7\nx = 5"]),
+        ("syntax", PENCILS, ["return 3 * * 12"]),
+        ("forbidden", PENCILS, ["import os", "return os.getpid() + 3"]),
+        ("forbidden", PENCILS, ["return (3).__class__"]),
+        ("forbidden", PENCILS, ["return eval('3 * 12')"]),
+        ("no computation", PENCILS, ["return 29"]),
+        ("numbers not in the question", PENCILS, ["return 3 * 12 - 8"]),
+        ("numbers not in the question", PENCILS, ["return int('29') * 1"]),
+        ("numbers not in the question", "Ann has 17 plums, Bo 14 pears. How many fruits?", ["return 1 + 1"]),
+        ("answer given away", f"{PENCILS} Answer: 29", ["return 3 * 12 - 7"]),
+        ("answer given away", f"{PENCILS} (It is twenty-nine.)", ["return 3 * 12 - 7"]),
+        ("answer given away", "Find 3 times 12 less 7 for Nadia. It is 29.", ["return 3 * 12 - 7"]),
+        ("raised", PENCILS, ["return 3 * 12 / (7 - 7)"]),
+        ("recursion", PENCILS, ["return 3 + answer()"]),
+        ("memory", PENCILS, ["return len([7] * 10 ** 12)"]),
+        ("not data", PENCILS, ["return lambda: 3 + 7"]),
+        ("unsupported", PENCILS, ["yield 3 + 7"]),
+        ("not an answer", PENCILS, ["return 3 < 12"]),
+        ("not an answer", PENCILS, ["return 12 ** 100"]),
+        ("not an answer", PENCILS, ["return float('nan') * 3"]),
+        ("not an answer", PENCILS, ["return {3: 12 - 7}"]),
+        ("not an answer", PENCILS, ["return ('pencils ' * 12)"]),
+    ],
+)
+def test_what_is_not_a_problem_is_told_why(reason: str, question: str, lines: list[str]):
+    found = proposed(question, *lines)
+    assert isinstance(found, Rejection) and found.reason == reason and reason in WORDS.reasons, found
+
+
+@pytest.mark.slow
+def test_a_program_that_does_not_end_is_told_so():
+    found = proposed(PENCILS, "n = 3", "while n: n = n + 12")
+    assert isinstance(found, Rejection) and found.reason == "time"
+
+
+@pytest.mark.parametrize(
+    ("question", "line", "answer"),
+    [
+        ("A shirt costs 40 dollars and is sold with 25% off. What is its price now?", "return 40 * 0.75", "30"),
+        ("What is one third of twelve dozen eggs, in eggs?", "return 12 * 12 / 3", "48"),
+        ("How many seconds are in a week with no clock change?", "return 7 * 24 * 3600", "604800"),
+        ("Of 8 equal slices Bo eats 2. Which fraction is left?", "return f'{(8 - 2) // 2}/{8 // 2}'", "0.75"),
+        ("It is Sunday. What day of the week is it in 10 days?", "return ['Sun', 'Mon', 'Tue', 'Wed'][10 % 7]", "Wed"),
+        (
+            "Share 17 plums among 5 children. How many does each get, and how many stay?",
+            "return divmod(17, 5)",
+            "[3, 2]",
+        ),
+        ("Ann runs 0.1 km and then 0.2 km more. How many kilometres is that?", "return 0.1 + 0.2", "0.3"),
+    ],
+)
+def test_numbers_fractions_words_and_rows_are_answers(question: str, line: str, answer: str):
+    problem = made(question, line)
+    assert problem.answer == answer and WORDS.verify(problem, WORDS.solution(problem)).correct
+
+
+def test_verdicts_come_from_values():
+    problem = made(PENCILS, "return 3 * 12 - 7")
+    for text in ("29", "So 36 - 7 = 29.\nAnswer: 29 pencils", r"\boxed{29}", "twenty-nine", "29.0", "x = 29"):
+        assert WORDS.verify(problem, text) == Verdict(True, True, "ok", answer="29")
+    assert WORDS.verify(problem, "answer: 30 pencils") == Verdict(False, False, "wrong", answer="30")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no answer"),
+        ("29 " * 100, "no answer"),
+        (r"\boxed{29}\boxed{30}", "more than one answer"),
+        ("answer: 30\nanswer: 29", "more than one answer"),
+        ("29 or 30", "no value in the answer"),
+        ("1) or (True", "no value in the answer"),
+        ("x = x", "no value in the answer"),
+        ("all numbers", "no value in the answer"),
+        ("[29, 30]", "no value in the answer"),
+        ("(-oo, oo)", "no value in the answer"),
+        (r"$\mathbb{R}$", "no value in the answer"),
+        ("3 * 12 - 7", "no value in the answer"),
+        ("٢٩", "no value in the answer"),
+        ("nan", "no value in the answer"),
+        ("x >= 29", "no value in the answer"),
+        ("answer()", "no value in the answer"),
+    ],
+)
+def test_an_answer_that_is_not_one_value_is_not_right(text: str, reason: str):
+    assert WORDS.verify(made(PENCILS, "return 3 * 12 - 7"), text) == Verdict(False, False, reason)
+
+
+@given(st.text(max_size=200) | st.text("0123456789 -\ndefansw()?:*+returnmany\\{}", max_size=120))
+@settings(max_examples=150, deadline=None)
+def test_any_text_is_judged(text: str):
+    assert isinstance(WORDS.parse_proposal(text), Problem | Rejection)
+    found = WORDS.parse_proposal(f"{PENCILS}\n---\n{text}")
+    assert isinstance(found, Problem | Rejection)
+    assert isinstance(WORDS.verify(WORDS.heldout("dev", 1)[0], text), Verdict)
+
+
+def test_held_out_problems_are_what_they_were():
+    texts = [p.text for split in SPLITS for depth in DEPTHS for p in WORDS.heldout(split, depth)]
+    assert len(set(texts)) == 400
+    assert hashlib.sha256("\n\n".join(texts).encode()).hexdigest()[:16] == "6ce922742a9de683"
+
+
+def test_held_out_answers_are_what_their_programs_give():
+    keys = set()
+    for split in SPLITS:
+        for depth in DEPTHS:
+            for problem in WORDS.heldout(split, depth)[::4]:
+                assert WORDS.problem(problem.text) == problem and problem.depth == depth
+                keys.add(problem.heldout_key)
+    assert len(keys) == 100
+
+
+def test_a_held_out_problem_is_refused_in_other_words_too():
+    problem = next(p for p in WORDS.heldout("dev", 1) if " - " in p.text and "%" not in p.text)
+    a, b = (n for n in problem.text.partition("def")[2].split() if n.isdigit())
+    other = f"Somebody loses {b} out of {a} old maps. How many maps are left?"
+    for text in (problem.text, f"{other}\n---\ndef answer():\n    return {a} - {b}"):
+        found = WORDS.parse_proposal(text)
+        assert isinstance(found, Rejection) and found.reason == "held-out"
+    assert isinstance(proposed(other.replace(b, "1234"), f"return {a} - 1234"), Problem)
+
+
+def test_drawn_and_varied_problems_are_problems():
+    rng = random.Random(0)
+    drawn = [WORDS.random_problem(rng, depth) for depth in DEPTHS for _ in range(6)]
+    assert [p.depth for p in drawn] == [d for d in DEPTHS for _ in range(6)]
+    assert all(WORDS.parse_proposal(p.text) == p for p in drawn)
+    varied = [WORDS.parse_proposal(WORDS.mutate(p.text, rng)) for p in drawn]
+    assert sum(isinstance(v, Problem) for v in varied) >= 28 and all(v != p for v, p in zip(varied, drawn, strict=True))
+    assert WORDS.mutate("nothing like it", rng) == "nothing like it"
+
+
+def test_a_solution_shows_the_steps_where_it_can():
+    problem = made(PENCILS, "pencils = 3 * 12", "return pencils - 7")
+    assert WORDS.solution(problem) == "pencils = 3 * 12 = 36\n36 - 7 = 29\nanswer: 29"
+    other = made(PENCILS, "return max(3, 12) * 3 - 7")
+    assert WORDS.solution(other) == "answer: 29"
+
+
+def judged(*answers: tuple[str, str | None, bool]) -> list[Judged]:
+    return [Judged(agent, said, said == "29", strong, unclear=said is None) for agent, said, strong in answers]
+
+
+@pytest.mark.parametrize(
+    ("answers", "doubt"),
+    [
+        ([], None),
+        ([("a", "31", True), ("b", "31", True)], "disputed"),
+        ([("a", "31", True), ("b", "62/2", True), ("c", "29", False)], "disputed"),
+        ([("a", "31", True), ("b", "31", True), ("c", "29", True)], None),
+        ([("a", "31", True), ("b", "30", True)], None),
+        ([("a", "31", True), ("a", "31", True)], None),
+        ([("a", "31", False), ("b", "31", False)], None),
+        ([("a", None, False), ("b", "31", True)], "unclear"),
+        ([("a", None, False), ("b", "29", False)], None),
+        ([("a", None, True), ("b", None, True), ("c", "29", False)], "unclear"),
+        ([("a", None, True), ("b", None, True), ("c", "29", True)], None),
+    ],
+)
+def test_what_solvers_say_may_make_a_problem_doubtful(answers: list[tuple[str, str | None, bool]], doubt: str | None):
+    assert WORDS.doubt(made(PENCILS, "return 3 * 12 - 7"), judged(*answers)) == doubt
+
+
+def test_mistakes_in_options_are_told_at_once():
+    with pytest.raises(ValueError, match="sandbox must be one of"):
+        make_domain("word_problems", sandbox="none")
+    with pytest.raises(ValueError, match="no held-out set 'dev' of depth 9"):
+        WORDS.heldout("dev", 9)
+    with pytest.raises(ValueError, match="not a word_problems problem: malformed"):
+        WORDS.problem("x")
