@@ -46,16 +46,24 @@ def free(port: int) -> bool:
 class Served:
     """A vLLM server in processes of its own, which can be killed and started again at the same address."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, model: Path = SEED_FOLDER, positions: int = 256) -> None:
+        self.model, self.positions = model, positions
         self.port = next(p for p in range(20000 + os.getpid() % 10000, 31000) if free(p))
         self.url, self.log = f"http://127.0.0.1:{self.port}/v1", log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         # the module, since the command `vllm` of some CPU builds looks for a package of another name
-        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(SEED_FOLDER)]
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.model)]
         command += ["--served-model-name", "seed", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--max-model-len", "256", "--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill"]
+        command += [
+            "--max-model-len",
+            str(self.positions),
+            "--dtype",
+            "float32",
+            "--enforce-eager",
+            "--no-enable-chunked-prefill",
+        ]
         environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(

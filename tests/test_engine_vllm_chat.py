@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from agents.adapters import AdapterLayout, Adapters
 from agents.checkpoint import BaseModel
 from agents.engine import Request
+from agents.engine_openai import OpenAIEngine, Server
 from agents.engine_torch import TorchEngine
 from agents.engine_vllm import VllmEngine, VllmOptions, schema_of, version
 from agents.prompt import Chat
@@ -25,6 +27,7 @@ from arena.roles.reply import object_schema
 from arena.roles.voice import mark
 from arena.state import Arena
 
+HALF = "\ufffd"
 SCHEMA = object_schema(answer={"type": "string", "maxLength": 12})
 
 
@@ -88,3 +91,28 @@ def test_a_run_of_agents_that_are_spoken_to(model: Path, tmp_path: Path) -> None
     with Arena.create(load_config("configs/tiny.yaml", given)) as arena:
         play(arena)
         assert len(arena.store.query("SELECT reason FROM problems")) == 3 * 2
+
+
+@pytest.mark.slow
+def test_a_server_of_the_model_words_chats_as_we_do(model: Path, tmp_path: Path) -> None:
+    """Benign ones: greedy texts and the tokens of the prompts are ours. Schemas and thinking are understood, so that
+    nothing has to be asked for twice."""
+    from test_engine_openai_vllm import Served
+
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    ours, served = TorchEngine(BaseModel.load(model), Tokenizer(model)), Served(tmp_path / "log", model, 2048)
+    asked = [Chat("You are an agent.", f"reverse the list {i}", "", thinking=bool(i % 2)) for i in range(6)]
+    requests = [Request(f"k{i}", chat, None, 24, 0.0) for i, chat in enumerate(asked)]
+    try:
+        served.start()
+        engine = OpenAIEngine(Server(served.url, "seed", api="chat"))
+        for a, b in zip(engine.generate(requests), ours.generate(requests), strict=True):
+            assert (a.text, a.finish) == (b.text.rstrip(HALF).strip(), b.finish)  # servers hold back half characters
+            assert (a.prompt_tokens, a.generated_tokens) == (b.prompt_tokens, b.generated_tokens)
+        held = [dataclasses.replace(r, temperature=1.0, max_tokens=64) for r in chats(6, SCHEMA)]
+        done = engine.generate(held)  # white space is free there, and noise may fill a reply with it
+        assert all(c.text.startswith("{") for c in done)
+        assert all("answer" in json.loads(c.text, strict=False) for c in done if c.finish == "stop")
+        assert not engine._refused
+    finally:
+        served.kill()
