@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from arena.report.figure import Figure, Panel, Row, Series, Table
 from arena.report.say import between, clear, count, listed, rate
 from arena.report.statistics import difference_interval, wilson_interval
+from arena.roles.reply import part
+from arena.roles.solver import PART
 from arena.store import Store
 
 MOST_REASONS = 6
@@ -53,7 +55,7 @@ def gamed(store: Store, tried: Sequence[Row], refused: Sequence[Row]) -> list[st
     doubted = store.query("SELECT COUNT(*) AS n FROM outcomes WHERE doubt IS NOT NULL")[0]["n"]
     if doubted:
         text.append(
-            f"{count(doubted, 'problem')} did not count: strong solvers or a grader spoke against what its program says."
+            f"{count(doubted, 'problem')} did not count: strong solvers or a grader spoke against the program's answer."
         )
     unfounded, leaked = unfounded_posts(store), leaked_problems(store)
     posts = store.query("SELECT COUNT(*) AS n FROM posts WHERE kind = 'worked_example'")[0]["n"]
@@ -85,13 +87,18 @@ def trend(tried: Sequence[Row]) -> str:
 
 
 def unfounded_posts(store: Store) -> int:
-    """Worked examples that are not, word for word, a correct attempt of their author at that problem."""
-    sql = (
-        "SELECT COUNT(*) AS n FROM posts p WHERE p.kind = 'worked_example' AND NOT EXISTS (SELECT 1 FROM attempts a"
-        " JOIN problems q ON q.round = a.round WHERE a.round = substr(p.about, instr(p.about, '/') + 1)"
-        " AND a.agent = p.author AND a.correct AND a.text = p.body AND q.text = p.title)"
+    """Worked examples that are not, word for word, what a correct attempt of their author at that problem said."""
+    tried = (
+        "FROM posts p JOIN attempts a ON a.round = substr(p.about, instr(p.about, '/') + 1) AND a.agent = p.author"
+        " AND a.correct JOIN problems q ON q.round = a.round AND q.text = p.title WHERE p.kind = 'worked_example'"
     )
-    return int(store.query(sql)[0]["n"])
+    left = "SELECT id, body FROM posts WHERE kind = 'worked_example' EXCEPT SELECT p.id, p.body"
+    # of chats all are left, where the answer is a part of a reply
+    posts = {r["id"]: r["body"] for r in store.query(f"{left} {tried} AND a.text = p.body")}
+    for row in store.query(f"SELECT p.id, a.text {tried}") if posts else ():
+        if row["id"] in posts and part(row["text"], PART) == posts[row["id"]]:
+            del posts[row["id"]]
+    return len(posts)
 
 
 def leaked_problems(store: Store) -> int:

@@ -14,7 +14,8 @@ from arena.watch.records import Bred, Grading, RoundDetail, RoundRow, SetRow, Tr
 FILTERS = ("all", "valid", "learnable", "disputed")
 _ROUND = (
     "SELECT p.round, COALESCE(r.number, 0) AS number, p.domain, p.author, COALESCE(p.text, p.proposal) AS text,"
-    " p.valid, p.reason, p.depth, o.solve_rate, COALESCE(o.learnable, 0) AS learnable, o.setter_reward AS paid, o.doubt,"
+    " p.valid, p.reason, p.depth, o.solve_rate, COALESCE(o.learnable, 0) AS learnable, o.doubt,"
+    " o.setter_reward AS paid,"
     # a grade's id begins with its round's
     " EXISTS (SELECT 1 FROM grades g WHERE g.id >= p.round || '/' AND g.id < p.round || '0' AND g.agrees = 0)"
     " AS disagreement, p.generation, p.proposal, p.detail, r.setter, r.solvers, r.parent, r.parent_post"

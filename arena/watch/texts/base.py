@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
@@ -58,3 +58,20 @@ def beside(left: Sequence[Text], right: Sequence[Text], width: int) -> Text:
             half_line.truncate(half, overflow="ellipsis", pad=column == 0)
             out.append(half_line).append("\n" if column else "  ")
     return out
+
+
+def steps(text: str, answer: bool = True) -> Iterator[tuple[int | None, str]]:
+    """The numbered steps of a trace, then its answer without a number; a text of several lines is no trace, and comes
+    line by line as it is."""
+    if "\n" in text.strip():
+        for line in text.strip().split("\n"):
+            yield None, line
+        return
+    body, _, said = text.rpartition(" answer ")
+    yield from enumerate((body or text).split(" ; "), 1)
+    if body and answer:
+        yield None, f"answer {said}"
+
+
+def number_of(step: int | None) -> str:
+    return "  " if step is None else f"{step:>2}"

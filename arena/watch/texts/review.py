@@ -10,7 +10,7 @@ from arena.watch.data.review import Case
 from arena.watch.desk import Decided
 from arena.watch.queue import ATTEMPT, POST, RECENT, WAITING, Item
 from arena.watch.records import Run, Try
-from arena.watch.texts.base import DIM, HEAD, line
+from arena.watch.texts.base import DIM, HEAD, line, number_of, steps
 
 QUESTIONS = {
     ATTEMPT: "Is this attempt's answer right?  a: right  r: wrong",
@@ -84,12 +84,10 @@ def case_text(c: Case, finished: bool, off: bool) -> Text:
 
 def _attempt(out: Text, a: Try) -> None:
     out.append("attempt    ", DIM).append(f"by {safe(a.agent)}, answer {_value(a.answer)}\n")
-    body, _, answer = a.text.rpartition(" answer ")
-    for i, step in enumerate((body or a.text).split(" ; "), 1):
-        wrong = i == a.step
-        out.append(f"        {i:>2} {safe(step)}{'   <- ' + safe(a.reason) if wrong else ''}\n", "red" if wrong else "")
-    if body:
-        out.append(f"           answer {safe(answer)}\n")
+    for i, step in steps(a.text):
+        wrong = i is not None and i == a.step
+        why = f"   <- {safe(a.reason)}" if wrong else ""
+        out.append(f"        {number_of(i)} {safe(step)}{why}\n", "red" if wrong else "")
     if a.notes:
         out.append("had read   ", DIM).append(f"{'; '.join(safe(n) for n in a.notes)}\n", "cyan")
     out.append("execution  ", DIM).append(f"{_verdict(a)}\n", "green" if a.correct else "red")

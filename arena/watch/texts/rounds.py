@@ -9,7 +9,7 @@ from rich.text import Text
 from arena.report.tables import decimal, rate
 from arena.watch.data.base import safe
 from arena.watch.records import Grading, PostRow, RoundDetail, Try
-from arena.watch.texts.base import DIM, HEAD, beside
+from arena.watch.texts.base import DIM, HEAD, beside, number_of, steps
 
 SIDE_BY_SIDE = 100
 """Columns from which an attempt stands beside its grader's own solution."""
@@ -97,12 +97,11 @@ def _attempt(number: int, a: Try, width: int) -> Text:
     mine = [Text(f"attempt {number} by {a.agent}", HEAD).append("  ").append(_verdict(a))]
     if a.notes:
         mine.append(Text(f"  in context: {'; '.join(safe(n) for n in a.notes)}", DIM))
-    body, _, answer = a.text.rpartition(" answer ")
-    for i, step in enumerate((body or a.text).split(" ; "), 1):
-        wrong = i == a.step
-        mine.append(Text(f"  {i:>2} {safe(step)}{'   <- ' + a.reason if wrong else ''}", "red" if wrong else ""))
-    if body:
-        mine.append(Text(f"     answer {safe(answer)}"))
+    for i, step in steps(a.text):
+        wrong = i is not None and i == a.step
+        mine.append(
+            Text(f"  {number_of(i)} {safe(step)}{'   <- ' + a.reason if wrong else ''}", "red" if wrong else "")
+        )
     if a.grade is None:
         return Text("\n").join(mine).append("\n")
     graded = _graded(a.grade)
@@ -114,6 +113,4 @@ def _attempt(number: int, a: Try, width: int) -> Text:
 def _graded(g: Grading) -> list[Text]:
     lines = [Text("grader ", HEAD).append(_judgement(g, " with execution"))]
     lines.append(Text(f"     own answer {safe(g.answer) if g.answer is not None else '-'}"))
-    body, _, _ = g.text.rpartition(" answer ")
-    steps = (body or g.text).split(" ; ")
-    return lines + [Text(f"  {i:>2} {safe(step)}", DIM) for i, step in enumerate(steps, 1)]
+    return lines + [Text(f"  {number_of(i)} {safe(step)}", DIM) for i, step in steps(g.text, answer=False)]
