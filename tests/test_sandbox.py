@@ -21,7 +21,7 @@ from arena.doctor import sandboxes
 from curricula import sandbox as sandbox_module
 from curricula.sandbox import DETAIL, KINDS, REASONS, Limits, NotPlain, Ran, Sandbox, make_sandbox, plain
 from curricula.sandbox_monty import closed
-from curricula.sandbox_subprocess import SCRIPT, Subprocess
+from curricula.sandbox_subprocess import SCRIPT, Subprocess, available
 from curricula.sandbox_wire import decode, encode
 from tests.hostile import BIG, DEEP, FILES, HANGING, NETWORK, PROCESSES, SOURCES, TRICKS
 
@@ -358,6 +358,20 @@ def test_code_is_closed_only_if_it_can_leave_nothing() -> None:
         "().__class__", "def f():\n    return 'ä'", "from math import (\nsin)", "import math; import sys",
     ):  # fmt: skip
         assert not closed(code), code
+
+
+def test_a_guard_is_missing_only_if_the_system_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(said: bytes) -> None:
+        monkeypatch.setattr("curricula.sandbox_subprocess.talk", lambda messages, seconds: said)
+
+    answers(b"S\0\0\0\x10" + b'["no", null, ""]')
+    assert available.__wrapped__() == ()
+    answers(b"S\0\0\0\x10" + b'["ok", null, ""]')
+    assert available.__wrapped__() == ("seccomp", "landlock", "rlimits")
+    for busy in (b"", b"L\0\0\0\0"):
+        answers(busy)
+        with pytest.raises(OSError, match="takes too long"):
+            available.__wrapped__()
 
 
 def test_doctor_says_which_guards_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
