@@ -7,6 +7,7 @@ looked at is what they did, not only what the sandbox says of them.
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -286,6 +287,7 @@ def test_any_text_at_all_gets_a_result(code: str, name: str) -> None:
 # Workers and guards
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
 def test_a_worker_that_is_gone_is_replaced(how: signal.Signals) -> None:
     sandbox = make_sandbox("monty", Limits(time=0.25))
