@@ -85,7 +85,12 @@ def child(job: dict[str, Any], args: Any, out: int) -> NoReturn:
         for fd in (0, 1, 2):
             os.dup2(nothing, fd)
         os.close(nothing)
-        guard(job)
+        try:
+            guard(job)
+        except OSError as error:
+            if "probe" in job:
+                os.write(out, json.dumps(["no", None, str(error)]).encode())
+            raise
         sys.setrecursionlimit(job["recursion"])
         said = ["ok", None, ""] if "probe" in job else compute(job, args)
         try:

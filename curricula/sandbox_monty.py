@@ -56,7 +56,7 @@ OPEN = re.compile(r"\b(?:import|exec|eval|open|id|hash|class|async)\b|__")
 POLICY = monty.OSPolicy(
     datetime=datetime.datetime(2000, 1, 1), timezone="utc", sleep="zero", process_time="zero", random_start={"seed": 0}
 )
-GRACE = 0.25
+GRACE = 0.5
 """Seconds past the limit after which a worker that does not answer is killed."""
 CORES = os.cpu_count() or 1
 ADDRESSES = 2**30

@@ -7,6 +7,7 @@ looked at is what they did, not only what the sandbox says of them.
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from arena.doctor import sandboxes
 from curricula import sandbox as sandbox_module
 from curricula.sandbox import DETAIL, KINDS, REASONS, Limits, NotPlain, Ran, Sandbox, make_sandbox, plain
 from curricula.sandbox_monty import closed
-from curricula.sandbox_subprocess import SCRIPT, Subprocess
+from curricula.sandbox_subprocess import SCRIPT, Subprocess, available
 from curricula.sandbox_wire import decode, encode
 from tests.hostile import BIG, DEEP, FILES, HANGING, NETWORK, PROCESSES, SOURCES, TRICKS
 
@@ -286,6 +287,7 @@ def test_any_text_at_all_gets_a_result(code: str, name: str) -> None:
 # Workers and guards
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
 def test_a_worker_that_is_gone_is_replaced(how: signal.Signals) -> None:
     sandbox = make_sandbox("monty", Limits(time=0.25))
@@ -358,6 +360,20 @@ def test_code_is_closed_only_if_it_can_leave_nothing() -> None:
         "().__class__", "def f():\n    return 'ä'", "from math import (\nsin)", "import math; import sys",
     ):  # fmt: skip
         assert not closed(code), code
+
+
+def test_a_guard_is_missing_only_if_the_system_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(said: bytes) -> None:
+        monkeypatch.setattr("curricula.sandbox_subprocess.talk", lambda messages, seconds: said)
+
+    answers(b"S\0\0\0\x10" + b'["no", null, ""]')
+    assert available.__wrapped__() == ()
+    answers(b"S\0\0\0\x10" + b'["ok", null, ""]')
+    assert available.__wrapped__() == ("seccomp", "landlock", "rlimits")
+    for busy in (b"", b"L\0\0\0\0"):
+        answers(busy)
+        with pytest.raises(OSError, match="takes too long"):
+            available.__wrapped__()
 
 
 def test_doctor_says_which_guards_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
