@@ -21,7 +21,7 @@ OPTIONS = {
     "export": {"--to", "--only", "--adapters"},
     "library": {"--kind", "--generation", "--limit", "--to"},
     "experiment": {"--final", "--processes", "--folder"},
-    "make-seed": {"--folder", "--steps", "--seed", "--threads"},
+    "make-seed": {"--folder", "--steps", "--seed", "--threads", "--school", "--size", "--device"},
     "bench": {
         "--repeats",
         "--threads",
