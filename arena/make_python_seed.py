@@ -75,25 +75,31 @@ def write_tokenizer(folder: Path, examples: Sequence[SeedExample]) -> None:
     write_atomically(folder / "tokenizer_config.json", json.dumps(settings, indent=1).encode())
 
 
-def make(
-    size: str, folder: Path, steps: int | None, seed: int, threads: int, device: str, report: Callable[[str], None]
-) -> list[str]:
-    """Train, measure and document a model; returns the measured skills as lines."""
-    recipe = recipe_of(size, steps, seed)
-    torch.set_num_threads(threads)
+def train(recipe: Recipe, most: int, folder: Path, device: str, report: Callable[[str], None]) -> int:
+    """Write a tokenizer and a model that was trained on at most so many examples; returns how many there were."""
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     # no more than are needed: a short run goes through its examples once
-    examples = pool(min(POOL[size], recipe.steps * recipe.batch), seed)
+    examples = pool(min(most, recipe.steps * recipe.batch), recipe.seed)
     report(f"{len(examples)} examples in {time.monotonic() - started:.0f} s")
     write_tokenizer(folder, examples)
     tokenizer = Tokenizer(folder)
     prompts = tokenizer.encode([e.prompt for e in examples])
     completions = tokenizer.encode_after([e.completion for e in examples])
     data = [(p, [*c, tokenizer.eos]) for p, c in zip(prompts, completions, strict=True) if len(p) + len(c) < LONGEST]
-    fit(recipe, tokenizer, in_turns(data, recipe.batch, seed), folder, report, device)
+    fit(recipe, tokenizer, in_turns(data, recipe.batch, recipe.seed), folder, report, device)
+    return len(data)
+
+
+def make(
+    size: str, folder: Path, steps: int | None, seed: int, threads: int, device: str, report: Callable[[str], None]
+) -> list[str]:
+    """Train, measure and document a model; returns the measured skills as lines."""
+    recipe = recipe_of(size, steps, seed)
+    torch.set_num_threads(threads)
+    count = train(recipe, POOL[size], folder, device, report)
     skills = measure_skills(folder, device)
-    write_card(folder, size, recipe, len(data), skills)
+    write_card(folder, size, recipe, count, skills)
     return [f"{task:<36}{skill:.2f}" for task, skill in skills.items()]
 
 
