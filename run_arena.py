@@ -238,18 +238,33 @@ def experiment(
 
 @app.command("make-seed")
 def make_seed(
-    folder: Annotated[Path, typer.Option(help="Where the model is written.")] = Path("agents/seed"),
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the model is written; agents/seed for the school lists.")
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps; the recipe's own number if left out.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: Annotated[int, typer.Option(min=1)] = 2,
+    school: Annotated[str, typer.Option(help="lists (the model that ships with Ratchet) or python.")] = "lists",
+    size: Annotated[str, typer.Option(help="For python: tiny, small, 25m or 60m.")] = "tiny",
+    device: Annotated[str, typer.Option(help="For python: cpu or cuda.")] = "cpu",
 ) -> None:
-    """Train the seed model that ships with Ratchet, from scratch."""
-    from arena.make_seed import Recipe, make
+    """Train a seed model from scratch: the one that ships with Ratchet, or one for python_programs."""
+    if school not in ("lists", "python"):
+        raise ValueError(f"school must be lists or python, got {school!r}")
+    if school == "python":
+        from arena.make_python_seed import make as make_python
 
-    recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
-    for line in make(recipe, folder, threads, typer.echo):
+        if folder is None:
+            raise ValueError("name a folder of your own for a Python seed: --folder python-seed")
+        lines = make_python(size, folder, steps, seed, threads, device, typer.echo)
+    else:
+        from arena.make_seed import Recipe, make
+
+        recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
+        lines = make(recipe, folder or Path("agents/seed"), threads, typer.echo)
+    for line in lines:
         typer.echo(line)
 
 

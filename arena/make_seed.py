@@ -92,13 +92,18 @@ def initial_weights(config: ModelConfig, generator: torch.Generator) -> dict[str
 
 def batch_loss(weights: StackedWeights, ops: Ops, rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, int]:
     """Mean negative log-likelihood of the completions' tokens, and how many tokens were processed."""
-    packing = Packing([len(p) + len(c) for p, c in rows])
-    tokens = torch.tensor([i for p, c in rows for i in p + c])
+    device = weights.embed.device
+    packing = Packing([len(p) + len(c) for p, c in rows], device)
+    tokens = torch.tensor([i for p, c in rows for i in p + c], device=device)
     runs = runs_of([packing.total])
     states = hidden(weights, tokens, runs, lambda _, qkv: ops.attention(qkv, packing), ops)
-    learned = torch.tensor([w for p, c in rows for w in [False] * len(p) + [True] * len(c)])
+    learned = torch.tensor([w for p, c in rows for w in [False] * len(p) + [True] * len(c)], device=device)
     at = learned.nonzero()[:, 0]
     return F.cross_entropy(logits(weights, states[at - 1]), tokens[at]), packing.total
+
+
+Row = tuple[list[int], list[int]]
+"""Token ids of a prompt and of its completion."""
 
 
 def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -> BaseModel:
@@ -106,6 +111,27 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
     folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder)
     tokenizer = Tokenizer(folder)
+    data, rng = SeedData(), random.Random(f"ratchet/seed/{recipe.seed}")
+
+    def rows(step: int) -> list[Row]:
+        examples = [data.draw(rng) for _ in range(recipe.batch)]
+        prompts = tokenizer.encode([e.prompt for e in examples])
+        completions = [[*ids, tokenizer.eos] for ids in tokenizer.encode([e.completion for e in examples])]
+        return list(zip(prompts, completions, strict=True))
+
+    return fit(recipe, tokenizer, rows, folder, report)
+
+
+def fit(
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    rows: Callable[[int], list[Row]],
+    folder: Path,
+    report: Callable[[str], None],
+    device: str = "cpu",
+) -> BaseModel:
+    """Train a model from scratch on `rows(step)`, and write its weights and config. On a GPU, products are taken in
+    bfloat16 while the weights stay float32."""
     config = ModelConfig(
         vocab_size=len(tokenizer),
         hidden_size=recipe.hidden_size,
@@ -118,8 +144,7 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
         pad_token_id=tokenizer.pad,
     )
     weights = initial_weights(config, torch.Generator().manual_seed(recipe.seed))
-    for tensor in weights.values():
-        tensor.requires_grad_(True)
+    weights = {name: tensor.to(device).requires_grad_(True) for name, tensor in weights.items()}
     base = BaseModel(config, weights)
     ops = make_ops(config, base.device, base.dtype)
     matrices = [w for n, w in weights.items() if w.dim() == 2 and ".layers." in n]
@@ -129,18 +154,14 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
         torch.optim.AdamW(others, lr=recipe.adamw_lr, betas=(0.9, 0.98), weight_decay=0.0),
     ]
     rates = [recipe.muon_lr, recipe.adamw_lr]
-    data, rng = SeedData(), random.Random(f"ratchet/seed/{recipe.seed}")
     started, tokens = time.monotonic(), 0
     for step in range(recipe.steps):
         fraction = step / recipe.steps
         factor = min(1.0, (step + 1) / recipe.warmup) * (1 - (1 - recipe.final_fraction) * fraction)
         for optimizer, rate in zip(optimizers, rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * factor
-        examples = [data.draw(rng) for _ in range(recipe.batch)]
-        prompts = tokenizer.encode([e.prompt for e in examples])
-        completions = [[*ids, tokenizer.eos] for ids in tokenizer.encode([e.completion for e in examples])]
-        rows = list(zip(prompts, completions, strict=True))
-        loss, count = batch_loss(StackedWeights.of_base(base), ops, rows)
+        with torch.autocast(base.device.type, torch.bfloat16, enabled=base.device.type != "cpu"):
+            loss, count = batch_loss(StackedWeights.of_base(base), ops, rows(step))
         loss.backward()  # type: ignore[no-untyped-call]
         tokens += count
         for optimizer in optimizers:
@@ -150,7 +171,7 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
             seconds = time.monotonic() - started
             done = f"step {step + 1}/{recipe.steps}  loss {float(loss.detach()):.4f}"
             report(f"{done}  {tokens / seconds:,.0f} tokens/s  {seconds:.0f} s")
-    trained = {n: w.detach().contiguous() for n, w in weights.items()}
+    trained = {n: w.detach().cpu().contiguous() for n, w in weights.items()}
     save_tensors(trained, folder / "model.safetensors")
     write_atomically(folder / "config.json", json.dumps(config.to_hf(), indent=1).encode())
     return BaseModel(config, trained)

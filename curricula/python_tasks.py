@@ -128,6 +128,7 @@ def read_answer(kind: str, text: str) -> str | Failure:
     Reasons: "no answer", "several answers", "too long"."""
     if len(text) > 4 * MAX_TEXT:
         return Failure("too long", f"{len(text)} characters; the most is {4 * MAX_TEXT}")
+    text = text.strip()
     marks = list(_MARKED[kind].finditer(text))
     if len(marks) > 1:
         return Failure("several answers", f"{len(marks)} lines begin like an answer")
@@ -141,4 +142,4 @@ def read_answer(kind: str, text: str) -> str | Failure:
         if len(blocks) != 1 or len(fences) > 3:
             return Failure("several answers", f"{len(blocks)} code blocks")
         text = blocks[0]
-    return text.strip("\n \t") or Failure("no answer")
+    return text.strip() or Failure("no answer")

@@ -32,7 +32,7 @@ OPTIONS = {
     },
     "library": {"--kind", "--generation", "--limit", "--to"},
     "experiment": {"--final", "--processes", "--folder"},
-    "make-seed": {"--folder", "--steps", "--seed", "--threads"},
+    "make-seed": {"--folder", "--steps", "--seed", "--threads", "--school", "--size", "--device"},
     "bench": {
         "--repeats",
         "--threads",

@@ -1,0 +1,121 @@
+"""Train a seed model for python_programs from scratch, on synthetic functions (arena/python_school.py).
+
+The recipe is that of `arena/make_seed.py`, with a byte-level tokenizer trained on the school's texts, so that any text
+at all can be read and written. Examples are drawn before training and gone through in an order of each pass's own;
+deterministic for one thread count, on the CPU. Sizes go from one that a core trains in minutes to one for a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer as HFTokenizer
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from agents.adapters import write_atomically
+from agents.tokenizer import EOS, PAD, Tokenizer
+from arena.make_seed import Recipe, Row, fit
+from arena.python_card import measure_skills, write_card
+from arena.python_school import pool
+from arena.seed_data import SeedExample
+
+SIZES = {
+    "tiny": Recipe(batch=32, hidden_size=128, intermediate_size=320, layers=4, heads=4, kv_heads=2),
+    "small": Recipe(batch=32, hidden_size=256, intermediate_size=704, layers=6, heads=8, kv_heads=4, muon_lr=0.01),
+    "25m": Recipe(batch=128, hidden_size=512, intermediate_size=1408, layers=8, heads=8, kv_heads=4, muon_lr=0.01),
+    "60m": Recipe(batch=128, hidden_size=768, intermediate_size=2048, layers=9, heads=12, kv_heads=4, muon_lr=0.01),
+}
+"""Recipes by size: about 1, 5, 25 and 60 million weights."""
+STEPS = {"tiny": 1500, "small": 3000, "25m": 10_000, "60m": 20_000}
+POOL = {"tiny": 20_000, "small": 60_000, "25m": 400_000, "60m": 800_000}
+"""Examples that are drawn before training."""
+MAX_POSITIONS = 1024
+LONGEST = 640
+"""Longest example that is trained on, in tokens; longer ones are left out."""
+VOCABULARY = 768
+SHOWN = 4000
+"""Examples that the tokenizer is trained on."""
+
+
+def recipe_of(size: str, steps: int | None, seed: int) -> Recipe:
+    """The recipe of a size. Raises ValueError, naming the sizes, if there is none of that name."""
+    if size not in SIZES:
+        raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
+    return replace(SIZES[size], steps=steps or STEPS[size], seed=seed, max_positions=MAX_POSITIONS)
+
+
+def write_tokenizer(folder: Path, examples: Sequence[SeedExample]) -> None:
+    """A byte-level tokenizer.json that transformers loads too. Digits stand alone."""
+    tokenizer = HFTokenizer(models.BPE())
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    split = [digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(split)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[PAD, EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((f"{e.prompt} {e.completion}" for e in examples[:SHOWN]), trainer)
+    write_atomically(folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "pad_token": PAD,
+        "eos_token": EOS,
+        "padding_side": "left",
+        "clean_up_tokenization_spaces": False,
+    }
+    write_atomically(folder / "tokenizer_config.json", json.dumps(settings, indent=1).encode())
+
+
+def train(recipe: Recipe, most: int, folder: Path, device: str, report: Callable[[str], None]) -> int:
+    """Write a tokenizer and a model that was trained on at most so many examples; returns how many there were."""
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    # no more than are needed: a short run goes through its examples once
+    examples = pool(min(most, recipe.steps * recipe.batch), recipe.seed)
+    report(f"{len(examples)} examples in {time.monotonic() - started:.0f} s")
+    write_tokenizer(folder, examples)
+    tokenizer = Tokenizer(folder)
+    prompts = tokenizer.encode([e.prompt for e in examples])
+    completions = tokenizer.encode_after([e.completion for e in examples])
+    data = [(p, [*c, tokenizer.eos]) for p, c in zip(prompts, completions, strict=True) if len(p) + len(c) < LONGEST]
+    fit(recipe, tokenizer, in_turns(data, recipe.batch, recipe.seed), folder, report, device)
+    return len(data)
+
+
+def make(
+    size: str, folder: Path, steps: int | None, seed: int, threads: int, device: str, report: Callable[[str], None]
+) -> list[str]:
+    """Train, measure and document a model; returns the measured skills as lines."""
+    recipe = recipe_of(size, steps, seed)
+    torch.set_num_threads(threads)
+    count = train(recipe, POOL[size], folder, device, report)
+    skills = measure_skills(folder, device)
+    write_card(folder, size, recipe, count, skills)
+    return [f"{task:<36}{skill:.2f}" for task, skill in skills.items()]
+
+
+def in_turns(data: Sequence[Row], batch: int, seed: int) -> Callable[[int], list[Row]]:
+    """Batches by step: passes over all examples, each in an order of its own."""
+
+    def rows(step: int) -> list[Row]:
+        return [data[i] for i in (order(at) for at in range(step * batch, (step + 1) * batch))]
+
+    orders: dict[int, list[int]] = {}
+
+    def order(at: int) -> int:
+        turn, place = divmod(at, len(data))
+        if turn not in orders:
+            orders.clear()
+            orders[turn] = random.Random(f"ratchet/python_seed/{seed}/{turn}").sample(range(len(data)), len(data))
+        return orders[turn][place]
+
+    return rows

@@ -1,0 +1,155 @@
+"""The school of a Python seed model: examples over synthetic functions, in the domain's own bare prompts.
+
+Each function is run once on several inputs, and one run gives several examples: deductions, whose completion shows what
+each statement sets before the answer; an abduction; an induction; a problem to set, and a variation of it. Solving is
+mostly taught at levels 1 to 3, with a thin tail above, so that there is something left for self-play to find; setting
+goes up to level 6, since a setter can only set what it can write down. Nothing held out (dev or test) occurs.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from arena.seed_data import SeedExample
+from curricula.python_code import FUNCTION, Code
+from curricula.python_data import draw_function, draw_input
+from curricula.python_examine import trivial
+from curricula.python_heldout import heldout_keys
+from curricula.python_programs import PythonPrograms
+from curricula.python_tasks import ABDUCTION, DEDUCTION, FEWEST, INDUCTION, KINDS, MOST, Arguments, Task
+from curricula.python_vary import vary
+from curricula.sandbox import make_sandbox
+from curricula.values import Value, show_value, unfit
+
+LEVELS, SHARES = (1, 2, 3, 4, 5, 6), (24, 28, 26, 12, 6, 4)
+"""How often a function of each level is drawn."""
+INPUTS = 12
+MAX_TRACE = 400
+"""Longest working-out, in characters; a longer one is left out."""
+TASKS = (*(f"solve {kind}" for kind in KINDS), "set", "vary")
+SET_FROM = 0.5  # of the functions; the rest are only solved
+_TRACE = "_t"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a function gave for one input, and what its statements set on the way."""
+
+    args: Arguments
+    value: Value
+    trace: tuple[str, ...]
+
+
+class PythonSchool:
+    """Draws examples. Deterministic given the generator that is handed in."""
+
+    def __init__(self) -> None:
+        self.domain = PythonPrograms()
+        self.sandbox = make_sandbox()
+
+    def examples(self, rng: random.Random) -> Iterator[SeedExample]:
+        """Endless examples, several from each function."""
+        while True:
+            code, types = draw_function(rng, rng.choices(LEVELS, SHARES)[0])
+            given = {show_value(args): args for args in (draw_input(rng, types) for _ in range(INPUTS))}
+            runs = [] if code.key in heldout_keys() else self.runs(code, list(given.values()))
+            if is_fit(code, runs):
+                yield from self._solved(code, runs, rng)
+                if rng.random() < SET_FROM:
+                    yield from self._set(code, runs, rng)
+
+    def runs(self, code: Code, inputs: Sequence[Arguments]) -> list[_Run]:
+        """What became of the inputs for which the function gave plain data."""
+        found = []
+        for args, ran in zip(inputs, self.sandbox.call(traced(code.text), FUNCTION, inputs), strict=True):
+            if ran.ok and not unfit(ran.value[1]):
+                found.append(_Run(args, ran.value[1], tuple(ran.value[0])))
+        return found
+
+    def _solved(self, code: Code, runs: Sequence[_Run], rng: random.Random) -> Iterator[SeedExample]:
+        """Two deductions, an abduction and, for every second function, an induction."""
+        for run in runs[:2]:
+            working = "\n".join(run.trace)
+            answer = f"answer: {show_value(run.value)}"
+            said = f"{working}\n{answer}" if working and len(working) <= MAX_TRACE else answer
+            yield self._solve(Task(DEDUCTION, code, (run.args,)), [run], said)
+        yield self._solve(Task(ABDUCTION, code, (runs[2].args,)), [runs[2]])
+        if rng.random() < 0.5:
+            shown = runs[: rng.randint(FEWEST, MOST)]
+            yield self._solve(Task(INDUCTION, code, tuple(r.args for r in shown)), shown)
+
+    def _solve(self, task: Task, runs: Sequence[_Run], said: str = "") -> SeedExample:
+        outputs = [run.value for run in runs]
+        answer = task.answer(outputs)
+        said = said or (f"answer:\n{answer}" if task.kind == INDUCTION else f"answer: {answer}")
+        return SeedExample(f"solve {task.kind}", f"solve\n{task.question(outputs)}\n", said)
+
+    def _set(self, code: Code, runs: Sequence[_Run], rng: random.Random) -> Iterator[SeedExample]:
+        """A problem to set, and the same with one change."""
+        task = task_of(rng.choice(KINDS), code, runs, rng)
+        yield SeedExample("set", self.domain.propose_prompt(None), task.text)
+        varied = vary(code, rng)
+        if varied is not None and varied.params == code.params and varied.key not in heldout_keys():
+            again = self.runs(varied, [run.args for run in runs])
+            if is_fit(varied, again):
+                child = task_of(task.kind, varied, again, rng)
+                yield SeedExample("vary", self.domain.propose_prompt(task.text), child.text)
+
+
+def is_fit(code: Code, runs: Sequence[_Run]) -> bool:
+    """Whether there are runs enough, and they are worth asking for."""
+    task = Task(INDUCTION, code, tuple(run.args for run in runs))
+    return len(runs) >= MOST and trivial(task, [(run.args, run.value) for run in runs]) is None
+
+
+def task_of(kind: str, code: Code, runs: Sequence[_Run], rng: random.Random) -> Task:
+    """A task of some of the inputs that were run."""
+    count = rng.randint(FEWEST, MOST) if kind == INDUCTION else 1
+    return Task(kind, code, tuple(run.args for run in rng.sample(list(runs), count)))
+
+
+def traced(code: str) -> str:
+    """Code whose f returns a list of lines `name = value`, one for each time that a statement set a name, and its own
+    value beside it. Loops tell what they gathered once a turn."""
+    tree = ast.parse(code)
+    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == FUNCTION)
+    main.body = [ast.parse(f"{_TRACE} = []").body[0], *_told(main.body)]
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _told(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Statements with one after each that notes what it set."""
+    out: list[ast.stmt] = []
+    for node in body:
+        if isinstance(node, ast.Return) and node.value is not None:
+            pair = ast.Tuple([ast.Name(_TRACE, ast.Load()), node.value], ast.Load())
+            out.append(ast.Return(pair))
+            continue
+        if isinstance(node, ast.If | ast.For | ast.While):
+            node.body = _told(node.body)
+            node.orelse = _told(node.orelse)
+        out.append(node)
+        name = _sets(node)
+        if name:
+            out.append(ast.parse(f"{_TRACE}.append('{name} = ' + repr({name}))").body[0])
+    return out
+
+
+def _sets(node: ast.stmt) -> str:
+    """The name that a plain statement gives a value or adds to; an empty string if there is none."""
+    if isinstance(node, ast.Assign | ast.AugAssign):
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        return target.id if isinstance(target, ast.Name) else ""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+        target = node.value.func.value
+        return target.id if isinstance(target, ast.Name) else ""
+    return ""
+
+
+def pool(size: int, seed: int) -> list[SeedExample]:
+    """The first `size` examples of a seed, in the order in which they were drawn."""
+    drawn = PythonSchool().examples(random.Random(f"ratchet/python_seed/{seed}"))
+    return [next(drawn) for _ in range(size)]

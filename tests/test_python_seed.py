@@ -1,0 +1,80 @@
+"""The Python seed's school and recipe: right examples, nothing held out, any text has tokens, the same model twice.
+
+Leaves out how much it learns, which is measured (docs/measurements.md), not tested.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents.checkpoint import BaseModel
+from agents.tokenizer import Tokenizer
+from arena.make_python_seed import SIZES, in_turns, recipe_of, train, write_tokenizer
+from arena.python_school import TASKS, pool, traced
+from arena.seed_data import SeedExample
+from curricula.domain import Problem, Rejection
+from curricula.python_programs import PythonPrograms
+from curricula.python_tasks import DEDUCTION
+
+DOMAIN = PythonPrograms()
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[SeedExample]:
+    return pool(300, 1)
+
+
+def test_the_school_is_drawn_the_same_from_the_same_seed(examples: list[SeedExample]):
+    assert pool(40, 1) == examples[:40] != pool(40, 2)
+    assert {e.task for e in examples} == set(TASKS)
+
+
+def test_what_it_teaches_is_right_and_nothing_held_out(examples: list[SeedExample]):
+    deductions = [e for e in examples if e.task == f"solve {DEDUCTION}"]
+    for example in deductions[:60]:
+        problem = DOMAIN.problem(example.prompt.removeprefix("solve\n").removesuffix("\n"))
+        assert example.prompt == DOMAIN.solve_prompt(problem, ())
+        assert DOMAIN.verify(problem, example.completion).correct and not DOMAIN.is_heldout(problem)
+    proposals = [DOMAIN.parse_proposal(e.completion) for e in examples if e.task in ("set", "vary")]
+    refused = {found.reason for found in proposals if isinstance(found, Rejection)}
+    assert refused <= {"trivial"} and sum(isinstance(found, Problem) for found in proposals) > 0.85 * len(proposals)
+
+
+def test_working_out_tells_what_each_statement_sets():
+    code = "def f(a):\n    b = a + 1\n    for i in range(2):\n        b += i\n    return b * 2"
+    (ran,) = DOMAIN._run(traced(code), [(3,)])
+    assert ran.value == (["b = 4", "b = 4", "b = 5"], 10)
+
+
+def test_the_tokenizer_keeps_any_text(tmp_path: Path, examples: list[SeedExample]):
+    write_tokenizer(tmp_path, examples)
+    tokenizer = Tokenizer(tmp_path)
+    texts = ["def f(a):\n    return [1, 22]", "ж\t\x00<eos>  \n", *(e.completion for e in examples[:50])]
+    assert tokenizer.decode(tokenizer.encode(texts)) == texts
+    assert len(tokenizer.encode(["1234"])[0]) == 4
+
+
+def test_every_example_is_seen_once_a_pass():
+    rows = in_turns([([i], [i]) for i in range(6)], batch=3, seed=0)
+    first = sorted(p[0] for step in (0, 1) for p, _ in rows(step))
+    assert first == sorted(p[0] for step in (2, 3) for p, _ in rows(step)) == list(range(6))
+    assert rows(0) == rows(0)
+
+
+def test_sizes_are_named():
+    with pytest.raises(ValueError, match="size must be one of tiny, small, 25m, 60m"):
+        recipe_of("huge", None, 0)
+    assert recipe_of("25m", 5, 3).steps == 5 and set(SIZES) == {"tiny", "small", "25m", "60m"}
+
+
+@pytest.mark.slow
+def test_a_seed_can_be_made_twice_the_same(tmp_path: Path):
+    torch.set_num_threads(1)
+    recipe = replace(recipe_of("tiny", 3, 0), batch=8)
+    for name in ("one", "two"):
+        assert train(recipe, 24, tmp_path / name, "cpu", lambda _: None) == 24
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+    assert BaseModel.load(tmp_path / "one").config.max_position_embeddings == 1024
