@@ -289,8 +289,13 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _awake(cls, data: Any) -> Any:
-        """Behind a server nobody sleeps; whoever asks for it is told (`_server`)."""
-        engine, sleep = (data.get(k, {}) for k in ("engine", "sleep")) if isinstance(data, dict) else ({}, {})
+        """Behind a server nobody sleeps; whoever asks for it is told (`_server`). The shipped model's school is in bare
+        notation, so who is chatted with does not go there unless it is asked for."""
+        parts = ("engine", "sleep", "prompts")
+        engine, sleep, prompts = (data.get(k, {}) for k in parts) if isinstance(data, dict) else ({}, {}, {})
+        if isinstance(prompts, dict) and prompts.get("style") == "chat" and isinstance(sleep, dict):
+            data = {**data, "sleep": {"seed_examples": 0, **sleep}}
+            sleep = data["sleep"]
         if isinstance(engine, dict) and engine.get("kind") == "openai" and isinstance(sleep, dict):
             return {**data, "sleep": {"enabled": False, **sleep}}
         return data
@@ -344,6 +349,10 @@ class Config(Section):
 def notices(config: Config) -> list[str]:
     """What a config leaves out that its reader may count on, each with the key that says so."""
     if config.sleep.enabled:
+        school = [key for key in ("seed_examples", "lore") if getattr(config.sleep, key)]
+        if config.prompts.style == "chat" and school:
+            told = " and ".join(f"sleep.{key}" for key in school)
+            return [f"{told}: these examples are in the bare notation, though prompts.style is chat"]
         return []
     why = "a server's model cannot be trained" if config.engine.kind == "openai" else "as configured"
     found = [f"sleep.enabled is false ({why}): nothing is learned and no adapters are written"]
