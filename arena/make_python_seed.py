@@ -85,8 +85,8 @@ def train(recipe: Recipe, most: int, folder: Path, device: str, report: Callable
     write_tokenizer(folder, examples)
     tokenizer = Tokenizer(folder)
     prompts = tokenizer.encode([e.prompt for e in examples])
-    completions = tokenizer.encode_after([e.completion for e in examples])
-    data = [(p, [*c, tokenizer.eos]) for p, c in zip(prompts, completions, strict=True) if len(p) + len(c) < LONGEST]
+    completions = tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
+    data = [(p, c) for p, c in zip(prompts, completions, strict=True) if len(p) + len(c) <= LONGEST]
     fit(recipe, tokenizer, in_turns(data, recipe.batch, recipe.seed), folder, report, device)
     return len(data)
 
