@@ -83,7 +83,8 @@ def shadows() -> Iterator[tuple[str, str]]:
 
 def sandboxes() -> Iterator[tuple[str, str]]:
     """What holds code that models wrote, here (docs/sandbox.md)."""
-    from curricula.sandbox import KINDS, make_sandbox
+    from curricula.sandbox import KINDS
+    from curricula.sandboxes import make_sandbox
 
     for kind in KINDS:
         try:

@@ -21,7 +21,7 @@ from curricula.python_heldout import heldout_keys
 from curricula.python_programs import PythonPrograms
 from curricula.python_tasks import ABDUCTION, DEDUCTION, FEWEST, INDUCTION, KINDS, MOST, Arguments, Task
 from curricula.python_vary import vary
-from curricula.sandbox import make_sandbox
+from curricula.sandboxes import make_sandbox
 from curricula.values import Value, show_value, unfit
 
 LEVELS, SHARES = (1, 2, 3, 4, 5, 6), (24, 28, 26, 12, 6, 4)

@@ -16,7 +16,7 @@ from curricula.domain import SPLITS, Problem
 from curricula.python_data import draw_task
 from curricula.python_examine import Examined, examine, make_problem
 from curricula.python_tasks import KINDS, Task, parse_task
-from curricula.sandbox import make_sandbox
+from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, parse_value, show_value
 
 DEPTHS = tuple(range(1, 7))

@@ -39,7 +39,8 @@ from curricula.python_tasks import (
     read_answer,
 )
 from curricula.python_vary import vary
-from curricula.sandbox import Limits, Ran, make_sandbox
+from curricula.sandbox import Limits, Ran
+from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, Value, parse_value, same_value, show_value, unfit
 
 PATIENCE = 4
