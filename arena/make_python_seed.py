@@ -35,7 +35,8 @@ SIZES = {
 STEPS = {"tiny": 1500, "small": 3000, "25m": 10_000, "60m": 20_000}
 POOL = {"tiny": 20_000, "small": 60_000, "25m": 400_000, "60m": 800_000}
 """Examples that are drawn before training."""
-MAX_POSITIONS = 1024
+MAX_POSITIONS = 8192
+"""What the longest problem fits, should all of its characters be strange ones. Training sees LONGEST."""
 LONGEST = 640
 """Longest example that is trained on, in tokens; longer ones are left out."""
 VOCABULARY = 768

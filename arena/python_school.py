@@ -17,7 +17,7 @@ from arena.seed_data import SeedExample
 from curricula.python_code import FUNCTION, Code
 from curricula.python_data import draw_function, draw_input
 from curricula.python_examine import trivial
-from curricula.python_heldout import heldout_keys
+from curricula.python_heldout import LONGEST, heldout_keys
 from curricula.python_programs import PythonPrograms
 from curricula.python_tasks import ABDUCTION, DEDUCTION, FEWEST, INDUCTION, KINDS, MOST, Arguments, Task
 from curricula.python_vary import vary
@@ -65,7 +65,7 @@ class PythonSchool:
         """What became of the inputs for which the function gave plain data."""
         found = []
         for args, ran in zip(inputs, self.sandbox.call(traced(code.text), FUNCTION, inputs), strict=True):
-            if ran.ok and not unfit(ran.value[1]):
+            if ran.ok and not unfit(ran.value[1]) and len(show_value(ran.value[1])) <= LONGEST:
                 found.append(_Run(args, ran.value[1], tuple(ran.value[0])))
         return found
 

@@ -21,6 +21,8 @@ from curricula.values import Failure, parse_value, show_value
 
 DEPTHS = tuple(range(1, 7))
 PER_DEPTH = 48
+LONGEST = 120
+"""Longest output, in characters."""
 FILE = "python_heldout.jsonl"
 
 
@@ -33,7 +35,9 @@ def draw(depth: int) -> list[dict[str, object]]:
         if isinstance(task, Failure) or task.code.key in found:
             continue
         examined = examine(task, sandbox)
-        if isinstance(examined, Examined) and examined.objection is None:
+        if isinstance(examined, Failure) or any(len(show_value(value)) > LONGEST for value in examined.outputs):
+            continue
+        if examined.objection is None:
             found[task.code.key] = examined
     return [
         {

@@ -23,7 +23,7 @@ from curricula.registry import make_domain
 from curricula.values import Failure
 
 DOMAIN = PythonPrograms()
-HELDOUT_SHA256 = "e51dd4566024d7f5d11cf2e48c6be963c620e994f09c475013ce96dee87509cd"
+HELDOUT_SHA256 = "b4054e1b365fbfb2ad0d38a074e31083a8687a6cc934587bcf022030edce9d45"
 SUMS = (
     "def f(a, xs):\n    total = 0\n    for x in xs:\n        if x % a == 0:\n            total += x\n    return total"
 )

@@ -77,4 +77,4 @@ def test_a_seed_can_be_made_twice_the_same(tmp_path: Path):
         assert train(recipe, 24, tmp_path / name, "cpu", lambda _: None) == 24
     one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
     assert one == two
-    assert BaseModel.load(tmp_path / "one").config.max_position_embeddings == 1024
+    assert BaseModel.load(tmp_path / "one").config.max_position_embeddings == 8192
