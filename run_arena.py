@@ -287,7 +287,7 @@ def bench(
     plot: Annotated[Path | None, typer.Option(help="Picture of scaling; beside the JSON file if left out.")] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Where our side's time goes, by operation.")] = False,
     shapes: Annotated[
-        str | None, typer.Option(help="For large: qwen3-0.6b, qwen3-4b, miniature; the first on a GPU.")
+        str | None, typer.Option(help="For large: qwen3-0.6b, qwen3-4b, qwen3-8b, miniature; the first on a GPU.")
     ] = None,
     adapters: Annotated[str, typer.Option(help="For large: numbers of adapters, such as 16,64.")] = "16,64",
 ) -> None:
