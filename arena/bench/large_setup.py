@@ -29,7 +29,7 @@ def qwen3(
     positions: int,
     tied: bool = True,
 ) -> ModelConfig:
-    """A dense Qwen3, as its config.json describes it; `shared` heads of keys and values. The large ones are not `tied`."""
+    """A dense Qwen3 as its config.json describes it; `shared` heads of keys and values. Large ones are not `tied`."""
     return ModelConfig(
         vocabulary,
         width,
