@@ -31,7 +31,7 @@ SIZES = {
     "25m": Recipe(batch=128, hidden_size=512, intermediate_size=1408, layers=8, heads=8, kv_heads=4, muon_lr=0.01),
     "60m": Recipe(batch=128, hidden_size=768, intermediate_size=2048, layers=9, heads=12, kv_heads=4, muon_lr=0.01),
 }
-"""Recipes by size: about 1, 5, 25 and 60 million weights."""
+"""Recipes by size: 0.8, 4.7, 24 and 57 million weights."""
 STEPS = {"tiny": 1500, "small": 3000, "25m": 10_000, "60m": 20_000}
 POOL = {"tiny": 20_000, "small": 60_000, "25m": 400_000, "60m": 800_000}
 """Examples that are drawn before training."""
