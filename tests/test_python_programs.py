@@ -379,6 +379,20 @@ def test_held_out_functions_are_refused_under_other_names_with_other_inputs_and_
     assert DOMAIN.is_heldout(DOMAIN.problem(held.text))
 
 
+def test_inductions_that_do_what_a_held_out_one_does_are_refused():
+    held = next(p for p in DOMAIN.heldout("dev", 1) if p.text.startswith("induction"))
+    task = parse_task(held.text)
+    assert not isinstance(task, Failure)
+    code = parse_code(task.code.text.replace("    return ", "    result = ") + "\n    return result")
+    assert isinstance(code, Code)
+    again = dataclasses.replace(task, code=code)
+    found = DOMAIN.parse_proposal(again.text)
+    assert isinstance(found, Rejection) and found.reason == "held-out"
+    assert DOMAIN.is_heldout(DOMAIN.problem(again.text))
+    single = dataclasses.replace(again, kind="deduction", inputs=again.inputs[:1])
+    assert isinstance(DOMAIN.parse_proposal(single.text), Problem)
+
+
 def test_random_problems_are_new_valid_and_of_the_level_that_was_asked_for():
     rng = random.Random(7)
     for depth in DOMAIN.depths:
