@@ -15,7 +15,7 @@ from importlib.resources import files
 from curricula.domain import SPLITS, Problem
 from curricula.python_data import draw_task
 from curricula.python_examine import Examined, examine, make_problem
-from curricula.python_tasks import KINDS, Task, parse_task
+from curricula.python_tasks import INDUCTION, KINDS, Task, parse_task
 from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, parse_value, show_value
 
@@ -78,6 +78,13 @@ def heldout(split: str, depth: int) -> tuple[Problem, ...]:
 def heldout_keys() -> frozenset[str]:
     """Of the functions of both splits at all levels."""
     return frozenset(str(entry["key"]) for entry in _entries())
+
+
+@functools.cache
+def heldout_behaviours() -> frozenset[str]:
+    """Of the functions that held-out inductions ask for: another function that does the same would give them away."""
+    inductions = [entry for entry in _entries() if str(entry["text"]).startswith(INDUCTION)]
+    return frozenset(str(entry["behaviour"]) for entry in inductions)
 
 
 @functools.cache
