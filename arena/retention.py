@@ -95,7 +95,8 @@ def _shrink(store: Store) -> None:
         store.db.conn.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count")
     )
     if free > SPARE * pages:
-        store.db.conn.execute("PRAGMA incremental_vacuum").fetchall()
+        for _ in range(free):  # sqlite3 ends a statement without columns after its first step: one page
+            store.db.conn.execute("PRAGMA incremental_vacuum(1)")
 
 
 def thin_rest(store: Store, keep: int) -> None:
@@ -133,7 +134,7 @@ def prune_adapters(arena: Arena) -> None:
     learner's state of the last two.
 
     Where that would be more than `store.most_adapters` of those before, each second of them goes, again and again, so
-    that what stays is evenly spaced (0: no bound). Of the adapters of big sleeps the last two stay.
+    that what stays is evenly spaced, and of the adapters of big sleeps as many stay, the last (0: no bound).
     """
     generation, config = arena.generation.index, arena.config.store
     step = spacing(generation, config.adapters, config.most_adapters)
@@ -146,8 +147,10 @@ def prune_adapters(arena: Arena) -> None:
         else:
             for state in ("learner", "born"):
                 (old / f"{state}.safetensors").unlink(missing_ok=True)
-    for old in sorted((arena.folder / "adapters").glob("commons-g[0-9]*"), key=lambda p: int(p.name[9:]))[:-2]:
-        shutil.rmtree(old)
+    if config.most_adapters:
+        big = sorted((arena.folder / "adapters").glob("commons-g[0-9]*"), key=lambda p: int(p.name[9:]))
+        for old in big[: -max(config.most_adapters, 2)]:
+            shutil.rmtree(old)
 
 
 def spacing(generation: int, every: int, most: int) -> int:
