@@ -78,7 +78,7 @@ def resume(
     folder: RunArg,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Overrides of limits.* and of where the server is, such as limits.money=10."),
+        typer.Argument(help="Overrides of limits.*, store.* and of where the server is, such as limits.money=10."),
     ] = None,
     quiet: QuietOption = False,
     watch: WatchOption = False,
@@ -273,7 +273,7 @@ def bench(
     parts: Annotated[
         list[str] | None,
         typer.Argument(
-            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox."
+            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox; long."
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,
@@ -290,6 +290,8 @@ def bench(
         str | None, typer.Option(help="For large: qwen3-0.6b, qwen3-4b, qwen3-8b, miniature; the first on a GPU.")
     ] = None,
     adapters: Annotated[str, typer.Option(help="For large: numbers of adapters, such as 16,64.")] = "16,64",
+    generations: Annotated[int | None, typer.Option(min=2, help="For long: how many; 500 if left out.")] = None,
+    retention: Annotated[int, typer.Option(min=0, help="For long: the run's store.retention.")] = 0,
 ) -> None:
     """Our engine and learner beside transformers, PEFT, TRL and vLLM, in turns, as ratios."""
     from rich.console import Console
@@ -301,9 +303,9 @@ def bench(
     counts = agents.split(",")
     if not all(n.strip().isdigit() for n in counts):
         raise ValueError(f"--agents takes numbers such as 8,32, got {agents!r}")
-    options = Options(
-        repeats, threads, tuple(int(n) for n in counts), quick, vllm_python, Large.parse(shapes, adapters, repeats)
-    )
+    large = Large.parse(shapes, adapters, repeats)
+    sizes = tuple(int(n) for n in counts)
+    options = Options(repeats, threads, sizes, quick, vllm_python, large, generations=generations, retention=retention)
     run_bench(parts or [], options, Console(), json_file, plot, profile)
 
 

@@ -243,6 +243,18 @@ class LimitsSection(Section):
     """What a million tokens cost: {prompt: 0.15, generated: 0.60}."""
 
 
+class StoreSection(Section):
+    """What of a long run stays on disk (docs/long_runs.md). May be changed when a run goes on."""
+
+    retention: int = Field(0, ge=0)
+    """Generations whose words are kept: proposals, attempts, grades, guesses and what stood in their context. Of older
+    ones verdicts and counts stay, and the library and its log are never touched. 0: all are kept."""
+    adapters: int = Field(10, ge=0)
+    """Of generations before the last two, each so manyeth keeps its adapters; 0: none of them does."""
+    most_adapters: int = Field(0, ge=0)
+    """Most of those older generations; where there would be more, each second goes. 0: no bound."""
+
+
 class Config(Section):
     run: RunSection = RunSection()
     seed: int = Field(0, ge=0)
@@ -261,6 +273,7 @@ class Config(Section):
     measure: MeasureSection = MeasureSection()
     review: ReviewSection = ReviewSection()
     limits: LimitsSection = LimitsSection()
+    store: StoreSection = StoreSection()
     sinks: list[str] = Field(default_factory=list)
     """Where figures go while the run is played, beside its own store, such as [tensorboard] (docs/sinks.md)."""
 

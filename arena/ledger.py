@@ -18,8 +18,8 @@ canonical JSON of {"generation", "kind": "head", "root", "size"}.
 
 Left out: attempts, problems and evaluations, which the digest covers; telling the world of a head. Not guaranteed:
 anything against who holds the arena's private key and changes a run of which nobody kept a head: whoever wants to be
-sure later keeps the line that `library RUN verify` ends with. Sealing reads all stored hashes once a generation (a
-million: about a second).
+sure later keeps the line that `library RUN verify` ends with. Sealing reads all stored hashes when a run is opened (a
+million: about a second), and no more after that.
 """
 
 from __future__ import annotations
@@ -83,7 +83,10 @@ def seal(arena: Arena) -> dict[str, list[Row]]:
     g, store = arena.generation.index, arena.store
     if store.query("SELECT 1 FROM heads WHERE generation = ?", [g]):
         return {}
-    log = Frontier(_hashes(store))
+    size = store.query("SELECT COALESCE(MAX(seq), 0) AS n FROM leaves")[0]["n"]
+    if arena.log is None or arena.log.size != size:  # newly opened, or what was to be stored was not
+        arena.log = Frontier(_hashes(store))
+    log = arena.log
     leaves: list[Row] = []
     for leaf in _all(store, *_logged(store)):
         log.append(leaf.hash)

@@ -10,7 +10,6 @@ to stop (`arena.control`).
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +23,7 @@ from arena.evaluation import baseline, final
 from arena.ledger import SEALED, seal, seal_rest
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
 from arena.reading import admit
+from arena.retention import prune_adapters, thin, thin_rest
 from arena.review import close_waiting
 from arena.state import Arena, Generation, Tokens
 from arena.store import Row
@@ -76,6 +76,7 @@ def play_on(arena: Arena, listen: Listener) -> bool:
         return False
     run_phase(arena, "final", final, finished, listen, controls)
     seal_rest(arena)
+    thin_rest(arena.store, config.store.retention)
     return True
 
 
@@ -118,6 +119,7 @@ def run_phase(
         arena.store.insert({"phases": [row], "telemetry": [telemetry]})
         if name in SEALED:
             arena.store.insert(seal(arena))
+            thin(arena.store, g, arena.config.store.retention)
     arena.budget.end(row, seconds)
     arena.apply(name, records)
     listen("done", {**row, "seconds": seconds, "records": records})
@@ -163,17 +165,3 @@ def birth(arena: Arena) -> Produced:
 def last_generation(arena: Arena) -> int:
     rows = arena.store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'measure'")
     return int(rows[0]["g"] or 0)
-
-
-def prune_adapters(arena: Arena) -> None:
-    """Keep every 10th generation's adapters and the last two; the learner's state of the last two."""
-    g = arena.generation.index
-    for old in sorted((arena.folder / "adapters").glob("g[0-9]*")):
-        number = int(old.name[1:])
-        if number > g - 2:
-            continue
-        if number % 10:
-            shutil.rmtree(old)
-        else:
-            for state in ("learner", "born"):
-                (old / f"{state}.safetensors").unlink(missing_ok=True)

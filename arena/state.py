@@ -39,6 +39,7 @@ from arena.roles.voice import make_voice
 from arena.rounds import Round
 from arena.store import Records, Row, Store
 from culture.library import Library
+from culture.log import Frontier
 from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
 from curricula.registry import make_domain
@@ -92,6 +93,7 @@ class Arena:
         self.living: list[str] = []
         self.places, self.births = dict[str, int](), dict[str, int]()  # of everybody who was ever born
         self.commons: Tensor | None = None  # the adapter of the last big sleep, from which newborns start
+        self.log: Frontier | None = None  # of the ledger, once something was sealed (arena.ledger)
         self.voice = make_voice(config.prompts, lambda agent: self.places.get(agent, 0))
         self.generation = Generation(0)
         self.forgotten: str | None = None  # what an earlier process was asked and this one is not

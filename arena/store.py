@@ -144,6 +144,8 @@ class Store:
         try:
             connection = sqlite3.connect(path, isolation_level=None, timeout=30)
             self.db = Database(connection)
+            if create:  # before anything is written: pages that words have left can be given back (arena.retention)
+                self.db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             if create:
