@@ -169,7 +169,7 @@ def test_whether_a_run_is_held_is_seen_without_holding_it(undisturbed: Path, tmp
                 fcntl.flock(file, fcntl.LOCK_UN)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("arena.state.time.sleep", let_go)
+            patch.setattr("arena.lock.time.sleep", let_go)
             with Arena.open(undisturbed):
                 assert is_held(undisturbed)
 
