@@ -350,6 +350,24 @@ def digest(folder: RunArg) -> None:
 
 
 @app.command()
+def chaos(
+    kills: Annotated[int, typer.Option(min=1, help="How often to kill.")] = 200,
+    config: Annotated[Path, typer.Option(help="What is played.")] = Path("configs/tiny.yaml"),
+    seed: Annotated[int, typer.Option(min=0, help="Of the moments.")] = 0,
+    folder: Annotated[Path | None, typer.Option(help="Keep the runs here; else they go if all is well.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Kill a run at random moments of every phase, go on with it, and compare it with one that nothing disturbed."""
+    from arena.chaos.run import chaos as play_chaos
+    from arena.chaos.show import lines, progress
+
+    outcome = play_chaos(str(config), kills, seed, folder, progress(kills, lambda line: typer.echo(line, err=True)))
+    for line in [json.dumps(outcome.to_json(), indent=1)] if as_json else lines(outcome):
+        typer.echo(line)
+    raise typer.Exit(0 if outcome.verdict.well else 1)
+
+
+@app.command()
 def doctor() -> None:
     """Check the install, and say what is missing and how to get it."""
     from arena.doctor import check
