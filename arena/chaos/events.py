@@ -8,7 +8,8 @@
     done G NAME                   a phase is stored, which nothing may undo
     ended                         the run came to its end
 
-Lines are short, so each is written to the pipe whole. A last line without an end is what a killed player leaves.
+Lines are short, so each is written to the pipe whole. A last line without an end is what a killed player leaves. Before
+it begins, commits or renames, a player waits for a sign, so that its killer is awake when it does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ PLACES = ("opening", "playing", "renaming", "storing", "committing", "between")
 """Where a kill can land: while the run is made or opened, while a phase plays, just after it began to rename a file,
 inside its transaction, from the commit until the commit is known, between two phases."""
 OPENING = "opening"
+WAITS = ("begin", "commit", "rename")
+"""Events after which a player waits for one byte."""
 
 
 @dataclass

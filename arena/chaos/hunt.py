@@ -9,10 +9,11 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arena.chaos.events import OPENING, Track, lines_of
+from arena.chaos.events import OPENING, WAITS, Track, lines_of
 from arena.chaos.plan import Aim, Timing, aim
 from arena.chaos.player import fork_player
 
@@ -49,7 +50,7 @@ class Player:
     def __init__(self, config: str, folder: Path) -> None:
         self.log = folder.parent / f"{folder.name}.log"
         self.began = time.monotonic()
-        self.process, self.pipe = fork_player(config, folder, self.log)
+        self.process, self.pipe, self.signs = fork_player(config, folder, self.log)
         self.track = Track()
         self._lines, self._rest, self._open = deque[str](), b"", True
 
@@ -57,7 +58,11 @@ class Player:
         """What it tells, as it comes, until it ends. Raises OSError if it tells nothing for `wait` seconds."""
         while self._open or self._lines:
             while self._lines:
-                yield self.track.take(self._lines.popleft())
+                kind = self.track.take(self._lines.popleft())
+                if kind in WAITS:
+                    with suppress(BrokenPipeError):  # it was killed meanwhile
+                        os.write(self.signs, b".")
+                yield kind
             if self._open:
                 if not select.select([self.pipe], [], [], wait)[0]:
                     raise OSError(f"process {self.process} has told nothing for {wait:g} s; its log is {self.log}")
@@ -78,6 +83,7 @@ class Player:
     def end(self) -> bool:
         """Wait for it; whether it was killed. Raises OSError, with its last words, if it failed by itself."""
         os.close(self.pipe)
+        os.close(self.signs)
         _, status = os.waitpid(self.process, 0)
         self.process = 0
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
@@ -101,21 +107,23 @@ def undisturbed(config: str, folder: Path) -> tuple[dict[tuple[int, str], Timing
     timings: dict[tuple[int, str], Timing] = {}
     opening = 0.0
     with Player(config, folder) as player:
-        began = stored = time.monotonic()
+        began = stored = commits = time.monotonic()
         renames = 0
         for kind in player.events():
             now, track = time.monotonic(), player.track
             if kind == "phase":
-                began = stored = now
+                began = stored = commits = now
                 renames = 0
             elif kind == "made":
                 opening = now - player.began
             elif kind == "begin":
-                stored = now
+                stored = commits = now
+            elif kind == "commit":
+                commits = now
             elif kind == "rename":
                 renames += track.place == "renaming"
             elif kind == "done":
-                timings[track.stored[-1]] = Timing(stored - began, now - stored, renames)
+                timings[track.stored[-1]] = Timing(stored - began, commits - stored, now - commits, renames)
         player.end()
     return timings, opening
 
@@ -133,10 +141,12 @@ def hunt(
     """Play one run to its end under fire, until `tally` has `most` kills; every player but the last is killed."""
     order, stored = list(timings), set[tuple[int, str]]()
     tally.told.clear()
-    first = True
+    first, over = True, False
     while True:
         ahead = [at for at in order if at not in stored]
-        target = aim(rng, ahead, timings, tally.by_phase(), opening) if tally.killed < most else None
+        over = over or tally.killed >= most
+        target = None if over else aim(rng, ahead, timings, tally.by_phase(), opening)
+        over = len(ahead) <= 1  # one kill in the last phase, then the run may end
         with Player(config, folder) as player:
             opening = _follow(player, target) or opening
             killed = player.end()
@@ -156,7 +166,7 @@ def hunt(
 
 def _follow(player: Player, target: Aim | None) -> float:
     """Follow a player until it ends or the moment has come to end it; the seconds it took to open the run."""
-    opened, renames, hit = 0.0, 0, False
+    opened, renames = 0.0, 0
     if target and target.moment == OPENING:
         player.kill_at(player.began + target.delay)
         return opened
@@ -167,11 +177,8 @@ def _follow(player: Player, target: Aim | None) -> float:
         if target is None or (track.generation, track.phase) != (target.generation, target.phase):
             continue
         renames = 0 if kind == "phase" else renames + (kind == "rename")
-        hit = (
-            (target.moment == "playing" and kind == "phase")
-            or kind == "begin"  # at the latest: a file that is there already takes no name again
-            or (target.moment == "renaming" and kind == "rename" and renames == target.which + 1)
-        )
-        if hit:
+        hit = {"playing": "phase", "storing": "begin", "committing": "commit", "renaming": "rename"}[target.moment]
+        late = kind == "commit"  # a file that is there already takes no name again
+        if late or (kind == hit and (kind != "rename" or renames == target.which + 1)):
             player.kill_at(now + target.delay)
     return opened

@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+from arena.chaos.events import WAITS
 from arena.config import Config, load_config
 from arena.loop import play
 from arena.state import Arena, make_domains
@@ -27,27 +28,30 @@ def warm(config: Config) -> None:
     make_domains(config)
 
 
-def fork_player(config: str, folder: Path, log: Path) -> tuple[int, int]:
-    """Start one; its process and the end of the pipe from which to read its events."""
+def fork_player(config: str, folder: Path, log: Path) -> tuple[int, int, int]:
+    """Start one; its process, the end of the pipe that its events come from, and of that for the signs it waits for."""
     read, write = os.pipe()
+    waits, signs = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if not child:
         os.close(read)
-        _be(config, folder, log, write)
+        os.close(signs)
+        _be(config, folder, log, write, waits)
     os.close(write)
-    return child, read
+    os.close(waits)
+    return child, read, signs
 
 
-def _be(config: str, folder: Path, log: Path, pipe: int) -> NoReturn:
+def _be(config: str, folder: Path, log: Path, pipe: int, waits: int) -> NoReturn:
     """The child; never returns."""
     status = FAILED
     try:
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        _play(config, folder, pipe)
+        _play(config, folder, pipe, waits)
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -56,9 +60,11 @@ def _be(config: str, folder: Path, log: Path, pipe: int) -> NoReturn:
         os._exit(status)
 
 
-def _play(config: str, folder: Path, pipe: int) -> None:
+def _play(config: str, folder: Path, pipe: int, waits: int) -> None:
     def tell(line: str) -> None:
         os.write(pipe, line.encode() + b"\n")
+        if line in WAITS and not os.read(waits, 1):
+            raise OSError("nobody is there to kill this player")
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "os.rename":
