@@ -120,7 +120,7 @@ def test_completions_that_were_counted_twice_are_seen(undisturbed: Path, copy: P
 
 
 def test_what_cannot_be_played_so_is_refused_in_a_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="engine.kind torch"):
+    with pytest.raises(ValueError, match=r"engine\.kind torch"):
         chaos("configs/openai.yaml", 1)
     (tmp_path / "there").write_text("")
     with pytest.raises(ValueError, match="is not empty"):
