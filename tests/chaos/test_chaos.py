@@ -12,11 +12,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from brief import brief
+from crashing import Crash, play_through
 
 from arena.chaos.events import OPENING, PLACES, Track, lines_of
 from arena.chaos.plan import OPENINGS, SHARES, Timing, aim
 from arena.chaos.run import chaos
-from arena.chaos.verdict import judge, posts
+from arena.chaos.verdict import adapters, judge, posts
 from arena.store import Store
 
 PHASES = ("read", "propose", "solve", "grade", "post", "sleep", "turnover", "measure")
@@ -117,6 +119,19 @@ def test_completions_that_were_counted_twice_are_seen(undisturbed: Path, copy: P
     with sqlite3.connect(copy / "run.db") as db:
         db.execute("UPDATE phases SET requests = requests + 7 WHERE generation = 2 AND phase = 'solve'")
     assert judge(undisturbed, copy, ()).attempts_twice == 7
+
+
+def test_who_dies_right_after_the_last_measurement_leaves_no_old_adapters(tmp_path: Path) -> None:
+    for name in ("calm", "dies"):
+        with brief(tmp_path, name, "generations=3") as arena:
+
+            def die(event: str, data: dict[str, object], name: str = name) -> None:
+                if name == "dies" and event == "done" and (data["generation"], data["phase"]) == (3, "measure"):
+                    raise Crash
+
+            play_through(arena, die)
+    assert adapters(tmp_path / "calm") == adapters(tmp_path / "dies")
+    assert judge(tmp_path / "calm", tmp_path / "dies", ()).well
 
 
 def test_what_cannot_be_played_so_is_refused_in_a_line(tmp_path: Path) -> None:
