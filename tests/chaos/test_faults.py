@@ -30,16 +30,6 @@ from arena.store import Store
 from arena.watch.data import open_run, reading
 from arena.watch.progress import Progress
 
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest of a brief run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("calm")
-    with brief(folder, "calm") as arena:
-        play(arena)
-    return digest(folder / "calm")
-
-
 # -- locked -----------------------------------------------------------------------------------------------------------
 
 HOLD = """

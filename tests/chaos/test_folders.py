@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -23,8 +24,6 @@ def dump(database: Path) -> list[str]:
 
 
 def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
-    import os
-
     with brief(tmp_path, "held", "generations=0"):
         with pytest.raises(ValueError, match=rf"another process is running .*held: process {os.getpid()} on \S+$"):
             Arena.open(tmp_path / "held")
@@ -34,9 +33,7 @@ def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
     Arena.open(tmp_path / "held").close()  # the file stays, the lock is gone
 
 
-def test_copied_and_moved_folders_go_on_as_the_same_run_each_for_itself(tmp_path: Path) -> None:
-    with brief(tmp_path, "calm") as arena:
-        play(arena)
+def test_copied_and_moved_folders_go_on_as_the_same_run_each_for_itself(calm: str, tmp_path: Path) -> None:
     arena = brief(tmp_path, "first")
 
     def die(event: str, data: dict[str, object]) -> None:
@@ -53,8 +50,7 @@ def test_copied_and_moved_folders_go_on_as_the_same_run_each_for_itself(tmp_path
         play(copied)
         assert moved.store.finished() < copied.store.finished()  # one knows nothing of the other
         play(moved)
-    expected = digest(tmp_path / "calm")
-    assert digest(tmp_path / "moved") == digest(tmp_path / "elsewhere" / "copy") == expected
+    assert digest(tmp_path / "moved") == digest(tmp_path / "elsewhere" / "copy") == calm
     assert not (tmp_path / "first").exists()
 
 

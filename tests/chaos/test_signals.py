@@ -21,15 +21,6 @@ from arena.state import Arena
 CONFIG = "configs/tiny.yaml"
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest of a brief run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("calm")
-    with brief(folder, "calm") as arena:
-        play(arena)
-    return digest(folder / "calm")
-
-
 def at(event: str, generation: int, phase: str, times: int = 1) -> Listener:
     """A listener that sends this process SIGTERM at an event of the loop."""
 
