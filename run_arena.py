@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -351,6 +352,24 @@ def digest(folder: RunArg) -> None:
 
 
 @app.command()
+def chaos(
+    kills: Annotated[int, typer.Option(min=1, help="How often to kill.")] = 200,
+    config: Annotated[Path, typer.Option(help="What is played.")] = Path("configs/tiny.yaml"),
+    seed: Annotated[int, typer.Option(min=0, help="Of the moments.")] = 0,
+    folder: Annotated[Path | None, typer.Option(help="Keep the runs here; else they go if all is well.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Kill a run at random moments of every phase, go on with it, and compare it with one that nothing disturbed."""
+    from arena.chaos.run import chaos as play_chaos
+    from arena.chaos.show import lines, progress
+
+    outcome = play_chaos(str(config), kills, seed, folder, progress(kills, lambda line: typer.echo(line, err=True)))
+    for line in [json.dumps(outcome.to_json(), indent=1)] if as_json else lines(outcome):
+        typer.echo(line)
+    raise typer.Exit(0 if outcome.verdict.well else 1)
+
+
+@app.command()
 def doctor() -> None:
     """Check the install, and say what is missing and how to get it."""
     from arena.doctor import check
@@ -365,22 +384,33 @@ def doctor() -> None:
 def _play(arena: Any, quiet: bool) -> None:
     from rich.console import Console
 
+    from arena.leaving import CUT_SHORT, CutShort, Leaving, Left
     from arena.loop import play
     from arena.report.analysis import analyze as analyze_store
     from arena.sinks.listener import Sinks, both
     from arena.watch.progress import Progress, summary
 
-    console = Console()
+    console, on = Console(), f"go on with: python run_arena.py resume {arena.folder}"
     with arena:
         progress = Progress(arena.config, console, plain=quiet, compute=arena.store.compute(), spent=arena.budget.line)
         try:
-            with progress, Sinks(arena, lambda line: typer.echo(f"note: {line}", err=True)) as sinks:
-                ended = play(arena, both(progress, sinks))
-        except KeyboardInterrupt:
-            typer.echo(f"stopped; go on with: python run_arena.py resume {arena.folder}", err=True)
-            raise typer.Exit(130) from None
-        except OSError as error:
-            raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {arena.folder}") from None
+            with (
+                progress,
+                Sinks(arena, lambda line: typer.echo(f"note: {line}", err=True)) as sinks,
+                Leaving() as leaving,
+            ):
+                ended = play(arena, both(progress, sinks, leaving))
+        except Left:
+            typer.echo(f"stopped by SIGTERM, everything played is stored; {on}")
+            return
+        except KeyboardInterrupt as stopped:
+            cut = isinstance(stopped, CutShort)
+            typer.echo(
+                f"stopped{' by SIGTERM within a phase, which will be played again' if cut else ''}; {on}", err=True
+            )
+            raise typer.Exit(CUT_SHORT if cut else 130) from None
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise OSError(f"{error}; nothing stored is lost, {on}") from None
         if arena.budget.stopped:
             typer.echo(
                 f"stopped: {arena.budget.stopped}; go on with: "
@@ -388,7 +418,7 @@ def _play(arena: Any, quiet: bool) -> None:
             )
             return
         if not ended:
-            typer.echo(f"stopped, as asked; go on with: python run_arena.py resume {arena.folder}")
+            typer.echo(f"stopped, as asked; {on}")
             return
         summary(analyze_store(arena.store, arena.config), arena.folder, console)
 

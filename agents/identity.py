@@ -72,6 +72,8 @@ class KeyRing:
             raise ValueError(f"{name} already has a key: {path}")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
+        for left in self.folder.glob(f".{name}-*"):  # of a process that was killed right here
+            left.unlink()
         key = Ed25519PrivateKey.generate()
         descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", dir=self.folder)  # makes it mode 0600
         try:

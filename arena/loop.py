@@ -72,6 +72,7 @@ def play_on(arena: Arena, listen: Listener) -> bool:
             run_phase(arena, name, phase, finished, listen, controls)
         prune_adapters(arena)
     arena.generation = Generation(last_generation(arena))
+    prune_adapters(arena)  # which whoever died right after the last measurement has not
     if (arena.generation.index, "final") not in finished and controls.stops_before(arena.generation.index, "final"):
         return False
     run_phase(arena, "final", final, finished, listen, controls)

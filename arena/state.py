@@ -6,12 +6,10 @@ computed or are read back on resume, so a resumed run stands exactly where an un
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
 import random
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -34,6 +32,7 @@ from arena.amend import amended, write_config
 from arena.config import Config
 from arena.control import forget, forget_limit
 from arena.engines import close, connect, engine_version, make_budget, make_engine
+from arena.lock import hold
 from arena.roles import guesser
 from arena.roles.voice import make_voice
 from arena.rounds import Round
@@ -110,7 +109,7 @@ class Arena:
         engine_version(config)
         engine, learner = load_minds(config)
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder)
+        lock = hold(folder)
         (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
         partial = folder / ".run.db.new"
         partial.unlink(missing_ok=True)
@@ -131,7 +130,7 @@ class Arena:
             raise ValueError(f"no run folder at {folder}")
         config = amended(folder, overrides)
         with ExitStack() as undo:  # whatever fails, the run is not left locked
-            lock = undo.enter_context(_lock(folder))
+            lock = undo.enter_context(hold(folder))
             store = Store(folder / "run.db", upgrade=True)
             undo.callback(store.close)
             stored, now = store.meta(), versions(config)
@@ -452,16 +451,3 @@ def versions(config: Config) -> dict[str, str]:
         "base model": base_digest(config),
         "engine": engine_version(config),
     }
-
-
-def _lock(folder: Path) -> TextIO:
-    """Hold the run for this process. Raises ValueError if another process holds it."""
-    file = open(folder / ".lock", "w")  # noqa: SIM115  held as long as the run is open
-    for _ in range(5):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except OSError:
-            time.sleep(0.1)  # a watcher that only looks whether it is held lets go at once
-    file.close()
-    raise ValueError(f"another process is running {folder}")

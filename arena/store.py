@@ -6,17 +6,22 @@ phases only. Everything a run stores is determined by its config and what people
 that others write: what people ask of the run, before it has become a record; `digest` leaves it out too.
 
 Version 2 added what a reviewer needs, version 3 what culture needs, version 4 what budgets and doubts need. A file of
-an earlier version is brought up to date, in one transaction, when its run is opened to go on with it; who only reads
-says how.
+an earlier version is brought up to date, in one transaction, when its run is opened to go on with it; a copy of what it
+was is kept beside it (`run.db.schema3.bak`), whole or not at all. Who only reads says how. A file of a later version is
+refused.
+
+A commit survives the death of its process, at any moment. Not guaranteed: that the last commits survive a power cut;
+they are synced when SQLite folds its log into the file, and until then what is lost is lost whole, from the end.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,8 @@ from culture.library import COLUMNS_SINCE, SHELF, Library
 
 SCHEMA_VERSION = 4
 EARLIER = ("1", "2", "3")
+PATIENCE = 30.0
+"""Seconds to wait for another program that has the file locked."""
 Row = dict[str, Any]
 Records = Mapping[str, Sequence[Row]]
 
@@ -128,7 +135,40 @@ def other_version(path: Path, version: str | None) -> str:
             f"{path} was written by an earlier version (schema {version}, this program reads {SCHEMA_VERSION}): "
             f"`python run_arena.py resume {path.parent}` brings it up to date; what was played is kept"
         )
-    return f"{path} has schema version {version}, this program reads version {SCHEMA_VERSION}"
+    later = str(version).isdecimal() and int(str(version)) > SCHEMA_VERSION
+    hint = ": a later version of Ratchet wrote it, and goes on with it; nothing was changed" if later else ""
+    return f"{path} has schema version {version}, this program reads version {SCHEMA_VERSION}{hint}"
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def backup_of(path: Path, version: str) -> Path:
+    """Where a file of an earlier version is kept when it is brought up to date."""
+    return path.with_name(f"{path.name}.schema{version}.bak")
+
+
+def uri_of(path: Path) -> str:
+    """How SQLite opens a file. Where the folder cannot be written (a read-only disk) and the run was closed well, it
+    is told to go without the files that it would lay beside it."""
+    closed = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    return path.resolve().as_uri() + ("?immutable=1" if closed else "")
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> Exception:
+    """What to tell who cannot open a file: whether it is damaged, or held by another program, or out of reach."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return OSError(f"cannot open {path}: another program has had it locked for {PATIENCE:g} s; close it, try again")
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        return OSError(f"cannot open {path}: {error}")
+    return ValueError(f"{path} is not a readable run database: {error}")
 
 
 class Store:
@@ -141,8 +181,8 @@ class Store:
         self.path = path
         if not create and not path.is_file():
             raise ValueError(f"no run database at {path}")
+        connection = sqlite3.connect(uri_of(path), uri=True, isolation_level=None, timeout=PATIENCE)
         try:
-            connection = sqlite3.connect(path, isolation_level=None, timeout=30)
             self.db = Database(connection)
             if create:  # before anything is written: pages that words have left can be given back (arena.retention)
                 self.db.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -156,8 +196,13 @@ class Store:
                 self._upgrade(version)
             version = self.meta().get("schema_version")
         except sqlite3.DatabaseError as error:
-            raise ValueError(f"{path} is not a readable run database: {error}") from None
+            connection.close()
+            raise _unreadable(path, error) from None
+        except BaseException:
+            connection.close()
+            raise
         if version != str(SCHEMA_VERSION):
+            connection.close()
             raise ValueError(other_version(path, version))
 
     def _upgrade(self, version: str) -> None:
@@ -165,6 +210,7 @@ class Store:
         steps = {"1": REVIEWING, "2": "", "3": BUDGETS}[version]
         if version != "3":
             steps += CULTURE + ";".join((*SHELF, *COLUMNS_SINCE, PLACES)) + ";" + BUDGETS
+        self._back_up(backup_of(self.path, version))
         try:
             self.db.conn.executescript(
                 f"BEGIN IMMEDIATE; {steps}; UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version';"
@@ -173,6 +219,27 @@ class Store:
         except sqlite3.DatabaseError:
             if self.db.conn.in_transaction:
                 self.db.execute("ROLLBACK")
+            raise
+
+    def _back_up(self, to: Path) -> None:
+        """Copy the file as it is, with what SQLite's log holds of it. Whole and synced, or not there."""
+        partial = to.with_name(f".{to.name}.new")
+        partial.unlink(missing_ok=True)
+        try:
+            copy = sqlite3.connect(partial)
+            try:
+                self.db.conn.backup(copy)
+                copy.execute("PRAGMA journal_mode=DELETE")  # one file, which any program of that version opens
+            finally:
+                copy.close()
+            sync(partial)
+            partial.replace(to)
+            sync(to.parent)
+        except sqlite3.OperationalError as error:
+            partial.unlink(missing_ok=True)
+            raise OSError(f"cannot keep {to.name} before the upgrade: {error}; {self.path} is as it was") from None
+        except OSError:
+            partial.unlink(missing_ok=True)
             raise
 
     def close(self) -> None:
@@ -188,9 +255,10 @@ class Store:
             yield
             self.db.execute("COMMIT")
         except BaseException as error:
-            if self.db.conn.in_transaction:
-                self.db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
+            with suppress(sqlite3.DatabaseError):  # a disk that fails: rolled back when next opened
+                if self.db.conn.in_transaction:
+                    self.db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
                 raise OSError(f"cannot write {self.path}: {error}") from None
             raise
 

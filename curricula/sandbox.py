@@ -29,6 +29,8 @@ LARGE_BITS, LARGE_COST = 128, 1000
 """An integer of more bits than that counts as so many characters."""
 PATIENCE = 2
 """Calls of one code that may run out of time; those after them are not tried, and come to the same."""
+LIVES = 3
+"""Processes that may die in one call before that is taken for the call's own doing: memory runs out elsewhere, too."""
 HASHED = 4096
 """Items of all sets and dictionaries of a value at most: a few thousand that collide on purpose cost us little."""
 

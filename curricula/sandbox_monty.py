@@ -32,6 +32,7 @@ from curricula.sandbox import (
     INT_BITS,
     LARGE_BITS,
     LARGE_COST,
+    LIVES,
     PATIENCE,
     Limits,
     NotPlain,
@@ -178,7 +179,7 @@ class Monty:
                 self._limit(session.worker_pid)
                 session.feed_run(PRELUDE, inputs=self._constants)
             out = session.feed_run(GO, inputs=inputs, print_callback=self._printed())
-        except (monty.MontyError, ValueError) as error:
+        except (monty.MontyError, ValueError, ProcessLookupError) as error:
             if session is not None:
                 session.__exit__(None, None, None)
             alone = len(inputs["calls"]) == 1 and not isinstance(error, monty.MontyCrashedError)
@@ -192,11 +193,20 @@ class Monty:
         return [self._result(item) for item in out]
 
     def _alone(self, inputs: dict[str, Any]) -> Ran:
-        """One call in a session of its own."""
+        """One call in a session of its own; in another if that dies, which may be the system's doing."""
+        for _ in range(LIVES - 1):
+            ran = self._once(inputs)
+            if ran.reason != "crashed":
+                return ran
+        return self._once(inputs)
+
+    def _once(self, inputs: dict[str, Any]) -> Ran:
         try:
             with self._checkout() as session:
                 self._limit(session.worker_pid)
                 out = session.feed_run(PRELUDE + GO, inputs=inputs | self._constants, print_callback=self._printed())
+        except ProcessLookupError:  # it was gone before it was given its limits
+            return failure("crashed", "the interpreter died")
         except monty.MontyCrashedError as error:
             return too_late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
         except monty.MontyError as error:

@@ -22,7 +22,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curricula.sandbox import PATIENCE, Limits, NotPlain, Ran, arguments, failure, normal, plain, refused, too_late
+from curricula.sandbox import (
+    LIVES,
+    PATIENCE,
+    Limits,
+    NotPlain,
+    Ran,
+    arguments,
+    failure,
+    normal,
+    plain,
+    refused,
+    too_late,
+)
 from curricula.sandbox_wire import decode, encode
 
 SCRIPT = Path(__file__).with_name("sandbox_child.py")
@@ -106,6 +118,9 @@ class Subprocess:
         if todo:
             ran = self._start(code, normal(function), [found[i] for i in todo])
             for i, result in zip(todo, ran, strict=True):
+                for _ in range(LIVES - 1):  # alone, if its process died: that may be the system's doing
+                    if result.reason == "crashed":
+                        (result,) = self._start(code, normal(function), [found[i]])
                 found[i] = result
         return [result for result in found if isinstance(result, Ran)]
 

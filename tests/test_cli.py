@@ -48,6 +48,7 @@ OPTIONS = {
     "play": {"--domain", "--rounds", "--agents", "--seed"},
     "export-domain": {"--to", "--n", "--options"},
     "digest": set(),
+    "chaos": {"--kills", "--config", "--seed", "--folder", "--json"},
     "doctor": set(),
 }
 

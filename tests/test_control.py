@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from crashing import Crash
+from earlier import downgrade
 
 import arena.control as control
 from arena.config import load_config
@@ -169,7 +170,7 @@ def test_whether_a_run_is_held_is_seen_without_holding_it(undisturbed: Path, tmp
                 fcntl.flock(file, fcntl.LOCK_UN)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("arena.state.time.sleep", let_go)
+            patch.setattr("arena.lock.time.sleep", let_go)
             with Arena.open(undisturbed):
                 assert is_held(undisturbed)
 
@@ -227,25 +228,6 @@ def test_an_upgrade_that_fails_leaves_the_file_as_it_was(undisturbed: Path, tmp_
     with sqlite3.connect(folder / "run.db") as db:
         assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("1",)
         assert not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'control'").fetchone()
-
-
-def downgrade(database: Path, version: str = "1") -> None:
-    with sqlite3.connect(database) as db:
-        db.execute("ALTER TABLE phases DROP COLUMN requests")
-        db.execute("ALTER TABLE outcomes DROP COLUMN doubt")
-        db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", [version])
-        if version == "3":
-            return
-        for table in ("removals", "withheld", "knowledge", "ratchet", "leaves", "heads", "collapse"):
-            db.execute(f"DROP TABLE {table}")
-        for column in ("applies", "supersedes"):
-            db.execute(f"ALTER TABLE posts DROP COLUMN {column}")
-            db.execute(f"ALTER TABLE waiting DROP COLUMN {column}")
-        db.execute("ALTER TABLE agents DROP COLUMN place")
-        if version == "1":
-            for table in ("control", "waiting", "receipts", "labels"):
-                db.execute(f"DROP TABLE {table}")
-            db.execute("ALTER TABLE refusals DROP COLUMN note")
 
 
 @pytest.mark.slow

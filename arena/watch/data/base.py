@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config import load_config, nearest
-from arena.store import SCHEMA_VERSION, other_version
+from arena.store import SCHEMA_VERSION, other_version, uri_of
 from arena.watch.records import Run
 
 
@@ -57,7 +57,8 @@ def _siblings(folder: Path) -> list[str]:
 @contextmanager
 def reading(database: Path) -> Iterator[sqlite3.Connection]:
     """A connection that cannot write, closed after use. Raises Busy if the database is locked or gone."""
-    uri = database.resolve().as_uri() + "?mode=ro"
+    uri = uri_of(database)
+    uri += "&mode=ro" if "?" in uri else "?mode=ro"
     db = None
     try:
         db = sqlite3.connect(uri, uri=True, timeout=0.2, isolation_level=None, check_same_thread=False)

@@ -1,0 +1,94 @@
+"""`run_arena.py chaos`: kill a config's run at random moments until it was killed often enough; what came of it.
+
+The config is played once undisturbed; then again, in processes that are killed with SIGKILL and gone on with, to its
+end, as often as it takes. A run is the undisturbed one if its digest is, its log holds, its files are what their rows
+say, and no post that a process had called stored is missing.
+
+Left out: engines other than torch (a server's answers are not ours to repeat), and power cuts, which no process can
+play. Not guaranteed: that the same seed kills at the same instructions; it aims at the same moments, and the machine
+decides where they are.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from arena.chaos.events import PLACES
+from arena.chaos.hunt import Tally, hunt, undisturbed
+from arena.chaos.player import warm
+from arena.chaos.verdict import Verdict, judge
+from arena.config import load_config
+
+
+@dataclass
+class Outcome:
+    """What a whole bout of chaos came to."""
+
+    config: str
+    seed: int
+    tally: Tally
+    verdict: Verdict
+    seconds: float
+    order: list[str]
+
+    @property
+    def rate(self) -> float:
+        """Kills a minute, everything counted in."""
+        return 60.0 * self.tally.killed / self.seconds
+
+    def table(self) -> list[tuple[str, list[int]]]:
+        """Kills by phase, in the order in which phases are played, and within a phase by place."""
+        kills = self.tally.kills
+        return [(phase, [kills[phase, place] for place in PLACES]) for phase in self.order]
+
+    def to_json(self) -> dict[str, Any]:
+        faults = asdict(self.verdict)
+        return {
+            "config": self.config,
+            "seed": self.seed,
+            "kills": self.tally.killed,
+            "kills_by_phase": {
+                phase: {place: n for place, n in zip(PLACES, counts, strict=True) if n}
+                for phase, counts in self.table()
+            },
+            "runs": self.tally.runs,
+            "resumes": self.tally.resumes,
+            **faults,
+            "seconds": round(self.seconds, 1),
+            "kills_per_minute": round(self.rate, 1),
+        }
+
+
+def chaos(
+    config: str, kills: int, seed: int = 0, folder: Path | None = None, told: Callable[[Tally], None] = lambda _: None
+) -> Outcome:
+    """Kill `kills` times; `told` hears of each. Runs lie in `folder`, or in one that goes when all is well.
+
+    Raises ValueError for a config that cannot be played here so, OSError for a player that fails by itself.
+    """
+    loaded = load_config(config, [])
+    if loaded.engine.kind != "torch" or loaded.engine.device == "cuda":
+        raise ValueError("chaos plays with engine.kind torch on the CPU: try configs/tiny.yaml")
+    home = folder or Path(tempfile.mkdtemp(prefix="ratchet-chaos-"))
+    if folder and folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: give --folder another value")
+    home.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    warm(loaded)
+    timings, opening = undisturbed(config, home / "undisturbed")
+    tally, verdict = Tally(), Verdict()
+    while tally.killed < kills:
+        killed, lost = home / f"killed{tally.runs + 1:03d}", tally.phases_lost
+        hunt(config, killed, random.Random(f"chaos/{seed}/{tally.runs}"), timings, opening, tally, kills, told)
+        verdict += judge(home / "undisturbed", killed, tally.told, tally.phases_lost - lost)
+    if verdict.well and folder is None:
+        shutil.rmtree(home)
+    order = ["opening", *dict.fromkeys(phase for _, phase in timings)]
+    return Outcome(config, seed, tally, verdict, time.monotonic() - started, order)

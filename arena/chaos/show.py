@@ -1,0 +1,49 @@
+"""What `run_arena.py chaos` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from arena.chaos.events import PLACES
+from arena.chaos.hunt import Tally
+from arena.chaos.run import Outcome
+
+SAID = 20
+"""Faults that are told in a sentence each; the rest is counted."""
+STEPS = 20
+"""Lines of progress in all."""
+
+
+def progress(most: int, say: Callable[[str], None]) -> Callable[[Tally], None]:
+    """A listener that says now and then how far it is."""
+
+    def told(tally: Tally) -> None:
+        if tally.killed * STEPS // most != (tally.killed - 1) * STEPS // most:
+            say(f"{tally.killed} of {most} kills, {tally.resumes} resumes, {tally.runs} runs at their end")
+
+    return told
+
+
+def lines(outcome: Outcome) -> Iterator[str]:
+    """The table of kills, then what must be 0."""
+    shown = (*PLACES, "kills")
+    yield f"{'phase':<10}" + "".join(f"{name:>12}" for name in shown)
+    rows = [(phase, [*counts, sum(counts)]) for phase, counts in outcome.table()]
+    rows.append(("all", [sum(column) for column in zip(*(counts for _, counts in rows), strict=True)]))
+    for phase, counts in rows:
+        yield f"{phase:<10}" + "".join(f"{n or '.':>12}" for n in counts)
+    t, v = outcome.tally, outcome.verdict
+    yield ""
+    yield f"runs that came to their end            {t.runs}"
+    yield f"resumes                                {t.resumes}"
+    for words, n in (
+        ("differences to the undisturbed run", v.differences),
+        ("posts lost", v.posts_lost),
+        ("stored phases lost", v.phases_lost),
+        ("attempts counted twice", v.attempts_twice),
+        ("faults in the log or the database", v.log_broken),
+        ("files missing, wrong or left over", v.files_wrong),
+    ):
+        yield f"{words:<38} {n}"
+    yield f"{t.killed} kills in {outcome.seconds:.0f} s, {outcome.rate:.0f} a minute"
+    yield from v.said[:SAID]
