@@ -234,11 +234,12 @@ class Head:
         sources = [s for s in self.cluster.sources(i) if self.replicas[s].has(generation - 1)]
         turn = (generation - 1) // self.cluster.every % max(1, len(sources))
         parties = [p for s in sources[turn:] + sources[:turn] if (p := self.replicas[s].sent(generation - 1))]
-        posts: dict[str, SentPost] = {}
+        posts: dict[tuple[str, ...], SentPost] = {}
         for party in parties:
             for item in party.posts:
-                if not self.replicas[i].holds_post(item.signed.post.id):
-                    posts.setdefault(item.signed.post.id, item)
+                signed = item.signed
+                if not self.replicas[i].holds_post(signed.post.id):
+                    posts.setdefault((signed.post.id, signed.public_key, signed.signature), item)
         agents: list[SentAgent] = []
         for rank in range(self.cluster.agents):
             agents += [p.agents[rank] for p in parties if rank < len(p.agents)]
