@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from arena.config_cluster import ClusterSection, check_cluster
 from arena.config_culture import LibrarySection, MeasureSection, Section, SleepSection, TurnoverSection
 from arena.sinks.registry import SINKS
 
@@ -274,6 +275,7 @@ class Config(Section):
     review: ReviewSection = ReviewSection()
     limits: LimitsSection = LimitsSection()
     store: StoreSection = StoreSection()
+    cluster: ClusterSection = ClusterSection()
     sinks: list[str] = Field(default_factory=list)
     """Where figures go while the run is played, beside its own store, such as [tensorboard] (docs/sinks.md)."""
 
@@ -353,6 +355,11 @@ class Config(Section):
             if price is None and (self.limits.money is not None or other is not None):
                 why = "limits.money is set, but " if self.limits.money is not None else ""
                 raise ValueError(why + missing.format(name, name))
+        return self
+
+    @model_validator(mode="after")
+    def _clustered(self) -> Config:
+        check_cluster(self)
         return self
 
     def to_yaml(self) -> str:

@@ -21,11 +21,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arena.store import Row, Store
 
-if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
+if TYPE_CHECKING:
+    from arena.config import StoreSection  # the arena brings torch, which who only reads a run does without
     from arena.state import Arena
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -136,9 +138,13 @@ def prune_adapters(arena: Arena) -> None:
     Where that would be more than `store.most_adapters` of those before, each second of them goes, again and again, so
     that what stays is evenly spaced, and of the adapters of big sleeps as many stay, the last (0: no bound).
     """
-    generation, config = arena.generation.index, arena.config.store
+    prune_folder(arena.folder, arena.generation.index, arena.config.store)
+
+
+def prune_folder(folder: Path, generation: int, config: StoreSection) -> None:
+    """The same for any run folder."""
     step = spacing(generation, config.adapters, config.most_adapters)
-    for old in sorted((arena.folder / "adapters").glob("g[0-9]*")):
+    for old in sorted((folder / "adapters").glob("g[0-9]*")):
         number = int(old.name[1:])
         if number > generation - 2:
             continue
@@ -148,7 +154,7 @@ def prune_adapters(arena: Arena) -> None:
             for state in ("learner", "born"):
                 (old / f"{state}.safetensors").unlink(missing_ok=True)
     if config.most_adapters:
-        big = sorted((arena.folder / "adapters").glob("commons-g[0-9]*"), key=lambda p: int(p.name[9:]))
+        big = sorted((folder / "adapters").glob("commons-g[0-9]*"), key=lambda p: int(p.name[9:]))
         for old in big[: -max(config.most_adapters, 2)]:
             shutil.rmtree(old)
 
