@@ -428,10 +428,12 @@ def _launch(command: list[str], folder: Path) -> NoReturn:
 def _read(folder: Path) -> Any:
     """(store, config) of a run folder, for reading."""
     from arena.config import load_config
+    from arena.inside import check_folder
     from arena.store import Store
 
     if not folder.is_dir():
         raise ValueError(f"no run folder at {folder}{_nearest_folder(folder)}")
+    check_folder(folder)
     return Store(folder / "run.db"), load_config(folder / "config.yaml")
 
 
