@@ -7,9 +7,11 @@ asked or at a limit; 2 a mistake that the message names, 130 interrupted (the ru
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -33,6 +35,19 @@ RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickst
 OverridesArg = Annotated[list[str] | None, typer.Argument(help="Overrides such as seed=1 run.name=mine.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Play in a process of its own and watch it.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines instead of a live display.")]
+
+
+def reads_a_run(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that reads run folders: a damaged one is told in one line."""
+
+    @functools.wraps(command)
+    def told(**given: Any) -> None:
+        from arena.damage import explained
+
+        with explained(given.get("folders") or [given["folder"]], playing=command.__name__ == "resume"):
+            command(**given)
+
+    return told
 
 
 @app.command()
@@ -74,6 +89,7 @@ def run(
 
 
 @app.command()
+@reads_a_run
 def resume(
     folder: RunArg,
     overrides: Annotated[
@@ -99,6 +115,7 @@ def resume(
 
 
 @app.command()
+@reads_a_run
 def watch(folder: RunArg) -> None:
     """Look into a run on the terminal, while it is played or after; changes nothing."""
     from arena.watch.app import watch as watch_run
@@ -107,6 +124,7 @@ def watch(folder: RunArg) -> None:
 
 
 @app.command()
+@reads_a_run
 def control(
     folder: RunArg,
     command: Annotated[str, typer.Argument(help="pause (after this phase), resume, or stop (after this generation).")],
@@ -122,6 +140,7 @@ def control(
 
 
 @app.command()
+@reads_a_run
 def analyze(
     folders: Annotated[list[Path], typer.Argument(help="A run folder; or several to compare, the baseline's first.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
@@ -158,6 +177,7 @@ def analyze(
 
 
 @app.command()
+@reads_a_run
 def export(
     folder: RunArg,
     to: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder export if left out.")] = None,
@@ -178,6 +198,7 @@ def export(
 
 
 @app.command("eval")
+@reads_a_run
 def evaluate(
     folder: RunArg,
     sets: Annotated[list[Path], typer.Argument(help="Your sets, such as configs/eval/arithmetic.jsonl.")],
@@ -202,6 +223,7 @@ def evaluate(
 
 
 @app.command()
+@reads_a_run
 def library(
     folder: RunArg,
     action: Annotated[str, typer.Argument(help="search, show, tree, export, verify or proof.")],
@@ -308,6 +330,7 @@ def bench(
 
 
 @app.command("play")
+@reads_a_run
 def play_seat(
     folder: RunArg,
     domain: Annotated[str | None, typer.Option(help="One of the run's domains; its main one if left out.")] = None,
@@ -342,6 +365,7 @@ def export_domain(
 
 
 @app.command()
+@reads_a_run
 def digest(folder: RunArg) -> None:
     """A hash of everything a run stored but telemetry, keys and signatures: equal digests, same run."""
     store, _ = _read(folder)

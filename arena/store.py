@@ -17,11 +17,13 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
+from arena.soundness import check_numbers, check_schema, check_strange
 from culture.library import COLUMNS_SINCE, SHELF, Library
 
 SCHEMA_VERSION = 4
@@ -131,6 +133,20 @@ def other_version(path: Path, version: str | None) -> str:
     return f"{path} has schema version {version}, this program reads version {SCHEMA_VERSION}"
 
 
+def create_tables(db: Database) -> None:
+    """Everything that a run.db of this version has, in an empty one."""
+    db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + CULTURE + BUDGETS + "COMMIT;")
+    Library.create_tables(db)
+
+
+@cache
+def _ours() -> sqlite3.Connection:
+    """An empty run.db in memory, to compare others with."""
+    db = Database(sqlite3.connect(":memory:", check_same_thread=False))
+    create_tables(db)
+    return db.conn
+
+
 class Store:
     """One run's database. Opened by one writing process at a time; any number may read.
 
@@ -144,16 +160,21 @@ class Store:
         try:
             connection = sqlite3.connect(path, isolation_level=None, timeout=30)
             self.db = Database(connection)
+            if not create:  # nothing is written to, and nothing run from, a file that is not ours
+                check_strange(connection, _ours())
+                self.meta()
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             if create:
-                self.db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + CULTURE + BUDGETS + "COMMIT;")
-                Library.create_tables(self.db)
+                create_tables(self.db)
                 self.set_meta({"schema_version": str(SCHEMA_VERSION)})
             if upgrade and (version := self.meta().get("schema_version")) in EARLIER:
                 self._upgrade(version)
             version = self.meta().get("schema_version")
-        except sqlite3.DatabaseError as error:
+            if version == str(SCHEMA_VERSION) and not create:
+                check_schema(connection, _ours())
+                check_numbers(connection)
+        except (sqlite3.DatabaseError, ValueError) as error:
             raise ValueError(f"{path} is not a readable run database: {error}") from None
         if version != str(SCHEMA_VERSION):
             raise ValueError(other_version(path, version))
