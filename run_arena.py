@@ -22,6 +22,7 @@ except ModuleNotFoundError as missing:
         f"error: {missing.name} is not installed for {sys.executable}: run `make install`, then use .venv/bin/python"
     )
 
+LONGEST_LINE = 2000
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -467,6 +468,13 @@ def _nearest_folder(folder: Path) -> str:
     return nearest(folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()])
 
 
+def one_line(error: Exception) -> str:
+    """An error's words as one line that steers no terminal, whatever it repeats of what somebody wrote."""
+    text = str(error) or type(error).__name__
+    shown = "".join(c if c.isprintable() else " " for c in text[:LONGEST_LINE])
+    return " ".join(shown.split()) + (" ..." if len(text) > LONGEST_LINE else "")
+
+
 def main() -> None:
     """The entry point: a user's mistake is one line on standard error, never a traceback."""
     try:
@@ -474,7 +482,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("RATCHET_TRACEBACK"):
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2)
 
 

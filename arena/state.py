@@ -388,6 +388,10 @@ def load_base(config: Config) -> tuple[BaseModel, Tokenizer]:
         raise ValueError(
             f"the tokenizer in {folder} has ids up to {tokenizer.largest}, the model only {base.config.vocab_size} rows"
         )
+    if max(tokenizer.eos, tokenizer.pad) >= base.config.vocab_size:
+        raise ValueError(
+            f"a config in {folder} ends texts with the id {tokenizer.eos}, the model has {base.config.vocab_size} rows"
+        )
     return base, tokenizer
 
 

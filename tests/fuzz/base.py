@@ -11,10 +11,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from run_arena import one_line
+
 PATIENCE = 20
 """Seconds that one value may take."""
-LONGEST = 4000
-"""Letters that an error may have."""
 
 
 class Hang(BaseException):
@@ -48,10 +48,9 @@ def answers(*names: str) -> Iterator[None]:
         with in_time():
             yield
     except (ValueError, OSError) as error:
-        said = str(error)
-        assert said.strip(), f"an error without a word: {error!r}"
-        assert len(said.splitlines()) == 1, f"an error of several lines: {said[:500]!r}"
-        assert len(said) <= LONGEST, f"an error of {len(said)} letters: {said[:500]!r}"
+        said = one_line(error)
+        assert str(error).strip(), f"an error without a word: {error!r}"
+        assert len(said.splitlines()) == 1 and said.isprintable(), f"an error of several lines: {said[:500]!r}"
         assert not names or any(name in said for name in names), f"an error that does not name it: {said[:500]!r}"
 
 

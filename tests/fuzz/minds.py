@@ -12,6 +12,7 @@ import torch
 from hypothesis import strategies as st
 from safetensors.torch import save
 
+import agents.template_worker
 from agents.adapters import AdapterLayout
 from agents.checkpoint import BaseModel, weights_digest
 from agents.families import ModelConfig
@@ -220,6 +221,7 @@ def templates(_: Place, value: tuple[str, str, int, int]) -> None:
     source, piece, at, cut = value
     at %= len(source) + 1
     source = source[:at] + piece + source[at + cut :] if piece or cut else source
+    agents.template_worker.PATIENCE = 1.0
     with answers():
         made = ChatTemplate(source, "here", {"bos_token": "<s>"})
         made.after_answer()

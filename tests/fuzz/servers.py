@@ -85,7 +85,7 @@ def fields(_: Place, value: tuple[str, Any, bool]) -> None:
     *above, last = path.split(".")
     for key in above:
         at = at[int(key) if key.isdigit() else key]
-    at[last] = new
+    at[int(last) if last.isdigit() else last] = new
     with raw(http(json.dumps(answer).encode()), 1 << 20) as url:
         ask(url, chat)
 
