@@ -7,10 +7,12 @@ asked or at a limit; 2 a mistake that the message names, 130 interrupted (the ru
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -21,6 +23,7 @@ except ModuleNotFoundError as missing:
         f"error: {missing.name} is not installed for {sys.executable}: run `make install`, then use .venv/bin/python"
     )
 
+LONGEST_LINE = 2000
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -34,6 +37,19 @@ RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickst
 OverridesArg = Annotated[list[str] | None, typer.Argument(help="Overrides such as seed=1 run.name=mine.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Play in a process of its own and watch it.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines instead of a live display.")]
+
+
+def reads_a_run(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that reads run folders: a damaged one is told in one line."""
+
+    @functools.wraps(command)
+    def told(**given: Any) -> None:
+        from arena.damage import explained
+
+        with explained(given.get("folders") or [given["folder"]], playing=command.__name__ == "resume"):
+            command(**given)
+
+    return told
 
 
 @app.command()
@@ -85,6 +101,7 @@ def run(
 
 
 @app.command()
+@reads_a_run
 def resume(
     folder: RunArg,
     overrides: Annotated[
@@ -117,6 +134,7 @@ def resume(
 
 
 @app.command()
+@reads_a_run
 def watch(folder: RunArg) -> None:
     """Look into a run on the terminal, while it is played or after; changes nothing."""
     from arena.watch.app import watch as watch_run
@@ -125,6 +143,7 @@ def watch(folder: RunArg) -> None:
 
 
 @app.command()
+@reads_a_run
 def control(
     folder: RunArg,
     command: Annotated[str, typer.Argument(help="pause (after this phase), resume, or stop (after this generation).")],
@@ -140,6 +159,7 @@ def control(
 
 
 @app.command()
+@reads_a_run
 def analyze(
     folders: Annotated[list[Path], typer.Argument(help="A run folder; or several to compare, the baseline's first.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
@@ -176,6 +196,7 @@ def analyze(
 
 
 @app.command()
+@reads_a_run
 def export(
     folder: RunArg,
     to: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder export if left out.")] = None,
@@ -196,6 +217,7 @@ def export(
 
 
 @app.command("eval")
+@reads_a_run
 def evaluate(
     folder: RunArg,
     sets: Annotated[list[Path], typer.Argument(help="Your sets, such as configs/eval/arithmetic.jsonl.")],
@@ -220,6 +242,7 @@ def evaluate(
 
 
 @app.command()
+@reads_a_run
 def library(
     folder: RunArg,
     action: Annotated[str, typer.Argument(help="search, show, tree, export, verify or proof.")],
@@ -328,6 +351,7 @@ def bench(
 
 
 @app.command("play")
+@reads_a_run
 def play_seat(
     folder: RunArg,
     domain: Annotated[str | None, typer.Option(help="One of the run's domains; its main one if left out.")] = None,
@@ -362,6 +386,7 @@ def export_domain(
 
 
 @app.command()
+@reads_a_run
 def digest(folder: RunArg) -> None:
     """A hash of everything a run stored but telemetry, keys and signatures: equal digests, same run."""
     store, _ = _read(folder)
@@ -489,10 +514,12 @@ def _launch(command: list[str], folder: Path) -> NoReturn:
 def _read(folder: Path) -> Any:
     """(store, config) of a run folder, for reading."""
     from arena.config import load_config
+    from arena.inside import check_folder
     from arena.store import Store
 
     if not folder.is_dir():
         raise ValueError(f"no run folder at {folder}{_nearest_folder(folder)}")
+    check_folder(folder)
     return Store(folder / "run.db"), load_config(folder / "config.yaml")
 
 
@@ -502,6 +529,13 @@ def _nearest_folder(folder: Path) -> str:
     return nearest(folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()])
 
 
+def one_line(error: Exception) -> str:
+    """An error's words as one line that steers no terminal, whatever it repeats of what somebody wrote."""
+    text = str(error) or type(error).__name__
+    shown = "".join(c if c.isprintable() else " " for c in text[:LONGEST_LINE])
+    return " ".join(shown.split()) + (" ..." if len(text) > LONGEST_LINE else "")
+
+
 def main() -> None:
     """The entry point: a user's mistake is one line on standard error, never a traceback."""
     try:
@@ -509,7 +543,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("RATCHET_TRACEBACK"):
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2)
 
 

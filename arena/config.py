@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from arena.config_cluster import ClusterSection, check_cluster
 from arena.config_culture import LibrarySection, MeasureSection, Section, SleepSection, TurnoverSection
 from arena.sinks.registry import SINKS
+from arena.yaml_data import yaml_data
 
 SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
 
@@ -391,11 +392,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def read_yaml(path: str | Path, what: str) -> Any:
     """The data of a YAML file. Raises ValueError that names the file and the nearest one there, or what is wrong."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml_data(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         near = nearest(Path(path).stem, [p.stem for p in Path(path).parent.glob("*.yaml")])
         raise ValueError(f"cannot read the {what} {path}: {error.strerror or error}{near}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
@@ -411,9 +412,9 @@ def make_config(data: Any, overrides: Sequence[str] = (), source: str = "config"
         if not equals or not key:
             raise ValueError(f"override {override!r} is not of the form key.subkey=value")
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"override {override!r}: the value is not YAML") from None
+            parsed = yaml_data(value)
+        except ValueError:
+            raise ValueError(f"override {override[:100]!r}: the value is not YAML") from None
         _set(data, key.split("."), parsed, override)
     try:
         return Config.model_validate(data)

@@ -32,6 +32,7 @@ from arena.amend import amended, write_config
 from arena.config import Config
 from arena.control import forget, forget_limit
 from arena.engines import close, connect, engine_version, make_budget, make_engine
+from arena.inside import check_folder, inside
 from arena.lock import hold
 from arena.parcel import Arrivals
 from arena.roles import guesser
@@ -142,6 +143,7 @@ class Arena:
         folder = Path(folder)
         if not folder.is_dir():
             raise ValueError(f"no run folder at {folder}")
+        check_folder(folder)
         config = amended(folder, overrides)
         with ExitStack() as undo:  # whatever fails, the run is not left locked
             lock = undo.enter_context(hold(folder))
@@ -359,11 +361,13 @@ class Arena:
             return
         sql = "SELECT path FROM checkpoints WHERE generation <= ? AND name = ? ORDER BY generation DESC LIMIT 1"
         for row in self.store.query(sql, [turned, self.commons_name]):
-            self.commons = self.learner.layout.load_peft(self.folder / row["path"])
+            self.commons = self.learner.layout.load_peft(inside(self.folder, row["path"]))
         sql = "SELECT path FROM checkpoints WHERE generation = ? AND name = ?"
         born = self.store.query(sql, [slept, "born"]) if turned == slept else []
         found, names = (born, after) if born else (self.store.query(sql, [slept, "learner"]), self.living)
-        self.learner.load(self.folder / found[0]["path"], names)
+        if not found:
+            raise ValueError(f"{self.store.path} names no learner state of generation {slept}: a row is missing")
+        self.learner.load(inside(self.folder, found[0]["path"]), names)
 
     def restore_phase(self, phase: str) -> None:
         """Take in a phase of the current generation that was finished before the run was interrupted."""
@@ -407,6 +411,10 @@ def load_base(config: Config) -> tuple[BaseModel, Tokenizer]:
     if tokenizer.largest >= base.config.vocab_size:
         raise ValueError(
             f"the tokenizer in {folder} has ids up to {tokenizer.largest}, the model only {base.config.vocab_size} rows"
+        )
+    if max(tokenizer.eos, tokenizer.pad) >= base.config.vocab_size:
+        raise ValueError(
+            f"a config in {folder} ends texts with the id {tokenizer.eos}, the model has {base.config.vocab_size} rows"
         )
     return base, tokenizer
 

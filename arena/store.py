@@ -22,11 +22,13 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
+from arena.soundness import check_numbers, check_schema, check_strange
 from culture.library import COLUMNS_SINCE, SHELF, Library
 
 SCHEMA_VERSION = 4
@@ -182,6 +184,20 @@ def _unreadable(path: Path, error: sqlite3.Error) -> Exception:
     return ValueError(f"{path} is not a readable run database: {error}")
 
 
+def create_tables(db: Database) -> None:
+    """Everything that a run.db of this version has, in an empty one."""
+    db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + CULTURE + BUDGETS + "COMMIT;")
+    Library.create_tables(db)
+
+
+@cache
+def _ours() -> sqlite3.Connection:
+    """An empty run.db in memory, to compare others with."""
+    db = Database(sqlite3.connect(":memory:", check_same_thread=False))
+    create_tables(db)
+    return db.conn
+
+
 class Store:
     """One run's database. Opened by one writing process at a time; any number may read.
 
@@ -195,20 +211,28 @@ class Store:
         connection = sqlite3.connect(uri_of(path), uri=True, isolation_level=None, timeout=PATIENCE)
         try:
             self.db = Database(connection)
+            if not create:  # nothing is written to, and nothing run from, a file that is not ours
+                check_strange(connection, _ours())
+                self.meta()
             if create:  # before anything is written: pages that words have left can be given back (arena.retention)
                 self.db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             if create:
-                self.db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + CULTURE + BUDGETS + "COMMIT;")
-                Library.create_tables(self.db)
+                create_tables(self.db)
                 self.set_meta({"schema_version": str(SCHEMA_VERSION)})
             if upgrade and (version := self.meta().get("schema_version")) in EARLIER:
                 self._upgrade(version)
             version = self.meta().get("schema_version")
+            if version == str(SCHEMA_VERSION) and not create:
+                check_schema(connection, _ours())
+                check_numbers(connection)
         except sqlite3.DatabaseError as error:
             connection.close()
             raise _unreadable(path, error) from None
+        except ValueError as error:
+            connection.close()
+            raise ValueError(f"{path} is not a readable run database: {error}") from None
         except BaseException:
             connection.close()
             raise
