@@ -170,7 +170,8 @@ class RayWorkers:
         self.unfit: dict[str, str] = {}  # by the node's id: why nothing is played on it
         self.head = fingerprint(config)
         self.connected = connect(config)
-        wanted = config.engine.device == "cuda" or ray.cluster_resources().get("GPU", 0) > 0
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        wanted = config.engine.device == "cuda" or there.get("GPU", 0) > 0
         self.gpus = config.cluster.gpus_per_island if wanted else 0
         self.cpus = config.engine.threads
         self.played = False
@@ -228,7 +229,7 @@ class RayWorkers:
         options |= {"max_restarts": 0, "max_task_retries": 0}
         if self.unfit:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(self.unfit))})"}
-        actor = ray.remote(Keeper).options(**options).remote(island, config_yaml, package)
+        actor: Any = ray.remote(Keeper).options(**options).remote(island, config_yaml, package)
         self.placed[island] = Placed(actor, config_yaml, package, actor.about.remote(), time.monotonic())
 
     def _send(self, placed: Placed) -> None:

@@ -66,7 +66,7 @@ class Counted:
     began: float = field(default_factory=time.perf_counter)
     born: float = 0.0
     written: dict[int, float] = field(default_factory=dict)  # by generation: when its last result was written
-    bytes: dict[str, int] = field(default_factory=lambda: {"packages": 0, "arrivals": 0})
+    sent: dict[str, int] = field(default_factory=lambda: {"packages": 0, "arrivals": 0})
     results: list[bytes] = field(default_factory=list)
     busy: float = 0.0  # seconds of the head's own work since generation 0
     _held: list[tuple[int, int, bytes]] = field(default_factory=list)
@@ -75,11 +75,11 @@ class Counted:
     _last: int = 0
 
     def start(self, island: int, config_yaml: str, package: bytes | None) -> None:
-        self.bytes["packages"] += len(package or b"")
+        self.sent["packages"] += len(package or b"")
         self.inner.start(island, config_yaml, package)
 
     def submit(self, island: int, generation: int, arrivals: bytes) -> None:
-        self.bytes["arrivals"] += len(arrivals)
+        self.sent["arrivals"] += len(arrivals)
         if self.together and generation == 1 and self._zeros < self.islands:
             self._held.append((island, generation, arrivals))
         else:
@@ -210,7 +210,7 @@ def fake_nodes(count: int) -> Iterator[None]:
     """A Ray cluster of so many nodes of one CPU each, all on this machine, and one without for the head."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     before = os.environ.get("RAY_ADDRESS")
     try:
         os.environ["RAY_ADDRESS"] = cluster.address
@@ -234,9 +234,9 @@ def wire(watched: Counted, say: Say) -> dict[str, Any]:
     rate = rows / watched.busy if watched.busy else 0.0
     say(f"    a generation of an island: {each / 2**20:.2f} MiB, of it files {files / count / 2**20:.2f};"
         f" {rows / count:,.0f} rows;"
-        f" arrivals {watched.bytes['arrivals'] / len(sizes) / 2**10:.1f} KiB")  # fmt: skip
+        f" arrivals {watched.sent['arrivals'] / len(sizes) / 2**10:.1f} KiB")  # fmt: skip
     say(f"    the head's own work: {watched.busy / count:.3f} s a result, {rate:,.0f} rows a second")
     return {
         "result_bytes": each, "file_bytes": files / count, "rows": rows / count, "writer_s": watched.busy / count,
-        "writer_rows_a_second": rate, "arrivals_bytes": watched.bytes["arrivals"] / len(sizes),
+        "writer_rows_a_second": rate, "arrivals_bytes": watched.sent["arrivals"] / len(sizes),
     }  # fmt: skip
