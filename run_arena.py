@@ -273,7 +273,7 @@ def bench(
     parts: Annotated[
         list[str] | None,
         typer.Argument(
-            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox."
+            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox; islands."
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,

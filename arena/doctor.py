@@ -72,6 +72,8 @@ def clusters() -> Iterator[tuple[str, str]]:
     wanted = re.findall(r'"ray==([0-9.]+)"', text)[0]
     if found != wanted:
         yield "missing", f"ray is {found}, {wanted} is needed for islands: pip install .[ray]"
+    else:
+        yield "ok", f"ray {found}, for islands on several machines"
     shared = Path("/dev/shm")
     if shared.is_dir() and shutil.disk_usage(shared).total < LEAST_SHARED:
         size = shutil.disk_usage(shared).total / 2**20

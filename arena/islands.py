@@ -103,8 +103,10 @@ class TemporaryHome:
     def __init__(self, index: int) -> None:
         sweep(Path(tempfile.gettempdir()))
         self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{index}-"))
-        self._lock: TextIO = open(self.path / ".held", "w")  # noqa: SIM115  as long as the process lives
+        made = self.path / ".new"
+        self._lock: TextIO = open(made, "w")  # noqa: SIM115  as long as the process lives
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        made.rename(self.path / ".held")  # nobody sees it unheld
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
@@ -151,7 +153,8 @@ class Placed:
     package: Any  # held until its node is known to be fit
     about: Any  # what `about` will give; None once it has
     began: float
-    node: str = "no node yet"
+    node: str = ""  # its id
+    where: str = "no node yet"
     told: bool = False
     job: tuple[int, Any] | None = None  # what is to be played, as soon as its node is known to be fit
     result: Any = None  # what `play` will give
@@ -244,8 +247,8 @@ class RayWorkers:
             self.drop(island)
             cause = getattr(error, "cause", None)
             if isinstance(cause, ValueError) or (isinstance(cause, OSError) and self.config.engine.kind == "openai"):
-                raise type(cause)(f"island {island} on {placed.node}: {cause}") from None
-            return Lost(island, f"{reason(error)} ({placed.node})")
+                raise type(cause)(f"island {island} on {placed.where}: {cause}") from None
+            return Lost(island, f"{reason(error)} ({placed.where})")
         if ref == placed.about:
             self._met(island, placed, json.loads(content))
             return None
@@ -254,7 +257,8 @@ class RayWorkers:
 
     def _met(self, island: int, placed: Placed, about: dict[str, Any]) -> None:
         """An island's process stands: is its node fit to play on?"""
-        placed.about, placed.node = None, f"node {about['host']}, process {about['pid']}"
+        placed.about, placed.node = None, about["node"]
+        placed.where = f"node {about['host']}, process {about['pid']}"
         wrong = differences(self.head, about["versions"])
         if not wrong:
             placed.package = None
@@ -264,7 +268,7 @@ class RayWorkers:
         if not self.played:
             raise ValueError(line)
         self.say(f"{line}; it is passed over")
-        self.unfit[about["node"]] = line
+        self.unfit[placed.node] = line
         self.drop(island)
         self._place(island, placed.config_yaml, placed.package)
         self.placed[island].job = placed.job

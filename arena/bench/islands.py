@@ -49,6 +49,8 @@ class Work:
     islands: tuple[int, ...] = (1, 2, 4)
     scaling: int = 4
     """Generations a turn of scaling."""
+    warm: int = 1
+    """Turns before those that count."""
 
 
 FULL = Work()
@@ -132,10 +134,10 @@ def one_island(work: Work, folder: Path, say: Say) -> dict[str, Any]:
     """Seconds of play in process and on Ray, in turns."""
     say(f"islands: {work.config}, {work.generations} generations, in process and on Ray, {work.turns} turns each")
     ours, rays, starts, counted, digests = [], [], [], None, set[str]()
-    for turn in range(-1, work.turns):
+    for turn in range(-work.warm, work.turns):
         given = [f"run.folder={folder}", f"generations={work.generations}"]
-        alone = in_process(load_config(work.config, [*given, f"run.name=alone{turn + 1}"]))
-        cluster = ["cluster.address=local", f"run.name=ray{turn + 1}"]
+        alone = in_process(load_config(work.config, [*given, f"run.name=alone{turn}"]))
+        cluster = ["cluster.address=local", f"run.name=ray{turn}"]
         watched, digest = on_ray(load_config(work.config, [*given, *cluster]), False, say)
         digests |= {alone[1], digest}
         seconds = watched.written[len(watched.results)] - watched.born

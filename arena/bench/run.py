@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from agents.adapters import write_atomically
 from arena.bench import large, library, ours, report, workload
 from arena.bench.measure import Side, interleave
-from arena.bench.parts import LARGE, LIBRARY, PARTS, SANDBOX, WATCH, Case, Options, check, plan
+from arena.bench.parts import ISLANDS, LARGE, LIBRARY, PARTS, SANDBOX, WATCH, Case, Options, check, plan
 from arena.bench.workload import QUICK
 from arena.experiment import commit
 
@@ -91,6 +91,11 @@ def bench(
                 from arena.bench import sandbox
 
                 found[SANDBOX] = sandbox.measure(options.repeats, options.quick, say)
+                save()
+            if ISLANDS in wanted:
+                from arena.bench import islands
+
+                found[ISLANDS] = islands.measure(options.quick, say)
                 save()
     finally:
         torch.set_num_threads(threads)
