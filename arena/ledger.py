@@ -32,7 +32,7 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from agents.identity import is_signed
+from agents.identity import KeyRing, is_signed
 from culture.library import Library
 from culture.log import (
     Frontier,
@@ -78,9 +78,13 @@ def seal(arena: Arena) -> dict[str, list[Row]]:
 
     To be called, and its rows stored, inside the transaction that stores the rest of the generation.
     """
+    return seal_generation(arena.store, arena.keys, arena.generation.index)
+
+
+def seal_generation(store: Store, keys: KeyRing, g: int) -> dict[str, list[Row]]:
+    """The same for generation `g` of a store whose head `keys` signs."""
     from arena.review import ARENA
 
-    g, store = arena.generation.index, arena.store
     if store.query("SELECT 1 FROM heads WHERE generation = ?", [g]):
         return {}
     log = Frontier(_hashes(store))
@@ -90,8 +94,8 @@ def seal(arena: Arena) -> dict[str, list[Row]]:
         row = {"seq": log.size, "generation": g, "kind": leaf.kind, "subject": leaf.subject, "hash": leaf.hash.hex()}
         leaves.append(row)
     head = {"generation": g, "size": log.size, "root": log.root().hex()}
-    key = arena.keys.ensure(ARENA).public_key
-    signature = arena.keys.sign(ARENA, _statement(head)).hex()
+    key = keys.ensure(ARENA).public_key
+    signature = keys.sign(ARENA, _statement(head)).hex()
     return {"leaves": leaves, "heads": [{**head, "public_key": key, "signature": signature}]}
 
 

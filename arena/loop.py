@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from agents.engine import Halted
 from arena.control import Controls, note_limit
 from arena.evaluation import baseline, final
 from arena.ledger import SEALED, seal, seal_rest
+from arena.migration import take_in
+from arena.parcel import SentPost
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
 from arena.reading import admit
 from arena.review import close_waiting
@@ -31,6 +34,7 @@ from culture.library import Read
 from culture.posts import SignedPost
 
 Listener = Callable[[str, dict[str, Any]], None]
+Finished = Collection[tuple[int, str]]
 
 
 def silent(event: str, data: dict[str, Any]) -> None:
@@ -56,9 +60,7 @@ def play_on(arena: Arena, listen: Listener) -> bool:
     """The loop itself. Raises Halted where a limit is met."""
     config, finished = arena.config, arena.store.finished()
     controls = Controls(arena.store, listen, arena.forgotten)
-    arena.generation = Generation(0)
-    run_phase(arena, "birth", birth, finished, listen, controls)
-    run_phase(arena, "baseline", baseline, finished, listen, controls)
+    begin(arena, finished, listen, controls)
     for g in range(1, config.generations + 1):
         if (g, "measure") in finished:
             continue
@@ -67,21 +69,37 @@ def play_on(arena: Arena, listen: Listener) -> bool:
                 break
             if controls.stops_before(g, "read"):
                 return False
-        arena.generation = Generation(g)
-        for name, phase in PHASES:
-            run_phase(arena, name, phase, finished, listen, controls)
-        prune_adapters(arena)
-    arena.generation = Generation(last_generation(arena))
-    if (arena.generation.index, "final") not in finished and controls.stops_before(arena.generation.index, "final"):
+        play_generation(arena, g, finished, listen, controls)
+    last = last_generation(arena)
+    if (last, "final") not in finished and controls.stops_before(last, "final"):
         return False
-    run_phase(arena, "final", final, finished, listen, controls)
-    seal_rest(arena)
+    end(arena, finished, listen, controls)
     return True
 
 
-def run_phase(
-    arena: Arena, name: str, phase: Phase, finished: set[tuple[int, str]], listen: Listener, controls: Controls
-) -> None:
+def begin(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
+    """Generation 0: the first population, and the measurement before anything was learned."""
+    arena.generation = Generation(0)
+    run_phase(arena, "birth", birth, finished, listen, controls)
+    run_phase(arena, "baseline", baseline, finished, listen, controls)
+
+
+def play_generation(arena: Arena, g: int, finished: Finished, listen: Listener, controls: Controls) -> None:
+    """One generation, from where it was left."""
+    arena.generation = Generation(g)
+    for name, phase in PHASES:
+        run_phase(arena, name, phase, finished, listen, controls)
+    prune_adapters(arena)
+
+
+def end(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
+    """The measurement after the last generation."""
+    arena.generation = Generation(last_generation(arena))
+    run_phase(arena, "final", final, finished, listen, controls)
+    seal_rest(arena)
+
+
+def run_phase(arena: Arena, name: str, phase: Phase, finished: Finished, listen: Listener, controls: Controls) -> None:
     """Play one phase and store it whole, or fold it in if it was finished before."""
     g = arena.generation.index
     if (g, name) in finished:
@@ -133,6 +151,7 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     reads: list[Read] = records.pop("reads", [])
     wait: list[SignedPost] = records.pop("waiting", [])
     withheld: list[Read] = records.pop("withheld", [])
+    arriving: list[SentPost] = records.pop("arriving", [])
     quota = arena.config.library.quota
     results = arena.library.add(signed, lambda p: admit(arena, p), quota=quota) if signed else []
     reasons = dict(results) | {s.post.id: arena.library.refusal(s, lambda p: admit(arena, p)) for s in wait}
@@ -140,6 +159,9 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     if refused:
         records["refusals"] = [*records.get("refusals", []), *refused]
     posts = [{**asdict(s.post), "id": s.post.id} for s in signed if reasons[s.post.id] is None]
+    if arriving:
+        taken, records["migrations"] = take_in(arena, arriving, lambda p: admit(arena, p))
+        posts += [{**asdict(s.post), "id": s.post.id} for s in taken]
     if "waiting" in produced:
         records["waiting"] = [{**s.to_row(), "decided": None} for s in wait if reasons[s.post.id] is None]
     if "receipts" in records:
@@ -166,9 +188,12 @@ def last_generation(arena: Arena) -> int:
 
 
 def prune_adapters(arena: Arena) -> None:
-    """Keep every 10th generation's adapters and the last two; the learner's state of the last two."""
-    g = arena.generation.index
-    for old in sorted((arena.folder / "adapters").glob("g[0-9]*")):
+    prune_folder(arena.folder, arena.generation.index)
+
+
+def prune_folder(folder: Path, g: int) -> None:
+    """Keep every 10th generation's adapters and those of `g` and the one before; the learner's state of these two."""
+    for old in sorted((folder / "adapters").glob("g[0-9]*")):
         number = int(old.name[1:])
         if number > g - 2:
             continue

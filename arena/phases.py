@@ -55,7 +55,7 @@ def read(arena: Arena) -> Produced:
         known = [name for name in shelf if shelf[name].post not in out]
         for _ in range(config.per_agent):
             number = len(rows)
-            id_ = f"g{g:04d}r{number:04d}"
+            id_ = f"g{g:04d}r{number:04d}{arena.mark}"
             rng = arena.rng(g, id_, "plan")
             domain = rng.choices(names, shares)[0]
             if domain == "hidden_words" and not known:  # a name that its author does not know cannot be set
@@ -90,7 +90,7 @@ def read(arena: Arena) -> Produced:
 
 
 def request(arena: Arena, round_: str, ask: Ask, temperature: float, adapter: str | None) -> Request:
-    key = f"{arena.config.seed}/{round_}/{ask.phase}/{ask.seat}/{ask.number}"
+    key = f"{arena.seed}/{round_}/{ask.phase}/{ask.seat}/{ask.number}"
     c = arena.config.rounds
     return Request(key, ask.prompt, adapter, c.max_tokens, temperature, c.top_p)
 

@@ -34,10 +34,11 @@ from arena.amend import amended, write_config
 from arena.config import Config
 from arena.control import forget, forget_limit
 from arena.engines import close, connect, engine_version, make_budget, make_engine
+from arena.parcel import Arrivals
 from arena.roles import guesser
 from arena.roles.voice import make_voice
 from arena.rounds import Round
-from arena.store import Records, Row, Store
+from arena.store import MIGRATIONS, Records, Row, Store
 from culture.library import Library
 from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
@@ -80,6 +81,11 @@ class Arena:
         self, folder: Path, config: Config, store: Store, lock: TextIO, engine: Engine, learner: Learner | None
     ) -> None:
         self.folder, self.config, self.store, self._lock = folder, config, store, lock
+        stored = store.meta()
+        self.island, self.islands = int(stored.get("island", 0)), int(stored.get("islands", 1))
+        self.mark = f"i{self.island}" if self.islands > 1 else ""  # ends the ids of what several islands number alike
+        self.seed = f"{config.seed}/{self.mark}" if self.mark else str(config.seed)  # of everything drawn here
+        self.arrivals: Arrivals | None = None  # what reached this island for the generation in progress
         torch.set_num_threads(config.engine.threads)
         self.base_name = "agents/seed" if config.model.path == "seed" else config.model.path  # for PEFT's config
         self.engine, self.learner = engine, learner
@@ -99,9 +105,12 @@ class Arena:
     # -- opening -------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def create(config: Config) -> Arena:
-        """Make a run folder and its first population. Raises ValueError if the folder is there already."""
-        folder = Path(config.run.folder) / config.run.name
+    def create(config: Config, folder: Path | None = None, island: int | None = None) -> Arena:
+        """Make a run folder and its first population. Raises ValueError if the folder is there already.
+
+        `folder` is another than the config's; `island` is which of `cluster.islands` this is, None: a run by itself.
+        """
+        folder = folder or Path(config.run.folder) / config.run.name
         if (folder / "run.db").exists():
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
         make_domains(config)  # these three fail before anything is written
@@ -114,6 +123,9 @@ class Arena:
         partial.unlink(missing_ok=True)
         new = Store(partial, create=True)
         new.set_meta(versions(config) | {"base": base_place(config), "seed": str(config.seed)})
+        if island is not None and config.cluster.islands > 1:
+            new.set_meta({"island": str(island), "islands": str(config.cluster.islands)})
+            new.db.execute(MIGRATIONS)
         new.close()
         partial.rename(folder / "run.db")  # whole, or not there
         return Arena(folder, config, Store(folder / "run.db"), lock, engine, learner)
@@ -175,7 +187,12 @@ class Arena:
 
     def rng(self, *where: object) -> random.Random:
         """A generator keyed by the run's seed and a place in the run."""
-        return random.Random("/".join(map(str, (self.config.seed, *where))))
+        return random.Random("/".join(map(str, (self.seed, *where))))
+
+    @property
+    def commons_name(self) -> str:
+        """Under which the mind of the big sleep is on record."""
+        return f"commons-{self.mark}" if self.mark else "commons"
 
     def words_domain(self) -> HiddenWords | None:
         found = self.domains.get("hidden_words")
@@ -250,17 +267,18 @@ class Arena:
         for row in records["posts"]:
             if row["kind"] == "worked_example":
                 domain, _, round_ = row["about"].partition("/")
-                rate = self._solve_rate(round_)
+                rate = self._solve_rate(round_, row["id"])
                 entries.append(
                     Entry(row["id"], domain, row["author"], row["title"], row["body"], rate, row["generation"])
                 )
         self.bank.add(entries)
 
-    def _solve_rate(self, round_: str) -> float:
-        """A post may be of an earlier generation's round: one that waited for approval."""
+    def _solve_rate(self, round_: str, post: str) -> float:
+        """A post may be of an earlier generation's round: one that waited for approval; or of another island's."""
         found = self.generation.outcomes.get(round_)
-        row = found or self.store.query("SELECT solve_rate FROM outcomes WHERE round = ?", [round_])[0]
-        return float(row["solve_rate"])
+        rows = [found] if found else self.store.query("SELECT solve_rate FROM outcomes WHERE round = ?", [round_])
+        rows = rows or self.store.query("SELECT solve_rate FROM migrations WHERE subject = ? AND taken", [post])
+        return float(rows[0]["solve_rate"])
 
     def _apply_turnover(self, records: Records) -> None:
         for row in records.get("agents", ()):
@@ -292,7 +310,7 @@ class Arena:
         assert self.learner is not None
         if self.commons is not None:
             return self.commons.clone()
-        return self.learner.layout.fresh(f"{self.config.seed}/birth/{name}")
+        return self.learner.layout.fresh(f"{self.seed}/birth/{name}")
 
     def act(self) -> None:
         """Let the engine act with the learner's averaged adapters."""
@@ -334,8 +352,8 @@ class Arena:
         """The learner as it was after the last turnover (`after`: who lives then), or after the last sleep."""
         if self.learner is None:
             return
-        sql = "SELECT path FROM checkpoints WHERE generation <= ? AND name = 'commons' ORDER BY generation DESC LIMIT 1"
-        for row in self.store.query(sql, [turned]):
+        sql = "SELECT path FROM checkpoints WHERE generation <= ? AND name = ? ORDER BY generation DESC LIMIT 1"
+        for row in self.store.query(sql, [turned, self.commons_name]):
             self.commons = self.learner.layout.load_peft(self.folder / row["path"])
         sql = "SELECT path FROM checkpoints WHERE generation = ? AND name = ?"
         born = self.store.query(sql, [slept, "born"]) if turned == slept else []
@@ -357,7 +375,8 @@ class Arena:
         self.apply(phase, {t: self.store.rows(t, self.generation.index) for t in tables})
 
     def newborn(self, number: int, born: int, parents: Sequence[str], inherited: str, place: int) -> Row:
-        """A row of table `agents`; makes the key pair if it is not there yet."""
+        """A row of table `agents`; makes the key pair if it is not there yet. `number` counts this island's agents."""
+        number = self.island + number * self.islands
         name = agent_name(self.config.seed, number)
         identity = self.keys.ensure(name)
         return {

@@ -117,7 +117,18 @@ PLACES = """WITH RECURSIVE lived(name, place, gone) AS (
     SELECT a.name, l.place, r.generation FROM lived l JOIN agents a ON a.born = l.gone
     LEFT JOIN retirements r ON r.name = a.name)
     UPDATE agents SET place = (SELECT place FROM lived WHERE lived.name = agents.name)"""
-UNHASHED_TABLES = ("telemetry", "control", "leaves", "heads", "sqlite_sequence")
+# Tables of islands (docs/islands.md), made where needed only: `marks` holds the last rowid of each table before a
+# generation, and what came from others; `migrations` what came and went, and why not; `lost_islands` from which
+# generation on the run goes without one; `island_heads` the signed heads of the islands' own logs.
+MARKS = """CREATE TABLE IF NOT EXISTS marks (generation INTEGER, name TEXT, last INTEGER, arrivals TEXT,
+    PRIMARY KEY (generation, name))"""
+MIGRATIONS = """CREATE TABLE IF NOT EXISTS migrations (generation INTEGER, island INTEGER, direction TEXT, kind TEXT,
+    subject TEXT, origin INTEGER, taken INTEGER, reason TEXT, solve_rate REAL, newborn TEXT,
+    PRIMARY KEY (generation, island, direction, kind, subject))"""
+LOST_ISLANDS = "CREATE TABLE IF NOT EXISTS lost_islands (island INTEGER PRIMARY KEY, generation INTEGER, reason TEXT)"
+ISLAND_HEADS = """CREATE TABLE IF NOT EXISTS island_heads (generation INTEGER, island INTEGER, size INTEGER, root TEXT,
+    public_key TEXT, signature TEXT, PRIMARY KEY (generation, island))"""
+UNHASHED_TABLES = ("telemetry", "control", "leaves", "heads", "sqlite_sequence", "marks", "island_heads")
 UNHASHED_COLUMNS = ("public_key", "signature")
 
 

@@ -20,7 +20,8 @@ def there(store: Store, run: Path) -> dict[int, list[Row]]:
     """By generation, the checkpoints of agents whose files are in the run folder."""
     found: dict[int, list[Row]] = {}
     for row in store.query(
-        "SELECT * FROM checkpoints WHERE name NOT IN ('learner', 'born', 'commons') ORDER BY generation, rowid"
+        "SELECT * FROM checkpoints WHERE name NOT IN ('learner', 'born', 'commons')"
+        " AND name NOT LIKE 'commons-%' ORDER BY generation, rowid"
     ):
         if (run / row["path"] / FILES[1]).is_file():
             found.setdefault(row["generation"], []).append(row)
