@@ -13,29 +13,23 @@ Not held here: who may join the cluster. Whoever can, can run code on it (docs/s
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import importlib.metadata
 import json
 import logging
 import os
 import platform
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 
 from arena.config import Config, make_config
 from arena.island import Island
-from arena.state import versions
+from arena.node import TemporaryHome, differences, fingerprint
 from arena.workers import Lost
 
 try:
@@ -47,8 +41,6 @@ except ModuleNotFoundError as missing:
         f"islands on Ray need a package that is not installed ({missing.name}): pip install .[ray]"
     ) from None
 
-ROOT = Path(__file__).resolve().parent.parent
-PREFIX = "ratchet-island-"
 TICK_S = 0.5
 """How long one look for finished work takes at most."""
 TELL_S = 20.0
@@ -57,6 +49,7 @@ PATIENCE_S = 600.0
 """After so long it is lost."""
 LEAVE_S = 5.0
 """What islands are given to tidy up."""
+GONE = "its node is gone"
 START = "ray start --head --disable-usage-stats"
 Say = Callable[[str], None]
 
@@ -92,53 +85,6 @@ class Keeper:
             self.island.close()
         if self.home is not None:
             self.home.remove()
-
-
-class TemporaryHome:
-    """A folder of this node's own for one island, which holds private keys: mode 0700, and gone with its process.
-
-    A process that was killed leaves it behind; the next one on that node sweeps it away.
-    """
-
-    def __init__(self, index: int) -> None:
-        sweep(Path(tempfile.gettempdir()))
-        self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{index}-"))
-        made = self.path / ".new"
-        self._lock: TextIO = open(made, "w")  # noqa: SIM115  as long as the process lives
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        made.rename(self.path / ".held")  # nobody sees it unheld
-
-    def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-
-
-def sweep(folder: Path) -> list[Path]:
-    """Remove the islands' folders whose process is gone; which they were."""
-    gone = []
-    for home in sorted(folder.glob(f"{PREFIX}*")):
-        try:
-            with open(home / ".held", "r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(home)
-                gone.append(home)
-        except OSError:  # held; another user's; just being made; or being swept by a neighbour
-            continue
-    return gone
-
-
-def fingerprint(config: Config) -> dict[str, str]:
-    """What must be equal on the head and on every node."""
-    return {"Ratchet": source_digest(), "ray": importlib.metadata.version("ray")} | versions(config)
-
-
-def source_digest() -> str:
-    """16 hex digits of the SHA-256 over Ratchet's own program files, by name."""
-    found = hashlib.sha256()
-    for folder in ("agents", "arena", "culture", "curricula"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            found.update(f"{path.relative_to(ROOT).as_posix()} {content}\n".encode())
-    return found.hexdigest()[:16]
 
 
 # -- on the head -----------------------------------------------------------------------------------------------------
@@ -235,6 +181,14 @@ class RayWorkers:
         actor: Any = ray.remote(Keeper).options(**options).remote(island, config_yaml, package)
         self.placed[island] = Placed(actor, config_yaml, package, actor.about.remote(), time.monotonic())
 
+    def _place_again(self, island: int, placed: Placed) -> None:
+        """One that was not begun yet."""
+        self._place(island, placed.config_yaml, placed.package)
+        self.placed[island].job, self.placed[island].began = placed.job, placed.began
+
+    def _waited(self, placed: Placed) -> float:
+        return time.monotonic() - placed.began
+
     def _send(self, placed: Placed) -> None:
         if placed.about is None and placed.job is not None:
             placed.result, placed.job = placed.actor.play.remote(*placed.job), None
@@ -245,10 +199,14 @@ class RayWorkers:
             content: bytes = ray.get(ref)
         except RayError as error:
             self.drop(island)
+            why = reason(error)
+            if ref == placed.about and why == GONE and self._waited(placed) < self.patience:
+                self._place_again(island, placed)  # Ray still counted on a node that was gone already
+                return None
             cause = getattr(error, "cause", None)
             if isinstance(cause, ValueError) or (isinstance(cause, OSError) and self.config.engine.kind == "openai"):
                 raise type(cause)(f"island {island} on {placed.where}: {cause}") from None
-            return Lost(island, f"{reason(error)} ({placed.where})")
+            return Lost(island, f"{why} ({placed.where})")
         if ref == placed.about:
             self._met(island, placed, json.loads(content))
             return None
@@ -270,14 +228,13 @@ class RayWorkers:
         self.say(f"{line}; it is passed over")
         self.unfit[placed.node] = line
         self.drop(island)
-        self._place(island, placed.config_yaml, placed.package)
-        self.placed[island].job = placed.job
+        self._place_again(island, placed)
 
     def _without_room(self) -> Lost | None:
         """Nothing came: tell who has waited for a node for long, and give up who has for too long."""
         needs = f"{self.cpus} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
         for island, placed in sorted(self.placed.items()):
-            waited = time.monotonic() - placed.began
+            waited = self._waited(placed)
             if placed.about is None:
                 continue
             if waited > self.patience:
@@ -289,16 +246,6 @@ class RayWorkers:
         return None
 
 
-def differences(head: dict[str, str], node: dict[str, str]) -> str:
-    """What differs, by name; empty where nothing does. Where the head has no GPU, its nodes may have one."""
-    keys = sorted({*head, *node} - ({"device"} if head.get("device") == "cpu" else set()))
-    return ", ".join(
-        f"{key} is {node.get(key, 'missing')}, here {head.get(key, 'missing')}"
-        for key in keys
-        if head.get(key) != node.get(key)
-    )
-
-
 def reason(error: RayError) -> str:
     """Why a call failed, in one line."""
     cause = getattr(error, "cause", None)
@@ -306,7 +253,7 @@ def reason(error: RayError) -> str:
         return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
     told = " ".join(str(error).split())
     if isinstance(error, ActorUnavailableError) or "node has died" in told or "node died" in told:
-        return "its node is gone"
+        return GONE
     if isinstance(error, OutOfMemoryError) or "out-of-memory" in told or "low memory" in told:
         return "its process was ended, as its node was short of memory"
     if isinstance(error, RayActorError) and "worker process has died" in told:

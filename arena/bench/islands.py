@@ -70,6 +70,7 @@ class Counted:
     written: dict[int, float] = field(default_factory=dict)  # by generation: when its last result was written
     sent: dict[str, int] = field(default_factory=lambda: {"packages": 0, "arrivals": 0})
     results: list[bytes] = field(default_factory=list)
+    cpu: float = 0.0  # processor seconds from generation 0 to the end, of this process and Ray's on this machine
     busy: float = 0.0  # seconds of the head's own work since generation 0
     _held: list[tuple[int, int, bytes]] = field(default_factory=list)
     _left: float = 0.0
@@ -90,7 +91,7 @@ class Counted:
     def wait(self) -> tuple[int, bytes] | Lost:
         self._mark()
         if self._held and self._zeros == self.islands:
-            self.born = time.perf_counter()
+            self.born, self.cpu = time.perf_counter(), -processor_seconds()
             for item in self._held:
                 self.inner.submit(*item)
             self._held.clear()
@@ -101,12 +102,13 @@ class Counted:
         self._last = len(self.results)
         if self._zeros < self.islands:
             self._zeros += 1
-            self.born = time.perf_counter()
+            self.born, self.cpu = time.perf_counter(), -processor_seconds()
         self._left = time.perf_counter()
         return found
 
     def stop(self) -> None:
         self._mark()
+        self.cpu += processor_seconds()
         self.inner.stop()
 
     def _mark(self) -> None:
@@ -134,6 +136,7 @@ def one_island(work: Work, folder: Path, say: Say) -> dict[str, Any]:
     """Seconds of play in process and on Ray, in turns."""
     say(f"islands: {work.config}, {work.generations} generations, in process and on Ray, {work.turns} turns each")
     ours, rays, starts, counted, digests = [], [], [], None, set[str]()
+    cpus: list[float] = []
     for turn in range(-work.warm, work.turns):
         given = [f"run.folder={folder}", f"generations={work.generations}"]
         alone = in_process(load_config(work.config, [*given, f"run.name=alone{turn}"]))
@@ -144,20 +147,25 @@ def one_island(work: Work, folder: Path, say: Say) -> dict[str, Any]:
         if turn < 0:
             continue  # warm-up
         ours.append(alone[0])
+        cpus.append(watched.cpu / alone[2])
         rays.append(seconds)
         starts.append(watched.born - watched.began)
         counted = watched
-        say(f"  turn {turn + 1}: in process {alone[0]:.1f} s, on Ray {seconds:.1f} s, {seconds / alone[0]:.3f}")
+        say(f"  turn {turn + 1}: in process {alone[0]:.1f} s, on Ray {seconds:.1f} s, {seconds / alone[0]:.3f}; by"
+            f" processor seconds {watched.cpu / alone[2]:.3f}")  # fmt: skip
     assert counted is not None
     ratios = [r / o for r, o in zip(rays, ours, strict=True)]
     ratio = statistics.median(ratios)
     say(f"  before that, on Ray: {statistics.median(starts):.1f} s to start it, load, and play generation 0")
+    say(f"  by processor seconds, all of Ray's processes counted: {statistics.median(cpus):.3f} ({min(cpus):.3f} to"
+        f" {max(cpus):.3f})")  # fmt: skip
     say(f"  digests: {'all equal' if len(digests) == 1 else 'DIFFERENT'}")
     say(f"  target: at most {MOST:.2f} times the seconds in process: {ratio:.3f} ({min(ratios):.3f} to"
         f" {max(ratios):.3f}), {'reached' if ratio <= MOST else 'MISSED'}")  # fmt: skip
     return {
         "generations": work.generations, "in_process_s": ours, "on_ray_s": rays, "start_s": starts, "ratio": ratio,
-        "ratios": ratios, "same_digest": len(digests) == 1, "met": ratio <= MOST, "wire": wire(counted, say),
+        "ratios": ratios, "same_digest": len(digests) == 1, "met": ratio <= MOST, "cpu_ratios": cpus,
+        "wire": wire(counted, say),
     }  # fmt: skip
 
 
@@ -184,18 +192,19 @@ def more_islands(work: Work, folder: Path, say: Say) -> list[dict[str, Any]]:
     return found
 
 
-def in_process(config: Config) -> tuple[float, str]:
-    """(seconds after generation 0, digest)."""
-    born = 0.0
+def in_process(config: Config) -> tuple[float, str, float]:
+    """(seconds after generation 0, digest, processor seconds after generation 0)."""
+    born = cpu = 0.0
 
     def listen(event: str, data: dict[str, Any]) -> None:
-        nonlocal born
+        nonlocal born, cpu
         if event == "done" and data["phase"] == "baseline":
-            born = time.perf_counter()
+            born, cpu = time.perf_counter(), processor_seconds()
 
     with Arena.create(config) as arena:
         play(arena, listen)
-        return time.perf_counter() - born, arena.store.digest()
+        seconds, used = time.perf_counter() - born, processor_seconds() - cpu
+        return seconds, arena.store.digest(), used
 
 
 def on_ray(config: Config, together: bool, say: Say) -> tuple[Counted, str]:
@@ -205,6 +214,25 @@ def on_ray(config: Config, together: bool, say: Say) -> tuple[Counted, str]:
     folder = Path(config.run.folder) / config.run.name
     federate(config, folder, watched)
     return watched, Store(folder / "run.db").digest()
+
+
+def processor_seconds() -> float:
+    """Of this process and of all that descend from it and live, Ray's included."""
+    parents, used = dict[int, int](), dict[int, float]()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        pid = int(path.parent.name)
+        parents[pid], used[pid] = int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    total = 0.0
+    for pid, seconds in used.items():
+        at = pid
+        while at not in (os.getpid(), 0) and at in parents:
+            at = parents[at]
+        total += seconds if at == os.getpid() else 0.0
+    return total
 
 
 @contextmanager
@@ -228,17 +256,18 @@ def fake_nodes(count: int) -> Iterator[None]:
 
 def wire(watched: Counted, say: Say) -> dict[str, Any]:
     """What went to and from the islands, a generation and island, and what the writer made of it."""
-    played = [r for r in watched.read() if r.generation]
-    sizes = [len(data) for data in watched.results]
+    read = watched.read()
+    played = [r for r in read if r.generation]
+    sizes = [len(data) for data, r in zip(watched.results, read, strict=True) if r.generation]
     files = sum(len(b) for r in played for b in r.files.values())
     rows = sum(sum(r.counts.values()) for r in played)
     each, count = sum(sizes) / len(sizes), len(played)
     rate = rows / watched.busy if watched.busy else 0.0
     say(f"    a generation of an island: {each / 2**20:.2f} MiB, of it files {files / count / 2**20:.2f};"
         f" {rows / count:,.0f} rows;"
-        f" arrivals {watched.sent['arrivals'] / len(sizes) / 2**10:.1f} KiB")  # fmt: skip
+        f" arrivals {watched.sent['arrivals']  / len(read) / 2**10:.1f} KiB")  # fmt: skip
     say(f"    the head's own work: {watched.busy / count:.3f} s a result, {rate:,.0f} rows a second")
     return {
         "result_bytes": each, "file_bytes": files / count, "rows": rows / count, "writer_s": watched.busy / count,
-        "writer_rows_a_second": rate, "arrivals_bytes": watched.sent["arrivals"] / len(sizes),
+        "writer_rows_a_second": rate, "arrivals_bytes": watched.sent["arrivals"] / len(read),
     }  # fmt: skip
