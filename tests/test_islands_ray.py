@@ -173,7 +173,7 @@ def test_the_benchmark_plays_one_island_on_ray_as_in_process(cluster: Any) -> No
 
     said: list[str] = []
     work = bench.Work(ROOT / "configs" / "tiny.yaml", 1, 1, (), 1, warm=0)
-    found = bench.measure(True, said.append, work)
+    found = bench.measure(1, True, said.append, work)
     assert found["overhead"]["same_digest"], said
     assert found["overhead"]["wire"]["result_bytes"] > found["overhead"]["wire"]["file_bytes"] > 0
     assert found["overhead"]["met"] is (found["overhead"]["ratio"] <= bench.MOST)

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,13 @@ class Work:
     """What is played: a config, shortened."""
 
     config: Path = Path("configs/quickstart.yaml")
-    generations: int = 8
-    turns: int = 3
+    generations: int = 6
+    turns: int = 5
     islands: tuple[int, ...] = (1, 2, 4)
     scaling: int = 4
     """Generations a turn of scaling."""
     warm: int = 1
-    """Turns before those that count."""
+    """Generations in process before those that count; Ray's processes are new in every turn."""
 
 
 FULL = Work()
@@ -123,9 +123,9 @@ class Counted:
         return [Result.from_bytes(data) for data in self.results]
 
 
-def measure(quick: bool, say: Say, work: Work | None = None) -> dict[str, Any]:
+def measure(repeats: int, quick: bool, say: Say, work: Work | None = None) -> dict[str, Any]:
     """Both parts, said line by line, and as `--json` stores them."""
-    work = work or (QUICK if quick else FULL)
+    work = work or (QUICK if quick else replace(FULL, turns=repeats))
     with tempfile.TemporaryDirectory(prefix="bench-islands-") as folder:
         overhead = one_island(work, Path(folder), say)
         scaling = more_islands(work, Path(folder), say)
@@ -137,15 +137,15 @@ def one_island(work: Work, folder: Path, say: Say) -> dict[str, Any]:
     say(f"islands: {work.config}, {work.generations} generations, in process and on Ray, {work.turns} turns each")
     ours, rays, starts, counted, digests = [], [], [], None, set[str]()
     cpus: list[float] = []
-    for turn in range(-work.warm, work.turns):
+    if work.warm:
+        in_process(load_config(work.config, [f"run.folder={folder}", "run.name=warm", f"generations={work.warm}"]))
+    for turn in range(work.turns):
         given = [f"run.folder={folder}", f"generations={work.generations}"]
         alone = in_process(load_config(work.config, [*given, f"run.name=alone{turn}"]))
         cluster = ["cluster.address=local", f"run.name=ray{turn}"]
         watched, digest = on_ray(load_config(work.config, [*given, *cluster]), False, say)
         digests |= {alone[1], digest}
         seconds = watched.written[len(watched.results)] - watched.born
-        if turn < 0:
-            continue  # warm-up
         ours.append(alone[0])
         cpus.append(watched.cpu / alone[2])
         rays.append(seconds)

@@ -95,7 +95,7 @@ def bench(
             if ISLANDS in wanted:
                 from arena.bench import islands
 
-                found[ISLANDS] = islands.measure(options.quick, say)
+                found[ISLANDS] = islands.measure(options.repeats, options.quick, say)
                 save()
     finally:
         torch.set_num_threads(threads)
