@@ -55,7 +55,9 @@ def run(
         typer.echo(loaded.to_yaml())
         for line in notices(loaded):
             typer.echo(f"# note: {line}")
-        for line in estimate(loaded):
+        from arena.clustered import plan
+
+        for line in [*estimate(loaded), *plan(loaded)]:
             typer.echo(f"# {line}")
         return
     if watch:
@@ -67,6 +69,14 @@ def run(
     from arena.state import Arena
 
     load_sinks(loaded.sinks)  # what is not installed is told before a folder is made
+    if loaded.cluster.clustered:
+        from arena.clustered import begin
+
+        new = begin(loaded)
+        for line in notices(loaded):
+            typer.echo(f"note: {line}")
+        _play_islands(loaded, new, quiet)
+        return
     arena = Arena.create(loaded)
     for line in notices(loaded):
         typer.echo(f"note: {line}")
@@ -84,15 +94,22 @@ def resume(
     watch: WatchOption = False,
 ) -> None:
     """Go on with a run after its last finished phase."""
-    if watch:
-        from arena.amend import amended
+    from arena.amend import amended
 
+    if watch:
         _read(folder)[0].close()
         amended(folder, overrides or [])
         _launch(["resume", str(folder), *(overrides or [])], folder)
     from arena.experiment import check_split
     from arena.state import Arena
 
+    if (folder / "run.db").is_file() and amended(folder, overrides or []).cluster.clustered:
+        from arena.clustered import reopen
+
+        config = reopen(folder, overrides or [])
+        check_split(config)
+        _play_islands(config, folder, quiet)
+        return
     arena = Arena.open(folder, overrides or [])
     check_split(arena.config)
     _play(arena, quiet)
@@ -389,6 +406,18 @@ def _play(arena: Any, quiet: bool) -> None:
             typer.echo(f"stopped, as asked; go on with: python run_arena.py resume {arena.folder}")
             return
         summary(analyze_store(arena.store, arena.config), arena.folder, console)
+
+
+def _play_islands(config: Any, folder: Path, quiet: bool) -> None:
+    from arena.clustered import play_islands
+
+    try:
+        play_islands(config, folder, quiet, typer.echo, lambda line: typer.echo(line, err=True))
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; go on with: python run_arena.py resume {folder}", err=True)
+        raise typer.Exit(130) from None
+    except OSError as error:
+        raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {folder}") from None
 
 
 def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:

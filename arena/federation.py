@@ -39,52 +39,62 @@ def federate(config: Config, folder: Path, workers: Workers, listen: Listener = 
     as in `arena.loop.play`, and ("island", {"island", "state", "why"}) of each one that is "lost", "started" again or
     "given up". Raises ValueError or OSError, in one line, if no island can be played.
     """
-    with ExitStack() as undo:
-        undo.callback(workers.stop)
-        head = undo.enter_context(Head(config, folder, workers, listen))
-        try:
-            return head.play()
-        except Halted as halted:
-            head.finish()
-            head.stopped = str(halted)
-            note_limit(head.store, head.stopped)
-            listen("limit", {"line": head.stopped})
-            return False
+    with Head(config, folder, workers, listen) as head:
+        return drive(head)
+
+
+def drive(head: Head) -> bool:
+    """The same for a head that is open."""
+    try:
+        return head.play()
+    except Halted as halted:
+        head.finish()
+        head.stopped = str(halted)
+        note_limit(head.store, head.stopped)
+        head.listen("limit", {"line": head.stopped})
+        return False
 
 
 class Head:
-    """The head of one run, open. A context manager."""
+    """The head of one run, open, with its workers, which end with it. A context manager."""
 
-    def __init__(self, config: Config, folder: Path, workers: Workers, listen: Listener) -> None:
+    def __init__(self, config: Config, folder: Path, workers: Workers, listen: Listener = silent) -> None:
+        try:
+            self._open(config, folder, workers, listen)
+        except BaseException:
+            workers.stop()
+            raise
+
+    def _open(self, config: Config, folder: Path, workers: Workers, listen: Listener) -> None:
         self.config, self.folder, self.workers, self.listen = config, folder, workers, listen
         self.cluster, self.final = config.cluster, config.generations + 1
         self.stopped = ""
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
-            self._lock = undo.enter_context(hold(folder))
+            undo.enter_context(hold(folder))
             self.store = _open(config, folder)
             undo.callback(self.store.close)
             self.union = Union(folder, config, self.store)
-            self.controls = Controls(self.store, listen, forget(self.store))
+            self.forgotten = forget(self.store)
             forget_limit(self.store)
             n = self.cluster.islands
-            self.replicas = [Replica(folder / "islands" / str(i), i, n) for i in range(n)]
-            undo.pop_all()
+            self.replicas: list[Replica] = []
+            for i in range(n):
+                self.replicas.append(Replica(folder / "islands" / str(i), i, n))
+                undo.callback(self.replicas[i].close)
+            self.gone = self.union.lost()
+            self._check()
+            self._undo = undo.pop_all()
         self.busy: dict[int, int] = {}  # what each island is playing
         self.started: set[int] = set()
         self.losses = dict.fromkeys(range(n), 0)
-        self.gone = self.union.lost()
-        self.why = ""
-        self._check()
 
     def __enter__(self) -> Head:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for replica in self.replicas:
-            replica.close()
-        self.store.close()
-        self._lock.close()
+        self.workers.stop()
+        self._undo.close()
 
     def _check(self) -> None:
         """Raises ValueError for a replica that is gone while what it held is in the run."""
@@ -100,6 +110,7 @@ class Head:
 
     def play(self) -> bool:
         """Until the final measurement of every island is written. Raises Halted where a limit is met."""
+        self.controls = Controls(self.store, lambda event, data: self.listen(event, data), self.forgotten)
         while True:
             self.write()
             if self.union.written >= self.final:
@@ -223,11 +234,12 @@ class Head:
         sources = [s for s in self.cluster.sources(i) if self.replicas[s].has(generation - 1)]
         turn = (generation - 1) // self.cluster.every % max(1, len(sources))
         parties = [p for s in sources[turn:] + sources[:turn] if (p := self.replicas[s].sent(generation - 1))]
-        posts: dict[str, SentPost] = {}
+        posts: dict[tuple[str, ...], SentPost] = {}
         for party in parties:
             for item in party.posts:
-                if not self.replicas[i].holds_post(item.signed.post.id):
-                    posts.setdefault(item.signed.post.id, item)
+                signed = item.signed
+                if not self.replicas[i].holds_post(signed.post.id):
+                    posts.setdefault((signed.post.id, signed.public_key, signed.signature), item)
         agents: list[SentAgent] = []
         for rank in range(self.cluster.agents):
             agents += [p.agents[rank] for p in parties if rank < len(p.agents)]

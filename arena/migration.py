@@ -40,16 +40,18 @@ def take_in(
 
     Inside the transaction that stores the phase's records.
     """
-    taken: list[SignedPost] = []
-    rows: list[Row] = []
-    for item in {s.signed.post.id: s for s in sent}.values():
+    taken: dict[str, SignedPost] = {}
+    rows: dict[str, Row] = {}
+    for item in sent:
         id_, reason = item.signed.post.id, _refused(arena, item)
+        if id_ in taken:
+            continue  # a copy that was refused, of a wrong key perhaps, does not shut out a good one
         if reason is None:
             ((_, reason),) = arena.library.add([item.signed], check, quota=arena.config.library.quota)
         if reason is None:
-            taken.append(item.signed)
-        rows.append(_row(arena, "in", "post", id_, item.island, reason, item.solve_rate))
-    return taken, rows
+            taken[id_] = item.signed
+        rows[id_] = _row(arena, "in", "post", id_, item.island, reason, item.solve_rate)
+    return list(taken.values()), list(rows.values())
 
 
 def _refused(arena: Arena, item: SentPost) -> str | None:

@@ -1,9 +1,9 @@
 """What travels between islands and the head: bytes, never objects.
 
-A parcel is a magic line, the length of a JSON header, the header, and the blobs that the header names, one after
-another, each with its SHA-256. Adapters travel as the bytes of their safetensors file. Reading is strict: whatever is
-not exactly such a parcel raises ValueError that says what is wrong, nothing of it is run, and no path in it leads out
-of the folder that it is unpacked into.
+A parcel is a magic line, the length of a JSON header and its SHA-256, the header, and the blobs that the header names,
+one after another, each with its SHA-256. Adapters travel as the bytes of their safetensors file. Reading is strict:
+whatever is not exactly such a parcel raises ValueError that says what is wrong, nothing of it is run, and no path in it
+leads out of the folder that it is unpacked into.
 
 Left out: secrecy and proof of who sent it. A package holds an island's private keys and goes between that island and
 the head alone; whoever can read the cluster's network can read it (docs/islands.md). Posts are signed and checked where
@@ -177,18 +177,25 @@ def pack(kind: str, head: Mapping[str, Any], blobs: Mapping[str, bytes]) -> byte
     """One parcel."""
     named = [[name, len(data), digest(data)] for name, data in blobs.items()]
     text = json.dumps({"kind": kind, **head, "blobs": named}, separators=(",", ":"), allow_nan=False).encode()
-    return b"".join([MAGIC, len(text).to_bytes(8, "big"), text, *blobs.values()])
+    return b"".join([frame(text), *blobs.values()])
+
+
+def frame(header: bytes) -> bytes:
+    """What stands before the blobs."""
+    return b"".join([MAGIC, len(header).to_bytes(8, "big"), hashlib.sha256(header).digest(), header])
 
 
 def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
     """(header, blobs by name). Raises ValueError for anything but one whole parcel of this kind."""
     with _strict(kind):
-        start = len(MAGIC) + 8
+        start = len(MAGIC) + 8 + 32
         if data[: len(MAGIC)] != MAGIC:
             raise ValueError("it does not begin as one, or is of another version")
-        length = int.from_bytes(data[len(MAGIC) : start], "big")
+        length = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 8], "big")
         if length > MAX_HEADER or start + length > len(data):
             raise ValueError(f"its header of {length} bytes is cut short or too long")
+        if hashlib.sha256(data[start : start + length]).digest() != data[start - 32 : start]:
+            raise ValueError("its header is damaged")
         head = json.loads(data[start : start + length], parse_constant=_no_constant)
         if not isinstance(head, dict) or head.get("kind") != kind:
             raise ValueError(f"it is no {kind}")

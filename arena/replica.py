@@ -54,7 +54,8 @@ class Replica:
         with store.transaction():
             write(store, result.rows)
             mark(store, result.generation, result.marks, result.arrivals)
-        prune_folder(self.folder, result.generation)
+        played = store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'measure'")[0]["g"]
+        prune_folder(self.folder, played or 0)
         for old in (self.folder / "sent").glob("g*.parcel"):
             if int(old.stem[1:]) < result.generation - KEPT:
                 old.unlink()

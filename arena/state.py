@@ -113,6 +113,8 @@ class Arena:
         folder = folder or Path(config.run.folder) / config.run.name
         if (folder / "run.db").exists():
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
+        if island is None and config.cluster.islands > 1:
+            raise ValueError(f"cluster.islands is {config.cluster.islands}: such a run is played by run_arena.py run")
         make_domains(config)  # these three fail before anything is written
         engine_version(config)
         engine, learner = load_minds(config)
@@ -145,6 +147,8 @@ class Arena:
             store = Store(folder / "run.db", upgrade=True)
             undo.callback(store.close)
             stored, now = store.meta(), versions(config)
+            if config.cluster.islands > 1 and "island" not in stored:
+                raise ValueError(f"{folder} is the run of {config.cluster.islands} islands, no island's own")
             for key, value in now.items():
                 if stored.get(key, value) != value:
                     raise ValueError(
