@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,8 +35,6 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Path
 
 
 def copy_of(folder: Path, to: Path) -> Path:
-    import shutil
-
     shutil.copytree(folder, to)
     return to
 
@@ -65,7 +65,8 @@ def test_islands_name_nothing_alike(neighbours) -> None:
 
 def test_everything_bad_is_refused_with_its_reason(neighbours, tmp_path: Path) -> None:
     config, folders, results = neighbours
-    good = next(p for p in results[1].posts if p.signed.post.kind == "lesson" or not p.signed.post.cites)
+    good, other = [p for p in results[1].posts if not p.signed.post.cites][:2]
+    copy = replace(good, signed=replace(good.signed, signature="0" * 128))
     keys = KeyRing(tmp_path / "forger")
     forger = keys.create("forger").public_key
 
@@ -76,17 +77,12 @@ def test_everything_bad_is_refused_with_its_reason(neighbours, tmp_path: Path) -
         arena = island._open()
         resident = arena.living[0]
         text = "rev rev inc"
+        unsolved = Post("worked_example", "forger", 1, "rev | 1 2", "rev 2 1", (), "list_programs/r")
         posts = {
-            "bad signature": replace(good, signed=replace(good.signed, signature="0" * 128)),
+            "bad signature": replace(other, signed=replace(other.signed, signature="0" * 128)),
             "lives here, with another key": SentPost(forged(Post("lesson", resident, 1, text, text, (), "x")), 1),
             "generation 9, which is not over": SentPost(forged(Post("lesson", "forger", 9, text, text, (), "x")), 1),
-            "not said to be learnable": SentPost(
-                forged(
-                    Post("worked_example", "forger", 1, "solve rev | 1 2", "rev 2 1 answer 2 1", (), "list_programs/r")
-                ),
-                1,
-                1.0,
-            ),
+            "not said to be learnable": SentPost(forged(unsolved), 1, 1.0),
             "cites a post that is not": SentPost(forged(Post("lesson", "forger", 1, "a", "b", ("0" * 64,), "x")), 1),
             "speaks of no domain": SentPost(forged(Post("lesson", "forger", 1, "c", "d", (), "elsewhere")), 1),
         }
@@ -111,7 +107,7 @@ def test_everything_bad_is_refused_with_its_reason(neighbours, tmp_path: Path) -
         sent = tuple(SentAgent(f"stranger{i}", 1, forger, 1.0, a) for i, a in enumerate(agents.values()))
         native = SentAgent(resident, 1, forger, 1.0, own.adapter)
         late = SentAgent("late", 1, forger, 1.0, own.adapter)
-        arrivals = Arrivals(0, 2, (*posts.values(), good), (*sent, native, own, late))
+        arrivals = Arrivals(0, 2, (copy, *posts.values(), good), (*sent, native, own, late))
         made = Result.from_bytes(island.play(2, arrivals.to_bytes()))
         rows = arena.store.query("SELECT * FROM migrations WHERE direction = 'in'")
         reasons = {r["subject"]: r["reason"] for r in rows}
@@ -121,6 +117,7 @@ def test_everything_bad_is_refused_with_its_reason(neighbours, tmp_path: Path) -
             assert reason in str(reasons[agent.name]), (reason, reasons[agent.name])
         assert reasons[resident] == f"{resident} is from here" and reasons["late"] == "there is room for 1"
         assert [r["subject"] for r in rows if r["taken"]] and reasons[own.name] is None
+        assert reasons[good.signed.post.id] is None  # though a bad copy of it came first
         taken = arena.store.query("SELECT id FROM posts WHERE author IN ('forger')")
         assert not taken and arena.library.verify() == []
         assert made.counts["migrations"] >= len(rows)
@@ -139,9 +136,8 @@ def test_a_package_of_another_island_or_with_other_files_is_refused(neighbours, 
 def test_posts_that_are_sent_come_after_what_they_cite() -> None:
     from arena.migration import _needed
 
-    there = {
-        a: {"cites": str(c).replace("'", '"')} for a, c in {"a": [], "b": ["a"], "c": ["b", "a"], "d": ["x"]}.items()
-    }
+    cites = {"a": [], "b": ["a"], "c": ["b", "a"], "d": ["x"]}
+    there = {name: {"cites": json.dumps(of)} for name, of in cites.items()}
     assert _needed("c", there, set()) == ["a", "b", "c"]
     assert _needed("c", there, {"a"}) == ["b", "c"] and _needed("c", there, {"c"}) == []
     assert _needed("d", there, set()) is None
@@ -166,7 +162,7 @@ def test_topologies(topology: str, sources: list[list[int]], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("cluster.address=", "cluster: islands is 3, but address is empty: auto"),
+        ("cluster.address=''", "cluster: islands is 3, but address is empty: auto"),
         ("cluster.adress=local", "unknown key 'cluster.adress'; did you mean 'address'?"),
         ("library.network=ring", "use library.network=all"),
         ("review=gate", "what a reviewer decides does not reach the islands; use review=off"),
