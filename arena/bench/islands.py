@@ -47,7 +47,7 @@ class Work:
     generations: int = 6
     turns: int = 5
     islands: tuple[int, ...] = (1, 2, 4)
-    scaling: int = 4
+    scaling: int = 3
     """Generations a turn of scaling."""
     warm: int = 1
     """Generations in process before those that count; Ray's processes are new in every turn."""
@@ -185,8 +185,10 @@ def more_islands(work: Work, folder: Path, say: Say) -> list[dict[str, Any]]:
         seconds = watched.written[n * (work.scaling + 1)] - watched.born
         rate = n * config.population.agents * work.scaling / seconds
         first = found[0]["rate"] * n / found[0]["islands"] if found else rate
-        found.append({"islands": n, "seconds": seconds, "rate": rate, "efficiency": rate / first, "wire": None})
-        say(f"  {n} islands: {seconds:.1f} s, {rate:.2f} agents' generations a second, efficiency {rate / first:.2f}"
+        cpu = watched.cpu / (n * config.population.agents * work.scaling)
+        found.append({"islands": n, "seconds": seconds, "rate": rate, "efficiency": rate / first, "cpu_s": cpu})
+        say(f"  {n} islands: {seconds:.1f} s, {rate:.2f} agents' generations a second, efficiency {rate / first:.2f};"
+            f" {cpu:.2f} processor seconds each"
             + (f"; {n} islands share {cores} cores" if n > cores else ""))  # fmt: skip
         found[-1]["wire"] = wire(watched, say)
     return found
