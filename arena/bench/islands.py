@@ -177,7 +177,7 @@ def more_islands(work: Work, folder: Path, say: Say) -> list[dict[str, Any]]:
     for n in work.islands:
         given = [
             f"run.folder={folder}", f"run.name=many{n}", f"generations={work.scaling}", "engine.threads=1",
-            "cluster.address=auto", f"cluster.islands={n}", "cluster.every=2",
+            "cluster.address=auto", f"cluster.islands={n}", "cluster.every=1",
         ]  # fmt: skip
         with fake_nodes(n):
             config = load_config(work.config, given)
