@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
+from ray.cluster_utils import Cluster
 
 from arena import islands
 from arena.config import Config, load_config
@@ -24,7 +26,6 @@ from arena.islands import RayWorkers
 from arena.store import Store
 from arena.workers import InlineWorkers, Lost
 
-ray = pytest.importorskip("ray", reason="ray is not installed: pip install .[ray]")
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 ROOT = Path(__file__).resolve().parent.parent
 GIVEN = ("generations=3", "cluster.address=auto", "cluster.islands=2", "cluster.every=1", "rounds.per_agent=4")
@@ -40,8 +41,6 @@ def digest(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    from ray.cluster_utils import Cluster
-
     made: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
         made.add_node(num_cpus=1)
