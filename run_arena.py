@@ -314,7 +314,8 @@ def bench(
     parts: Annotated[
         list[str] | None,
         typer.Argument(
-            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox; long."
+            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox; long; "
+            "islands."
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,
