@@ -81,7 +81,7 @@ STRANGE = [
     "DELETE FROM outcomes",
     "DELETE FROM checkpoints",
     "UPDATE checkpoints SET path = '../../../etc'",
-    "UPDATE checkpoints SET path = '/etc/passwd', name = '../../x'",
+    "UPDATE checkpoints SET path = '/etc/passwd', name = '../../x' WHERE rowid = 1",
     "UPDATE checkpoints SET sha256 = NULL, path = NULL",
     "INSERT INTO phases SELECT 1000, phase, 1, 1, 1, 1, 1 FROM phases LIMIT 1",
     "PRAGMA user_version = 7",
