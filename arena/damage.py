@@ -27,8 +27,8 @@ def explained(folders: Sequence[Path], playing: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except FALLS as error:
-        if os.environ.get("RATCHET_TRACEBACK"):
+    except (*FALLS, ValueError) as error:
+        if os.environ.get("RATCHET_TRACEBACK") or (isinstance(error, ValueError) and _meant(error)):
             raise
         for folder in folders:
             database = folder / "run.db"
@@ -41,6 +41,12 @@ def explained(folders: Sequence[Path], playing: bool = False) -> Iterator[None]:
             f"{names} cannot be read ({_place(error)}): its records do not fit each other; if nobody changed its "
             "files, that is a mistake of this program, and RATCHET_TRACEBACK=1 shows where"
         ) from error
+
+
+def _meant(error: BaseException) -> bool:
+    """Whether a line of this program raised it, for the user to read; not what it called, such as a parser of JSON."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.startswith(str(ROOT)) and (frames[-1].line or "").startswith("raise")
 
 
 def _place(error: BaseException) -> str:

@@ -23,8 +23,7 @@ class Hang(BaseException):
 
 @dataclass(frozen=True)
 class Place:
-    """Where is played: `run` is the folder of a small finished run, which stays as it is; `scratch` a folder for copies,
-    which may hold anything."""
+    """Where is played: `run` is the folder of a small finished run, which stays as it is; `scratch` one for copies."""
 
     run: Path
     scratch: Path

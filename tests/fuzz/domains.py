@@ -146,11 +146,11 @@ def _targets() -> list[Target]:
     made = []
     for name in sorted(DOMAINS):
         slow = name == "python_programs"
-        made.append(Target(f"proposals of {name}", spliced(name), proposals(name), 12 if slow else 40, slow))
-        made.append(Target(f"attempts in {name}", spliced(name), attempts(name), 12 if slow else 40, slow))
-    made.append(Target("replies", TEXTS, replies, 60))
-    made.append(Target("posts", st.fixed_dictionaries(FIELDS), posts, 60))
-    made.append(Target("post texts", TEXTS | st.builds(str, JSON), post_texts, 40))
+        made.append(Target(f"proposals of {name}", spliced(name), proposals(name), 5 if slow else 20, slow))
+        made.append(Target(f"attempts in {name}", spliced(name), attempts(name), 5 if slow else 20, slow))
+    made.append(Target("replies", TEXTS, replies, 30))
+    made.append(Target("posts", st.fixed_dictionaries(FIELDS), posts, 25))
+    made.append(Target("post texts", TEXTS | st.builds(str, JSON), post_texts, 15))
     return made
 
 

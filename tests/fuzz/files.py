@@ -178,8 +178,8 @@ def domains() -> dict[str, Any]:
     return make_domains(make_config(json.loads(json.dumps(TINY))))
 
 
-ENTRY = {"generation": 1, "phase": "solve", "digest": "0", "key": "k", "text": "t", "finish": "stop", "prompt_tokens": 1,
-         "generated_tokens": 1, "logprob": None}  # fmt: skip
+ENTRY = {"generation": 1, "phase": "solve", "digest": "0", "key": "k", "text": "t", "finish": "stop",
+         "prompt_tokens": 1, "generated_tokens": 1, "logprob": None}  # fmt: skip
 
 
 def journal(place: Place, value: tuple[list[Any], tuple[Any, Any]]) -> None:
@@ -205,38 +205,20 @@ def names(place: Place, word: str) -> None:
         store.close()
 
 
-OVERRIDES = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [
-                *map(
-                    ".".join,
-                    (
-                        (p)
-                        for p in [
-                            ("seed",),
-                            ("run", "name"),
-                            ("limits", "money"),
-                            ("domains", "x", "share"),
-                            ("a", "b"),
-                            ("", ""),
-                        ]
-                    ),
-                )
-            ]
-        )
-        | st.text(max_size=8),
-        st.sampled_from(["", "=", "=1", "=[", "=&a [*a]", "={{", "=9e999", "=../..", "=2001-99-99", "=" + "[" * 3000])
-        | st.text(max_size=8),
-    ).map("".join),
-    max_size=3,
-)
+NAMED = st.sampled_from(["seed", "run.name", "limits.money", "domains.x.share", "a.b", ".", ""]) | st.text(max_size=8)
+SET = ["", "=", "=1", "=[", "=&a [*a]", "={{", "=9e999", "=../..", "=2001-99-99", "=" + "[" * 3000]
+OVERRIDES = st.lists(st.tuples(NAMED, st.sampled_from(SET) | st.text(max_size=8)).map("".join), max_size=3)
+BYTES = st.tuples(st.sampled_from([(ROOT / "configs" / "tiny.yaml").read_text(), *YAML]), DAMAGE)
+PARTS = st.sampled_from([*EXPERIMENT, "final_seeds", "series", "marks", "zzz"])
+ARMS = st.dictionaries(st.sampled_from(["..", "a", "a\n", "run.name"]), JSON, max_size=2)
+ROWS = st.lists(st.tuples(st.sampled_from([*ENTRY, "unused"]), JSON) | LINES, max_size=4)
+WORDS = st.text(max_size=30) | st.sampled_from(["%", "' OR 1 --", "0" * 70, "a\0", "\ud800"])
 TARGETS = [
-    Target("config bytes", st.tuples(st.sampled_from([(ROOT / "configs" / "tiny.yaml").read_text(), *YAML]), DAMAGE), config_bytes, 60),
-    Target("config values", st.tuples(st.deferred(lambda: st.sampled_from(keys())), JSON), config_values, 80),
-    Target("overrides", OVERRIDES, overrides, 40),
-    Target("experiment files", st.tuples(st.sampled_from([*EXPERIMENT, "final_seeds", "series", "marks", "zzz"]), JSON | st.dictionaries(st.sampled_from(["..", "a", "a\n", "run.name"]), JSON, max_size=2)), experiment, 40),
-    Target("question sets", st.tuples(st.lists(LINES, max_size=4), DAMAGE), question_sets, 60),
-    Target("journal", st.tuples(st.lists(st.tuples(st.sampled_from([*ENTRY, "unused"]), JSON) | LINES, max_size=4), DAMAGE), journal, 60),
-    Target("names of posts", st.text(max_size=30) | st.sampled_from(["%", "' OR 1 --", "0" * 70, "a\0", "\ud800"]), names, 20),
-]  # fmt: skip
+    Target("config bytes", BYTES, config_bytes, 30),
+    Target("config values", st.tuples(st.deferred(lambda: st.sampled_from(keys())), JSON), config_values, 40),
+    Target("overrides", OVERRIDES, overrides, 20),
+    Target("experiment files", st.tuples(PARTS, JSON | ARMS), experiment, 20),
+    Target("question sets", st.tuples(st.lists(LINES, max_size=4), DAMAGE), question_sets, 40),
+    Target("journal", st.tuples(ROWS, DAMAGE), journal, 30),
+    Target("names of posts", WORDS, names, 15),
+]

@@ -26,7 +26,7 @@ from tests.fuzz.base import DAMAGE, DEEP, JSON, Place, Target, answers, damaged
 
 CONFIG = {"model_type": "llama", "vocab_size": 100, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
           "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 64, "eos_token_id": 1,
-          "tie_word_embeddings": True, "rope_theta": 10000.0, "rms_norm_eps": 1e-6, "torch_dtype": "float32"}  # fmt: skip
+          "tie_word_embeddings": True, "rope_theta": 1e4, "rms_norm_eps": 1e-6, "torch_dtype": "float32"}  # fmt: skip
 SIZES = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool, torch.uint8]
 
@@ -182,28 +182,29 @@ def tokenizers(place: Place, value: tuple[str, Any, Any]) -> None:
         made.decode(made.encode(["rev | 1 2"]))
 
 
+SAYS = "{{ messages[-1].content }}"
 TEMPLATES = [
     QWEN3,
     "{{ messages[0].content }}",
-    "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}{{ messages[-1].content }}",
-    "{% set x = 'a' * 10000000000 %}{{ messages[-1].content }}",
-    "{% set ns = namespace(a='x') %}{% for i in range(60) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}{{ messages[-1].content }}",
-    "{% set ns = namespace(a='x') %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}{{ messages[-1].content }}",
-    "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}{{ messages[-1].content }}",
-    "{{ 'x'.ljust(10000000000) }}{{ messages[-1].content }}",
-    "{{ '%9999999999d' % 1 }}{{ messages[-1].content }}",
-    "{{ '{:9999999999}'.format(1) }}{{ messages[-1].content }}",
-    "{{ 'x' | center(9999999999) }}{{ messages[-1].content }}",
-    "{{ '%9999999999d' | format(1) }}{{ messages[-1].content }}",
-    "{{ 9 ** 9 ** 9 ** 9 }}{{ messages[-1].content }}",
+    "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}" + SAYS,
+    "{% set x = 'a' * 10000000000 %}" + SAYS,
+    "{% set ns = namespace(a='x') %}{% for i in range(60) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}" + SAYS,
+    "{% set ns = namespace(a='x') %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}" + SAYS,
+    "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}" + SAYS,
+    "{{ 'x'.ljust(10000000000) }}" + SAYS,
+    "{{ '%9999999999d' % 1 }}" + SAYS,
+    "{{ '{:9999999999}'.format(1) }}" + SAYS,
+    "{{ 'x' | center(9999999999) }}" + SAYS,
+    "{{ '%9999999999d' | format(1) }}" + SAYS,
+    "{{ 9 ** 9 ** 9 ** 9 }}" + SAYS,
     "{{ 1 | string * 9999999999 }}",
     "{{ range(99999) | list | batch(1, 9) | list | string }}",
-    "{{ ('x' * 9000).replace('', 'x' * 9000).replace('', 'x' * 9000) }}{{ messages[-1].content }}",
+    "{{ ('x' * 9000).replace('', 'x' * 9000).replace('', 'x' * 9000) }}" + SAYS,
     "{% macro m(n) %}{{ m(n) }}{% endmacro %}{{ m(1) }}",
-    "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}{{ messages[-1].content }}",
+    "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}" + SAYS,
     "{{ messages.__class__.__base__.__subclasses__() }}",
     "{{ cycler.__init__.__globals__ }}{{ lipsum.__globals__ }}{{ self.__init__ }}",
-    "{{ lipsum(n=100000) }}{{ messages[-1].content }}",
+    "{{ lipsum(n=100000) }}" + SAYS,
     "{% include 'x' %}{% import '/etc/passwd' as x %}",
     "{{ messages | map(attribute='__class__') | list }}",
     "{% for x in messages recursive %}{{ loop(messages) }}{% endfor %}",
@@ -211,7 +212,7 @@ TEMPLATES = [
     "{{ messages | tojson(indent=99999999999) }}",
     "{{ raise_exception('no\nno') }}",
     "{{ strftime_now('%' * 99) }}{{ strftime_now('%Y' * 1000000) }}",
-    "{{ messages[-1].content }}" * 3000,
+    SAYS * 3000,
     "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
     "{% if a %}" * 5000,
 ]
@@ -252,10 +253,10 @@ INDEXES = st.one_of(
     ),
 )
 TARGETS = [
-    Target("adapters", st.tuples(WEIGHTS, st.tuples(PEFT, JSON | DEEP)), adapters, 50),
-    Target("learner states", WEIGHTS, learner_states, 50),
-    Target("models", st.tuples(WEIGHTS, KEYS, ANY | DEEP), models, 60),
-    Target("shards", INDEXES, shards, 30),
-    Target("tokenizers", st.tuples(FILES, NEW, DAMAGE), tokenizers, 50),
-    Target("templates", SPLICE, templates, 60),
+    Target("adapters", st.tuples(WEIGHTS, st.tuples(PEFT, JSON | DEEP)), adapters, 25),
+    Target("learner states", WEIGHTS, learner_states, 20),
+    Target("models", st.tuples(WEIGHTS, KEYS, ANY | DEEP), models, 25),
+    Target("shards", INDEXES, shards, 15),
+    Target("tokenizers", st.tuples(FILES, NEW, DAMAGE), tokenizers, 15),
+    Target("templates", SPLICE, templates, 12, True),
 ]
