@@ -7,10 +7,12 @@ that the message names; 130 interrupted, 143 terminated within a phase (the run 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -21,6 +23,7 @@ except ModuleNotFoundError as missing:
         f"error: {missing.name} is not installed for {sys.executable}: run `make install`, then use .venv/bin/python"
     )
 
+LONGEST_LINE = 2000
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -34,6 +37,19 @@ RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickst
 OverridesArg = Annotated[list[str] | None, typer.Argument(help="Overrides such as seed=1 run.name=mine.")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Play in a process of its own and watch it.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines instead of a live display.")]
+
+
+def reads_a_run(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that reads run folders: a damaged one is told in one line."""
+
+    @functools.wraps(command)
+    def told(**given: Any) -> None:
+        from arena.damage import explained
+
+        with explained(given.get("folders") or [given["folder"]], playing=command.__name__ == "resume"):
+            command(**given)
+
+    return told
 
 
 @app.command()
@@ -56,7 +72,9 @@ def run(
         typer.echo(loaded.to_yaml())
         for line in notices(loaded):
             typer.echo(f"# note: {line}")
-        for line in estimate(loaded):
+        from arena.clustered import plan
+
+        for line in [*estimate(loaded), *plan(loaded)]:
             typer.echo(f"# {line}")
         return
     if watch:
@@ -68,6 +86,14 @@ def run(
     from arena.state import Arena
 
     load_sinks(loaded.sinks)  # what is not installed is told before a folder is made
+    if loaded.cluster.clustered:
+        from arena.clustered import begin
+
+        new = begin(loaded)
+        for line in notices(loaded):
+            typer.echo(f"note: {line}")
+        _play_islands(loaded, new, quiet)
+        return
     arena = Arena.create(loaded)
     for line in notices(loaded):
         typer.echo(f"note: {line}")
@@ -75,31 +101,40 @@ def run(
 
 
 @app.command()
+@reads_a_run
 def resume(
     folder: RunArg,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Overrides of limits.* and of where the server is, such as limits.money=10."),
+        typer.Argument(help="Overrides of limits.*, store.* and of where the server is, such as limits.money=10."),
     ] = None,
     quiet: QuietOption = False,
     watch: WatchOption = False,
 ) -> None:
     """Go on with a run after its last finished phase."""
-    if watch:
-        from arena.amend import amended
+    from arena.amend import amended
 
+    if watch:
         _read(folder)[0].close()
         amended(folder, overrides or [])
         _launch(["resume", str(folder), *(overrides or [])], folder)
     from arena.experiment import check_split
     from arena.state import Arena
 
+    if (folder / "run.db").is_file() and amended(folder, overrides or []).cluster.clustered:
+        from arena.clustered import reopen
+
+        config = reopen(folder, overrides or [])
+        check_split(config)
+        _play_islands(config, folder, quiet)
+        return
     arena = Arena.open(folder, overrides or [])
     check_split(arena.config)
     _play(arena, quiet)
 
 
 @app.command()
+@reads_a_run
 def watch(folder: RunArg) -> None:
     """Look into a run on the terminal, while it is played or after; changes nothing."""
     from arena.watch.app import watch as watch_run
@@ -108,6 +143,7 @@ def watch(folder: RunArg) -> None:
 
 
 @app.command()
+@reads_a_run
 def control(
     folder: RunArg,
     command: Annotated[str, typer.Argument(help="pause (after this phase), resume, or stop (after this generation).")],
@@ -123,6 +159,7 @@ def control(
 
 
 @app.command()
+@reads_a_run
 def analyze(
     folders: Annotated[list[Path], typer.Argument(help="A run folder; or several to compare, the baseline's first.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
@@ -159,6 +196,7 @@ def analyze(
 
 
 @app.command()
+@reads_a_run
 def export(
     folder: RunArg,
     to: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder export if left out.")] = None,
@@ -179,6 +217,7 @@ def export(
 
 
 @app.command("eval")
+@reads_a_run
 def evaluate(
     folder: RunArg,
     sets: Annotated[list[Path], typer.Argument(help="Your sets, such as configs/eval/arithmetic.jsonl.")],
@@ -203,6 +242,7 @@ def evaluate(
 
 
 @app.command()
+@reads_a_run
 def library(
     folder: RunArg,
     action: Annotated[str, typer.Argument(help="search, show, tree, export, verify or proof.")],
@@ -274,7 +314,8 @@ def bench(
     parts: Annotated[
         list[str] | None,
         typer.Argument(
-            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox."
+            help="generate, learn, generation, scaling: all if none is named; large; watch; library; sandbox; long; "
+            "islands."
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns a side, after a warm-up.")] = 5,
@@ -288,9 +329,11 @@ def bench(
     plot: Annotated[Path | None, typer.Option(help="Picture of scaling; beside the JSON file if left out.")] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Where our side's time goes, by operation.")] = False,
     shapes: Annotated[
-        str | None, typer.Option(help="For large: qwen3-0.6b, qwen3-4b, miniature; the first on a GPU.")
+        str | None, typer.Option(help="For large: qwen3-0.6b, qwen3-4b, qwen3-8b, miniature; the first on a GPU.")
     ] = None,
     adapters: Annotated[str, typer.Option(help="For large: numbers of adapters, such as 16,64.")] = "16,64",
+    generations: Annotated[int | None, typer.Option(min=2, help="For long: how many; 500 if left out.")] = None,
+    retention: Annotated[int, typer.Option(min=0, help="For long: the run's store.retention.")] = 0,
 ) -> None:
     """Our engine and learner beside transformers, PEFT, TRL and vLLM, in turns, as ratios."""
     from rich.console import Console
@@ -302,13 +345,14 @@ def bench(
     counts = agents.split(",")
     if not all(n.strip().isdigit() for n in counts):
         raise ValueError(f"--agents takes numbers such as 8,32, got {agents!r}")
-    options = Options(
-        repeats, threads, tuple(int(n) for n in counts), quick, vllm_python, Large.parse(shapes, adapters, repeats)
-    )
+    large = Large.parse(shapes, adapters, repeats)
+    sizes = tuple(int(n) for n in counts)
+    options = Options(repeats, threads, sizes, quick, vllm_python, large, generations=generations, retention=retention)
     run_bench(parts or [], options, Console(), json_file, plot, profile)
 
 
 @app.command("play")
+@reads_a_run
 def play_seat(
     folder: RunArg,
     domain: Annotated[str | None, typer.Option(help="One of the run's domains; its main one if left out.")] = None,
@@ -343,6 +387,7 @@ def export_domain(
 
 
 @app.command()
+@reads_a_run
 def digest(folder: RunArg) -> None:
     """A hash of everything a run stored but telemetry, keys and signatures: equal digests, same run."""
     store, _ = _read(folder)
@@ -422,6 +467,18 @@ def _play(arena: Any, quiet: bool) -> None:
         summary(analyze_store(arena.store, arena.config), arena.folder, console)
 
 
+def _play_islands(config: Any, folder: Path, quiet: bool) -> None:
+    from arena.clustered import play_islands
+
+    try:
+        play_islands(config, folder, quiet, typer.echo, lambda line: typer.echo(line, err=True))
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; go on with: python run_arena.py resume {folder}", err=True)
+        raise typer.Exit(130) from None
+    except OSError as error:
+        raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {folder}") from None
+
+
 def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
     from arena.report.analysis import analyze as analyze_store
     from arena.report.comparison.compare import compare, distinct
@@ -459,10 +516,12 @@ def _launch(command: list[str], folder: Path) -> NoReturn:
 def _read(folder: Path) -> Any:
     """(store, config) of a run folder, for reading."""
     from arena.config import load_config
+    from arena.inside import check_folder
     from arena.store import Store
 
     if not folder.is_dir():
         raise ValueError(f"no run folder at {folder}{_nearest_folder(folder)}")
+    check_folder(folder)
     return Store(folder / "run.db"), load_config(folder / "config.yaml")
 
 
@@ -472,6 +531,13 @@ def _nearest_folder(folder: Path) -> str:
     return nearest(folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()])
 
 
+def one_line(error: Exception) -> str:
+    """An error's words as one line that steers no terminal, whatever it repeats of what somebody wrote."""
+    text = str(error) or type(error).__name__
+    shown = "".join(c if c.isprintable() else " " for c in text[:LONGEST_LINE])
+    return " ".join(shown.split()) + (" ..." if len(text) > LONGEST_LINE else "")
+
+
 def main() -> None:
     """The entry point: a user's mistake is one line on standard error, never a traceback."""
     try:
@@ -479,7 +545,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("RATCHET_TRACEBACK"):
             raise
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {one_line(error)}", err=True)
         sys.exit(2)
 
 

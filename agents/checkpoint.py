@@ -8,7 +8,6 @@ one model on several devices.
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from agents.families import PROJECTIONS, ModelConfig, projection_path
 from agents.hub import find_model, weight_files
+from agents.json_file import read_object
 
 __all__ = ["DTYPES", "FUSED", "PROJECTIONS", "BaseModel", "ModelConfig", "projection_path", "weights_digest"]
 
@@ -47,10 +47,10 @@ class BaseModel:
         """
         folder = find_model(name)
         try:
-            config = ModelConfig.from_hf(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+            config = ModelConfig.from_hf(read_object(folder / "config.json"))
             weights = _read(folder, config, _dtype(dtype, config, torch.device(device)), str(device))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise ValueError(f"cannot load a model from {folder}: {error}") from None
+        except (OSError, ValueError, SafetensorError, RuntimeError) as error:  # of torch: more than fits the memory
+            raise ValueError(f"cannot load a model from {folder}: {' '.join(str(error).split())[:500]}") from None
         return BaseModel(config, weights)
 
     @property

@@ -18,6 +18,8 @@ from torch import Tensor
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+MOST_LAYERS, MOST = 2000, 100_000_000
+"""Of layers, and of any other size: what no model has, and what would take all memory before it is refused."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,23 @@ class ModelConfig:
     def from_hf(data: dict[str, Any]) -> ModelConfig:
         """Read a Hugging Face config. Raises ValueError, naming the key, for what is missing or not supported."""
         family = data.get("model_type") if isinstance(data, dict) else None
-        if family not in ARCHITECTURES:
-            raise ValueError(f"model_type {family!r} is not supported: expected one of {', '.join(ARCHITECTURES)}")
+        if not isinstance(family, str) or family not in ARCHITECTURES:
+            raise ValueError(
+                f"model_type {repr(family)[:60]} is not supported: expected one of {', '.join(ARCHITECTURES)}"
+            )
         for key in SIZES:
-            if not isinstance(data.get(key), int) or data[key] < 1:
-                raise ValueError(f"{key} should be a whole number from 1 on, found {data.get(key)!r}")
+            _check_size(key, data.get(key))
+        for key in ("num_key_value_heads", "head_dim", "max_position_embeddings", "original_max_position_embeddings"):
+            if data.get(key) is not None:
+                _check_size(key, data[key])
+        try:
+            return ModelConfig._read(data, family)
+        except (TypeError, AttributeError, OverflowError, LookupError) as error:
+            raise ValueError(f"config.json holds a value that is not of its kind: {error}") from None
+
+    @staticmethod
+    def _read(data: dict[str, Any], family: str) -> ModelConfig:
+        """As `from_hf`, for sizes that are sound."""
         _refuse(data, family)
         heads = data["num_attention_heads"]
         positions = data.get("max_position_embeddings") or (2048 if family == "llama" else 32768)
@@ -193,8 +207,19 @@ def inverse_frequencies(config: ModelConfig) -> Tensor:
 
 
 def token_ids(value: Any) -> tuple[int, ...]:
-    """The ids of a config's eos_token_id, which is one id, a list of them, or nothing."""
-    return tuple(value) if isinstance(value, list) else () if value is None else (value,)
+    """The ids of a config's eos_token_id, which is one id, a list of them, or nothing. Raises ValueError for
+    anything else."""
+    found = tuple(value) if isinstance(value, list) else () if value is None else (value,)
+    if not all(type(i) is int and i >= 0 for i in found):
+        raise ValueError(f"eos_token_id should be a token's number or a list of them, found {repr(value)[:60]}")
+    return found
+
+
+def _check_size(key: str, value: object) -> None:
+    """Raise ValueError unless a size is a whole number that a model can have."""
+    most = MOST_LAYERS if key == "num_hidden_layers" else MOST
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"{key} should be a whole number from 1 to {most:,}, found {repr(value)[:60]}")
 
 
 def _one_or_many(ids: tuple[int, ...]) -> object:

@@ -7,9 +7,10 @@ digest of the weights it was played with, so another revision is noticed).
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
+
+from agents.json_file import read_object
 
 FILES = [
     "config.json",
@@ -69,12 +70,12 @@ def weight_files(folder: Path) -> list[Path]:
     if not index.is_file():
         raise ValueError(f"there is neither {single.name} nor {index.name}")
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(read_object(index)["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index.name} is damaged: {error!r}") from None
+        raise ValueError(f"{index.name} is damaged: {repr(error)[:200]}") from None
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
-            raise ValueError(f"{index.name} names {name!r}, not a file beside it")
+        if not isinstance(name, str) or Path(name).name != name or "\0" in name or len(name) > 255:
+            raise ValueError(f"{index.name} names {str(name)[:100]!r}, not a file beside it")
     return [folder / name for name in names]
 
 

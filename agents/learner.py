@@ -305,5 +305,10 @@ class Learner:
         wanted = {k: (len(names), self.layout.size) for k in STATE[:4]} | {"steps": (len(names),)}
         found = {k: tuple(v.shape) for k, v in state.items()}
         if found != wanted:
-            raise ValueError(f"the learner state {path} does not fit: expected shapes {wanted}, found {found}")
+            raise ValueError(
+                f"the learner state {path} does not fit: expected shapes {wanted}, found {str(found)[:500]}"
+            )
+        for key, value in state.items():
+            if value.dtype != torch.float32 or not value.isfinite().all():
+                raise ValueError(f"the learner state {path} is damaged: {key} holds what is no finite float32")
         self.names, self.state = list(names), {k: v.to(self.device) for k, v in state.items()}

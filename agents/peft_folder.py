@@ -7,7 +7,6 @@ the others then act as the base model does.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+
+from agents.json_file import read_object
 
 PLAIN: dict[str, tuple[object, ...]] = {
     "peft_type": ("LORA",),
@@ -44,19 +45,24 @@ def read_peft(folder: Path, rank: int, alpha: float, known: Collection[str]) -> 
     Raises ValueError, naming the folder and what does not fit, for anything but plain LoRA of this rank and alpha.
     """
     try:
-        config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config: dict[str, Any] = read_object(folder / "adapter_config.json")
         tensors: dict[str, Tensor] = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(f"cannot read the adapter in {folder}: {error}") from None
     for key, values in PLAIN.items():
         if key in config and config[key] not in values:
-            raise ValueError(f"the adapter in {folder} is not plain LoRA: {key} is {config[key]!r}")
+            raise ValueError(f"the adapter in {folder} is not plain LoRA: {key} is {repr(config[key])[:100]}")
     for key, wanted in (("r", rank), ("lora_alpha", alpha)):
         if config.get(key) != wanted:
-            raise ValueError(f"the adapter in {folder} does not fit: {key} is {config.get(key)!r}, expected {wanted:g}")
-    for name in tensors:
+            found = repr(config.get(key))[:100]
+            raise ValueError(f"the adapter in {folder} does not fit: {key} is {found}, expected {wanted:g}")
+    for name, tensor in tensors.items():
         if name not in known:
-            raise ValueError(f"the adapter in {folder} does not fit: it holds {name}, which no adapter here has")
+            raise ValueError(
+                f"the adapter in {folder} does not fit: it holds {name[:200]!r}, which no adapter here has"
+            )
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise ValueError(f"the adapter in {folder} is damaged: {name} holds what is no finite number")
     targets = config.get("target_modules") if not config.get("layers_to_transform") else None
     for name in sorted(known):
         if isinstance(targets, list) and name.split(".")[-3] in targets and name not in tensors:

@@ -3,7 +3,7 @@
 What may pass (no connection, a cut one, no answer in time, status 408, 425, 429 and 5xx, an answer that cannot be read)
 is tried again after waits that double, with jitter counted from the request's key, and no sooner than a Retry-After
 asks. While a Retry-After runs, nothing else is sent either. What will not pass is raised at once. Left out: redirects,
-streaming, a limit on an answer's size other than its time.
+streaming.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from agents.engine import counted_noise
 T = TypeVar("T")
 FIRST_WAIT = 0.5  # seconds before the second try; doubled for each further one
 LONGEST_WAIT = 30.0
+LARGEST = 32_000_000  # bytes of an answer, unpacked; what goes on beyond them is not read
 LONGEST_ASKED = 600.0  # a Retry-After beyond this ends the run, to be gone on with later
 PASSING = (408, 425, 429)  # and 5xx
 
@@ -97,10 +98,10 @@ class Session:
             asked = None
             try:
                 async with asyncio.timeout(endpoint.timeout_s):
-                    response = await self._client.request("GET" if body is None else "POST", url, json=body)
+                    response, content = await self._answer(url, body)
                 if response.status_code == 200:
-                    return read(json.loads(response.content))
-                last = f"status {response.status_code}{self._said(response)}"
+                    return read(json.loads(content))
+                last = f"status {response.status_code}{self._said(content)}"
                 if response.status_code not in PASSING and response.status_code < 500:
                     raise RefusedError(f"{url} answers {last}{_advice(response)}", response.status_code)
                 asked = _retry_after(response)
@@ -117,6 +118,17 @@ class Session:
             if number + 1 < tries:
                 await self._wait(min(FIRST_WAIT * 2**number, LONGEST_WAIT) * (0.5 + float(jitter[number])), asked)
         raise GaveUpError(f"{url} failed {tries} times, at last with {last}")
+
+    async def _answer(self, url: str, body: dict[str, Any] | None) -> tuple[httpx2.Response, bytes]:
+        """One answer with its body. Raises ValueError for one that is larger than LARGEST, as soon as it is."""
+        found, size = list[bytes](), 0
+        async with self._client.stream("GET" if body is None else "POST", url, json=body) as response:
+            async for piece in response.aiter_bytes():
+                size += len(piece)
+                if size > LARGEST:
+                    raise ValueError(f"it has more than {LARGEST:,} bytes")
+                found.append(piece)
+        return response, b"".join(found)
 
     async def _wait(self, seconds: float, asked: float | None) -> None:
         if asked is None:
@@ -140,9 +152,9 @@ class Session:
             for one in both:
                 one.cancel()
 
-    def _said(self, response: httpx2.Response) -> str:
+    def _said(self, content: bytes) -> str:
         """The server's own words on an error, in one line and without the key."""
-        text = response.content.decode("utf-8", "replace")
+        text = content[:100_000].decode("utf-8", "replace")
         try:
             found = json.loads(text)
             found = found.get("error", found)

@@ -1,31 +1,26 @@
 """A model's own chat template: where it lies, and the text it makes of a system's and a user's words.
 
-Templates are Jinja programs that come with models. They run in Jinja's sandbox, with what such templates expect to find
-and without a clock, so that a text is worded alike on any day. What agents wrote is never given to a template: it sees
+Templates are Jinja programs that come with models. They run in Jinja's sandbox in a process of its own with limits of
+time and memory (`agents/template_child.py`), with what such templates expect to find and without a clock, so that a
+text is worded alike on any day. What agents wrote is never given to a template: it sees
 names in its place, and the words are put in afterwards, so that a template can neither be confused by them nor change
 them beyond the white space around them. Left out: tools, documents, pictures, and longer conversations.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError, nodes
-from jinja2.ext import Extension
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from agents.json_file import read_json
 from agents.prompt import Chat
+from agents.template_worker import WORKER
 
 FILES = ("chat_template.jinja", "tokenizer_config.json", "chat_template.json")  # the first that has one counts
-TODAY = datetime(2024, 7, 26)  # the day for templates that tell one: what those of Llama 3 say without a clock
 SHAPES = 512  # so many wordings are kept
 
 
@@ -55,15 +50,10 @@ class ChatTemplate:
         while f"Words{number}" in taken:
             number += 1
         self._system, self._user = f"Words{number}System", f"Words{number}User"
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals |= {"raise_exception": _raise, "strftime_now": TODAY.strftime}
-        try:
-            self._template = environment.from_string(source)
-        except TemplateError as error:
-            raise ValueError(f"the chat template in {place} cannot be read: {_one_line(error)}") from None
+        self._source = source
+        kind, why = WORKER.ask(source, None, False, {})
+        if kind != "text":
+            raise ValueError(f"the chat template in {place} cannot be read: {why}")
         self._shape: Callable[..., Wording] = lru_cache(SHAPES)(self._shape_of)
 
     def word(self, chat: Chat) -> Wording:
@@ -107,20 +97,10 @@ class ChatTemplate:
         """Raises ValueError, whatever goes wrong in the template."""
         given = [{"role": role, "content": content} for role, content in messages]
         known: dict[str, Any] = {"tools": None, "documents": None, "enable_thinking": thinking, **self._tokens}
-        try:
-            return self._template.render(messages=given, add_generation_prompt=prompt, **known)
-        except Exception as error:  # a template is a program of somebody's
-            raise ValueError(f"the chat template in {self.place} fails: {_one_line(error)}") from None
-
-
-class _Generation(Extension):
-    """`{% generation %}`, by which some templates mark what a model is to learn: here its body and nothing else."""
-
-    tags = {"generation"}  # noqa: RUF012  (as Jinja declares it)
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        kind, text = WORKER.ask(self._source, given, prompt, known)
+        if kind != "text":
+            raise ValueError(f"the chat template in {self.place} fails: {text}")
+        return text
 
 
 def find_template(folder: Path, settings: dict[str, Any], tokens: dict[str, str]) -> ChatTemplate | None:
@@ -135,7 +115,7 @@ def find_template(folder: Path, settings: dict[str, Any], tokens: dict[str, str]
             if name.endswith(".jinja") and path.is_file():
                 found = path.read_text(encoding="utf-8")
             elif name == "chat_template.json" and path.is_file():
-                data = json.loads(path.read_text(encoding="utf-8"))
+                data = read_json(path)
                 found = data.get("chat_template") if isinstance(data, dict) else data
         except (OSError, ValueError) as error:
             raise ValueError(f"cannot read {path}: {error}") from None
@@ -161,16 +141,3 @@ def _around(text: str) -> tuple[str, str]:
     words = text.strip()
     before = text.index(words)
     return text[:before], text[before + len(words) :]
-
-
-def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:
-    """As templates expect it: letters as they are, and no escapes for HTML."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, **options)
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

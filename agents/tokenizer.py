@@ -8,7 +8,6 @@ one of the marks that templates are made of. Left out: a token for the beginning
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from agents.families import token_ids
 from agents.hub import find_model
+from agents.json_file import read_object
 from agents.prompt import Chat, Prompt
 from agents.template import Wording, find_template
 
@@ -53,7 +53,10 @@ class Tokenizer:
         own, mapped = _settings(folder / "tokenizer_config.json"), _settings(folder / "special_tokens_map.json")
         generation, model = _settings(folder / "generation_config.json"), _settings(folder / "config.json")
         eos = self._named(path, (own, mapped), "eos_token", EOS)
-        ends = (*token_ids(generation.get("eos_token_id")), *token_ids(model.get("eos_token_id")))
+        try:
+            ends = (*token_ids(generation.get("eos_token_id")), *token_ids(model.get("eos_token_id")))
+        except ValueError as error:
+            raise ValueError(f"a config in {folder} is damaged: {error}") from None
         if eos is None and not ends:
             raise ValueError(f"{path} lacks a token that ends a text: no eos_token, no eos_token_id, and no {EOS}")
         self.eos = ends[0] if eos is None else eos
@@ -192,11 +195,8 @@ def _texts(settings: dict[str, Any]) -> dict[str, str]:
 def _settings(path: Path) -> dict[str, Any]:
     """A JSON file beside the tokenizer; empty if it is not there."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read {path}: {error}") from None
-    if not isinstance(data, dict):
-        raise ValueError(f"cannot read {path}: it should hold an object")
-    return data

@@ -1,4 +1,5 @@
-"""What may be changed of a run that has begun: its limits, and where and how patiently its server is asked.
+"""What may be changed of a run that has begun: its limits, how much of it is kept, where and how patiently its server
+is asked, and where its islands are played.
 
 Everything else is what makes it that run, and stays. What is changed is written into the run folder's `config.yaml`,
 whole or not at all, so that the next time goes on with it too.
@@ -11,10 +12,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from arena.config import Config, LimitsSection, make_config, read_yaml
+from arena.config import Config, LimitsSection, StoreSection, make_config, read_yaml
 
 SERVER = ("url", "concurrency", "retries", "timeout_s")
-MAY = (*(f"limits.{name}" for name in LimitsSection.model_fields), *(f"engine.openai.{name}" for name in SERVER))
+ISLANDS = ("address", "gpus_per_island", "restarts")
+MAY = (
+    *(f"limits.{name}" for name in LimitsSection.model_fields),
+    *(f"store.{name}" for name in StoreSection.model_fields),
+    *(f"engine.openai.{name}" for name in SERVER),
+    *(f"cluster.{name}" for name in ISLANDS),
+)
 
 
 def amended(folder: Path, overrides: Sequence[str] = ()) -> Config:
@@ -25,8 +32,8 @@ def amended(folder: Path, overrides: Sequence[str] = ()) -> Config:
             near = difflib.get_close_matches(key, MAY, n=1, cutoff=0.75)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"{key} cannot be changed in a run that has begun: it would not go on as it began. What can: limits.* "
-                f"and {', '.join(f'engine.openai.{name}' for name in SERVER)}{hint}"
+                f"{key} cannot be changed in a run that has begun: it would not go on as it began. What can: limits.*, "
+                f"store.* and {', '.join(MAY[-len(SERVER) - len(ISLANDS) :])}{hint}"
             )
     file = folder / "config.yaml"
     return make_config(read_yaml(file, "config"), overrides, str(file))

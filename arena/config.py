@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from arena.config_cluster import ClusterSection, check_cluster
 from arena.config_culture import LibrarySection, MeasureSection, Section, SleepSection, TurnoverSection
 from arena.sinks.registry import SINKS
+from arena.yaml_data import yaml_data
 
 SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
 
@@ -243,6 +245,18 @@ class LimitsSection(Section):
     """What a million tokens cost: {prompt: 0.15, generated: 0.60}."""
 
 
+class StoreSection(Section):
+    """What of a long run stays on disk (docs/long_runs.md). May be changed when a run goes on."""
+
+    retention: int = Field(0, ge=0)
+    """Generations whose words are kept: proposals, attempts, grades, guesses and what stood in their context. Of older
+    ones verdicts and counts stay, and the library and its log are never touched. 0: all are kept."""
+    adapters: int = Field(10, ge=0)
+    """Of generations before the last two, each so manyeth keeps its adapters; 0: none of them does."""
+    most_adapters: int = Field(0, ge=0)
+    """Most of those older generations; where there would be more, each second goes. 0: no bound."""
+
+
 class Config(Section):
     run: RunSection = RunSection()
     seed: int = Field(0, ge=0)
@@ -261,6 +275,8 @@ class Config(Section):
     measure: MeasureSection = MeasureSection()
     review: ReviewSection = ReviewSection()
     limits: LimitsSection = LimitsSection()
+    store: StoreSection = StoreSection()
+    cluster: ClusterSection = ClusterSection()
     sinks: list[str] = Field(default_factory=list)
     """Where figures go while the run is played, beside its own store, such as [tensorboard] (docs/sinks.md)."""
 
@@ -342,6 +358,11 @@ class Config(Section):
                 raise ValueError(why + missing.format(name, name))
         return self
 
+    @model_validator(mode="after")
+    def _clustered(self) -> Config:
+        check_cluster(self)
+        return self
+
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
@@ -371,11 +392,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def read_yaml(path: str | Path, what: str) -> Any:
     """The data of a YAML file. Raises ValueError that names the file and the nearest one there, or what is wrong."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml_data(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         near = nearest(Path(path).stem, [p.stem for p in Path(path).parent.glob("*.yaml")])
         raise ValueError(f"cannot read the {what} {path}: {error.strerror or error}{near}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
@@ -391,9 +412,9 @@ def make_config(data: Any, overrides: Sequence[str] = (), source: str = "config"
         if not equals or not key:
             raise ValueError(f"override {override!r} is not of the form key.subkey=value")
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"override {override!r}: the value is not YAML") from None
+            parsed = yaml_data(value)
+        except ValueError:
+            raise ValueError(f"override {override[:100]!r}: the value is not YAML") from None
         _set(data, key.split("."), parsed, override)
     try:
         return Config.model_validate(data)

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ OPTIONAL = {
     "trl": "the benchmark's peers: pip install .[bench-peers]",
     "tensorboardX": "live figures in TensorBoard: pip install .[tensorboard]",
 }
+LEAST_SHARED = 2**29  # bytes
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -38,6 +40,7 @@ def check() -> Iterator[tuple[str, str]]:
     for name, use in OPTIONAL.items():
         there = importlib.util.find_spec(name) is not None
         yield ("ok", f"{name} (optional)") if there else ("missing", f"{name} (optional), for {use}")
+    yield from clusters()
     yield from shadows()
     yield from seed_model()
     yield from sandboxes()
@@ -57,6 +60,24 @@ def pinned() -> dict[str, str]:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     block = text.partition("dependencies = [")[2].partition("]")[0]
     return dict(re.findall(r'"([A-Za-z0-9-]+)==([0-9.]+)"', block))
+
+
+def clusters() -> Iterator[tuple[str, str]]:
+    """Whether islands can be played on Ray here (docs/scaling.md). All nodes of a cluster need one version of it."""
+    try:
+        found = importlib.metadata.version("ray")
+    except importlib.metadata.PackageNotFoundError:
+        return
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    wanted = re.findall(r'"ray==([0-9.]+)"', text)[0]
+    if found != wanted:
+        yield "missing", f"ray is {found}, {wanted} is needed for islands: pip install .[ray]"
+    else:
+        yield "ok", f"ray {found}, for islands on several machines"
+    shared = Path("/dev/shm")
+    if shared.is_dir() and shutil.disk_usage(shared).total < LEAST_SHARED:
+        size = shutil.disk_usage(shared).total / 2**20
+        yield "missing", f"{shared} has {size:.0f} MiB: Ray passes results through it (docker run --shm-size=1g)"
 
 
 def shadows() -> Iterator[tuple[str, str]]:
@@ -83,7 +104,8 @@ def shadows() -> Iterator[tuple[str, str]]:
 
 def sandboxes() -> Iterator[tuple[str, str]]:
     """What holds code that models wrote, here (docs/sandbox.md)."""
-    from curricula.sandbox import KINDS, make_sandbox
+    from curricula.sandbox import KINDS
+    from curricula.sandboxes import make_sandbox
 
     for kind in KINDS:
         try:

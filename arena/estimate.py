@@ -22,6 +22,7 @@ from agents.tokenizer import Tokenizer
 from arena.config import Config
 from arena.engines import close, make_engine
 from arena.estimate_cost import Whole, requests_of, served, spoken, stops
+from arena.estimate_size import size_line
 from arena.state import load_base, make_domains, model_folder
 from curricula.domain import Domain
 
@@ -60,7 +61,7 @@ def estimate(config: Config) -> list[str]:
     )
     tokens, requests = config.generations * (proposing + solving + measuring) + full, requests_of(config, depths)
     if loaded is None:
-        return [play, *served(config, domains, requests, tokens)]
+        return [play, *served(config, domains, requests, tokens), size_line(config, domains, 0)]
     generate_rate, train_rate, size = calibrate(config, *loaded, long.pairs)
     seconds = (proposing + solving + measuring) / generate_rate + training / train_rate
     total = config.generations * seconds + full / generate_rate
@@ -74,7 +75,8 @@ def estimate(config: Config) -> list[str]:
         f"measured here: {generate_rate:,.0f} tokens/s generating, {train_rate:,.0f} training "
         f"({config.engine.threads} threads)",
         f"time: about {seconds:.1f} s a generation, {total / 60:.1f} minutes in all",
-        f"memory: about {memory / 1e9:.1f} GB; run folder: about {config.generations * 0.35 + 40:.0f} MB",
+        f"memory: about {memory / 1e9:.1f} GB",
+        size_line(config, domains, size),
         *stops(config.limits, Whole.of(config.limits, requests, tokens, total)),
     ]
 

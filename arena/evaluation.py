@@ -86,7 +86,7 @@ def evaluate(
         prompt = solver.ask(arena.voice, domain, agent, problem, shown)
         adapter = None if g == 0 else agent  # before the first sleep every agent is the base model
         for j in range(k):
-            key = f"{arena.config.seed}/{g}/{place}/{mode}/{at}/{j}"
+            key = f"{arena.seed}/{g}/{place}/{mode}/{at}/{j}"
             requests.append(Request(key, prompt, adapter, arena.config.rounds.max_tokens, temperature))
     done = iter(arena.generate(requests))
     rows = []
@@ -95,7 +95,7 @@ def evaluate(
         verdicts = [arena.domains[problem.domain].verify(problem, text) for text in texts]
         rows.append(
             {
-                "id": f"g{g:04d}/{place}/{mode}/{at:05d}",
+                "id": f"g{g:04d}/{place}/{mode}/{at:05d}{arena.mark}",
                 "generation": g,
                 "domain": problem.domain,
                 "split": arena.config.measure.split,

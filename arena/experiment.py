@@ -100,8 +100,10 @@ def read_cell(cell: Cell) -> dict[str, Any]:
     path = cell.folder / "cell.json"
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
+    if not isinstance(record, dict) or not all(isinstance(record.get(k), dict) for k in ("config", "metrics")):
+        raise ValueError(f"{path} is damaged: it holds no cell")
     return record
 
 

@@ -113,7 +113,7 @@ def mistakes(e: Experiment) -> Iterator[str]:
     if e.baseline not in e.arms:
         yield f"baseline {e.baseline!r} is not an arm{nearest(e.baseline, list(e.arms))}"
     for arm in e.arms:
-        if not re.match(NAME, arm):
+        if not re.fullmatch(NAME, arm):
             yield f"arm {arm!r}: a name is 1 to 40 letters, digits, dots, dashes and underscores"
     if e.name.endswith("-final"):
         yield f"name {e.name!r}: names ending in -final are taken by finals"

@@ -43,7 +43,7 @@ class Guessing:
         rounds, voice, words = self.arena.config.rounds, self.arena.voice, self.words
         if rounds.guesser != "self" or words is None:
             return []
-        seed = self.arena.config.seed
+        seed = self.arena.seed
         return [
             Request(
                 f"{seed}/{id_}/guess",

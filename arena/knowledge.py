@@ -132,7 +132,7 @@ def recall(arena: Arena, shelves: Shelves) -> dict[str, dict[str, Body]]:
         heard = arena.library.within(Scope(authors=circle(arena, agent))).definition_ids()
         asked += [(agent, name) for name in heard if name not in shelves.of(agent)]
     requests = [
-        Request(f"{arena.config.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, RECALL_TOKENS, 0.0)
+        Request(f"{arena.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, RECALL_TOKENS, 0.0)
         for agent, name in asked
         for given in RECALL_INPUTS
         for prompt in words.recall_prompts([name], given)

@@ -18,8 +18,8 @@ canonical JSON of {"generation", "kind": "head", "root", "size"}.
 
 Left out: attempts, problems and evaluations, which the digest covers; telling the world of a head. Not guaranteed:
 anything against who holds the arena's private key and changes a run of which nobody kept a head: whoever wants to be
-sure later keeps the line that `library RUN verify` ends with. Sealing reads all stored hashes once a generation (a
-million: about a second).
+sure later keeps the line that `library RUN verify` ends with. Sealing reads all stored hashes when a run is opened (a
+million: about a second), and no more after that.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from agents.identity import is_signed
+from agents.identity import KeyRing, is_signed
 from culture.library import Library
 from culture.log import (
     Frontier,
@@ -78,20 +78,28 @@ def seal(arena: Arena) -> dict[str, list[Row]]:
 
     To be called, and its rows stored, inside the transaction that stores the rest of the generation.
     """
+    size = arena.store.query("SELECT COALESCE(MAX(seq), 0) AS n FROM leaves")[0]["n"]
+    if arena.log is None or arena.log.size != size:  # newly opened, or what was to be stored was not
+        arena.log = Frontier(_hashes(arena.store))
+    return seal_generation(arena.store, arena.keys, arena.generation.index, arena.log)
+
+
+def seal_generation(store: Store, keys: KeyRing, g: int, log: Frontier | None = None) -> dict[str, list[Row]]:
+    """The same for generation `g` of a store whose head `keys` signs; `log` is that of all its leaves, if it is at
+    hand."""
     from arena.review import ARENA
 
-    g, store = arena.generation.index, arena.store
     if store.query("SELECT 1 FROM heads WHERE generation = ?", [g]):
         return {}
-    log = Frontier(_hashes(store))
+    log = log or Frontier(_hashes(store))
     leaves: list[Row] = []
     for leaf in _all(store, *_logged(store)):
         log.append(leaf.hash)
         row = {"seq": log.size, "generation": g, "kind": leaf.kind, "subject": leaf.subject, "hash": leaf.hash.hex()}
         leaves.append(row)
     head = {"generation": g, "size": log.size, "root": log.root().hex()}
-    key = arena.keys.ensure(ARENA).public_key
-    signature = arena.keys.sign(ARENA, _statement(head)).hex()
+    key = keys.ensure(ARENA).public_key
+    signature = keys.sign(ARENA, _statement(head)).hex()
     return {"leaves": leaves, "heads": [{**head, "public_key": key, "signature": signature}]}
 
 

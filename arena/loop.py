@@ -10,9 +10,8 @@ to stop (`arena.control`).
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -22,8 +21,11 @@ from agents.engine import Halted
 from arena.control import Controls, note_limit
 from arena.evaluation import baseline, final
 from arena.ledger import SEALED, seal, seal_rest
+from arena.migration import take_in
+from arena.parcel import SentPost
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
 from arena.reading import admit
+from arena.retention import prune_adapters, thin, thin_rest
 from arena.review import close_waiting
 from arena.state import Arena, Generation, Tokens
 from arena.store import Row
@@ -31,6 +33,7 @@ from culture.library import Read
 from culture.posts import SignedPost
 
 Listener = Callable[[str, dict[str, Any]], None]
+Finished = Collection[tuple[int, str]]
 
 
 def silent(event: str, data: dict[str, Any]) -> None:
@@ -56,9 +59,7 @@ def play_on(arena: Arena, listen: Listener) -> bool:
     """The loop itself. Raises Halted where a limit is met."""
     config, finished = arena.config, arena.store.finished()
     controls = Controls(arena.store, listen, arena.forgotten)
-    arena.generation = Generation(0)
-    run_phase(arena, "birth", birth, finished, listen, controls)
-    run_phase(arena, "baseline", baseline, finished, listen, controls)
+    begin(arena, finished, listen, controls)
     for g in range(1, config.generations + 1):
         if (g, "measure") in finished:
             continue
@@ -67,22 +68,39 @@ def play_on(arena: Arena, listen: Listener) -> bool:
                 break
             if controls.stops_before(g, "read"):
                 return False
-        arena.generation = Generation(g)
-        for name, phase in PHASES:
-            run_phase(arena, name, phase, finished, listen, controls)
-        prune_adapters(arena)
-    arena.generation = Generation(last_generation(arena))
-    prune_adapters(arena)  # which whoever died right after the last measurement has not
-    if (arena.generation.index, "final") not in finished and controls.stops_before(arena.generation.index, "final"):
+        play_generation(arena, g, finished, listen, controls)
+    last = last_generation(arena)
+    if (last, "final") not in finished and controls.stops_before(last, "final"):
         return False
-    run_phase(arena, "final", final, finished, listen, controls)
-    seal_rest(arena)
+    end(arena, finished, listen, controls)
     return True
 
 
-def run_phase(
-    arena: Arena, name: str, phase: Phase, finished: set[tuple[int, str]], listen: Listener, controls: Controls
-) -> None:
+def begin(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
+    """Generation 0: the first population, and the measurement before anything was learned."""
+    arena.generation = Generation(0)
+    run_phase(arena, "birth", birth, finished, listen, controls)
+    run_phase(arena, "baseline", baseline, finished, listen, controls)
+
+
+def play_generation(arena: Arena, g: int, finished: Finished, listen: Listener, controls: Controls) -> None:
+    """One generation, from where it was left."""
+    arena.generation = Generation(g)
+    for name, phase in PHASES:
+        run_phase(arena, name, phase, finished, listen, controls)
+    prune_adapters(arena)
+
+
+def end(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
+    """The measurement after the last generation."""
+    arena.generation = Generation(last_generation(arena))
+    prune_adapters(arena)  # which whoever died right after the last measurement has not
+    run_phase(arena, "final", final, finished, listen, controls)
+    seal_rest(arena)
+    thin_rest(arena.store, arena.config.store.retention)
+
+
+def run_phase(arena: Arena, name: str, phase: Phase, finished: Finished, listen: Listener, controls: Controls) -> None:
     """Play one phase and store it whole, or fold it in if it was finished before."""
     g = arena.generation.index
     if (g, name) in finished:
@@ -119,6 +137,7 @@ def run_phase(
         arena.store.insert({"phases": [row], "telemetry": [telemetry]})
         if name in SEALED:
             arena.store.insert(seal(arena))
+            thin(arena.store, g, arena.config.store.retention)
     arena.budget.end(row, seconds)
     arena.apply(name, records)
     listen("done", {**row, "seconds": seconds, "records": records})
@@ -134,6 +153,7 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     reads: list[Read] = records.pop("reads", [])
     wait: list[SignedPost] = records.pop("waiting", [])
     withheld: list[Read] = records.pop("withheld", [])
+    arriving: list[SentPost] = records.pop("arriving", [])
     quota = arena.config.library.quota
     results = arena.library.add(signed, lambda p: admit(arena, p), quota=quota) if signed else []
     reasons = dict(results) | {s.post.id: arena.library.refusal(s, lambda p: admit(arena, p)) for s in wait}
@@ -141,6 +161,9 @@ def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
     if refused:
         records["refusals"] = [*records.get("refusals", []), *refused]
     posts = [{**asdict(s.post), "id": s.post.id} for s in signed if reasons[s.post.id] is None]
+    if arriving:
+        taken, records["migrations"] = take_in(arena, arriving, lambda p: admit(arena, p))
+        posts += [{**asdict(s.post), "id": s.post.id} for s in taken]
     if "waiting" in produced:
         records["waiting"] = [{**s.to_row(), "decided": None} for s in wait if reasons[s.post.id] is None]
     if "receipts" in records:
@@ -164,17 +187,3 @@ def birth(arena: Arena) -> Produced:
 def last_generation(arena: Arena) -> int:
     rows = arena.store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'measure'")
     return int(rows[0]["g"] or 0)
-
-
-def prune_adapters(arena: Arena) -> None:
-    """Keep every 10th generation's adapters and the last two; the learner's state of the last two."""
-    g = arena.generation.index
-    for old in sorted((arena.folder / "adapters").glob("g[0-9]*")):
-        number = int(old.name[1:])
-        if number > g - 2:
-            continue
-        if number % 10:
-            shutil.rmtree(old)
-        else:
-            for state in ("learner", "born"):
-                (old / f"{state}.safetensors").unlink(missing_ok=True)

@@ -31,6 +31,7 @@ from arena.worth import worth
 from culture.library import Read
 from curricula.domain import Problem, Rejection
 from curricula.learnability import is_learnable
+from curricula.replay import Urn
 
 Produced = dict[str, list[Any]]
 REVIEW_LAG = 4  # generations after which a review is paid
@@ -53,9 +54,10 @@ def read(arena: Arena) -> Produced:
     for author in arena.living:
         shelf, mine = shelves.of(author), readable(arena, author, out)
         known = [name for name in shelf if shelf[name].post not in out]
+        urns = dict[str, Urn]()
         for _ in range(config.per_agent):
             number = len(rows)
-            id_ = f"g{g:04d}r{number:04d}"
+            id_ = f"g{g:04d}r{number:04d}{arena.mark}"
             rng = arena.rng(g, id_, "plan")
             domain = rng.choices(names, shares)[0]
             if domain == "hidden_words" and not known:  # a name that its author does not know cannot be set
@@ -63,7 +65,9 @@ def read(arena: Arena) -> Produced:
                 if not domain:
                     continue
             wants_parent = domain == "hidden_words" or config.setter == "mutator" or rng.random() < config.vary
-            found = arena.bank.parents(rng, 1, g, PARENT_FADE, domain, mine) if wants_parent else []
+            if wants_parent and domain not in urns:
+                urns[domain] = arena.bank.urn(g, PARENT_FADE, domain, mine)
+            found = urns[domain].draw(rng, 1) if wants_parent else []
             parent, post = (found[0].text, found[0].post) if found else (None, None)
             if domain == "hidden_words" and (not found or rng.random() < 0.5):
                 parent = rng.choice(known)
@@ -90,7 +94,7 @@ def read(arena: Arena) -> Produced:
 
 
 def request(arena: Arena, round_: str, ask: Ask, temperature: float, adapter: str | None) -> Request:
-    key = f"{arena.config.seed}/{round_}/{ask.phase}/{ask.seat}/{ask.number}"
+    key = f"{arena.seed}/{round_}/{ask.phase}/{ask.seat}/{ask.number}"
     c = arena.config.rounds
     return Request(key, ask.prompt, adapter, c.max_tokens, temperature, c.top_p)
 

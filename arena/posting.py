@@ -5,7 +5,7 @@ nothing become lessons, refuted guesses and failed attempts failures, problems t
 review what they read by what came of it; and under `library.forget: books` what the library defines is compiled.
 Texts are the domain's; the library checks every one of them again before it lets it in. Under `review: gate` they
 wait, and what was approved since is posted, before anything else. What agents write in their own words comes last
-(`arena.prose`).
+(`arena.prose`); after it, what reached this island from others (`arena.migration`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def post(arena: Arena) -> dict[str, list[Any]]:
     worded, refusals = prose.write(arena)
     signed = [sign(arena, p) for p in {p.id: p for p in [*written, *worded]}.values()]
     posts = {"posts": review.approved(arena), "waiting": signed} if gate else {"posts": signed}
-    return posts | ({"refusals": refusals} if refusals else {})
+    arriving = list(arena.arrivals.posts) if arena.arrivals else []
+    return posts | ({"refusals": refusals} if refusals else {}) | ({"arriving": arriving} if arriving else {})
 
 
 def definitions(arena: Arena, shelves: Shelves) -> Iterator[Post]:

@@ -51,7 +51,7 @@ def write(arena: Arena) -> tuple[list[Post], list[Row]]:
         asked.append((agent, [r for r, _ in tried], own))
         prompt = author.ask(arena.voice, agent, [e for _, e in tried], [f"{p.kind}: {p.title}" for p in own], most)
         c = arena.config.rounds
-        key = f"{arena.config.seed}/g{g:04d}{agent}/post"
+        key = f"{arena.seed}/g{g:04d}{agent}/post"
         requests.append(Request(key, prompt, agent, c.max_tokens, c.temperature, c.top_p))
     posts, refusals = dict[str, Post](), list[Row]()
     for (agent, rounds, own), done in zip(asked, arena.generate(requests), strict=True):

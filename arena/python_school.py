@@ -1,37 +1,37 @@
 """The school of a Python seed model: examples over synthetic functions, in the domain's own bare prompts.
 
-Each function is run once on several inputs, and one run gives several examples: deductions, whose completion shows what
-each statement sets before the answer; an abduction; an induction; a problem to set, and a variation of it. Solving is
+Each function is run once on several inputs, and one run gives several examples: deductions, whose completion works
+them out step by step (arena/python_trace.py); an abduction; an induction; a problem to set, and a variation of it.
+Solving is
 mostly taught at levels 1 to 3, with a thin tail above, so that there is something left for self-play to find; setting
 goes up to level 6, since a setter can only set what it can write down. Nothing held out (dev or test) occurs.
 """
 
 from __future__ import annotations
 
-import ast
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from arena.python_trace import traced
 from arena.seed_data import SeedExample
 from curricula.python_code import FUNCTION, Code
 from curricula.python_data import draw_function, draw_input
 from curricula.python_examine import trivial
-from curricula.python_heldout import heldout_keys
+from curricula.python_heldout import LONGEST, heldout_keys
 from curricula.python_programs import PythonPrograms
 from curricula.python_tasks import ABDUCTION, DEDUCTION, FEWEST, INDUCTION, KINDS, MOST, Arguments, Task
 from curricula.python_vary import vary
-from curricula.sandbox import make_sandbox
+from curricula.sandboxes import make_sandbox
 from curricula.values import Value, show_value, unfit
 
 LEVELS, SHARES = (1, 2, 3, 4, 5, 6), (24, 28, 26, 12, 6, 4)
 """How often a function of each level is drawn."""
 INPUTS = 12
-MAX_TRACE = 400
+MAX_TRACE = 600
 """Longest working-out, in characters; a longer one is left out."""
 TASKS = (*(f"solve {kind}" for kind in KINDS), "set", "vary")
 SET_FROM = 0.5  # of the functions; the rest are only solved
-_TRACE = "_t"
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ class PythonSchool:
         """What became of the inputs for which the function gave plain data."""
         found = []
         for args, ran in zip(inputs, self.sandbox.call(traced(code.text), FUNCTION, inputs), strict=True):
-            if ran.ok and not unfit(ran.value[1]):
-                found.append(_Run(args, ran.value[1], tuple(ran.value[0])))
+            value, steps = ran.value if ran.ok else (None, [])
+            if ran.ok and not unfit(value) and len(show_value(value)) <= LONGEST:
+                found.append(_Run(args, value, tuple(steps)))
         return found
 
     def _solved(self, code: Code, runs: Sequence[_Run], rng: random.Random) -> Iterator[SeedExample]:
@@ -109,44 +110,6 @@ def task_of(kind: str, code: Code, runs: Sequence[_Run], rng: random.Random) -> 
     """A task of some of the inputs that were run."""
     count = rng.randint(FEWEST, MOST) if kind == INDUCTION else 1
     return Task(kind, code, tuple(run.args for run in rng.sample(list(runs), count)))
-
-
-def traced(code: str) -> str:
-    """Code whose f returns a list of lines `name = value`, one for each time that a statement set a name, and its own
-    value beside it. Loops tell what they gathered once a turn."""
-    tree = ast.parse(code)
-    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == FUNCTION)
-    main.body = [ast.parse(f"{_TRACE} = []").body[0], *_told(main.body)]
-    return ast.unparse(ast.fix_missing_locations(tree))
-
-
-def _told(body: Sequence[ast.stmt]) -> list[ast.stmt]:
-    """Statements with one after each that notes what it set."""
-    out: list[ast.stmt] = []
-    for node in body:
-        if isinstance(node, ast.Return) and node.value is not None:
-            pair = ast.Tuple([ast.Name(_TRACE, ast.Load()), node.value], ast.Load())
-            out.append(ast.Return(pair))
-            continue
-        if isinstance(node, ast.If | ast.For | ast.While):
-            node.body = _told(node.body)
-            node.orelse = _told(node.orelse)
-        out.append(node)
-        name = _sets(node)
-        if name:
-            out.append(ast.parse(f"{_TRACE}.append('{name} = ' + repr({name}))").body[0])
-    return out
-
-
-def _sets(node: ast.stmt) -> str:
-    """The name that a plain statement gives a value or adds to; an empty string if there is none."""
-    if isinstance(node, ast.Assign | ast.AugAssign):
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        return target.id if isinstance(target, ast.Name) else ""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
-        target = node.value.func.value
-        return target.id if isinstance(target, ast.Name) else ""
-    return ""
 
 
 def pool(size: int, seed: int) -> list[SeedExample]:

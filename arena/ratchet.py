@@ -123,7 +123,7 @@ def ratchet(arena: Arena) -> list[Row]:
         verdict = cell.domain.verify(cell.problem, solver.read(arena.voice, texts[key(cell)]))
         rows.append(
             {
-                "id": f"g{g:04d}/{cell.mind}/{cell.library}/{i:05d}",
+                "id": f"g{g:04d}/{cell.mind}/{cell.library}/{i:05d}{arena.mark}",
                 "generation": g,
                 "mind": cell.mind,
                 "library": cell.library,

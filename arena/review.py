@@ -134,7 +134,7 @@ def _facts(store: Store, subject: str) -> tuple[Row, Row | None, Row | None]:
         facts = {
             "what": "attempt",
             "agent": a["agent"],
-            "text_sha256": _sha(a["text"]),
+            "text_sha256": None if a["text"] is None else _sha(a["text"]),  # its words may be gone (arena.retention)
             "answer": a["answer"],
             "execution_correct": a["answer_correct"],
             "grader": grader,

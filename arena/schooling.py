@@ -30,7 +30,7 @@ def schooled(arena: Arena) -> list[Row]:
     learner, n = arena.learner, arena.config.measure.ratchet.school
     if learner is None or not n:
         return []
-    g, seed, shelves = arena.generation.index, arena.config.seed, Shelves(arena)
+    g, seed, shelves = arena.generation.index, arena.seed, Shelves(arena)
     rest(arena.engine)
     taught = classes(arena, n)
     for name, entries in taught.items():
@@ -93,7 +93,7 @@ def examine(arena: Arena, names: list[str]) -> list[Row]:
         verdict = domain.verify(problem, solver.read(arena.voice, done.text))
         rows.append(
             {
-                "id": f"g{g:04d}/{MIND}/{name}/{i:05d}",
+                "id": f"g{g:04d}/{MIND}/{name}/{i:05d}{arena.mark}",
                 "generation": g,
                 "mind": MIND,
                 "library": name,

@@ -55,7 +55,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         examples += paid_proposals(arena, agent)
         examples += seed_examples(arena, agent, arena.config.sleep.seed_examples)
     rest(arena.engine)
-    lessons.sleeps += train(arena, arena.learner, examples, f"{arena.config.seed}/{g}/sleep")
+    lessons.sleeps += train(arena, arena.learner, examples, f"{arena.seed}/{g}/sleep")
     arena.act()
     return {"sleeps": lessons.sleeps, "checkpoints": write_checkpoint(arena, arena.learner), "reads": lessons.reads}
 
@@ -142,7 +142,7 @@ def entry_example(arena: Arena, shelves: Shelves, agent: str, entry: Entry) -> E
     problem = domain.problem(entry.text)
     shown: list[str] = []
     if problem.names and arena.config.library.reading:
-        rng = random.Random(f"{arena.config.seed}/{arena.generation.index}/{agent}/{entry.post}")
+        rng = random.Random(f"{arena.seed}/{arena.generation.index}/{agent}/{entry.post}")
         defined = shelves.of(agent)
         shown = [defined[n].text for n in problem.names if n in defined]
         others = [n for n in defined if n not in problem.names]

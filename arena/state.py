@@ -32,12 +32,15 @@ from arena.amend import amended, write_config
 from arena.config import Config
 from arena.control import forget, forget_limit
 from arena.engines import close, connect, engine_version, make_budget, make_engine
+from arena.inside import check_folder, inside
 from arena.lock import hold
+from arena.parcel import Arrivals
 from arena.roles import guesser
 from arena.roles.voice import make_voice
 from arena.rounds import Round
-from arena.store import Records, Row, Store
+from arena.store import MIGRATIONS, Records, Row, Store
 from culture.library import Library
+from culture.log import Frontier
 from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
 from curricula.registry import make_domain
@@ -79,6 +82,11 @@ class Arena:
         self, folder: Path, config: Config, store: Store, lock: TextIO, engine: Engine, learner: Learner | None
     ) -> None:
         self.folder, self.config, self.store, self._lock = folder, config, store, lock
+        stored = store.meta()
+        self.island, self.islands = int(stored.get("island", 0)), int(stored.get("islands", 1))
+        self.mark = f"i{self.island}" if self.islands > 1 else ""  # ends the ids of what several islands number alike
+        self.seed = f"{config.seed}/{self.mark}" if self.mark else str(config.seed)  # of everything drawn here
+        self.arrivals: Arrivals | None = None  # what reached this island for the generation in progress
         torch.set_num_threads(config.engine.threads)
         self.base_name = "agents/seed" if config.model.path == "seed" else config.model.path  # for PEFT's config
         self.engine, self.learner = engine, learner
@@ -91,6 +99,7 @@ class Arena:
         self.living: list[str] = []
         self.places, self.births = dict[str, int](), dict[str, int]()  # of everybody who was ever born
         self.commons: Tensor | None = None  # the adapter of the last big sleep, from which newborns start
+        self.log: Frontier | None = None  # of the ledger, once something was sealed (arena.ledger)
         self.voice = make_voice(config.prompts, lambda agent: self.places.get(agent, 0))
         self.generation = Generation(0)
         self.forgotten: str | None = None  # what an earlier process was asked and this one is not
@@ -98,11 +107,16 @@ class Arena:
     # -- opening -------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def create(config: Config) -> Arena:
-        """Make a run folder and its first population. Raises ValueError if the folder is there already."""
-        folder = Path(config.run.folder) / config.run.name
+    def create(config: Config, folder: Path | None = None, island: int | None = None) -> Arena:
+        """Make a run folder and its first population. Raises ValueError if the folder is there already.
+
+        `folder` is another than the config's; `island` is which of `cluster.islands` this is, None: a run by itself.
+        """
+        folder = folder or Path(config.run.folder) / config.run.name
         if (folder / "run.db").exists():
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
+        if island is None and config.cluster.islands > 1:
+            raise ValueError(f"cluster.islands is {config.cluster.islands}: such a run is played by run_arena.py run")
         make_domains(config)  # these three fail before anything is written
         engine_version(config)
         engine, learner = load_minds(config)
@@ -113,6 +127,9 @@ class Arena:
         partial.unlink(missing_ok=True)
         new = Store(partial, create=True)
         new.set_meta(versions(config) | {"base": base_place(config), "seed": str(config.seed)})
+        if island is not None and config.cluster.islands > 1:
+            new.set_meta({"island": str(island), "islands": str(config.cluster.islands)})
+            new.db.execute(MIGRATIONS)
         new.close()
         partial.rename(folder / "run.db")  # whole, or not there
         return Arena(folder, config, Store(folder / "run.db"), lock, engine, learner)
@@ -126,12 +143,15 @@ class Arena:
         folder = Path(folder)
         if not folder.is_dir():
             raise ValueError(f"no run folder at {folder}")
+        check_folder(folder)
         config = amended(folder, overrides)
         with ExitStack() as undo:  # whatever fails, the run is not left locked
             lock = undo.enter_context(hold(folder))
             store = Store(folder / "run.db", upgrade=True)
             undo.callback(store.close)
             stored, now = store.meta(), versions(config)
+            if config.cluster.islands > 1 and "island" not in stored:
+                raise ValueError(f"{folder} is the run of {config.cluster.islands} islands, no island's own")
             for key, value in now.items():
                 if stored.get(key, value) != value:
                     raise ValueError(
@@ -174,7 +194,12 @@ class Arena:
 
     def rng(self, *where: object) -> random.Random:
         """A generator keyed by the run's seed and a place in the run."""
-        return random.Random("/".join(map(str, (self.config.seed, *where))))
+        return random.Random("/".join(map(str, (self.seed, *where))))
+
+    @property
+    def commons_name(self) -> str:
+        """Under which the mind of the big sleep is on record."""
+        return f"commons-{self.mark}" if self.mark else "commons"
 
     def words_domain(self) -> HiddenWords | None:
         found = self.domains.get("hidden_words")
@@ -249,17 +274,18 @@ class Arena:
         for row in records["posts"]:
             if row["kind"] == "worked_example":
                 domain, _, round_ = row["about"].partition("/")
-                rate = self._solve_rate(round_)
+                rate = self._solve_rate(round_, row["id"])
                 entries.append(
                     Entry(row["id"], domain, row["author"], row["title"], row["body"], rate, row["generation"])
                 )
         self.bank.add(entries)
 
-    def _solve_rate(self, round_: str) -> float:
-        """A post may be of an earlier generation's round: one that waited for approval."""
+    def _solve_rate(self, round_: str, post: str) -> float:
+        """A post may be of an earlier generation's round: one that waited for approval; or of another island's."""
         found = self.generation.outcomes.get(round_)
-        row = found or self.store.query("SELECT solve_rate FROM outcomes WHERE round = ?", [round_])[0]
-        return float(row["solve_rate"])
+        rows = [found] if found else self.store.query("SELECT solve_rate FROM outcomes WHERE round = ?", [round_])
+        rows = rows or self.store.query("SELECT solve_rate FROM migrations WHERE subject = ? AND taken", [post])
+        return float(rows[0]["solve_rate"])
 
     def _apply_turnover(self, records: Records) -> None:
         for row in records.get("agents", ()):
@@ -291,7 +317,7 @@ class Arena:
         assert self.learner is not None
         if self.commons is not None:
             return self.commons.clone()
-        return self.learner.layout.fresh(f"{self.config.seed}/birth/{name}")
+        return self.learner.layout.fresh(f"{self.seed}/birth/{name}")
 
     def act(self) -> None:
         """Let the engine act with the learner's averaged adapters."""
@@ -333,13 +359,15 @@ class Arena:
         """The learner as it was after the last turnover (`after`: who lives then), or after the last sleep."""
         if self.learner is None:
             return
-        sql = "SELECT path FROM checkpoints WHERE generation <= ? AND name = 'commons' ORDER BY generation DESC LIMIT 1"
-        for row in self.store.query(sql, [turned]):
-            self.commons = self.learner.layout.load_peft(self.folder / row["path"])
+        sql = "SELECT path FROM checkpoints WHERE generation <= ? AND name = ? ORDER BY generation DESC LIMIT 1"
+        for row in self.store.query(sql, [turned, self.commons_name]):
+            self.commons = self.learner.layout.load_peft(inside(self.folder, row["path"]))
         sql = "SELECT path FROM checkpoints WHERE generation = ? AND name = ?"
         born = self.store.query(sql, [slept, "born"]) if turned == slept else []
         found, names = (born, after) if born else (self.store.query(sql, [slept, "learner"]), self.living)
-        self.learner.load(self.folder / found[0]["path"], names)
+        if not found:
+            raise ValueError(f"{self.store.path} names no learner state of generation {slept}: a row is missing")
+        self.learner.load(inside(self.folder, found[0]["path"]), names)
 
     def restore_phase(self, phase: str) -> None:
         """Take in a phase of the current generation that was finished before the run was interrupted."""
@@ -356,7 +384,8 @@ class Arena:
         self.apply(phase, {t: self.store.rows(t, self.generation.index) for t in tables})
 
     def newborn(self, number: int, born: int, parents: Sequence[str], inherited: str, place: int) -> Row:
-        """A row of table `agents`; makes the key pair if it is not there yet."""
+        """A row of table `agents`; makes the key pair if it is not there yet. `number` counts this island's agents."""
+        number = self.island + number * self.islands
         name = agent_name(self.config.seed, number)
         identity = self.keys.ensure(name)
         return {
@@ -382,6 +411,10 @@ def load_base(config: Config) -> tuple[BaseModel, Tokenizer]:
     if tokenizer.largest >= base.config.vocab_size:
         raise ValueError(
             f"the tokenizer in {folder} has ids up to {tokenizer.largest}, the model only {base.config.vocab_size} rows"
+        )
+    if max(tokenizer.eos, tokenizer.pad) >= base.config.vocab_size:
+        raise ValueError(
+            f"a config in {folder} ends texts with the id {tokenizer.eos}, the model has {base.config.vocab_size} rows"
         )
     return base, tokenizer
 

@@ -22,11 +22,13 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
 
+from arena.soundness import check_numbers, check_schema, check_strange
 from culture.library import COLUMNS_SINCE, SHELF, Library
 
 SCHEMA_VERSION = 4
@@ -124,7 +126,18 @@ PLACES = """WITH RECURSIVE lived(name, place, gone) AS (
     SELECT a.name, l.place, r.generation FROM lived l JOIN agents a ON a.born = l.gone
     LEFT JOIN retirements r ON r.name = a.name)
     UPDATE agents SET place = (SELECT place FROM lived WHERE lived.name = agents.name)"""
-UNHASHED_TABLES = ("telemetry", "control", "leaves", "heads", "sqlite_sequence")
+# Tables of islands (docs/islands.md), made where needed only: `marks` holds the last rowid of each table before a
+# generation, and what came from others; `migrations` what came and went, and why not; `lost_islands` from which
+# generation on the run goes without one; `island_heads` the signed heads of the islands' own logs.
+MARKS = """CREATE TABLE IF NOT EXISTS marks (generation INTEGER, name TEXT, last INTEGER, arrivals TEXT,
+    PRIMARY KEY (generation, name))"""
+MIGRATIONS = """CREATE TABLE IF NOT EXISTS migrations (generation INTEGER, island INTEGER, direction TEXT, kind TEXT,
+    subject TEXT, origin INTEGER, taken INTEGER, reason TEXT, solve_rate REAL, newborn TEXT,
+    PRIMARY KEY (generation, island, direction, kind, subject))"""
+LOST_ISLANDS = "CREATE TABLE IF NOT EXISTS lost_islands (island INTEGER PRIMARY KEY, generation INTEGER, reason TEXT)"
+ISLAND_HEADS = """CREATE TABLE IF NOT EXISTS island_heads (generation INTEGER, island INTEGER, size INTEGER, root TEXT,
+    public_key TEXT, signature TEXT, PRIMARY KEY (generation, island))"""
+UNHASHED_TABLES = ("telemetry", "control", "leaves", "heads", "sqlite_sequence", "marks", "island_heads")
 UNHASHED_COLUMNS = ("public_key", "signature")
 
 
@@ -171,6 +184,20 @@ def _unreadable(path: Path, error: sqlite3.Error) -> Exception:
     return ValueError(f"{path} is not a readable run database: {error}")
 
 
+def create_tables(db: Database) -> None:
+    """Everything that a run.db of this version has, in an empty one."""
+    db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + CULTURE + BUDGETS + "COMMIT;")
+    Library.create_tables(db)
+
+
+@cache
+def _ours() -> sqlite3.Connection:
+    """An empty run.db in memory, to compare others with."""
+    db = Database(sqlite3.connect(":memory:", check_same_thread=False))
+    create_tables(db)
+    return db.conn
+
+
 class Store:
     """One run's database. Opened by one writing process at a time; any number may read.
 
@@ -184,18 +211,28 @@ class Store:
         connection = sqlite3.connect(uri_of(path), uri=True, isolation_level=None, timeout=PATIENCE)
         try:
             self.db = Database(connection)
+            if not create:  # nothing is written to, and nothing run from, a file that is not ours
+                check_strange(connection, _ours())
+                self.meta()
+            if create:  # before anything is written: pages that words have left can be given back (arena.retention)
+                self.db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             if create:
-                self.db.conn.executescript("BEGIN;" + SCHEMA + REVIEWING + CULTURE + BUDGETS + "COMMIT;")
-                Library.create_tables(self.db)
+                create_tables(self.db)
                 self.set_meta({"schema_version": str(SCHEMA_VERSION)})
             if upgrade and (version := self.meta().get("schema_version")) in EARLIER:
                 self._upgrade(version)
             version = self.meta().get("schema_version")
+            if version == str(SCHEMA_VERSION) and not create:
+                check_schema(connection, _ours())
+                check_numbers(connection)
         except sqlite3.DatabaseError as error:
             connection.close()
             raise _unreadable(path, error) from None
+        except ValueError as error:
+            connection.close()
+            raise ValueError(f"{path} is not a readable run database: {error}") from None
         except BaseException:
             connection.close()
             raise

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config import Config
+from arena.inside import inside
 from arena.store import Store
 
 VERSION = 1
@@ -162,7 +163,7 @@ def find_teams(folder: Path, store: Store) -> tuple[dict[int, tuple[Player, ...]
     )
     by_generation: dict[int, list[dict[str, Any]]] = {}
     for row in store.query(sql):
-        if (folder / row["path"]).is_dir():
+        if inside(folder, row["path"]).is_dir():
             by_generation.setdefault(row["generation"], []).append(row)
     teams, damaged = dict[int, tuple[Player, ...]](), list[str]()
     for g in spread(list(by_generation), MOST_GENERATIONS):
@@ -234,7 +235,7 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
         if base.device.type == "cpu" and not is_small(base):
             raise ValueError("the base model is large, and there is no GPU here")
         players = [p for team in plan.teams.values() for p in team]
-        flat = torch.stack([layout.load_peft(folder / p.path).to(base.device) for p in players])
+        flat = torch.stack([layout.load_peft(inside(folder, p.path)).to(base.device) for p in players])
         adapters = Adapters(base, layout, [p.name for p in players], flat)
     except (ValueError, OSError, torch.OutOfMemoryError) as error:
         raise _not_here(error) from None

@@ -25,6 +25,7 @@ from agents.inheritance import inherit
 from agents.learner import OPTIMISER, Learner
 from arena.engines import rest
 from arena.knowledge import remembered
+from arena.migration import Immigrant, immigrants
 from arena.sleep import Lessons, school
 from arena.society import EVERYWHERE, circle, ends
 from arena.state import Arena
@@ -33,7 +34,9 @@ from arena.store import Row
 BORN = "born"
 """Name of the checkpoint that holds the learner's state after a turnover."""
 COMMONS = "commons"
-"""Name of the checkpoint that holds the adapter of the last big sleep."""
+"""Name of the checkpoint that holds the adapter of the last big sleep; one of several islands adds its mark."""
+MIGRATION = "migration"
+"""What a newborn inherited that has the weights of another island's agent."""
 
 
 def turnover(arena: Arena) -> dict[str, list[Any]]:
@@ -45,25 +48,33 @@ def turnover(arena: Arena) -> dict[str, list[Any]]:
     order, scores = ranking(arena)
     gone = retiring(arena, order)
     number = arena.store.query("SELECT COUNT(*) AS n FROM agents")[0]["n"]
+    coming, refused = immigrants(arena, len(arena.living) - len(gone) - 1)
     for i, name in enumerate(gone):
         parents = parents_of(arena, order, i, len(gone))
         inherited = config.inherit if arena.learner else "nothing"
         records["agents"].append(arena.newborn(number + i, g, parents, inherited, arena.places[name]))
         records["retirements"].append({"name": name, "generation": g, "reward": scores[name]})
+    for i, one in enumerate(coming, len(gone)):
+        name = [a for a in order if a not in gone][-1]
+        records["agents"].append(arena.newborn(number + i, g, [one.sent.name], MIGRATION, arena.places[name]))
+        records["retirements"].append({"name": name, "generation": g, "reward": scores[name]})
+        gone.append(name)
     consolidates = bool(arena.learner and config.consolidate and g % config.consolidate == 0)
     if arena.learner and (gone or consolidates):
         rest(arena.engine)
         checkpoints: list[Row] = []
         if consolidates:
             checkpoints.append(consolidate(arena, arena.learner))
-        lessons = bear(arena, arena.learner, records["agents"])
+        lessons = bear(arena, arena.learner, records["agents"], coming)
         for name in gone:
             arena.learner.remove(name)
         path = f"adapters/g{g:04d}/{BORN}.safetensors"
         sha = arena.learner.save(arena.folder / path)
         checkpoints.append({"generation": g, "name": BORN, "path": path, "sha256": sha})
         records |= {"checkpoints": checkpoints, "sleeps": lessons.sleeps, "reads": lessons.reads}
-    return records
+    born = [r["name"] for r in records["agents"] if r["inherited"] == MIGRATION]
+    moved = [*(one.row(arena, name) for one, name in zip(coming, born, strict=True)), *refused]
+    return records | ({"migrations": moved} if moved else {})
 
 
 def ranking(arena: Arena) -> tuple[list[str], dict[str, float]]:
@@ -103,21 +114,27 @@ def parents_of(arena: Arena, order: Sequence[str], at: int, births: int) -> list
     return found
 
 
-def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
-    """Add the newborns to the learner with what they start from; what they learned before their first day."""
+def bear(arena: Arena, learner: Learner, rows: Sequence[Row], coming: Sequence[Immigrant] = ()) -> Lessons:
+    """Add the newborns to the learner with what they start from; what they learned before their first day.
+
+    Those with the weights of another island's agents start from these, by which they act, and go to no school.
+    """
     config, starts = arena.config.turnover, dict[str, Tensor]()
     begins: dict[str, str] = {}  # the parent whose weights come first
     classes: dict[tuple[frozenset[str] | None, str], list[str]] = {}
+    foreign = iter(coming)
     for row in rows:
+        if row["inherited"] == MIGRATION:
+            arena.places[row["name"]] = row["place"]
+            learner.add(row["name"], next(foreign).weights.clone())
+            continue
         name, parents = row["name"], json.loads(row["parents"])
         arena.places[name] = row["place"]
         with_weights = row["inherited"] in ("weights", "both") and parents
         if with_weights:
             known = [learner.acting_row(p) for p in parents]
             begins[name] = parents[0]
-            starts[name] = inherit(
-                config.crossing, known, learner.layout, config.mutation, f"{arena.config.seed}/{name}"
-            )
+            starts[name] = inherit(config.crossing, known, learner.layout, config.mutation, f"{arena.seed}/{name}")
         else:
             starts[name] = arena.beginning(name)
         learner.add(name, starts[name].clone())
@@ -130,7 +147,7 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row]) -> Lessons:
         if config.inherit not in ("library", "both"):
             continue
         first, *others = names
-        seed = f"{arena.config.seed}/{arena.generation.index}/school"
+        seed = f"{arena.seed}/{arena.generation.index}/school"
         lessons.add(school(arena, learner, first, seed, remembered(arena, begins[first]) if first in begins else {}))
         if first not in begins:
             learner.graduate(first, starts[first])
@@ -147,18 +164,19 @@ def consolidate(arena: Arena, learner: Learner) -> Row:
     """
     g, config = arena.generation.index, arena.config.turnover
     rows = [learner.acting_row(a) for a in arena.living]
-    seed = f"{arena.config.seed}/{g}/{COMMONS}"
+    commons = arena.commons_name
+    seed = f"{arena.seed}/{g}/{COMMONS}"
     averaged = config.consolidate_from == "adapters"
     start = inherit("average", rows, learner.layout, 0.0, seed) if averaged else learner.layout.fresh(seed)
-    learner.add(COMMONS, start.clone())
-    arena.places[COMMONS] = EVERYWHERE
-    school(arena, learner, COMMONS, seed, {})
-    learner.graduate(COMMONS, start)
+    learner.add(commons, start.clone())
+    arena.places[commons] = EVERYWHERE
+    school(arena, learner, commons, seed, {})
+    learner.graduate(commons, start)
     path = f"adapters/{COMMONS}-g{g:04d}"
-    sha = learner.layout.save_peft(learner.acting_row(COMMONS), arena.folder / path, arena.base_name)
+    sha = learner.layout.save_peft(learner.acting_row(commons), arena.folder / path, arena.base_name)
     arena.commons = learner.layout.load_peft(arena.folder / path)
-    learner.remove(COMMONS)
-    del arena.places[COMMONS]
+    learner.remove(commons)
+    del arena.places[commons]
     for name in arena.living:
         learner.replace(name, arena.commons.clone())
-    return {"generation": g, "name": COMMONS, "path": path, "sha256": sha}
+    return {"generation": g, "name": commons, "path": path, "sha256": sha}

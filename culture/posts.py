@@ -108,7 +108,10 @@ class Post:
     @staticmethod
     def from_json(text: str) -> "Post":
         """The post that `to_json` wrote; ValueError for bad JSON and for unknown or missing fields."""
-        data = json.loads(text)
+        try:
+            data = json.loads(text)
+        except RecursionError:
+            raise ValueError("no post is nested so deep") from None
         known = {field.name for field in fields(Post)}
         if not isinstance(data, dict) or not known - set(OPTIONAL) <= set(data) <= known:
             found = sorted(data) if isinstance(data, dict) else data
@@ -135,11 +138,16 @@ class SignedPost:
     def from_row(row: Mapping[str, Any]) -> "SignedPost":
         """The post that `to_row` put away; ValueError if what is there is none."""
         names = [field.name for field in fields(Post) if field.name != "cites"]
-        cites = tuple(json.loads(row["cites"]))
+        try:
+            cites = tuple(json.loads(row["cites"]))
+        except (TypeError, RecursionError) as error:
+            raise ValueError(f"stored cites are no list: {error}") from None
         return SignedPost(Post(**{n: row[n] for n in names}, cites=cites), row["public_key"], row["signature"])
 
     def verify(self) -> bool:
         """Whether `signature` is `public_key`'s over the 32 bytes of the post's id. Bad hex is False."""
+        if not isinstance(self.public_key, str) or not isinstance(self.signature, str):
+            return False
         if not (_ID.fullmatch(self.public_key) and _SIGNATURE.fullmatch(self.signature)):
             return False
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.public_key))

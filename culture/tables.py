@@ -63,7 +63,10 @@ COLUMNS_SINCE = (
 def to_post(row: Sequence) -> Post:
     """The post of a row of COLUMNS; ValueError if it holds none."""
     kind, author, generation, title, body, cites, about, applies, supersedes = row
-    ids = json.loads(cites)
+    try:
+        ids = json.loads(cites)
+    except (TypeError, RecursionError):
+        ids = None
     if type(ids) is not list:
-        raise ValueError(f"stored cites are not a list: {cites!r}")
+        raise ValueError(f"stored cites are not a list: {str(cites)[:100]!r}")
     return Post(kind, author, generation, title, body, tuple(ids), about, applies, supersedes)

@@ -123,7 +123,7 @@ class HiddenWords:
             raise ValueError(f"not a {self.name} problem: {parts.detail}")
         for word in parts[0]:
             if word not in lp.PRIMITIVES and word not in self._expand:
-                raise ValueError(f"unknown word {word!r} in {text!r}")
+                raise ValueError(f"unknown word {word[:60]!r} in {text[:200]!r}")
         return lp.make_problem(parts[0], parts[1], self._expand, self.name)
 
     def solve_prompt(self, problem: Problem, notes: Sequence[str]) -> str:

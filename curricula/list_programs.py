@@ -197,7 +197,7 @@ class ListPrograms:
             raise ValueError(f"not a {self.name} problem: {parts.detail}")
         for word in parts[0]:
             if word not in PRIMITIVES:
-                raise ValueError(f"unknown primitive {word!r} in {text!r}")
+                raise ValueError(f"unknown primitive {word[:60]!r} in {text[:200]!r}")
         return make_problem(parts[0], parts[1], {}, self.name)
 
     def solve_prompt(self, problem: Problem, notes: Sequence[str]) -> str:

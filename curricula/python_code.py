@@ -20,6 +20,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from curricula.domain import digest
+from curricula.plain_code import Plain, is_text
 from curricula.values import Failure, shortened
 
 MAX_CODE = 1200
@@ -85,8 +86,8 @@ def parse_code(text: str) -> Code | Failure:
     wrong = _wrong(tree, found)
     if wrong is not None:
         return wrong
-    if any(_is_text(node) or _is_annotated(node) for node in found):
-        tree = ast.fix_missing_locations(_Plain().visit(tree))
+    if any(is_text(node) or _is_annotated(node) for node in found):
+        tree = ast.fix_missing_locations(Plain().visit(tree))
     written = ast.unparse(tree)
     if len(written) > MAX_CODE:
         return Failure("too long", f"code of {len(written)} characters as Python writes it; the most is {MAX_CODE}")
@@ -144,7 +145,7 @@ def _tree(text: str) -> ast.Module | Failure:
 
 def _wrong(tree: ast.Module, found: Sequence[ast.AST]) -> Failure | None:
     """What is wrong with the form of code, if anything."""
-    body = [node for node in tree.body if not _is_text(node)]
+    body = [node for node in tree.body if not is_text(node)]
     for node in found:
         if isinstance(node, _STATEMENTS):
             return Failure("forbidden", f"{type(node).__name__} in line {getattr(node, 'lineno', '?')}")
@@ -178,11 +179,6 @@ def _name(node: ast.AST) -> str:
     return ""
 
 
-def _is_text(node: ast.AST) -> bool:
-    """A docstring, or another text that stands alone."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
 def _is_annotated(node: ast.AST) -> bool:
     return isinstance(node, ast.AnnAssign) or bool(getattr(node, "annotation", None) or getattr(node, "returns", None))
 
@@ -198,32 +194,6 @@ def _is_stable(text: str) -> bool:
     """Whether code is written the same once it was read again; with formatted strings it may not be."""
     tree = _tree(text)
     return isinstance(tree, ast.Module) and ast.unparse(tree) == text
-
-
-class _Plain(ast.NodeTransformer):
-    """Leaves out what changes nothing when the code runs: annotations, docstrings and other texts that stand alone."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        node.returns = None
-        self.generic_visit(node)
-        return node
-
-    def visit_arg(self, node: ast.arg) -> ast.arg:
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        self.generic_visit(node)
-        return ast.Assign([node.target], node.value) if node.value else None
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        for field in ("body", "orelse", "finalbody"):
-            block = getattr(node, field, None)
-            if isinstance(block, list):
-                kept = [s for s in block if not _is_text(s)]
-                setattr(node, field, kept or ([ast.Pass()] if field == "body" else []))
-        return node
 
 
 class _Renamed(ast.NodeTransformer):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from curricula.domain import Problem, digest
 from curricula.python_code import FUNCTION
 from curricula.python_data import like
-from curricula.python_tasks import INDUCTION, Arguments, Task
+from curricula.python_tasks import INDUCTION, MAX_TEXT, Arguments, Task
 from curricula.sandbox import Ran, Sandbox
 from curricula.values import Failure, Value, same_value, shape, show_value, unfit
 
@@ -44,6 +44,8 @@ def examine(task: Task, sandbox: Sandbox) -> Examined | Failure:
         if wrong:
             return Failure("not data", wrong)
     outputs = tuple(ran.value for ran in first)
+    if len(task.question(outputs)) > MAX_TEXT:
+        return Failure("too long", f"what a solver is to see is longer than {MAX_TEXT} characters")
     probes = probe_inputs(task.inputs[0])
     again = sandbox.call(task.code.text, FUNCTION, [*task.inputs, *probes])
     said = [told(ran) for ran in again]

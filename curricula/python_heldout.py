@@ -15,12 +15,14 @@ from importlib.resources import files
 from curricula.domain import SPLITS, Problem
 from curricula.python_data import draw_task
 from curricula.python_examine import Examined, examine, make_problem
-from curricula.python_tasks import KINDS, Task, parse_task
-from curricula.sandbox import make_sandbox
+from curricula.python_tasks import INDUCTION, KINDS, Task, parse_task
+from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, parse_value, show_value
 
 DEPTHS = tuple(range(1, 7))
 PER_DEPTH = 48
+LONGEST = 120
+"""Longest output, in characters."""
 FILE = "python_heldout.jsonl"
 
 
@@ -33,7 +35,9 @@ def draw(depth: int) -> list[dict[str, object]]:
         if isinstance(task, Failure) or task.code.key in found:
             continue
         examined = examine(task, sandbox)
-        if isinstance(examined, Examined) and examined.objection is None:
+        if isinstance(examined, Failure) or any(len(show_value(value)) > LONGEST for value in examined.outputs):
+            continue
+        if examined.objection is None:
             found[task.code.key] = examined
     return [
         {
@@ -74,6 +78,13 @@ def heldout(split: str, depth: int) -> tuple[Problem, ...]:
 def heldout_keys() -> frozenset[str]:
     """Of the functions of both splits at all levels."""
     return frozenset(str(entry["key"]) for entry in _entries())
+
+
+@functools.cache
+def heldout_behaviours() -> frozenset[str]:
+    """Of the functions that held-out inductions ask for: another function that does the same would give them away."""
+    inductions = [entry for entry in _entries() if str(entry["text"]).startswith(INDUCTION)]
+    return frozenset(str(entry["behaviour"]) for entry in inductions)
 
 
 @functools.cache

@@ -8,8 +8,9 @@ an agent ever becomes part of another program.
 
 A proposal is run twice and must give the same, and on probe inputs, where it must not give the same for all, nor give
 back what it is given. Held-out functions are held out with every input, in every kind and whatever their variables
-are called. Not guaranteed: that a function is as hard as its level says, which counts what is written down; that a
-function near its limit of time runs on a slower machine (stored ones have four times the time).
+are called; for induction, so are functions that do what a held-out one does. Not guaranteed: that a function is as
+hard as its level says, which counts what is written down; that a function near its limit of time runs on a slower
+machine (stored ones have four times the time).
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from curricula.python_tasks import (
     read_answer,
 )
 from curricula.python_vary import vary
-from curricula.sandbox import Limits, Ran, make_sandbox
+from curricula.sandbox import Limits, Ran
+from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, Value, parse_value, same_value, show_value, unfit
 
 PATIENCE = 4
@@ -95,7 +97,12 @@ class PythonPrograms:
         if wrong is not None:
             return Rejection(wrong.reason, wrong.detail)
         assert isinstance(found, Examined)
-        return make_problem(found)
+        problem = make_problem(found)
+        return (
+            Rejection("held-out", f"does what a held-out function does: {text[:80]!r}")
+            if self.is_heldout(problem)
+            else problem
+        )
 
     def problem(self, text: str) -> Problem:
         return make_problem(self._known(text))
@@ -173,7 +180,8 @@ class PythonPrograms:
         return [p for p in python_heldout.heldout(split, depth) if p.text.partition("\n")[0] in self.kinds]
 
     def is_heldout(self, problem: Problem) -> bool:
-        return problem.heldout_key in python_heldout.heldout_keys()
+        same = problem.text.startswith(INDUCTION) and problem.behaviour_key in python_heldout.heldout_behaviours()
+        return same or problem.heldout_key in python_heldout.heldout_keys()
 
     def random_problem(self, rng: random.Random, depth: int | None = None) -> Problem:
         while True:

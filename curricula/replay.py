@@ -35,6 +35,18 @@ def everything(entry: Entry) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Urn:
+    """Entries, and their weights added up."""
+
+    entries: list[Entry]
+    weights: list[float]
+
+    def draw(self, rng: random.Random, n: int) -> list[Entry]:
+        """n entries drawn with replacement; empty if there are none."""
+        return rng.choices(self.entries, cum_weights=self.weights, k=n) if self.entries else []
+
+
 class Bank:
     """Entries in the order they were added."""
 
@@ -69,9 +81,12 @@ class Bank:
         self, rng: random.Random, n: int, now: int, fade: float, domain: str, readable: Readable = everything
     ) -> list[Entry]:
         """n entries drawn with replacement; empty if there are none."""
+        return self.urn(now, fade, domain, readable).draw(rng, n)
+
+    def urn(self, now: int, fade: float, domain: str, readable: Readable = everything) -> Urn:
+        """What parents are drawn from, made once for many draws: as long as nothing is added."""
         found = [e for e in self.entries if e.domain == domain and readable(e)]
-        weights = list(accumulate(self._weight(e, now, fade) for e in found))
-        return rng.choices(found, cum_weights=weights, k=n) if found else []
+        return Urn(found, list(accumulate(self._weight(e, now, fade) for e in found)))
 
     @staticmethod
     def _weight(entry: Entry, now: int, fade: float) -> float:

@@ -11,11 +11,8 @@ set, of exactly these types, and is compared by others, outside.
 
 from __future__ import annotations
 
-import atexit
 import functools
-import os
 import re
-import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -167,40 +164,6 @@ def arguments(calls: Sequence[tuple[Any, ...]], limits: Limits) -> list[tuple[An
         except NotPlain as error:
             found.append(failure(error.reason, f"argument: {error}"))
     return found
-
-
-_shared: dict[tuple[int, str, Limits], Sandbox] = {}
-_lock = threading.Lock()
-
-
-def make_sandbox(kind: str = "monty", limits: Limits = Limits()) -> Sandbox:
-    """The process's sandbox of this kind and with these limits. Raises ValueError for an unknown kind.
-
-    It is shared, by threads too, and closed when the process ends; a forked child makes its own.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"sandbox must be one of {', '.join(KINDS)}, got {kind!r}")
-    with _lock:
-        key = (os.getpid(), kind, limits)
-        if key not in _shared:
-            if kind == "monty":
-                from curricula.sandbox_monty import Monty
-
-                _shared[key] = Monty(limits)
-            else:
-                from curricula.sandbox_subprocess import Subprocess
-
-                _shared[key] = Subprocess(limits)
-        return _shared[key]
-
-
-@atexit.register
-def close_all() -> None:
-    """End the processes of all shared sandboxes of this process."""
-    with _lock:
-        mine = [key for key in _shared if key[0] == os.getpid()]
-        for key in mine:
-            _shared.pop(key).close()
 
 
 def normal(name: str) -> str:

@@ -30,7 +30,8 @@ from curricula.domain import SPLITS, Judged, Problem, Rejection, Verdict, digest
 from curricula.final_answer import final_answers
 from curricula.plain_numbers import read_number
 from curricula.sandbox import REASONS as RUN_REASONS
-from curricula.sandbox import Limits, make_sandbox
+from curricula.sandbox import Limits
+from curricula.sandboxes import make_sandbox
 from curricula.word_program import FUNCTION, Program, read_program
 from curricula.word_question import given_away, read_question, shown, told, untied
 from curricula.word_solution import worked

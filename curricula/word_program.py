@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from curricula.domain import Rejection, digest
+from curricula.plain_code import Plain, is_text
 from curricula.plain_numbers import numbers_in
 
 FUNCTION = "answer"
@@ -57,7 +58,7 @@ def read_program(text: str) -> Program | Rejection:
     wrong = _wrong(tree)
     if wrong is not None:
         return wrong
-    tree = ast.fix_missing_locations(_Plain().visit(tree))
+    tree = ast.fix_missing_locations(Plain().visit(tree))
     written = ast.unparse(tree)
     again = _tree(written)
     if isinstance(again, Rejection) or ast.unparse(again) != written or len(written) > LONGEST:
@@ -103,7 +104,7 @@ def _tree(text: str) -> ast.Module | Rejection:
 
 
 def _wrong(tree: ast.Module) -> Rejection | None:
-    body = [node for node in tree.body if not _is_text(node)]
+    body = [node for node in tree.body if not is_text(node)]
     functions = [node for node in body if isinstance(node, ast.FunctionDef)]
     others = [node for node in body if not isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom)]
     if others or [f.name for f in functions] != [FUNCTION]:
@@ -135,10 +136,6 @@ def _named(node: ast.AST) -> list[str]:
     return [name for name in found if isinstance(name, str)]
 
 
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
 def _constants(found: list[ast.AST]) -> tuple[Fraction, ...]:
     """Every number in a program once, in the order of writing, as written in decimals."""
     values = list[Fraction]()
@@ -153,28 +150,6 @@ def _constants(found: list[ast.AST]) -> tuple[Fraction, ...]:
         elif type(value) is int:
             values.append(Fraction(value))
     return tuple(dict.fromkeys(values))
-
-
-class _Plain(ast.NodeTransformer):
-    """Leaves out annotations, and texts that stand alone."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        node.returns = None
-        self.generic_visit(node)
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        self.generic_visit(node)
-        return ast.Assign([node.target], node.value) if node.value else None
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        for field in ("body", "orelse", "finalbody"):
-            block = getattr(node, field, None)
-            if isinstance(block, list):
-                kept = [s for s in block if not _is_text(s)]
-                setattr(node, field, kept or ([ast.Pass()] if field == "body" else []))
-        return node
 
 
 class _Shape(ast.NodeTransformer):

@@ -116,9 +116,10 @@ def test_what_does_not_fit_memory_is_said_and_the_next_case_goes_on(
 
 
 def test_published_shapes_have_their_published_sizes() -> None:
-    """596 million and 4,022 million numbers, the tied embedding counted once."""
+    """596, 4,022 and 8,191 million numbers, a tied embedding counted once."""
     sizes = {n: sum(torch.Size(s).numel() for s in c.shapes().values()) for n, c in SHAPES.items()}
     assert sizes["qwen3-0.6b"] == 596_049_920 and sizes["qwen3-4b"] == 4_022_468_096
+    assert sizes["qwen3-8b"] == 8_190_735_360
 
 
 def test_numbers_are_their_own_tokens() -> None:

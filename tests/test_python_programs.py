@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arena.roles import setter, solver
+from arena.roles.voice import BARE, Voice
+from arena.rounds import Round
 from curricula import python_heldout, python_prose
 from curricula.domain import SPLITS, Domain, Problem, Rejection, Spoken
 from curricula.lore import check_worked_example
@@ -23,7 +26,7 @@ from curricula.registry import make_domain
 from curricula.values import Failure
 
 DOMAIN = PythonPrograms()
-HELDOUT_SHA256 = "e51dd4566024d7f5d11cf2e48c6be963c620e994f09c475013ce96dee87509cd"
+HELDOUT_SHA256 = "b4054e1b365fbfb2ad0d38a074e31083a8687a6cc934587bcf022030edce9d45"
 SUMS = (
     "def f(a, xs):\n    total = 0\n    for x in xs:\n        if x % a == 0:\n            total += x\n    return total"
 )
@@ -379,6 +382,20 @@ def test_held_out_functions_are_refused_under_other_names_with_other_inputs_and_
     assert DOMAIN.is_heldout(DOMAIN.problem(held.text))
 
 
+def test_inductions_that_do_what_a_held_out_one_does_are_refused():
+    held = next(p for p in DOMAIN.heldout("dev", 1) if p.text.startswith("induction"))
+    task = parse_task(held.text)
+    assert not isinstance(task, Failure)
+    code = parse_code(task.code.text.replace("    return ", "    result = ") + "\n    return result")
+    assert isinstance(code, Code)
+    again = dataclasses.replace(task, code=code)
+    found = DOMAIN.parse_proposal(again.text)
+    assert isinstance(found, Rejection) and found.reason == "held-out"
+    assert DOMAIN.is_heldout(DOMAIN.problem(again.text))
+    single = dataclasses.replace(again, kind="deduction", inputs=again.inputs[:1])
+    assert isinstance(DOMAIN.parse_proposal(single.text), Problem)
+
+
 def test_random_problems_are_new_valid_and_of_the_level_that_was_asked_for():
     rng = random.Random(7)
     for depth in DOMAIN.depths:
@@ -394,3 +411,17 @@ def test_variations_are_problems_that_differ_from_their_parent():
         varied = [DOMAIN.mutate(problem.text, rng) for _ in range(5)]
         assert all(isinstance(DOMAIN.parse_proposal(text), Problem) and text != problem.text for text in varied)
     assert DOMAIN.mutate(DEDUCTION.text, random.Random(1)) == DOMAIN.mutate(DEDUCTION.text, random.Random(1))
+
+
+@pytest.mark.parametrize("voice", [BARE, Voice(chat=True)])
+def test_a_round_is_played_bare_and_in_prose(voice: Voice):
+    """Different right inputs of an abduction agree, so that a grader who found another one says yes."""
+    round_ = Round("r0", DOMAIN, "ada", ("bob", "eve"), grader="cy", voice=voice)
+    (ask,) = round_.asks()
+    assert ask.prompt == "propose\n" if not voice.chat else "a Python function" in str(ask.prompt)
+    round_.take([setter.say(voice, f"```\n{ABDUCTION.text}\n```")])
+    assert round_.problem == ABDUCTION
+    assert all(ABDUCTION.shown.split("\n")[-1] in str(a.prompt) for a in round_.asks())
+    round_.take([solver.say(voice, text) for text in ("answer: 1, [15]", "answer: 1, [14]")])
+    round_.take([solver.say(voice, "5, [15]")])
+    assert round_.solve_rate == 0.5 and round_.grade is not None and round_.grade.agrees is True

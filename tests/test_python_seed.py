@@ -12,11 +12,13 @@ import torch
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.make_python_seed import SIZES, in_turns, recipe_of, train, write_tokenizer
-from arena.python_school import TASKS, pool, traced
+from arena.python_school import TASKS, pool
+from arena.python_trace import traced
 from arena.seed_data import SeedExample
 from curricula.domain import Problem, Rejection
 from curricula.python_programs import PythonPrograms
 from curricula.python_tasks import DEDUCTION
+from curricula.values import same_value
 
 DOMAIN = PythonPrograms()
 
@@ -42,10 +44,20 @@ def test_what_it_teaches_is_right_and_nothing_held_out(examples: list[SeedExampl
     assert refused <= {"trivial"} and sum(isinstance(found, Problem) for found in proposals) > 0.85 * len(proposals)
 
 
-def test_working_out_tells_what_each_statement_sets():
-    code = "def f(a):\n    b = a + 1\n    for i in range(2):\n        b += i\n    return b * 2"
+def test_working_out_tells_each_step():
+    code = "def f(a):\n    b = max(a, 2) + 1\n    for i in range(2):\n        b += i\n"
+    code += "    return [x * b for x in [1, 2][::-1]]"
     (ran,) = DOMAIN._run(traced(code), [(3,)])
-    assert ran.value == (["b = 4", "b = 4", "b = 5"], 10)
+    steps = ["max(3, 2) = 3", "3 + 1 = 4", "b = 4", "i = 0", "b = 4", "i = 1", "b = 5", "[1, 2][::-1] = [2, 1]"]
+    assert ran.value == ([10, 5], [*steps, "[x * b for x in [2, 1]] = [10, 5]"])
+
+
+def test_working_out_changes_no_value():
+    problems = [p for depth in DOMAIN.depths for p in DOMAIN.heldout("dev", depth) if p.text.startswith(DEDUCTION)]
+    for problem in problems:
+        known = DOMAIN._known(problem.text)
+        (ran,) = DOMAIN._run(traced(known.task.code.text), known.task.inputs)
+        assert same_value(ran.value[0], known.outputs[0])
 
 
 def test_the_tokenizer_keeps_any_text(tmp_path: Path, examples: list[SeedExample]):
@@ -77,4 +89,4 @@ def test_a_seed_can_be_made_twice_the_same(tmp_path: Path):
         assert train(recipe, 24, tmp_path / name, "cpu", lambda _: None) == 24
     one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
     assert one == two
-    assert BaseModel.load(tmp_path / "one").config.max_position_embeddings == 1024
+    assert BaseModel.load(tmp_path / "one").config.max_position_embeddings == 8192

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arena.doctor import sandboxes
-from curricula import sandbox as sandbox_module
-from curricula.sandbox import DETAIL, KINDS, REASONS, Limits, NotPlain, Ran, Sandbox, make_sandbox, plain
+from curricula.sandbox import DETAIL, KINDS, REASONS, Limits, NotPlain, Ran, Sandbox, plain
 from curricula.sandbox_monty import closed
 from curricula.sandbox_subprocess import SCRIPT, Subprocess, available
 from curricula.sandbox_wire import decode, encode
+from curricula.sandboxes import make_sandbox
 from tests.hostile import BIG, DEEP, FILES, HANGING, NETWORK, PROCESSES, SOURCES, TRICKS
 
 LIMITS = Limits(time=0.2)
@@ -377,12 +377,12 @@ def test_a_guard_is_missing_only_if_the_system_says_so(monkeypatch: pytest.Monke
 
 
 def test_doctor_says_which_guards_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox_module, "_shared", {})
+    monkeypatch.setattr("curricula.sandboxes._shared", {})
     monkeypatch.setattr("curricula.sandbox_subprocess.available", lambda: ("rlimits",))
     (fast, line), (state, said) = sandboxes()
     assert (fast, state) == ("ok", "missing") and "pydantic-monty" in line
     assert "do not use it" in said and said.endswith("rlimits, no seccomp, no landlock")
-    sandbox_module.make_sandbox("monty").close()
+    make_sandbox("monty").close()
 
 
 def test_sandboxes_are_shared_and_named() -> None:

@@ -68,7 +68,7 @@ def fill(folder: Path, scale: Scale | None = None) -> Path:
             f"{id_}, {g}, 'list_programs', {name}, 'rev inc dup | 1 2 3', 'rev inc dup | 1 2 3', i % 20 > 0, 'ok', '',"
             f" i % 8 + 1, i, i % {max(scale.problems * 9 // 10, 1)}, NULL, NULL, 1",
         )  # fmt: skip
-        many(problems, "outcomes", f"{id_}, {g}, (i % 5) / 4.0, i % 5 BETWEEN 1 AND 3, (i % 3) / 2.0")
+        many(problems, "outcomes", f"{id_}, {g}, (i % 5) / 4.0, i % 5 BETWEEN 1 AND 3, (i % 3) / 2.0, NULL")
         db.execute(
             "INSERT INTO attempts SELECT p.round || '/' || k.value, p.generation, p.round, p.author, 's', k.value,"
             " '[]', 'rev 3 2 1 ; inc 4 3 2 answer 4 3 2', k.value % 2, 1, 'ok', NULL, '4 3 2', NULL, 1"

@@ -19,9 +19,17 @@ from agents.tokenizer import Tokenizer
 
 
 def qwen3(
-    vocabulary: int, width: int, inner: int, layers: int, heads: int, shared: int, head_dim: int, positions: int
+    vocabulary: int,
+    width: int,
+    inner: int,
+    layers: int,
+    heads: int,
+    shared: int,
+    head_dim: int,
+    positions: int,
+    tied: bool = True,
 ) -> ModelConfig:
-    """A small dense Qwen3, as its config.json describes it; `shared` heads of keys and values."""
+    """A dense Qwen3 as its config.json describes it; `shared` heads of keys and values. Large ones are not `tied`."""
     return ModelConfig(
         vocabulary,
         width,
@@ -32,7 +40,7 @@ def qwen3(
         rms_norm_eps=1e-6,
         rope_theta=1e6,
         max_position_embeddings=positions,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         family="qwen3",
         head_dim=head_dim,
         qk_norm=True,
@@ -42,6 +50,7 @@ def qwen3(
 SHAPES = {
     "qwen3-0.6b": qwen3(151936, 1024, 3072, 28, 16, 8, 128, 40960),
     "qwen3-4b": qwen3(151936, 2560, 9728, 36, 32, 8, 128, 40960),
+    "qwen3-8b": qwen3(151936, 4096, 12288, 36, 32, 8, 128, 40960, tied=False),
     "miniature": qwen3(512, 64, 128, 2, 4, 2, 32, 1024),
 }
 

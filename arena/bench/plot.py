@@ -1,10 +1,11 @@
-"""The picture of scaling: what a generation costs an agent, as the population grows.
+"""Pictures of the benchmark: what a generation costs an agent as the population grows, and as a run gets longer.
 
 Drawn from the stored record alone, without a display (Agg).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,4 +30,28 @@ def draw_scaling(case: dict[str, Any], path: Path) -> None:
     axes.set_ylabel("processor seconds an agent and generation")
     axes.set_title(case["title"], loc="left", fontsize=10)
     axes.grid(alpha=0.3)
+    figure.savefig(path)
+
+
+def draw_long(lines: Sequence[dict[str, Any]], title: str, path: Path) -> None:
+    """What a run holds after each generation (`arena.bench.long`): seconds, memory, disk, counts."""
+    x = [line["generation"] for line in lines]
+    panels = (
+        ("seconds a generation", (("", "seconds", 1.0),)),
+        ("MiB of memory", (("", "rss", 2**20),)),
+        ("MiB on disk", (("run.db", "database", 2**20), ("adapters", "adapters", 2**20))),
+        ("count", (("open files", "files", 1), ("threads", "threads", 1), ("child processes", "children", 1))),
+    )
+    figure = Figure(figsize=(10, 6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (label, series) in zip(figure.subplots(2, 2).flat, panels, strict=True):
+        for (name, key, unit), colour in zip(series, ("#0072B2", "#D55E00", "#009E73"), strict=False):
+            axes.plot(x[1:], [line[key] / unit for line in lines[1:]], color=colour, linewidth=1, label=name or None)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("generation")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        if len(series) > 1:
+            axes.legend(fontsize=8)
+    figure.suptitle(title, fontsize=10)
     figure.savefig(path)

@@ -23,7 +23,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from agents.adapters import write_atomically
 from arena.bench import large, library, ours, report, workload
 from arena.bench.measure import Side, interleave
-from arena.bench.parts import LARGE, LIBRARY, PARTS, SANDBOX, WATCH, Case, Options, check, plan
+from arena.bench.parts import (
+    ISLANDS,
+    LARGE,
+    LIBRARY,
+    LONG,
+    PARTS,
+    SANDBOX,
+    WATCH,
+    Case,
+    Options,
+    check,
+    plan,
+)
 from arena.bench.workload import QUICK
 from arena.experiment import commit
 
@@ -91,6 +103,17 @@ def bench(
                 from arena.bench import sandbox
 
                 found[SANDBOX] = sandbox.measure(options.repeats, options.quick, say)
+                save()
+            if LONG in wanted:
+                from arena.bench import long
+
+                generations = options.generations or (long.QUICK if options.quick else long.GENERATIONS)
+                found[LONG] = long.measure(generations, options.retention, say, plot)
+                save()
+            if ISLANDS in wanted:
+                from arena.bench import islands
+
+                found[ISLANDS] = islands.measure(options.repeats, options.quick, say)
                 save()
     finally:
         torch.set_num_threads(threads)

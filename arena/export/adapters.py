@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 from arena.export.traces import Tell
+from arena.inside import inside
 from arena.store import Row, Store
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -20,9 +21,10 @@ def there(store: Store, run: Path) -> dict[int, list[Row]]:
     """By generation, the checkpoints of agents whose files are in the run folder."""
     found: dict[int, list[Row]] = {}
     for row in store.query(
-        "SELECT * FROM checkpoints WHERE name NOT IN ('learner', 'born', 'commons') ORDER BY generation, rowid"
+        "SELECT * FROM checkpoints WHERE name NOT IN ('learner', 'born', 'commons')"
+        " AND name NOT LIKE 'commons-%' ORDER BY generation, rowid"
     ):
-        if (run / row["path"] / FILES[1]).is_file():
+        if (inside(run, row["path"]) / FILES[1]).is_file():
             found.setdefault(row["generation"], []).append(row)
     return found
 
@@ -46,11 +48,11 @@ def chosen(store: Store, run: Path, which: str) -> list[Row]:
 def write_adapters(rows: list[Row], run: Path, folder: Path, tell: Tell) -> int:
     """Copy the adapters to `folder`/gNNNN/<agent>; how many. Raises ValueError for weights that are not the run's."""
     for at, row in enumerate(rows, start=1):
-        source = run / row["path"]
+        source = inside(run, row["path"])
         sha = hashlib.sha256((source / FILES[1]).read_bytes()).hexdigest()
         if sha != row["sha256"]:
             raise ValueError(f"{source / FILES[1]} is not what the run wrote: SHA-256 {sha}, stored {row['sha256']}")
-        target = folder / f"g{row['generation']:04d}" / row["name"]
+        target = inside(folder, f"g{row['generation']:04d}/{row['name']}")
         target.mkdir(parents=True)
         for name in FILES:
             shutil.copyfile(source / name, target / name)

@@ -92,6 +92,8 @@ class Made:
     tables: Mapping[str, int] | None = None
     adapters: Sequence[str] | None = None
     posts: int | None = None
+    gone: int | None = None
+    """The last generation whose words were not kept (`arena.retention`)."""
 
 
 def card(made: Made) -> str:
@@ -111,8 +113,17 @@ def card(made: Made) -> str:
         parts += ["## `traces`: one round a line", _fields(TRACE_FIELDS), POST]
     if made.adapters:
         parts += ["## Adapters", "One folder an agent.", _adapters(made)]
-    parts += ["## Limits", LIMITS.format(withheld=f"{made.withheld:,}"), "## How it was made", _how(made)]
+    parts += ["## Limits", LIMITS.format(withheld=f"{made.withheld:,}") + _gone(made), "## How it was made", _how(made)]
     return "\n\n".join(parts) + "\n"
+
+
+def _gone(made: Made) -> str:
+    if made.gone is None:
+        return ""
+    return (
+        f"\n- Words of proposals, attempts, grades and guesses up to generation {made.gone} were not kept: they are"
+        " null in `traces` and the tables, and `completions` has none of that time. Posts are whole."
+    )
 
 
 def front_matter(made: Made) -> str:

@@ -24,6 +24,7 @@ from arena.export.folder import MADE_BY, MANIFEST, refuse, replace, sums
 from arena.export.tables import write_tables
 from arena.export.traces import write_traces
 from arena.export.withhold import Guard, check
+from arena.retention import thinned_until
 from arena.roles.voice import make_voice
 from arena.state import make_domains
 from arena.store import Store
@@ -101,7 +102,8 @@ def _write(
     finished = sum(phase == "measure" for _, phase in store.finished())
     meta = {k: v for k, v in sorted(store.meta().items()) if k not in ("schema_version", "seed", "base")}
     played = (finished, config.generations)
-    made = Made(config.run.name, store.digest(), config, meta, played, len(withheld), lines, tables, agents, posts)
+    made = Made(config.run.name, store.digest(), config, meta, played, len(withheld), lines, tables, agents, posts,
+                thinned_until(store))  # fmt: skip
     if "card" in parts:
         (folder / "README.md").write_text(card(made), encoding="utf-8", newline="\n")
         if tables is not None:

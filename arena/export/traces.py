@@ -155,11 +155,12 @@ def _trace(
     attempts = []
     for a in of["attempts"]:
         assert problem is not None
-        notes = json.loads(a["notes"])
+        notes = json.loads(a["notes"] or "[]")
         attempts.append(
             {
                 **{key: a[key] for key in ("id", "agent", "seat", "number")},
-                "prompt": str(solver.ask(voice, domain, a["agent"], problem, notes)),
+                # what was not kept (arena.retention) cannot be put together again
+                "prompt": None if a["notes"] is None else str(solver.ask(voice, domain, a["agent"], problem, notes)),
                 "notes": notes,
                 "read": [_read(r) for r in reads.get(f"{id_}/{a['seat']}", ())],
                 "text": a["text"],
@@ -235,11 +236,11 @@ def completions(trace: Row) -> Iterator[Row]:
         return {key: row[key] for key in COMPLETION}
 
     proposal = trace["proposal"]
-    if proposal["prompt"] is not None and outcome["setter_reward"] > 0:
+    if proposal["prompt"] is not None and proposal["text"] is not None and outcome["setter_reward"] > 0:
         agent = trace["author"] if trace["setter"] == "self" else None
         yield pair("setter", proposal["prompt"], proposal["text"], outcome["setter_reward"], agent, None)
     for a in trace["attempts"]:
-        if a["correct"]:
+        if a["correct"] and a["text"] is not None:
             yield pair("solver", a["prompt"], a["text"], 1.0, a["agent"], a["id"])
 
 

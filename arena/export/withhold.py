@@ -52,7 +52,7 @@ def check(store: Store, guard: Guard) -> frozenset[str]:
     for round_, valid, proposal, text in read("SELECT round, valid, proposal, text FROM problems ORDER BY rowid"):
         if valid and guard.holds(text):
             raise ValueError(_refusal(store, f"round {round_} played", text))
-        if not valid and guard.holds(proposal):
+        if not valid and proposal is not None and guard.holds(proposal):  # None: not kept (arena.retention)
             withheld.add(round_)
     for id_, title in read("SELECT id, title FROM posts WHERE kind = 'worked_example' ORDER BY seq"):
         if guard.holds(title):

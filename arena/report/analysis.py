@@ -20,6 +20,7 @@ from arena.config import Config
 from arena.report import ratchet, worth
 from arena.report.calibration import reviewed
 from arena.report.measured import heldout, heldout_before_after, names
+from arena.retention import thinned_until
 from arena.store import Row, Store
 from culture.measures import citation_depth, reuse_rate
 
@@ -50,6 +51,7 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "grading": grading(store),
         "review": reviewed(store),
         "compute": compute(store, config),
+        "words_gone_until": thinned_until(store),
     }
     result["warnings"] = warnings(result)
     plain: dict[str, Any] = json.loads(json.dumps(without_nan(result), allow_nan=False))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from arena.report.figure import Figure, Panel, Row, Series, Table
 from arena.report.say import between, clear, count, listed, rate
 from arena.report.statistics import difference_interval, wilson_interval
+from arena.retention import thinned_until
 from arena.roles.reply import part
 from arena.roles.solver import PART
 from arena.store import Store
@@ -66,6 +67,11 @@ def gamed(store: Store, tried: Sequence[Row], refused: Sequence[Row]) -> list[st
         f"accepted word for word, and {leaked or 'none'} of {count(asked, 'held-out problem')} asked in this run "
         f"{'was' if leaked == 1 else 'were'} ever set."
     )
+    if (last := thinned_until(store)) is not None:
+        text.append(
+            f"The words of attempts up to generation {last} were not kept: to posts of that time it was asked only "
+            "whether execution accepted an attempt of their author at that problem."
+        )
     return text
 
 
@@ -87,7 +93,8 @@ def trend(tried: Sequence[Row]) -> str:
 
 
 def unfounded_posts(store: Store) -> int:
-    """Worked examples that are not, word for word, what a correct attempt of their author at that problem said."""
+    """Worked examples that are not, word for word, what a correct attempt of their author at that problem said; where
+    its words were not kept, those without such an attempt."""
     tried = (
         "FROM posts p JOIN attempts a ON a.round = substr(p.about, instr(p.about, '/') + 1) AND a.agent = p.author"
         " AND a.correct JOIN problems q ON q.round = a.round AND q.text = p.title WHERE p.kind = 'worked_example'"
@@ -96,7 +103,7 @@ def unfounded_posts(store: Store) -> int:
     # of chats all are left, where the answer is a part of a reply
     posts = {r["id"]: r["body"] for r in store.query(f"{left} {tried} AND a.text = p.body")}
     for row in store.query(f"SELECT p.id, a.text {tried}") if posts else ():
-        if row["id"] in posts and part(row["text"], PART) == posts[row["id"]]:
+        if row["id"] in posts and (row["text"] is None or part(row["text"], PART) == posts[row["id"]]):
             del posts[row["id"]]
     return len(posts)
 

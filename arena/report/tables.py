@@ -39,6 +39,9 @@ def print_report(console: Console, analysis: Analysis) -> None:
     console.print(Text(f"{cost_sentence(c)}\n"))
     if c["money"] is not None:
         console.print(cost_table(c))
+    if a["words_gone_until"] is not None:
+        gone = f"up to generation {a['words_gone_until']} were not kept (store.retention)"
+        console.print(Text(f"Words of proposals, attempts, grades and guesses {gone}\n", style="dim"))
     for warning in a["warnings"]:
         console.print(Text(f"! {warning}", style="yellow"))
     if a["warnings"]:

@@ -16,6 +16,7 @@ from agents.engine import Engine, Request
 from agents.prompt import Prompt
 from arena.config import Config, nearest
 from arena.engines import connect, make_engine
+from arena.inside import inside
 from arena.knowledge import definitions_in
 from arena.roles.voice import Voice, make_voice
 from arena.state import base_digest, load_base, make_domains, model_folder
@@ -110,7 +111,7 @@ def open_agents(folder: Path, store: Store, config: Config, count: int, domain: 
 
     team = teams[max(teams)][:count]
     layout = AdapterLayout(base.config, config.sleep.rank, config.sleep.alpha)
-    flat = torch.stack([layout.load_peft(folder / p.path).to(base.device) for p in team])
+    flat = torch.stack([layout.load_peft(inside(folder, p.path)).to(base.device) for p in team])
     torch.set_num_threads(config.engine.threads)  # texts may depend on it in the last bit
     engine.set_adapters(Adapters(base, layout, [p.agent for p in team], flat))
     return RunAgents(store, config, domains[chosen], engine, [p.agent for p in team], adapted=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from agents.engine import Engine, Request
 from agents.prompt import Chat, Prompt
 from arena.config import load_config
+from arena.inside import check_folder
 from arena.roles.reply import spoken
 from arena.seats.run_agents import open_agents
 from arena.store import Store
@@ -51,6 +52,7 @@ def agent_of(run: str | Path, number: int = 0) -> EngineAgent:
     chats gives one that goes on with the observation as it is. Raises ValueError or OSError as `open_agents` does, and
     ValueError for a number that is not one of theirs."""
     folder = Path(run)
+    check_folder(folder)
     config, store = load_config(folder / "config.yaml"), Store(folder / "run.db")
     agents = open_agents(folder, store, config, 512, None)
     store.close()

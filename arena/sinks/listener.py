@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
+from arena.config import Config
 from arena.loop import Listener
 from arena.sinks.registry import load_sinks
 from arena.sinks.scalars import scalars, texts
 from arena.sinks.sink import Sink, SinkFile
-from arena.state import Arena
+from arena.store import Store
 
 
 def both(*listeners: Listener) -> Listener:
@@ -29,10 +31,18 @@ def both(*listeners: Listener) -> Listener:
     return listen
 
 
+class Run(Protocol):
+    """What sinks are told of: an open arena, or the head of several islands."""
+
+    folder: Path
+    config: Config
+    store: Store
+
+
 class Sinks:
     """The sinks of a run's config, as one listener; a context manager. `warn` is given a sentence when one fails."""
 
-    def __init__(self, arena: Arena, warn: Callable[[str], None]) -> None:
+    def __init__(self, arena: Run, warn: Callable[[str], None]) -> None:
         self.arena, self.warn = arena, warn
         self.open: dict[str, Sink] = {}
         for name, file in load_sinks(arena.config.sinks).items():

@@ -27,7 +27,8 @@ from arena.transfer.opening import Minds, own_threads, reader
 from arena.transfer.players import Line, line_up, opened
 from arena.transfer.reading import ItemSet, read_sets
 from arena.transfer.scoring import Scores, score
-from curricula.sandbox import Sandbox, make_sandbox
+from curricula.sandbox import Sandbox
+from curricula.sandboxes import make_sandbox
 
 Listener = Callable[[str], None]
 """Told what a user should know before the first request, a sentence at a time."""

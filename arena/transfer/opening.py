@@ -16,6 +16,7 @@ from agents.engine_openai import estimate_tokens
 from agents.tokenizer import Tokenizer
 from arena.config import Config
 from arena.engines import connect, make_engine
+from arena.inside import inside
 from arena.report.say import count
 from arena.state import Arena, Generation, base_digest, load_base, model_folder
 from arena.store import Store
@@ -42,7 +43,7 @@ class Minds:
         adapted = {p.agent: p.adapter for p in players if p.adapter}
         if adapted:
             layout = AdapterLayout(base.config, config.sleep.rank, config.sleep.alpha)
-            rows = [layout.load_peft(folder / path).to(base.device) for path in adapted.values()]
+            rows = [layout.load_peft(inside(folder, path)).to(base.device) for path in adapted.values()]
             self.engine.set_adapters(Adapters(base, layout, list(adapted), torch.stack(rows)))
 
     def lengths(self, asked: Sequence[Question]) -> list[int]:

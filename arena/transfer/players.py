@@ -15,6 +15,7 @@ from pathlib import Path
 
 from arena.config import Config, load_config, nearest
 from arena.export.adapters import FILES, there
+from arena.inside import check_folder, inside
 from arena.report.say import listed
 from arena.store import Row, Store
 from arena.tournament import file_digest
@@ -52,6 +53,7 @@ def opened(folder: Path) -> Iterator[tuple[Store, Config]]:
     if not folder.is_dir():
         near = nearest(folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()])
         raise ValueError(f"no run folder at {folder}{near}")
+    check_folder(folder)
     with ExitStack() as undo:
         try:
             lock = undo.enter_context(open(folder / ".lock"))
@@ -165,7 +167,8 @@ def _last(store: Store, folder: Path) -> int:
 def _checked(folder: Path, row: Row) -> str:
     """The adapter's folder. Raises ValueError for weights that are not the run's."""
     path: str = row["path"]
-    sha = file_digest(folder / path / FILES[1])
+    weights = inside(folder, path) / FILES[1]
+    sha = file_digest(weights)
     if sha != row["sha256"]:
-        raise ValueError(f"{folder / path / FILES[1]} is not what the run wrote: SHA-256 {sha}, stored {row['sha256']}")
+        raise ValueError(f"{weights} is not what the run wrote: SHA-256 {sha}, stored {row['sha256']}")
     return path

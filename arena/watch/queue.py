@@ -266,7 +266,7 @@ def _sum(why: list[tuple[float, str]]) -> tuple[float, tuple[str, ...]]:
 
 
 def _titles(db: sqlite3.Connection, rounds: set[str]) -> dict[str, str]:
-    sql = "SELECT round, COALESCE(text, proposal) FROM problems WHERE round IN (SELECT value FROM json_each(?))"
+    sql = "SELECT round, COALESCE(text, proposal, '') FROM problems WHERE round IN (SELECT value FROM json_each(?))"
     return dict(db.execute(sql, [json.dumps(sorted(rounds))]).fetchall())
 
 

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from arena.export.domain.dataset import card, write_split
 from arena.export.domain.environment import package_name, write_environment
 from arena.export.domain.rows import problems, row
 from arena.export.folder import MADE_BY, MANIFEST, refuse, replace, sums
+from arena.yaml_data import yaml_data
 from curricula.registry import make_domain
 
 PLAIN = (str, int, float, bool)
@@ -25,8 +24,8 @@ def read_options(given: Sequence[str]) -> dict[str, Any]:
     for word in given:
         key, sign, text = word.partition("=")
         try:
-            value = yaml.safe_load(text) if sign and key.isidentifier() else None
-        except yaml.YAMLError:
+            value = yaml_data(text) if sign and key.isidentifier() else None
+        except ValueError:
             value = None
         items = value if isinstance(value, list) else [value]
         if not items or not all(isinstance(item, PLAIN) for item in items):

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from arena.inside import inside
 from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, Table
 from arena.report.say import count, listed, number
 from arena.report.source import Source
@@ -139,7 +140,7 @@ def checkpoints(folder: Path, store: Store) -> Counter[str]:
     """Recorded checkpoints by what is left of them: as recorded, changed, or gone (older ones are deleted)."""
     found = Counter[str]()
     for row in store.query("SELECT path, sha256 FROM checkpoints ORDER BY generation, name"):
-        path = folder / row["path"]
+        path = inside(folder, row["path"])
         if not path.exists():
             found["gone"] += 1
             continue

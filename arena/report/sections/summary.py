@@ -50,10 +50,12 @@ def what_was_run(source: Source) -> str:
     a, config = source.analysis, source.config
     played = sum(g["complete"] for g in a["generations"])
     c, domains = a["compute"], " and ".join(map(spaced, a["domains"]))
+    gone = a["words_gone_until"]
+    kept = "" if gone is None else f" Words of attempts up to generation {gone} were not kept (store.retention)."
     return (
         f"{config.population.agents} agents played {played} of {a['planned_generations']} generations of {domains} "
         f"from seed {a['seed']}, in {duration(c['seconds'])} and {count(c['counted'])} compute units "
-        f"(evaluation: {count(c['evaluation'])} more, apart)."
+        f"(evaluation: {count(c['evaluation'])} more, apart).{kept}"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config import load_config, nearest
+from arena.inside import check_folder
 from arena.store import SCHEMA_VERSION, other_version, uri_of
 from arena.watch.records import Run
 
@@ -22,6 +23,7 @@ def open_run(folder: Path) -> Run:
     """The run in `folder`. ValueError, naming it, if there is none, it is damaged or of another version."""
     if not folder.is_dir():
         raise ValueError(f"no run folder at {folder}{nearest(folder.name, _siblings(folder))}")
+    check_folder(folder)
     database = folder / "run.db"
     if not database.is_file():
         raise ValueError(f"no run database at {database}")

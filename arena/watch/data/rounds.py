@@ -7,14 +7,15 @@ import sqlite3
 from typing import Any
 
 from arena.report.usefulness import Offspring
+from arena.retention import GONE
 from arena.watch.data.base import dicts
 from arena.watch.data.posts import post_rows
 from arena.watch.records import Bred, Grading, RoundDetail, RoundRow, SetRow, Try
 
 FILTERS = ("all", "valid", "learnable", "disputed")
 _ROUND = (
-    "SELECT p.round, COALESCE(r.number, 0) AS number, p.domain, p.author, COALESCE(p.text, p.proposal) AS text,"
-    " p.valid, p.reason, p.depth, o.solve_rate, COALESCE(o.learnable, 0) AS learnable, o.doubt,"
+    "SELECT p.round, COALESCE(r.number, 0) AS number, p.domain, p.author, COALESCE(p.text, p.proposal,"
+    f" '{GONE}') AS text, p.valid, p.reason, p.depth, o.solve_rate, COALESCE(o.learnable, 0) AS learnable, o.doubt,"
     " o.setter_reward AS paid,"
     # a grade's id begins with its round's
     " EXISTS (SELECT 1 FROM grades g WHERE g.id >= p.round || '/' AND g.id < p.round || '0' AND g.agrees = 0)"
@@ -55,20 +56,22 @@ def round_detail(db: sqlite3.Connection, round_: str) -> RoundDetail | None:
     if not found:
         return None
     grades = {
-        g["attempt"]: Grading(g["grader"], g["text"], g["answer"], _maybe(g["says_correct"]), _maybe(g["agrees"]))
+        g["attempt"]: Grading(
+            g["grader"], _kept(g["text"]), g["answer"], _maybe(g["says_correct"]), _maybe(g["agrees"])
+        )
         for g in dicts(db, "SELECT * FROM grades WHERE id >= ? AND id < ?", [f"{round_}/", f"{round_}0"])
     }
     attempts = [
         Try(
             a["agent"],
             a["seat"],
-            a["text"],
+            _kept(a["text"]),
             bool(a["correct"]),
             bool(a["answer_correct"]),
             a["reason"],
             a["step"],
             a["answer"],
-            tuple(json.loads(a["notes"])),
+            tuple(json.loads(a["notes"] or "[]")),
             grades.get(a["id"]),
         )
         for a in dicts(db, "SELECT * FROM attempts WHERE round = ? ORDER BY rowid", [round_])
@@ -77,14 +80,18 @@ def round_detail(db: sqlite3.Connection, round_: str) -> RoundDetail | None:
     return RoundDetail(
         _round(r),
         r["generation"],
-        r["proposal"],
-        r["detail"],
+        _kept(r["proposal"]),
+        r["detail"] or "",
         r["setter"] or "",
         tuple(json.loads(r["solvers"] or "[]")),
         r["parent"],
         post_rows(db, [r["parent_post"]]).get(r["parent_post"]),
         tuple(attempts),
     )
+
+
+def _kept(text: str | None) -> str:
+    return GONE if text is None else text
 
 
 def _maybe(value: int | None) -> bool | None:
@@ -94,8 +101,9 @@ def _maybe(value: int | None) -> bool | None:
 def settled(db: sqlite3.Connection, generation: int) -> list[SetRow]:
     """The problems of one generation that were paid for."""
     sql = (
-        "SELECT o.setter_reward, p.generation, p.round, p.author, COALESCE(p.text, p.proposal), p.reason, o.solve_rate,"
-        " o.learnable FROM problems p JOIN outcomes o ON o.round = p.round WHERE p.generation = ? ORDER BY p.rowid"
+        f"SELECT o.setter_reward, p.generation, p.round, p.author, COALESCE(p.text, p.proposal, '{GONE}'), p.reason,"
+        " o.solve_rate, o.learnable FROM problems p JOIN outcomes o ON o.round = p.round"
+        " WHERE p.generation = ? ORDER BY p.rowid"
     )
     return [SetRow(*row) for row in db.execute(sql, [generation])]
 

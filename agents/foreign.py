@@ -1,0 +1,45 @@
+"""An adapter that comes from elsewhere, as the bytes of a PEFT safetensors file: checked before it is anybody's.
+
+Left out: what it does. A hostile adapter can make an agent speak ill; what agents say is judged like anything else.
+"""
+
+from __future__ import annotations
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from agents.adapters import AdapterLayout
+from agents.checkpoint import projection_path
+
+
+def read_adapter(layout: AdapterLayout, data: bytes) -> Tensor:
+    """(size,) The flat row of an adapter of exactly this layout, in float32.
+
+    Raises ValueError, saying which tensor, for bytes that are no safetensors file, tensors that are missing or too
+    many, another shape or dtype than float32, and values that are not finite.
+    """
+    if len(data) > 8 * layout.size + (1 << 20):
+        raise ValueError(f"an adapter here has {4 * layout.size:,} bytes of weights, this file has {len(data):,}")
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"no safetensors file: {error}") from None
+    row = torch.zeros(layout.size)
+    for (layer, projection, side), (offset, shape) in layout.slots.items():
+        name = f"base_model.model.model.layers.{layer}.{projection_path(projection)}.lora_{side}.weight"
+        tensor = tensors.pop(name, None)
+        if tensor is None:
+            raise ValueError(f"it lacks {name}")
+        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+            raise ValueError(
+                f"{name} should be float32 of shape {shape}, it is {str(tensor.dtype).removeprefix('torch.')} of "
+                f"{tuple(tensor.shape)}"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} holds values that are not finite")
+        row[offset : offset + tensor.numel()] = tensor.flatten()
+    if tensors:
+        raise ValueError(f"it holds {sorted(tensors)[0][:80]!r}, which no adapter here has")
+    return row

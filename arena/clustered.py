@@ -1,0 +1,95 @@
+"""`run` and `resume` of a config with a cluster: the islands, the head, and what is shown of them on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from arena.amend import amended, write_config
+from arena.config import Config
+from arena.federation import Head, drive
+from arena.sinks.listener import Sinks, both
+from arena.state import make_domains, versions
+from arena.watch.progress import Progress, summary
+from arena.workers import InlineWorkers, Workers
+
+Say = Callable[[str], None]
+
+
+def begin(config: Config) -> Path:
+    """The folder of a new run. Raises ValueError if it holds one, or for what could not be played; writes nothing."""
+    folder = Path(config.run.folder) / config.run.name
+    if (folder / "run.db").exists():
+        raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
+    make_domains(config)
+    versions(config)
+    return folder
+
+
+def reopen(folder: Path, overrides: Sequence[str]) -> Config:
+    """The config of a run that is gone on with; `overrides` of what may change (`arena.amend`) are written into it."""
+    config = amended(folder, overrides)
+    if overrides:
+        write_config(folder, config)
+    return config
+
+
+def make_workers(config: Config, say: Say) -> Workers:
+    """Where the config wants its islands. Raises ValueError if it is not there, or needs what is not installed."""
+    if config.cluster.address == "inline":
+        return InlineWorkers()
+    from arena.islands import RayWorkers
+
+    workers: Workers = RayWorkers(config, say)
+    return workers
+
+
+def play_islands(config: Config, folder: Path, quiet: bool, say: Say, warn: Say) -> None:
+    """Play the run in `folder` to its end, or until it is stopped; `say` is told in lines what came of it. Raises
+    KeyboardInterrupt and OSError as they come; nothing stored is lost by them."""
+    from rich.console import Console
+
+    from arena.report.analysis import analyze
+
+    console = Console()
+    with Head(config, folder, make_workers(config, warn)) as head:
+        progress = Progress(
+            config, console, plain=quiet, compute=head.store.compute(), spent=lambda: head.budget().line()
+        )
+        with progress, Sinks(head, lambda line: warn(f"note: {line}")) as sinks:
+            head.listen = both(progress, sinks, lambda event, data: _tell(event, data, warn))
+            ended = drive(head)
+        if head.stopped:
+            say(f"stopped: {head.stopped}; go on with: python run_arena.py resume {folder} {head.budget().higher()}")
+        elif not ended:
+            say(f"stopped, as asked; go on with: python run_arena.py resume {folder}")
+        else:
+            for island, generation in sorted(head.union.lost().items()):
+                say(f"note: island {island} was given up in generation {generation}; the run went on without it")
+            summary(analyze(head.store, config), folder, console)
+
+
+def _tell(event: str, data: dict[str, Any], warn: Say) -> None:
+    if event == "island":
+        state = {"lost": "is lost", "started": "is started again"}.get(data["state"], "is given up")
+        warn(f"note: island {data['island']} {state}{': ' + data['why'] if data['why'] else ''}")
+
+
+def plan(config: Config) -> list[str]:
+    """Which islands there will be and how they trade, in lines for `--dry-run`; none without a cluster."""
+    c = config.cluster
+    if not c.clustered:
+        return []
+    where = {"auto": "on the Ray cluster", "local": "on a Ray started here", "inline": "in this process, in turn"}
+    of = f"{c.islands} of {config.population.agents} agents each, {where[c.address]}"
+    lines = [f"islands: {of}; the figures above are of one island"]
+    exchanges = [g for g in range(config.generations + 1) if c.exchanges(g, config.generations)]
+    if not exchanges:
+        return [*lines, "exchanges: none"]
+    agents = c.agents if config.sleep.enabled else 0
+    some = ", ".join(map(str, exchanges[:4])) + (", ..." if len(exchanges) > 4 else "")
+    lines.append(f"exchanges: in generation {some}: up to {c.posts} posts from each source, {agents} agents in all")
+    for i in range(min(c.islands, 8)):
+        lines.append(f"island {i}: hears from {', '.join(map(str, c.sources(i)))}")
+    return lines + ([f"and {c.islands - 8} more islands"] if c.islands > 8 else [])

@@ -1,0 +1,121 @@
+"""How large a run's folder will be, from its config alone: run.db with and without `store.retention`, and adapters.
+
+A row of a table takes so many bytes with its indexes (`ROW`), measured on runs that were played (docs/long_runs.md);
+how many rows a generation writes follows from the config. Words come on top: of the shipped notation as measured, of
+chats as long as replies may be. Left out: keys (a small file an agent), reports and exports. Not guaranteed: a library
+in which much more or less is posted, read or rejected than in those runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from arena.config import Config
+from arena.retention import spacing
+from curricula.domain import Domain
+
+ROW = {
+    "rounds": 165, "problems": 200, "attempts": 175, "grades": 130, "outcomes": 65, "guesses": 105, "evaluations": 150,
+    "reads": 440, "posts": 750, "ratchet": 140, "generation": 6500,
+}  # fmt: skip
+"""Bytes a row, with its indexes and without the words that may go; `generation`: what comes once a generation."""
+WORDS = {"problems": 125, "attempts": 85, "grades": 65, "guesses": 65}
+"""Bytes of words that may go, in the shipped notation."""
+CHARACTERS = 4
+"""Bytes a token of a chat, prompt or reply."""
+EMPTY = 400_000
+"""Bytes of a database without a generation: its tables, and what is evaluated before the first and after the last."""
+POSTED = 0.3
+"""Posts a problem: worked examples, reviews, failures."""
+FOLDER = 1_200
+"""Bytes of an adapter's folder beside its weights."""
+STATES = 4
+"""Vectors as large as an adapter that the learner keeps for each agent."""
+RETAINED = 20
+"""The retention that is offered where none is set."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes at the end of the run; `words` are those a generation that `store.retention` takes out in time."""
+
+    database: float
+    database_whole: float
+    adapters: float
+    generation: float
+    words: float
+
+
+def predict(config: Config, domains: Mapping[str, Domain], adapter: int) -> Sizes:
+    """`adapter` is the number of parameters of one; 0 where nobody learns."""
+    rows, words = rows_of(config, domains), words_of(config)
+    lasting = sum(ROW[name] * n for name, n in rows.items())
+    going = sum(words.get(name, 0) * n for name, n in rows.items())
+    n, keep = config.generations, config.store.retention
+    full = EMPTY + ROW["evaluations"] * evaluated_once(config, domains)
+    whole = full + n * (lasting + going)
+    kept = full + n * lasting + min(n, keep or n) * going
+    return Sizes(kept, whole, adapters_of(config, adapter), lasting, going)
+
+
+def size_line(config: Config, domains: Mapping[str, Domain], adapter: int) -> str:
+    """One line for who is about to start the run."""
+    sizes = predict(config, domains, adapter)
+    folder = (sizes.database + sizes.adapters) / 1e6
+    line = (
+        f"run folder: about {folder:,.0f} MB (run.db {sizes.database / 1e6:,.0f}, adapters {sizes.adapters / 1e6:,.0f})"
+    )
+    if config.store.retention:
+        return f"{line}; with all words kept, run.db {sizes.database_whole / 1e6:,.0f} MB"
+    keep = {"retention": RETAINED}
+    least = predict(config.model_copy(update={"store": config.store.model_copy(update=keep)}), domains, adapter)
+    if config.generations <= RETAINED:
+        return line
+    return f"{line}; with store.retention={RETAINED}, run.db {least.database / 1e6:,.0f} MB"
+
+
+def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
+    """Rows a generation, by table."""
+    r, s, agents = config.rounds, config.sleep, config.population.agents
+    problems = agents * r.per_agent
+    depths = sum(len(d.depths) * (2 if d.name == "hidden_words" else 1) for d in domains.values())
+    slept = agents * (s.fresh + s.archive) * s.enabled
+    return {
+        "rounds": problems,
+        "problems": problems,
+        "outcomes": problems,
+        "attempts": problems * r.solvers * r.attempts,
+        "grades": problems * r.grade,
+        "guesses": agents * r.guesses * ("hidden_words" in domains),
+        "evaluations": depths * agents * config.measure.per_depth,
+        "reads": problems * r.vary + slept,
+        "posts": POSTED * problems,
+        "generation": 1,
+    }
+
+
+def words_of(config: Config) -> dict[str, float]:
+    """Bytes of words a row."""
+    if config.prompts.style != "chat":
+        return dict(WORDS)
+    reply, read = CHARACTERS * config.rounds.max_tokens, CHARACTERS * config.library.budget
+    return {"problems": reply, "attempts": reply + read, "grades": reply, "guesses": reply}
+
+
+def evaluated_once(config: Config, domains: Mapping[str, Domain]) -> float:
+    """Rows of the evaluations before the first and after the last generation."""
+    plain = sum(len(d.depths) for d in domains.values())
+    named = sum(len(d.depths) for d in domains.values() if d.name == "hidden_words")
+    return 2.0 * config.measure.final_per_depth * (2 * plain + named)
+
+
+def adapters_of(config: Config, adapter: int) -> float:
+    """Bytes of the adapters that are on disk at the end."""
+    if not adapter or not config.sleep.enabled or not config.generations:
+        return 0.0
+    n, agents = config.generations, config.population.agents
+    step = spacing(n, config.store.adapters, config.store.most_adapters)
+    old = max(n - 2, 0) // step if step else 0
+    each = agents * (4 * adapter + FOLDER)
+    return float((old + 2) * each + (2 + bool(config.turnover.every)) * STATES * 4 * adapter * agents)

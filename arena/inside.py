@@ -1,0 +1,81 @@
+"""Paths that data names, and folders that somebody sent: nothing in them leads out of the folder.
+
+A row of run.db, a name in a file or a link in a run folder may be anybody's. `inside` turns a path that data names into
+one below a folder, or refuses it; `check_folder` refuses a folder that holds a link leading out of it, or something
+that is neither a file nor a folder, such as a pipe that never ends.
+
+Left out: paths that the user gives on the command line or in a config, which mean what they say. Not guaranteed:
+anything against who changes the folder between the look and the use; hard links, which cannot be told from files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+LONGEST, LONGEST_PART = 1000, 255
+"""Bytes of a path that data names, and of one part of it."""
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)(\..*)?", re.IGNORECASE)
+"""Names that are devices on Windows, whatever follows their first dot."""
+
+
+def inside(folder: Path, path: object) -> Path:
+    """`folder / path`, for a path that data names: relative, plain on every system, and below the folder, links
+    followed. It need not be there. Raises ValueError, naming both, for any other."""
+    wrong = _wrong(path)
+    if wrong is None:
+        found = folder / str(path)
+        try:
+            if found.resolve().is_relative_to(folder.resolve()):
+                return found
+            wrong = "a link on its way leads out of the folder"
+        except (OSError, RuntimeError) as error:  # links in a circle
+            wrong = str(error)
+    raise ValueError(f"{folder} names the file {_shown(path)}, which is not taken: {wrong}")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ValueError, naming the first, for a link in a folder that leads out of it, and for what is neither file nor
+    folder. The folder itself may be a link."""
+    top = Path(os.path.realpath(folder))
+    for place, folders, files in os.walk(top):
+        for name in sorted([*folders, *files]):
+            path = os.path.join(place, name)
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                to = os.path.realpath(path)
+                if not Path(to).is_relative_to(top):
+                    raise ValueError(
+                        f"{path} is a link that leads out of the run folder, to {_shown(to)}: put the file itself there"
+                    )
+                mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise ValueError(f"{path} is neither a file nor a folder: take it out of the run folder")
+
+
+def _wrong(path: object) -> str | None:
+    """What is wrong with a path by its letters alone."""
+    if not isinstance(path, str) or not path:
+        return "it is no text" if not isinstance(path, str) else "it is empty"
+    if not path.isprintable():
+        return "it holds letters that cannot be seen"
+    size = max(len(part.encode("utf-8")) for part in path.split("/"))
+    if size > LONGEST_PART or len(path.encode("utf-8")) > LONGEST:
+        return "it is too long"
+    if "\\" in path or ":" in path:
+        return "a backslash or a colon means another place on some systems"
+    if path.startswith("/"):
+        return "it is not relative"
+    for part in path.split("/"):
+        if part in ("", ".", ".."):
+            return f"it has the part {part!r}"
+        if part.endswith((".", " ")) or DEVICES.fullmatch(part):
+            return f"{part!r} is no file's name on some systems"
+    return None
+
+
+def _shown(path: object) -> str:
+    text = repr(path)
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,298 @@
+"""Islands on Ray: each one an actor, on whatever node has room. The only file that imports ray.
+
+`RayWorkers` are `arena.workers.Workers`: they start islands, hand them their work, and tell which are lost; what is
+played, stored and played again is decided by the head (`arena.federation`). An actor is told everything in bytes
+(`arena.parcel`) and keeps its run folder in its node's own temporary folder, so that no disk is shared. Calls run at
+most once, and Ray restarts nothing by itself (`max_restarts=0`): the head starts a lost island again, from its replica.
+
+A node must have the head's versions of Ratchet's own files, Python, torch and the rest (`arena.state.versions`). At the
+beginning a node that differs ends the run with one line; a node that joins later and differs is passed over.
+
+Not held here: who may join the cluster. Whoever can, can run code on it (docs/scaling.md).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from arena.config import Config, make_config
+from arena.island import Island
+from arena.node import TemporaryHome, differences, fingerprint
+from arena.workers import Lost
+
+try:
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")  # Ray prints no lines of its own; read as it is imported
+    import ray
+    from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
+except ModuleNotFoundError as missing:
+    raise ValueError(
+        f"islands on Ray need a package that is not installed ({missing.name}): pip install .[ray]"
+    ) from None
+
+TICK_S = 0.5
+"""How long one look for finished work takes at most."""
+TELL_S = 20.0
+"""An island whose process does not stand after so long is said to wait."""
+PATIENCE_S = 600.0
+"""After so long it is lost."""
+LEAVE_S = 5.0
+"""What islands are given to tidy up."""
+GONE = "its node is gone"
+START = "ray start --head --disable-usage-stats"
+Say = Callable[[str], None]
+
+
+# -- on a node -------------------------------------------------------------------------------------------------------
+
+
+class Keeper:
+    """The process of one island: what the actor runs. Bytes in, bytes out."""
+
+    def __init__(self, index: int, config_yaml: str, package: bytes | None) -> None:
+        self.index, self.config_yaml, self.package = index, config_yaml, package
+        self.home: TemporaryHome | None = None
+        self.island: Island | None = None
+
+    def about(self) -> bytes:
+        """JSON: this node, and what must be equal for an island to be played on it."""
+        context = ray.get_runtime_context()
+        found = {"host": platform.node(), "node": context.get_node_id(), "pid": os.getpid()}
+        return json.dumps(found | {"versions": fingerprint(make_config(yaml.safe_load(self.config_yaml)))}).encode()
+
+    def play(self, generation: int, arrivals: bytes) -> bytes:
+        """One generation; asked again for the same one, the same answer (`Island.play`)."""
+        if self.island is None:
+            self.home = TemporaryHome(self.index)
+            self.island = Island(self.config_yaml, self.index, self.home.path / "run", self.package)
+            self.package = None
+        return self.island.play(generation, arrivals)
+
+    def leave(self) -> None:
+        """Nothing more will be asked."""
+        if self.island is not None:
+            self.island.close()
+        if self.home is not None:
+            self.home.remove()
+
+
+# -- on the head -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Placed:
+    """One island's actor as the head knows it."""
+
+    actor: Any
+    config_yaml: str
+    package: Any  # held until its node is known to be fit
+    about: Any  # what `about` will give; None once it has
+    began: float
+    node: str = ""  # its id
+    where: str = "no node yet"
+    told: bool = False
+    job: tuple[int, Any] | None = None  # what is to be played, as soon as its node is known to be fit
+    result: Any = None  # what `play` will give
+
+
+class RayWorkers:
+    """`arena.workers.Workers` as actors of one Ray cluster. `say` is told in plain lines who waits, and which node is
+    passed over.
+
+    Raises ValueError if there is no cluster, or one of another Ray or Python.
+    """
+
+    def __init__(self, config: Config, say: Say, patience: float = PATIENCE_S) -> None:
+        self.config, self.say, self.patience = config, say, patience
+        self.placed: dict[int, Placed] = {}
+        self.unfit: dict[str, str] = {}  # by the node's id: why nothing is played on it
+        self.head = fingerprint(config)
+        self.connected = connect(config)
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        wanted = config.engine.device == "cuda" or there.get("GPU", 0) > 0
+        self.gpus = config.cluster.gpus_per_island if wanted else 0
+        self.cpus = config.engine.threads
+        self.played = False
+
+    # -- Workers ---------------------------------------------------------------------------------------------------
+
+    def start(self, island: int, config_yaml: str, package: bytes | None) -> None:
+        """Ask for a place for an island; who gets none in time comes out of `wait` as lost."""
+        self.drop(island)
+        self._place(island, config_yaml, None if package is None else ray.put(package))
+
+    def submit(self, island: int, generation: int, arrivals: bytes) -> None:
+        """Let an island play a generation as soon as it can."""
+        placed = self.placed[island]
+        if placed.job is not None or placed.result is not None:
+            return
+        placed.job = (generation, ray.put(arrivals))
+        self._send(placed)
+
+    def wait(self) -> tuple[int, bytes] | Lost:
+        """The next result, or an island that is lost.
+
+        Raises ValueError where a node differs at the beginning and for an island's own; OSError where a server that all
+        islands need is gone.
+        """
+        while True:
+            asked = {ref: i for i, p in sorted(self.placed.items()) for ref in (p.about, p.result) if ref is not None}
+            assert asked, "no island has anything to do"
+            ready, _ = ray.wait(list(asked), num_returns=1, timeout=TICK_S)
+            found = self._answered(asked[ready[0]], ready[0]) if ready else self._without_room()
+            if found is not None:
+                return found
+
+    def stop(self) -> None:
+        """End all islands; and the connection, if it was made here."""
+        leaving = [p.actor.leave.remote() for p in self.placed.values() if p.about is None and p.result is None]
+        if leaving:
+            ray.wait(leaving, num_returns=len(leaving), timeout=LEAVE_S)
+        for island in list(self.placed):
+            self.drop(island)
+        if self.connected:
+            self.connected = False
+            ray.shutdown()
+
+    # --------------------------------------------------------------------------------------------------------------
+
+    def drop(self, island: int) -> None:
+        """End an island's process, whatever it is doing."""
+        placed = self.placed.pop(island, None)
+        if placed is not None:
+            ray.kill(placed.actor, no_restart=True)
+
+    def _place(self, island: int, config_yaml: str, package: Any) -> None:
+        options: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus, "scheduling_strategy": "SPREAD"}
+        options |= {"max_restarts": 0, "max_task_retries": 0}
+        if self.unfit:
+            options["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(self.unfit))})"}
+        actor: Any = ray.remote(Keeper).options(**options).remote(island, config_yaml, package)
+        self.placed[island] = Placed(actor, config_yaml, package, actor.about.remote(), time.monotonic())
+
+    def _place_again(self, island: int, placed: Placed) -> None:
+        """One that was not begun yet."""
+        self._place(island, placed.config_yaml, placed.package)
+        self.placed[island].job, self.placed[island].began = placed.job, placed.began
+
+    def _waited(self, placed: Placed) -> float:
+        return time.monotonic() - placed.began
+
+    def _send(self, placed: Placed) -> None:
+        if placed.about is None and placed.job is not None:
+            placed.result, placed.job = placed.actor.play.remote(*placed.job), None
+
+    def _answered(self, island: int, ref: Any) -> tuple[int, bytes] | Lost | None:
+        placed = self.placed[island]
+        try:
+            content: bytes = ray.get(ref)
+        except RayError as error:
+            self.drop(island)
+            why = reason(error)
+            if ref == placed.about and why == GONE and self._waited(placed) < self.patience:
+                self._place_again(island, placed)  # Ray still counted on a node that was gone already
+                return None
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, ValueError) or (isinstance(cause, OSError) and self.config.engine.kind == "openai"):
+                raise type(cause)(f"island {island} on {placed.where}: {cause}") from None
+            return Lost(island, f"{why} ({placed.where})")
+        if ref == placed.about:
+            self._met(island, placed, json.loads(content))
+            return None
+        placed.result, self.played = None, True
+        return island, content
+
+    def _met(self, island: int, placed: Placed, about: dict[str, Any]) -> None:
+        """An island's process stands: is its node fit to play on?"""
+        placed.about, placed.node = None, about["node"]
+        placed.where = f"node {about['host']}, process {about['pid']}"
+        wrong = differences(self.head, about["versions"])
+        if not wrong:
+            placed.package = None
+            self._send(placed)
+            return
+        line = f"node {about['host']} is not like this one: {wrong}; install the same there"
+        if not self.played:
+            raise ValueError(line)
+        self.say(f"{line}; it is passed over")
+        self.unfit[placed.node] = line
+        self.drop(island)
+        self._place_again(island, placed)
+
+    def _without_room(self) -> Lost | None:
+        """Nothing came: tell who has waited for a node for long, and give up who has for too long."""
+        needs = f"{self.cpus} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+        for island, placed in sorted(self.placed.items()):
+            waited = self._waited(placed)
+            if placed.about is None:
+                continue
+            if waited > self.patience:
+                self.drop(island)
+                return Lost(island, f"no node with {needs} free took it in {self.patience:.0f} s")
+            if waited > TELL_S and not placed.told:
+                placed.told = True
+                self.say(f"island {island} waits for a node with {needs} free, or for its process to load")
+        return None
+
+
+def reason(error: RayError) -> str:
+    """Why a call failed, in one line."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):
+        return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
+    told = " ".join(str(error).split())
+    if isinstance(error, ActorUnavailableError) or "node has died" in told or "node died" in told:
+        return GONE
+    if isinstance(error, OutOfMemoryError) or "out-of-memory" in told or "low memory" in told:
+        return "its process was ended, as its node was short of memory"
+    if isinstance(error, RayActorError) and "worker process has died" in told:
+        return "its process died"
+    return f"{type(error).__name__}: {told[:300]}"
+
+
+def connect(config: Config) -> bool:
+    """Join the cluster that the config names, or start one; False if this process is in one already.
+
+    Raises ValueError if there is none, or one of another Ray or Python.
+    """
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+    with signals_kept():
+        if config.cluster.address == "local":
+            cpus = max(os.cpu_count() or 1, config.cluster.islands * config.engine.threads)
+            ray.init(address="local", num_cpus=cpus, **quiet)
+            return True
+        try:
+            ray.init(address="auto", **quiet)
+        except ConnectionError:
+            raise ValueError(
+                f"cluster.address is auto, but no Ray cluster is found from here: start one with `{START}`, "
+                "set RAY_ADDRESS to where one is, or use cluster.address=local"
+            ) from None
+        except RuntimeError as error:  # Ray compares its own version and Python's
+            raise ValueError(f"this process cannot join the Ray cluster: {' '.join(str(error).split())}") from None
+    return True
+
+
+@contextmanager
+def signals_kept() -> Iterator[None]:
+    """Ray puts a handler of its own on SIGTERM; a run's own says what is to be done."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)

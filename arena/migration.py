@@ -1,0 +1,211 @@
+"""Between islands: what leaves one after a generation, and what another takes in of what reached it.
+
+Posts keep their id and signature, and pass the same admission check as any other post where they arrive, in the phase
+`post`. Agents do not move: the weights that one acts with become a newborn elsewhere, in the phase `turnover`, in the
+place of the one paid least. Every item has a row of table `migrations`, on both islands, with the reason where it was
+not taken in.
+
+Left out: posts in agents' own words, which are let in for what is on record on their island alone; books, whose pages
+may cite what was never sent; reviews. A post is sent once, and after what it cites.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from agents.foreign import read_adapter
+from arena.knowledge import PROSE
+from arena.parcel import SentAgent, SentPost
+from arena.state import Arena
+from arena.store import Row
+from arena.worth import worth
+from culture.posts import Post, SignedPost
+from curricula.learnability import is_learnable
+
+KINDS = ("definition", "worked_example", "lesson", "failure")
+"""Kinds of posts that are sent, and which come first among equally useful ones."""
+
+
+# -- arriving ------------------------------------------------------------------------------------------------------
+
+
+def take_in(
+    arena: Arena, sent: Sequence[SentPost], check: Callable[[Post], str | None]
+) -> tuple[list[SignedPost], list[Row]]:
+    """Let posts of other islands in, in this order; those that were let in, and a row of `migrations` for each.
+
+    Inside the transaction that stores the phase's records.
+    """
+    taken: dict[str, SignedPost] = {}
+    rows: dict[str, Row] = {}
+    for item in sent:
+        id_, reason = item.signed.post.id, _refused(arena, item)
+        if id_ in taken:
+            continue  # a copy that was refused, of a wrong key perhaps, does not shut out a good one
+        if reason is None:
+            ((_, reason),) = arena.library.add([item.signed], check, quota=arena.config.library.quota)
+        if reason is None:
+            taken[id_] = item.signed
+        rows[id_] = _row(arena, "in", "post", id_, item.island, reason, item.solve_rate)
+    return list(taken.values()), list(rows.values())
+
+
+def _refused(arena: Arena, item: SentPost) -> str | None:
+    """What only a post from elsewhere can be refused for."""
+    post = item.signed.post
+    if post.generation >= arena.generation.index:
+        return f"it says it is of generation {post.generation}, which is not over"
+    native = arena.store.query("SELECT public_key FROM agents WHERE name = ?", [post.author])
+    if native and native[0]["public_key"] != item.signed.public_key:
+        return f"{post.author} lives here, with another key"
+    if post.kind == "worked_example" and (item.solve_rate is None or not is_learnable(item.solve_rate)):
+        return "its problem is not said to be learnable"
+    return None
+
+
+@dataclass(frozen=True)
+class Immigrant:
+    """Another island's agent whose weights passed the check: (size,) its adapter's row."""
+
+    sent: SentAgent
+    weights: Tensor
+
+    def row(self, arena: Arena, newborn: str) -> Row:
+        """Its row of `migrations`."""
+        return _row(arena, "in", "agent", self.sent.name, self.sent.island, None, newborn=newborn)
+
+
+def immigrants(arena: Arena, room: int) -> tuple[list[Immigrant], list[Row]]:
+    """The agents that reached this island, at most `room` of them; those refused as rows of `migrations`."""
+    most = max(0, min(room, arena.config.cluster.agents))
+    found: list[Immigrant] = []
+    refused: list[Row] = []
+    for sent in arena.arrivals.agents if arena.arrivals else ():
+        reason = None
+        if arena.learner is None:
+            reason = "nobody learns here"
+        elif len(found) >= most:
+            reason = f"there is room for {most}"
+        elif sent.name in arena.places:
+            reason = f"{sent.name} is from here"
+        else:
+            try:
+                found.append(Immigrant(sent, read_adapter(arena.learner.layout, sent.adapter)))
+            except ValueError as error:
+                reason = str(error)
+        if reason is not None:
+            refused.append(_row(arena, "in", "agent", sent.name, sent.island, reason))
+    return found, refused
+
+
+# -- leaving -------------------------------------------------------------------------------------------------------
+
+
+def leaving(
+    arena: Arena, order: Sequence[str], scores: Mapping[str, float]
+) -> tuple[tuple[SentPost, ...], tuple[SentAgent, ...]]:
+    """What the island sends after the generation that it has just finished. Asked again, the same.
+
+    `order` are its living agents, the best paid first, `scores` what they were paid (`arena.turnover.ranking`).
+    """
+    return tuple(_posts(arena)), tuple(_agents(arena, order, scores))
+
+
+def departures(arena: Arena, posts: Sequence[SentPost], agents: Sequence[SentAgent]) -> list[Row]:
+    """Rows of `migrations` that say what left."""
+    rows = [_row(arena, "out", "post", p.signed.post.id, arena.island, None, p.solve_rate) for p in posts]
+    return rows + [_row(arena, "out", "agent", a.name, arena.island, None) for a in agents]
+
+
+def _posts(arena: Arena) -> Iterator[SentPost]:
+    """The most useful first, then by kind, the newest first; each after what it cites and the others lack."""
+    most, g = arena.config.cluster.posts, arena.generation.index
+    sql = "SELECT subject FROM migrations WHERE direction = 'out' AND kind = 'post' AND generation < ?"
+    sent = {r["subject"] for r in arena.store.query(sql, [g])}
+    there = {r["id"]: r for r in arena.store.query(_CANDIDATES, list(KINDS))}
+    if arena.config.cluster.topology == "all":  # what came from elsewhere everybody was sent
+        natives = {r["name"] for r in arena.store.query("SELECT name FROM agents")}
+        sent |= {id_ for id_, r in there.items() if r["author"] not in natives}
+    known = worth(arena)
+    order = sorted(
+        (id_ for id_, r in there.items() if id_ not in sent and not r["about"].startswith(PROSE)),
+        key=lambda id_: (-max(0.0, known.get(id_, 0.0)), KINDS.index(there[id_]["kind"]), -there[id_]["seq"]),
+    )
+    chosen: dict[str, None] = {}
+    for id_ in order:
+        needed = _needed(id_, there, {*sent, *chosen})
+        if needed is not None and len(chosen) + len(needed) <= most:
+            chosen |= dict.fromkeys(needed)
+    for id_ in chosen:
+        signed = arena.library.signed(id_)
+        assert signed is not None
+        rate = there[id_]["solve_rate"]
+        yield SentPost(signed, arena.island, rate)
+
+
+_CANDIDATES = """SELECT p.id, p.seq, p.kind, p.author, p.about, p.cites, COALESCE(o.solve_rate, m.solve_rate)
+    AS solve_rate FROM posts p
+    LEFT JOIN outcomes o ON p.kind = 'worked_example' AND o.round = substr(p.about, instr(p.about, '/') + 1)
+    LEFT JOIN migrations m ON m.subject = p.id AND m.kind = 'post' AND m.direction = 'in' AND m.taken
+    WHERE p.kind IN (?, ?, ?, ?) AND NOT EXISTS (SELECT 1 FROM removals r WHERE r.post = p.id)
+    AND (p.kind != 'definition' OR p.seq = (SELECT MIN(q.seq) FROM posts q WHERE q.kind = 'definition'
+        AND q.title = p.title AND NOT EXISTS (SELECT 1 FROM removals r WHERE r.post = q.id)))"""
+
+
+def _needed(id_: str, there: dict[str, Row], have: set[str]) -> list[str] | None:
+    """This post and what it cites, and so on, that was not sent: what is cited first. None if some cannot be sent."""
+    found: dict[str, None] = {}
+    open_: list[tuple[str, bool]] = [(id_, False)]
+    while open_:
+        at, closed = open_.pop()
+        if at in have or at in found:
+            continue
+        if at not in there:
+            return None
+        if closed:
+            found[at] = None
+        else:
+            open_ += [(at, True), *((cite, False) for cite in json.loads(there[at]["cites"]))]
+    return list(found)
+
+
+def _agents(arena: Arena, order: Sequence[str], scores: Mapping[str, float]) -> Iterator[SentAgent]:
+    """The best paid of those who live and have slept in this generation."""
+    g, most = arena.generation.index, arena.config.cluster.agents
+    if arena.learner is None or not most:
+        return
+    sql = (
+        "SELECT c.name, c.path, a.public_key FROM checkpoints c JOIN agents a ON a.name = c.name WHERE c.generation = ?"
+    )
+    slept = {r["name"]: r for r in arena.store.query(sql, [g])}
+    for name in [a for a in order if a in slept][:most]:
+        file = arena.folder / slept[name]["path"] / "adapter_model.safetensors"
+        yield SentAgent(name, arena.island, slept[name]["public_key"], scores[name], file.read_bytes())
+
+
+def _row(
+    arena: Arena,
+    direction: str,
+    kind: str,
+    subject: str,
+    origin: int,
+    reason: str | None,
+    solve_rate: float | None = None,
+    newborn: str | None = None,
+) -> Row:
+    return {
+        "generation": arena.generation.index,
+        "island": arena.island,
+        "direction": direction,
+        "kind": kind,
+        "subject": subject,
+        "origin": origin,
+        "taken": int(reason is None),
+        "reason": reason,
+        "solve_rate": solve_rate,
+        "newborn": newborn,
+    }

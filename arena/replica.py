@@ -1,0 +1,133 @@
+"""The head's copy of an island's run folder, kept by applying each Result: from it a lost island begins again anywhere.
+
+Files are written first, each whole or not at all, then the rows in one transaction; applied twice, a Result changes
+nothing. What the island sent to others waits in `sent/`, so that arrivals can be made again.
+
+Left out: completions of a phase in progress, and adapters of generations before the last two but every tenth.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from arena.config import StoreSection
+from arena.increments import begun, increment, mark, write
+from arena.island import write_file
+from arena.parcel import Arrivals, Package, Result, Table
+from arena.retention import prune_folder
+from arena.store import MIGRATIONS, Store
+
+KEPT = 3
+"""Generations of what was sent that are kept."""
+
+
+class Replica:
+    """The replica of one island in `folder`; empty until the first Result. Close it."""
+
+    def __init__(self, folder: Path, index: int, islands: int, kept: StoreSection | None = None) -> None:
+        self.folder, self.index, self.islands = folder, index, islands
+        self.kept = kept or StoreSection()
+        self.store: Store | None = Store(folder / "run.db") if (folder / "run.db").is_file() else None
+
+    @property
+    def generation(self) -> int:
+        """The last one that it holds; -1 before the first."""
+        return max(begun(self.store), default=-1) if self.store else -1
+
+    def apply(self, result: Result) -> bool:
+        """Take in a generation; False if it is there already. Raises ValueError for one that is not next, and for rows
+        or files that are not an island's."""
+        if result.island != self.index:
+            raise ValueError(f"a result of island {result.island} came from island {self.index}")
+        if result.generation in (begun(self.store) if self.store else []):
+            return False
+        if result.generation <= self.generation:
+            raise ValueError(f"island {self.index} gave generation {result.generation} after {self.generation}")
+        for name, data in result.files.items():
+            if name.split("/")[0] not in ("adapters", "keys"):
+                raise ValueError(f"island {self.index} sent a file that is none of an island's: {name}")
+            write_file(self.folder, name, data)
+        if result.posts or result.agents:
+            party = Arrivals(self.index, result.generation, result.posts, result.agents)
+            write_file(self.folder, _sent(result.generation), party.to_bytes())
+        store = self._open()
+        with store.transaction():
+            write(store, result.rows)
+            mark(store, result.generation, result.marks, result.arrivals)
+        played = store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'measure'")[0]["g"]
+        prune_folder(self.folder, played or 0, self.kept)
+        for old in (self.folder / "sent").glob("g*.parcel"):
+            if int(old.stem[1:]) < result.generation - KEPT:
+                old.unlink()
+        return True
+
+    def _open(self) -> Store:
+        """The database, made on first use: whole, or not there."""
+        if self.store is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = self.folder / ".run.db.new"
+            partial.unlink(missing_ok=True)
+            new = Store(partial, create=True)
+            if self.islands > 1:
+                new.db.execute(MIGRATIONS)
+            new.close()
+            partial.rename(self.folder / "run.db")
+            self.store = Store(self.folder / "run.db")
+        return self.store
+
+    def has(self, generation: int) -> bool:
+        return self.store is not None and generation in begun(self.store)
+
+    def rows(self, generation: int) -> dict[str, Table]:
+        """What a generation added, by table."""
+        assert self.store is not None
+        return increment(self.store, generation)
+
+    def holds_post(self, id_: str) -> bool:
+        return self.store is not None and bool(self.store.query("SELECT 1 FROM posts WHERE id = ?", [id_]))
+
+    def sent(self, generation: int) -> Arrivals | None:
+        """What the island sent to others after a generation, as if it were for itself; None if nothing."""
+        try:
+            data = (self.folder / _sent(generation)).read_bytes()
+        except FileNotFoundError:
+            return None
+        return Arrivals.from_bytes(data)
+
+    def package(self) -> bytes | None:
+        """What the island needs to go on elsewhere; None before its first Result."""
+        if self.store is None or self.generation < 0:
+            return None
+        files = {"run.db": self._snapshot()}
+        for key in sorted((self.folder / "keys").glob("*.pem")):
+            files[f"keys/{key.name}"] = key.read_bytes()
+        sql = (
+            "SELECT path FROM checkpoints WHERE name IN ('learner', 'born') AND generation ="
+            " (SELECT MAX(generation) FROM checkpoints) UNION SELECT path FROM (SELECT path FROM checkpoints"
+            " WHERE name LIKE 'commons%' ORDER BY generation DESC LIMIT 1)"
+        )
+        for row in self.store.query(sql):
+            at = self.folder / row["path"]
+            for file in sorted(at.iterdir()) if at.is_dir() else [at]:
+                files[file.relative_to(self.folder).as_posix()] = file.read_bytes()
+        return Package(self.index, self.generation, files).to_bytes()
+
+    def _snapshot(self) -> bytes:
+        """The database as one file, as it stands."""
+        assert self.store is not None
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "run.db"
+            copy = sqlite3.connect(path)
+            self.store.db.conn.backup(copy)
+            copy.close()
+            return path.read_bytes()
+
+    def close(self) -> None:
+        if self.store is not None:
+            self.store.close()
+
+
+def _sent(generation: int) -> str:
+    return f"sent/g{generation:04d}.parcel"

@@ -1,0 +1,178 @@
+"""Whether a run.db is one of ours: what is looked at before anything is read from it, and what is wrong when reading
+failed.
+
+Before: the tables and columns are there, nothing in the file would run by itself (a view, a trigger that is not ours,
+a column that is computed), and numbers that others count up to are not absurd. That costs a few looks into indexes,
+whatever the run's size. `diagnose` reads everything, and is for a run that could not be read: it names the table, the
+row and the column.
+
+Left out: whether the records are true (`library verify` checks what is signed), and whether rows fit each other.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+SLACK = 1000
+"""Generations beyond those played that a row may be of."""
+LONGEST = 100_000_000
+"""Bytes of one value; nothing in a run is a thousandth of it."""
+LISTS = {
+    "agents": ("parents",),
+    "rounds": ("solvers",),
+    "attempts": ("notes",),
+    "posts": ("cites",),
+    "waiting": ("cites",),
+}
+"""Columns that hold JSON lists of texts."""
+OBJECTS = {"problems": ("features",), "knowledge": ("memory",)}
+"""Columns that hold JSON objects."""
+UNINDEXED = {"reads", "withheld", "removals", "guesses", "refusals", "grades", "rounds", "control", "telemetry"}
+"""Tables in which finding the largest generation would take a look at every row."""
+
+
+def check_strange(db: sqlite3.Connection, ours: sqlite3.Connection) -> None:
+    """Raise ValueError, without the file's name, if something in `db` runs by itself that `ours` does not have.
+
+    Nothing of the file's own has run before: it is the first thing to be asked of a file that anybody may have made.
+    """
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
+    known, found = _parts(ours), _parts(db)
+    for (kind, name), sql in found.items():
+        if kind == "view" or (kind == "trigger" and _plain(sql) != _plain(known.get((kind, name)))):
+            raise ValueError(f"it holds the {kind} {str(name)[:60]!r}, which no run has")
+        virtual = kind == "table" and _plain(sql).startswith("create virtual")
+        if virtual and _plain(sql) != _plain(known.get((kind, name))):
+            raise ValueError(f"it holds the virtual table {str(name)[:60]!r}, which no run has")
+
+
+def check_schema(db: sqlite3.Connection, ours: sqlite3.Connection) -> None:
+    """Raise ValueError, without the file's name, unless `db` has the tables and columns of `ours`."""
+    known, found = _parts(ours), _parts(db)
+    for kind, name in known:
+        if kind == "table" and name != "sqlite_sequence":
+            if (kind, name) not in found:
+                raise ValueError(f"it lacks the table {name}")
+            lacking = _columns(ours, name) - _columns(db, name)
+            if lacking:
+                raise ValueError(f"its table {name} lacks the column {min(lacking)}, or computes it")
+
+
+def check_numbers(db: sqlite3.Connection) -> None:
+    """Raise ValueError, without the file's name, for generations that were never played and agents that descend from
+    nobody or from themselves."""
+    phases, least, last = db.execute("SELECT COUNT(*), MIN(generation), MAX(generation) FROM phases").fetchone()
+    if phases and not (type(least) is int and type(last) is int and least >= 0 and last < phases + SLACK):
+        raise ValueError(f"its {phases} phases are of the generations {_short(least)} to {_short(last)}")
+    most = (last or 0) + SLACK
+    for table in _tables(db):
+        column = "born" if table == "agents" else "generation"
+        if table in UNINDEXED or column not in _columns(db, table):
+            continue
+        low, high = db.execute(f"SELECT MIN({column}), MAX({column}) FROM {table}").fetchone()
+        for value in (low, high):
+            if value is not None and not (type(value) is int and 0 <= value <= most):
+                raise ValueError(f"table {table} has a row of generation {_short(value)}; {last or 0} were played")
+    _check_descent(db)
+
+
+def diagnose(path: Path) -> str | None:
+    """What is wrong with a run.db that could not be read, in one sentence; None if nothing is found."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            db.text_factory = bytes
+            broken = db.execute("PRAGMA quick_check(1)").fetchone()
+            if broken is None or broken[0] != b"ok":
+                said = broken[0] if broken else b"no answer"
+                return f"the file is damaged: {_short(said.decode('utf-8', 'replace'))}"
+            return next(_damage(db), None)
+    except sqlite3.Error as error:
+        return f"the file is damaged: {error}"
+
+
+def _damage(db: sqlite3.Connection) -> Iterator[str]:
+    kinds = {"INTEGER": ("integer", "null"), "REAL": ("real", "integer", "null"), "TEXT": ("text", "null")}
+    for table in _tables(db):
+        if table.startswith(("sqlite_", "posts_fts")):
+            continue
+        for _, name, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
+            column, allowed = name.decode(), kinds.get(kind.decode(), ("integer", "real", "text", "null"))
+            marks = ", ".join(f"'{a}'" for a in allowed)
+            wrong = f"typeof({column}) NOT IN ({marks})"
+            if kind == b"REAL":
+                wrong += f" OR abs({column}) > 1e300"
+            row = db.execute(f"SELECT rowid, typeof({column}) FROM {table} WHERE {wrong} LIMIT 1").fetchone()
+            if row:
+                yield f"table {table}, row {row[0]}, column {column}: it holds {row[1].decode()}, expected {allowed[0]}"
+            if column in LISTS.get(table, ()):
+                yield from _bad_json(db, table, column, list)
+            if column in OBJECTS.get(table, ()):
+                yield from _bad_json(db, table, column, dict)
+            if kind == b"TEXT":
+                yield from _bad_text(db, table, column)
+
+
+def _bad_json(db: sqlite3.Connection, table: str, column: str, shape: type[list] | type[dict]) -> Iterator[str]:
+    for rowid, text in db.execute(f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"):
+        try:
+            value = json.loads(text)
+            fits = isinstance(value, shape) and (isinstance(value, dict) or all(isinstance(v, str) for v in value))
+        except (ValueError, TypeError, RecursionError):
+            fits = False
+        if not fits:
+            yield f"table {table}, row {rowid}, column {column}: expected a JSON {shape.__name__}"
+
+
+def _bad_text(db: sqlite3.Connection, table: str, column: str) -> Iterator[str]:
+    for rowid, text in db.execute(f"SELECT rowid, {column} FROM {table} WHERE typeof({column}) = 'text'"):
+        try:
+            text.decode("utf-8")
+        except UnicodeDecodeError:
+            yield f"table {table}, row {rowid}, column {column}: it is not UTF-8"
+
+
+def _check_descent(db: sqlite3.Connection) -> None:
+    """An agent's parents are older than it."""
+    ages = dict[str, int]()
+    for rowid, name, parents in db.execute("SELECT rowid, name, parents FROM agents ORDER BY number"):
+        where = f"table agents, row {rowid}"
+        try:
+            found = json.loads(parents)
+        except (ValueError, TypeError, RecursionError):
+            raise ValueError(f"{where}, column parents: expected a JSON list") from None
+        if not isinstance(name, str) or not isinstance(found, list):
+            raise ValueError(f"{where}: no agent with a name and parents")
+        for parent in found:
+            if not isinstance(parent, str) or parent not in ages:
+                raise ValueError(f"{where}: {_short(name)} descends from {_short(parent)}, who is not older")
+        ages[name] = len(ages)
+
+
+def _parts(db: sqlite3.Connection) -> dict[tuple[str, str], object]:
+    """Tables, indexes, triggers and views, with their SQL."""
+    return {(k, name): sql for k, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master")}
+
+
+def _tables(db: sqlite3.Connection) -> list[str]:
+    rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+    names = [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for (n,) in rows]
+    return [n for n in names if n.isidentifier()]
+
+
+def _columns(db: sqlite3.Connection, table: str) -> set[str]:
+    """Stored columns of a table; those that are computed are left out."""
+    rows = db.execute(f"PRAGMA table_xinfo({table})").fetchall()
+    return {str(r[1]) for r in rows if r[6] in (0, 1)}
+
+
+def _plain(sql: object) -> str:
+    return " ".join(str(sql).split()).lower()
+
+
+def _short(value: object) -> str:
+    text = repr(value) if not isinstance(value, int) else f"{value}"
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,158 @@
+"""The one run of all islands: `run.db` in the head's folder, written from the replicas, a generation a transaction.
+
+For a reader it is a run like any other. Rows stand island after island; what islands number alike has the island in its
+id. Made anew: the order of posts (`seq`), and the signed log over them, with the head's own key; the islands' heads are
+in `island_heads`. Added up: tokens and requests of a phase, of which the time is that of the slowest island. Paths of
+adapters lead into the replicas. Left out with several islands: the states of their learners. A post that reached
+several islands is one row, of its author's island; one that its own island has not forgotten is in the index.
+
+With one island it is that island's run, row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.identity import KeyRing
+from arena.config import Config
+from arena.ledger import seal_generation
+from arena.replica import Replica
+from arena.store import ISLAND_HEADS, LOST_ISLANDS, MIGRATIONS, Row, Store
+from culture.removals import BY_POST
+
+SUMS = ("prompt_tokens", "generated_tokens", "trained_tokens", "requests")
+STATES = ("learner", "born")
+OWN = ("island", "islands")
+"""Keys of an island's meta that are not the run's."""
+APART = ("meta", "phases", "telemetry", "posts", "removals", "leaves", "heads")
+
+
+class Union:
+    """The head's database. `final` is the number of the final measurement, one more than the last generation's."""
+
+    def __init__(self, folder: Path, config: Config, store: Store) -> None:
+        self.folder, self.config, self.store = folder, config, store
+        self.keys = KeyRing(folder / "keys")
+        self.islands, self.final = config.cluster.islands, config.generations + 1
+
+    @property
+    def written(self) -> int:
+        """The last generation that is in it; -1 before the first."""
+        finished = self.store.finished()
+        if any(phase == "final" for _, phase in finished):
+            return self.final
+        return max((g for g, phase in finished if phase in ("baseline", "measure")), default=-1)
+
+    def write(self, generation: int, replicas: Sequence[Replica]) -> dict[str, list[Row]]:
+        """Write a generation of these islands, if it is not there; its rows by table, as they were written."""
+        if generation <= self.written:
+            return {}
+        found: dict[str, list[Row]] = {}
+        for replica in replicas:
+            for name, table in replica.rows(generation).items():
+                rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+                self._take(found, name, rows, replica.index)
+        with self.store.transaction():
+            if self.islands > 1:
+                self.store.db.execute(MIGRATIONS)
+                self.store.db.execute(ISLAND_HEADS)
+            self._merge_meta(found.pop("meta", []))
+            found["posts"] = self._new_posts(found.get("posts", []))
+            self.store.insert({"posts": found["posts"]})
+            found["removals"] = self._new_removals(found.get("removals", []))
+            found["phases"] = _summed(found.get("phases", []))
+            found["telemetry"] = _slowest(found.get("telemetry", []))
+            self.store.insert({name: rows for name, rows in found.items() if name != "posts"})
+            if generation < self.final:
+                self.store.insert(seal_generation(self.store, self.keys, generation))
+        return found
+
+    def _take(self, found: dict[str, list[Row]], name: str, rows: list[Row], island: int) -> None:
+        """Add an island's rows of one table, as they are in the union."""
+        if name == "leaves":
+            return
+        if name == "heads":
+            if self.islands > 1:
+                found.setdefault("island_heads", []).extend({**r, "island": island} for r in rows)
+            return
+        if name == "checkpoints" and self.islands > 1:
+            rows = [{**r, "path": f"islands/{island}/{r['path']}"} for r in rows if r["name"] not in STATES]
+        if name == "agents" and island:
+            rows = [{**r, "place": r["place"] + island * self.config.population.agents} for r in rows]
+        if name in ("meta", "removals"):
+            rows = [{**r, "island": island} for r in rows]
+        found.setdefault(name, []).extend(rows)
+
+    def _merge_meta(self, rows: Sequence[Row]) -> None:
+        """What islands know of their machines is the same everywhere. Raises ValueError, naming what is not."""
+        said: dict[str, tuple[str, int]] = {}
+        for row in rows:
+            if row["key"] in OWN:
+                continue
+            value, first = said.setdefault(row["key"], (row["value"], row["island"]))
+            if value != row["value"]:
+                raise ValueError(
+                    f"island {first} is played with {row['key']} {value}, island {row['island']} with {row['value']}: "
+                    "islands of one run need the same versions and the same kind of machine"
+                )
+        self.store.set_meta({key: value for key, (value, _) in said.items()})
+
+    def _new_posts(self, rows: Sequence[Row]) -> list[Row]:
+        """Those that are not here yet, numbered on."""
+        last = self.store.query("SELECT COALESCE(MAX(seq), 0) AS n FROM posts")[0]["n"]
+        new = {r["id"]: r for r in rows if not self.store.query("SELECT 1 FROM posts WHERE id = ?", [r["id"]])}
+        return [{**r, "seq": last + at} for at, r in enumerate(new.values(), 1)]
+
+    def _new_removals(self, rows: Sequence[Row]) -> list[Row]:
+        """The first of a post stands; what no post caused counts on the island of the removed post's author alone."""
+        new: dict[str, Row] = {}
+        for row in rows:
+            by_post = row["state"] in BY_POST or (row["cause"] and row["state"] == "forgotten")
+            if not by_post and self._home(row["post"]) != row["island"]:
+                continue
+            if not self.store.query("SELECT 1 FROM removals WHERE post = ?", [row["post"]]):
+                new.setdefault(row["post"], {k: v for k, v in row.items() if k != "island"})
+        return list(new.values())
+
+    def _home(self, post: str) -> int | None:
+        """The island on which this post was written."""
+        sql = "SELECT a.number FROM posts p JOIN agents a ON a.name = p.author WHERE p.id = ?"
+        rows = self.store.query(sql, [post])
+        return rows[0]["number"] % self.islands if rows else None
+
+    def lose(self, island: int, generation: int, reason: str) -> None:
+        """Put down that from `generation` on the run goes without this island."""
+        with self.store.transaction():
+            self.store.db.execute(LOST_ISLANDS)
+            self.store.insert({"lost_islands": [{"island": island, "generation": generation, "reason": reason[:500]}]})
+
+    def lost(self) -> dict[int, int]:
+        """The generation from which on the run goes without an island, by island."""
+        if not self.store.query("SELECT 1 FROM sqlite_master WHERE name = 'lost_islands'"):
+            return {}
+        return {r["island"]: r["generation"] for r in self.store.query("SELECT * FROM lost_islands")}
+
+
+def _summed(rows: Sequence[Row]) -> list[Row]:
+    """One row a phase: what all islands used."""
+    found: dict[tuple[int, str], Row] = {}
+    for row in rows:
+        at = row["generation"], row["phase"]
+        if at in found:
+            found[at] = found[at] | {k: (found[at][k] or 0) + (row[k] or 0) for k in SUMS}
+        else:
+            found[at] = dict(row)
+    return list(found.values())
+
+
+def _slowest(rows: Sequence[Row]) -> list[Row]:
+    """One row a phase: the longest time that an island took, when the last one was done."""
+    found: dict[tuple[int, str], Row] = {}
+    for row in rows:
+        at = row["generation"], row["phase"]
+        best: Mapping[str, Any] = found.get(at, row)
+        finished = max(filter(None, (best["finished"], row["finished"])), default=None)
+        found[at] = {**row, "seconds": max(best["seconds"], row["seconds"]), "finished": finished}
+    return list(found.values())

@@ -1,0 +1,39 @@
+"""Which sandbox a domain names, made once a process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+from curricula.sandbox import KINDS, Limits, Sandbox
+from curricula.sandbox_monty import Monty
+from curricula.sandbox_subprocess import Subprocess
+
+USUAL = Limits()
+
+_shared: dict[tuple[int, str, Limits], Sandbox] = {}
+_lock = threading.Lock()
+
+
+def make_sandbox(kind: str = "monty", limits: Limits = USUAL) -> Sandbox:
+    """The process's sandbox of this kind and with these limits. Raises ValueError for an unknown kind.
+
+    It is shared, by threads too, and closed when the process ends; a forked child makes its own.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"sandbox must be one of {', '.join(KINDS)}, got {kind!r}")
+    with _lock:
+        key = (os.getpid(), kind, limits)
+        if key not in _shared:
+            _shared[key] = Monty(limits) if kind == "monty" else Subprocess(limits)
+        return _shared[key]
+
+
+@atexit.register
+def close_all() -> None:
+    """End the processes of all shared sandboxes of this process."""
+    with _lock:
+        mine = [key for key in _shared if key[0] == os.getpid()]
+        for key in mine:
+            _shared.pop(key).close()

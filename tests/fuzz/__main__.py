@@ -1,0 +1,168 @@
+"""A campaign: all targets in turns, each turn in a process of its own with a limit on its memory."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+TURN = 25.0
+"""Seconds of one target's turn."""
+MEMORY = 12_000_000_000
+"""Bytes of address space of a turn; torch and its threads reserve some of it."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m tests.fuzz", description="Throw hostile input at all that is read.")
+    parser.add_argument("names", nargs="*", help="words of the targets' names; all targets if none is given")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0, help="of the first turn; each further one has the next")
+    parser.add_argument("--list", action="store_true", help="print the targets and do nothing")
+    parser.add_argument("--atheris", action="store_true", help="let coverage lead: one target, as long as it goes")
+    parser.add_argument("--turn", nargs=3, metavar=("TARGET", "RUN", "SECONDS"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.turn:
+        return turn(given.turn[0], Path(given.turn[1]), float(given.turn[2]), given.seed, given.atheris)
+    from tests.fuzz.targets import TARGETS
+
+    chosen = [n for n in TARGETS if not given.names or any(word in n for word in given.names)]
+    if given.list or not chosen:
+        print("\n".join(TARGETS))
+        return 0 if given.list else 2
+    with tempfile.TemporaryDirectory(prefix="ratchet-fuzz-") as folder:
+        return campaign(chosen, make_run(Path(folder)), given.minutes * 60, given.seed, given.atheris)
+
+
+def make_run(folder: Path) -> Path:
+    """A small finished run."""
+    os.chdir(ROOT)
+    command = [
+        sys.executable,
+        "run_arena.py",
+        "run",
+        "configs/tiny.yaml",
+        f"run.folder={folder}",
+        "run.name=calm",
+        "-q",
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return folder / "calm"
+
+
+def campaign(names: list[str], run: Path, seconds: float, seed: int, atheris: bool) -> int:
+    """Turns until the time is up; 1 if anything was found."""
+    end, tried, found = time.monotonic() + seconds, Counter[str](), dict[str, str]()
+    while (left := end - time.monotonic()) > 1:
+        for name in names:
+            if name in found or (left := end - time.monotonic()) < 1:
+                continue
+            length = left if atheris else min(left, TURN, seconds / len(names))
+            command = [sys.executable, "-m", "tests.fuzz", "--seed", str(seed), "--turn", name, str(run), str(length)]
+            done = subprocess.run(
+                command + ["--atheris"] * atheris, capture_output=True, text=True, timeout=length + 300, cwd=ROOT
+            )
+            counts = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("tried ")]
+            tried[name] += counts[-1] if counts else 0
+            if done.returncode:
+                found[name] = done.stderr[-3000:]
+                print(f"FOUND in {name} (seed {seed}, exit {done.returncode}):\n{done.stderr[-3000:]}\n", flush=True)
+            else:
+                print(f"{name}: {tried[name]:,} values", flush=True)
+        seed += 1
+        if len(found) == len(names):
+            break
+    print(f"{sum(tried.values()):,} values of {len(names)} targets; found: {', '.join(found) or 'nothing'}")
+    return 1 if found else 0
+
+
+def turn(name: str, run: Path, seconds: float, seed: int, atheris: bool) -> int:
+    """One target until its time is up."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    import torch
+
+    from tests.fuzz.base import Place
+    from tests.fuzz.targets import TARGETS
+
+    torch.set_num_threads(1)
+    target = TARGETS[name]
+    scratch = Path(tempfile.mkdtemp(prefix="ratchet-fuzz-turn-"))
+    place = Place(run, scratch / "here")
+    place.scratch.mkdir()
+    try:
+        return (led if atheris else thrown)(target, place, seconds, seed)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def thrown(target: object, place: object, seconds: float, seed: int) -> int:
+    import hypothesis
+    from hypothesis import HealthCheck, given, settings
+
+    from tests.fuzz.base import Place, Target
+
+    assert isinstance(target, Target) and isinstance(place, Place)
+    end, tried, again = time.monotonic() + seconds, 0, seed * 1000
+    while time.monotonic() < end:
+
+        @hypothesis.seed(again)
+        @settings(
+            max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False
+        )
+        @given(target.values)
+        def attack(value: object) -> None:
+            nonlocal tried
+            if time.monotonic() < end + 5:
+                tried += 1
+                target.attack(place, value)
+
+        attack()
+        again += 1
+    print(f"tried {tried}")
+    return 0
+
+
+def led(target: object, place: object, seconds: float, seed: int) -> int:
+    """Hypothesis makes the values out of bytes, and atheris chooses the bytes by what they reach in the program."""
+    import atheris
+
+    with atheris.instrument_imports(include=["arena", "agents", "curricula", "culture", "yaml", "jinja2"]):
+        import tests.fuzz.targets  # noqa: F401
+    from hypothesis import HealthCheck, given, settings
+
+    from tests.fuzz.base import Place, Target
+
+    assert isinstance(target, Target) and isinstance(place, Place)
+    tried = 0
+
+    @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(target.values)
+    def attack(value: object) -> None:
+        nonlocal tried
+        tried += 1
+        target.attack(place, value)
+        if tried % 100 == 0:
+            print(f"tried {tried}", flush=True)
+
+    options = [
+        sys.argv[0],
+        f"-max_total_time={max(1, int(seconds))}",
+        f"-seed={seed + 1}",
+        "-rss_limit_mb=0",
+        "-timeout=60",
+    ]
+    atheris.Setup(options, lambda data: attack.hypothesis.fuzz_one_input(data))
+    atheris.Fuzz()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

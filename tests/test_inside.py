@@ -1,0 +1,131 @@
+"""Paths that data names stay in their folder, and so do the links of a folder that somebody sent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from arena.inside import LONGEST_PART, check_folder, inside
+from run_arena import app
+
+BAD = (
+    "",
+    ".",
+    "..",
+    "../x",
+    "a/../../x",
+    "a/..",
+    "/etc/passwd",
+    "//etc/passwd",
+    "a//b",
+    "a/./b",
+    "a\0b",
+    "a\nb",
+    "a\u202eb",
+    "a\udc80b",
+    "x" * (LONGEST_PART + 1),
+    "\N{SNOWMAN}" * (LONGEST_PART // 3 + 1),
+    "/".join("x" * 9 for _ in range(200)),
+    "C:\\windows",
+    "C:x",
+    "..\\x",
+    "\\\\server\\share",
+    "con",
+    "a/NUL.txt",
+    "lpt1",
+    "a./b",
+    "a ",
+    None,
+    7,
+    b"bytes",
+    ["x"],
+)
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda p: repr(p)[:30])
+def test_a_path_that_could_lead_elsewhere_is_refused_by_name(tmp_path: Path, path: object) -> None:
+    with pytest.raises(ValueError, match="names the file") as error:
+        inside(tmp_path, path)
+    assert str(tmp_path) in str(error.value) and len(str(error.value).splitlines()) == 1
+
+
+def test_a_plain_path_is_taken_whether_it_is_there_or_not(tmp_path: Path) -> None:
+    assert inside(tmp_path, "adapters/g0001/ada") == tmp_path / "adapters" / "g0001" / "ada"
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.text(st.sampled_from("ab./\\:\0 ~-\u202e"), max_size=12))
+def test_whatever_is_taken_lies_below_the_folder(path: str) -> None:
+    folder = Path("/nowhere/run")
+    try:
+        found = inside(folder, path)
+    except ValueError:
+        return
+    assert Path(os.path.normpath(found)).is_relative_to(folder) and found != folder
+
+
+def test_links_are_followed_before_a_path_is_taken(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "real").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (run / "out").symlink_to(tmp_path / "other")
+    (run / "in").symlink_to(run / "real")
+    (run / "round").symlink_to(run / "round")
+    for bad in ("out", "out/x", "round/x"):
+        with pytest.raises(ValueError, match="names the file"):
+            inside(run, bad)
+    assert inside(run, "in/x") == run / "in" / "x"
+    (tmp_path / "link").symlink_to(run)
+    assert inside(tmp_path / "link", "real/x")  # the folder itself may be a link: that is the user's own
+
+
+@pytest.mark.parametrize("name", ["run.db", ".lock", "config.yaml", "journal.jsonl", "adapters", "keys", "report", "x"])
+def test_no_command_follows_a_link_out_of_a_run_folder(undisturbed: Path, tmp_path: Path, name: str) -> None:
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    shutil.copytree(undisturbed, run)
+    if (run / name).is_dir():
+        shutil.move(run / name, outside)
+        before = sorted(p.relative_to(outside) for p in outside.rglob("*"))
+    else:
+        outside.write_text("do not touch")
+        (run / name).unlink(missing_ok=True)
+        before = outside.read_text()
+    (run / name).symlink_to(outside)
+    for command in ("resume", "analyze", "export", "digest", "watch", "eval", "play", "control"):
+        words = {"eval": ["configs/eval/arithmetic.jsonl"], "control": ["stop"]}.get(command, [])
+        done = CliRunner().invoke(app, [command, str(run), *words])
+        assert isinstance(done.exception, ValueError) and "leads out of the run folder" in str(done.exception), command
+    if outside.is_dir():
+        assert sorted(p.relative_to(outside) for p in outside.rglob("*")) == before
+    else:
+        assert outside.read_text() == before
+
+
+def test_a_pipe_in_a_run_folder_does_not_hang(undisturbed: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    (run / "config.yaml").unlink()
+    os.mkfifo(run / "config.yaml")
+    with pytest.raises(ValueError, match="neither a file nor a folder"):
+        check_folder(run)
+    assert "neither a file" in str(CliRunner().invoke(app, ["digest", str(run)]).exception)
+
+
+@pytest.mark.parametrize("path", ["../../secret", "/etc", "adapters/../../x", "a\0b"])
+def test_a_checkpoint_that_names_another_place_is_refused_by_who_reads_it(
+    undisturbed: Path, tmp_path: Path, path: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    with sqlite3.connect(run / "run.db") as db:
+        db.execute("UPDATE checkpoints SET path = ?", [path])
+    for words in (["export", str(run), "--only", "adapters"], ["resume", str(run)], ["analyze", str(run)]):
+        done = CliRunner().invoke(app, words)
+        assert isinstance(done.exception, ValueError) and "names the file" in str(done.exception), words
