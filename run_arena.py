@@ -1,8 +1,8 @@
 """The command line of Ratchet: launch an arena, go on with it, and see what came out.
 
 Thin on purpose: each command reads its arguments, calls one function of the arena, and turns a user's mistake into one
-line. Exit status: 0 done, or stopped as
-asked or at a limit; 2 a mistake that the message names, 130 interrupted (the run can be resumed).
+line. Exit status: 0 done, or stopped as asked (SIGTERM asks too) or at a limit; 1 a check found a fault; 2 a mistake
+that the message names; 130 interrupted, 143 terminated within a phase (the run can be resumed).
 """
 
 from __future__ import annotations
@@ -435,7 +435,8 @@ def _play(arena: Any, quiet: bool) -> None:
 
     console, on = Console(), f"go on with: python run_arena.py resume {arena.folder}"
     with arena:
-        progress = Progress(arena.config, console, plain=quiet, compute=arena.store.compute(), spent=arena.budget.line)
+        spent, folder = arena.budget.line, arena.folder
+        progress = Progress(arena.config, console, quiet, compute=arena.store.compute(), spent=spent, folder=folder)
         try:
             with (
                 progress,

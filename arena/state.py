@@ -122,7 +122,7 @@ class Arena:
         engine, learner = load_minds(config)
         folder.mkdir(parents=True, exist_ok=True)
         lock = hold(folder)
-        (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        write_config(folder, config)
         partial = folder / ".run.db.new"
         partial.unlink(missing_ok=True)
         new = Store(partial, create=True)

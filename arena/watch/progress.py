@@ -130,7 +130,9 @@ class Progress:
         quiet: bool = False,
         compute: float = 0.0,
         spent: Callable[[], str] = str,
+        folder: Path | None = None,
     ) -> None:
+        self.folder = folder or Path(config.run.folder) / config.run.name  # which may have been moved since
         self.config, self.console, self.quiet = config, console, quiet
         self.plain = plain or not console.is_terminal
         self.main = next(iter(config.domains))
@@ -270,8 +272,7 @@ class Progress:
         if self.ended:
             return Text("the run is finished", style="green")
         if self.state == "paused":
-            folder = Path(self.config.run.folder) / self.config.run.name
-            return Text(f"paused; to go on, elsewhere: python run_arena.py control {folder} resume", style="bold")
+            return Text(f"paused; to go on, elsewhere: python run_arena.py control {self.folder} resume", style="bold")
         if not self.phase and not self.played:
             return Text("starting", style="dim")
         if self.phase and self.phase not in PHASES:
