@@ -2,8 +2,8 @@
 
 A row of a table takes so many bytes with its indexes (`ROW`), measured on runs that were played (docs/long_runs.md);
 how many rows a generation writes follows from the config. Words come on top: of the shipped notation as measured, of
-chats as long as replies may be. Left out: keys (a small file an agent), reports and exports. Not guaranteed: a library
-in which much more or less is posted, read or rejected than in those runs.
+chats as long as replies may be. Left out: keys (a small file an agent), readings of the ratchet, reports and exports.
+Not guaranteed: a library in which much more or less is posted, read or rejected than in those runs.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from arena.retention import spacing
 from curricula.domain import Domain
 
 ROW = {
-    "rounds": 165, "problems": 200, "attempts": 175, "grades": 130, "outcomes": 65, "guesses": 105, "evaluations": 150,
-    "reads": 440, "posts": 750, "ratchet": 140, "generation": 6500,
+    "rounds": 158, "problems": 165, "attempts": 172, "grades": 135, "outcomes": 60, "guesses": 105, "evaluations": 148,
+    "reads": 430, "posts": 770, "leaves": 215, "agents": 330, "generation": 1600,
 }  # fmt: skip
-"""Bytes a row, with its indexes and without the words that may go; `generation`: what comes once a generation."""
-WORDS = {"problems": 125, "attempts": 85, "grades": 65, "guesses": 65}
+"""Bytes a row, with its indexes and without the words that may go; of `agents` and `generation`: what comes once a
+generation for each living agent (its reward, checkpoint, night), and once (phases, head)."""
+WORDS = {"problems": 118, "attempts": 75, "grades": 55, "guesses": 45}
 """Bytes of words that may go, in the shipped notation."""
 CHARACTERS = 4
 """Bytes a token of a chat, prompt or reply."""
-EMPTY = 400_000
+EMPTY = 230_000
 """Bytes of a database without a generation: its tables, and what is evaluated before the first and after the last."""
-POSTED = 0.3
-"""Posts a problem: worked examples, reviews, failures."""
+POSTED, LEARNABLE = 0.35, 0.2
+"""Posts a problem, beside one an agent; problems of which a worked example is posted, which is what can be slept on."""
 FOLDER = 1_200
 """Bytes of an adapter's folder beside its weights."""
 STATES = 4
@@ -80,7 +81,9 @@ def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
     r, s, agents = config.rounds, config.sleep, config.population.agents
     problems = agents * r.per_agent
     depths = sum(len(d.depths) * (2 if d.name == "hidden_words" else 1) for d in domains.values())
-    slept = agents * (s.fresh + s.archive) * s.enabled
+    there = LEARNABLE * problems
+    slept = agents * (min(s.fresh, there) + min(s.archive, there * config.generations / 2)) * s.enabled
+    posts = POSTED * problems + agents
     return {
         "rounds": problems,
         "problems": problems,
@@ -90,7 +93,9 @@ def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
         "guesses": agents * r.guesses * ("hidden_words" in domains),
         "evaluations": depths * agents * config.measure.per_depth,
         "reads": problems * r.vary + slept,
-        "posts": POSTED * problems,
+        "posts": posts,
+        "leaves": posts + agents * s.enabled,
+        "agents": agents,
         "generation": 1,
     }
 
@@ -118,4 +123,6 @@ def adapters_of(config: Config, adapter: int) -> float:
     step = spacing(n, config.store.adapters, config.store.most_adapters)
     old = max(n - 2, 0) // step if step else 0
     each = agents * (4 * adapter + FOLDER)
-    return float((old + 2) * each + (2 + bool(config.turnover.every)) * STATES * 4 * adapter * agents)
+    every = config.turnover.every if config.turnover.policy == "tournament" else config.turnover.life
+    states = 2 + (min(1.0, 2 / every) if every else 0.0)  # of the last two generations, and of a turnover in them
+    return (old + 2) * each + states * STATES * 4 * adapter * agents

@@ -114,10 +114,15 @@ def _logged(store: Store) -> tuple[int, int, int]:
     last = "SELECT subject FROM leaves WHERE kind = ? ORDER BY seq DESC LIMIT 1"
     found = []
     for kind, table in (("post", "posts"), ("receipt", "receipts")):
-        rows = store.query(f"SELECT seq FROM {table} WHERE id = ({last})", [kind])
+        rows = store.query(f"SELECT seq FROM {table} WHERE id = ({last})", [kind]) if _any(store, table) else []
         found.append(rows[0]["seq"] if rows else 0)
-    slept = store.query(last, ["training"])
+    slept = store.query(last, ["training"]) if _any(store, "sleeps") else []
     return found[0], found[1], int(slept[0]["subject"][1:].split("/")[0]) if slept else -1
+
+
+def _any(store: Store, table: str) -> bool:
+    """Whether there is one at all: where there is none, its leaf would be looked for among all others."""
+    return bool(store.query(f"SELECT 1 FROM {table} LIMIT 1"))
 
 
 def _hashes(store: Store) -> list[bytes]:

@@ -147,7 +147,8 @@ def questions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
 def reviews(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     """What readers say of what they were shown, by what came of it; once a reader and post, never of one's own."""
     count = Counter[str]()
-    for row in arena.store.query(_READ, [arena.generation.index]):
+    g = arena.generation.index
+    for row in arena.store.query(_READ, [arena.store.before("reads", g), g]):
         agent = row["agent"]
         if row["author"] == agent or count[agent] >= REVIEWS or has_reviewed(arena.library, agent, row["post"]):
             continue
@@ -160,11 +161,11 @@ def has_reviewed(library: Library, agent: str, post_id: str) -> bool:
     return any(review_.author == agent for review_ in library.reviews(post_id))
 
 
-_READ = """SELECT r.agent, r.post, p.author, p.title, COUNT(*) AS n, SUM(a.correct) AS right FROM reads r
-    JOIN posts p ON p.id = r.post
-    JOIN attempts a ON a.round = substr(r.request, 1, instr(r.request, '/') - 1)
+_READ = """SELECT r.agent, r.post, p.author, p.title, COUNT(*) AS n, SUM(a.correct) AS right FROM reads r NOT INDEXED
+    JOIN posts p ON p.id = r.post JOIN attempts a ON a.round = substr(r.request, 1, instr(r.request, '/') - 1)
         AND a.seat = substr(r.request, instr(r.request, '/') + 1)
-    WHERE r.phase = 'solve' AND r.generation = ? GROUP BY r.agent, r.post ORDER BY r.agent, COUNT(*) DESC, r.post"""
+    WHERE r.rowid > ? AND r.phase = 'solve' AND r.generation = ? GROUP BY r.agent, r.post
+    ORDER BY r.agent, COUNT(*) DESC, r.post"""
 
 
 def books(arena: Arena, shelves: Shelves) -> Iterator[Post]:

@@ -320,6 +320,22 @@ class Store:
         """The rows of one generation in the order they were written."""
         return self.query(f"SELECT * FROM {table} WHERE generation = ? ORDER BY rowid", [generation])
 
+    def before(self, table: str, generation: int) -> int:
+        """The rowid after which the rows of `generation` and later ones lie, found in a few steps.
+
+        For tables without an index of generations whose rows were written in the order of generations.
+        """
+        last = f"SELECT rowid, generation FROM {table} WHERE rowid <= ? ORDER BY rowid DESC LIMIT 1"
+        low, high = 0, self.query(f"SELECT COALESCE(MAX(rowid), 0) AS n FROM {table}")[0]["n"]
+        while low < high:  # all rows up to `low` are of earlier generations, none after `high` is
+            middle = (low + high + 1) // 2
+            found = self.query(last, [middle])
+            if found and found[0]["generation"] >= generation:
+                high = found[0]["rowid"] - 1
+            else:
+                low = middle
+        return int(low)
+
     def meta(self) -> dict[str, str]:
         return {r["key"]: r["value"] for r in self.query("SELECT key, value FROM meta")}
 

@@ -24,7 +24,7 @@ _TRIALS = """SELECT r.post, r.propensity, a.round AS request, a.correct, p.kind,
     FROM {table} r JOIN posts p ON p.id = r.post
     JOIN attempts a ON a.round = substr(r.request, 1, instr(r.request, '/') - 1)
         AND a.seat = substr(r.request, instr(r.request, '/') + 1)
-    WHERE r.phase = 'solve' AND r.propensity < 1 AND r.generation BETWEEN ? AND ?"""
+    WHERE r.rowid > ? AND r.phase = 'solve' AND r.propensity < 1 AND r.generation BETWEEN ? AND ?"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def trials(store: Store, first: int, last: int) -> Trials:
     """Of generations `first` to `last`. Posts that could not have been left out tell nothing, and are not in it."""
     found = Trials([], {}, {})
     for table, shown in (("reads", True), ("withheld", False)):
-        for r in store.query(_TRIALS.format(table=table), [first, last]):
+        for r in store.query(_TRIALS.format(table=table), [store.before(table, first), first, last]):
             found.rows.append(Trial(r["post"], shown, r["propensity"], r["correct"], r["request"]))
             found.kinds[r["post"]], found.authors[r["post"]] = r["kind"], r["author"]
     return found
