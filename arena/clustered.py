@@ -89,7 +89,9 @@ def plan(config: Config) -> list[str]:
         return [*lines, "exchanges: none"]
     agents = c.agents if config.sleep.enabled else 0
     some = ", ".join(map(str, exchanges[:4])) + (", ..." if len(exchanges) > 4 else "")
-    lines.append(f"exchanges: in generation {some}: up to {c.posts} posts from each source, {agents} agents in all")
+    lines.append(
+        f"exchanges: in generation {some}: up to {c.posts} posts from each source; newborns with foreign weights: {agents}"
+    )
     for i in range(min(c.islands, 8)):
         lines.append(f"island {i}: hears from {', '.join(map(str, c.sources(i)))}")
     return lines + ([f"and {c.islands - 8} more islands"] if c.islands > 8 else [])

@@ -33,6 +33,7 @@ def store_of(folder: Path) -> Store:
     return Store(folder / "run.db")
 
 
+@pytest.mark.slow
 def test_one_island_is_the_run_in_process(undisturbed: Path, tmp_path: Path) -> None:
     from arena.config import load_config
 
@@ -229,6 +230,17 @@ def test_an_island_that_is_lost_for_good_does_not_end_the_run(tmp_path: Path) ->
     }
     assert verify(union) == [] and (3, "final") in union.finished()
     assert federate(config, folder, InlineWorkers())  # it is over, and stays so
+
+
+@pytest.mark.slow
+def test_where_a_limit_of_compute_ends_a_run_does_not_depend_on_who_is_fast(tmp_path: Path) -> None:
+    found = []
+    for name, deaths in (("even", {}), ("odd", {(1, 1): "middle"})):
+        play(tmp_path / name, *TWO, "limits.compute=9000", deaths=deaths)
+        found.append(digest(tmp_path / name))
+        finished = store_of(tmp_path / name).finished()
+        assert (4, "measure") not in finished and any(phase == "final" for _, phase in finished)
+    assert found[0] == found[1]
 
 
 def test_no_island_left_is_one_line(tmp_path: Path) -> None:
