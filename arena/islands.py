@@ -33,7 +33,9 @@ from arena.node import TemporaryHome, differences, fingerprint
 from arena.workers import Lost
 
 try:
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")  # Ray prints no lines of its own; read as it is imported
+    # Read as Ray is imported, or by what it starts: none of its lines on the terminal, and islands as urgent as the run.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
     from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
 except ModuleNotFoundError as missing:
