@@ -89,9 +89,7 @@ def plan(config: Config) -> list[str]:
         return [*lines, "exchanges: none"]
     agents = c.agents if config.sleep.enabled else 0
     some = ", ".join(map(str, exchanges[:4])) + (", ..." if len(exchanges) > 4 else "")
-    lines.append(
-        f"exchanges: in generation {some}: up to {c.posts} posts from each source; newborns with foreign weights: {agents}"
-    )
+    lines.append(f"exchanges: in generation {some}: up to {c.posts} posts from each source, foreign weights: {agents}")
     for i in range(min(c.islands, 8)):
         lines.append(f"island {i}: hears from {', '.join(map(str, c.sources(i)))}")
     return lines + ([f"and {c.islands - 8} more islands"] if c.islands > 8 else [])

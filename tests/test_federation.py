@@ -18,12 +18,12 @@ from arena.store import Store
 from arena.union import Union
 from arena.workers import InlineWorkers, Lost
 
-TWO = ("cluster.islands=2", "cluster.every=1", "generations=4")
+TWO = ("cluster.islands=2", "cluster.every=1", "generations=3")
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two islands for four generations, with exchanges in the second and third."""
+    """Two islands for three generations, with an exchange in the second."""
     folder = tmp_path_factory.mktemp("islands") / "calm"
     play(folder, *TWO)
     return folder
@@ -66,8 +66,8 @@ def test_the_union_has_what_every_island_has(calm: Path) -> None:
     tokens = "SELECT SUM(prompt_tokens + generated_tokens + trained_tokens) AS n FROM phases"
     assert union.query(tokens)[0]["n"] == sum(s.query(tokens)[0]["n"] for s in islands)
     assert [verify(s) for s in (union, *islands)] == [[], [], []]
-    assert union.query("SELECT COUNT(*) AS n FROM island_heads")[0]["n"] == 2 * 5
-    for row in union.query("SELECT path FROM checkpoints WHERE generation = 4"):
+    assert union.query("SELECT COUNT(*) AS n FROM island_heads")[0]["n"] == 2 * 4
+    for row in union.query("SELECT path FROM checkpoints WHERE generation = 3"):
         assert (calm / row["path"]).exists()
 
 
@@ -76,15 +76,15 @@ def test_migrants_arrive_and_are_read(calm: Path) -> None:
     assert not union.query("SELECT 1 FROM migrations WHERE NOT taken")
     for island in range(2):
         came = union.query("SELECT * FROM migrations WHERE direction = 'in' AND island = ?", [island])
-        assert {r["kind"] for r in came} == {"post", "agent"} and {r["generation"] for r in came} == {2, 3}
+        assert {r["kind"] for r in came} == {"post", "agent"} and {r["generation"] for r in came} == {2}
         assert {r["origin"] for r in came} == {1 - island}
         read = union.query(
-            "SELECT r.* FROM reads r JOIN agents a ON a.name = r.agent JOIN migrations m ON m.subject = r.post"
+            "SELECT r.phase, r.generation FROM reads r JOIN agents a ON a.name = r.agent JOIN migrations m ON m.subject = r.post"
             " WHERE a.number % 2 = ? AND m.direction = 'in' AND m.island = ?",
             [island, island],
         )
         assert {"sleep", "propose"} <= {r["phase"] for r in read}
-        assert min(r["generation"] for r in read if r["phase"] != "sleep") == 3  # from the generation after
+        assert all(r["generation"] >= 2 + (r["phase"] != "sleep") for r in read)  # shown from the generation after
 
 
 def test_a_newborn_speaks_as_its_parent_on_another_island(calm: Path) -> None:
@@ -98,20 +98,20 @@ def test_a_newborn_speaks_as_its_parent_on_another_island(calm: Path) -> None:
     from arena.state import load_base
 
     union, config = store_of(calm), load_config(calm / "config.yaml")
-    moved = union.query("SELECT * FROM migrations WHERE kind = 'agent' AND direction = 'in' AND generation = 3")
+    moved = union.query("SELECT * FROM migrations WHERE kind = 'agent' AND direction = 'in' AND generation = 2")
     row = next(r for r in moved if r["island"] == 1)
     born = union.query("SELECT * FROM agents WHERE name = ?", [row["newborn"]])[0]
-    assert (born["inherited"], json.loads(born["parents"]), born["born"]) == ("migration", [row["subject"]], 3)
+    assert (born["inherited"], json.loads(born["parents"]), born["born"]) == ("migration", [row["subject"]], 2)
     assert union.query("SELECT number FROM agents WHERE name = ?", [row["subject"]])[0]["number"] % 2 == 0
     base, tokenizer = load_base(config)
     layout = AdapterLayout(base.config, config.sleep.rank, config.sleep.alpha)
     found = store_of(calm / "islands" / "1").query("SELECT * FROM agents ORDER BY number")
-    gone = {r["name"] for r in union.query("SELECT name FROM retirements WHERE generation <= 3")}
-    names = [r["name"] for r in found if r["born"] <= 3 and r["name"] not in gone]
-    # the state after the turnover of generation 3; and what the parent acted with after generation 2
-    state = load_file(calm / "islands/1/adapters/g0003/born.safetensors")
+    gone = {r["name"] for r in union.query("SELECT name FROM retirements WHERE generation <= 2")}
+    names = [r["name"] for r in found if r["born"] <= 2 and r["name"] not in gone]
+    # the state after the turnover of generation 2; and what the parent acted with after generation 1
+    state = load_file(calm / "islands/1/adapters/g0002/born.safetensors")
     weights = state["acting"][names.index(row["newborn"])]
-    parcel = Replica(calm / "islands" / "0", 0, 2).sent(2)
+    parcel = Replica(calm / "islands" / "0", 0, 2).sent(1)
     assert parcel is not None
     parent = read_adapter(layout, next(a.adapter for a in parcel.agents if a.name == row["subject"]))
     assert (weights == parent).all() and weights.abs().sum() > 0
@@ -121,7 +121,7 @@ def test_a_newborn_speaks_as_its_parent_on_another_island(calm: Path) -> None:
     engine.set_adapters(Adapters(base, layout, ["child", "parent"], torch.stack([weights, parent])))
     said = engine.generate([Request("k", "solve rev inc | 3 1 4 think", who, 40, 0.8) for who in ("child", "parent")])
     assert said[0].text == said[1].text and said[0].text
-    spoke = "SELECT COUNT(*) AS n FROM attempts WHERE agent = ? AND generation = 4"
+    spoke = "SELECT COUNT(*) AS n FROM attempts WHERE agent = ? AND generation = 3"
     assert union.query(spoke, [row["newborn"]])[0]["n"]
 
 
@@ -148,7 +148,7 @@ def test_readers_take_the_union_for_a_run(calm: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_lost_islands_change_nothing(calm: Path, tmp_path: Path) -> None:
-    deaths = {(0, 0): "middle", (1, 1): "before", (0, 2): "after", (1, 3): "middle", (0, 5): "after"}
+    deaths = {(0, 0): "middle", (1, 1): "before", (0, 2): "after", (1, 3): "middle", (0, 4): "after"}
     workers = play(tmp_path / "stormy", *TWO, deaths=deaths)
     assert len(workers.died) == 5 and digest(tmp_path / "stormy") == digest(calm)
     assert verify(store_of(tmp_path / "stormy")) == []
@@ -162,7 +162,7 @@ def test_a_head_that_dies_at_every_step_changes_nothing(
     died, folder = set[tuple[str, int, int]](), tmp_path / "headless"
 
     def once(where: str, island: int, generation: int) -> None:
-        if (where, island, generation) not in died and generation in (0, 2, 3):
+        if (where, island, generation) not in died and generation in (0, 2):
             died.add((where, island, generation))
             raise Dead
 
@@ -198,7 +198,7 @@ def test_a_head_that_dies_at_every_step_changes_nothing(
             break
         except Dead:
             continue
-    assert {w for w, _, _ in died} == {"result", "files", "replica", "inside", "union"} and len(died) == 24
+    assert {w for w, _, _ in died} == {"result", "files", "replica", "inside", "union"} and len(died) == 16
     assert digest(folder) == digest(calm) and verify(store_of(folder)) == []
 
 
@@ -239,7 +239,7 @@ def test_where_a_limit_of_compute_ends_a_run_does_not_depend_on_who_is_fast(tmp_
         play(tmp_path / name, *TWO, "limits.compute=9000", deaths=deaths)
         found.append(digest(tmp_path / name))
         finished = store_of(tmp_path / name).finished()
-        assert (4, "measure") not in finished and any(phase == "final" for _, phase in finished)
+        assert (3, "measure") not in finished and any(phase == "final" for _, phase in finished)
     assert found[0] == found[1]
 
 
