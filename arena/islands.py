@@ -33,7 +33,7 @@ from arena.node import TemporaryHome, differences, fingerprint
 from arena.workers import Lost
 
 try:
-    # Read as Ray is imported, or by what it starts: none of its lines on the terminal, and islands as urgent as the run.
+    # Read as Ray is imported, or by what it starts: none of its lines on the terminal, islands as urgent as the run.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
     os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
