@@ -5,8 +5,8 @@ end, as often as it takes. A run is the undisturbed one if its digest is, its lo
 say, and no post that a process had called stored is missing.
 
 Left out: engines other than torch (a server's answers are not ours to repeat), islands, and power cuts, which no
-process can play. Not guaranteed: that the same seed kills at the same instructions; it aims at the same moments, and the machine
-decides where they are.
+process can play. Not guaranteed: that the same seed kills at the same instructions; it aims at the same moments, and
+the machine decides where they are.
 """
 
 from __future__ import annotations
