@@ -4,9 +4,9 @@ The config is played once undisturbed; then again, in processes that are killed 
 end, as often as it takes. A run is the undisturbed one if its digest is, its log holds, its files are what their rows
 say, and no post that a process had called stored is missing.
 
-Left out: engines other than torch (a server's answers are not ours to repeat), and power cuts, which no process can
-play. Not guaranteed: that the same seed kills at the same instructions; it aims at the same moments, and the machine
-decides where they are.
+Left out: engines other than torch (a server's answers are not ours to repeat), islands, and power cuts, which no
+process can play. Not guaranteed: that the same seed kills at the same instructions; it aims at the same moments, and
+the machine decides where they are.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ def chaos(
     loaded = load_config(config, [])
     if loaded.engine.kind != "torch" or loaded.engine.device == "cuda":
         raise ValueError("chaos plays with engine.kind torch on the CPU: try configs/tiny.yaml")
+    if loaded.cluster.clustered:
+        raise ValueError("chaos plays one population, no islands: leave cluster out of its config")
     home = folder or Path(tempfile.mkdtemp(prefix="ratchet-chaos-"))
     if folder and folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: give --folder another value")
