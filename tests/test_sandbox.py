@@ -26,7 +26,7 @@ from curricula.sandbox_wire import decode, encode
 from curricula.sandboxes import make_sandbox
 from tests.hostile import BIG, DEEP, FILES, HANGING, NETWORK, PROCESSES, SOURCES, TRICKS
 
-LIMITS = Limits(time=0.2)
+LIMITS = Limits(time=0.5)
 SOON = 8.0
 """Seconds: far from a hang, also on a machine that is busy with other things."""
 
