@@ -25,8 +25,8 @@ def columns(store: Store, table: str) -> list[str]:
 
 
 def last_rows(store: Store) -> dict[str, int]:
-    """The last rowid of each table."""
-    sql = "SELECT COALESCE(MAX(rowid), 0) AS n FROM {}"
+    """The last rowid of each table; -1 where there is none (that of the first signed head is 0)."""
+    sql = "SELECT COALESCE(MAX(rowid), -1) AS n FROM {}"
     return {name: int(store.query(sql.format(name))[0]["n"]) for name in tables(store)}
 
 
@@ -60,7 +60,7 @@ def increment(store: Store, generation: int) -> dict[str, Table]:
     for name in tables(store):
         names = columns(store, name)
         sql = f"SELECT rowid, {', '.join(names)} FROM {name} WHERE rowid > ? AND rowid <= ? ORDER BY rowid"
-        rows = store.db.conn.execute(sql, [first.get(name, 0), until.get(name, 2**63 - 1)]).fetchall()
+        rows = store.db.conn.execute(sql, [first.get(name, -1), until.get(name, 2**63 - 1)]).fetchall()
         if rows:
             found[name] = Table(tuple(names), tuple(tuple(r[1:]) for r in rows), tuple(r[0] for r in rows))
     return found

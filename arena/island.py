@@ -76,7 +76,7 @@ class Island:
             if generation not in {due, final if known else due} or (known and not self._is_done(arena, known[-1])):
                 raise ValueError(f"island {self.index} is to play generation {generation}, and it is the turn of {due}")
             with arena.store.transaction():
-                mark(arena.store, generation, last_rows(arena.store) if known else {"meta": 0}, sha)
+                mark(arena.store, generation, last_rows(arena.store) if known else {"meta": -1}, sha)
         elif marks_of(arena.store, generation)[1] != sha:
             raise ValueError(f"generation {generation} of island {self.index} was begun with other arrivals")
         if not self._is_done(arena, generation):

@@ -150,7 +150,7 @@ class Result:
             posts, agents = _read_party(head, blobs)
             files = {safe_path(n[5:]): b for n, b in blobs.items() if n.startswith("file/")}
             rows = {_word(n[5:]): _table(b) for n, b in blobs.items() if n.startswith("rows/")}
-            marks = {_word(n): _count(v) for n, v in dict(head["marks"]).items()}
+            marks = {_word(n): _count(v + 1) - 1 for n, v in dict(head["marks"]).items()}
             if not _HEX.fullmatch(head["arrivals"]):
                 raise ValueError("the digest of its arrivals is none")
             where = _count(head["island"]), _count(head["generation"])

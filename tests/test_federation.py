@@ -18,7 +18,7 @@ from arena.store import Store
 from arena.union import Union
 from arena.workers import InlineWorkers, Lost
 
-TWO = ("cluster.islands=2", "cluster.every=1", "generations=3")
+TWO = ("cluster.islands=2", "cluster.every=1", "generations=3", "cluster.posts=24", "rounds.per_agent=6")
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,8 @@ def test_migrants_arrive_and_are_read(calm: Path) -> None:
         assert {r["kind"] for r in came} == {"post", "agent"} and {r["generation"] for r in came} == {2}
         assert {r["origin"] for r in came} == {1 - island}
         read = union.query(
-            "SELECT r.phase, r.generation FROM reads r JOIN agents a ON a.name = r.agent JOIN migrations m ON m.subject = r.post"
-            " WHERE a.number % 2 = ? AND m.direction = 'in' AND m.island = ?",
+            "SELECT r.phase, r.generation FROM reads r JOIN agents a ON a.name = r.agent"
+            " JOIN migrations m ON m.subject = r.post WHERE a.number % 2 = ? AND m.direction = 'in' AND m.island = ?",
             [island, island],
         )
         assert {"sleep", "propose"} <= {r["phase"] for r in read}
@@ -236,7 +236,7 @@ def test_an_island_that_is_lost_for_good_does_not_end_the_run(tmp_path: Path) ->
 def test_where_a_limit_of_compute_ends_a_run_does_not_depend_on_who_is_fast(tmp_path: Path) -> None:
     found = []
     for name, deaths in (("even", {}), ("odd", {(1, 1): "middle"})):
-        play(tmp_path / name, *TWO, "limits.compute=9000", deaths=deaths)
+        play(tmp_path / name, *TWO, "limits.compute=14000", deaths=deaths)
         found.append(digest(tmp_path / name))
         finished = store_of(tmp_path / name).finished()
         assert (3, "measure") not in finished and any(phase == "final" for _, phase in finished)
