@@ -469,12 +469,15 @@ def _play(arena: Any, quiet: bool) -> None:
 
 def _play_islands(config: Any, folder: Path, quiet: bool) -> None:
     from arena.clustered import play_islands
+    from arena.leaving import CUT_SHORT, CutShort
 
     try:
         play_islands(config, folder, quiet, typer.echo, lambda line: typer.echo(line, err=True))
-    except KeyboardInterrupt:
-        typer.echo(f"stopped; go on with: python run_arena.py resume {folder}", err=True)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as stopped:
+        cut = isinstance(stopped, CutShort)
+        within = " by SIGTERM within a generation, which goes on after its last finished phase" if cut else ""
+        typer.echo(f"stopped{within}; go on with: python run_arena.py resume {folder}", err=True)
+        raise typer.Exit(CUT_SHORT if cut else 130) from None
     except OSError as error:
         raise OSError(f"{error}; nothing stored is lost, go on with: run_arena.py resume {folder}") from None
 

@@ -9,6 +9,7 @@ from typing import Any
 from arena.amend import amended, write_config
 from arena.config import Config
 from arena.federation import Head, drive
+from arena.leaving import LeavingIslands
 from arena.sinks.listener import Sinks, both
 from arena.state import make_domains, versions
 from arena.watch.progress import Progress, summary
@@ -57,11 +58,17 @@ def play_islands(config: Config, folder: Path, quiet: bool, say: Say, warn: Say)
         progress = Progress(
             config, console, plain=quiet, compute=head.store.compute(), spent=lambda: head.budget().line()
         )
-        with progress, Sinks(head, lambda line: warn(f"note: {line}")) as sinks:
+        with (
+            progress,
+            Sinks(head, lambda line: warn(f"note: {line}")) as sinks,
+            LeavingIslands(head.leave) as leaving,
+        ):
             head.listen = both(progress, sinks, lambda event, data: _tell(event, data, warn))
             ended = drive(head)
         if head.stopped:
             say(f"stopped: {head.stopped}; go on with: python run_arena.py resume {folder} {head.budget().higher()}")
+        elif leaving.asked and not ended:
+            say(f"stopped by SIGTERM, everything played is stored; go on with: python run_arena.py resume {folder}")
         elif not ended:
             say(f"stopped, as asked; go on with: python run_arena.py resume {folder}")
         else:

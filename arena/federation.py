@@ -68,7 +68,7 @@ class Head:
     def _open(self, config: Config, folder: Path, workers: Workers, listen: Listener) -> None:
         self.config, self.folder, self.workers, self.listen = config, folder, workers, listen
         self.cluster, self.final = config.cluster, config.generations + 1
-        self.stopped = ""
+        self.stopped, self.leaving = "", False
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
             undo.enter_context(hold(folder))
@@ -129,7 +129,13 @@ class Head:
             self._receive()
         self.write()
 
+    def leave(self) -> None:
+        """End after what is being played, as a stop that was asked for does."""
+        self.leaving = True
+
     def _stops(self) -> bool:
+        if self.leaving:
+            return True
         last = self.union.written
         if last >= 0:
             self.budget().check()

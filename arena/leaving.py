@@ -79,3 +79,25 @@ class Leaving:
     def _over(self, number: int, frame: FrameType | None) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         raise CutShort
+
+
+class LeavingIslands(Leaving):
+    """The same for the head of islands: asked once, it has the generations in progress finished and stored, by
+    `stop`."""
+
+    def __init__(
+        self, stop: Callable[[], None], say: Callable[[str], None] = say_at_once, grace: float = GRACE
+    ) -> None:
+        super().__init__(say, grace)
+        self.stop = stop
+
+    def __call__(self, event: str, data: dict[str, Any]) -> None:
+        """Nothing: where a run of islands ends is its head's to say."""
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            self._over(number, frame)
+        self.asked = True
+        self.stop()
+        signal.setitimer(signal.ITIMER_REAL, self.grace)
+        self.say(f"SIGTERM: stopping after the generations in progress, in {self.grace:g} s at the latest")

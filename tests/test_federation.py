@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -272,3 +277,31 @@ def test_stop_and_limits_are_the_heads(calm: Path, tmp_path: Path) -> None:
     assert "limit" in told
     assert federate(config_of(folder, *TWO), folder, InlineWorkers())
     assert digest(folder) == digest(calm)
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_run_of_islands_with_what_was_played_stored(tmp_path: Path) -> None:
+    """Exit status 0, and resumed it is the undisturbed run."""
+    named = [
+        f"run.folder={tmp_path}",
+        "cluster.address=inline",
+        "cluster.islands=2",
+        "generations=2",
+        "measure.passes=1",
+    ]
+    start = [sys.executable, "run_arena.py", "run", "configs/tiny.yaml", *named, "--quiet"]
+    player = subprocess.Popen([*start, "run.name=left"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 120
+    while not (tmp_path / "left" / "islands" / "0" / "run.db").exists():
+        assert player.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    player.send_signal(signal.SIGTERM)
+    said, _ = player.communicate(timeout=120)
+    assert player.returncode == 0 and "stopped by SIGTERM, everything played is stored" in said
+    with closing(Store(tmp_path / "left" / "run.db")) as store:
+        assert not any(phase == "final" for _, phase in store.finished())
+    resumed = [sys.executable, "run_arena.py", "resume", str(tmp_path / "left"), "--quiet"]
+    for command in (resumed, [*start, "run.name=calm"]):
+        subprocess.run(command, check=True, capture_output=True, timeout=200)
+    left, calm = (Store(tmp_path / name / "run.db").digest() for name in ("left", "calm"))
+    assert left == calm
