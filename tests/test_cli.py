@@ -37,6 +37,8 @@ OPTIONS = {
         "--repeats",
         "--threads",
         "--agents",
+        "--generations",
+        "--retention",
         "--quick",
         "--vllm-python",
         "--json",
