@@ -9,8 +9,7 @@ islands, each of one CPU by Ray's count. All begin generation 1 at once; timed u
 Efficiency is the rate over n times that of one island; where the machine has fewer cores than there are islands it says
 what those cores do, not what as many machines would.
 
-Told too: bytes over the wire by kind, and what the one writer does: rows a second of the time in which the head does
-not wait for islands.
+Told too: bytes over the wire by kind, and what the one writer does: rows a processor second of the head itself.
 """
 
 from __future__ import annotations
@@ -72,8 +71,10 @@ class Counted:
     results: list[bytes] = field(default_factory=list)
     cpu: float = 0.0  # processor seconds from generation 0 to the end, of this process and Ray's on this machine
     busy: float = 0.0  # seconds of the head's own work since generation 0
+    work: float = 0.0  # processor seconds of it
     _held: list[tuple[int, int, bytes]] = field(default_factory=list)
     _left: float = 0.0
+    _used: float = 0.0
     _zeros: int = 0
     _last: int = 0
 
@@ -103,7 +104,7 @@ class Counted:
         if self._zeros < self.islands:
             self._zeros += 1
             self.born, self.cpu = time.perf_counter(), -processor_seconds()
-        self._left = time.perf_counter()
+        self._left, self._used = time.perf_counter(), time.thread_time()
         return found
 
     def stop(self) -> None:
@@ -116,6 +117,7 @@ class Counted:
         now = time.perf_counter()
         if self._left and self._zeros == self.islands:
             self.busy += now - self._left
+            self.work += time.thread_time() - self._used
         self._left = 0.0
         self.written[self._last] = now
 
@@ -165,7 +167,7 @@ def one_island(work: Work, folder: Path, say: Say) -> dict[str, Any]:
     return {
         "generations": work.generations, "in_process_s": ours, "on_ray_s": rays, "start_s": starts, "ratio": ratio,
         "ratios": ratios, "same_digest": len(digests) == 1, "met": ratio <= MOST, "cpu_ratios": cpus,
-        "wire": wire(counted, say),
+        "wire": wire(counted, work.generations, say),
     }  # fmt: skip
 
 
@@ -190,7 +192,7 @@ def more_islands(work: Work, folder: Path, say: Say) -> list[dict[str, Any]]:
         say(f"  {n} islands: {seconds:.1f} s, {rate:.2f} agents' generations a second, efficiency {rate / first:.2f};"
             f" {cpu:.2f} processor seconds each"
             + (f"; {n} islands share {cores} cores" if n > cores else ""))  # fmt: skip
-        found[-1]["wire"] = wire(watched, say)
+        found[-1]["wire"] = wire(watched, work.scaling, say)
     return found
 
 
@@ -256,20 +258,22 @@ def fake_nodes(count: int) -> Iterator[None]:
         cluster.shutdown()
 
 
-def wire(watched: Counted, say: Say) -> dict[str, Any]:
+def wire(watched: Counted, generations: int, say: Say) -> dict[str, Any]:
     """What went to and from the islands, a generation and island, and what the writer made of it."""
     read = watched.read()
-    played = [r for r in read if r.generation]
-    sizes = [len(data) for data, r in zip(watched.results, read, strict=True) if r.generation]
-    files = sum(len(b) for r in played for b in r.files.values())
-    rows = sum(sum(r.counts.values()) for r in played)
-    each, count = sum(sizes) / len(sizes), len(played)
-    rate = rows / watched.busy if watched.busy else 0.0
+    ours = [i for i, r in enumerate(read) if 0 < r.generation <= generations]
+    later = [r for r in read if r.generation]
+    files = sum(len(b) for i in ours for b in read[i].files.values())
+    rows = sum(sum(read[i].counts.values()) for i in ours)
+    each, count, written = sum(len(watched.results[i]) for i in ours) / len(ours), len(ours), len(later)
+    rate = sum(sum(r.counts.values()) for r in later) / watched.work if watched.work else 0.0
     say(f"    a generation of an island: {each / 2**20:.2f} MiB, of it files {files / count / 2**20:.2f};"
         f" {rows / count:,.0f} rows;"
-        f" arrivals {watched.sent['arrivals']  / len(read) / 2**10:.1f} KiB")  # fmt: skip
-    say(f"    the head's own work: {watched.busy / count:.3f} s a result, {rate:,.0f} rows a second")
+        f" arrivals {watched.sent['arrivals'] / len(read) / 2**10:.1f} KiB")  # fmt: skip
+    say(f"    the head's own work: {watched.busy / written:.3f} s a result, {watched.work / written:.3f} processor"
+        f" seconds; {rate:,.0f} rows a processor second")  # fmt: skip
     return {
-        "result_bytes": each, "file_bytes": files / count, "rows": rows / count, "writer_s": watched.busy / count,
+        "result_bytes": each, "file_bytes": files / count, "rows": rows / count, "writer_s": watched.busy / written,
+        "writer_cpu_s": watched.work / written,
         "writer_rows_a_second": rate, "arrivals_bytes": watched.sent["arrivals"] / len(read),
     }  # fmt: skip
