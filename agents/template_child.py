@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import sys
 from datetime import datetime
 from functools import lru_cache
@@ -26,6 +27,8 @@ TODAY = datetime(2024, 7, 26)  # the day for templates that tell one: what those
 MEMORY = 1_000_000_000
 LONGEST = 1_000_000
 """Letters of a worded chat."""
+ALONE = 60
+"""Seconds after which a template ends its process, should nobody be there any more to end it."""
 
 
 class Generation(Extension):
@@ -81,7 +84,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     print("ready", flush=True)
     for line in sys.stdin:
-        print(json.dumps(answer(*json.loads(line))), flush=True)
+        signal.alarm(ALONE)
+        said = json.dumps(answer(*json.loads(line)))
+        signal.alarm(0)
+        print(said, flush=True)
 
 
 if __name__ == "__main__":
