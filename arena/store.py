@@ -295,6 +295,10 @@ class Store:
                     self.db.execute("ROLLBACK")
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
                 raise OSError(f"cannot write {self.path}: {error}") from None
+            if isinstance(error, sqlite3.IntegrityError):
+                raise ValueError(
+                    f"{self.path} is damaged: what is to be written is there already, or may not be: {error}"
+                ) from error
             raise
 
     def insert(self, records: Records) -> None:

@@ -169,9 +169,10 @@ def find_teams(folder: Path, store: Store) -> tuple[dict[int, tuple[Player, ...]
     for g in spread(list(by_generation), MOST_GENERATIONS):
         team = []
         for row in by_generation[g][:MOST_AGENTS]:
-            digest = file_digest(folder / row["path"] / "adapter_model.safetensors")
+            place = inside(folder, row["path"])
+            digest = file_digest(place / "adapter_model.safetensors")
             if digest == row["sha256"]:
-                config = file_digest(folder / row["path"] / "adapter_config.json")
+                config = file_digest(place / "adapter_config.json")
                 team.append(Player(g, row["name"], row["path"], f"{digest}/{config}"))
             else:
                 damaged.append(f"The adapter {row['path']} is not as it was recorded and was left out.")
