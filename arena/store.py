@@ -140,7 +140,7 @@ def create_tables(db: Database) -> None:
 
 
 @cache
-def _ours() -> sqlite3.Connection:
+def ours() -> sqlite3.Connection:
     """An empty run.db in memory, to compare others with."""
     db = Database(sqlite3.connect(":memory:", check_same_thread=False))
     create_tables(db)
@@ -161,7 +161,7 @@ class Store:
             connection = sqlite3.connect(path, isolation_level=None, timeout=30)
             self.db = Database(connection)
             if not create:  # nothing is written to, and nothing run from, a file that is not ours
-                check_strange(connection, _ours())
+                check_strange(connection, ours())
                 self.meta()
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
@@ -172,7 +172,7 @@ class Store:
                 self._upgrade(version)
             version = self.meta().get("schema_version")
             if version == str(SCHEMA_VERSION) and not create:
-                check_schema(connection, _ours())
+                check_schema(connection, ours())
                 check_numbers(connection)
         except (sqlite3.DatabaseError, ValueError) as error:
             raise ValueError(f"{path} is not a readable run database: {error}") from None

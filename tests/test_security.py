@@ -135,7 +135,7 @@ STRANGE = {
 
 @pytest.mark.parametrize("says", STRANGE)
 def test_a_strange_run_db_is_refused_before_anything_is_read(undisturbed: Path, tmp_path: Path, says: str) -> None:
-    for command in (["digest"], ["analyze"], ["resume"]):
+    for command in (["digest"], ["analyze"], ["resume"], ["watch"]):
         run = tmp_path / command[0]
         shutil.copytree(undisturbed, run)
         with sqlite3.connect(run / "run.db") as db:
