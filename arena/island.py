@@ -21,6 +21,7 @@ from arena.amend import write_config
 from arena.config import LimitsSection, make_config
 from arena.control import Controls
 from arena.increments import begun, increment, last_rows, mark, marks_of
+from arena.inside import inside
 from arena.loop import begin, end, play_generation, silent
 from arena.migration import departures, leaving
 from arena.parcel import Arrivals, Package, Result, SentAgent, SentPost, digest
@@ -160,7 +161,7 @@ def unpack_folder(package: Package, index: int, folder: Path) -> None:
 
 def write_file(folder: Path, name: str, data: bytes) -> None:
     """One file that came in a parcel, whole or not at all; private keys for their owner alone."""
-    path = folder / name
+    path = inside(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     if name.startswith("keys/"):
         path.parent.chmod(0o700)

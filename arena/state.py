@@ -31,6 +31,7 @@ from agents.tokenizer import Tokenizer
 from arena.amend import amended, write_config
 from arena.config import Config
 from arena.control import forget, forget_limit
+from arena.damage import explained
 from arena.engines import close, connect, engine_version, make_budget, make_engine
 from arena.inside import check_folder, inside
 from arena.lock import hold
@@ -161,7 +162,8 @@ class Arena:
             forgotten = forget(store)
             forget_limit(store)
             arena = Arena(folder, config, store, lock, *load_minds(config))
-            arena._restore()
+            with explained([folder]):
+                arena._restore()
             arena.forgotten = forgotten
             if overrides:
                 write_config(folder, config)
@@ -381,7 +383,8 @@ class Arena:
         }.get(phase, ())
         if phase == "propose":  # these texts must not count as duplicates of themselves
             self.seen -= {r["text_key"] for r in self.store.rows("problems", self.generation.index) if r["valid"]}
-        self.apply(phase, {t: self.store.rows(t, self.generation.index) for t in tables})
+        with explained([self.folder]):
+            self.apply(phase, {t: self.store.rows(t, self.generation.index) for t in tables})
 
     def newborn(self, number: int, born: int, parents: Sequence[str], inherited: str, place: int) -> Row:
         """A row of table `agents`; makes the key pair if it is not there yet. `number` counts this island's agents."""

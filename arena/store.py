@@ -191,7 +191,7 @@ def create_tables(db: Database) -> None:
 
 
 @cache
-def _ours() -> sqlite3.Connection:
+def ours() -> sqlite3.Connection:
     """An empty run.db in memory, to compare others with."""
     db = Database(sqlite3.connect(":memory:", check_same_thread=False))
     create_tables(db)
@@ -212,7 +212,7 @@ class Store:
         try:
             self.db = Database(connection)
             if not create:  # nothing is written to, and nothing run from, a file that is not ours
-                check_strange(connection, _ours())
+                check_strange(connection, ours())
                 self.meta()
             if create:  # before anything is written: pages that words have left can be given back (arena.retention)
                 self.db.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -225,7 +225,7 @@ class Store:
                 self._upgrade(version)
             version = self.meta().get("schema_version")
             if version == str(SCHEMA_VERSION) and not create:
-                check_schema(connection, _ours())
+                check_schema(connection, ours())
                 check_numbers(connection)
         except sqlite3.DatabaseError as error:
             connection.close()

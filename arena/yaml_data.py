@@ -12,6 +12,7 @@ import yaml
 
 LONGEST = 1_000_000
 """Letters of a text."""
+DEEPEST = 200
 MOST = 100_000
 """Values that a text may stand for, aliases counted as often as they are used."""
 
@@ -20,6 +21,8 @@ def yaml_data(text: str) -> Any:
     """The data of a YAML text. Raises ValueError, in one line and without the place, for what is none or too much."""
     if len(text) > LONGEST:
         raise ValueError(f"it has {len(text):,} letters, the most is {LONGEST:,}")
+    if _depth(text) > DEEPEST:  # the parser would find out slowly
+        raise ValueError("it is nested too deep")
     try:
         loader = yaml.SafeLoader(text)
         try:
@@ -43,6 +46,18 @@ def yaml_data(text: str) -> Any:
         IndexError,
     ) as error:  # values that are none of their kind
         raise ValueError(f"a value is not what it says it is: {error}") from None
+
+
+def _depth(text: str) -> int:
+    """How many brackets are open at a time, at most; those in quotes are counted too."""
+    depth = deepest = 0
+    for c in text:
+        if c in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif c in "]}":
+            depth = max(0, depth - 1)
+    return deepest
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:

@@ -135,7 +135,7 @@ STRANGE = {
 
 @pytest.mark.parametrize("says", STRANGE)
 def test_a_strange_run_db_is_refused_before_anything_is_read(undisturbed: Path, tmp_path: Path, says: str) -> None:
-    for command in (["digest"], ["analyze"], ["resume"]):
+    for command in (["digest"], ["analyze"], ["resume"], ["watch"]):
         run = tmp_path / command[0]
         shutil.copytree(undisturbed, run)
         with sqlite3.connect(run / "run.db") as db:
@@ -177,3 +177,12 @@ def test_a_file_that_is_no_run_is_not_written_to(undisturbed: Path, tmp_path: Pa
     for command in ("digest", "resume", "analyze"):
         assert isinstance(CliRunner().invoke(app, [command, str(run)]).exception, ValueError)
     assert (run / "run.db").read_bytes() == before
+
+
+def test_a_run_with_rows_missing_is_not_gone_on_with_and_says_so(undisturbed: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    with sqlite3.connect(run / "run.db") as db:
+        db.execute("DELETE FROM outcomes")
+    done = CliRunner().invoke(app, ["resume", str(run)])
+    assert isinstance(done.exception, ValueError) and f"{run} cannot be read (IndexError" in str(done.exception)

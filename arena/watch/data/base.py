@@ -11,7 +11,8 @@ from typing import Any
 
 from arena.config import load_config, nearest
 from arena.inside import check_folder
-from arena.store import SCHEMA_VERSION, other_version, uri_of
+from arena.soundness import check_numbers, check_schema, check_strange
+from arena.store import SCHEMA_VERSION, other_version, ours, uri_of
 from arena.watch.records import Run
 
 
@@ -40,12 +41,15 @@ def open_run(folder: Path) -> Run:
     )
     try:
         with reading(database) as db:
+            check_strange(db, ours())
             found = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
             version = found[0] if found else None
-            db.execute("SELECT MAX(rowid) FROM phases").fetchone()
+            if version == str(SCHEMA_VERSION):
+                check_schema(db, ours())
+                check_numbers(db)
     except Busy:
         return run  # it is written this moment; the screens try again
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, ValueError) as error:
         raise ValueError(f"{database} is not a readable run database: {error}") from None
     if version != str(SCHEMA_VERSION):
         raise ValueError(other_version(database, version))
