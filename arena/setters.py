@@ -6,6 +6,7 @@ from arena.rounds import Round
 from arena.seed_data import SeedData
 from arena.state import Arena
 from curricula.hidden_words import HiddenWords
+from curricula.list_programs import ListPrograms
 
 
 def scripted_proposal(arena: Arena, round_: Round) -> str:
@@ -16,6 +17,6 @@ def scripted_proposal(arena: Arena, round_: Round) -> str:
         return domain.mutate(round_.parent, rng)
     if isinstance(domain, HiddenWords):
         return domain.random_use(rng, sorted(arena.library.definition_ids())).text
-    if arena.config.rounds.setter == "uniform":
+    if arena.config.rounds.setter == "uniform" or not isinstance(domain, ListPrograms):  # the school is of these alone
         return domain.random_problem(rng).text
     return SeedData().solve_problem(rng).text
