@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from arena.config import Config, LimitsSection, StoreSection, make_config, read_yaml
+from arena.inside import check_folder
 
 SERVER = ("url", "concurrency", "retries", "timeout_s")
 ISLANDS = ("address", "gpus_per_island", "restarts")
@@ -35,6 +36,7 @@ def amended(folder: Path, overrides: Sequence[str] = ()) -> Config:
                 f"{key} cannot be changed in a run that has begun: it would not go on as it began. What can: limits.*, "
                 f"store.* and {', '.join(MAY[-len(SERVER) - len(ISLANDS) :])}{hint}"
             )
+    check_folder(folder)
     file = folder / "config.yaml"
     return make_config(read_yaml(file, "config"), overrides, str(file))
 

@@ -129,9 +129,9 @@ class Island:
         for name in [*names, *([] if generation else [ARENA])]:
             found[f"keys/{name}.pem"] = _read(arena.folder, f"keys/{name}.pem")
         for row in arena.store.rows("checkpoints", generation):
-            at = arena.folder / row["path"]
-            inside = [f"{row['path']}/{p.name}" for p in sorted(at.iterdir())] if at.is_dir() else [row["path"]]
-            found |= {path: _read(arena.folder, path) for path in inside}
+            at = inside(arena.folder, row["path"])
+            files = [f"{row['path']}/{p.name}" for p in sorted(at.iterdir())] if at.is_dir() else [row["path"]]
+            found |= {path: _read(arena.folder, path) for path in files}
         return found
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from agents.foreign import read_adapter
+from arena.inside import inside
 from arena.knowledge import PROSE
 from arena.parcel import SentAgent, SentPost
 from arena.state import Arena
@@ -183,7 +184,7 @@ def _agents(arena: Arena, order: Sequence[str], scores: Mapping[str, float]) -> 
     )
     slept = {r["name"]: r for r in arena.store.query(sql, [g])}
     for name in [a for a in order if a in slept][:most]:
-        file = arena.folder / slept[name]["path"] / "adapter_model.safetensors"
+        file = inside(arena.folder, slept[name]["path"]) / "adapter_model.safetensors"
         yield SentAgent(name, arena.island, slept[name]["public_key"], scores[name], file.read_bytes())
 
 

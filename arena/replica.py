@@ -14,6 +14,7 @@ from pathlib import Path
 
 from arena.config import StoreSection
 from arena.increments import begun, increment, mark, write
+from arena.inside import inside
 from arena.island import write_file
 from arena.parcel import Arrivals, Package, Result, Table
 from arena.retention import prune_folder
@@ -109,7 +110,7 @@ class Replica:
             " WHERE name LIKE 'commons%' ORDER BY generation DESC LIMIT 1)"
         )
         for row in self.store.query(sql):
-            at = self.folder / row["path"]
+            at = inside(self.folder, row["path"])
             for file in sorted(at.iterdir()) if at.is_dir() else [at]:
                 files[file.relative_to(self.folder).as_posix()] = file.read_bytes()
         return Package(self.index, self.generation, files).to_bytes()

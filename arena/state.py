@@ -286,7 +286,8 @@ class Arena:
         """A post may be of an earlier generation's round: one that waited for approval; or of another island's."""
         found = self.generation.outcomes.get(round_)
         rows = [found] if found else self.store.query("SELECT solve_rate FROM outcomes WHERE round = ?", [round_])
-        rows = rows or self.store.query("SELECT solve_rate FROM migrations WHERE subject = ? AND taken", [post])
+        if not rows and self.config.cluster.islands > 1:
+            rows = self.store.query("SELECT solve_rate FROM migrations WHERE subject = ? AND taken", [post])
         return float(rows[0]["solve_rate"])
 
     def _apply_turnover(self, records: Records) -> None:

@@ -138,7 +138,11 @@ def test_text_that_agents_wrote_is_shown_and_does_nothing(finished: Path, tmp_pa
         store.db.execute(f"UPDATE {table} SET {column} = ? || {column}", [HOSTILE])
     store.db.execute("UPDATE problems SET valid = 0, reason = ? WHERE rowid % 3 = 0", [HOSTILE])
     store.db.execute("UPDATE problems SET text = ? || ' ' || text WHERE valid", [HOSTILE])
-    store.db.execute("UPDATE agents SET name = ? || name", [HOSTILE])
+    for row in store.query("SELECT name, parents FROM agents"):
+        parents = json.dumps([HOSTILE + parent for parent in json.loads(row["parents"])])
+        store.db.execute(
+            "UPDATE agents SET name = ?, parents = ? WHERE name = ?", [HOSTILE + row["name"], parents, row["name"]]
+        )
     store.db.execute("UPDATE evaluations SET agent = ? || agent", [HOSTILE])
     store.db.execute("UPDATE attempts SET agent = ? || agent", [HOSTILE])
     store.db.conn.commit()

@@ -17,6 +17,7 @@ from arena.watch.app import Help, Watch
 from arena.watch.data import Busy, open_run, reading
 from arena.watch.panes import Reader
 from arena.watch.panes.rows import Rows
+from culture.posts import KINDS
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -61,7 +62,7 @@ def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int,
         assert app.query_one("#agent").name_shown == app.snapshot.members[1].name  # type: ignore[union-attr, attr-defined]
         assert "the newest" in await press(app, pilot, "4")
         assert "definition" in await press(app, pilot, "k")
-        await pilot.press(*["k"] * 8)
+        await pilot.press(*["k"] * len(KINDS))
         await press(app, pilot, "slash", "1", "end", "q")
         assert app.query_one(Input).value == "1q" and "no posts of all kinds with these words" in screen(app)
         await press(app, pilot, "backspace")

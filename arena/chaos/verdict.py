@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from arena.inside import inside
 from arena.ledger import verify
 from arena.store import Store
 
@@ -80,7 +81,7 @@ def files_wrong(store: Store, folder: Path, expected: set[str]) -> list[str]:
     wrong = [f"{name} is missing" for name in sorted(expected - found)]
     wrong += [f"{name} should not be there" for name in sorted(found - expected)]
     for row in store.query("SELECT path, sha256 FROM checkpoints"):
-        path = folder / row["path"]
+        path = inside(folder, row["path"])
         file = path / "adapter_model.safetensors" if path.is_dir() else path
         if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != row["sha256"]:
             wrong.append(f"{file.relative_to(folder)} is not what its row says")
