@@ -136,21 +136,22 @@ def _bad_text(db: sqlite3.Connection, table: str, column: str) -> Iterator[str]:
 
 
 def _check_descent(db: sqlite3.Connection) -> None:
-    """An agent's parents were born before it; those of who came from another island may be unknown here."""
-    rows = db.execute("SELECT rowid, name, parents, born, inherited FROM agents ORDER BY number").fetchall()
-    born = {name: when for _, name, _, when, _ in rows if isinstance(name, str) and type(when) is int}
-    for rowid, name, parents, when, inherited in rows:
+    """An agent's parents are older than it, by birth and then by number; those of who came from another island may be
+    unknown here."""
+    rows = db.execute("SELECT rowid, name, parents, inherited FROM agents ORDER BY born, number").fetchall()
+    age = {name: at for at, (_, name, _, _) in enumerate(rows) if isinstance(name, str)}
+    for at, (rowid, name, parents, inherited) in enumerate(rows):
         where = f"table agents, row {rowid}"
         try:
             found = json.loads(parents)
         except (ValueError, TypeError, RecursionError):
             raise ValueError(f"{where}, column parents: expected a JSON list") from None
-        if name not in born or not isinstance(found, list):
+        if name not in age or not isinstance(found, list):
             raise ValueError(f"{where}: no agent with a name and parents")
         for parent in found:
-            known = isinstance(parent, str) and parent in born
+            known = isinstance(parent, str) and parent in age
             stranger = isinstance(parent, str) and not known and inherited == "migration"
-            if not stranger and not (known and born[parent] < when):
+            if not stranger and not (known and age[parent] < at):
                 raise ValueError(f"{where}: {_short(name)} descends from {_short(parent)}, who is not older")
 
 
