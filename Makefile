@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 PIP_FLAGS ?=
-TESTERS ?= 2
+TESTERS ?= 3
 BIN := $(VENV)/bin
 VLLM_BIN := $(VLLM_VENV)/bin
 
@@ -20,7 +20,7 @@ run: $(VENV)/.core
 clean-run:
 	rm -rf runs/quickstart
 
-# Two processes share the files of tests; what watches another process live comes after, alone.
+# Three processes share the files of tests (they often wait); what watches another process live comes after, alone.
 test: lint
 	$(BIN)/python -m pytest -m "not alone" -n $(TESTERS) --dist loadfile
 	$(BIN)/python -m pytest -m alone
