@@ -224,7 +224,7 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
     from agents.engine import Request
     from agents.engine_torch import TorchEngine
     from arena.roles import solver
-    from arena.roles.voice import make_voice
+    from arena.roles.voice import voice_of_run
     from arena.state import base_digest, load_base, make_domains
 
     try:
@@ -242,8 +242,7 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
         raise _not_here(error) from None
     domain = next(iter(make_domains(config).values()))
     problems = [domain.problem(q.text) for q in plan.questions]
-    places = {r["name"]: r["place"] or 0 for r in store.query("SELECT name, place FROM agents")}
-    voice = make_voice(config.prompts, lambda agent: places.get(agent, 0))
+    voice = voice_of_run(config.prompts, store)
     requests = [
         Request(
             f"tournament/{g}/{q.round}",

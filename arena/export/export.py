@@ -25,7 +25,7 @@ from arena.export.tables import write_tables
 from arena.export.traces import write_traces
 from arena.export.withhold import Guard, check
 from arena.retention import thinned_until
-from arena.roles.voice import make_voice
+from arena.roles.voice import voice_of_run
 from arena.state import make_domains
 from arena.store import Store
 
@@ -88,8 +88,7 @@ def _write(
         return lambda done, total: tell(part, done, total)
 
     lines = tables = agents = posts = None
-    places = {r["name"]: r["place"] or 0 for r in store.query("SELECT name, place FROM agents")}
-    voice = make_voice(config.prompts, lambda agent: places.get(agent, 0))
+    voice = voice_of_run(config.prompts, store)
     if "traces" in parts:
         lines = write_traces(store, domains, withheld, folder, told("traces"), voice)
     if "tables" in parts:

@@ -18,7 +18,7 @@ from arena.config import Config, nearest
 from arena.engines import connect, make_engine
 from arena.inside import inside
 from arena.knowledge import definitions_in
-from arena.roles.voice import Voice, make_voice
+from arena.roles.voice import Voice, voice_of_run
 from arena.state import base_digest, load_base, make_domains, model_folder
 from arena.store import Store
 from arena.tournament import find_teams
@@ -47,8 +47,7 @@ class RunAgents:
     ) -> None:
         self.config, self.domain, self.engine, self.names = config, domain, engine, tuple(names)
         self._adapted, self._library = adapted, Library(store.db)
-        places = {r["name"]: r["place"] or 0 for r in store.query("SELECT name, place FROM agents")}
-        self.voice: Voice = make_voice(config.prompts, lambda agent: places.get(agent, 0))
+        self.voice: Voice = voice_of_run(config.prompts, store)
         self._meanings = {name: " ".join(held.body) for name, held in definitions_in(self._library).items()}
         sql = "SELECT text, author FROM problems WHERE valid AND domain = ? ORDER BY generation DESC, round LIMIT ?"
         self.stored = [(r["author"], r["text"]) for r in store.query(sql, [domain.name, PARENTS])]
