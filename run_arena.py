@@ -61,7 +61,7 @@ def run(
     watch: WatchOption = False,
 ) -> None:
     """Launch an arena from a config and play it to its end."""
-    from arena.config import load_config, notices
+    from arena.config.schema import load_config, notices
     from arena.experiment import check_split
 
     loaded = load_config(config, overrides or [])
@@ -518,7 +518,7 @@ def _launch(command: list[str], folder: Path) -> NoReturn:
 
 def _read(folder: Path) -> Any:
     """(store, config) of a run folder, for reading."""
-    from arena.config import load_config
+    from arena.config.schema import load_config
     from arena.inside import check_folder
     from arena.store import Store
 
@@ -529,7 +529,7 @@ def _read(folder: Path) -> Any:
 
 
 def _nearest_folder(folder: Path) -> str:
-    from arena.config import nearest
+    from arena.config.schema import nearest
 
     return nearest(folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()])
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from arena.config import Config, LimitsSection, StoreSection, make_config, read_yaml
+from arena.config.schema import Config, LimitsSection, StoreSection, make_config, read_yaml
 from arena.inside import check_folder
 
 SERVER = ("url", "concurrency", "retries", "timeout_s")

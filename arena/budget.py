@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.engine import Completion, Halted
-from arena.config import LimitsSection, PricesSection
+from arena.config.schema import LimitsSection, PricesSection
 from arena.journal import Entry, Journal
 from arena.store import Store
 

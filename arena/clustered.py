@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.amend import amended, write_config
-from arena.config import Config
+from arena.config.schema import Config
 from arena.federation import Head, drive
 from arena.leaving import LeavingIslands
 from arena.sinks.listener import Sinks, both

@@ -11,7 +11,7 @@ from agents.checkpoint import BaseModel
 from agents.engine import Engine, Metered, Resting
 from agents.tokenizer import Tokenizer
 from arena.budget import Budget, spent_so_far
-from arena.config import Config
+from arena.config.schema import Config
 from arena.journal import Journal
 from arena.store import Store
 

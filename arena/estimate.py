@@ -19,7 +19,7 @@ from agents.engine import Request
 from agents.learner import Example, Learner, LearnerConfig
 from agents.prompt import Prompt
 from agents.tokenizer import Tokenizer
-from arena.config import Config
+from arena.config.schema import Config
 from arena.engines import close, make_engine
 from arena.estimate_cost import Whole, requests_of, served, spoken, stops
 from arena.estimate_size import size_line

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agents.prompt import Prompt
 from arena.budget import amount, price, short
-from arena.config import Config, LimitsSection
+from arena.config.schema import Config, LimitsSection
 from arena.roles import setter, solver
 from arena.roles.voice import make_voice
 from curricula.domain import Domain

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.retention import spacing
 from curricula.domain import Domain
 

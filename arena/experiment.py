@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.config import load_config, make_config
+from arena.config.schema import load_config, make_config
 from arena.experiment_file import Cell, check_split, differing, flat, load_experiment, make_cells
 from arena.experiment_metrics import METRICS, FinishedRun
 from arena.experiment_report import make_results, write_results

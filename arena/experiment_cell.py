@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.checkpoint import weights_digest
-from arena.config import Config, make_config
+from arena.config.schema import Config, make_config
 from arena.experiment import check_split, commit
 from arena.experiment_metrics import FinishedRun, all_metrics, curve
 from arena.experiment_report import write_whole

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from arena.config import Config, load_config, nearest, read_yaml
+from arena.config.schema import Config, load_config, nearest, read_yaml
 from arena.experiment_metrics import METRICS
 from arena.experiment_series import SERIES
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from arena.config_culture import LibrarySection
+from arena.config.culture import LibrarySection
 from arena.store import Store
 
 

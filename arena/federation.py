@@ -19,7 +19,7 @@ from pathlib import Path
 
 from agents.engine import Halted
 from arena.budget import Budget, spent_so_far
-from arena.config import Config
+from arena.config.schema import Config
 from arena.control import Controls, forget, forget_limit, note_limit
 from arena.lock import hold
 from arena.loop import Listener, silent

@@ -18,7 +18,7 @@ import yaml
 
 from agents.adapters import write_atomically
 from arena.amend import write_config
-from arena.config import LimitsSection, make_config
+from arena.config.schema import LimitsSection, make_config
 from arena.control import Controls
 from arena.increments import begun, increment, last_rows, mark, marks_of
 from arena.inside import inside

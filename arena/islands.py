@@ -27,7 +27,7 @@ from typing import Any
 
 import yaml
 
-from arena.config import Config, make_config
+from arena.config.schema import Config, make_config
 from arena.island import Island
 from arena.node import TemporaryHome, differences, fingerprint
 from arena.workers import Lost

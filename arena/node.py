@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.state import versions
 
 ROOT = Path(__file__).resolve().parent.parent

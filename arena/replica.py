@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from arena.config import StoreSection
+from arena.config.schema import StoreSection
 from arena.increments import begun, increment, mark, write
 from arena.inside import inside
 from arena.island import write_file

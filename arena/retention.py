@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from arena.store import Row, Store
 
 if TYPE_CHECKING:
-    from arena.config import StoreSection  # the arena brings torch, which who only reads a run does without
+    from arena.config.schema import StoreSection  # the arena brings torch, which who only reads a run does without
     from arena.state import Arena
 
 WORDS: dict[str, tuple[str, ...]] = {

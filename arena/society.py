@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from arena.config_culture import LibrarySection
+from arena.config.culture import LibrarySection
 from arena.state import Arena
 from culture.scope import Scope
 from curricula.replay import Entry

@@ -29,7 +29,7 @@ from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.amend import amended, write_config
-from arena.config import Config
+from arena.config.schema import Config
 from arena.control import forget, forget_limit
 from arena.damage import explained
 from arena.engines import close, connect, engine_version, make_budget, make_engine

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.inside import inside
 from arena.store import Store
 

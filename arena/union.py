@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.identity import KeyRing
-from arena.config import Config
+from arena.config.schema import Config
 from arena.ledger import seal_generation
 from arena.replica import Replica
 from arena.store import ISLAND_HEADS, LOST_ISLANDS, MIGRATIONS, Row, Store

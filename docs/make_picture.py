@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.report.analysis import analyze
 from arena.report.source import Source
 from arena.report.tables import print_report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from arena.config import Config, load_config
+from arena.config.schema import Config, load_config
 from arena.federation import federate
 from arena.store import Store
 from arena.workers import InlineWorkers, Lost

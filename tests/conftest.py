@@ -12,7 +12,7 @@ from agents.adapters import AdapterLayout, Adapters
 from agents.checkpoint import BaseModel
 from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.loop import play
 from arena.state import SEED_FOLDER, Arena
 

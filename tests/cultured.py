@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.loop import birth, store_records
 from arena.phases import Produced
 from arena.reading import admit, sign

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.config import make_config
+from arena.config.schema import make_config
 from arena.rewards import rewards
 from arena.rounds import Round
 from arena.state import make_domains

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from arena.config import make_config
+from arena.config.schema import make_config
 from arena.report.analysis import LOOP, analyze
 from arena.report.tables import print_report, spread
 from arena.store import Store

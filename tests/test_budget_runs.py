@@ -22,7 +22,7 @@ import agents.server as transport
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.budget import spent_so_far
-from arena.config import PricesSection, load_config
+from arena.config.schema import PricesSection, load_config
 from arena.estimate import estimate
 from arena.experiment_cell import play_cell
 from arena.loop import play

@@ -14,7 +14,7 @@ from agents.engine_torch import TorchEngine
 from agents.learner import Example, Learner, LearnerConfig
 from agents.prompt import Chat
 from agents.tokenizer import Tokenizer
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.estimate import estimate
 from arena.loop import play
 from arena.roles import solver

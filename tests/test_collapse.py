@@ -21,7 +21,7 @@ from agents.identity import KeyRing
 from agents.learner import NOBODY, Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.collapse import collapse
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.loop import play
 from arena.reference import BELOW, reference
 from arena.report.culture import forgetting

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from arena.config import load_config, make_config
+from arena.config.schema import load_config, make_config
 from arena.report.analysis import LOOP, analyze
 from arena.report.comparison.arms import arms, flat
 from arena.report.comparison.compare import compare, effect

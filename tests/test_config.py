@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from agents.hub import NAME
-from arena.config import load_config, make_config
+from arena.config.schema import load_config, make_config
 from arena.state import SEED_FOLDER, make_domains, model_folder
 
 CONFIGS = sorted(Path("configs").glob("*.yaml"))

@@ -17,7 +17,7 @@ from crashing import Crash
 from earlier import downgrade
 
 import arena.control as control
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.ledger import verify
 from arena.loop import play
 from arena.state import Arena

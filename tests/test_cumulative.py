@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents.identity import KeyRing
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.genealogy import Descent, readings, variations
 from arena.loop import play
 from arena.state import Arena

@@ -23,7 +23,7 @@ from agents.engine import Request
 from agents.engine_openai import OpenAIEngine
 from agents.engine_openai import Server as Settings
 from agents.engine_torch import TorchEngine
-from arena.config import Config, load_config
+from arena.config.schema import Config, load_config
 from arena.loop import play
 from arena.seed_data import SeedData
 from arena.state import SEED_FOLDER, Arena

@@ -23,7 +23,7 @@ from agents.engine_torch import TorchEngine
 from agents.engine_vllm import RANKS, VllmEngine, VllmOptions, seed_of, smallest_rank, version
 from agents.learner import Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.config import load_config, make_config
+from arena.config.schema import load_config, make_config
 from arena.engines import engine_version, make_engine
 from arena.loop import play
 from arena.seed_data import SeedData

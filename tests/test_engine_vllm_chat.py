@@ -21,7 +21,7 @@ from agents.engine_torch import TorchEngine
 from agents.engine_vllm import VllmEngine, VllmOptions, schema_of, version
 from agents.prompt import Chat
 from agents.tokenizer import Tokenizer
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.loop import play
 from arena.roles.reply import object_schema
 from arena.roles.voice import mark

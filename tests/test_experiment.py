@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import arena.experiment as experiment_module
-from arena.config import load_config, make_config
+from arena.config.schema import load_config, make_config
 from arena.experiment import Cell, check_split, check_stored, run_experiment
 from arena.experiment_cell import cell_record
 from arena.experiment_file import load_experiment, make_cells

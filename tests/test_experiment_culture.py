@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 import arena.experiment as experiment_module
-from arena.config import make_config
-from arena.config_culture import LibrarySection
+from arena.config.culture import LibrarySection
+from arena.config.schema import make_config
 from arena.experiment import run_experiment
 from arena.experiment_cell import cell_record
 from arena.experiment_file import load_experiment, make_cells

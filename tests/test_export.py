@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from arena.config import Config, load_config
+from arena.config.schema import Config, load_config
 from arena.export import tables as tables_module
 from arena.export.card import COMPLETION_FIELDS, TRACE_FIELDS
 from arena.export.export import MANIFEST, PARTS, export_run, parts_of

@@ -40,7 +40,7 @@ def store_of(folder: Path) -> Store:
 
 @pytest.mark.slow
 def test_one_island_is_the_run_in_process(undisturbed: Path, tmp_path: Path) -> None:
-    from arena.config import load_config
+    from arena.config.schema import load_config
 
     folder = tmp_path / "one"
     config = load_config("configs/tiny.yaml", [f"run.folder={tmp_path}", "run.name=one", "cluster.address=inline"])
@@ -99,7 +99,7 @@ def test_a_newborn_speaks_as_its_parent_on_another_island(calm: Path) -> None:
     from agents.engine import Request
     from agents.engine_torch import TorchEngine
     from agents.foreign import read_adapter
-    from arena.config import load_config
+    from arena.config.schema import load_config
     from arena.state import load_base
 
     union, config = store_of(calm), load_config(calm / "config.yaml")

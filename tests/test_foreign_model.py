@@ -8,7 +8,7 @@ import pytest
 from test_families import TINY
 from test_tokenizer import END, TURN, byte_level
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.loop import play
 from arena.state import Arena, load_base
 

@@ -51,7 +51,7 @@ def test_a_name_is_found_in_the_cache_and_loaded(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     snapshot = fill(tmp_path, ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
     code = (
-        "from arena.config import make_config\n"
+        "from arena.config.schema import make_config\n"
         "from arena.state import base_digest, load_base, make_domains, model_folder\n"
         f"config = make_config({{'model': {{'path': {NAME!r}}}}})\n"
         "base, tokenizer = load_base(config)\n"

@@ -20,7 +20,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from arena import islands
-from arena.config import Config, load_config
+from arena.config.schema import Config, load_config
 from arena.federation import federate
 from arena.islands import RayWorkers
 from arena.store import Store

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from arena.config import RewardsSection
+from arena.config.schema import RewardsSection
 from curricula.learnability import RULES, inverse, is_learnable, variance
 
 

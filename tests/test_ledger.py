@@ -11,7 +11,7 @@ from crashing import Crash, die_inside_every_transaction
 
 import arena.loop as loop
 from agents.identity import KeyRing
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.ledger import check_proof, prove, prove_consistency, seal, verify, verify_log
 from arena.loop import play
 from arena.state import Arena

@@ -13,7 +13,7 @@ from rich.console import Console
 from test_cli import ratchet
 from test_export import HOSTILE, without_code
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.ledger import check_proof
 from arena.library.cli import Asked, library
 from arena.library.find import resolve

@@ -13,7 +13,7 @@ from cultured import begin, peopled
 from watching import by_hand, unplayed
 
 from arena.bench import long
-from arena.config import load_config, make_config
+from arena.config.schema import load_config, make_config
 from arena.estimate_size import predict
 from arena.export.export import PARTS, export_run
 from arena.ledger import verify

@@ -16,7 +16,7 @@ from openai_server import Json, Reply, SeedModel, Server
 import agents.server as transport
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.config import Config, load_config, make_config, notices
+from arena.config.schema import Config, load_config, make_config, notices
 from arena.loop import play
 from arena.report.analysis import analyze
 from arena.state import Arena

@@ -19,7 +19,7 @@ from openai_server import Reply, Server, completion
 from scripted_agents import PERSONAS, ScriptedAgents
 
 from arena import loop
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.seats.game import Game
 from arena.seats.person import play_person
 from arena.seats.run_agents import open_agents

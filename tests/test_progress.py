@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from arena.config import make_config
+from arena.config.schema import make_config
 from arena.watch.progress import PHASES, Progress, summary
 
 CONFIG = make_config({"run": {"name": "shown"}, "generations": 4, "population": {"agents": 3}})

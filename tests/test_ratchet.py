@@ -11,7 +11,7 @@ import pytest
 from crashing import Crash, die_inside_every_transaction, play_through
 
 from agents.engine import Completion, Request
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.evaluation import measure
 from arena.loop import birth, play
 from arena.ratchet import (

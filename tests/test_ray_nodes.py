@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from arena import node
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.doctor import clusters
 from arena.islands import RayWorkers
 from arena.node import TemporaryHome, differences, fingerprint, source_digest, sweep

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from arena.config import make_config
+from arena.config.schema import make_config
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "docs" / "recipes"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agents.identity import KeyRing
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.report import entropy, gaming, varied
 from arena.report.analysis import analyze
 from arena.report.culture import authors, citations, family, innovation

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cultured import begin
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.loop import play
 from arena.report.analysis import analyze
 from arena.report.culture import knowledge

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from watching import phase_row, press, use
 
-from arena.config import Config, load_config, make_config
+from arena.config.schema import Config, load_config, make_config
 from arena.ratchet import LIBRARIES
 from arena.report import tables
 from arena.report.analysis import analyze

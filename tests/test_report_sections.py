@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as parquet
 import pytest
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.loop import play
 from arena.report.analysis import analyze
 from arena.report.sections import SECTIONS, curriculum, difficulty, summary

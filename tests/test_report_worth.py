@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from shelving import definition, signed
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.library.show import facts
 from arena.report.analysis import analyze
 from arena.report.culture import worth

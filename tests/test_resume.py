@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from crashing import Crash, die_inside_every_transaction, play_through
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.loop import play
 from arena.state import Arena
 from arena.store import UNHASHED_TABLES, Store

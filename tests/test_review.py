@@ -13,7 +13,7 @@ import pytest
 from crashing import Crash, die_inside_every_transaction
 
 import arena.loop as loop
-from arena.config import load_config, make_config
+from arena.config.schema import load_config, make_config
 from arena.loop import play
 from arena.report.analysis import analyze
 from arena.report.calibration import calibration, reviewed

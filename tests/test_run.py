@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from agents.engine import Request
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.loop import play
 from arena.state import SEED_FOLDER, Arena
 from arena.store import Store

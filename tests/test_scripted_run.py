@@ -16,7 +16,7 @@ from openai_server import Json, Reply, Server
 from scripted_agents import PERSONAS, ROLES, ScriptedAgents
 
 import agents.server as transport
-from arena.config import Config, make_config
+from arena.config.schema import Config, make_config
 from arena.ledger import verify
 from arena.loop import play
 from arena.prose import is_prose

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 import agents.template_worker
 from agents.prompt import Chat
 from agents.template import ChatTemplate
-from arena.config import load_config
-from arena.yaml_data import yaml_data
+from arena.config.bounded_yaml import yaml_data
+from arena.config.schema import load_config
 from run_arena import app, one_line
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from arena.config import make_config, read_yaml
+from arena.config.schema import make_config, read_yaml
 from arena.loop import play
 from arena.sinks.listener import Sinks, both
 from arena.sinks.registry import SINKS, load_sinks

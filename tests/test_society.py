@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cultured import define, entry, peopled, publish
 
-from arena.config import load_config, make_config
+from arena.config.schema import load_config, make_config
 from arena.knowledge import Shelves
 from arena.society import circle, ends, readable, scope, spans
 from arena.state import Arena

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import arena.tournament as tournament_module
-from arena.config import Config, load_config
+from arena.config.schema import Config, load_config
 from arena.report.analysis import analyze
 from arena.report.sections.tournament import change, cycles, losses, section
 from arena.report.source import Source

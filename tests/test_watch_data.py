@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from watching import MARKUP, copy, press, problem, screen, use
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.store import Store
 from arena.watch import data, texts
 from arena.watch.app import Watch

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.identity import KeyRing
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.store import Store
 from arena.watch import texts
 from arena.watch.app import Watch

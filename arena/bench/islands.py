@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from arena.config import Config, load_config
+from arena.config.schema import Config, load_config
 from arena.federation import federate
 from arena.islands import RayWorkers
 from arena.loop import play

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.report.analysis import LOOP
 from arena.store import Row, Store
 from culture.posts import Post

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.adapters import AdapterLayout
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.estimate_size import Sizes, predict
 from arena.report.statistics import t_quantile
 from arena.state import load_base, make_domains

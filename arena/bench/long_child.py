@@ -34,7 +34,7 @@ def held(run: Path) -> dict[str, int]:
 
 def main(arguments: Sequence[str]) -> None:
     """`config override ...`: play it to its end."""
-    from arena.config import load_config
+    from arena.config.schema import load_config
     from arena.loop import play
     from arena.state import Arena
 

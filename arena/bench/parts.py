@@ -22,7 +22,7 @@ from arena.bench.large import Large
 from arena.bench.limit_ours import LIMIT
 from arena.bench.measure import Side
 from arena.bench.workload import ALPHA, NEW_TOKENS, PROMPT_TOKENS, QUICK, RANK, Batch, Size
-from arena.config import nearest
+from arena.config.schema import nearest
 
 PARTS = ("generate", "learn", "generation", "scaling")
 LARGE = "large"  # only when it is named: it is for a GPU, and has no peers (large.py)

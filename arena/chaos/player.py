@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from arena.chaos.events import WAITS
-from arena.config import Config, load_config
+from arena.config.schema import Config, load_config
 from arena.loop import play
 from arena.state import Arena, make_domains
 

@@ -24,7 +24,7 @@ from arena.chaos.events import PLACES
 from arena.chaos.hunt import Tally, hunt, undisturbed
 from arena.chaos.player import warm
 from arena.chaos.verdict import Verdict, judge
-from arena.config import load_config
+from arena.config.schema import load_config
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.export.traces import COMPLETION, TRACE
 from arena.markdown import code, fence
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from arena.config import Config, nearest
+from arena.config.schema import Config, nearest
 from arena.export.adapters import chosen, write_adapters
 from arena.export.book import write_book
 from arena.export.card import Made, card, tables_card

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from arena.config import Config, nearest
+from arena.config.schema import Config, nearest
 from arena.library.find import SHORT, resolve, search
 from arena.library.standing import standings
 from arena.library.tree import Node, edges, lines

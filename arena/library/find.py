@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arena.config import nearest
+from arena.config.schema import nearest
 from arena.library.standing import EVER, IN_FORCE, standings
 from arena.store import Row, Store
 from culture.library import Library

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arena.budget import price, spent_so_far
-from arena.config import Config
+from arena.config.schema import Config
 from arena.report import ratchet, worth
 from arena.report.calibration import reviewed
 from arena.report.measured import heldout, heldout_before_after, names

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.report.figure import Section
 from arena.store import Store
 

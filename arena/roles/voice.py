@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agents.prompt import Chat
 
 if TYPE_CHECKING:
-    from arena.config import PromptsSection
+    from arena.config.schema import PromptsSection
     from arena.store import Store
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.seats.game import Game, Posed, Score, Tried
 from arena.seats.run_agents import open_agents
 from arena.seats.terminal import Left, Terminal

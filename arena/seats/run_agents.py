@@ -14,7 +14,7 @@ from pathlib import Path
 from agents.adapters import AdapterLayout, Adapters
 from agents.engine import Engine, Request
 from agents.prompt import Prompt
-from arena.config import Config, nearest
+from arena.config.schema import Config, nearest
 from arena.engines import connect, make_engine
 from arena.inside import inside
 from arena.knowledge import definitions_in

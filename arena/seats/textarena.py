@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agents.engine import Engine, Request
 from agents.prompt import Chat, Prompt
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.inside import check_folder
 from arena.roles.reply import spoken
 from arena.seats.run_agents import open_agents

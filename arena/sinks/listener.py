@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.loop import Listener
 from arena.sinks.registry import load_sinks
 from arena.sinks.scalars import scalars, texts

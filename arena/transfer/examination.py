@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 from arena.budget import amount, price
-from arena.config import Config, PricesSection
+from arena.config.schema import Config, PricesSection
 from arena.engines import close
 from arena.report.say import count
 from arena.state import make_domains

@@ -14,7 +14,7 @@ from agents.adapters import AdapterLayout, Adapters
 from agents.engine import Engine
 from agents.engine_openai import estimate_tokens
 from agents.tokenizer import Tokenizer
-from arena.config import Config
+from arena.config.schema import Config
 from arena.engines import connect, make_engine
 from arena.inside import inside
 from arena.report.say import count

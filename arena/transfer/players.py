@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.config import Config, load_config, nearest
+from arena.config.schema import Config, load_config, nearest
 from arena.export.adapters import FILES, there
 from arena.inside import check_folder, inside
 from arena.report.say import listed

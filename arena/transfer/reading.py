@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.config import nearest
+from arena.config.schema import nearest
 from curricula.domain import SPLITS, Domain, Problem
 
 KEYS = ("question", "answer", "checker", "domain", "problem", "id", "level", "depth", "system")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from arena.config import nearest
+from arena.config.schema import nearest
 from arena.control import COMMANDS, DECISIONS, LAST_COMMAND, MAX_NOTE
 from arena.watch.data import reading
 from arena.watch.data.base import raise_busy

@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.report.tables import count, decimal, duration, gain_sentence, heldout_table, names_sentence, rate
 
 PHASES = ("read", "propose", "solve", "grade", "post", "sleep", "turnover", "measure")

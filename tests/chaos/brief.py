@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.state import Arena
 from arena.store import Store
 

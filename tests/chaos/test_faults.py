@@ -185,7 +185,7 @@ def test_workers_that_the_system_kills_cost_no_verdict(tmp_path: Path, monkeypat
     from openai_server import Server
     from scripted_agents import PERSONAS, ScriptedAgents
 
-    from arena.config import make_config
+    from arena.config.schema import make_config
     from arena.state import make_domains
 
     def config(url: str, name: str) -> Any:

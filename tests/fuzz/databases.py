@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from arena.config import load_config
+from arena.config.schema import load_config
 from arena.damage import explained
 from arena.report.analysis import analyze
 from arena.report.page import render

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from arena.config.bounded_yaml import yaml_data
 from arena.export.domain.dataset import card, write_split
 from arena.export.domain.environment import package_name, write_environment
 from arena.export.domain.rows import problems, row
 from arena.export.folder import MADE_BY, MANIFEST, refuse, replace, sums
-from arena.yaml_data import yaml_data
 from curricula.registry import make_domain
 
 PLAIN = (str, int, float, bool)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.report.source import Source
 
 IGNORED = ("seed", "run", "sinks")

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.report.figure import GREY, Figure, Panel, Row, Section, Series, Table
 from arena.report.ratchet import (
     CONTROLS,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from arena.budget import price
-from arena.config import PricesSection
+from arena.config.schema import PricesSection
 from arena.report.analysis import LOOP
 from arena.report.figure import GREY, Figure, Panel, Section, Series, Table
 from arena.report.source import Source

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from arena.config import Config
+from arena.config.schema import Config
 from arena.report.culture.authors import authors, most_useful
 from arena.report.culture.posts import best, definitions, why_none
 from arena.report.figure import Section, Table

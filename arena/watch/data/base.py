@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from arena.config import load_config, nearest
+from arena.config.schema import load_config, nearest
 from arena.inside import check_folder
 from arena.soundness import check_numbers, check_schema, check_strange
 from arena.store import SCHEMA_VERSION, other_version, ours, uri_of

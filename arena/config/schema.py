@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from arena.config_cluster import ClusterSection, check_cluster
-from arena.config_culture import LibrarySection, MeasureSection, Section, SleepSection, TurnoverSection
+from arena.config.bounded_yaml import yaml_data
+from arena.config.cluster import ClusterSection, check_cluster
+from arena.config.culture import LibrarySection, MeasureSection, Section, SleepSection, TurnoverSection
 from arena.sinks.registry import SINKS
-from arena.yaml_data import yaml_data
 
 SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from arena.config_culture import Section
+from arena.config.culture import Section
 
 if TYPE_CHECKING:
-    from arena.config import Config
+    from arena.config.schema import Config
 
 
 class ClusterSection(Section):
