@@ -25,10 +25,10 @@ from gymnasium.spaces import Dict, Text
 from pettingzoo import ParallelEnv
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from arena.markdown import visible
 from arena.rewards import rewards
 from arena.roles.voice import BARE, Voice
 from arena.rounds import GRADER, SETTER, Round, solver_seat
+from arena.text import visible
 from curricula.domain import Domain, Problem, Rejection
 from curricula.learnability import RULES
 from curricula.registry import make_domain

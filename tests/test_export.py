@@ -20,9 +20,9 @@ from arena.export.card import COMPLETION_FIELDS, TRACE_FIELDS
 from arena.export.export import MANIFEST, PARTS, export_run, parts_of
 from arena.export.traces import COMPLETION, TRACE
 from arena.export.withhold import Guard
-from arena.markdown import code, fence
 from arena.state import make_domains
 from arena.store import Store
+from arena.text import code, fence
 from culture.posts import Post, SignedPost
 
 ROOT = Path(__file__).resolve().parent.parent

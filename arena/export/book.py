@@ -19,9 +19,9 @@ from pathlib import Path
 
 from arena.export.traces import Tell
 from arena.library.standing import Standing, standings
-from arena.markdown import code, fence
 from arena.report.usefulness import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
 from arena.store import Row, Store
+from arena.text import code, fence
 from culture.posts import KINDS
 from curricula.hidden_words import WORDS, level_of
 

@@ -18,7 +18,7 @@ import yaml
 
 from arena.config.schema import Config
 from arena.export.traces import COMPLETION, TRACE
-from arena.markdown import code, fence
+from arena.text import code, fence
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from arena.markdown import visible
+from arena.text import visible
 
 FENCE = "```"
 """On a line of its own it begins and ends a text of several lines."""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from arena.markdown import fence
+from arena.text import fence
 
 try:
     from tensorboardX import summary

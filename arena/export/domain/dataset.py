@@ -17,7 +17,7 @@ import yaml
 
 from arena.export.card import SIZES, features
 from arena.export.domain.rows import FIELDS, ROW, problems, row
-from arena.markdown import code, fence
+from arena.text import code, fence
 from curricula.domain import Domain
 
 BATCH = 2_000
