@@ -1,7 +1,7 @@
-"""Text that anyone may have written, put into Markdown so that it stays text.
+"""Text for people: numbers, counts and lists in sentences, and text of unknown origin in Markdown.
 
 A fence or a code span longer than any run of backticks inside cannot be closed from inside (CommonMark 0.31, 4.5 and
-6.1), and what is in it is neither Markdown nor HTML. Characters that would change how the text around them is shown
+6.1), and its content is neither Markdown nor HTML. Characters that would change how the surrounding text is shown
 (control characters, marks that reverse the direction of writing) are spelled out, as `\\u202e`.
 
 Left out: tables; a `|` ends a cell of a table even in a code span.
@@ -9,8 +9,10 @@ Left out: tables; a `|` ends a cell of a table even in a code span.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _BACKTICKS = re.compile(r"`+")
 KEPT = "\n\t"
@@ -47,3 +49,32 @@ def code(text: str) -> str:
 
 def _longest(text: str) -> int:
     return max((len(run) for run in _BACKTICKS.findall(text)), default=0)
+
+
+def number(value: float | None, places: int = 2, sign: bool = False) -> str:
+    """`0.65`, `+0.65`; `-` for what was not measured."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    form = f"{'+' if sign else ''}.{places}f"
+    return format(round(value, places) + 0.0, form)  # adding 0.0 turns a rounded -0.0 into 0.0
+
+
+def between(value: float | None, low: float | None, high: float | None, places: int = 2, sign: bool = False) -> str:
+    """`0.65 [0.52, 0.77]`, without the interval where there is none."""
+    ends = number(low, places, sign), number(high, places, sign)
+    return number(value, places, sign) + ("" if "-" in ends else f" [{ends[0]}, {ends[1]}]")
+
+
+def count(n: int, what: str, many: str = "") -> str:
+    """`1 post`, `2 posts`, `1,234 posts`."""
+    return f"{n:,} {what if n == 1 else many or what + 's'}"
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def clear(low: float, high: float) -> int:
+    """1 where an interval lies above 0, -1 below, and 0 where it holds 0 or there is none."""
+    return 1 if low > 0 else -1 if high < 0 else 0

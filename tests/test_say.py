@@ -2,7 +2,8 @@
 
 import math
 
-from arena.report.say import between, clear, count, listed, number, rate
+from arena.report.statistics import rate
+from arena.text import between, clear, count, listed, number
 
 
 def test_numbers_have_their_interval_and_nothing_is_a_dash():

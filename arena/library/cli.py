@@ -21,9 +21,8 @@ from arena.config.schema import Config, nearest
 from arena.library.find import SHORT, resolve, search
 from arena.library.standing import standings
 from arena.library.tree import Node, edges, lines
-from arena.report.say import count
 from arena.store import Store
-from arena.text import visible
+from arena.text import count, visible
 
 SEARCHED, TREE = 20, 40
 """Posts of a search, and lines of a tree in each direction, where `--limit` says nothing."""

@@ -17,10 +17,9 @@ from arena.library.find import one_line
 from arena.library.standing import IN_FORCE, Standing, standings
 from arena.library.tree import edges
 from arena.report.culture.worth import arms, say
-from arena.report.say import count, number
 from arena.report.worth import worths
 from arena.store import Row, Store
-from arena.text import visible
+from arena.text import count, number, visible
 from culture.posts import SignedPost
 
 MOST_LISTED = 12

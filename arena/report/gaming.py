@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from arena.report.figure import Figure, Panel, Row, Series, Table
-from arena.report.say import between, clear, count, listed, rate
-from arena.report.statistics import difference_interval, wilson_interval
+from arena.report.statistics import difference_interval, rate, wilson_interval
 from arena.retention import thinned_until
 from arena.roles.reply import part
 from arena.roles.solver import PART
 from arena.store import Store
+from arena.text import between, clear, count, listed
 
 MOST_REASONS = 6
 

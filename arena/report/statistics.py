@@ -16,6 +16,8 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from arena.text import between
+
 Z = 1.959963984540054
 """0.975 quantile of the standard normal."""
 BLOCK = 2_000_000
@@ -282,3 +284,8 @@ def _central_mass(theta: float, df: int) -> float:
         term *= cosine * cosine * (i - 1) / i
         total += term
     return 2 / math.pi * (theta + sine * total) if odd else sine * total
+
+
+def rate(successes: int, n: int) -> str:
+    """A rate with its Wilson interval; `-` of nothing."""
+    return between(successes / n if n else None, *wilson_interval(successes, n))

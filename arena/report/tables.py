@@ -19,7 +19,7 @@ from rich.text import Text
 from arena.budget import amount
 from arena.report.measured import MIDDLE_DEPTHS
 from arena.report.ratchet import NONE, SCHOOLS
-from arena.report.say import between
+from arena.text import between
 
 T = TypeVar("T")
 Analysis = dict[str, Any]

@@ -18,8 +18,8 @@ from pathlib import Path
 from arena.budget import amount, price
 from arena.config.schema import Config, PricesSection
 from arena.engines import close
-from arena.report.say import count
 from arena.state import make_domains
+from arena.text import count
 from arena.transfer.answering import Options, Progress, Question, answer, questions
 from arena.transfer.contamination import met
 from arena.transfer.judging import Judge, Judged

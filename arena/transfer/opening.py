@@ -17,9 +17,9 @@ from agents.tokenizer import Tokenizer
 from arena.config.schema import Config
 from arena.engines import connect, make_engine
 from arena.inside import inside
-from arena.report.say import count
 from arena.state import Arena, Generation, base_digest, load_base, model_folder
 from arena.store import Store
+from arena.text import count
 from arena.transfer.answering import Options, Question
 from arena.transfer.players import Player
 from culture.library import Library

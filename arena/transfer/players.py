@@ -16,8 +16,8 @@ from pathlib import Path
 from arena.config.schema import Config, load_config, nearest
 from arena.export.adapters import FILES, there
 from arena.inside import check_folder, inside
-from arena.report.say import listed
 from arena.store import Row, Store
+from arena.text import listed
 from arena.tournament import file_digest
 
 BASE, AGENTS, MODEL = "base", "agents", "model"

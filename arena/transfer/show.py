@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from arena.report.say import between, clear, count, listed
 from arena.report.tables import new_table
+from arena.text import between, clear, count, listed
 from arena.transfer.contamination import KINDS, POSTED, SET, TRAINED
 from arena.transfer.examination import Result
 from arena.transfer.players import AGENTS, BASE

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, Table
-from arena.report.say import between, clear, count, listed, number, rate
 from arena.report.source import Source
-from arena.report.statistics import mean_interval
+from arena.report.statistics import mean_interval, rate
 from arena.store import Store
+from arena.text import between, clear, count, listed, number
 
 MOST_SHOWN = 24
 MOST_REASONS = 3

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from arena.report.figure import Figure, Network, Node, Panel, Row, Section
-from arena.report.say import count, listed
 from arena.report.source import Source
 from arena.store import Store
+from arena.text import count, listed
 
 MOST_AGENTS = 60
 

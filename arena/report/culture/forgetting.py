@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from arena.library.standing import standings
 from arena.reference import BELOW, TEXTS, WORDS
 from arena.report.figure import Figure, Panel, Row, Section, Series, Table
-from arena.report.say import between, count, listed
 from arena.report.source import Source
 from arena.report.statistics import mean_interval
 from arena.store import Store
+from arena.text import between, count, listed
 from culture.removals import STATES
 
 LOOKS = ("perplexity", "tail_mass", "distinct_2", "depth", "entropy")

@@ -14,10 +14,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from arena.report.figure import Figure, Panel, Row, Section, Series
-from arena.report.say import between, count, number
 from arena.report.source import Source
 from arena.report.statistics import bootstrap_interval, wilson_interval
 from arena.store import Store
+from arena.text import between, count, number
 from culture.measures import Nearest
 
 TAU = 0.5

@@ -7,9 +7,9 @@ can be used: a body may be longer than its reader can follow.
 from __future__ import annotations
 
 from arena.report.figure import Figure, Panel, Row, Section, Series
-from arena.report.say import count
 from arena.report.source import Source
 from arena.store import Store
+from arena.text import count
 
 KNOWN = (
     "SELECT generation, AVG(known) AS known, AVG(read) AS read, AVG(recalled) AS recalled, AVG(wrong) AS wrong,"

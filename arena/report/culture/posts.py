@@ -13,11 +13,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from arena.report.figure import Figure, Panel, Row, Section, Series, Table
-from arena.report.say import between, count, listed, number, rate
 from arena.report.source import Source
-from arena.report.statistics import wilson_interval
+from arena.report.statistics import rate, wilson_interval
 from arena.report.usefulness import ASKED, EVALUATIONS, Pairs, Uplift, offspring, uplifts
 from arena.store import Store
+from arena.text import between, count, listed, number
 
 ENOUGH = 100
 """Pairs to see an uplift of 0.2 in one post: a two-sided test at 5 % with four fifths power, arms near one half."""

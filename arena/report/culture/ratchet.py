@@ -27,8 +27,8 @@ from arena.report.ratchet import (
     rise,
     schools,
 )
-from arena.report.say import between, clear, count, listed, number
 from arena.report.source import Source
+from arena.text import between, clear, count, listed, number
 from culture.transmission import Estimate
 
 SAID = {

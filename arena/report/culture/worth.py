@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from arena.report.figure import Figure, Panel, Row, Section, Series, Table
-from arena.report.say import between, clear, count, listed, number
 from arena.report.source import Source
 from arena.report.worth import EFFECT, Found, row, worths
 from arena.store import Store
+from arena.text import between, clear, count, listed, number
 from culture.worth import Worth, needed, needed_choices
 
 MOST_AUTHORS = 30

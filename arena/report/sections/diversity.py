@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from arena.report.entropy import Fit, entropy, fit
 from arena.report.figure import Figure, Panel, Row, Section, Series, Table
-from arena.report.say import between, clear, count, listed, number
 from arena.report.source import Source
 from arena.report.statistics import bootstrap_difference, bootstrap_interval
 from arena.report.varied import FEWEST_SAMPLED, Amount, diversity
+from arena.text import between, clear, count, listed, number
 
 KEY, TITLE = "diversity", "Diversity: did anything collapse?"
 COLLAPSE = 0.5

@@ -21,10 +21,10 @@ from arena.report.gaming import (
     rejections,
     wrong_reasons_figure,
 )
-from arena.report.say import between, clear, count, number, rate
 from arena.report.source import Source
-from arena.report.statistics import difference_interval, wilson_interval
+from arena.report.statistics import difference_interval, rate, wilson_interval
 from arena.store import Store
+from arena.text import between, clear, count, number
 
 KEY, TITLE = "grading", "Grading and gaming: do graders agree with execution, was anything gamed?"
 GRADES = (

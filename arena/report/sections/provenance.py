@@ -15,9 +15,9 @@ from pathlib import Path
 
 from arena.inside import inside
 from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, Table
-from arena.report.say import count, listed, number
 from arena.report.source import Source
 from arena.store import Store
+from arena.text import count, listed, number
 from arena.tournament import file_digest
 from culture.library import Library
 

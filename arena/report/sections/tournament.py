@@ -15,10 +15,10 @@ from itertools import combinations
 from statistics import median
 
 from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, shades
-from arena.report.say import between, clear, count, number
 from arena.report.source import Source
 from arena.report.statistics import difference_interval, wilson_interval
 from arena.report.usefulness import paired_interval
+from arena.text import between, clear, count, number
 from arena.tournament import Listener, NotPlayed, Played, silent, slept_on, spread, tournament
 
 KEY, TITLE = "tournament", "Old agents on new problems, new agents on old ones"

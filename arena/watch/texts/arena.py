@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 
 from arena.report.analysis import LOOP
-from arena.report.say import between
 from arena.report.tables import count, rate
+from arena.text import between
 from arena.watch.history import Snapshot
 from arena.watch.texts.base import DIM, NO_DATA
 from culture.transmission import paired_interval
