@@ -1,7 +1,7 @@
 """What lies between the matrix products, in torch operations: norms, gates, rotary positions, attention, caches.
 
 Works on any device and dtype, and is differentiable: the engine and the learner use it wherever the fused kernels of
-`agents.fast` do not apply. Sequences come packed; attention pads them to a grid, since that is what torch's fused
+`agents.fused_ops` do not apply. Sequences come packed; attention pads them to a grid, since that is what torch's fused
 attention takes.
 """
 
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.families import ModelConfig, inverse_frequencies
+from agents.architectures import ModelConfig, inverse_frequencies
 
 
 class Packing:

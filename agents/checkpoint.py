@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from agents.families import PROJECTIONS, ModelConfig, projection_path
+from agents.architectures import PROJECTIONS, ModelConfig, projection_path
 from agents.hub import find_model, weight_files
 from agents.json_file import read_object
 

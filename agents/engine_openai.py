@@ -26,8 +26,8 @@ from typing import Any, Literal
 
 from agents.adapters import Adapters
 from agents.engine import Completion, Halted, Meter, Request, cut
+from agents.http_client import CutShortError, Endpoint, GaveUpError, RefusedError, Session, run
 from agents.prompt import Chat, Prompt
-from agents.server import CutShortError, Endpoint, GaveUpError, RefusedError, Session, run
 
 CONNECT_RETRIES = 2  # at the start, where a server that is not there should be told soon
 MOST_STOPS = 4  # the API takes no more; further ones are cut here

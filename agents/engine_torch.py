@@ -21,8 +21,8 @@ from agents.adapters import AdapterLayout, Adapters
 from agents.attention import Packing
 from agents.checkpoint import BaseModel
 from agents.engine import Completion, Request, check_fit, counted_noise, cut
-from agents.fast import make_ops
-from agents.grouped import Run, rectangles, runs_of
+from agents.fused_ops import make_ops
+from agents.grouped_gemm import Run, rectangles, runs_of
 from agents.model import hidden, logits
 from agents.parallel import evenly, in_threads, workers
 from agents.tokenizer import Tokenizer

@@ -25,8 +25,8 @@ from torch import Tensor
 from agents.adapters import AdapterLayout, Adapters, save_tensors
 from agents.attention import Packing
 from agents.checkpoint import BaseModel
-from agents.fast import make_ops
-from agents.grouped import runs_of
+from agents.fused_ops import make_ops
+from agents.grouped_gemm import runs_of
 from agents.model import StackedWeights, hidden, logits
 from agents.parallel import evenly, in_threads, workers
 from agents.prompt import Prompt

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from agents.attention import Ops, Packing, TorchOps
 from agents.checkpoint import EMBEDDING, FUSED, HEAD, BaseModel, ModelConfig
-from agents.grouped import Run, grouped_mm, runs_of
+from agents.grouped_gemm import Run, grouped_mm, runs_of
 
 
 @dataclass(frozen=True)

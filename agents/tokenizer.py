@@ -16,7 +16,7 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as HFTokenizer
 
-from agents.families import token_ids
+from agents.architectures import token_ids
 from agents.hub import find_model
 from agents.json_file import read_object
 from agents.prompt import Chat, Prompt

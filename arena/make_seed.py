@@ -24,8 +24,8 @@ from torch import Tensor
 from agents.adapters import save_tensors, write_atomically
 from agents.attention import Ops, Packing
 from agents.checkpoint import PROJECTIONS, BaseModel, ModelConfig, projection_path
-from agents.fast import make_ops
-from agents.grouped import runs_of
+from agents.fused_ops import make_ops
+from agents.grouped_gemm import runs_of
 from agents.model import StackedWeights, hidden, logits
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
 from arena.seed_card import measure_skills, write_card

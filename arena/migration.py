@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from agents.foreign import read_adapter
+from agents.untrusted_adapter import read_adapter
 from arena.inside import inside
 from arena.knowledge import PROSE
 from arena.parcel import SentAgent, SentPost

@@ -7,7 +7,7 @@ leads out of the folder that it is unpacked into.
 
 Left out: secrecy and proof of who sent it. A package holds an island's private keys and goes between that island and
 the head alone; whoever can read the cluster's network can read it (docs/islands.md). Posts are signed and checked where
-they are let in, adapters where they are taken in (`agents.foreign`).
+they are let in, adapters where they are taken in (`agents.untrusted_adapter`).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from agents.checkpoint import BaseModel, weights_digest
 from agents.engine import Completion, Engine, Request
-from agents.fast import kernel_version
+from agents.fused_ops import kernel_version
 from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai_server import Reply, Server, completion
 
-import agents.server as transport
+import agents.http_client as transport
 from agents.engine import Completion, Halted, Request
 from agents.engine_openai import OpenAIEngine, seed_of
 from agents.engine_openai import Server as Settings

@@ -18,7 +18,7 @@ import pytest
 from openai_server import Json, Reply, SeedModel, Server
 from rich.console import Console
 
-import agents.server as transport
+import agents.http_client as transport
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.budget import spent_so_far

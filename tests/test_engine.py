@@ -15,7 +15,7 @@ from agents.attention import Ops, TorchOps, sample
 from agents.checkpoint import BaseModel
 from agents.engine import Request, counted_noise
 from agents.engine_torch import TorchEngine
-from agents.fast import make_ops
+from agents.fused_ops import make_ops
 from agents.model import StackedWeights, full_logits
 from agents.tokenizer import Tokenizer
 from arena.seed_data import SeedData

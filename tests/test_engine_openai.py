@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from openai_server import Reply, Script, Server, completion
 
-import agents.server as transport
+import agents.http_client as transport
 from agents.engine import Request
 from agents.engine_openai import OpenAIEngine, estimate_tokens, seed_of
 from agents.engine_openai import Server as Settings

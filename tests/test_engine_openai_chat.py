@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openai_server import Json, Reply, Server
 
-import agents.server as transport
+import agents.http_client as transport
 from agents.engine import Request
 from agents.engine_openai import OPTIONAL, OpenAIEngine, estimate_tokens
 from agents.engine_openai import Server as Settings

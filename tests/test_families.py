@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from agents.adapters import AdapterLayout
+from agents.architectures import PROJECTIONS, ModelConfig, inverse_frequencies
 from agents.checkpoint import BaseModel, weights_digest
-from agents.families import PROJECTIONS, ModelConfig, inverse_frequencies
 from arena.state import SEED_FOLDER
 
 transformers = pytest.importorskip("transformers")

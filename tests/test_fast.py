@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from agents.architectures import ModelConfig
 from agents.attention import Packing, TorchOps
 from agents.checkpoint import BaseModel
-from agents.families import ModelConfig
-from agents.fast import FastOps, make_ops
+from agents.fused_ops import FastOps, make_ops
 
 kernels = pytest.importorskip("agents.kernels")
 SHAPES = [(4, 2, 32), (4, 4, 16), (6, 2, 8), (3, 1, 8)]  # query heads, key-value heads, head size

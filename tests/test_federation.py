@@ -98,7 +98,7 @@ def test_a_newborn_speaks_as_its_parent_on_another_island(calm: Path) -> None:
     from agents.adapters import AdapterLayout, Adapters
     from agents.engine import Request
     from agents.engine_torch import TorchEngine
-    from agents.foreign import read_adapter
+    from agents.untrusted_adapter import read_adapter
     from arena.config.schema import load_config
     from arena.state import load_base
 

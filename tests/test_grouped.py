@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.grouped import RUN_COST, grouped_mm, rectangles, runs_of
+from agents.grouped_gemm import RUN_COST, grouped_mm, rectangles, runs_of
 
 counts = st.lists(st.integers(0, 20), min_size=1, max_size=24)
 

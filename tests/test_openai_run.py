@@ -13,7 +13,7 @@ import pytest
 from crashing import Crash
 from openai_server import Json, Reply, SeedModel, Server
 
-import agents.server as transport
+import agents.http_client as transport
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.config.schema import Config, load_config, make_config, notices

@@ -15,7 +15,7 @@ import pytest
 from openai_server import Json, Reply, Server
 from scripted_agents import PERSONAS, ROLES, ScriptedAgents
 
-import agents.server as transport
+import agents.http_client as transport
 from arena.config.schema import Config, make_config
 from arena.ledger import verify
 from arena.loop import play

@@ -22,9 +22,9 @@ from typing import Any
 import torch
 
 from agents.adapters import AdapterLayout, Adapters, write_atomically
+from agents.architectures import ModelConfig
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
-from agents.families import ModelConfig
 from agents.learner import Example, Learner, LearnerConfig
 from arena.bench.large_count import DecodeClock, forward
 from arena.bench.large_setup import SHAPES, Device, NumberTokenizer

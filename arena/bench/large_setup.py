@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from agents.architectures import ModelConfig
 from agents.checkpoint import EMBEDDING, HEAD, BaseModel
-from agents.families import ModelConfig
 from agents.tokenizer import Tokenizer
 
 

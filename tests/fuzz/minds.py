@@ -14,8 +14,8 @@ from safetensors.torch import save
 
 import agents.template_worker
 from agents.adapters import AdapterLayout
+from agents.architectures import ModelConfig
 from agents.checkpoint import BaseModel, weights_digest
-from agents.families import ModelConfig
 from agents.learner import Learner, LearnerConfig
 from agents.prompt import Chat
 from agents.template import ChatTemplate

@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-import agents.server
+import agents.http_client
 from agents.engine import Completion, Request
 from agents.engine_openai import OpenAIEngine
 from agents.engine_openai import Server as Settings

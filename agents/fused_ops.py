@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.architectures import ModelConfig
 from agents.attention import Cache, Ops, Packing, TorchOps
-from agents.families import ModelConfig
 
 try:
     from agents import kernels
