@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.identity import KeyRing, is_signed
 from culture.library import Library
-from culture.log import (
+from culture.merkle import (
     Frontier,
     consistency_proof,
     inclusion_proof,

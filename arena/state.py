@@ -41,7 +41,7 @@ from arena.roles.voice import make_voice
 from arena.rounds import Round
 from arena.store import MIGRATIONS, Records, Row, Store
 from culture.library import Library
-from culture.log import Frontier
+from culture.merkle import Frontier
 from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
 from curricula.registry import make_domain

@@ -1,4 +1,4 @@
-"""What each post did for those who were shown it, from what was left out at random: rows for `culture.worth`.
+"""What each post did for those who were shown it, from what was left out at random: rows for `culture.uplift`.
 
 Attempts at one problem, by one solver or by several, come out alike more often than not, and are not taken for
 independent. For choosing, the last generations alone count, so that what is asked every generation stays cheap. Left
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from arena.store import Store
-from culture.worth import Trial, estimates
+from culture.uplift import Trial, estimates
 
 if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
     from arena.state import Arena

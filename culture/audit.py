@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from culture.posts import Post, SignedPost
 from culture.removals import BY_POST, STATES, removals_by
-from culture.tables import COLUMNS, to_post
+from culture.schema import COLUMNS, to_post
 
 
 def audit(conn: sqlite3.Connection) -> list[str]:

@@ -3,7 +3,7 @@
 A post's score is its utility times its freshness. Utility is its estimated worth where that is above zero, else 0;
 freshness halves with every `half_life` generations since it was last used, or posted if nobody used it.
 
-Left out: estimating worth (`culture.worth`), writing books, and the removal itself (`Library.remove`). Not guaranteed:
+Left out: estimating worth (`culture.uplift`), writing books, and the removal itself (`Library.remove`). Not guaranteed:
 that what is forgotten was of no use to anybody (worth is an estimate, and of most posts a poor one); that the posts
 kept are the best that fit (they are taken best first, which is not the best packing).
 """

@@ -6,7 +6,7 @@ transaction: the library never commits, so a generation's posts appear with its 
 Nothing is ever deleted. A post that was superseded, retracted, compiled into a book, rejected or forgotten has a row
 in `removals`, and is left out of a view whose scope has `now`; any other view shows it still.
 
-Left out: ranking by usefulness, and the log (`culture.log`). A text that supersedes a definition does not inherit its
+Left out: ranking by usefulness, and the log (`culture.merkle`). A text that supersedes a definition does not inherit its
 place in line: of several definitions of a name the oldest in the view is in force.
 
 Not guaranteed: that nobody rewrote history together with all signatures (that takes the signed log); that the
@@ -24,9 +24,9 @@ from sqlite_utils import Database
 from culture.audit import audit
 from culture.posts import Post, SignedPost, check_kind
 from culture.removals import BY_POST, STATES, Removal, refusal, removals_by, standing
+from culture.schema import COLUMNS, COLUMNS_SINCE, SCHEMA, SHELF, to_post
 from culture.scope import EVERYTHING, Scope
-from culture.searching import find
-from culture.tables import COLUMNS, COLUMNS_SINCE, SCHEMA, SHELF, to_post
+from culture.search import find
 
 __all__ = ["COLUMNS_SINCE", "SHELF", "Library", "Read"]
 
@@ -255,7 +255,7 @@ class Library:
     def search(self, words: str, kind: str | None = None, limit: int = 10) -> list[Post]:
         """Posts holding any of `words`, best BM25 first, the earlier on a tie; any text is legal.
 
-        In a large library common words are looked for among the newest posts only: see `culture.searching`.
+        In a large library common words are looked for among the newest posts only: see `culture.search`.
         """
         if limit < 0:
             raise ValueError(f"limit of a search must not be negative: {limit}")

@@ -2,7 +2,7 @@
 
 Definitions are found by name, other posts by words (BM25). Where several could serve, one of them is chosen: the most
 useful mostly, any of them now and then. Some of what was chosen is withheld at random, so that what a post does can be
-told from who reads it (`culture.worth`). Random distractors can be added, so that having read a post is not the same as
+told from who reads it (`culture.uplift`). Random distractors can be added, so that having read a post is not the same as
 needing it, and the order is shuffled so that place in the context says nothing.
 
 Left out: estimating worth, and logging (the caller logs what it really showed, and what was withheld).
@@ -30,7 +30,7 @@ class Retrieved:
     A post not `shown` was chosen and is withheld: it is logged, and not put in the context. `propensity` is the
     probability of what happened, given what the call had done before: of a post shown, that it was chosen and shown; of
     one withheld, that it was chosen and withheld. So one over `propensity` is the weight of the row in either arm, and
-    `culture.worth.Trial` takes it as it is. Posts that nobody `asked` for are distractors: never withheld, and no
+    `culture.uplift.Trial` takes it as it is. Posts that nobody `asked` for are distractors: never withheld, and no
     trials.
     """
 

@@ -17,7 +17,7 @@ from arena.loop import play
 from arena.state import Arena
 from arena.store import Row, Store
 from culture.library import SHELF
-from culture.log import EMPTY
+from culture.merkle import EMPTY
 
 TINY = "configs/tiny.yaml"
 

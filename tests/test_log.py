@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from culture.log import (
+from culture.merkle import (
     EMPTY,
     Frontier,
     consistency_proof,

@@ -23,7 +23,7 @@ from arena.report.worth import summary, worths
 from arena.store import Store
 from culture.library import Library
 from culture.posts import Post
-from culture.worth import needed
+from culture.uplift import needed
 
 GOOD, IDLE = definition("w1", "w1 = rev inc", "ada"), definition("w2", "w2 = inc rev", "bo")
 EXAMPLE = Post("worked_example", "bo", 0, "rev | 1 2", "rev 2 1 answer 2 1", (), "list_programs/r")

@@ -13,7 +13,7 @@ from culture.library import Library
 from culture.posts import Post, sign_post
 from culture.retrieval import Retrieved, render, retrieve
 from culture.scope import Scope
-from culture.worth import Trial, contrast
+from culture.uplift import Trial, contrast
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 

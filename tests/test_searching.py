@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from shelving import filled
 
-from culture import searching
+from culture import search
 from culture.library import Library
 from culture.posts import Post
 from culture.scope import Scope
@@ -34,8 +34,8 @@ LIBRARY = filled(*POSTS)
 def large() -> Iterator[Library]:
     """The library, as if ten occurrences were many and a hundred too many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching, "MATCHES", 10)
-        patch.setattr(searching, "WINDOW", 100)
+        patch.setattr(search, "MATCHES", 10)
+        patch.setattr(search, "WINDOW", 100)
         yield LIBRARY
 
 
@@ -50,7 +50,7 @@ def test_where_words_are_few_the_ranking_is_bm25_and_the_window_is_not_asked() -
     )
     ids = [row[0] for row in LIBRARY.db.conn.execute(query, ['"rare2" OR "sort" OR "inc"'])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching, "WINDOW", 0)
+        patch.setattr(search, "WINDOW", 0)
         assert [post.id for post in LIBRARY.search("rare2 sort inc", limit=50)] == ids
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from culture.worth import Trial, by, contrast, estimates, needed, needed_choices
+from culture.uplift import Trial, by, contrast, estimates, needed, needed_choices
 
 
 def world(

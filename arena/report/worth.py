@@ -1,4 +1,4 @@
-"""What posts did for those who were shown them at work, from what was left out at random (`culture.worth`), as data.
+"""What posts did for those who were shown them at work, from what was left out at random (`culture.uplift`), as data.
 
 Of the whole run, or of what has been played of it. `arena.report.usefulness` measures something else: held-out
 problems, each asked of the same agent with all that the library has on its names and with nothing.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from arena.store import Row, Store
 from arena.worth import Trials, trials
-from culture.worth import Worth, by, estimates, needed
+from culture.uplift import Worth, by, estimates, needed
 
 EFFECT = 0.2
 """The difference of pass rates of which it is told how many problems it takes to see it on one post."""

@@ -20,7 +20,7 @@ from arena.report.source import Source
 from arena.report.worth import EFFECT, Found, row, worths
 from arena.store import Store
 from arena.text import between, clear, count, listed, number
-from culture.worth import Worth, needed, needed_choices
+from culture.uplift import Worth, needed, needed_choices
 
 MOST_AUTHORS = 30
 ENDS = 8

@@ -18,7 +18,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 
-from culture.tables import COLUMNS
+from culture.schema import COLUMNS
 
 MATCHES = 3_000
 """Occurrences that are ranked by BM25, about a microsecond each."""
