@@ -11,7 +11,7 @@ from arena.roles import guesser
 from arena.state import Arena
 from arena.store import Row
 from curricula.domain import Guess, Rejection
-from curricula.guessing import program_guess, search_guess
+from curricula.scripted_guessers import program_guess, search_guess
 
 GUESS_TOKENS = 16
 

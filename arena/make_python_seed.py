@@ -1,4 +1,4 @@
-"""Train a seed model for python_programs from scratch, on synthetic functions (arena/python_school.py).
+"""Train a seed model for python_programs from scratch, on synthetic functions (curricula/python_school.py).
 
 The recipe is that of `arena/make_seed.py`, with a byte-level tokenizer trained on the school's texts, so that any text
 at all can be read and written. Examples are drawn before training and gone through in an order of each pass's own;
@@ -22,8 +22,8 @@ from agents.adapters import write_atomically
 from agents.tokenizer import EOS, PAD, Tokenizer
 from arena.make_seed import Recipe, Row, fit
 from arena.python_card import measure_skills, write_card
-from arena.python_school import pool
-from arena.seed_data import SeedExample
+from curricula.list_school import SeedExample
+from curricula.python_school import pool
 
 SIZES = {
     "tiny": Recipe(batch=32, hidden_size=128, intermediate_size=320, layers=4, heads=4, kv_heads=2),

@@ -29,7 +29,7 @@ from agents.grouped_gemm import runs_of
 from agents.model import StackedWeights, hidden, logits
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
 from arena.seed_card import measure_skills, write_card
-from arena.seed_data import WORDS, SeedData
+from curricula.list_school import WORDS, SeedData
 
 
 @dataclass(frozen=True)

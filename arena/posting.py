@@ -24,7 +24,7 @@ from culture.posts import MAX_BODY, Post
 from curricula.definitions import compile_book, pages
 from curricula.hidden_words import HiddenWords
 from curricula.learnability import is_learnable
-from curricula.lore import Lore
+from curricula.post_forms import Lore
 
 LESSONS, FAILURES, QUESTIONS, REVIEWS = 2, 2, 1, 2
 """Most posts of a kind an agent writes in a generation. Definitions and worked examples have no limit but the quota."""

@@ -10,10 +10,10 @@ from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
-from arena.python_school import LEVELS, SHARES, TASKS
 from arena.seed_card import share
 from curricula.domain import Problem
 from curricula.python_programs import PythonPrograms
+from curricula.python_school import LEVELS, SHARES, TASKS
 from curricula.python_tasks import KINDS
 
 MAX_TOKENS = 320

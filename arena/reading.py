@@ -14,7 +14,7 @@ from culture.library import Read
 from culture.posts import Post, SignedPost, sign_post
 from culture.retrieval import retrieve
 from curricula.domain import Problem
-from curricula.lore import Lore, check_worked_example
+from curricula.post_forms import Lore, check_worked_example
 
 KIN = {"hidden_words": ("list_programs",)}
 """Domains whose problems are made of another's: what is said there is of use here."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from arena.seed_data import SeedData
+from curricula.list_school import SeedData
 
 TEXTS = 64
 """Texts of each of the two tasks."""

@@ -10,10 +10,10 @@ from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
-from arena.seed_data import MIX, READ_TAIL, TAIL, TAIL_DEPTHS
 from curricula import list_programs as lp
 from curricula.domain import Problem
 from curricula.hidden_words import HiddenWords
+from curricula.list_school import MIX, READ_TAIL, TAIL, TAIL_DEPTHS
 
 
 def measure_skills(folder: Path, n: int = 200) -> dict[str, float]:

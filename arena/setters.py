@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from arena.rounds import Round
-from arena.seed_data import SeedData
 from arena.state import Arena
 from curricula.hidden_words import HiddenWords
 from curricula.list_programs import ListPrograms
+from curricula.list_school import SeedData
 
 
 def scripted_proposal(arena: Arena, round_: Round) -> str:

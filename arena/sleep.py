@@ -15,11 +15,11 @@ from agents.learner import Example, Learner
 from arena.engines import rest
 from arena.knowledge import Body, Shelves, remembered
 from arena.roles import setter, solver
-from arena.seed_data import SeedData
 from arena.society import ends, readable
 from arena.state import Arena
 from arena.store import Row
 from culture.library import Read
+from curricula.list_school import SeedData
 from curricula.replay import Entry
 
 DREAMS, UNKNOWN = 0.45, 0.375

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from curricula import list_programs as lp
-from curricula.lore import Bodies, definition_name, plain
+from curricula.post_forms import Bodies, definition_name, plain
 
 MAX_BOOK = 4000
 """Longest book, in characters: what a post's body may have."""

@@ -22,11 +22,11 @@ from dataclasses import replace
 from functools import cache
 
 from curricula import list_programs as lp
-from curricula import lore, prose
+from curricula import list_prose, post_forms
 from curricula.definitions import body_words, expand, pages
 from curricula.domain import SPLITS, Guess, Problem, Rejection, Verdict
-from curricula.dreams import dream, successions
-from curricula.lore import BOOK, FAILS, QUESTION, Bodies, Draft
+from curricula.post_forms import BOOK, FAILS, QUESTION, Bodies, Draft
+from curricula.synthetic_names import dream, successions
 
 LEVELS = 8
 PER_LEVEL = 8
@@ -130,10 +130,10 @@ class HiddenWords:
         return lp.solve_prompt(problem.text, notes)
 
     def setting(self, parent: str | None) -> str:
-        return prose.setting(lp.RULES, lp.MAX_DEPTH, parent, names=True)
+        return list_prose.setting(lp.RULES, lp.MAX_DEPTH, parent, names=True)
 
     def asking(self, problem: Problem) -> str:
-        return prose.asking(lp.RULES, problem)
+        return list_prose.asking(lp.RULES, problem)
 
     def solution(self, problem: Problem) -> str:
         words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
@@ -264,7 +264,7 @@ class HiddenWords:
     def check_book(self, title: str, body: str) -> str | None:
         """Every page is right, and uses earlier pages only."""
         words = title.split()
-        if words[:1] != [BOOK] or not lore.plain(title):
+        if words[:1] != [BOOK] or not post_forms.plain(title):
             return f"the title of a book begins with {BOOK!r}: {title[:60]!r}"
         for word in words[1:]:
             if word not in self._expand and not (len(word) == 1 and word in "0123456789"):
@@ -320,7 +320,7 @@ class HiddenWords:
         without names are checked as list programs."""
         head, fails, clause = body.partition(FAILS)
         name, bar, guess = head.partition(" | ")
-        if not fails or not lore.plain(body):
+        if not fails or not post_forms.plain(body):
             return f"not a failure: expected 'name | body fails' or 'problem fails because', got {body[:60]!r}"
         if not clause and " " not in name:
             if title != name or not bar:
@@ -333,7 +333,7 @@ class HiddenWords:
             return self._plain.check_failure(title, body)
         if title != head:
             return f"title {title[:60]!r} is not what fails: {head[:60]!r}"
-        wrong = lore.check_open(self.parse_proposal(head), head)
+        wrong = post_forms.check_open(self.parse_proposal(head), head)
         if wrong:
             return wrong
         meant = clause.removeprefix(f" because {MEANS}").split()
@@ -351,7 +351,7 @@ class HiddenWords:
         """`question w7`, of a name that is not known, with the name or an open problem that uses it as the title; or of
         an open problem."""
         asked = body.removeprefix(f"{QUESTION} ")
-        if asked == body or not lore.plain(body):
+        if asked == body or not post_forms.plain(body):
             return f"not a question: expected '{QUESTION} name' or '{QUESTION} problem', got {body[:60]!r}"
         if asked in known:
             return f"{asked} is known"
@@ -364,10 +364,10 @@ class HiddenWords:
             return f"title {title[:60]!r} does not use {asked}"
         if asked not in self._expand and title != asked:
             return f"title {title[:60]!r} is not what is asked: {asked[:60]!r}"
-        return lore.check_open(found, title)
+        return post_forms.check_open(found, title)
 
     def check_post(self, kind: str, title: str, body: str, about: str = "", known: Bodies | None = None) -> str | None:
-        return lore.check_post(self, kind, title, body, about, known)
+        return post_forms.check_post(self, kind, title, body, about, known)
 
     # -- practice ------------------------------------------------------------------------------------------------
 
@@ -386,7 +386,7 @@ class HiddenWords:
         All of it follows from `definitions` (names may be used in them), right or wrong; of this world only the
         issued names and what is held out are asked. A share `guess` guesses a body from examples of what it does,
         with its own beginning as the hint from three primitives on; a share `dreams` does the same with bodies that
-        are put together from theirs, up to one primitive longer (`curricula.dreams`). The rest solves problems
+        are put together from theirs, up to one primitive longer (`curricula.synthetic_names`). The rest solves problems
         without notes, which needs the name recalled; `unknown` as many, of these, use a name without a definition and
         say so. None if there are no definitions. Raises ValueError for a name that is not issued or a body that
         cannot be expanded."""

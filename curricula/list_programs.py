@@ -17,16 +17,16 @@ import itertools
 import random
 from collections.abc import Callable, Collection, Sequence
 
-from curricula import lore, prose
+from curricula import list_prose, post_forms
 from curricula.domain import SPLITS, Problem, Rejection, Verdict, digest
-from curricula.lore import FAILS, NOTHING, QUESTION, Bodies, Draft
+from curricula.post_forms import FAILS, NOTHING, QUESTION, Bodies, Draft
 
 MAX_DEPTH = 12
 MAX_LIST = 6
 HELDOUT_PER_DEPTH = 100
 HELDOUT_BY_PROGRAM_FROM = 3
 DEPTHS = tuple(range(1, 9))
-RULES = prose.rules(MAX_LIST)
+RULES = list_prose.rules(MAX_LIST)
 
 List = tuple[int, ...]
 
@@ -204,10 +204,10 @@ class ListPrograms:
         return solve_prompt(problem.text, notes)
 
     def setting(self, parent: str | None) -> str:
-        return prose.setting(RULES, MAX_DEPTH, parent, names=False)
+        return list_prose.setting(RULES, MAX_DEPTH, parent, names=False)
 
     def asking(self, problem: Problem) -> str:
-        return prose.asking(RULES, problem)
+        return list_prose.asking(RULES, problem)
 
     def solution(self, problem: Problem) -> str:
         words, xs = split_problem(problem.text)  # type: ignore[misc]
@@ -257,7 +257,7 @@ class ListPrograms:
 
     def check_lesson(self, body: str) -> str | None:
         sides = [tuple(s.split()) for s in body.split(" = ")]
-        if len(sides) != 2 or not lore.plain(body):
+        if len(sides) != 2 or not post_forms.plain(body):
             return f"not a lesson: expected 'program = shorter program' or '= {NOTHING}', got {body[:60]!r}"
         left, right = sides[0], () if sides[1] == (NOTHING,) else sides[1]
         for word in left + right:
@@ -284,7 +284,7 @@ class ListPrograms:
 
     def check_failure(self, title: str, body: str) -> str | None:
         text, fails, clause = body.partition(FAILS)
-        if not fails or not lore.plain(body):
+        if not fails or not post_forms.plain(body):
             return f"not a failure: expected 'problem fails step because text', got {body[:60]!r}"
         if title != text:
             return f"title {title[:60]!r} is not what fails: {text[:60]!r}"
@@ -306,14 +306,14 @@ class ListPrograms:
 
     def check_question(self, title: str, body: str, known: Collection[str] = ()) -> str | None:
         asked = body.removeprefix(f"{QUESTION} ")
-        if asked == body or not lore.plain(body):
+        if asked == body or not post_forms.plain(body):
             return f"not a question: expected '{QUESTION} problem', got {body[:60]!r}"
         if title != asked:
             return f"title {title[:60]!r} is not what is asked: {asked[:60]!r}"
-        return lore.check_open(self.parse_proposal(asked), asked)
+        return post_forms.check_open(self.parse_proposal(asked), asked)
 
     def check_post(self, kind: str, title: str, body: str, about: str = "", known: Bodies | None = None) -> str | None:
-        return lore.check_post(self, kind, title, body, about, known)
+        return post_forms.check_post(self, kind, title, body, about, known)
 
 
 def solve_prompt(text: str, notes: Sequence[str]) -> str:

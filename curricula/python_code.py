@@ -20,7 +20,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from curricula.domain import digest
-from curricula.plain_code import Plain, is_text
+from curricula.python_normalize import Plain, is_text
 from curricula.values import Failure, shortened
 
 MAX_CODE = 1200

@@ -13,8 +13,8 @@ import random
 from importlib.resources import files
 
 from curricula.domain import SPLITS, Problem
+from curricula.python_analysis import Examined, examine, make_problem
 from curricula.python_data import draw_task
-from curricula.python_examine import Examined, examine, make_problem
 from curricula.python_tasks import INDUCTION, KINDS, Task, parse_task
 from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, parse_value, show_value

@@ -23,9 +23,10 @@ from dataclasses import replace
 from curricula import python_heldout
 from curricula import python_prose as prose
 from curricula.domain import Problem, Rejection, Verdict
+from curricula.python_analysis import NAME, REASONS, Examined, examine, like_all, make_problem
 from curricula.python_code import FUNCTION, parse_code
 from curricula.python_data import draw_task
-from curricula.python_examine import NAME, REASONS, Examined, examine, like_all, make_problem
+from curricula.python_mutate import vary
 from curricula.python_tasks import (
     ABDUCTION,
     DEDUCTION,
@@ -39,7 +40,6 @@ from curricula.python_tasks import (
     parse_task,
     read_answer,
 )
-from curricula.python_vary import vary
 from curricula.sandbox import Limits, Ran
 from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, Value, parse_value, same_value, show_value, unfit

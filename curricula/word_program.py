@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from curricula.domain import Rejection, digest
-from curricula.plain_code import Plain, is_text
 from curricula.plain_numbers import numbers_in
+from curricula.python_normalize import Plain, is_text
 
 FUNCTION = "answer"
 LONGEST = 1200

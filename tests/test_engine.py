@@ -18,8 +18,8 @@ from agents.engine_torch import TorchEngine
 from agents.fused_ops import make_ops
 from agents.model import StackedWeights, full_logits
 from agents.tokenizer import Tokenizer
-from arena.seed_data import SeedData
 from arena.state import SEED_FOLDER
+from curricula.list_school import SeedData
 
 
 def prompts(n: int, seed: int = 0) -> list[str]:

@@ -26,9 +26,9 @@ from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config, make_config
 from arena.engines import engine_version, make_engine
 from arena.loop import play
-from arena.seed_data import SeedData
 from arena.state import SEED_FOLDER, Arena
 from arena.store import Store
+from curricula.list_school import SeedData
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = [f"agent{i}" for i in range(8)]

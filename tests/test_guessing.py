@@ -8,11 +8,11 @@ from collections import Counter
 
 import pytest
 
-from arena.seed_data import WORDS as VOCABULARY
 from curricula import list_programs as lp
 from curricula.domain import Guess
-from curricula.guessing import candidates, program_guess, search_guess
 from curricula.hidden_words import WORDS, HiddenWords, level_of, split_recall
+from curricula.list_school import WORDS as VOCABULARY
+from curricula.scripted_guessers import candidates, program_guess, search_guess
 
 DOMAIN = HiddenWords()
 BODIES = DOMAIN.world.bodies

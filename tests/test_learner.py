@@ -13,7 +13,7 @@ from agents.attention import TorchOps
 from agents.checkpoint import BaseModel
 from agents.learner import Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.seed_data import SeedData
+from curricula.list_school import SeedData
 
 CONFIG = LearnerConfig(rank=4, alpha=8, learning_rate=5e-3, batch=8)
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.seed_data import WORDS as VOCABULARY
 from culture.posts import MAX_BODY
 from curricula import list_programs as lp
 from curricula.definitions import (
@@ -25,7 +24,8 @@ from curricula.definitions import (
 from curricula.domain import SPLITS
 from curricula.hidden_words import WORDS, HiddenWords, level_of
 from curricula.list_programs import ListPrograms
-from curricula.lore import Lore, check_worked_example
+from curricula.list_school import WORDS as VOCABULARY
+from curricula.post_forms import Lore, check_worked_example
 
 LISTS = ListPrograms()
 WORLD = HiddenWords()

@@ -17,7 +17,7 @@ from arena.roles.voice import BARE, Voice
 from arena.rounds import Round
 from curricula import python_heldout, python_prose
 from curricula.domain import SPLITS, Domain, Problem, Rejection, Spoken
-from curricula.lore import check_worked_example
+from curricula.post_forms import check_worked_example
 from curricula.python_code import Code, parse_code
 from curricula.python_data import draw_function
 from curricula.python_programs import PythonPrograms

@@ -12,12 +12,12 @@ import torch
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.make_python_seed import SIZES, in_turns, recipe_of, train, write_tokenizer
-from arena.python_school import TASKS, pool
-from arena.python_trace import traced
-from arena.seed_data import SeedExample
 from curricula.domain import Problem, Rejection
+from curricula.list_school import SeedExample
 from curricula.python_programs import PythonPrograms
+from curricula.python_school import TASKS, pool
 from curricula.python_tasks import DEDUCTION
+from curricula.python_trace import traced
 from curricula.values import same_value
 
 DOMAIN = PythonPrograms()

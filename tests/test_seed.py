@@ -12,11 +12,11 @@ from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.model import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.seed_data import MIX, WORDS, SeedData
 from arena.state import SEED_FOLDER
 from curricula import hidden_words as hw
 from curricula import list_programs as lp
 from curricula.domain import Problem
+from curricula.list_school import MIX, WORDS, SeedData
 
 
 def test_the_model_is_as_small_as_promised(base: BaseModel, tokenizer: Tokenizer) -> None:

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as HFTokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from agents.tokenizer import Tokenizer
-from arena.seed_data import WORDS
+from curricula.list_school import WORDS
 
 END, TURN = "<|endoftext|>", "<|im_end|>"
 TEXTS = ["solve rev inc | 3 1 4 think rev 4 1 3 ; inc 5 2 4 answer 5 2 4", "propose rev ->", "Grüße, 世界!\n\n  x = 1"]

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from agents.adapters import AdapterLayout
 from agents.learner import Example
-from arena.seed_data import SeedData
 from curricula.list_programs import ListPrograms, random_program
+from curricula.list_school import SeedData
 
 RANK, ALPHA = 16, 32.0
 LEARNING_RATE = 1e-4  # low, so that what the agents write stays alike on all sides from turn to turn

@@ -8,7 +8,7 @@ from arena.roles.voice import Voice
 from curricula.domain import Guess
 from curricula.hidden_words import HiddenWords
 from curricula.list_programs import RULES
-from curricula.prose import guessing
+from curricula.list_prose import guessing
 
 PART = "body"
 SCHEMA = object_schema(body={"type": "string"})

@@ -16,7 +16,7 @@ from curricula import list_programs as lp
 from curricula.definitions import body_words, name_order
 from curricula.domain import Guess
 from curricula.hidden_words import level_of
-from curricula.lore import Bodies
+from curricula.post_forms import Bodies
 
 
 def program_guess(guess: Guess, hint: Sequence[str] | None, known: Bodies, rng: random.Random) -> str:

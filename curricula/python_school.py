@@ -1,7 +1,7 @@
 """The school of a Python seed model: examples over synthetic functions, in the domain's own bare prompts.
 
 Each function is run once on several inputs, and one run gives several examples: deductions, whose completion works
-them out step by step (arena/python_trace.py); an abduction; an induction; a problem to set, and a variation of it.
+them out step by step (curricula/python_trace.py); an abduction; an induction; a problem to set, and a variation of it.
 Solving is
 mostly taught at levels 1 to 3, with a thin tail above, so that there is something left for self-play to find; setting
 goes up to level 6, since a setter can only set what it can write down. Nothing held out (dev or test) occurs.
@@ -13,15 +13,15 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from arena.python_trace import traced
-from arena.seed_data import SeedExample
+from curricula.list_school import SeedExample
+from curricula.python_analysis import trivial
 from curricula.python_code import FUNCTION, Code
 from curricula.python_data import draw_function, draw_input
-from curricula.python_examine import trivial
 from curricula.python_heldout import LONGEST, heldout_keys
+from curricula.python_mutate import vary
 from curricula.python_programs import PythonPrograms
 from curricula.python_tasks import ABDUCTION, DEDUCTION, FEWEST, INDUCTION, KINDS, MOST, Arguments, Task
-from curricula.python_vary import vary
+from curricula.python_trace import traced
 from curricula.sandboxes import make_sandbox
 from curricula.values import Value, show_value, unfit
 
