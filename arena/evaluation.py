@@ -14,7 +14,7 @@ from arena.collapse import collapse
 from arena.knowledge import Shelves
 from arena.ratchet import ratchet, reading_due
 from arena.reading import notes
-from arena.roles import solver
+from arena.rounds.roles import solver
 from arena.schooling import schooled
 from arena.state import Arena
 from arena.store import Row

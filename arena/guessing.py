@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.engine import Completion, Request
 from arena.knowledge import Body, Shelves, beliefs, knowledge_row, recall
-from arena.roles import guesser
+from arena.rounds.roles import guesser
 from arena.state import Arena
 from arena.store import Row
 from curricula.domain import Guess, Rejection

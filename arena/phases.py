@@ -12,15 +12,15 @@ from typing import Any
 
 from agents.engine import Request
 from arena import review
-from arena.doubt import doubts
 from arena.evaluation import measure
 from arena.forgetting import forget
 from arena.guessing import Guessing
 from arena.knowledge import Shelves
 from arena.posting import post
 from arena.reading import notes
-from arena.rewards import label_rewards, rewards
-from arena.rounds import GRADER, Ask
+from arena.rounds.rewards import label_rewards, rewards
+from arena.rounds.round import GRADER, Ask
+from arena.rounds.validity import doubts
 from arena.setters import scripted_proposal
 from arena.sleep import sleep
 from arena.society import readable

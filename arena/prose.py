@@ -15,9 +15,9 @@ from typing import Any
 
 from agents.engine import Request
 from arena.knowledge import PROSE
-from arena.roles import author
-from arena.roles.author import Drafted, Episode, Unread
-from arena.rounds import Round
+from arena.rounds.roles import author
+from arena.rounds.roles.author import Drafted, Episode, Unread
+from arena.rounds.round import Round
 from arena.state import Arena
 from arena.store import Row
 from culture.library import Library

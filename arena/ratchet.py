@@ -44,7 +44,7 @@ from dataclasses import dataclass
 from agents.engine import Request
 from agents.prompt import Prompt
 from arena.knowledge import Held, definitions_in
-from arena.roles import solver
+from arena.rounds.roles import solver
 from arena.society import spans
 from arena.state import Arena
 from arena.store import Row

@@ -15,7 +15,7 @@ from agents.engine import Request
 from agents.learner import Example
 from arena.engines import rest
 from arena.knowledge import Shelves
-from arena.roles import solver
+from arena.rounds.roles import solver
 from arena.sleep import entry_example, seed_examples
 from arena.state import Arena
 from arena.store import Row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arena.rounds import Round
+from arena.rounds.round import Round
 from arena.state import Arena
 from curricula.hidden_words import HiddenWords
 from curricula.list_programs import ListPrograms

@@ -14,7 +14,7 @@ from typing import Any
 from agents.learner import Example, Learner
 from arena.engines import rest
 from arena.knowledge import Body, Shelves, remembered
-from arena.roles import setter, solver
+from arena.rounds.roles import setter, solver
 from arena.society import ends, readable
 from arena.state import Arena
 from arena.store import Row

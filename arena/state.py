@@ -36,9 +36,9 @@ from arena.engines import close, connect, engine_version, make_budget, make_engi
 from arena.inside import check_folder, inside
 from arena.lock import hold
 from arena.parcel import Arrivals
-from arena.roles import guesser
-from arena.roles.voice import make_voice
-from arena.rounds import Round
+from arena.rounds.roles import guesser
+from arena.rounds.roles.voice import make_voice
+from arena.rounds.round import Round
 from arena.store import MIGRATIONS, Records, Row, Store
 from culture.library import Library
 from culture.merkle import Frontier

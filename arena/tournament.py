@@ -223,8 +223,8 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
     from agents.adapters import AdapterLayout, Adapters, is_small
     from agents.engine import Request
     from agents.engine_torch import TorchEngine
-    from arena.roles import solver
-    from arena.roles.voice import voice_of_run
+    from arena.rounds.roles import solver
+    from arena.rounds.roles.voice import voice_of_run
     from arena.state import base_digest, load_base, make_domains
 
     try:

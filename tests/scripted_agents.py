@@ -17,8 +17,8 @@ from typing import Any
 
 from openai_server import Json, Reply
 
-from arena.roles import author, grader, guesser, setter, solver
-from arena.roles.reply import part
+from arena.rounds.roles import author, grader, guesser, setter, solver
+from arena.rounds.roles.reply import part
 from curricula.domain import SPLITS, Domain, Problem, Spoken
 from curricula.hidden_words import HiddenWords
 

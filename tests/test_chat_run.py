@@ -17,8 +17,8 @@ from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config
 from arena.estimate import estimate
 from arena.loop import play
-from arena.roles import solver
-from arena.roles.voice import make_voice
+from arena.rounds.roles import solver
+from arena.rounds.roles.voice import make_voice
 from arena.state import Arena
 from curricula.list_programs import ListPrograms
 

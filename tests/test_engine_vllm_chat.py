@@ -23,8 +23,8 @@ from agents.prompt import Chat
 from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config
 from arena.loop import play
-from arena.roles.reply import object_schema
-from arena.roles.voice import mark
+from arena.rounds.roles.reply import object_schema
+from arena.rounds.roles.voice import mark
 from arena.state import Arena
 
 HALF = "\ufffd"

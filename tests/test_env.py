@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 
-from arena.env import CHARSET, MAX_TEXT, env, parallel_env, round_of
-from arena.rewards import rewards
-from arena.rounds import GRADER, SETTER, Round
+from arena.rounds.env import CHARSET, MAX_TEXT, env, parallel_env, round_of
+from arena.rounds.rewards import rewards
+from arena.rounds.round import GRADER, SETTER, Round
 from curricula.domain import Domain
 from curricula.registry import DOMAINS as REGISTERED
 from curricula.registry import make_domain

@@ -16,7 +16,7 @@ from arena.knowledge import Shelves
 from arena.phases import REVIEW_LAG, review_rewards
 from arena.posting import post
 from arena.reading import BESIDE
-from arena.rounds import Round
+from arena.rounds.round import Round
 from arena.state import Arena
 from arena.worth import WINDOW, trials, worth
 from culture.library import Read

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arena import prose
-from arena.doubt import doubts
 from arena.knowledge import definitions_in
 from arena.reading import admit
-from arena.rewards import rewards
-from arena.roles import author
-from arena.roles.author import Drafted, Episode, Unread
-from arena.roles.voice import Voice
-from arena.rounds import Round
+from arena.rounds.rewards import rewards
+from arena.rounds.roles import author
+from arena.rounds.roles.author import Drafted, Episode, Unread
+from arena.rounds.roles.voice import Voice
+from arena.rounds.round import Round
+from arena.rounds.validity import doubts
 from arena.state import Arena
 from culture.posts import Post
 from curricula.domain import Judged, Problem

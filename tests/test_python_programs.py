@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.roles import setter, solver
-from arena.roles.voice import BARE, Voice
-from arena.rounds import Round
+from arena.rounds.roles import setter, solver
+from arena.rounds.roles.voice import BARE, Voice
+from arena.rounds.round import Round
 from curricula import python_heldout, python_prose
 from curricula.domain import SPLITS, Domain, Problem, Rejection, Spoken
 from curricula.post_forms import check_worked_example

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.prompt import Chat
-from arena.roles import grader, guesser, setter, solver
-from arena.roles.reply import from_json, object_schema, part, spoken, unfenced
-from arena.roles.voice import BARE, Voice, mark
+from arena.rounds.roles import grader, guesser, setter, solver
+from arena.rounds.roles.reply import from_json, object_schema, part, spoken, unfenced
+from arena.rounds.roles.voice import BARE, Voice, mark
 from curricula.domain import Guess, Problem, quoted
 from curricula.hidden_words import HiddenWords
 from curricula.list_programs import ListPrograms

@@ -18,7 +18,7 @@ from arena.loop import play
 from arena.report.analysis import analyze
 from arena.report.calibration import calibration, reviewed
 from arena.review import REJECTED, verify_receipts
-from arena.rewards import label_rewards
+from arena.rounds.rewards import label_rewards
 from arena.state import Arena
 from arena.store import Row, Store
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from arena.rewards import rewards
-from arena.rounds import Round
+from arena.rounds.rewards import rewards
+from arena.rounds.round import Round
 from curricula.list_programs import ListPrograms
 
 DOMAIN = ListPrograms()

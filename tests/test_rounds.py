@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from arena.rounds import Round
+from arena.rounds.round import Round
 from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
 from curricula.list_programs import ListPrograms

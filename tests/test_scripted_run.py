@@ -21,7 +21,7 @@ from arena.ledger import verify
 from arena.loop import play
 from arena.prose import is_prose
 from arena.report.analysis import analyze
-from arena.roles import author
+from arena.rounds.roles import author
 from arena.state import Arena, make_domains
 from curricula.domain import Problem
 from tests import traffic

@@ -13,11 +13,11 @@ import pytest
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from agents.engine_torch import TorchEngine
-from arena import ratchet_round_v0
-from arena.env import parallel_env, round_of
-from arena.rounds import GRADER, SETTER
-from arena.seats.choices import choose_among, hashed
-from arena.seats.play import play
+from arena.rounds import ratchet_round_v0
+from arena.rounds.discrete_env import choose_among, hashed
+from arena.rounds.env import parallel_env, round_of
+from arena.rounds.round import GRADER, SETTER
+from arena.rounds.seats import play
 from arena.seats.textarena import EngineAgent, agent_of
 from curricula.registry import DOMAINS, make_domain
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arena.roles import examinee
-from arena.roles.voice import BARE, Voice
+from arena.rounds.roles import examinee
+from arena.rounds.roles.voice import BARE, Voice
 from arena.transfer.judging import matches
 from arena.transfer.reading import Item, ItemSet, read_item, read_set, read_sets
 from curricula.list_programs import ListPrograms

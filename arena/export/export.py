@@ -25,7 +25,7 @@ from arena.export.tables import write_tables
 from arena.export.traces import write_traces
 from arena.export.withhold import Guard, check
 from arena.retention import thinned_until
-from arena.roles.voice import voice_of_run
+from arena.rounds.roles.voice import voice_of_run
 from arena.state import make_domains
 from arena.store import Store
 

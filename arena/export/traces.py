@@ -18,8 +18,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from arena.roles import setter, solver
-from arena.roles.voice import BARE, Voice
+from arena.rounds.roles import setter, solver
+from arena.rounds.roles.voice import BARE, Voice
 from arena.store import Row, Store
 from curricula.domain import Domain
 
@@ -201,7 +201,7 @@ def _read(row: Row) -> Row:
 
 
 def _grade(row: Row, attempts: list[Row]) -> Row:
-    """A grader reads what the first solver read, so its prompt is that one's (`arena.rounds`)."""
+    """A grader reads what the first solver read, so its prompt is that one's (`arena.rounds.round`)."""
     return {
         **{key: row[key] for key in ("grader", "attempt")},
         "prompt": attempts[0]["prompt"],

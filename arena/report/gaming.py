@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from arena.report.figure import Figure, Panel, Row, Series, Table
 from arena.report.statistics import difference_interval, rate, wilson_interval
 from arena.retention import thinned_until
-from arena.roles.reply import part
-from arena.roles.solver import PART
+from arena.rounds.roles.reply import part
+from arena.rounds.roles.solver import PART
 from arena.store import Store
 from arena.text import between, clear, count, listed
 

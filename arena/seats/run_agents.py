@@ -18,7 +18,7 @@ from arena.config.schema import Config, nearest
 from arena.engines import connect, make_engine
 from arena.inside import inside
 from arena.knowledge import definitions_in
-from arena.roles.voice import Voice, voice_of_run
+from arena.rounds.roles.voice import Voice, voice_of_run
 from arena.state import base_digest, load_base, make_domains, model_folder
 from arena.store import Store
 from arena.tournament import find_teams

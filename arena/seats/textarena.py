@@ -1,5 +1,5 @@
 """Agents of Ratchet in TextArena's games. Nothing of TextArena is imported: an agent there is anything that takes an
-observation as text and gives an action as text, and so is a seat here (`arena.seats.play`), which lets its agents sit
+observation as text and gives an action as text, and so is a seat here (`arena.rounds.seats`), which lets its agents sit
 in our rounds as they are.
 
 Left out: batches, as its games ask one agent at a time. Not guaranteed: that an agent plays well what it was not
@@ -15,7 +15,7 @@ from agents.engine import Engine, Request
 from agents.prompt import Chat, Prompt
 from arena.config.schema import load_config
 from arena.inside import check_folder
-from arena.roles.reply import spoken
+from arena.rounds.roles.reply import spoken
 from arena.seats.run_agents import open_agents
 from arena.store import Store
 

@@ -16,7 +16,7 @@ from agents.engine import Engine, Request
 from agents.prompt import Prompt
 from arena.knowledge import Shelves
 from arena.reading import notes
-from arena.roles import examinee
+from arena.rounds.roles import examinee
 from arena.state import Arena
 from arena.transfer.players import Player
 from arena.transfer.reading import Item, ItemSet

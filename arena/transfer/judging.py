@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from arena.roles import examinee, solver
-from arena.roles.voice import Voice
+from arena.rounds.roles import examinee, solver
+from arena.rounds.roles.voice import Voice
 from arena.transfer.answering import Reply
 from arena.transfer.reading import ItemSet
 from curricula.answers import same_answer

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from arena.roles import author, examinee, guesser, setter, solver
-from arena.roles.voice import BARE, Voice
+from arena.rounds.roles import author, examinee, guesser, setter, solver
+from arena.rounds.roles.voice import BARE, Voice
 from culture.posts import Post, SignedPost
 from curricula.domain import Domain, Problem, Rejection
 from curricula.registry import DOMAINS, make_domain

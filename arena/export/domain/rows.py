@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from agents.prompt import Chat
-from arena.roles import solver
-from arena.roles.voice import Voice
+from arena.rounds.roles import solver
+from arena.rounds.roles.voice import Voice
 from curricula.domain import Domain, Problem, Verdict
 from curricula.hidden_words import HiddenWords
 from curricula.registry import make_domain

@@ -2,7 +2,7 @@
 
 propose -> solve -> grade -> done. `asks()` says which texts are wanted now, `take()` is given them in the same order
 and moves on. A round does no inference and no storage: the arena plays hundreds side by side so that each step of all
-of them is one engine batch, `arena/env.py` plays one with PettingZoo, and replaying stored texts restores a round
+of them is one engine batch, `arena/rounds/env.py` plays one with PettingZoo, and replaying stored texts restores a round
 exactly.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from agents.prompt import Prompt
-from arena.roles import grader, setter, solver
-from arena.roles.voice import BARE, Voice
+from arena.rounds.roles import grader, setter, solver
+from arena.rounds.roles.voice import BARE, Voice
 from curricula.domain import Attempt, Domain, Problem, Rejection, Verdict
 
 SETTER, GRADER = "setter", "grader"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.prompt import Prompt
-from arena.roles.reply import object_schema, part
-from arena.roles.voice import Voice, mark
+from arena.rounds.roles.reply import object_schema, part
+from arena.rounds.roles.voice import Voice, mark
 from curricula.domain import Domain, Problem, Spoken, quoted
 
 PART = "answer"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.prompt import Prompt
-from arena.roles import solver
-from arena.roles.voice import Voice
+from arena.rounds.roles import solver
+from arena.rounds.roles.voice import Voice
 from curricula.domain import Domain, Problem
 
 ROLE = (

@@ -25,8 +25,8 @@ from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 from pettingzoo.utils.wrappers import BaseParallelWrapper
 
-from arena.env import RoundEnv
-from arena.rounds import SETTER
+from arena.rounds.env import RoundEnv
+from arena.rounds.round import SETTER
 
 Numbers = NDArray[np.float32]
 Candidates = Callable[[RoundEnv, str, random.Random], Sequence[str]]

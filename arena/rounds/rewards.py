@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-from arena.rounds import GRADER, SETTER, Round, solver_seat
+from arena.rounds.round import GRADER, SETTER, Round, solver_seat
 from arena.store import Row
 from curricula.learnability import RULES
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from arena.env import RoundEnv
+from arena.rounds.env import RoundEnv
 
 Seat = Callable[[str], str]
 """What is asked, to what is said."""

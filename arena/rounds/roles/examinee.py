@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agents.prompt import Chat, Prompt
-from arena.roles import solver
-from arena.roles.reply import part
-from arena.roles.solver import NOTES, PART, SCHEMA
-from arena.roles.voice import Voice, nowhere
+from arena.rounds.roles import solver
+from arena.rounds.roles.reply import part
+from arena.rounds.roles.solver import NOTES, PART, SCHEMA
+from arena.rounds.roles.voice import Voice, nowhere
 from curricula.domain import Domain, Problem, quoted
 
 ROLE = "You answer a question. Only the answer itself is read, and it has to be right."

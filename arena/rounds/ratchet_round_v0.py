@@ -2,7 +2,7 @@
 ratchet_round_v0`, then `ratchet_round_v0.env()`, `.parallel_env()` or `.raw_env()`. The version grows when a round with
 equal actions would go otherwise.
 
-`rllib_env` is the same for whoever learns on numbers: seats pick among texts (`arena.seats.choices`). RLlib is not
+`rllib_env` is the same for whoever learns on numbers: seats pick among texts (`arena.rounds.discrete_env`). RLlib is not
 imported: its own wrapper takes what this gives (docs/open_seats.md).
 """
 
@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from arena.env import RoundEnv as raw_env
-from arena.env import env, parallel_env, round_of
-from arena.seats.choices import ChoiceEnv, choose_among
+from arena.rounds.discrete_env import ChoiceEnv, choose_among
+from arena.rounds.env import RoundEnv as raw_env
+from arena.rounds.env import env, parallel_env, round_of
 
 NAME = "ratchet_round_v0"
 

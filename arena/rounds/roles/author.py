@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.prompt import Prompt
-from arena.roles.reply import from_json, object_schema, spoken
-from arena.roles.voice import Voice
+from arena.rounds.roles.reply import from_json, object_schema, spoken
+from arena.rounds.roles.voice import Voice
 from curricula.domain import quoted
 
 KINDS = ("lesson", "failure", "recipe", "book")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from arena.roles.solver import is_unclear
-from arena.rounds import Round
+from arena.rounds.roles.solver import is_unclear
+from arena.rounds.round import Round
 from curricula.domain import Doubtful, Judged
 
 
