@@ -67,7 +67,7 @@ def run(
     loaded = load_config(config, overrides or [])
     check_split(loaded)
     if dry_run:
-        from arena.estimate import estimate
+        from arena.run.estimate import estimate
 
         typer.echo(loaded.to_yaml())
         for line in notices(loaded):
@@ -82,8 +82,8 @@ def run(
         if (folder / "run.db").exists():
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
         _launch(["run", str(config), *(overrides or [])], folder)
+    from arena.run.state import Arena
     from arena.sinks.registry import load_sinks
-    from arena.state import Arena
 
     load_sinks(loaded.sinks)  # what is not installed is told before a folder is made
     if loaded.cluster.clustered:
@@ -112,14 +112,14 @@ def resume(
     watch: WatchOption = False,
 ) -> None:
     """Go on with a run after its last finished phase."""
-    from arena.amend import amended
+    from arena.run.reconfigure import amended
 
     if watch:
         _read(folder)[0].close()
         amended(folder, overrides or [])
         _launch(["resume", str(folder), *(overrides or [])], folder)
     from arena.experiment import check_split
-    from arena.state import Arena
+    from arena.run.state import Arena
 
     if (folder / "run.db").is_file() and amended(folder, overrides or []).cluster.clustered:
         from arena.clustered import reopen
@@ -427,9 +427,9 @@ def doctor() -> None:
 def _play(arena: Any, quiet: bool) -> None:
     from rich.console import Console
 
-    from arena.leaving import CUT_SHORT, CutShort, Leaving, Left
     from arena.loop import play
     from arena.report.analysis import analyze as analyze_store
+    from arena.run.signals import CUT_SHORT, CutShort, Leaving, Left
     from arena.sinks.listener import Sinks, both
     from arena.watch.progress import Progress, summary
 
@@ -469,7 +469,7 @@ def _play(arena: Any, quiet: bool) -> None:
 
 def _play_islands(config: Any, folder: Path, quiet: bool) -> None:
     from arena.clustered import play_islands
-    from arena.leaving import CUT_SHORT, CutShort
+    from arena.run.signals import CUT_SHORT, CutShort
 
     try:
         play_islands(config, folder, quiet, typer.echo, lambda line: typer.echo(line, err=True))
@@ -519,8 +519,8 @@ def _launch(command: list[str], folder: Path) -> NoReturn:
 def _read(folder: Path) -> Any:
     """(store, config) of a run folder, for reading."""
     from arena.config.schema import load_config
-    from arena.inside import check_folder
-    from arena.store import Store
+    from arena.run.paths import check_folder
+    from arena.run.store import Store
 
     if not folder.is_dir():
         raise ValueError(f"no run folder at {folder}{_nearest_folder(folder)}")

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.amend import amended, write_config
 from arena.config.schema import Config
 from arena.federation import Head, drive
-from arena.leaving import LeavingIslands
+from arena.run.reconfigure import amended, write_config
+from arena.run.signals import LeavingIslands
+from arena.run.state import make_domains, versions
 from arena.sinks.listener import Sinks, both
-from arena.state import make_domains, versions
 from arena.watch.progress import Progress, summary
 from arena.workers import InlineWorkers, Workers
 
@@ -29,7 +29,7 @@ def begin(config: Config) -> Path:
 
 
 def reopen(folder: Path, overrides: Sequence[str]) -> Config:
-    """The config of a run that is gone on with; `overrides` of what may change (`arena.amend`) are written into it."""
+    """The config of a run that is gone on with; `overrides` of what may change (`arena.run.reconfigure`) are written into it."""
     config = amended(folder, overrides)
     if overrides:
         write_config(folder, config)

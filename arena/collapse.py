@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from agents.learner import NOBODY, Example, Score
 from arena.reference import BELOW, WORDS, reference
 from arena.rounds.roles import setter
-from arena.state import Arena
-from arena.store import Row
+from arena.run.state import Arena
+from arena.run.store import Row
 from culture.measures import distinct_at, perplexity, tail_mass
 
 PROPOSALS = (

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from arena.soundness import diagnose
+from arena.run.integrity import diagnose
 
 FALLS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, sqlite3.Error)
 ROOT = Path(__file__).resolve().parents[1]

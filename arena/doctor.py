@@ -126,7 +126,7 @@ def sandboxes() -> Iterator[tuple[str, str]]:
 def seed_model() -> Iterator[tuple[str, str]]:
     from agents.checkpoint import BaseModel
     from agents.tokenizer import Tokenizer
-    from arena.state import SEED_FOLDER
+    from arena.run.state import SEED_FOLDER
 
     try:
         base, tokenizer = BaseModel.load(SEED_FOLDER), Tokenizer(SEED_FOLDER)

@@ -15,9 +15,9 @@ from arena.knowledge import Shelves
 from arena.ratchet import ratchet, reading_due
 from arena.reading import notes
 from arena.rounds.roles import solver
+from arena.run.state import Arena
+from arena.run.store import Row
 from arena.schooling import schooled
-from arena.state import Arena
-from arena.store import Row
 from curricula.domain import Problem
 
 Items = Sequence[tuple[str, Problem, int, int | None]]

@@ -28,7 +28,7 @@ from arena.experiment_file import Cell, check_split, differing, flat, load_exper
 from arena.experiment_metrics import METRICS, FinishedRun
 from arena.experiment_report import make_results, write_results
 from arena.experiment_series import SERIES
-from arena.store import Store
+from arena.run.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

@@ -25,8 +25,8 @@ from arena.experiment_metrics import FinishedRun, all_metrics, curve
 from arena.experiment_report import write_whole
 from arena.experiment_series import all_series
 from arena.loop import play
-from arena.state import Arena, model_folder
-from arena.store import Store
+from arena.run.state import Arena, model_folder
+from arena.run.store import Store
 
 
 class Log:

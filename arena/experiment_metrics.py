@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from arena.experiment_metrics_culture import CULTURE_METRICS
 from arena.experiment_run import FinishedRun, Metric, difference
-from arena.store import Row
+from arena.run.store import Row
 from curricula.hidden_words import WORDS
 
 __all__ = ["METRICS", "FinishedRun", "all_metrics", "curve", "heldout"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from arena.config.culture import LibrarySection
-from arena.store import Store
+from arena.run.store import Store
 
 
 @dataclass(frozen=True)

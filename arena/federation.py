@@ -18,14 +18,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from agents.engine import Halted
-from arena.budget import Budget, spent_so_far
 from arena.config.schema import Config
-from arena.control import Controls, forget, forget_limit, note_limit
-from arena.lock import hold
 from arena.loop import Listener, silent
-from arena.parcel import Arrivals, Result, SentAgent, SentPost
 from arena.replica import Replica
-from arena.store import Store
+from arena.run.budget import Budget, spent_so_far
+from arena.run.control import Controls, forget, forget_limit, note_limit
+from arena.run.lock import hold
+from arena.run.messages import Arrivals, Result, SentAgent, SentPost
+from arena.run.store import Store
 from arena.telling import tell_phases
 from arena.union import Union
 from arena.workers import Lost, Workers

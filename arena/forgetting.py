@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from arena.run.state import Arena
+from arena.run.store import Row
 from arena.society import spans
-from arena.state import Arena
-from arena.store import Row
 from arena.worth import worth
 from culture.forgetting import Indexed, forgotten
 

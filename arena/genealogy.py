@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arena.store import Store
+from arena.run.store import Store
 from curricula.hidden_words import level_of
 
 _EXAMPLES = (

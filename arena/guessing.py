@@ -8,8 +8,8 @@ from typing import Any
 from agents.engine import Completion, Request
 from arena.knowledge import Body, Shelves, beliefs, knowledge_row, recall
 from arena.rounds.roles import guesser
-from arena.state import Arena
-from arena.store import Row
+from arena.run.state import Arena
+from arena.run.store import Row
 from curricula.domain import Guess, Rejection
 from curricula.scripted_guessers import program_guess, search_guess
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from arena.parcel import Table
-from arena.store import MARKS, Store
+from arena.run.messages import Table
+from arena.run.store import MARKS, Store
 
 LOCAL = ("control", "marks", "lost_islands", "island_heads", "sqlite_sequence")
 

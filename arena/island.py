@@ -17,16 +17,16 @@ from pathlib import Path
 import yaml
 
 from agents.adapters import write_atomically
-from arena.amend import write_config
 from arena.config.schema import LimitsSection, make_config
-from arena.control import Controls
 from arena.increments import begun, increment, last_rows, mark, marks_of
-from arena.inside import inside
 from arena.loop import begin, end, play_generation, silent
 from arena.migration import departures, leaving
-from arena.parcel import Arrivals, Package, Result, SentAgent, SentPost, digest
 from arena.review import ARENA
-from arena.state import Arena, Generation
+from arena.run.control import Controls
+from arena.run.messages import Arrivals, Package, Result, SentAgent, SentPost, digest
+from arena.run.paths import inside
+from arena.run.reconfigure import write_config
+from arena.run.state import Arena, Generation
 from arena.turnover import ranking
 
 

@@ -2,10 +2,10 @@
 
 `RayWorkers` are `arena.workers.Workers`: they start islands, hand them their work, and tell which are lost; what is
 played, stored and played again is decided by the head (`arena.federation`). An actor is told everything in bytes
-(`arena.parcel`) and keeps its run folder in its node's own temporary folder, so that no disk is shared. Calls run at
+(`arena.run.messages`) and keeps its run folder in its node's own temporary folder, so that no disk is shared. Calls run at
 most once, and Ray restarts nothing by itself (`max_restarts=0`): the head starts a lost island again, from its replica.
 
-A node must have the head's versions of Ratchet's own files, Python, torch and the rest (`arena.state.versions`). At the
+A node must have the head's versions of Ratchet's own files, Python, torch and the rest (`arena.run.state.versions`). At the
 beginning a node that differs ends the run with one line; a node that joins later and differs is passed over.
 
 Not held here: who may join the cluster. Whoever can, can run code on it (docs/scaling.md).

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agents.engine import Request
+from arena.run.state import Arena
+from arena.run.store import Row
 from arena.society import circle, scope
-from arena.state import Arena
-from arena.store import Row
 from culture.library import Library
 from culture.posts import Post
 from culture.scope import Scope

@@ -4,8 +4,8 @@
 
 Each phase takes the arena and gives records; they are stored in one transaction with the phase's own row, then folded
 into the arena. Phases that were finished before an interruption are folded in from the store, so resume is the same
-loop. Before each phase the loop looks whether a limit is met (`arena.budget`), and whether someone asked it to pause or
-to stop (`arena.control`).
+loop. Before each phase the loop looks whether a limit is met (`arena.run.budget`), and whether someone asked it to pause or
+to stop (`arena.run.control`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.engine import Halted
-from arena.control import Controls, note_limit
 from arena.evaluation import baseline, final
-from arena.ledger import SEALED, seal, seal_rest
 from arena.migration import take_in
-from arena.parcel import SentPost
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
 from arena.reading import admit
-from arena.retention import prune_adapters, thin, thin_rest
 from arena.review import close_waiting
-from arena.state import Arena, Generation, Tokens
-from arena.store import Row
+from arena.run.control import Controls, note_limit
+from arena.run.ledger import SEALED, seal, seal_rest
+from arena.run.messages import SentPost
+from arena.run.retention import prune_adapters, thin, thin_rest
+from arena.run.state import Arena, Generation, Tokens
+from arena.run.store import Row
 from culture.library import Read
 from culture.posts import SignedPost
 
@@ -44,7 +44,7 @@ def play(arena: Arena, listen: Listener = silent) -> bool:
     """Play the run to its end, or until it is stopped; True if it came to its end.
 
     `listen` is told ("phase", ...) before and ("done", ...) after each phase, ("control", ...) when the run pauses,
-    goes on or is to stop, and ("limit", ...) when it stops because a limit is met; `arena.budget.stopped` says which.
+    goes on or is to stop, and ("limit", ...) when it stops because a limit is met; `arena.run.budget.stopped` says which.
     """
     try:
         return play_on(arena, listen)

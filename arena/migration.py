@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from agents.untrusted_adapter import read_adapter
-from arena.inside import inside
 from arena.knowledge import PROSE
-from arena.parcel import SentAgent, SentPost
-from arena.state import Arena
-from arena.store import Row
+from arena.run.messages import SentAgent, SentPost
+from arena.run.paths import inside
+from arena.run.state import Arena
+from arena.run.store import Row
 from arena.worth import worth
 from culture.posts import Post, SignedPost
 from curricula.learnability import is_learnable

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from arena.config.schema import Config
-from arena.state import versions
+from arena.run.state import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "ratchet-island-"

@@ -21,11 +21,11 @@ from arena.reading import notes
 from arena.rounds.rewards import label_rewards, rewards
 from arena.rounds.round import GRADER, Ask
 from arena.rounds.validity import doubts
+from arena.run.state import Arena
+from arena.run.store import Row
 from arena.setters import scripted_proposal
 from arena.sleep import sleep
 from arena.society import readable
-from arena.state import Arena
-from arena.store import Row
 from arena.turnover import turnover
 from arena.worth import worth
 from culture.library import Read

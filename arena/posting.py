@@ -17,8 +17,8 @@ from typing import Any
 from arena import prose, review
 from arena.knowledge import Held, Shelves
 from arena.reading import sign
+from arena.run.state import Arena
 from arena.society import circle
-from arena.state import Arena
 from culture.library import Library
 from culture.posts import MAX_BODY, Post
 from curricula.definitions import compile_book, pages

@@ -18,8 +18,8 @@ from arena.knowledge import PROSE
 from arena.rounds.roles import author
 from arena.rounds.roles.author import Drafted, Episode, Unread
 from arena.rounds.round import Round
-from arena.state import Arena
-from arena.store import Row
+from arena.run.state import Arena
+from arena.run.store import Row
 from culture.library import Library
 from culture.posts import Post
 from curricula.domain import SPLITS, Domain

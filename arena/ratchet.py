@@ -45,9 +45,9 @@ from agents.engine import Request
 from agents.prompt import Prompt
 from arena.knowledge import Held, definitions_in
 from arena.rounds.roles import solver
+from arena.run.state import Arena
+from arena.run.store import Row
 from arena.society import spans
-from arena.state import Arena
-from arena.store import Row
 from culture.scope import Scope
 from curricula import list_programs as lp
 from curricula.domain import Domain, Problem, Rejection, digest

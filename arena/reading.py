@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from arena.knowledge import PROSE, Shelves
 from arena.prose import check as check_prose
 from arena.prose import is_prose, note
+from arena.run.state import Arena
 from arena.society import scope
-from arena.state import Arena
 from arena.worth import worth
 from culture.library import Read
 from culture.posts import Post, SignedPost, sign_post

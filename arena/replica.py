@@ -14,11 +14,11 @@ from pathlib import Path
 
 from arena.config.schema import StoreSection
 from arena.increments import begun, increment, mark, write
-from arena.inside import inside
 from arena.island import write_file
-from arena.parcel import Arrivals, Package, Result, Table
-from arena.retention import prune_folder
-from arena.store import MIGRATIONS, Store
+from arena.run.messages import Arrivals, Package, Result, Table
+from arena.run.paths import inside
+from arena.run.retention import prune_folder
+from arena.run.store import MIGRATIONS, Store
 
 KEPT = 3
 """Generations of what was sent that are kept."""

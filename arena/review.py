@@ -29,9 +29,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.identity import is_signed
-from arena.control import DECISIONS, MAX_NOTE
-from arena.state import Arena
-from arena.store import Row, Store
+from arena.run.control import DECISIONS, MAX_NOTE
+from arena.run.state import Arena
+from arena.run.store import Row, Store
 from culture.posts import SignedPost
 
 ARENA = "arena"
@@ -134,7 +134,9 @@ def _facts(store: Store, subject: str) -> tuple[Row, Row | None, Row | None]:
         facts = {
             "what": "attempt",
             "agent": a["agent"],
-            "text_sha256": None if a["text"] is None else _sha(a["text"]),  # its words may be gone (arena.retention)
+            "text_sha256": None
+            if a["text"] is None
+            else _sha(a["text"]),  # its words may be gone (arena.run.retention)
             "answer": a["answer"],
             "execution_correct": a["answer_correct"],
             "grader": grader,

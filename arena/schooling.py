@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from agents.engine import Request
 from agents.learner import Example
-from arena.engines import rest
 from arena.knowledge import Shelves
 from arena.rounds.roles import solver
+from arena.run.engines import rest
+from arena.run.state import Arena
+from arena.run.store import Row
 from arena.sleep import entry_example, seed_examples
-from arena.state import Arena
-from arena.store import Row
 from curricula.replay import Entry
 
 MIND = "schooled"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arena.rounds.round import Round
-from arena.state import Arena
+from arena.run.state import Arena
 from curricula.hidden_words import HiddenWords
 from curricula.list_programs import ListPrograms
 from curricula.list_school import SeedData

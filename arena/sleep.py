@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.learner import Example, Learner
-from arena.engines import rest
 from arena.knowledge import Body, Shelves, remembered
 from arena.rounds.roles import setter, solver
+from arena.run.engines import rest
+from arena.run.state import Arena
+from arena.run.store import Row
 from arena.society import ends, readable
-from arena.state import Arena
-from arena.store import Row
 from culture.library import Read
 from curricula.list_school import SeedData
 from curricula.replay import Entry

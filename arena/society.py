@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from arena.config.culture import LibrarySection
-from arena.state import Arena
+from arena.run.state import Arena
 from culture.scope import Scope
 from curricula.replay import Entry
 

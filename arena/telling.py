@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arena.loop import Listener
-from arena.store import Row
+from arena.run.store import Row
 
 TABLES = {
     "birth": ("agents",),

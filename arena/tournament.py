@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import Config
-from arena.inside import inside
-from arena.store import Store
+from arena.run.paths import inside
+from arena.run.store import Store
 
 VERSION = 1
 """Changes when the same adapters and problems would be played otherwise."""
@@ -225,7 +225,7 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
     from agents.engine_torch import TorchEngine
     from arena.rounds.roles import solver
     from arena.rounds.roles.voice import voice_of_run
-    from arena.state import base_digest, load_base, make_domains
+    from arena.run.state import base_digest, load_base, make_domains
 
     try:
         ran_with, here = store.meta().get("base model"), base_digest(config)

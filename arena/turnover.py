@@ -23,13 +23,13 @@ from torch import Tensor
 
 from agents.inheritance import inherit
 from agents.learner import OPTIMISER, Learner
-from arena.engines import rest
 from arena.knowledge import remembered
 from arena.migration import Immigrant, immigrants
+from arena.run.engines import rest
+from arena.run.state import Arena
+from arena.run.store import Row
 from arena.sleep import Lessons, school
 from arena.society import EVERYWHERE, circle, ends
-from arena.state import Arena
-from arena.store import Row
 
 BORN = "born"
 """Name of the checkpoint that holds the learner's state after a turnover."""

@@ -17,9 +17,9 @@ from typing import Any
 
 from agents.identity import KeyRing
 from arena.config.schema import Config
-from arena.ledger import seal_generation
 from arena.replica import Replica
-from arena.store import ISLAND_HEADS, LOST_ISLANDS, MIGRATIONS, Row, Store
+from arena.run.ledger import seal_generation
+from arena.run.store import ISLAND_HEADS, LOST_ISLANDS, MIGRATIONS, Row, Store
 from culture.removals import BY_POST
 
 SUMS = ("prompt_tokens", "generated_tokens", "trained_tokens", "requests")

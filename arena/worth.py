@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from arena.store import Store
+from arena.run.store import Store
 from culture.uplift import Trial, estimates
 
 if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
-    from arena.state import Arena
+    from arena.run.state import Arena
 
 WINDOW = 12
 """Generations that count."""

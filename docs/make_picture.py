@@ -17,7 +17,7 @@ from arena.report.analysis import analyze
 from arena.report.source import Source
 from arena.report.tables import print_report
 from arena.report.write import write_report
-from arena.store import Store
+from arena.run.store import Store
 
 FIGURES = ("heldout", "setting", "ability", "tournament", "setters", "uplift", "entropy", "wrong-reasons")
 

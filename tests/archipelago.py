@@ -7,7 +7,7 @@ from pathlib import Path
 
 from arena.config.schema import Config, load_config
 from arena.federation import federate
-from arena.store import Store
+from arena.run.store import Store
 from arena.workers import InlineWorkers, Lost
 
 SMALL = (

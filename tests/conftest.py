@@ -14,7 +14,7 @@ from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config
 from arena.loop import play
-from arena.state import SEED_FOLDER, Arena
+from arena.run.state import SEED_FOLDER, Arena
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,7 +6,7 @@ import pytest
 
 import arena.loop as loop
 from arena.phases import Produced
-from arena.state import Arena
+from arena.run.state import Arena
 
 
 class Crash(BaseException):

@@ -9,7 +9,7 @@ from arena.config.schema import load_config
 from arena.loop import birth, store_records
 from arena.phases import Produced
 from arena.reading import admit, sign
-from arena.state import Arena, Generation
+from arena.run.state import Arena, Generation
 from culture.posts import Post
 from curricula.replay import Entry
 

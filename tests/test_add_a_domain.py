@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from arena.config.schema import make_config
 from arena.rounds.rewards import rewards
 from arena.rounds.round import Round
-from arena.state import make_domains
+from arena.run.state import make_domains
 from curricula import registry
 from curricula.domain import SPLITS, Domain, Problem, Rejection, Verdict
 

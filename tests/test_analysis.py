@@ -9,7 +9,7 @@ from rich.console import Console
 from arena.config.schema import make_config
 from arena.report.analysis import LOOP, analyze
 from arena.report.tables import print_report, spread
-from arena.store import Store
+from arena.run.store import Store
 
 
 def config(generations=2, domains=("list_programs", "hidden_words")):

@@ -21,7 +21,7 @@ from arena.bench import large_run, limit, limit_ours, ours, parts, report, watch
 from arena.bench.measure import Sample, Side, Spread, Work, interleave, paired
 from arena.bench.plot import draw_scaling
 from arena.bench.run import bench
-from arena.state import SEED_FOLDER
+from arena.run.state import SEED_FOLDER
 
 TINY = workload.Size(16, 3, 2, 6, 3, 1, 2, 2, (1, 2))
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from arena.bench import library, parts
 from arena.bench.run import bench
-from arena.store import Store
+from arena.run.store import Store
 from culture.library import Library
 
 TINY = library.Size(400, 100, 4, 20, 3, 2)

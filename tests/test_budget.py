@@ -17,9 +17,9 @@ import agents.http_client as transport
 from agents.engine import Completion, Halted, Request
 from agents.engine_openai import OpenAIEngine, seed_of
 from agents.engine_openai import Server as Settings
-from arena.budget import Budget, Spent, price
 from arena.config.schema import LimitsSection, PricesSection, make_config
-from arena.journal import Entry, Journal
+from arena.run.budget import Budget, Spent, price
+from arena.run.journal import Entry, Journal
 
 PRICES = {"prompt": 0.15, "generated": 0.60}
 

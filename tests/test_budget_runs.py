@@ -21,17 +21,17 @@ from rich.console import Console
 import agents.http_client as transport
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.budget import spent_so_far
 from arena.config.schema import PricesSection, load_config
-from arena.estimate import estimate
 from arena.experiment_cell import play_cell
 from arena.loop import play
 from arena.report.analysis import analyze
 from arena.report.sections import costs
 from arena.report.source import Source
 from arena.report.tables import print_report
-from arena.state import Arena
-from arena.store import Store
+from arena.run.budget import spent_so_far
+from arena.run.estimate import estimate
+from arena.run.state import Arena
+from arena.run.store import Store
 from arena.watch.data import open_run, reading
 from arena.watch.desk import standing
 from arena.watch.history import History

@@ -15,11 +15,11 @@ from agents.learner import Example, Learner, LearnerConfig
 from agents.prompt import Chat
 from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config
-from arena.estimate import estimate
 from arena.loop import play
 from arena.rounds.roles import solver
 from arena.rounds.roles.voice import make_voice
-from arena.state import Arena
+from arena.run.estimate import estimate
+from arena.run.state import Arena
 from curricula.list_programs import ListPrograms
 
 pytest.importorskip("transformers")

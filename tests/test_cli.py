@@ -111,7 +111,7 @@ def test_analyze_prints_tables(finished: Path) -> None:
 
 
 def test_digest_is_the_store_s(finished: Path) -> None:
-    from arena.store import Store
+    from arena.run.store import Store
 
     assert ratchet("digest", str(finished)).stdout.strip() == Store(finished / "run.db").digest()
 

@@ -26,8 +26,8 @@ from arena.loop import play
 from arena.reference import BELOW, reference
 from arena.report.culture import forgetting
 from arena.report.source import Source
-from arena.state import Arena, Generation
-from arena.store import Store
+from arena.run.state import Arena, Generation
+from arena.run.store import Store
 from culture.library import Library
 from culture.measures import distinct_at, distinct_n, perplexity, tail_mass
 from culture.posts import Post, sign_post

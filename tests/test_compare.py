@@ -21,7 +21,7 @@ from arena.report.comparison.curves import compute_curve, generation_curves
 from arena.report.comparison.sections import print_sections, sections, sentence
 from arena.report.comparison.write import write_comparison
 from arena.report.source import Source
-from arena.store import Store
+from arena.run.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 TRIES = 10

@@ -16,12 +16,12 @@ import pytest
 from crashing import Crash
 from earlier import downgrade
 
-import arena.control as control
+import arena.run.control as control
 from arena.config.schema import load_config
-from arena.ledger import verify
 from arena.loop import play
-from arena.state import Arena
-from arena.store import Store
+from arena.run.ledger import verify
+from arena.run.state import Arena
+from arena.run.store import Store
 from arena.watch.data import open_run, reading
 from arena.watch.desk import Desk, is_held, standing
 
@@ -170,7 +170,7 @@ def test_whether_a_run_is_held_is_seen_without_holding_it(undisturbed: Path, tmp
                 fcntl.flock(file, fcntl.LOCK_UN)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("arena.lock.time.sleep", let_go)
+            patch.setattr("arena.run.lock.time.sleep", let_go)
             with Arena.open(undisturbed):
                 assert is_held(undisturbed)
 

@@ -9,10 +9,10 @@ import pytest
 from crashing import die_inside_every_transaction, play_through
 from cultured import EVERYTHING, begin
 
-from arena.ledger import verify
 from arena.loop import play
-from arena.state import Arena
-from arena.store import Store
+from arena.run.ledger import verify
+from arena.run.state import Arena
+from arena.run.store import Store
 
 pytestmark = pytest.mark.slow
 

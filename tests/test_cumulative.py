@@ -12,8 +12,8 @@ from agents.identity import KeyRing
 from arena.config.schema import load_config
 from arena.genealogy import Descent, readings, variations
 from arena.loop import play
-from arena.state import Arena
-from arena.store import Store
+from arena.run.state import Arena
+from arena.run.store import Store
 from culture.library import Library
 from culture.posts import Post, sign_post
 from culture.transmission import price

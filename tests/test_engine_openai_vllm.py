@@ -25,8 +25,8 @@ from agents.engine_openai import Server as Settings
 from agents.engine_torch import TorchEngine
 from arena.config.schema import Config, load_config
 from arena.loop import play
-from arena.state import SEED_FOLDER, Arena
-from arena.store import Store
+from arena.run.state import SEED_FOLDER, Arena
+from arena.run.store import Store
 from curricula.list_school import SeedData
 
 pytestmark = [

@@ -25,7 +25,7 @@ from arena.config.schema import load_config
 from arena.loop import play
 from arena.rounds.roles.reply import object_schema
 from arena.rounds.roles.voice import mark
-from arena.state import Arena
+from arena.run.state import Arena
 
 HALF = "\ufffd"
 SCHEMA = object_schema(answer={"type": "string", "maxLength": 12})

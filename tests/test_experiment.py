@@ -22,8 +22,8 @@ from arena.experiment_metrics import METRICS, FinishedRun, all_metrics, curve
 from arena.experiment_metrics_culture import CULTURE_METRICS
 from arena.experiment_report import estimate, make_results, paired, write_results
 from arena.experiment_series import SERIES
-from arena.state import SEED_FOLDER
-from arena.store import Store
+from arena.run.state import SEED_FOLDER
+from arena.run.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "configs" / "experiments" / "tiny.yaml"

@@ -22,8 +22,8 @@ from arena.experiment_report import make_results, series_of, show
 from arena.experiment_series import SAYS, SERIES, all_series
 from arena.loop import play
 from arena.report.story_figure import lines_of, spread
-from arena.state import SEED_FOLDER, Arena
-from arena.store import Row, Store
+from arena.run.state import SEED_FOLDER, Arena
+from arena.run.store import Row, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRE = LibrarySection(burn=3, restore=4)

@@ -20,8 +20,8 @@ from arena.export.card import COMPLETION_FIELDS, TRACE_FIELDS
 from arena.export.export import MANIFEST, PARTS, export_run, parts_of
 from arena.export.traces import COMPLETION, TRACE
 from arena.export.withhold import Guard
-from arena.state import make_domains
-from arena.store import Store
+from arena.run.state import make_domains
+from arena.run.store import Store
 from arena.text import code, fence
 from culture.posts import Post, SignedPost
 
@@ -121,7 +121,7 @@ def test_traces_hold_what_the_store_holds(exported: Path, undisturbed: Path):
 def test_prompts_are_those_that_were_asked(exported: Path, undisturbed: Path):
     """The tokens of all prompts together are what the engine counted in the phase."""
     from agents.tokenizer import Tokenizer
-    from arena.state import SEED_FOLDER
+    from arena.run.state import SEED_FOLDER
 
     tokenizer, store = Tokenizer(SEED_FOLDER), Store(undisturbed / "run.db")
     for generation in (1, 2, 3):

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 import arena.federation as federation
 from arena.federation import federate
-from arena.ledger import verify
 from arena.replica import Replica
-from arena.store import Store
+from arena.run.ledger import verify
+from arena.run.store import Store
 from arena.union import Union
 from arena.workers import InlineWorkers, Lost
 
@@ -100,7 +100,7 @@ def test_a_newborn_speaks_as_its_parent_on_another_island(calm: Path) -> None:
     from agents.engine_torch import TorchEngine
     from agents.untrusted_adapter import read_adapter
     from arena.config.schema import load_config
-    from arena.state import load_base
+    from arena.run.state import load_base
 
     union, config = store_of(calm), load_config(calm / "config.yaml")
     moved = union.query("SELECT * FROM migrations WHERE kind = 'agent' AND direction = 'in' AND generation = 2")

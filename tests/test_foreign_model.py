@@ -10,7 +10,7 @@ from test_tokenizer import END, TURN, byte_level
 
 from arena.config.schema import load_config
 from arena.loop import play
-from arena.state import Arena, load_base
+from arena.run.state import Arena, load_base
 
 transformers = pytest.importorskip("transformers")
 

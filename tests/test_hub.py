@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agents.hub import find_model, whole
-from arena.state import SEED_FOLDER
+from arena.run.state import SEED_FOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "someone/small-model"
@@ -52,7 +52,7 @@ def test_a_name_is_found_in_the_cache_and_loaded(tmp_path: Path) -> None:
     snapshot = fill(tmp_path, ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
     code = (
         "from arena.config.schema import make_config\n"
-        "from arena.state import base_digest, load_base, make_domains, model_folder\n"
+        "from arena.run.state import base_digest, load_base, make_domains, model_folder\n"
         f"config = make_config({{'model': {{'path': {NAME!r}}}}})\n"
         "base, tokenizer = load_base(config)\n"
         "print(model_folder(config), base.config.hidden_size, base_digest(config) == base_digest(make_config({})))"

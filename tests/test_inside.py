@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from arena.inside import LONGEST_PART, check_folder, inside
+from arena.run.paths import LONGEST_PART, check_folder, inside
 from run_arena import app
 
 BAD = (

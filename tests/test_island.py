@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 
 from agents.identity import KeyRing
 from arena.island import Island
-from arena.parcel import Arrivals, Package, Result, SentAgent, SentPost
+from arena.run.messages import Arrivals, Package, Result, SentAgent, SentPost
 from culture.posts import Post, SignedPost, sign_post
 
 TWO = ("cluster.islands=2", "cluster.every=1", "generations=4", "rounds.per_agent=3")

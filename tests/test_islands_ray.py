@@ -23,7 +23,7 @@ from arena import islands
 from arena.config.schema import Config, load_config
 from arena.federation import federate
 from arena.islands import RayWorkers
-from arena.store import Store
+from arena.run.store import Store
 from arena.workers import InlineWorkers, Lost
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]

@@ -15,8 +15,8 @@ from arena.guessing import Guessing
 from arena.knowledge import FILLER, RECALL_INPUTS, Shelves, Shown, beliefs, definitions_in, recall, remembered
 from arena.phases import propose, read
 from arena.reading import notes
+from arena.run.state import Arena
 from arena.sleep import exercises
-from arena.state import Arena
 from culture.posts import Post
 from curricula.domain import Problem, Rejection
 from curricula.hidden_words import HiddenWords, level_of

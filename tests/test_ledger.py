@@ -12,10 +12,10 @@ from crashing import Crash, die_inside_every_transaction
 import arena.loop as loop
 from agents.identity import KeyRing
 from arena.config.schema import load_config
-from arena.ledger import check_proof, prove, prove_consistency, seal, verify, verify_log
 from arena.loop import play
-from arena.state import Arena
-from arena.store import Row, Store
+from arena.run.ledger import check_proof, prove, prove_consistency, seal, verify, verify_log
+from arena.run.state import Arena
+from arena.run.store import Row, Store
 from culture.library import SHELF
 from culture.merkle import EMPTY
 
@@ -248,7 +248,7 @@ def test_a_smuggled_training_and_a_changed_adapter_or_diet_are_named(store: Stor
 def test_history_written_anew_with_its_hashes_fails_at_the_first_head_over_it(store: Store):
     night = leaf(store, "training", 0)
     store.db.execute("UPDATE sleeps SET tokens = tokens + 1 WHERE generation = 1 AND agent = ?", [night["subject"][6:]])
-    from arena.ledger import leaf_of
+    from arena.run.ledger import leaf_of
 
     again = leaf_of(store, "training", night["subject"])
     assert again
@@ -258,7 +258,7 @@ def test_history_written_anew_with_its_hashes_fails_at_the_first_head_over_it(st
 
 
 def test_heads_signed_by_another_or_not_at_all_are_named(run: Path, store: Store, tmp_path: Path):
-    from arena.ledger import _statement
+    from arena.run.ledger import _statement
 
     kept = heads(store)[2]
     store.db.execute("UPDATE heads SET signature = ? WHERE generation = 2", ["0" * 128])

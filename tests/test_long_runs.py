@@ -14,17 +14,17 @@ from watching import by_hand, unplayed
 
 from arena.bench import long
 from arena.config.schema import load_config, make_config
-from arena.estimate_size import predict
 from arena.export.export import PARTS, export_run
-from arena.ledger import verify
 from arena.loop import play
 from arena.report.analysis import analyze
 from arena.report.source import Source
 from arena.report.tables import print_report
 from arena.report.write import write_report
-from arena.retention import GONE, WORDS, prune_adapters, spacing, thin, thinned_until
-from arena.state import Arena, make_domains
-from arena.store import Row, Store
+from arena.run.estimate_size import predict
+from arena.run.ledger import verify
+from arena.run.retention import GONE, WORDS, prune_adapters, spacing, thin, thinned_until
+from arena.run.state import Arena, make_domains
+from arena.run.store import Row, Store
 from arena.watch.data import open_run, reading
 from arena.watch.data.rounds import round_detail, rounds, settled
 from arena.watch.texts.rounds import round_text

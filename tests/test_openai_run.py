@@ -19,8 +19,8 @@ from agents.tokenizer import Tokenizer
 from arena.config.schema import Config, load_config, make_config, notices
 from arena.loop import play
 from arena.report.analysis import analyze
-from arena.state import Arena
-from arena.store import Store
+from arena.run.state import Arena
+from arena.run.store import Store
 
 TINY = ["generations=2", "turnover.every=1", "rounds.max_tokens=48", "measure.passes=1", "measure.final_per_depth=2"]
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.identity import KeyRing
-from arena.parcel import MAGIC, Arrivals, Package, Result, SentAgent, SentPost, Table, frame, pack, safe_path
+from arena.run.messages import MAGIC, Arrivals, Package, Result, SentAgent, SentPost, Table, frame, pack, safe_path
 from culture.posts import Post, SignedPost, sign_post
 
 

@@ -17,7 +17,7 @@ from arena.phases import REVIEW_LAG, review_rewards
 from arena.posting import post
 from arena.reading import BESIDE
 from arena.rounds.round import Round
-from arena.state import Arena
+from arena.run.state import Arena
 from arena.worth import WINDOW, trials, worth
 from culture.library import Read
 from culture.posts import Post

@@ -20,7 +20,7 @@ from arena.rounds.roles.author import Drafted, Episode, Unread
 from arena.rounds.roles.voice import Voice
 from arena.rounds.round import Round
 from arena.rounds.validity import doubts
-from arena.state import Arena
+from arena.run.state import Arena
 from culture.posts import Post
 from curricula.domain import Judged, Problem
 from curricula.list_programs import ListPrograms

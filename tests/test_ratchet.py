@@ -28,8 +28,8 @@ from arena.ratchet import (
     reading_due,
 )
 from arena.reading import admit, sign
-from arena.state import Arena, Generation
-from arena.store import Store
+from arena.run.state import Arena, Generation
+from arena.run.store import Store
 from culture.posts import Post
 from curricula.hidden_words import spelled_out
 

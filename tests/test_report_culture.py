@@ -21,7 +21,7 @@ from arena.report.culture import posts as post_uplift
 from arena.report.figure import Heat, Network, Section
 from arena.report.sections import culture, diversity, grading, provenance, tournament
 from arena.report.source import Source
-from arena.store import Store
+from arena.run.store import Store
 from culture.library import Library
 from culture.posts import Post, sign_post
 

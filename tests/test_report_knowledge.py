@@ -13,7 +13,7 @@ from arena.report.analysis import analyze
 from arena.report.culture import knowledge
 from arena.report.sections import culture
 from arena.report.source import Source
-from arena.store import Store
+from arena.run.store import Store
 
 
 def source(store: Store, config: Config) -> Source:

@@ -21,7 +21,7 @@ from arena.report.figure import Section
 from arena.report.ratchet import SCHOOLS, readings, rise, schools, summary
 from arena.report.sections import culture
 from arena.report.source import Source
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch.data import generations
 
 N = 40

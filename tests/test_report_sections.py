@@ -13,8 +13,8 @@ from arena.report.analysis import analyze
 from arena.report.sections import SECTIONS, curriculum, difficulty, summary
 from arena.report.source import Source
 from arena.report.write import check_keys, write_report
-from arena.state import Arena
-from arena.store import Store
+from arena.run.state import Arena
+from arena.run.store import Store
 from arena.tournament import CACHE
 
 HOSTILE = "<script>alert(1)</script></script> $x$ \x1b[31m"

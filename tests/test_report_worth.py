@@ -20,7 +20,7 @@ from arena.report.figure import Section
 from arena.report.source import Source
 from arena.report.tables import print_report
 from arena.report.worth import summary, worths
-from arena.store import Store
+from arena.run.store import Store
 from culture.library import Library
 from culture.posts import Post
 from culture.uplift import needed

@@ -17,8 +17,8 @@ from crashing import Crash, die_inside_every_transaction, play_through
 
 from arena.config.schema import load_config
 from arena.loop import play
-from arena.state import Arena
-from arena.store import UNHASHED_TABLES, Store
+from arena.run.state import Arena
+from arena.run.store import UNHASHED_TABLES, Store
 
 TINY = "configs/tiny.yaml"
 

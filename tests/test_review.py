@@ -19,8 +19,8 @@ from arena.report.analysis import analyze
 from arena.report.calibration import calibration, reviewed
 from arena.review import REJECTED, verify_receipts
 from arena.rounds.rewards import label_rewards
-from arena.state import Arena
-from arena.store import Row, Store
+from arena.run.state import Arena
+from arena.run.store import Row, Store
 
 TINY, MORE = "configs/tiny.yaml", "rounds.per_agent=14"
 Script = Callable[[Store, int], None]

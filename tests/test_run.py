@@ -12,8 +12,8 @@ import torch
 from agents.engine import Request
 from arena.config.schema import load_config
 from arena.loop import play
-from arena.state import SEED_FOLDER, Arena
-from arena.store import Store
+from arena.run.state import SEED_FOLDER, Arena
+from arena.run.store import Store
 from culture.library import Library
 
 

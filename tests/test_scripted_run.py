@@ -17,12 +17,12 @@ from scripted_agents import PERSONAS, ROLES, ScriptedAgents
 
 import agents.http_client as transport
 from arena.config.schema import Config, make_config
-from arena.ledger import verify
 from arena.loop import play
 from arena.prose import is_prose
 from arena.report.analysis import analyze
 from arena.rounds.roles import author
-from arena.state import Arena, make_domains
+from arena.run.ledger import verify
+from arena.run.state import Arena, make_domains
 from curricula.domain import Problem
 from tests import traffic
 

@@ -15,11 +15,11 @@ from tensorboardX.proto.event_pb2 import Event
 
 from arena.config.schema import make_config, read_yaml
 from arena.loop import play
+from arena.run.state import Arena
+from arena.run.store import Store
 from arena.sinks.listener import Sinks, both
 from arena.sinks.registry import SINKS, load_sinks
 from arena.sinks.scalars import scalars
-from arena.state import Arena
-from arena.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,8 +11,8 @@ from cultured import define, entry, peopled, publish
 
 from arena.config.schema import load_config, make_config
 from arena.knowledge import Shelves
+from arena.run.state import Arena
 from arena.society import circle, ends, readable, scope, spans
-from arena.state import Arena
 from culture.posts import Post
 
 

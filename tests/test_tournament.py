@@ -13,7 +13,7 @@ from arena.config.schema import Config, load_config
 from arena.report.analysis import analyze
 from arena.report.sections.tournament import change, cycles, losses, section
 from arena.report.source import Source
-from arena.store import Store
+from arena.run.store import Store
 from arena.tournament import CACHE, NotPlayed, Plan, Played, Player, Question, slept_on, spread, tournament
 
 FEW = 6

@@ -23,7 +23,7 @@ from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
 from arena.export.adapters import FILES, there
-from arena.store import Store
+from arena.run.store import Store
 from arena.transfer.answering import requests
 from arena.transfer.examination import Result, Wanted, examine
 from arena.transfer.results import as_csv, as_data, write

@@ -16,8 +16,8 @@ from torch import Tensor
 from agents.inheritance import inherit
 from agents.learner import Example, Learner, LearnerConfig
 from arena.loop import prune_adapters
+from arena.run.state import Arena
 from arena.sleep import library_sample, sleep
-from arena.state import Arena
 from arena.turnover import COMMONS, consolidate, parents_of, ranking, turnover
 from curricula.replay import Entry
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from arena.report.usefulness import ASKED, Pairs, offspring, paired_interval, uplifts
-from arena.store import Store
+from arena.run.store import Store
 
 
 def rows(name: str, generation: int, outcomes: list[tuple[int, int]]) -> list[tuple[int, str, int, str, str, int, int]]:

@@ -12,7 +12,7 @@ from holding import held
 from textual.widgets import ContentSwitcher, Input
 from watching import MARKUP, SIZES, copy, phase_row, press, problem, screen, settle, use
 
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch.app import Help, Watch
 from arena.watch.data import Busy, open_run, reading
 from arena.watch.panes import Reader

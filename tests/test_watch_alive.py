@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from watching import PATIENCE, SIZES, copy, press, screen, settle, use
 
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch import data, launch
 from arena.watch.app import Watch
 from arena.watch.data import open_run, reading

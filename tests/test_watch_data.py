@@ -10,7 +10,7 @@ import pytest
 from watching import MARKUP, copy, press, problem, screen, use
 
 from arena.config.schema import load_config
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch import data, texts
 from arena.watch.app import Watch
 from arena.watch.data import open_run, reading

@@ -10,7 +10,7 @@ import pytest
 from watching import EVIL, press, use
 
 from agents.identity import KeyRing
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch import data, texts
 from arena.watch.app import Watch
 from arena.watch.records import PostRow

@@ -12,7 +12,7 @@ from watching import by_hand, press, screen, unplayed, use
 
 from arena.report.ratings import ROLES, Ratings
 from arena.report.usefulness import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch import data, merit, texts
 from arena.watch.app import Watch
 from arena.watch.data import open_run, reading

@@ -10,7 +10,7 @@ from watching import attempt, phase_row, problem, queued, round_
 
 from agents.identity import KeyRing
 from arena.report.ratings import Rating
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch.data import open_run, reading
 from arena.watch.desk import Desk
 from arena.watch.queue import ATTEMPT, POST, WAITING, Queue, common, of_generation, waiting

@@ -15,8 +15,8 @@ from watching import MARKUP, SIZES, copy, phase_row, press, queued, screen, sett
 
 from agents.identity import KeyRing
 from arena.loop import play
-from arena.state import Arena
-from arena.store import Store
+from arena.run.state import Arena
+from arena.run.store import Store
 from arena.watch.app import Watch
 from arena.watch.confirm import Confirm
 from arena.watch.data import Busy, open_run

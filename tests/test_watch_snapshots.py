@@ -12,7 +12,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from watching import SIZES, lines, phase_row, press, screen, settle, use
 
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch.app import Watch
 
 SCREENS = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from agents.identity import KeyRing
 from arena.config.schema import load_config
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch import texts
 from arena.watch.app import Watch
 from arena.watch.data import open_run, reading

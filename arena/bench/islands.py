@@ -28,9 +28,9 @@ from arena.config.schema import Config, load_config
 from arena.federation import federate
 from arena.islands import RayWorkers
 from arena.loop import play
-from arena.parcel import Result
-from arena.state import Arena
-from arena.store import Store
+from arena.run.messages import Result
+from arena.run.state import Arena
+from arena.run.store import Store
 from arena.workers import Lost, Workers
 
 MOST = 1.10

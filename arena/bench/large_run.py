@@ -12,7 +12,7 @@ from pathlib import Path
 
 from arena.config.schema import load_config
 from arena.report.analysis import LOOP
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 from culture.posts import Post
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "tiny.yaml"

@@ -23,7 +23,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agents.identity import agent_name
-from arena.store import Store
+from arena.run.store import Store
 from culture.library import Library
 from culture.posts import Post, SignedPost, sign_post
 from culture.retrieval import retrieve

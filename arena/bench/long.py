@@ -21,9 +21,9 @@ from typing import Any
 
 from agents.adapters import AdapterLayout
 from arena.config.schema import load_config
-from arena.estimate_size import Sizes, predict
 from arena.report.statistics import t_quantile
-from arena.state import load_base, make_domains
+from arena.run.estimate_size import Sizes, predict
+from arena.run.state import load_base, make_domains
 
 GENERATIONS, QUICK = 500, 30
 WARM_UP = 50

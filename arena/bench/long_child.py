@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     """`config override ...`: play it to its end."""
     from arena.config.schema import load_config
     from arena.loop import play
-    from arena.state import Arena
+    from arena.run.state import Arena
 
     began, wall = time.process_time(), time.perf_counter()
     with Arena.create(load_config(arguments[0], arguments[1:])) as arena:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from arena.chaos.events import WAITS
 from arena.config.schema import Config, load_config
 from arena.loop import play
-from arena.state import Arena, make_domains
+from arena.run.state import Arena, make_domains
 
 FAILED = 3
 """Exit status of a player that could not go on; why is the last line of its log."""

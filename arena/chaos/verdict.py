@@ -7,9 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from arena.inside import inside
-from arena.ledger import verify
-from arena.store import Store
+from arena.run.ledger import verify
+from arena.run.paths import inside
+from arena.run.store import Store
 
 
 @dataclass

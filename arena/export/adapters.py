@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 
 from arena.export.traces import Tell
-from arena.inside import inside
-from arena.store import Row, Store
+from arena.run.paths import inside
+from arena.run.store import Row, Store
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from arena.export.traces import Tell
 from arena.library.standing import Standing, standings
 from arena.report.usefulness import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 from arena.text import code, fence
 from culture.posts import KINDS
 from curricula.hidden_words import WORDS, level_of

@@ -93,7 +93,7 @@ class Made:
     adapters: Sequence[str] | None = None
     posts: int | None = None
     gone: int | None = None
-    """The last generation whose words were not kept (`arena.retention`)."""
+    """The last generation whose words were not kept (`arena.run.retention`)."""
 
 
 def card(made: Made) -> str:

@@ -24,10 +24,10 @@ from arena.export.folder import MADE_BY, MANIFEST, refuse, replace, sums
 from arena.export.tables import write_tables
 from arena.export.traces import write_traces
 from arena.export.withhold import Guard, check
-from arena.retention import thinned_until
 from arena.rounds.roles.voice import voice_of_run
-from arena.state import make_domains
-from arena.store import Store
+from arena.run.retention import thinned_until
+from arena.run.state import make_domains
+from arena.run.store import Store
 
 PARTS = ("traces", "tables", "adapters", "library", "card")
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arena.export.traces import Tell
-from arena.store import Store
+from arena.run.store import Store
 
 BATCH = 20_000
 """Rows in memory, and in a row group."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from arena.rounds.roles import setter, solver
 from arena.rounds.roles.voice import BARE, Voice
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 from curricula.domain import Domain
 
 Tell = Callable[[int, int], None]
@@ -159,7 +159,7 @@ def _trace(
         attempts.append(
             {
                 **{key: a[key] for key in ("id", "agent", "seat", "number")},
-                # what was not kept (arena.retention) cannot be put together again
+                # what was not kept (arena.run.retention) cannot be put together again
                 "prompt": None if a["notes"] is None else str(solver.ask(voice, domain, a["agent"], problem, notes)),
                 "notes": notes,
                 "read": [_read(r) for r in reads.get(f"{id_}/{a['seat']}", ())],

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from arena.store import Store
+from arena.run.store import Store
 from curricula.domain import SPLITS, Domain
 
 
@@ -52,7 +52,7 @@ def check(store: Store, guard: Guard) -> frozenset[str]:
     for round_, valid, proposal, text in read("SELECT round, valid, proposal, text FROM problems ORDER BY rowid"):
         if valid and guard.holds(text):
             raise ValueError(_refusal(store, f"round {round_} played", text))
-        if not valid and proposal is not None and guard.holds(proposal):  # None: not kept (arena.retention)
+        if not valid and proposal is not None and guard.holds(proposal):  # None: not kept (arena.run.retention)
             withheld.add(round_)
     for id_, title in read("SELECT id, title FROM posts WHERE kind = 'worked_example' ORDER BY seq"):
         if guard.holds(title):

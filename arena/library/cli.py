@@ -21,7 +21,7 @@ from arena.config.schema import Config, nearest
 from arena.library.find import SHORT, resolve, search
 from arena.library.standing import standings
 from arena.library.tree import Node, edges, lines
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import count, visible
 
 SEARCHED, TREE = 20, 40
@@ -147,8 +147,8 @@ def _export(asked: Asked, console: Console) -> int:
 
 
 def _verify(asked: Asked, console: Console) -> int:
-    from arena.ledger import state, verify
     from arena.report.sections.provenance import checkpoint_finding, checkpoints
+    from arena.run.ledger import state, verify
 
     problems = verify(asked.store)
     kept = checkpoints(asked.folder, asked.store)
@@ -165,7 +165,7 @@ def _verify(asked: Asked, console: Console) -> int:
 
 
 def _proof(asked: Asked, console: Console) -> int:
-    from arena.ledger import prove, prove_consistency
+    from arena.run.ledger import prove, prove_consistency
 
     word = asked.words.strip()
     generation = re.fullmatch(r"g(\d+)", word)

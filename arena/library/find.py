@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from arena.config.schema import nearest
 from arena.library.standing import EVER, IN_FORCE, standings
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 from culture.library import Library
 from culture.posts import check_kind
 

@@ -18,7 +18,7 @@ from arena.library.standing import IN_FORCE, Standing, standings
 from arena.library.tree import edges
 from arena.report.culture.worth import arms, say
 from arena.report.worth import worths
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 from arena.text import count, number, visible
 from culture.posts import SignedPost
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arena.store import Store
+from arena.run.store import Store
 
 IN_FORCE = "in force"
 _OF_POSTS = (

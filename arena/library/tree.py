@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from arena.store import Store
+from arena.run.store import Store
 
 Edges = dict[str, list[tuple[str, str]]]
 """By id: (relation, id of the other post)."""

@@ -15,13 +15,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from arena.budget import price, spent_so_far
 from arena.config.schema import Config
 from arena.report import ratchet, worth
 from arena.report.calibration import reviewed
 from arena.report.measured import heldout, heldout_before_after, names
-from arena.retention import thinned_until
-from arena.store import Row, Store
+from arena.run.budget import price, spent_so_far
+from arena.run.retention import thinned_until
+from arena.run.store import Row, Store
 from culture.measures import citation_depth, reuse_rate
 
 LOOP = ("read", "propose", "solve", "grade", "post", "sleep", "turnover", "measure")

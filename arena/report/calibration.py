@@ -11,7 +11,7 @@ random; it compares graders with each other, and says where reviewer and executi
 from __future__ import annotations
 
 from arena.report.statistics import wilson_interval
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 
 REVIEWED = (
     "SELECT COUNT(*) AS labels, COALESCE(SUM(says_right != execution_correct), 0) AS against_execution"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from arena.report.figure import Row
-from arena.store import Store
+from arena.run.store import Store
 
 FEWEST = 12
 """Generations below which no fit is tried."""

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from arena.report.figure import Figure, Panel, Row, Series, Table
 from arena.report.statistics import difference_interval, rate, wilson_interval
-from arena.retention import thinned_until
 from arena.rounds.roles.reply import part
 from arena.rounds.roles.solver import PART
-from arena.store import Store
+from arena.run.retention import thinned_until
+from arena.run.store import Store
 from arena.text import between, clear, count, listed
 
 MOST_REASONS = 6

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from arena.report.statistics import bootstrap_interval, pass_at_k, wilson_interval
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 from curricula.hidden_words import WORDS
 
 MIDDLE_DEPTHS = (3, 4, 5, 6)

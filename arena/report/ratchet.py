@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arena.report.statistics import wilson_interval
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 from culture.transmission import Channels, Estimate, channels, ratchet, slope
 
 CONTROLS = ("none", "first", "filler", "shuffled", "authors", "stale", "wrong")

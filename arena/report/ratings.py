@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from openskill.models import PlackettLuce
 
-from arena.store import Store
+from arena.run.store import Store
 
 ROLES = ("setter", "solver", "grader")
 _MODEL = PlackettLuce()

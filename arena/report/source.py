@@ -9,7 +9,7 @@ from typing import Any
 
 from arena.config.schema import Config
 from arena.report.figure import Section
-from arena.store import Store
+from arena.run.store import Store
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from arena.budget import amount
 from arena.report.measured import MIDDLE_DEPTHS
 from arena.report.ratchet import NONE, SCHOOLS
+from arena.run.budget import amount
 from arena.text import between
 
 T = TypeVar("T")

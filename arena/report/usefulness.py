@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from arena.report.measured import names_in
-from arena.store import Store
+from arena.run.store import Store
 from culture.transmission import paired_interval as paired_interval
 
 EVALUATIONS = (

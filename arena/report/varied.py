@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from arena.report.culture.innovation import asked
 from arena.report.figure import Row
-from arena.store import Store
+from arena.run.store import Store
 from culture.measures import (
     compression_ratio,
     distinct_n,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 from arena.worth import Trials, trials
 from culture.uplift import Worth, by, estimates, needed
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from arena.rounds.round import GRADER, SETTER, Round, solver_seat
-from arena.store import Row
+from arena.run.store import Row
 from curricula.learnability import RULES
 
 

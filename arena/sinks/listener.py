@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 from arena.config.schema import Config
 from arena.loop import Listener
+from arena.run.store import Store
 from arena.sinks.registry import load_sinks
 from arena.sinks.scalars import scalars, texts
 from arena.sinks.sink import Sink, SinkFile
-from arena.store import Store
 
 
 def both(*listeners: Listener) -> Listener:

@@ -25,10 +25,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from arena.budget import spent_so_far
 from arena.report.measured import MIDDLE_DEPTHS
 from arena.report.statistics import pass_at_k
-from arena.store import Row, Store
+from arena.run.budget import spent_so_far
+from arena.run.store import Row, Store
 
 Scalars = dict[str, float]
 TEXT_OF = "example"

@@ -17,7 +17,7 @@ from agents.prompt import Prompt
 from arena.knowledge import Shelves
 from arena.reading import notes
 from arena.rounds.roles import examinee
-from arena.state import Arena
+from arena.run.state import Arena
 from arena.transfer.players import Player
 from arena.transfer.reading import Item, ItemSet
 from curricula.domain import Problem, digest

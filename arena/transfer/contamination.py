@@ -15,7 +15,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from arena.store import Store
+from arena.run.store import Store
 from arena.transfer.reading import Item
 from curricula.domain import Domain
 

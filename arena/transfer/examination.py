@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from arena.budget import amount, price
 from arena.config.schema import Config, PricesSection
-from arena.engines import close
-from arena.state import make_domains
+from arena.run.budget import amount, price
+from arena.run.engines import close
+from arena.run.state import make_domains
 from arena.text import count
 from arena.transfer.answering import Options, Progress, Question, answer, questions
 from arena.transfer.contamination import met

@@ -2,7 +2,7 @@
 
 Commands (pause, resume, stop) and decisions (accept, reject) are inserted, and a decision that the run has not taken
 yet can be taken back. Each is one short transaction; whoever finds the database locked is told (`Busy`) and may try
-again. What becomes of a row is the run's business (`arena.control`, `arena.review`).
+again. What becomes of a row is the run's business (`arena.run.control`, `arena.review`).
 
 Left out: every other table, and starting a process. Not guaranteed: that a process which holds the run is still at
 work, only that it is there.
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from arena.config.schema import nearest
-from arena.control import COMMANDS, DECISIONS, LAST_COMMAND, MAX_NOTE
+from arena.run.control import COMMANDS, DECISIONS, LAST_COMMAND, MAX_NOTE
 from arena.watch.data import reading
 from arena.watch.data.base import raise_busy
 from arena.watch.records import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from arena.config.schema import load_config
-from arena.state import Arena
-from arena.store import Store
+from arena.run.state import Arena
+from arena.run.store import Store
 
 BRIEF = (
     "generations=2",

@@ -23,10 +23,10 @@ import pytest
 from brief import brief, digest
 
 import arena.loop as loop
-import arena.store as store_module
+import arena.run.store as store_module
 from arena.loop import play
-from arena.state import Arena
-from arena.store import Store
+from arena.run.state import Arena
+from arena.run.store import Store
 from arena.watch.data import open_run, reading
 from arena.watch.progress import Progress
 
@@ -186,7 +186,7 @@ def test_workers_that_the_system_kills_cost_no_verdict(tmp_path: Path, monkeypat
     from scripted_agents import PERSONAS, ScriptedAgents
 
     from arena.config.schema import make_config
-    from arena.state import make_domains
+    from arena.run.state import make_domains
 
     def config(url: str, name: str) -> Any:
         return make_config(

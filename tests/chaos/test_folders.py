@@ -13,8 +13,8 @@ from crashing import Crash
 from earlier import downgrade
 
 from arena.loop import play
-from arena.state import Arena
-from arena.store import SCHEMA_VERSION, Store, backup_of
+from arena.run.state import Arena
+from arena.run.store import SCHEMA_VERSION, Store, backup_of
 from arena.watch.data import open_run
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from brief import BRIEF, brief, digest
 
-from arena.leaving import CutShort, Leaving, Left
 from arena.loop import Listener, play
+from arena.run.signals import CutShort, Leaving, Left
+from arena.run.state import Arena
 from arena.sinks.listener import both
-from arena.state import Arena
 
 CONFIG = "configs/tiny.yaml"
 

@@ -21,7 +21,7 @@ from arena.report.analysis import analyze
 from arena.report.page import render
 from arena.report.sections import SECTIONS
 from arena.report.source import Source
-from arena.store import Store
+from arena.run.store import Store
 from arena.watch.data import open_run, post, posts, reading, round_detail, rounds
 from arena.watch.history import History
 from arena.watch.queue import Queue

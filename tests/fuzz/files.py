@@ -11,14 +11,14 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from arena.amend import amended
 from arena.config.schema import Config, load_config, make_config
 from arena.experiment_file import load_experiment, make_cells
 from arena.export.domain.write import read_options
-from arena.journal import Journal
 from arena.library.find import resolve
-from arena.state import make_domains
-from arena.store import Store
+from arena.run.journal import Journal
+from arena.run.reconfigure import amended
+from arena.run.state import make_domains
+from arena.run.store import Store
 from arena.transfer.reading import read_set
 from tests.fuzz.base import DAMAGE, DEEP, JSON, Place, Target, answers, damaged
 

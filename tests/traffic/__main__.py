@@ -16,7 +16,7 @@ from scripted_agents import ROLES, ScriptedAgents
 from test_scripted_run import SHORT, config
 
 from arena.loop import play
-from arena.state import Arena, make_domains
+from arena.run.state import Arena, make_domains
 from tests.traffic import FILE, OUTCOMES, asked, outcomes
 
 

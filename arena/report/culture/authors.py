@@ -19,7 +19,7 @@ from typing import Any
 from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, Table
 from arena.report.source import Source
 from arena.report.statistics import mean_interval, rate
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import between, clear, count, listed, number
 
 MOST_SHOWN = 24

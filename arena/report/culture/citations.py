@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from arena.report.figure import Figure, Network, Node, Panel, Row, Section, Series, Table
 from arena.report.source import Source
 from arena.report.statistics import bootstrap_interval, mean_interval
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import between, count, number
 from culture.measures import citation_depth, pagerank, reuse_rate
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from arena.report.figure import Figure, Network, Node, Panel, Row, Section
 from arena.report.source import Source
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import count, listed
 
 MOST_AGENTS = 60

@@ -21,7 +21,7 @@ from arena.reference import BELOW, TEXTS, WORDS
 from arena.report.figure import Figure, Panel, Row, Section, Series, Table
 from arena.report.source import Source
 from arena.report.statistics import mean_interval
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import between, count, listed
 from culture.removals import STATES
 

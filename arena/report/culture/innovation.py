@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from arena.report.figure import Figure, Panel, Row, Section, Series
 from arena.report.source import Source
 from arena.report.statistics import bootstrap_interval, wilson_interval
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import between, count, number
 from culture.measures import Nearest
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from arena.report.figure import Figure, Panel, Row, Section, Series
 from arena.report.source import Source
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import count
 
 KNOWN = (

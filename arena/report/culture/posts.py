@@ -16,7 +16,7 @@ from arena.report.figure import Figure, Panel, Row, Section, Series, Table
 from arena.report.source import Source
 from arena.report.statistics import rate, wilson_interval
 from arena.report.usefulness import ASKED, EVALUATIONS, Pairs, Uplift, offspring, uplifts
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import between, count, listed, number
 
 ENOUGH = 100

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from arena.report.figure import Figure, Panel, Row, Section, Series, Table
 from arena.report.source import Source
 from arena.report.worth import EFFECT, Found, row, worths
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import between, clear, count, listed, number
 from culture.uplift import Worth, needed, needed_choices
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from arena.budget import price
 from arena.config.schema import PricesSection
 from arena.report.analysis import LOOP
 from arena.report.figure import GREY, Figure, Panel, Section, Series, Table
 from arena.report.source import Source
 from arena.report.tables import cost_sentence, count, duration
-from arena.store import Row
+from arena.run.budget import price
+from arena.run.store import Row
 
 MOST_PHASES = 5
 """Phases that have a colour of their own: those that took longest."""

@@ -18,7 +18,7 @@ from arena.report.figure import GREY, Figure, Heat, Panel, Row, Section, Series,
 from arena.report.measured import names_in
 from arena.report.source import Source
 from arena.report.statistics import wilson_interval
-from arena.store import Store
+from arena.run.store import Store
 
 Analysis = dict[str, Any]
 MOST_WORDS = 24

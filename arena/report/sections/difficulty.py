@@ -25,7 +25,7 @@ from arena.report.measured import COUNTS
 from arena.report.rasch import PRIOR, Estimate, Fit, difficulties, fit, mean_of
 from arena.report.source import Source
 from arena.report.statistics import Z
-from arena.store import Store
+from arena.run.store import Store
 
 Person = tuple[int, str]
 """(generation, agent): an agent as it was after that generation."""

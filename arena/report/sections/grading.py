@@ -23,7 +23,7 @@ from arena.report.gaming import (
 )
 from arena.report.source import Source
 from arena.report.statistics import difference_interval, rate, wilson_interval
-from arena.store import Store
+from arena.run.store import Store
 from arena.text import between, clear, count, number
 
 KEY, TITLE = "grading", "Grading and gaming: do graders agree with execution, was anything gamed?"

@@ -13,10 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from arena.inside import inside
 from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, Table
 from arena.report.source import Source
-from arena.store import Store
+from arena.run.paths import inside
+from arena.run.store import Store
 from arena.text import count, listed, number
 from arena.tournament import file_digest
 from culture.library import Library
@@ -101,7 +101,7 @@ def receipts(store: Store) -> list[str]:
 def log(store: Store) -> list[str]:
     """Whether what the run says is what its log has under signed heads; nothing of a run that has neither."""
     heads = store.query("SELECT COUNT(*) AS n FROM heads")[0]["n"]
-    from arena.ledger import state, verify_log
+    from arena.run.ledger import state, verify_log
 
     problems = verify_log(store)
     if problems:

@@ -11,7 +11,7 @@ from agents.prompt import Chat
 
 if TYPE_CHECKING:
     from arena.config.schema import PromptsSection
-    from arena.store import Store
+    from arena.run.store import Store
 
 
 def nowhere(agent: str) -> int:

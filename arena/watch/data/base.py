@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import load_config, nearest
-from arena.inside import check_folder
-from arena.soundness import check_numbers, check_schema, check_strange
-from arena.store import SCHEMA_VERSION, other_version, ours, uri_of
+from arena.run.integrity import check_numbers, check_schema, check_strange
+from arena.run.paths import check_folder
+from arena.run.store import SCHEMA_VERSION, other_version, ours, uri_of
 from arena.watch.records import Run
 
 

@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any
 
 from arena.report.usefulness import Offspring
-from arena.retention import GONE
+from arena.run.retention import GONE
 from arena.watch.data.base import dicts
 from arena.watch.data.posts import post_rows
 from arena.watch.records import Bred, Grading, RoundDetail, RoundRow, SetRow, Try

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.widgets import Input, Static
 
-from arena.control import MAX_NOTE
+from arena.run.control import MAX_NOTE
 from arena.watch import desk
 from arena.watch.data.review import Case, case
 from arena.watch.history import Snapshot

@@ -24,11 +24,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arena.store import Row, Store
+from arena.run.store import Row, Store
 
 if TYPE_CHECKING:
     from arena.config.schema import StoreSection  # the arena brings torch, which who only reads a run does without
-    from arena.state import Arena
+    from arena.run.state import Arena
 
 WORDS: dict[str, tuple[str, ...]] = {
     "problems": ("proposal", "detail", "features"),

@@ -6,7 +6,7 @@ takes back a pause or a stop, `stop` ends the run after the generation in progre
 that `run_arena.py resume` goes on another day. A command that was taken is marked with the generation it was taken in,
 and counts no more.
 
-A run that stops at a limit (`arena.budget`) leaves a row of kind `limit` that says which, for who watches.
+A run that stops at a limit (`arena.run.budget`) leaves a row of kind `limit` that says which, for who watches.
 
 A run that is opened again starts unpaused, whatever was asked before, and says so (`forget`). Nothing here is a record:
 a run has one digest with and without pauses.
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from arena.store import Store
+from arena.run.store import Store
 
 COMMANDS = ("pause", "resume", "stop")
 DECISIONS = ("accept", "reject")

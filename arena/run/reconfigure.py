@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from arena.config.schema import Config, LimitsSection, StoreSection, make_config, read_yaml
-from arena.inside import check_folder
+from arena.run.paths import check_folder
 
 SERVER = ("url", "concurrency", "retries", "timeout_s")
 ISLANDS = ("address", "gpus_per_island", "restarts")

@@ -45,8 +45,8 @@ from culture.merkle import (
 from culture.posts import Post
 
 if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
-    from arena.state import Arena
-    from arena.store import Row, Store
+    from arena.run.state import Arena
+    from arena.run.store import Row, Store
 
 SEALED = ("baseline", "measure")
 """The phases with which a generation ends: the first of generation 0, the second of all others."""

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agents.prompt import Prompt
-from arena.budget import amount, price, short
 from arena.config.schema import Config, LimitsSection
 from arena.rounds.roles import setter, solver
 from arena.rounds.roles.voice import make_voice
+from arena.run.budget import amount, price, short
 from curricula.domain import Domain
 
 PROMPT_SHARE = 0.4  # prompts among the tokens of a run through a server: configs/tiny.yaml, 1,409 of 3,519

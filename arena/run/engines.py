@@ -10,10 +10,10 @@ from pathlib import Path
 from agents.checkpoint import BaseModel
 from agents.engine import Engine, Metered, Resting
 from agents.tokenizer import Tokenizer
-from arena.budget import Budget, spent_so_far
 from arena.config.schema import Config
-from arena.journal import Journal
-from arena.store import Store
+from arena.run.budget import Budget, spent_so_far
+from arena.run.journal import Journal
+from arena.run.store import Store
 
 
 def make_engine(config: Config, base: BaseModel, tokenizer: Tokenizer, model: Path) -> Engine:

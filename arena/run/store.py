@@ -28,7 +28,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from arena.soundness import check_numbers, check_schema, check_strange
+from arena.run.integrity import check_numbers, check_schema, check_strange
 from culture.library import COLUMNS_SINCE, SHELF, Library
 
 SCHEMA_VERSION = 4
@@ -214,7 +214,7 @@ class Store:
             if not create:  # nothing is written to, and nothing run from, a file that is not ours
                 check_strange(connection, ours())
                 self.meta()
-            if create:  # before anything is written: pages that words have left can be given back (arena.retention)
+            if create:  # before anything is written: pages that words have left can be given back (arena.run.retention)
                 self.db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")

@@ -28,18 +28,18 @@ from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.amend import amended, write_config
 from arena.config.schema import Config
-from arena.control import forget, forget_limit
 from arena.damage import explained
-from arena.engines import close, connect, engine_version, make_budget, make_engine
-from arena.inside import check_folder, inside
-from arena.lock import hold
-from arena.parcel import Arrivals
 from arena.rounds.roles import guesser
 from arena.rounds.roles.voice import make_voice
 from arena.rounds.round import Round
-from arena.store import MIGRATIONS, Records, Row, Store
+from arena.run.control import forget, forget_limit
+from arena.run.engines import close, connect, engine_version, make_budget, make_engine
+from arena.run.lock import hold
+from arena.run.messages import Arrivals
+from arena.run.paths import check_folder, inside
+from arena.run.reconfigure import amended, write_config
+from arena.run.store import MIGRATIONS, Records, Row, Store
 from culture.library import Library
 from culture.merkle import Frontier
 from curricula.domain import Domain
@@ -100,7 +100,7 @@ class Arena:
         self.living: list[str] = []
         self.places, self.births = dict[str, int](), dict[str, int]()  # of everybody who was ever born
         self.commons: Tensor | None = None  # the adapter of the last big sleep, from which newborns start
-        self.log: Frontier | None = None  # of the ledger, once something was sealed (arena.ledger)
+        self.log: Frontier | None = None  # of the ledger, once something was sealed (arena.run.ledger)
         self.voice = make_voice(config.prompts, lambda agent: self.places.get(agent, 0))
         self.generation = Generation(0)
         self.forgotten: str | None = None  # what an earlier process was asked and this one is not
@@ -139,7 +139,7 @@ class Arena:
     def open(folder: str | Path, overrides: Sequence[str] = ()) -> Arena:
         """Open a run to go on with it. Raises ValueError, naming the file, for anything missing, damaged or changed.
 
-        `overrides` of what may change of it (`arena.amend`) are written into its config.
+        `overrides` of what may change of it (`arena.run.reconfigure`) are written into its config.
         """
         folder = Path(folder)
         if not folder.is_dir():

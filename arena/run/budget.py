@@ -20,8 +20,8 @@ from typing import Any
 
 from agents.engine import Completion, Halted
 from arena.config.schema import LimitsSection, PricesSection
-from arena.journal import Entry, Journal
-from arena.store import Store
+from arena.run.journal import Entry, Journal
+from arena.run.store import Store
 
 NAMES = ("requests", "tokens", "money", "seconds")
 

@@ -20,10 +20,10 @@ from agents.learner import Example, Learner, LearnerConfig
 from agents.prompt import Prompt
 from agents.tokenizer import Tokenizer
 from arena.config.schema import Config
-from arena.engines import close, make_engine
-from arena.estimate_cost import Whole, requests_of, served, spoken, stops
-from arena.estimate_size import size_line
-from arena.state import load_base, make_domains, model_folder
+from arena.run.engines import close, make_engine
+from arena.run.estimate_cost import Whole, requests_of, served, spoken, stops
+from arena.run.estimate_size import size_line
+from arena.run.state import load_base, make_domains, model_folder
 from curricula.domain import Domain
 
 BARE_PAIR = ("solve rev inc sort | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 ; sort 2 4 5 answer 2 4 5")

@@ -1,0 +1,1 @@
+"""One open run: its folder, store, state, engines, budget, signals and signed log."""
