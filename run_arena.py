@@ -255,8 +255,8 @@ def library(
     to: Annotated[Path | None, typer.Option(help="For export: a file; library.md of the run if left out.")] = None,
 ) -> None:
     """Ask a run's library: search it, show a post, what builds on what; export it; verify its signed log, or prove."""
-    from arena.library.cli import Asked
-    from arena.library.cli import library as ask
+    from arena.export.library.cli import Asked
+    from arena.export.library.cli import library as ask
 
     store, config = _read(folder)
     raise typer.Exit(ask(action, Asked(folder, store, config, " ".join(words or ()), kind, generation, limit, to)))

@@ -18,8 +18,8 @@ from arena.config.schema import Config, load_config
 from arena.export import tables as tables_module
 from arena.export.card import COMPLETION_FIELDS, TRACE_FIELDS
 from arena.export.export import MANIFEST, PARTS, export_run, parts_of
+from arena.export.heldout_guard import Guard
 from arena.export.traces import COMPLETION, TRACE
-from arena.export.withhold import Guard
 from arena.run.state import make_domains
 from arena.run.store import Store
 from arena.text import code, fence

@@ -14,10 +14,10 @@ from test_cli import ratchet
 from test_export import HOSTILE, without_code
 
 from arena.config.schema import load_config
-from arena.library.cli import Asked, library
-from arena.library.find import resolve
+from arena.export.library.cli import Asked, library
+from arena.export.library.find import resolve
+from arena.export.library.tree import edges, walk
 from arena.library.standing import standings
-from arena.library.tree import edges, walk
 from arena.run.ledger import check_proof
 from arena.run.store import Store
 from culture.posts import Post

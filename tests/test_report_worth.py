@@ -12,7 +12,7 @@ from rich.console import Console
 from shelving import definition, signed
 
 from arena.config.schema import load_config
-from arena.library.show import facts
+from arena.export.library.show import facts
 from arena.report.analysis import analyze
 from arena.report.culture import worth
 from arena.report.draw import save

@@ -18,12 +18,12 @@ from typing import Any
 
 from arena.config.schema import Config, nearest
 from arena.export.adapters import chosen, write_adapters
-from arena.export.book import write_book
+from arena.export.atomic_folder import MADE_BY, MANIFEST, refuse, replace, sums
 from arena.export.card import Made, card, tables_card
-from arena.export.folder import MADE_BY, MANIFEST, refuse, replace, sums
+from arena.export.heldout_guard import Guard, check
+from arena.export.library_book import write_book
 from arena.export.tables import write_tables
 from arena.export.traces import write_traces
-from arena.export.withhold import Guard, check
 from arena.rounds.roles.voice import voice_of_run
 from arena.run.retention import thinned_until
 from arena.run.state import make_domains

@@ -4,7 +4,7 @@
 verified step by step, and each proposal that was paid. Both stream: one generation is in memory at a time.
 
 Prompts are not stored in a run; they are built again by the same functions that built them. Words that are withheld
-(`arena.export.withhold`) are null.
+(`arena.export.heldout_guard`) are null.
 
 Left out: rounds that were planned and not played, guesses at names (table `guesses`) and what was read asleep (table
 `reads`). Not guaranteed: that prompts are those of the run if its domains have been changed since.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from arena.config.schema import Config, load_config, make_config
 from arena.experiment_file import load_experiment, make_cells
 from arena.export.domain.write import read_options
-from arena.library.find import resolve
+from arena.export.library.find import resolve
 from arena.run.journal import Journal
 from arena.run.reconfigure import amended
 from arena.run.state import make_domains

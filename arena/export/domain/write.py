@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.bounded_yaml import yaml_data
+from arena.export.atomic_folder import MADE_BY, MANIFEST, refuse, replace, sums
 from arena.export.domain.dataset import card, write_split
 from arena.export.domain.environment import package_name, write_environment
 from arena.export.domain.rows import problems, row
-from arena.export.folder import MADE_BY, MANIFEST, refuse, replace, sums
 from curricula.registry import make_domain
 
 PLAIN = (str, int, float, bool)

@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from arena.config.schema import Config, nearest
-from arena.library.find import SHORT, resolve, search
+from arena.export.library.find import SHORT, resolve, search
+from arena.export.library.tree import Node, edges, lines
 from arena.library.standing import standings
-from arena.library.tree import Node, edges, lines
 from arena.run.store import Store
 from arena.text import count, visible
 
@@ -101,7 +101,7 @@ def _list(rows: list[list[str]], width: int) -> Table:
 
 
 def _show(asked: Asked, console: Console) -> int:
-    from arena.library.show import show
+    from arena.export.library.show import show
 
     for part in show(asked.store, resolve(asked.store, asked.words)):
         console.print(part)
@@ -126,7 +126,7 @@ def _tree(asked: Asked, console: Console) -> int:
 
 
 def _export(asked: Asked, console: Console) -> int:
-    from arena.export.book import book_text
+    from arena.export.library_book import book_text
 
     to = asked.to or asked.folder / "library.md"
     if to.is_dir() or not to.parent.is_dir():

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from arena.export.book import Use
-from arena.library.find import one_line
+from arena.export.library.find import one_line
+from arena.export.library.tree import edges
+from arena.export.library_book import Use
 from arena.library.standing import IN_FORCE, Standing, standings
-from arena.library.tree import edges
 from arena.report.culture.worth import arms, say
 from arena.report.worth import worths
 from arena.run.store import Row, Store
