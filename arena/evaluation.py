@@ -11,9 +11,9 @@ from typing import Any
 
 from agents.engine import Request
 from arena.collapse import collapse
-from arena.knowledge import Shelves
+from arena.library.context import notes
+from arena.library.definitions import Shelves
 from arena.ratchet import ratchet, reading_due
-from arena.reading import notes
 from arena.rounds.roles import solver
 from arena.run.state import Arena
 from arena.run.store import Row

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.engine import Completion, Request
-from arena.knowledge import Body, Shelves, beliefs, knowledge_row, recall
+from arena.library.definitions import Body, Shelves, beliefs, knowledge_row, recall
 from arena.rounds.roles import guesser
 from arena.run.state import Arena
 from arena.run.store import Row

@@ -19,9 +19,9 @@ from typing import Any
 
 from agents.engine import Halted
 from arena.evaluation import baseline, final
+from arena.library.context import admit
 from arena.migration import take_in
 from arena.phases import PHASES, UNCOUNTED, Phase, Produced
-from arena.reading import admit
 from arena.review import close_waiting
 from arena.run.control import Controls, note_limit
 from arena.run.ledger import SEALED, seal, seal_rest

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from agents.untrusted_adapter import read_adapter
-from arena.knowledge import PROSE
+from arena.library.definitions import PROSE
+from arena.library.utility import worth
 from arena.run.messages import SentAgent, SentPost
 from arena.run.paths import inside
 from arena.run.state import Arena
 from arena.run.store import Row
-from arena.worth import worth
 from culture.posts import Post, SignedPost
 from curricula.learnability import is_learnable
 

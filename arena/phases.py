@@ -13,11 +13,13 @@ from typing import Any
 from agents.engine import Request
 from arena import review
 from arena.evaluation import measure
-from arena.forgetting import forget
 from arena.guessing import Guessing
-from arena.knowledge import Shelves
+from arena.library.context import notes
+from arena.library.definitions import Shelves
+from arena.library.forgetting import forget
+from arena.library.utility import worth
+from arena.library.visibility import readable
 from arena.posting import post
-from arena.reading import notes
 from arena.rounds.rewards import label_rewards, rewards
 from arena.rounds.round import GRADER, Ask
 from arena.rounds.validity import doubts
@@ -25,9 +27,7 @@ from arena.run.state import Arena
 from arena.run.store import Row
 from arena.setters import scripted_proposal
 from arena.sleep import sleep
-from arena.society import readable
 from arena.turnover import turnover
-from arena.worth import worth
 from culture.library import Read
 from curricula.domain import Problem, Rejection
 from curricula.learnability import is_learnable

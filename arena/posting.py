@@ -5,7 +5,7 @@ nothing become lessons, refuted guesses and failed attempts failures, problems t
 review what they read by what came of it; and under `library.forget: books` what the library defines is compiled.
 Texts are the domain's; the library checks every one of them again before it lets it in. Under `review: gate` they
 wait, and what was approved since is posted, before anything else. What agents write in their own words comes last
-(`arena.prose`); after it, what reached this island from others (`arena.migration`).
+(`arena.library.free_text`); after it, what reached this island from others (`arena.migration`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from arena import prose, review
-from arena.knowledge import Held, Shelves
-from arena.reading import sign
+from arena import review
+from arena.library import free_text
+from arena.library.context import sign
+from arena.library.definitions import Held, Shelves
+from arena.library.visibility import circle
 from arena.run.state import Arena
-from arena.society import circle
 from culture.library import Library
 from culture.posts import MAX_BODY, Post
 from curricula.definitions import compile_book, pages
@@ -40,7 +41,7 @@ def post(arena: Arena) -> dict[str, list[Any]]:
     for kind, write in WRITERS.items():
         if kind in kinds or (kind == "book" and arena.config.library.forget == "books"):
             written += write(arena, shelves)
-    worded, refusals = prose.write(arena)
+    worded, refusals = free_text.write(arena)
     signed = [sign(arena, p) for p in {p.id: p for p in [*written, *worded]}.values()]
     posts = {"posts": review.approved(arena), "waiting": signed} if gate else {"posts": signed}
     arriving = list(arena.arrivals.posts) if arena.arrivals else []

@@ -43,11 +43,11 @@ from dataclasses import dataclass
 
 from agents.engine import Request
 from agents.prompt import Prompt
-from arena.knowledge import Held, definitions_in
+from arena.library.definitions import Held, definitions_in
+from arena.library.visibility import spans
 from arena.rounds.roles import solver
 from arena.run.state import Arena
 from arena.run.store import Row
-from arena.society import spans
 from culture.scope import Scope
 from curricula import list_programs as lp
 from curricula.domain import Domain, Problem, Rejection, digest

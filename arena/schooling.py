@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from agents.engine import Request
 from agents.learner import Example
-from arena.knowledge import Shelves
+from arena.library.definitions import Shelves
 from arena.rounds.roles import solver
 from arena.run.engines import rest
 from arena.run.state import Arena

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.learner import Example, Learner
-from arena.knowledge import Body, Shelves, remembered
+from arena.library.definitions import Body, Shelves, remembered
+from arena.library.visibility import ends, readable
 from arena.rounds.roles import setter, solver
 from arena.run.engines import rest
 from arena.run.state import Arena
 from arena.run.store import Row
-from arena.society import ends, readable
 from culture.library import Read
 from curricula.list_school import SeedData
 from curricula.replay import Entry

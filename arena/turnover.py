@@ -2,7 +2,7 @@
 
 A newborn takes the place of the one who retired. What it starts from (`turnover.inherit`) are its parents' weights, a
 school in which it sleeps on the library before its first day, both, or nothing; reading is a channel of its own
-(`arena.society`). Newborns of one generation that may read the same and start from the same weights go to one school:
+(`arena.library.visibility`). Newborns of one generation that may read the same and start from the same weights go to one school:
 it is held once, and all of them leave it with the same weights.
 
 In the big sleep (`turnover.consolidate`) what the population knows becomes one adapter, from which all go on and
@@ -23,13 +23,13 @@ from torch import Tensor
 
 from agents.inheritance import inherit
 from agents.learner import OPTIMISER, Learner
-from arena.knowledge import remembered
+from arena.library.definitions import remembered
+from arena.library.visibility import EVERYWHERE, circle, ends
 from arena.migration import Immigrant, immigrants
 from arena.run.engines import rest
 from arena.run.state import Arena
 from arena.run.store import Row
 from arena.sleep import Lessons, school
-from arena.society import EVERYWHERE, circle, ends
 
 BORN = "born"
 """Name of the checkpoint that holds the learner's state after a turnover."""

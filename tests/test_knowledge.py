@@ -12,9 +12,9 @@ from cultured import define, meaning, peopled, publish, store
 
 from agents.engine import Completion, Request
 from arena.guessing import Guessing
-from arena.knowledge import FILLER, RECALL_INPUTS, Shelves, Shown, beliefs, definitions_in, recall, remembered
+from arena.library.context import notes
+from arena.library.definitions import FILLER, RECALL_INPUTS, Shelves, Shown, beliefs, definitions_in, recall, remembered
 from arena.phases import propose, read
-from arena.reading import notes
 from arena.run.state import Arena
 from arena.sleep import exercises
 from culture.posts import Post

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from cultured import define, meaning, peopled, publish, store
 
-from arena.forgetting import forget
-from arena.knowledge import Shelves
+from arena.library.context import BESIDE
+from arena.library.definitions import Shelves
+from arena.library.forgetting import forget
+from arena.library.utility import WINDOW, trials, worth
 from arena.phases import REVIEW_LAG, review_rewards
 from arena.posting import post
-from arena.reading import BESIDE
 from arena.rounds.round import Round
 from arena.run.state import Arena
-from arena.worth import WINDOW, trials, worth
 from culture.library import Read
 from culture.posts import Post
 from culture.removals import verdict

@@ -11,9 +11,9 @@ from cultured import peopled, publish
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arena import prose
-from arena.knowledge import definitions_in
-from arena.reading import admit
+from arena.library import free_text
+from arena.library.context import admit
+from arena.library.definitions import definitions_in
 from arena.rounds.rewards import rewards
 from arena.rounds.roles import author
 from arena.rounds.roles.author import Drafted, Episode, Unread
@@ -138,25 +138,25 @@ def test_books_take_the_place_of_their_author_s_own_prose_and_of_nothing_else(ar
     assert "two or more" in str(admit(arena, replace(book, cites=(mine[0],))))
     assert "own author" in str(admit(arena, replace(book, cites=(mine[0], theirs[0]))))
     publish(arena, book)
-    assert [p.title for p in prose.earlier(arena.library, arena.living[0])] == ["Own 2", "Book"]
+    assert [p.title for p in free_text.earlier(arena.library, arena.living[0])] == ["Own 2", "Book"]
     assert definitions_in(arena.library) == {}  # a book in prose has no pages
 
 
 def test_a_draft_names_what_it_comes_from():
     rounds = [Round("g1r0", ListPrograms(), "a", ("b",))]
     draft = Drafted("lesson", 1, "Count twice", "when long", "Count the digits.", (1, 2))
-    made = prose.posted(draft, "b", 1, rounds, [])
+    made = free_text.posted(draft, "b", 1, rounds, [])
     assert isinstance(made, Post) and made.about == "prose/list_programs/g1r0" and made.cites == ()
     for wrong, says in ((replace(draft, about=2), "which of the 1"), (replace(draft, kind="book"), "two or more"),
                         (replace(draft, body="a\x00b"), "control character")):  # fmt: skip
-        found = prose.posted(wrong, "b", 1, rounds, [])
+        found = free_text.posted(wrong, "b", 1, rounds, [])
         assert isinstance(found, Unread) and says in found.reason
 
 
 def test_a_note_says_what_it_is():
     post = Post("recipe", "ada", 1, "Go slowly", "One by one.", (), "prose/x/y", applies="when it is long")
-    assert prose.note(post) == "recipe by ada (when it is long): Go slowly\nOne by one."
-    assert prose.note(Post("definition", "ada", 1, "w1", "w1 = rev inc", (), "hidden_words")) == "w1 = rev inc"
+    assert free_text.note(post) == "recipe by ada (when it is long): Go slowly\nOne by one."
+    assert free_text.note(Post("definition", "ada", 1, "w1", "w1 = rev inc", (), "hidden_words")) == "w1 = rev inc"
 
 
 # -- doubt -------------------------------------------------------------------------------------------------------

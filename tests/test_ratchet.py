@@ -13,6 +13,7 @@ from crashing import Crash, die_inside_every_transaction, play_through
 from agents.engine import Completion, Request
 from arena.config.schema import load_config
 from arena.evaluation import measure
+from arena.library.context import admit, sign
 from arena.loop import birth, play
 from arena.ratchet import (
     BOTH,
@@ -27,7 +28,6 @@ from arena.ratchet import (
     ratchet,
     reading_due,
 )
-from arena.reading import admit, sign
 from arena.run.state import Arena, Generation
 from arena.run.store import Store
 from culture.posts import Post

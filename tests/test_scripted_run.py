@@ -17,8 +17,8 @@ from scripted_agents import PERSONAS, ROLES, ScriptedAgents
 
 import agents.http_client as transport
 from arena.config.schema import Config, make_config
+from arena.library.free_text import is_prose
 from arena.loop import play
-from arena.prose import is_prose
 from arena.report.analysis import analyze
 from arena.rounds.roles import author
 from arena.run.ledger import verify

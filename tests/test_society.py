@@ -10,9 +10,9 @@ import pytest
 from cultured import define, entry, peopled, publish
 
 from arena.config.schema import load_config, make_config
-from arena.knowledge import Shelves
+from arena.library.definitions import Shelves
+from arena.library.visibility import circle, ends, readable, scope, spans
 from arena.run.state import Arena
-from arena.society import circle, ends, readable, scope, spans
 from culture.posts import Post
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from arena.library.utility import Trials, trials
 from arena.run.store import Row, Store
-from arena.worth import Trials, trials
 from culture.uplift import Worth, by, estimates, needed
 
 EFFECT = 0.2

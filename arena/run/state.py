@@ -70,7 +70,7 @@ class Generation:
     right_guesses: list[tuple[str, str, str]] = field(default_factory=list)  # (agent, name, body)
     wrong_guesses: list[tuple[str, str, str]] = field(default_factory=list)
     outcomes: dict[str, Row] = field(default_factory=dict)
-    worth: dict[str, float] | None = None  # of posts, once somebody asked (arena.worth)
+    worth: dict[str, float] | None = None  # of posts, once somebody asked (arena.library.utility)
     receipts: list[Row] = field(default_factory=list)  # of what a reviewer decided, taken at its beginning
     labels: list[Row] = field(default_factory=list)
     tokens: Tokens = field(default_factory=Tokens)

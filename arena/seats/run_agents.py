@@ -15,7 +15,7 @@ from agents.adapters import AdapterLayout, Adapters
 from agents.engine import Engine, Request
 from agents.prompt import Prompt
 from arena.config.schema import Config, nearest
-from arena.knowledge import definitions_in
+from arena.library.definitions import definitions_in
 from arena.rounds.roles.voice import Voice, voice_of_run
 from arena.run.engines import connect, make_engine
 from arena.run.paths import inside

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from agents.engine import Engine, Request
 from agents.prompt import Prompt
-from arena.knowledge import Shelves
-from arena.reading import notes
+from arena.library.context import notes
+from arena.library.definitions import Shelves
 from arena.rounds.roles import examinee
 from arena.run.state import Arena
 from arena.transfer.players import Player

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arena.knowledge import PROSE, Shelves
-from arena.prose import check as check_prose
-from arena.prose import is_prose, note
+from arena.library.definitions import PROSE, Shelves
+from arena.library.free_text import check as check_prose
+from arena.library.free_text import is_prose, note
+from arena.library.utility import worth
+from arena.library.visibility import scope
 from arena.run.state import Arena
-from arena.society import scope
-from arena.worth import worth
 from culture.library import Read
 from culture.posts import Post, SignedPost, sign_post
 from culture.retrieval import retrieve

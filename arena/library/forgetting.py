@@ -1,7 +1,7 @@
 """What leaves the library's index at the beginning of a generation (`library.forget`); the log keeps everything.
 
 Definitions, books and posts in prose are what fills an index that readers look things up in; others are not counted.
-A post's utility is what it did for its readers (`arena.worth`), its freshness falls from when it was last read. What
+A post's utility is what it did for its readers (`arena.library.utility`), its freshness falls from when it was last read. What
 burned or has worn off is not there to be forgotten, and takes no room, until it is given back. Left out: bringing back
 what was forgotten; who needs it has to find it again."""
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from arena.library.utility import worth
+from arena.library.visibility import spans
 from arena.run.state import Arena
 from arena.run.store import Row
-from arena.society import spans
-from arena.worth import worth
 from culture.forgetting import Indexed, forgotten
 
 _INDEXED = """SELECT p.id, p.seq, p.generation, p.body, MAX(p.generation, COALESCE((SELECT MAX(r.generation)

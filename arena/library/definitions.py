@@ -1,6 +1,6 @@
 """What an agent knows of names: by reading its shelf of the library, and by recalling what its weights hold.
 
-A shelf holds, by name, the definition in force among what the agent may read (`arena.society`), from a post of its
+A shelf holds, by name, the definition in force among what the agent may read (`arena.library.visibility`), from a post of its
 own or from a page of a book, as its reader sees it. `library.content` is where a control shows something else in its
 place; what is stored is never changed. Guessers take what is on their shelf, and with `rounds.recall` what they say
 from memory, for what they know: right or wrong, they build on it.
@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agents.engine import Request
+from arena.library.visibility import circle, scope
 from arena.run.state import Arena
 from arena.run.store import Row
-from arena.society import circle, scope
 from culture.library import Library
 from culture.posts import Post
 from culture.scope import Scope

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from agents.engine import Request
-from arena.knowledge import PROSE
+from arena.library.definitions import PROSE
 from arena.rounds.roles import author
 from arena.rounds.roles.author import Drafted, Episode, Unread
 from arena.rounds.round import Round
