@@ -20,14 +20,14 @@ from agents.adapters import write_atomically
 from arena.config.schema import LimitsSection, make_config
 from arena.increments import begun, increment, last_rows, mark, marks_of
 from arena.loop import begin, end, play_generation, silent
-from arena.migration import departures, leaving
-from arena.review import ARENA
+from arena.phases.migration import departures, leaving
+from arena.phases.review import ARENA
+from arena.phases.turnover import ranking
 from arena.run.control import Controls
 from arena.run.messages import Arrivals, Package, Result, SentAgent, SentPost, digest
 from arena.run.paths import inside
 from arena.run.reconfigure import write_config
 from arena.run.state import Arena, Generation
-from arena.turnover import ranking
 
 
 class Island:

@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agents.engine import Halted
-from arena.evaluation import baseline, final
 from arena.library.context import admit
-from arena.migration import take_in
-from arena.phases import PHASES, UNCOUNTED, Phase, Produced
-from arena.review import close_waiting
+from arena.phases.measure.heldout import baseline, final
+from arena.phases.migration import take_in
+from arena.phases.registry import PHASES, UNCOUNTED, Phase, Produced
+from arena.phases.review import close_waiting
 from arena.run.control import Controls, note_limit
 from arena.run.ledger import SEALED, seal, seal_rest
 from arena.run.messages import SentPost

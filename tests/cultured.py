@@ -8,7 +8,7 @@ from typing import Any
 from arena.config.schema import load_config
 from arena.library.context import admit, sign
 from arena.loop import birth, store_records
-from arena.phases import Produced
+from arena.phases.registry import Produced
 from arena.run.state import Arena, Generation
 from culture.posts import Post
 from curricula.replay import Entry

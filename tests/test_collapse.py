@@ -20,9 +20,9 @@ from agents.engine_torch import TorchEngine
 from agents.identity import KeyRing
 from agents.learner import NOBODY, Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.collapse import collapse
 from arena.config.schema import load_config
 from arena.loop import play
+from arena.phases.measure.collapse import collapse
 from arena.reference import BELOW, reference
 from arena.report.culture import forgetting
 from arena.report.source import Source

@@ -134,7 +134,7 @@ def test_a_package_of_another_island_or_with_other_files_is_refused(neighbours, 
 
 
 def test_posts_that_are_sent_come_after_what_they_cite() -> None:
-    from arena.migration import _needed
+    from arena.phases.migration import _needed
 
     cites = {"a": [], "b": ["a"], "c": ["b", "a"], "d": ["x"]}
     there = {name: {"cites": json.dumps(of)} for name, of in cites.items()}

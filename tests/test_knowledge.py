@@ -11,12 +11,12 @@ import pytest
 from cultured import define, meaning, peopled, publish, store
 
 from agents.engine import Completion, Request
-from arena.guessing import Guessing
 from arena.library.context import notes
 from arena.library.definitions import FILLER, RECALL_INPUTS, Shelves, Shown, beliefs, definitions_in, recall, remembered
-from arena.phases import propose, read
+from arena.phases.guess import Guessing
+from arena.phases.registry import propose, read
+from arena.phases.sleep import exercises
 from arena.run.state import Arena
-from arena.sleep import exercises
 from culture.posts import Post
 from curricula.domain import Problem, Rejection
 from curricula.hidden_words import HiddenWords, level_of

@@ -12,10 +12,10 @@ from crashing import Crash, die_inside_every_transaction, play_through
 
 from agents.engine import Completion, Request
 from arena.config.schema import load_config
-from arena.evaluation import measure
 from arena.library.context import admit, sign
 from arena.loop import birth, play
-from arena.ratchet import (
+from arena.phases.measure.heldout import measure
+from arena.phases.measure.ratchet_meter import (
     BOTH,
     LIBRARIES,
     Shelf,

@@ -13,7 +13,7 @@ from rich.console import Console
 from watching import phase_row, press, use
 
 from arena.config.schema import Config, load_config, make_config
-from arena.ratchet import LIBRARIES
+from arena.phases.measure.ratchet_meter import LIBRARIES
 from arena.report import tables
 from arena.report.analysis import analyze
 from arena.report.culture import ratchet

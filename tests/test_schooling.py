@@ -12,8 +12,8 @@ import torch
 from cultured import entry, peopled
 
 from agents.learner import Example
+from arena.phases.measure.newborn_school import PUPIL, classes, schooled
 from arena.run.state import Arena
-from arena.schooling import PUPIL, classes, schooled
 from curricula.replay import Entry
 
 SCHOOLS = [f"school_{hard}{when}" for when in ("early", "late", "any") for hard in ("", "hard_")]

@@ -16,9 +16,9 @@ from torch import Tensor
 from agents.inheritance import inherit
 from agents.learner import Example, Learner, LearnerConfig
 from arena.loop import prune_adapters
+from arena.phases.sleep import library_sample, sleep
+from arena.phases.turnover import COMMONS, consolidate, parents_of, ranking, turnover
 from arena.run.state import Arena
-from arena.sleep import library_sample, sleep
-from arena.turnover import COMMONS, consolidate, parents_of, ranking, turnover
 from curricula.replay import Entry
 
 NIGHT = ("generations=9", "domains.list_programs.share=0.5", "domains.hidden_words.share=0.5", "sleep.newborn=4")

@@ -25,7 +25,7 @@ from arena.run.store import Store
 
 COMMANDS = ("pause", "resume", "stop")
 DECISIONS = ("accept", "reject")
-"""The values of rows of kind "decision", which `arena.review` takes."""
+"""The values of rows of kind "decision", which `arena.phases.review` takes."""
 MAX_NOTE = 500
 """Characters of a decision's note that are kept."""
 LAST_COMMAND = (

@@ -2,7 +2,7 @@
 
 Commands (pause, resume, stop) and decisions (accept, reject) are inserted, and a decision that the run has not taken
 yet can be taken back. Each is one short transaction; whoever finds the database locked is told (`Busy`) and may try
-again. What becomes of a row is the run's business (`arena.run.control`, `arena.review`).
+again. What becomes of a row is the run's business (`arena.run.control`, `arena.phases.review`).
 
 Left out: every other table, and starting a process. Not guaranteed: that a process which holds the run is still at
 work, only that it is there.

@@ -1,7 +1,7 @@
 """What was lost: posts that left the index, and the looks for collapse against the base model.
 
 A post leaves the index (never the log) when its author supersedes or retracts it, when a book compiles it, or when it
-is forgotten. Collapse is looked for where `measure.collapse` says so (arena/collapse.py); a population is compared with
+is forgotten. Collapse is looked for where `measure.collapse` says so (arena/phases/measure/collapse.py); a population is compared with
 itself at the first look at which it had posts to vary, since what is set from nothing is harder to foresee than a
 variation.
 

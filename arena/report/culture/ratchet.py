@@ -1,6 +1,6 @@
 """The ratchet: does a frozen newborn do better with every generation's library, and is it the library that does it.
 
-The readings are the arena's (`arena.ratchet` says what is asked); here they become sentences and figures.
+The readings are the arena's (`arena.phases.measure.ratchet_meter` says what is asked); here they become sentences and figures.
 
 What schools taught stands here too: the same question asked of weights, which sleep on what was posted.
 

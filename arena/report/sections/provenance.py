@@ -88,7 +88,7 @@ def receipts(store: Store) -> list[str]:
     n = store.query("SELECT COUNT(*) AS n FROM receipts")[0]["n"]
     if not n:
         return []
-    from arena.review import verify_receipts  # brings the whole arena, which few reports need
+    from arena.phases.review import verify_receipts  # brings the whole arena, which few reports need
 
     problems = verify_receipts(store)
     if not problems:

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.engine import Request
-from arena.collapse import collapse
 from arena.library.context import notes
 from arena.library.definitions import Shelves
-from arena.ratchet import ratchet, reading_due
+from arena.phases.measure.collapse import collapse
+from arena.phases.measure.newborn_school import schooled
+from arena.phases.measure.ratchet_meter import ratchet, reading_due
 from arena.rounds.roles import solver
 from arena.run.state import Arena
 from arena.run.store import Row
-from arena.schooling import schooled
 from curricula.domain import Problem
 
 Items = Sequence[tuple[str, Problem, int, int | None]]

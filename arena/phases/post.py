@@ -5,7 +5,7 @@ nothing become lessons, refuted guesses and failed attempts failures, problems t
 review what they read by what came of it; and under `library.forget: books` what the library defines is compiled.
 Texts are the domain's; the library checks every one of them again before it lets it in. Under `review: gate` they
 wait, and what was approved since is posted, before anything else. What agents write in their own words comes last
-(`arena.library.free_text`); after it, what reached this island from others (`arena.migration`).
+(`arena.library.free_text`); after it, what reached this island from others (`arena.phases.migration`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from arena import review
 from arena.library import free_text
 from arena.library.context import sign
 from arena.library.definitions import Held, Shelves
 from arena.library.visibility import circle
+from arena.phases import review
 from arena.run.state import Arena
 from culture.library import Library
 from culture.posts import MAX_BODY, Post

@@ -11,23 +11,23 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.engine import Request
-from arena import review
-from arena.evaluation import measure
-from arena.guessing import Guessing
 from arena.library.context import notes
 from arena.library.definitions import Shelves
 from arena.library.forgetting import forget
 from arena.library.utility import worth
 from arena.library.visibility import readable
-from arena.posting import post
+from arena.phases import review
+from arena.phases.guess import Guessing
+from arena.phases.measure.heldout import measure
+from arena.phases.post import post
+from arena.phases.scripted_setters import scripted_proposal
+from arena.phases.sleep import sleep
+from arena.phases.turnover import turnover
 from arena.rounds.rewards import label_rewards, rewards
 from arena.rounds.round import GRADER, Ask
 from arena.rounds.validity import doubts
 from arena.run.state import Arena
 from arena.run.store import Row
-from arena.setters import scripted_proposal
-from arena.sleep import sleep
-from arena.turnover import turnover
 from culture.library import Read
 from curricula.domain import Problem, Rejection
 from curricula.learnability import is_learnable

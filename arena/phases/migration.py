@@ -111,7 +111,7 @@ def leaving(
 ) -> tuple[tuple[SentPost, ...], tuple[SentAgent, ...]]:
     """What the island sends after the generation that it has just finished. Asked again, the same.
 
-    `order` are its living agents, the best paid first, `scores` what they were paid (`arena.turnover.ranking`).
+    `order` are its living agents, the best paid first, `scores` what they were paid (`arena.phases.turnover.ranking`).
     """
     return tuple(_posts(arena)), tuple(_agents(arena, order, scores))
 

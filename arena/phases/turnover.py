@@ -25,11 +25,11 @@ from agents.inheritance import inherit
 from agents.learner import OPTIMISER, Learner
 from arena.library.definitions import remembered
 from arena.library.visibility import EVERYWHERE, circle, ends
-from arena.migration import Immigrant, immigrants
+from arena.phases.migration import Immigrant, immigrants
+from arena.phases.sleep import Lessons, school
 from arena.run.engines import rest
 from arena.run.state import Arena
 from arena.run.store import Row
-from arena.sleep import Lessons, school
 
 BORN = "born"
 """Name of the checkpoint that holds the learner's state after a turnover."""

@@ -1,0 +1,1 @@
+"""The phases of a generation: read, propose, solve, grade, post, sleep, turnover, measure."""

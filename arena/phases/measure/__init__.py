@@ -1,0 +1,1 @@
+"""The measure phase: held-out problems, diversity, newborns, and the ratchet."""
