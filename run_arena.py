@@ -173,7 +173,7 @@ def analyze(
     (folder,) = folders
     if out is not None:
         raise ValueError(f"--out is for a comparison of several runs; what is known of one is in {folder / 'report'}")
-    from arena.report.analysis import analyze as analyze_store
+    from arena.report.metrics.run_summary import analyze as analyze_store
 
     store, config = _read(folder)
     analysis = analyze_store(store, config)
@@ -428,7 +428,7 @@ def _play(arena: Any, quiet: bool) -> None:
     from rich.console import Console
 
     from arena.loop import play
-    from arena.report.analysis import analyze as analyze_store
+    from arena.report.metrics.run_summary import analyze as analyze_store
     from arena.run.signals import CUT_SHORT, CutShort, Leaving, Left
     from arena.sinks.listener import Sinks, both
     from arena.watch.progress import Progress, summary
@@ -483,9 +483,9 @@ def _play_islands(config: Any, folder: Path, quiet: bool) -> None:
 
 
 def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
-    from arena.report.analysis import analyze as analyze_store
     from arena.report.comparison.compare import compare, distinct
     from arena.report.comparison.sections import print_sections, sections
+    from arena.report.metrics.run_summary import analyze as analyze_store
     from arena.report.source import Source
 
     distinct(folders)

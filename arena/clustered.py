@@ -51,7 +51,7 @@ def play_islands(config: Config, folder: Path, quiet: bool, say: Say, warn: Say)
     KeyboardInterrupt and OSError as they come; nothing stored is lost by them."""
     from rich.console import Console
 
-    from arena.report.analysis import analyze
+    from arena.report.metrics.run_summary import analyze
 
     console = Console()
     with Head(config, folder, make_workers(config, warn)) as head:

@@ -25,9 +25,9 @@ from typing import Any
 
 from arena.config.schema import load_config, make_config
 from arena.experiment_file import Cell, check_split, differing, flat, load_experiment, make_cells
-from arena.experiment_metrics import METRICS, FinishedRun
 from arena.experiment_report import make_results, write_results
-from arena.experiment_series import SERIES
+from arena.report.metrics.run_metrics import METRICS, FinishedRun
+from arena.report.metrics.series import SERIES
 from arena.run.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent

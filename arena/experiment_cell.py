@@ -21,10 +21,10 @@ from typing import Any
 from agents.checkpoint import weights_digest
 from arena.config.schema import Config, make_config
 from arena.experiment import check_split, commit
-from arena.experiment_metrics import FinishedRun, all_metrics, curve
 from arena.experiment_report import write_whole
-from arena.experiment_series import all_series
 from arena.loop import play
+from arena.report.metrics.run_metrics import FinishedRun, all_metrics, curve
+from arena.report.metrics.series import all_series
 from arena.run.state import Arena, model_folder
 from arena.run.store import Store
 

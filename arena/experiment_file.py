@@ -18,8 +18,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arena.config.schema import Config, load_config, nearest, read_yaml
-from arena.experiment_metrics import METRICS
-from arena.experiment_series import SERIES
+from arena.report.metrics.run_metrics import METRICS
+from arena.report.metrics.series import SERIES
 
 SEALED_SEEDS = range(100, 110)
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$"

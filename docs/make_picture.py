@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from arena.config.schema import load_config
-from arena.report.analysis import analyze
+from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
 from arena.report.tables import print_report
 from arena.report.write import write_report

@@ -24,7 +24,7 @@ from agents.tokenizer import Tokenizer
 from arena.config.schema import PricesSection, load_config
 from arena.experiment_cell import play_cell
 from arena.loop import play
-from arena.report.analysis import analyze
+from arena.report.metrics.run_summary import analyze
 from arena.report.sections import costs
 from arena.report.source import Source
 from arena.report.tables import print_report

@@ -24,7 +24,7 @@ from arena.config.schema import load_config
 from arena.loop import play
 from arena.phases.measure.collapse import collapse
 from arena.reference import BELOW, reference
-from arena.report.culture import forgetting
+from arena.report.sections.culture import forgetting
 from arena.report.source import Source
 from arena.run.state import Arena, Generation
 from arena.run.store import Store

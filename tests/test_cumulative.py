@@ -10,8 +10,8 @@ import pytest
 
 from agents.identity import KeyRing
 from arena.config.schema import load_config
-from arena.genealogy import Descent, readings, variations
 from arena.loop import play
+from arena.report.metrics.lineage import Descent, readings, variations
 from arena.run.state import Arena
 from arena.run.store import Store
 from culture.library import Library

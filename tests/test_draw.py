@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 import pyarrow.parquet as parquet
 import pytest
 
-from arena.report.draw import draw, save
-from arena.report.figure import COLOURS, Figure, Heat, Network, Node, Panel, Series, shades
-from arena.report.interactive import interactive
-from arena.report.placing import place, whole_step
-from arena.report.rows import write_rows
+from arena.report.figures.figure import COLOURS, Figure, Heat, Network, Node, Panel, Series, shades
+from arena.report.figures.layout import place, whole_step
+from arena.report.figures.matplotlib_backend import draw, save
+from arena.report.figures.plotly_backend import interactive
+from arena.report.figures.rows import write_rows
 
 HOSTILE = "_<script>alert(1)</script> $\\frac{1}{2}$ <a href='https://x.example'>x</a>"
 HOSTILE += " \x1b[31m\n]]> --> & \u202e名 \U0001f600"

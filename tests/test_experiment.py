@@ -18,10 +18,10 @@ from arena.config.schema import load_config, make_config
 from arena.experiment import Cell, check_split, check_stored, run_experiment
 from arena.experiment_cell import cell_record
 from arena.experiment_file import load_experiment, make_cells
-from arena.experiment_metrics import METRICS, FinishedRun, all_metrics, curve
-from arena.experiment_metrics_culture import CULTURE_METRICS
 from arena.experiment_report import estimate, make_results, paired, write_results
-from arena.experiment_series import SERIES
+from arena.report.metrics.culture_metrics import CULTURE_METRICS
+from arena.report.metrics.run_metrics import METRICS, FinishedRun, all_metrics, curve
+from arena.report.metrics.series import SERIES
 from arena.run.state import SEED_FOLDER
 from arena.run.store import Store
 

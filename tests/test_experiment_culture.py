@@ -16,11 +16,11 @@ from arena.config.schema import make_config
 from arena.experiment import run_experiment
 from arena.experiment_cell import cell_record
 from arena.experiment_file import load_experiment, make_cells
-from arena.experiment_metrics import METRICS, FinishedRun, all_metrics
-from arena.experiment_metrics_culture import CULTURE_LABELS, CULTURE_METRICS
 from arena.experiment_report import make_results, series_of, show
-from arena.experiment_series import SAYS, SERIES, all_series
 from arena.loop import play
+from arena.report.metrics.culture_metrics import CULTURE_LABELS, CULTURE_METRICS
+from arena.report.metrics.run_metrics import METRICS, FinishedRun, all_metrics
+from arena.report.metrics.series import SAYS, SERIES, all_series
 from arena.report.story_figure import lines_of, spread
 from arena.run.state import SEED_FOLDER, Arena
 from arena.run.store import Row, Store

@@ -17,7 +17,7 @@ from arena.config.schema import load_config
 from arena.export.library.cli import Asked, library
 from arena.export.library.find import resolve
 from arena.export.library.tree import edges, walk
-from arena.library.standing import standings
+from arena.report.metrics.post_status import standings
 from arena.run.ledger import check_proof
 from arena.run.store import Store
 from culture.posts import Post

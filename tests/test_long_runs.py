@@ -16,7 +16,7 @@ from arena.bench import long
 from arena.config.schema import load_config, make_config
 from arena.export.export import PARTS, export_run
 from arena.loop import play
-from arena.report.analysis import analyze
+from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
 from arena.report.tables import print_report
 from arena.report.write import write_report

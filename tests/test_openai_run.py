@@ -18,7 +18,7 @@ from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.config.schema import Config, load_config, make_config, notices
 from arena.loop import play
-from arena.report.analysis import analyze
+from arena.report.metrics.run_summary import analyze
 from arena.run.state import Arena
 from arena.run.store import Store
 

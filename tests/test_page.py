@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from arena.report.figure import Figure, Panel, Section, Series, Table
-from arena.report.interactive import interactive
+from arena.report.figures.figure import Figure, Panel, Section, Series, Table
+from arena.report.figures.plotly_backend import interactive
 from arena.report.page import as_json, render
 
 HOSTILE = (

@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from arena.report.draw import draw
+from arena.report.figures.matplotlib_backend import draw
 from arena.report.sections.curriculum import setting_figure
 from arena.report.sections.heldout import heldout_figure
 from arena.report.write import write_pictures

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from arena.report.rasch import Fit, difficulties, fit, mean_of
+from arena.report.stats.rasch import Fit, difficulties, fit, mean_of
 
 
 def drawn(persons=20, items=60, n=6, seed=0):

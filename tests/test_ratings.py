@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arena.report.ratings import Ratings
+from arena.report.stats.ratings import Ratings
 
 
 def test_the_better_agent_rises_and_uncertainty_falls() -> None:

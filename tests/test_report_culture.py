@@ -14,12 +14,13 @@ import pytest
 
 from agents.identity import KeyRing
 from arena.config.schema import load_config
-from arena.report import entropy, gaming, varied
-from arena.report.analysis import analyze
-from arena.report.culture import authors, citations, family, innovation
-from arena.report.culture import posts as post_uplift
-from arena.report.figure import Heat, Network, Section
+from arena.report.figures.figure import Heat, Network, Section
+from arena.report.metrics import diversity as varied
+from arena.report.metrics import entropy, reward_hacking
+from arena.report.metrics.run_summary import analyze
 from arena.report.sections import culture, diversity, grading, provenance, tournament
+from arena.report.sections.culture import authors, citations, family, innovation
+from arena.report.sections.culture import posts as post_uplift
 from arena.report.source import Source
 from arena.run.store import Store
 from culture.library import Library
@@ -408,12 +409,12 @@ def test_votes_are_set_against_execution() -> None:
 def test_a_post_without_an_accepted_attempt_and_a_leaked_problem_are_found(run: Path) -> None:
     source = opened(run)
     store = source.store
-    assert gaming.unfounded_posts(store) == gaming.leaked_problems(store) == 0
+    assert reward_hacking.unfounded_posts(store) == reward_hacking.leaked_problems(store) == 0
     assert "Nothing got past" in grading.section(source).findings[-1]
     post(store, run, [example(next(iter(Library(store.db).by_author())), 3, 0, "rev inc | 1 2")])
     asked = store.query("SELECT problem FROM evaluations WHERE domain = 'list_programs' LIMIT 1")[0]["problem"]
     insert(store, problems=[problem(3, 999, "ada", text=asked)])
-    assert gaming.unfounded_posts(store) == gaming.leaked_problems(store) == 1
+    assert reward_hacking.unfounded_posts(store) == reward_hacking.leaked_problems(store) == 1
     assert grading.section(source).findings[-1].startswith("Gamed past the checks: 1 of")
     store.close()
 

@@ -9,9 +9,9 @@ from cultured import begin
 
 from arena.config.schema import Config
 from arena.loop import play
-from arena.report.analysis import analyze
-from arena.report.culture import knowledge
+from arena.report.metrics.run_summary import analyze
 from arena.report.sections import culture
+from arena.report.sections.culture import knowledge
 from arena.report.source import Source
 from arena.run.store import Store
 

@@ -15,11 +15,11 @@ from watching import phase_row, press, use
 from arena.config.schema import Config, load_config, make_config
 from arena.phases.measure.ratchet_meter import LIBRARIES
 from arena.report import tables
-from arena.report.analysis import analyze
-from arena.report.culture import ratchet
-from arena.report.figure import Section
-from arena.report.ratchet import SCHOOLS, readings, rise, schools, summary
+from arena.report.figures.figure import Section
+from arena.report.metrics.ratchet import SCHOOLS, readings, rise, schools, summary
+from arena.report.metrics.run_summary import analyze
 from arena.report.sections import culture
+from arena.report.sections.culture import ratchet
 from arena.report.source import Source
 from arena.run.store import Store
 from arena.watch.data import generations

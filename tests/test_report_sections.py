@@ -9,13 +9,13 @@ import pytest
 
 from arena.config.schema import load_config
 from arena.loop import play
-from arena.report.analysis import analyze
+from arena.report.metrics.run_summary import analyze
+from arena.report.metrics.tournament import CACHE
 from arena.report.sections import SECTIONS, curriculum, difficulty, summary
 from arena.report.source import Source
 from arena.report.write import check_keys, write_report
 from arena.run.state import Arena
 from arena.run.store import Store
-from arena.tournament import CACHE
 
 HOSTILE = "<script>alert(1)</script></script> $x$ \x1b[31m"
 

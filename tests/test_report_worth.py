@@ -13,13 +13,13 @@ from shelving import definition, signed
 
 from arena.config.schema import load_config
 from arena.export.library.show import facts
-from arena.report.analysis import analyze
-from arena.report.culture import worth
-from arena.report.draw import save
-from arena.report.figure import Section
+from arena.report.figures.figure import Section
+from arena.report.figures.matplotlib_backend import save
+from arena.report.metrics.randomised_uplift import summary, worths
+from arena.report.metrics.run_summary import analyze
+from arena.report.sections.culture import worth
 from arena.report.source import Source
 from arena.report.tables import print_report
-from arena.report.worth import summary, worths
 from arena.run.store import Store
 from culture.library import Library
 from culture.posts import Post

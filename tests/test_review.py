@@ -16,8 +16,8 @@ import arena.loop as loop
 from arena.config.schema import load_config, make_config
 from arena.loop import play
 from arena.phases.review import REJECTED, verify_receipts
-from arena.report.analysis import analyze
-from arena.report.calibration import calibration, reviewed
+from arena.report.metrics.grader_calibration import calibration, reviewed
+from arena.report.metrics.run_summary import analyze
 from arena.rounds.rewards import label_rewards
 from arena.run.state import Arena
 from arena.run.store import Row, Store

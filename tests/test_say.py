@@ -2,7 +2,7 @@
 
 import math
 
-from arena.report.statistics import rate
+from arena.report.stats.intervals import rate
 from arena.text import between, clear, count, listed, number
 
 

@@ -19,7 +19,7 @@ import agents.http_client as transport
 from arena.config.schema import Config, make_config
 from arena.library.free_text import is_prose
 from arena.loop import play
-from arena.report.analysis import analyze
+from arena.report.metrics.run_summary import analyze
 from arena.rounds.roles import author
 from arena.run.ledger import verify
 from arena.run.state import Arena, make_domains

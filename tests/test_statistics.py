@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from arena.report.statistics import (
+from arena.report.stats.intervals import (
     bootstrap_difference,
     bootstrap_interval,
     difference_interval,

@@ -8,13 +8,23 @@ from typing import Any
 
 import pytest
 
-import arena.tournament as tournament_module
+import arena.report.metrics.tournament as tournament_module
 from arena.config.schema import Config, load_config
-from arena.report.analysis import analyze
+from arena.report.metrics.run_summary import analyze
+from arena.report.metrics.tournament import (
+    CACHE,
+    NotPlayed,
+    Plan,
+    Played,
+    Player,
+    Question,
+    slept_on,
+    spread,
+    tournament,
+)
 from arena.report.sections.tournament import change, cycles, losses, section
 from arena.report.source import Source
 from arena.run.store import Store
-from arena.tournament import CACHE, NotPlayed, Plan, Played, Player, Question, slept_on, spread, tournament
 
 FEW = 6
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arena.report import usefulness
+from arena.report.metrics import paired_uplift
 from culture.transmission import (
     attractor,
     channels,
@@ -116,7 +116,7 @@ def test_a_ratchet_over_nothing_is_undefined_and_half_solved_problems_are_refuse
 
 
 def test_the_paired_interval_is_the_one_of_uplifts_and_covers() -> None:
-    assert usefulness.paired_interval is paired_interval
+    assert paired_uplift.paired_interval is paired_interval
     rng, covered = random.Random(1), 0
     for _ in range(400):
         pairs = [(rng.random() < 0.7, rng.random() < 0.4) for _ in range(40)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.report.usefulness import ASKED, Pairs, offspring, paired_interval, uplifts
+from arena.report.metrics.paired_uplift import ASKED, Pairs, offspring, paired_interval, uplifts
 from arena.run.store import Store
 
 

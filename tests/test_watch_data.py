@@ -128,7 +128,7 @@ def test_a_damaged_post_is_told_and_the_screens_go_on(made: Path) -> None:
 
 
 def test_the_history_is_what_the_report_says(undisturbed: Path) -> None:
-    from arena.report.analysis import analyze
+    from arena.report.metrics.run_summary import analyze
 
     run = open_run(undisturbed)
     store = Store(undisturbed / "run.db")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from watching import by_hand, press, screen, unplayed, use
 
-from arena.report.ratings import ROLES, Ratings
-from arena.report.usefulness import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
+from arena.report.metrics.paired_uplift import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
+from arena.report.stats.ratings import ROLES, Ratings
 from arena.run.store import Store
 from arena.watch import data, merit, texts
 from arena.watch.app import Watch

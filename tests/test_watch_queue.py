@@ -9,7 +9,7 @@ import pytest
 from watching import attempt, phase_row, problem, queued, round_
 
 from agents.identity import KeyRing
-from arena.report.ratings import Rating
+from arena.report.stats.ratings import Rating
 from arena.run.store import Store
 from arena.watch.data import open_run, reading
 from arena.watch.desk import Desk

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.config.schema import load_config
-from arena.report.analysis import LOOP
+from arena.report.metrics.run_summary import LOOP
 from arena.run.store import Row, Store
 from culture.posts import Post
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from agents.adapters import AdapterLayout
 from arena.config.schema import load_config
-from arena.report.statistics import t_quantile
+from arena.report.stats.intervals import t_quantile
 from arena.run.estimate_size import Sizes, predict
 from arena.run.state import load_base, make_domains
 

@@ -30,7 +30,7 @@ from typing import Any
 
 from arena.bench.large_run import Scale, fill
 from arena.bench.measure import Spread
-from arena.report.analysis import LOOP
+from arena.report.metrics.run_summary import LOOP
 from arena.run.store import Store
 
 BUDGET_MS = 100.0

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.export.traces import Tell
-from arena.library.standing import Standing, standings
-from arena.report.usefulness import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
+from arena.report.metrics.paired_uplift import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
+from arena.report.metrics.post_status import Standing, standings
 from arena.run.store import Row, Store
 from arena.text import code, fence
 from culture.posts import KINDS

@@ -2,7 +2,7 @@
 
 Attempts at one problem, by one solver or by several, come out alike more often than not, and are not taken for
 independent. For choosing, the last generations alone count, so that what is asked every generation stays cheap. Left
-out: what setters made of a post they varied (`arena.report.usefulness.offspring`).
+out: what setters made of a post they varied (`arena.report.metrics.paired_uplift.offspring`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ nobody can take back then, and gives the records of the phase `read`:
   JSON, its signature that of the arena's own key over the 32 bytes of the id; `verify_receipts` checks all of them. A
   decision that cannot be taken (no such subject, decided before) has a receipt too: decision "void", and the reason.
 - a label for each attempt. The question is the grader's: is the answer right? Labels pay graders in the generation in
-  which they are taken, and calibrate them (`arena.report.calibration`).
+  which they are taken, and calibrate them (`arena.report.metrics.grader_calibration`).
 - for a post that waits (`review: gate`): its row in `waiting` is closed; what was accepted is posted in the phase
   `post` of the same generation, what was rejected becomes a row of `refusals`.
 - for a post that the library holds already, and that is rejected: it leaves the index with a row of `removals` (state

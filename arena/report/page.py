@@ -19,8 +19,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from arena.report.figure import Figure, Section
-from arena.report.interactive import interactive, script
+from arena.report.figures.figure import Figure, Section
+from arena.report.figures.plotly_backend import interactive, script
 
 TEMPLATES = Path(__file__).with_name("templates")
 

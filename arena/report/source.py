@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import Config
-from arena.report.figure import Section
+from arena.report.figures.figure import Section
 from arena.run.store import Store
 
 
 @dataclass(frozen=True)
 class Source:
-    """`analysis` is what `arena.report.analysis.analyze` gives for the run in `folder`."""
+    """`analysis` is what `arena.report.metrics.run_summary.analyze` gives for the run in `folder`."""
 
     folder: Path
     store: Store

@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
-from arena.experiment_series import SAYS
-from arena.report.draw import METADATA, clean, shorten, styled
+from arena.report.figures.matplotlib_backend import METADATA, clean, shorten, styled
+from arena.report.metrics.series import SAYS
 
 # Okabe and Ito's, without the yellow that is too light for a line; the first two are the furthest apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")

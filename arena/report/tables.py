@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from arena.report.measured import MIDDLE_DEPTHS
-from arena.report.ratchet import NONE, SCHOOLS
+from arena.report.metrics.heldout import MIDDLE_DEPTHS
+from arena.report.metrics.ratchet import NONE, SCHOOLS
 from arena.run.budget import amount
 from arena.text import between
 

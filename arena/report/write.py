@@ -23,10 +23,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from arena.report.draw import save
-from arena.report.figure import Section
+from arena.report.figures.figure import Section
+from arena.report.figures.matplotlib_backend import save
+from arena.report.figures.rows import write_rows
 from arena.report.page import render
-from arena.report.rows import write_rows
 from arena.report.sections import SECTIONS
 from arena.report.sections.curriculum import setting_figure
 from arena.report.sections.heldout import heldout_figure

@@ -25,8 +25,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from arena.report.measured import MIDDLE_DEPTHS
-from arena.report.statistics import pass_at_k
+from arena.report.metrics.heldout import MIDDLE_DEPTHS
+from arena.report.stats.intervals import pass_at_k
 from arena.run.budget import spent_so_far
 from arena.run.store import Row, Store
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from arena.config.schema import Config, load_config, nearest
 from arena.export.adapters import FILES, there
+from arena.report.metrics.tournament import file_digest
 from arena.run.paths import check_folder, inside
 from arena.run.store import Row, Store
 from arena.text import listed
-from arena.tournament import file_digest
 
 BASE, AGENTS, MODEL = "base", "agents", "model"
 

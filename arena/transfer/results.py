@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from arena.report.figure import COLOURS, GREY, Figure, Panel, Series
+from arena.report.figures.figure import COLOURS, GREY, Figure, Panel, Series
 from arena.transfer.contamination import KINDS
 from arena.transfer.examination import Result
 from arena.transfer.players import AGENTS, BASE, MODEL
@@ -27,7 +27,7 @@ NO_LEVELS = "all items"
 
 def write(result: Result, folder: Path) -> list[Path]:
     """Write all files of a set into `folder`; the JSON's path first. Raises OSError where that cannot be done."""
-    from arena.report.draw import save
+    from arena.report.figures.matplotlib_backend import save
 
     folder.mkdir(parents=True, exist_ok=True)
     stem = stem_of(result)

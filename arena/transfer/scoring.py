@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-from arena.report.statistics import bootstrap_interval, pass_at_k, wilson_interval
+from arena.report.stats.intervals import bootstrap_interval, pass_at_k, wilson_interval
 from arena.transfer.judging import Judged
 from arena.transfer.players import AGENTS, BASE, MODEL
 from arena.transfer.reading import Item

@@ -14,8 +14,8 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from arena.report.analysis import LOOP, warnings
-from arena.report.ratings import Rating
+from arena.report.metrics.run_summary import LOOP, warnings
+from arena.report.stats.ratings import Rating
 from arena.watch import data
 from arena.watch.merit import Merit, Worth
 from arena.watch.records import Member, PostMark, Run, SetRow, Summary

@@ -3,7 +3,7 @@
 Ratings need their races in order, so they go forwards from the first generation, while `arena.watch.history` begins
 with the newest. Everything can be asked as of any generation that has been folded.
 
-Left out: how any of it is computed (`arena.report.ratings`, `arena.report.usefulness`). Not guaranteed: figures before
+Left out: how any of it is computed (`arena.report.stats.ratings`, `arena.report.metrics.paired_uplift`). Not guaranteed: figures before
 everything has been read.
 """
 
@@ -16,8 +16,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from arena.report.ratings import ROLES, Rating, Ratings
-from arena.report.usefulness import Offspring, Outcome, Pairs, Uplift, uplifts
+from arena.report.metrics.paired_uplift import Offspring, Outcome, Pairs, Uplift, uplifts
+from arena.report.stats.ratings import ROLES, Rating, Ratings
 from arena.watch import data
 from arena.watch.records import Bred, PostMark, PostRow, SetRow
 

@@ -33,9 +33,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
-from arena.report.analysis import MIN_PROPOSALS
-from arena.report.ratings import Rating, Ratings
-from arena.report.usefulness import EVALUATIONS, Outcome, Pairs, uplifts
+from arena.report.metrics.paired_uplift import EVALUATIONS, Outcome, Pairs, uplifts
+from arena.report.metrics.run_summary import MIN_PROPOSALS
+from arena.report.stats.ratings import Rating, Ratings
 from arena.watch.data.base import dicts
 from arena.watch.records import Run
 

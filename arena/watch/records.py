@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.report.usefulness import Offspring
+from arena.report.metrics.paired_uplift import Offspring
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from arena.config.schema import load_config
 from arena.damage import explained
-from arena.report.analysis import analyze
+from arena.report.metrics.run_summary import analyze
 from arena.report.page import render
 from arena.report.sections import SECTIONS
 from arena.report.source import Source

@@ -20,7 +20,7 @@ from rich.text import Text
 from arena.config.schema import Config, nearest
 from arena.export.library.find import SHORT, resolve, search
 from arena.export.library.tree import Node, edges, lines
-from arena.library.standing import standings
+from arena.report.metrics.post_status import standings
 from arena.run.store import Store
 from arena.text import count, visible
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arena.config.schema import nearest
-from arena.library.standing import EVER, IN_FORCE, standings
+from arena.report.metrics.post_status import EVER, IN_FORCE, standings
 from arena.run.store import Row, Store
 from culture.library import Library
 from culture.posts import check_kind

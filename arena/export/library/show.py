@@ -15,9 +15,9 @@ from rich.text import Text
 from arena.export.library.find import one_line
 from arena.export.library.tree import edges
 from arena.export.library_book import Use
-from arena.library.standing import IN_FORCE, Standing, standings
-from arena.report.culture.worth import arms, say
-from arena.report.worth import worths
+from arena.report.metrics.post_status import IN_FORCE, Standing, standings
+from arena.report.metrics.randomised_uplift import worths
+from arena.report.sections.culture.worth import arms, say
 from arena.run.store import Row, Store
 from arena.text import count, number, visible
 from culture.posts import SignedPost

@@ -85,7 +85,7 @@ def _tail(now: Sequence[Score], before: Sequence[Score]) -> float:
 
 
 def _entropy(rows: Sequence[Row]) -> float | None:
-    """Nats a token of all proposals under the policy that sampled them, as in arena/report/entropy.py."""
+    """Nats a token of all proposals under the policy that sampled them, as in arena/report/metrics/entropy.py."""
     rows = [r for r in rows if r["logprob"] is not None and r["tokens"]]
     return -math.fsum(r["logprob"] for r in rows) / sum(r["tokens"] for r in rows) if rows else None
 

@@ -1,6 +1,6 @@
 """Several runs side by side: arms by config difference, seeds pooled, effects with intervals, curves with bands.
 
-The first run's arm is the baseline. Scores of a run are those of experiments (`arena.experiment_metrics`) and its
+The first run's arm is the baseline. Scores of a run are those of experiments (`arena.report.metrics.run_metrics`) and its
 held-out rates by depth. Of arms that share two seeds or more, differences are paired by seed (Student's t, and an exact
 test that flips signs); of others they are of independent runs (Welch). Over held-out depths as tasks, arms are compared
 by interquartile mean and probability of improvement (Agarwal et al. 2021). One run gives the scores of all depths, so
@@ -19,14 +19,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.experiment_metrics import METRICS, FinishedRun, all_metrics
 from arena.experiment_report import estimate
-from arena.report.analysis import without_nan
 from arena.report.comparison.arms import Arm, arms, complete
 from arena.report.comparison.cautions import cautions
 from arena.report.comparison.curves import compute_curve, generation_curves, heldout_depths
+from arena.report.metrics.run_metrics import METRICS, FinishedRun, all_metrics
+from arena.report.metrics.run_summary import without_nan
 from arena.report.source import Source
-from arena.report.statistics import (
+from arena.report.stats.intervals import (
     Scores,
     interquartile_mean,
     paired_difference,

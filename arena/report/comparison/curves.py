@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from arena.report.measured import MIDDLE_DEPTHS
+from arena.report.metrics.heldout import MIDDLE_DEPTHS
 from arena.report.source import Source
 
 Row = dict[str, Any]

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from arena.experiment_metrics_culture import CULTURE_LABELS
 from arena.experiment_report import figure as number
 from arena.report.comparison.cautions import FEW
-from arena.report.figure import COLOURS, Figure, Panel, Section, Series, Table
+from arena.report.figures.figure import COLOURS, Figure, Panel, Section, Series, Table
+from arena.report.metrics.culture_metrics import CULTURE_LABELS
 from arena.report.tables import count, duration
 
 Row = dict[str, Any]

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from arena.experiment_report import write_whole
-from arena.report.draw import save
-from arena.report.figure import Section
+from arena.report.figures.figure import Section
+from arena.report.figures.matplotlib_backend import save
+from arena.report.figures.rows import write_rows
 from arena.report.page import render
-from arena.report.rows import write_rows
 from arena.report.write import check_keys
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from arena.config.schema import PricesSection
-from arena.report.analysis import LOOP
-from arena.report.figure import GREY, Figure, Panel, Section, Series, Table
+from arena.report.figures.figure import GREY, Figure, Panel, Section, Series, Table
+from arena.report.metrics.run_summary import LOOP
 from arena.report.source import Source
 from arena.report.tables import cost_sentence, count, duration
 from arena.run.budget import price

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arena.report.figure import GREY, Figure, Heat, Panel, Row, Section, Series, Table
-from arena.report.measured import names_in
+from arena.report.figures.figure import GREY, Figure, Heat, Panel, Row, Section, Series, Table
+from arena.report.metrics.heldout import names_in
 from arena.report.source import Source
-from arena.report.statistics import wilson_interval
+from arena.report.stats.intervals import wilson_interval
 from arena.run.store import Store
 
 Analysis = dict[str, Any]

@@ -20,11 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from arena.report.figure import GREY, Figure, Heat, Panel, Section, Series, Table
-from arena.report.measured import COUNTS
-from arena.report.rasch import PRIOR, Estimate, Fit, difficulties, fit, mean_of
+from arena.report.figures.figure import GREY, Figure, Heat, Panel, Section, Series, Table
+from arena.report.metrics.heldout import COUNTS
 from arena.report.source import Source
-from arena.report.statistics import Z
+from arena.report.stats.intervals import Z
+from arena.report.stats.rasch import PRIOR, Estimate, Fit, difficulties, fit, mean_of
 from arena.run.store import Store
 
 Person = tuple[int, str]

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from arena.report.calibration import calibration, reviewed
-from arena.report.figure import Figure, Panel, Row, Section, Series, Table
-from arena.report.gaming import (
+from arena.report.figures.figure import Figure, Panel, Row, Section, Series, Table
+from arena.report.metrics.grader_calibration import calibration, reviewed
+from arena.report.metrics.reward_hacking import (
     attempts,
     gamed,
     reasons_table,
@@ -22,7 +22,7 @@ from arena.report.gaming import (
     wrong_reasons_figure,
 )
 from arena.report.source import Source
-from arena.report.statistics import difference_interval, rate, wilson_interval
+from arena.report.stats.intervals import difference_interval, rate, wilson_interval
 from arena.run.store import Store
 from arena.text import between, clear, count, number
 

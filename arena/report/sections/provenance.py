@@ -13,12 +13,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from arena.report.figure import Figure, Heat, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import Figure, Heat, Panel, Row, Section, Series, Table
+from arena.report.metrics.tournament import file_digest
 from arena.report.source import Source
 from arena.run.paths import inside
 from arena.run.store import Store
 from arena.text import count, listed, number
-from arena.tournament import file_digest
 from culture.library import Library
 
 KEY, TITLE = "provenance", "Provenance: what is signed, what was trained on what"

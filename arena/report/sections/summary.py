@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 from arena.config.schema import Config
-from arena.report.culture.authors import authors, most_useful
-from arena.report.culture.posts import best, definitions, why_none
-from arena.report.figure import Section, Table
-from arena.report.gaming import attempts, gamed, rejections
-from arena.report.ratings import ROLES, ratings_of
+from arena.report.figures.figure import Section, Table
+from arena.report.metrics.reward_hacking import attempts, gamed, rejections
+from arena.report.sections.culture.authors import authors, most_useful
+from arena.report.sections.culture.posts import best, definitions, why_none
 from arena.report.sections.diversity import collapsed
 from arena.report.source import Source
+from arena.report.stats.ratings import ROLES, ratings_of
 from arena.report.tables import count, duration, gain_sentence, interval, names_sentence, span
 
 MOST_ROWS = 12

@@ -6,8 +6,8 @@ import json
 import sqlite3
 from collections import defaultdict
 
-from arena.report.calibration import REVIEWED
-from arena.report.usefulness import EVALUATIONS
+from arena.report.metrics.grader_calibration import REVIEWED
+from arena.report.metrics.paired_uplift import EVALUATIONS
 from arena.watch.data.base import dicts
 from arena.watch.records import Member, Summary
 from culture.measures import hill_numbers

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from arena.report.usefulness import ASKED
+from arena.report.metrics.paired_uplift import ASKED
 from arena.watch.data.base import dicts
 from arena.watch.records import Ancestor, Gone, PostRow, PostView
 from culture.library import Library

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
-from arena.report.usefulness import Offspring
+from arena.report.metrics.paired_uplift import Offspring
 from arena.run.retention import GONE
 from arena.watch.data.base import dicts
 from arena.watch.data.posts import post_rows

@@ -15,7 +15,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static, Tree
 from textual.widgets.tree import TreeNode
 
-from arena.report.ratings import ROLES, Rating
+from arena.report.stats.ratings import ROLES, Rating
 from arena.watch import data, texts
 from arena.watch.history import Snapshot
 from arena.watch.panes.base import Pane

@@ -3,7 +3,7 @@
 Marks and words carry every meaning that a colour carries, for terminals without colour.
 """
 
-from arena.report.analysis import LOOP
+from arena.report.metrics.run_summary import LOOP
 from arena.watch.texts.agent import life_text
 from arena.watch.texts.arena import alarms, figures
 from arena.watch.texts.base import DIM, HEAD, NO_DATA, labelled_strip, line, one_line

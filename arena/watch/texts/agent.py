@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
-from arena.report.ratings import ROLES, Rating
+from arena.report.stats.ratings import ROLES, Rating
 from arena.report.tables import count, rate
 from arena.watch.data.base import safe
 from arena.watch.records import Life, SetRow

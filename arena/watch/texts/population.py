@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rich.text import Text
 
-from arena.report.ratings import Rating
+from arena.report.stats.ratings import Rating
 from arena.report.tables import count, rate
 from arena.watch import data
 from arena.watch.history import Snapshot

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from arena.report.metrics.paired_uplift import Offspring
 from arena.report.tables import count
-from arena.report.usefulness import Offspring
 from arena.watch.data.base import safe
 from arena.watch.merit import Worth
 from arena.watch.records import Ancestor, Gone, PostRow, PostView

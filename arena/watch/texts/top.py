@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from arena.report.analysis import LOOP
+from arena.report.metrics.run_summary import LOOP
 from arena.report.tables import duration
 from arena.watch.data.base import safe
 from arena.watch.history import Snapshot

@@ -13,9 +13,8 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from arena.report.draw import DIVERGING, LABEL, MOST_MARKED, SEQUENTIAL, shorten
-from arena.report.figure import GREY, Figure, Heat, Network, Panel
-from arena.report.placing import (
+from arena.report.figures.figure import GREY, Figure, Heat, Network, Panel
+from arena.report.figures.layout import (
     Axis,
     Mark,
     ends,
@@ -29,6 +28,7 @@ from arena.report.placing import (
     x_axis,
     y_axis,
 )
+from arena.report.figures.matplotlib_backend import DIVERGING, LABEL, MOST_MARKED, SEQUENTIAL, shorten
 
 HEIGHT, TOP, BOTTOM, BETWEEN = 270, 12, 52, 74
 """Pixels: of a panel of height 1, above and below all panels, and from one to the next."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from arena.report.figure import Figure, Panel, Row, Series, Table
-from arena.report.statistics import difference_interval, rate, wilson_interval
+from arena.report.figures.figure import Figure, Panel, Row, Series, Table
+from arena.report.stats.intervals import difference_interval, rate, wilson_interval
 from arena.rounds.roles.reply import part
 from arena.rounds.roles.solver import PART
 from arena.run.retention import thinned_until

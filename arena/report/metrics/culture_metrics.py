@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arena.experiment_run import FinishedRun, Metric, Points, difference
+from arena.report.metrics.finished_run import FinishedRun, Metric, Points, difference
 from curricula.hidden_words import level_of
 
 # -- what is known ----------------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
-from arena.report.figure import GREY, Figure, Heat, Network, Panel
-from arena.report.placing import (
+from arena.report.figures.figure import GREY, Figure, Heat, Network, Panel
+from arena.report.figures.layout import (
     Axis,
     Mark,
     ends,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arena.report.figure import Row
+from arena.report.figures.figure import Row
 from arena.run.store import Store
 
 FEWEST = 12

@@ -4,7 +4,7 @@ Held-out problems with hidden names are asked twice, of the same agent in the sa
 holds on their names, and without. The difference is what reading did. It is credited to the definitions of the names
 that a problem uses; of a problem with several names, all of them are credited.
 
-What is left out at random at work (`arena.report.worth`) is another question: there one post is missing and the rest
+What is left out at random at work (`arena.report.metrics.randomised_uplift`) is another question: there one post is missing and the rest
 is shown, problems are those that agents set, and each reader is asked in one way only. Here all that the library has
 on a problem is there or nothing is, and every pair is of one problem.
 
@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from arena.report.measured import names_in
+from arena.report.metrics.heldout import names_in
 from arena.run.store import Store
 from culture.transmission import paired_interval as paired_interval
 

@@ -16,11 +16,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from arena.library.standing import standings
 from arena.reference import BELOW, TEXTS, WORDS
-from arena.report.figure import Figure, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import Figure, Panel, Row, Section, Series, Table
+from arena.report.metrics.post_status import standings
 from arena.report.source import Source
-from arena.report.statistics import mean_interval
+from arena.report.stats.intervals import mean_interval
 from arena.run.store import Store
 from arena.text import between, count, listed
 from culture.removals import STATES

@@ -10,7 +10,7 @@ random; it compares graders with each other, and says where reviewer and executi
 
 from __future__ import annotations
 
-from arena.report.statistics import wilson_interval
+from arena.report.stats.intervals import wilson_interval
 from arena.run.store import Row, Store
 
 REVIEWED = (

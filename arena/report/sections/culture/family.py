@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from arena.report.figure import Figure, Network, Node, Panel, Row, Section
+from arena.report.figures.figure import Figure, Network, Node, Panel, Row, Section
 from arena.report.source import Source
 from arena.run.store import Store
 from arena.text import count, listed

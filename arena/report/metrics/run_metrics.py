@@ -14,8 +14,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from arena.experiment_metrics_culture import CULTURE_METRICS
-from arena.experiment_run import FinishedRun, Metric, difference
+from arena.report.metrics.culture_metrics import CULTURE_METRICS
+from arena.report.metrics.finished_run import FinishedRun, Metric, difference
 from arena.run.store import Row
 from curricula.hidden_words import WORDS
 

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arena.report.statistics import wilson_interval
+from arena.report.stats.intervals import wilson_interval
 from arena.run.store import Row, Store
 from culture.transmission import Channels, Estimate, channels, ratchet, slope
 

@@ -5,8 +5,18 @@ Each question has a module of its own beside `arena.report.sections`; here they 
 
 from __future__ import annotations
 
-from arena.report.culture import authors, citations, family, forgetting, innovation, knowledge, posts, ratchet, worth
-from arena.report.figure import Section
+from arena.report.figures.figure import Section
+from arena.report.sections.culture import (
+    authors,
+    citations,
+    family,
+    forgetting,
+    innovation,
+    knowledge,
+    posts,
+    ratchet,
+    worth,
+)
 from arena.report.source import Source
 
 KEY, TITLE = "culture", "Culture: who wrote what, who used it, what it was worth"

@@ -1,6 +1,6 @@
 """Which post helped most, who wrote it, and who used it: uplift of definitions, use of worked examples.
 
-Definitions are ranked by their shrunken uplift (`arena.report.usefulness`), counted from the generation in which they
+Definitions are ranked by their shrunken uplift (`arena.report.metrics.paired_uplift`), counted from the generation in which they
 were posted; of several for one name, the first is the one that is read. Worked examples are ranked by what was varied
 from them, which is use and no effect: nothing is asked with and without one of them.
 
@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from arena.report.figure import Figure, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import Figure, Panel, Row, Section, Series, Table
+from arena.report.metrics.paired_uplift import ASKED, EVALUATIONS, Pairs, Uplift, offspring, uplifts
 from arena.report.source import Source
-from arena.report.statistics import rate, wilson_interval
-from arena.report.usefulness import ASKED, EVALUATIONS, Pairs, Uplift, offspring, uplifts
+from arena.report.stats.intervals import rate, wilson_interval
 from arena.run.store import Store
 from arena.text import between, count, listed, number
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from arena.experiment_metrics import heldout
-from arena.experiment_metrics_culture import depth, discoveries_of, distinct_problems, knowledge, ratchet
-from arena.experiment_run import FinishedRun, Points
+from arena.report.metrics.culture_metrics import depth, discoveries_of, distinct_problems, knowledge, ratchet
+from arena.report.metrics.finished_run import FinishedRun, Points
+from arena.report.metrics.run_metrics import heldout
 
 Series = Callable[[FinishedRun], Points]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arena.report.figure import COLOURS, GREY, Figure, Heat, Network, Panel, Series
+from arena.report.figures.figure import COLOURS, GREY, Figure, Heat, Network, Panel, Series
 
 GROUP = 0.8
 """Width of the bars of one place together, where 1 lies between places."""

@@ -6,7 +6,7 @@ can be used: a body may be longer than its reader can follow.
 
 from __future__ import annotations
 
-from arena.report.figure import Figure, Panel, Row, Section, Series
+from arena.report.figures.figure import Figure, Panel, Row, Section, Series
 from arena.report.source import Source
 from arena.run.store import Store
 from arena.text import count

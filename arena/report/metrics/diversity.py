@@ -16,8 +16,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arena.report.culture.innovation import asked
-from arena.report.figure import Row
+from arena.report.figures.figure import Row
+from arena.report.sections.culture.innovation import asked
 from arena.run.store import Store
 from culture.measures import (
     compression_ratio,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from arena.report.statistics import bootstrap_interval, pass_at_k, wilson_interval
+from arena.report.stats.intervals import bootstrap_interval, pass_at_k, wilson_interval
 from arena.run.store import Row, Store
 from curricula.hidden_words import WORDS
 

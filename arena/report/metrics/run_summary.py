@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arena.config.schema import Config
-from arena.report import ratchet, worth
-from arena.report.calibration import reviewed
-from arena.report.measured import heldout, heldout_before_after, names
+from arena.report.metrics import randomised_uplift, ratchet
+from arena.report.metrics.grader_calibration import reviewed
+from arena.report.metrics.heldout import heldout, heldout_before_after, names
 from arena.run.budget import price, spent_so_far
 from arena.run.retention import thinned_until
 from arena.run.store import Row, Store
@@ -45,7 +45,7 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "heldout_before_after": heldout_before_after(store, main),
         "names": names(store) if "hidden_words" in config.domains else None,
         "ratchet": ratchet.summary(store),
-        "worth": worth.summary(store),
+        "worth": randomised_uplift.summary(store),
         "library": library(store),
         "agents": agents(store),
         "grading": grading(store),

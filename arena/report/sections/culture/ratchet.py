@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from arena.config.schema import Config
-from arena.report.figure import GREY, Figure, Panel, Row, Section, Series, Table
-from arena.report.ratchet import (
+from arena.report.figures.figure import GREY, Figure, Panel, Row, Section, Series, Table
+from arena.report.metrics.ratchet import (
     CONTROLS,
     GROUPS,
     LATE_AND_EARLY,

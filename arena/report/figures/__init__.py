@@ -1,0 +1,1 @@
+"""Figures as data, and the two backends that draw them."""

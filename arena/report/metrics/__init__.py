@@ -1,0 +1,1 @@
+"""What the report measures, one metric a file."""

@@ -1,0 +1,1 @@
+"""Estimators: intervals, Rasch difficulty and ability, ratings."""
