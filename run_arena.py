@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Launch an arena from a config and play it to its end."""
     from arena.config.schema import load_config, notices
-    from arena.experiment import check_split
+    from arena.experiments.runner import check_split
 
     loaded = load_config(config, overrides or [])
     check_split(loaded)
@@ -118,7 +118,7 @@ def resume(
         _read(folder)[0].close()
         amended(folder, overrides or [])
         _launch(["resume", str(folder), *(overrides or [])], folder)
-    from arena.experiment import check_split
+    from arena.experiments.runner import check_split
     from arena.run.state import Arena
 
     if (folder / "run.db").is_file() and amended(folder, overrides or []).cluster.clustered:
@@ -272,7 +272,7 @@ def experiment(
     folder: Annotated[Path, typer.Option(help="Where experiments lie.")] = Path("experiments"),
 ) -> None:
     """Arms x seeds at equal compute: the way every claim is made."""
-    from arena.experiment import run_experiment
+    from arena.experiments.runner import run_experiment
 
     raise typer.Exit(run_experiment(file, final=final, processes=processes, folder=folder))
 

@@ -157,7 +157,7 @@ def test_the_wall_clock_is_read_for_telemetry_and_report_dates_only():
     dates |= {"datetime.utcnow", "datetime.datetime.utcnow", "time.strftime", "time.localtime", "time.gmtime"}
     assert {c.split(":")[0] for c in calls(dates)} <= {
         "arena/loop.py",
-        "arena/experiment_report.py",
+        "arena/experiments/results.py",
         "arena/sinks/tensorboard.py",  # TensorBoard stamps its events; nothing of the run's own
         "arena/watch/desk.py",  # when somebody asked for something; outside the digest
     }

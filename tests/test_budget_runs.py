@@ -22,7 +22,7 @@ import agents.http_client as transport
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.config.schema import PricesSection, load_config
-from arena.experiment_cell import play_cell
+from arena.experiments.cell import play_cell
 from arena.loop import play
 from arena.report.metrics.run_summary import analyze
 from arena.report.sections import costs

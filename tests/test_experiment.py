@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-import arena.experiment as experiment_module
+import arena.experiments.runner as experiment_module
 from arena.config.schema import load_config, make_config
-from arena.experiment import Cell, check_split, check_stored, run_experiment
-from arena.experiment_cell import cell_record
-from arena.experiment_file import load_experiment, make_cells
-from arena.experiment_report import estimate, make_results, paired, write_results
+from arena.experiments.cell import cell_record
+from arena.experiments.file import load_experiment, make_cells
+from arena.experiments.results import estimate, make_results, paired, write_results
+from arena.experiments.runner import Cell, check_split, check_stored, run_experiment
 from arena.report.metrics.culture_metrics import CULTURE_METRICS
 from arena.report.metrics.run_metrics import METRICS, FinishedRun, all_metrics, curve
 from arena.report.metrics.series import SERIES
@@ -141,7 +141,7 @@ def test_the_sealed_set_is_for_finals_only(tmp_path: Path) -> None:
 def test_a_cell_process_refuses_the_sealed_set_outside_a_final(tmp_path: Path) -> None:
     config = make_config({"run": {"folder": str(tmp_path)}}, ["measure.split=test"]).model_dump(mode="json")
     spec = json.dumps({"arm": "a", "seed": 0, "final": False, "config": config})
-    command = [sys.executable, "-m", "arena.experiment_cell", spec]
+    command = [sys.executable, "-m", "arena.experiments.cell", spec]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1 and "sealed" in done.stderr and not list(tmp_path.iterdir())
 

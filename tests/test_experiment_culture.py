@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-import arena.experiment as experiment_module
+import arena.experiments.runner as experiment_module
 from arena.config.culture import LibrarySection
 from arena.config.schema import make_config
-from arena.experiment import run_experiment
-from arena.experiment_cell import cell_record
-from arena.experiment_file import load_experiment, make_cells
-from arena.experiment_report import make_results, series_of, show
+from arena.experiments.cell import cell_record
+from arena.experiments.file import load_experiment, make_cells
+from arena.experiments.results import make_results, series_of, show
+from arena.experiments.runner import run_experiment
+from arena.experiments.story_figure import lines_of, spread
 from arena.loop import play
 from arena.report.metrics.culture_metrics import CULTURE_LABELS, CULTURE_METRICS
 from arena.report.metrics.run_metrics import METRICS, FinishedRun, all_metrics
 from arena.report.metrics.series import SAYS, SERIES, all_series
-from arena.report.story_figure import lines_of, spread
 from arena.run.state import SEED_FOLDER, Arena
 from arena.run.store import Row, Store
 

@@ -37,7 +37,7 @@ from arena.bench.parts import (
     plan,
 )
 from arena.bench.workload import QUICK
-from arena.experiment import commit
+from arena.experiments.runner import commit
 
 
 def bench(

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import strategies as st
 
 from arena.config.schema import Config, load_config, make_config
-from arena.experiment_file import load_experiment, make_cells
+from arena.experiments.file import load_experiment, make_cells
 from arena.export.domain.write import read_options
 from arena.export.library.find import resolve
 from arena.run.journal import Journal

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.experiment_report import estimate
+from arena.experiments.results import estimate
 from arena.report.comparison.arms import Arm, arms, complete
 from arena.report.comparison.cautions import cautions
 from arena.report.comparison.curves import compute_curve, generation_curves, heldout_depths

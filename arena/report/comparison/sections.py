@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from arena.experiment_report import figure as number
+from arena.experiments.results import figure as number
 from arena.report.comparison.cautions import FEW
 from arena.report.figures.figure import COLOURS, Figure, Panel, Section, Series, Table
 from arena.report.metrics.culture_metrics import CULTURE_LABELS

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.experiment_report import write_whole
+from arena.experiments.results import write_whole
 from arena.report.figures.figure import Section
 from arena.report.figures.matplotlib_backend import save
 from arena.report.figures.rows import write_rows

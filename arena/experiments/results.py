@@ -23,10 +23,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from arena.report.experiment_figure import draw_experiment
+from arena.experiments.figure import draw_experiment
+from arena.experiments.story_figure import draw_story
 from arena.report.metrics.run_metrics import METRICS
 from arena.report.stats.intervals import mean_interval, paired_difference
-from arena.report.story_figure import draw_story
 
 Record = dict[str, Any]
 Estimate = dict[str, float | int | None]

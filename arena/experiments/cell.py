@@ -1,6 +1,6 @@
 """One cell of an experiment, in a process of its own: create or resume the run, play it to its end, write `cell.json`.
 
-    python -m arena.experiment_cell '{"arm": "selfplay", "seed": 0, "final": false, "config": {...}}'
+    python -m arena.experiments.cell '{"arm": "selfplay", "seed": 0, "final": false, "config": {...}}'
 
 `cell.json` appears whole or not at all, after the run's last phase; a cell without one is unfinished and goes on where
 it stopped. Standard output is the cell's log, a short line a generation. The process ends when its parent does.
@@ -20,8 +20,8 @@ from typing import Any
 
 from agents.checkpoint import weights_digest
 from arena.config.schema import Config, make_config
-from arena.experiment import check_split, commit
-from arena.experiment_report import write_whole
+from arena.experiments.results import write_whole
+from arena.experiments.runner import check_split, commit
 from arena.loop import play
 from arena.report.metrics.run_metrics import FinishedRun, all_metrics, curve
 from arena.report.metrics.series import all_series

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import load_config, make_config
-from arena.experiment_file import Cell, check_split, differing, flat, load_experiment, make_cells
-from arena.experiment_report import make_results, write_results
+from arena.experiments.file import Cell, check_split, differing, flat, load_experiment, make_cells
+from arena.experiments.results import make_results, write_results
 from arena.report.metrics.run_metrics import METRICS, FinishedRun
 from arena.report.metrics.series import SERIES
 from arena.run.store import Store
@@ -162,7 +162,7 @@ def start(cell: Cell, final: bool) -> subprocess.Popen[bytes]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = os.environ | dict.fromkeys(THREAD_VARIABLES, threads) | {"PYTHONPATH": os.pathsep.join(paths)}
     spec = {"arm": cell.arm, "seed": cell.seed, "final": final, "config": cell.config.model_dump(mode="json")}
-    command = [sys.executable, "-m", "arena.experiment_cell", json.dumps(spec)]
+    command = [sys.executable, "-m", "arena.experiments.cell", json.dumps(spec)]
     with open(cell.folder / "cell.log", "ab") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env)
 

@@ -1,0 +1,1 @@
+"""Experiments: arms by seeds at equal compute."""
