@@ -232,8 +232,8 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Where to write; the run's own folder eval if left out.")] = None,
 ) -> None:
     """Ask a run's agents, beside the base model, what you bring: does what they learned hold elsewhere?"""
-    from arena.transfer.examination import Wanted, examine
-    from arena.transfer.show import Bar, conclude
+    from arena.evals.display import Bar, conclude
+    from arena.evals.run_eval import Wanted, examine
 
     wanted = Wanted(agents, generation, k, limit, temperature, max_tokens, use_library)
     with Bar() as bar:
@@ -361,8 +361,8 @@ def play_seat(
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other problems.")] = 0,
 ) -> None:
     """Take a seat: solve what a run's agents set, set problems for them, and see the score."""
-    from arena.seats.person import play_person
-    from arena.seats.terminal import Terminal
+    from arena.evals.play.person import play_person
+    from arena.evals.play.terminal import Terminal
 
     store, config = _read(folder)
     try:

@@ -20,12 +20,12 @@ from scripted_agents import PERSONAS, ScriptedAgents
 
 from arena import loop
 from arena.config.schema import load_config
+from arena.evals.play.game import Game
+from arena.evals.play.person import play_person
+from arena.evals.play.run_agents import open_agents
+from arena.evals.play.terminal import Left, Terminal
 from arena.run.state import Arena
 from arena.run.store import Store
-from arena.seats.game import Game
-from arena.seats.person import play_person
-from arena.seats.run_agents import open_agents
-from arena.seats.terminal import Left, Terminal
 from curricula.registry import DOMAINS, make_domain
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,12 +13,12 @@ import pytest
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from agents.engine_torch import TorchEngine
+from arena.evals.play.textarena import EngineAgent, agent_of
 from arena.rounds import ratchet_round_v0
 from arena.rounds.discrete_env import choose_among, hashed
 from arena.rounds.env import parallel_env, round_of
 from arena.rounds.round import GRADER, SETTER
 from arena.rounds.seats import play
-from arena.seats.textarena import EngineAgent, agent_of
 from curricula.registry import DOMAINS, make_domain
 
 RIGHT = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"

@@ -22,11 +22,11 @@ from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
+from arena.evals.results import as_csv, as_data, write
+from arena.evals.run_eval import Result, Wanted, examine
+from arena.evals.sampling import requests
 from arena.export.adapters import FILES, there
 from arena.run.store import Store
-from arena.transfer.answering import requests
-from arena.transfer.examination import Result, Wanted, examine
-from arena.transfer.results import as_csv, as_data, write
 
 CHECK = "def check(answer):\n    return answer.split() == sorted(answer.split())"
 HOSTILE = "def check(answer):\n    while True:\n        pass"
@@ -140,7 +140,7 @@ def test_what_the_run_had_set_is_told_and_left_out_of_the_clean_number(run: Path
     known = [{"domain": "list_programs", "problem": r["text"]} for r in store.query(sql)]
     result = ask(run, written(tmp_path / "known.jsonl", [*known, *LINES]))
     assert set(result.met) == {1, 2} and result.scores.row("base", "clean")["items"] == len(LINES)
-    from arena.transfer.show import findings
+    from arena.evals.display import findings
 
     assert any("had met 2 of 7 items (2 set as a problem" in line for line in findings(result))
 

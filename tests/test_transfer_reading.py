@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from arena.evals.dataset import Item, ItemSet, read_item, read_set, read_sets
+from arena.evals.scorers import matches
 from arena.rounds.roles import examinee
 from arena.rounds.roles.voice import BARE, Voice
-from arena.transfer.judging import matches
-from arena.transfer.reading import Item, ItemSet, read_item, read_set, read_sets
 from curricula.list_programs import ListPrograms
 
 DOMAINS = {"list_programs": ListPrograms()}

@@ -9,12 +9,12 @@ from statistics import mean
 import pytest
 from cultured import peopled, publish
 
-from arena.transfer.answering import Question, Reply
-from arena.transfer.contamination import POSTED, SET, TRAINED, met, plain
-from arena.transfer.judging import Judged
-from arena.transfer.players import AGENTS, BASE, Player
-from arena.transfer.reading import Item, ItemSet
-from arena.transfer.scoring import ALL, CLEAN, GREEDY, difference, estimate, ks, score
+from arena.evals.contamination import POSTED, SET, TRAINED, met, plain
+from arena.evals.dataset import Item, ItemSet
+from arena.evals.participants import AGENTS, BASE, Player
+from arena.evals.sampling import Question, Reply
+from arena.evals.scorers import Judged
+from arena.evals.scores import ALL, CLEAN, GREEDY, difference, estimate, ks, score
 from culture.posts import Post
 from curricula.list_programs import ListPrograms
 

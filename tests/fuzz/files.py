@@ -12,6 +12,7 @@ import yaml
 from hypothesis import strategies as st
 
 from arena.config.schema import Config, load_config, make_config
+from arena.evals.dataset import read_set
 from arena.experiments.file import load_experiment, make_cells
 from arena.export.domain.write import read_options
 from arena.export.library.find import resolve
@@ -19,7 +20,6 @@ from arena.run.journal import Journal
 from arena.run.reconfigure import amended
 from arena.run.state import make_domains
 from arena.run.store import Store
-from arena.transfer.reading import read_set
 from tests.fuzz.base import DAMAGE, DEEP, JSON, Place, Target, answers, damaged
 
 ROOT = Path(__file__).parents[2]

@@ -14,10 +14,10 @@ from pathlib import Path
 from agents.engine import Engine, Request
 from agents.prompt import Chat, Prompt
 from arena.config.schema import load_config
+from arena.evals.play.run_agents import open_agents
 from arena.rounds.roles.reply import spoken
 from arena.run.paths import check_folder
 from arena.run.store import Store
-from arena.seats.run_agents import open_agents
 
 SYSTEM = "You play a game of text. Read its rules and what has happened so far, and reply with your next move."
 

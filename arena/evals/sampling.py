@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from agents.engine import Engine, Request
 from agents.prompt import Prompt
+from arena.evals.dataset import Item, ItemSet
+from arena.evals.participants import Player
 from arena.library.context import notes
 from arena.library.definitions import Shelves
 from arena.rounds.roles import examinee
 from arena.run.state import Arena
-from arena.transfer.players import Player
-from arena.transfer.reading import Item, ItemSet
 from curricula.domain import Problem, digest
 
 PART = 1024

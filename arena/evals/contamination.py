@@ -15,8 +15,8 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from arena.evals.dataset import Item
 from arena.run.store import Store
-from arena.transfer.reading import Item
 from curricula.domain import Domain
 
 SET, POSTED, TRAINED = KINDS = ("set", "posted", "trained")

@@ -16,17 +16,17 @@ from itertools import groupby
 from pathlib import Path
 
 from arena.config.schema import Config, PricesSection
+from arena.evals.contamination import met
+from arena.evals.dataset import ItemSet, read_sets
+from arena.evals.engine import Minds, own_threads, reader
+from arena.evals.participants import Line, line_up, opened
+from arena.evals.sampling import Options, Progress, Question, answer, questions
+from arena.evals.scorers import Judge, Judged
+from arena.evals.scores import Scores, score
 from arena.run.budget import amount, price
 from arena.run.engines import close
 from arena.run.state import make_domains
 from arena.text import count
-from arena.transfer.answering import Options, Progress, Question, answer, questions
-from arena.transfer.contamination import met
-from arena.transfer.judging import Judge, Judged
-from arena.transfer.opening import Minds, own_threads, reader
-from arena.transfer.players import Line, line_up, opened
-from arena.transfer.reading import ItemSet, read_sets
-from arena.transfer.scoring import Scores, score
 from curricula.sandbox import Sandbox
 from curricula.sandboxes import make_sandbox
 

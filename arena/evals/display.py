@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from arena.evals.contamination import KINDS, POSTED, SET, TRAINED
+from arena.evals.participants import AGENTS, BASE
+from arena.evals.results import as_data, checker_failures, write
+from arena.evals.run_eval import Result
+from arena.evals.scores import ALL, CLEAN, GREEDY, READING
 from arena.report.tables import new_table
 from arena.text import between, clear, count, listed
-from arena.transfer.contamination import KINDS, POSTED, SET, TRAINED
-from arena.transfer.examination import Result
-from arena.transfer.players import AGENTS, BASE
-from arena.transfer.results import as_data, checker_failures, write
-from arena.transfer.scoring import ALL, CLEAN, GREEDY, READING
 
 MOST_LEVELS = 16
 """More are in the files only."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from arena.evals.dataset import ItemSet
+from arena.evals.sampling import Reply
 from arena.rounds.roles import examinee, solver
 from arena.rounds.roles.voice import Voice
-from arena.transfer.answering import Reply
-from arena.transfer.reading import ItemSet
 from curricula.answers import same_answer
 from curricula.domain import Domain
 from curricula.sandbox import Sandbox

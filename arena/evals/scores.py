@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+from arena.evals.dataset import Item
+from arena.evals.participants import AGENTS, BASE, MODEL
+from arena.evals.scorers import Judged
 from arena.report.stats.intervals import bootstrap_interval, pass_at_k, wilson_interval
-from arena.transfer.judging import Judged
-from arena.transfer.players import AGENTS, BASE, MODEL
-from arena.transfer.reading import Item
 
 ALL, CLEAN = "all", "clean"
 GREEDY = "greedy"

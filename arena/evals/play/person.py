@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Any
 
 from arena.config.schema import Config
+from arena.evals.play.game import Game, Posed, Score, Tried
+from arena.evals.play.run_agents import open_agents
+from arena.evals.play.terminal import Left, Terminal
 from arena.run.store import Store
-from arena.seats.game import Game, Posed, Score, Tried
-from arena.seats.run_agents import open_agents
-from arena.seats.terminal import Left, Terminal
 from curricula.domain import Problem, Rejection, Spoken
 
 PROPOSALS = 3

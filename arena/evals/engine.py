@@ -15,13 +15,13 @@ from agents.engine import Engine
 from agents.engine_openai import estimate_tokens
 from agents.tokenizer import Tokenizer
 from arena.config.schema import Config
+from arena.evals.participants import Player
+from arena.evals.sampling import Options, Question
 from arena.run.engines import connect, make_engine
 from arena.run.paths import inside
 from arena.run.state import Arena, Generation, base_digest, load_base, model_folder
 from arena.run.store import Store
 from arena.text import count
-from arena.transfer.answering import Options, Question
-from arena.transfer.players import Player
 from culture.library import Library
 
 

@@ -13,11 +13,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from arena.evals.contamination import KINDS
+from arena.evals.participants import AGENTS, BASE, MODEL
+from arena.evals.run_eval import Result
+from arena.evals.scores import ALL, CLEAN, GREEDY, READING
 from arena.report.figures.figure import COLOURS, GREY, Figure, Panel, Series
-from arena.transfer.contamination import KINDS
-from arena.transfer.examination import Result
-from arena.transfer.players import AGENTS, BASE, MODEL
-from arena.transfer.scoring import ALL, CLEAN, GREEDY, READING
 
 VERSION = 1
 ASKED = ("set", "line", "id", "level", "player", "sample")

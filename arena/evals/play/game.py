@@ -14,8 +14,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from arena.evals.play.run_agents import RunAgents, Wanted
 from arena.rounds.roles import setter, solver
-from arena.seats.run_agents import RunAgents, Wanted
 from curricula.domain import Problem, Rejection, Verdict
 from curricula.learnability import RULES
 
