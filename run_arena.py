@@ -72,7 +72,7 @@ def run(
         typer.echo(loaded.to_yaml())
         for line in notices(loaded):
             typer.echo(f"# note: {line}")
-        from arena.clustered import plan
+        from arena.islands.cli import plan
 
         for line in [*estimate(loaded), *plan(loaded)]:
             typer.echo(f"# {line}")
@@ -87,7 +87,7 @@ def run(
 
     load_sinks(loaded.sinks)  # what is not installed is told before a folder is made
     if loaded.cluster.clustered:
-        from arena.clustered import begin
+        from arena.islands.cli import begin
 
         new = begin(loaded)
         for line in notices(loaded):
@@ -122,7 +122,7 @@ def resume(
     from arena.run.state import Arena
 
     if (folder / "run.db").is_file() and amended(folder, overrides or []).cluster.clustered:
-        from arena.clustered import reopen
+        from arena.islands.cli import reopen
 
         config = reopen(folder, overrides or [])
         check_split(config)
@@ -468,7 +468,7 @@ def _play(arena: Any, quiet: bool) -> None:
 
 
 def _play_islands(config: Any, folder: Path, quiet: bool) -> None:
-    from arena.clustered import play_islands
+    from arena.islands.cli import play_islands
     from arena.run.signals import CUT_SHORT, CutShort
 
     try:

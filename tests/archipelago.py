@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from arena.config.schema import Config, load_config
-from arena.federation import federate
+from arena.islands.coordinator import federate
+from arena.islands.workers import InlineWorkers, Lost
 from arena.run.store import Store
-from arena.workers import InlineWorkers, Lost
 
 SMALL = (
     "population.agents=3",

@@ -15,13 +15,13 @@ import pytest
 from archipelago import Dead, Mortal, config_of, digest, play
 from typer.testing import CliRunner
 
-import arena.federation as federation
-from arena.federation import federate
-from arena.replica import Replica
+import arena.islands.coordinator as federation
+from arena.islands.coordinator import federate
+from arena.islands.merge import Union
+from arena.islands.replica import Replica
+from arena.islands.workers import InlineWorkers, Lost
 from arena.run.ledger import verify
 from arena.run.store import Store
-from arena.union import Union
-from arena.workers import InlineWorkers, Lost
 
 TWO = ("cluster.islands=2", "cluster.every=1", "generations=3", "cluster.posts=24", "rounds.per_agent=6")
 

@@ -13,7 +13,7 @@ from archipelago import config_of
 from safetensors.torch import load, save
 
 from agents.identity import KeyRing
-from arena.island import Island
+from arena.islands.island import Island
 from arena.run.messages import Arrivals, Package, Result, SentAgent, SentPost
 from culture.posts import Post, SignedPost, sign_post
 

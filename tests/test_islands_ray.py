@@ -19,12 +19,12 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from arena import islands
 from arena.config.schema import Config, load_config
-from arena.federation import federate
-from arena.islands import RayWorkers
+from arena.islands import ray_workers
+from arena.islands.coordinator import federate
+from arena.islands.ray_workers import RayWorkers
+from arena.islands.workers import InlineWorkers, Lost
 from arena.run.store import Store
-from arena.workers import InlineWorkers, Lost
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,7 +100,7 @@ def pid(workers: RayWorkers, island: int) -> int:
 def test_a_process_killed_a_node_gone_and_a_node_that_joins_later(
     cluster: Any, calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(islands, "TELL_S", 2.0)
+    monkeypatch.setattr(ray_workers, "TELL_S", 2.0)
     said, gone, joined = list[str](), list[str](), list[Any]()
 
     def say(line: str) -> None:

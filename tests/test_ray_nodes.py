@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from arena import node
 from arena.config.schema import load_config
 from arena.doctor import clusters
-from arena.islands import RayWorkers
-from arena.node import TemporaryHome, differences, fingerprint, source_digest, sweep
+from arena.islands import host
+from arena.islands.host import TemporaryHome, differences, fingerprint, source_digest, sweep
+from arena.islands.ray_workers import RayWorkers
 
 
 def test_nodes_differ_by_name_and_a_head_without_gpu_may_have_nodes_with_one() -> None:
@@ -30,7 +30,7 @@ def test_what_must_be_equal_includes_every_program_file(tmp_path: Path, monkeypa
     found = fingerprint(load_config("configs/tiny.yaml"))
     assert {"Ratchet", "ray", "python", "torch", "threads", "base model"} <= set(found)
     assert found["Ratchet"] == source_digest()
-    monkeypatch.setattr(node, "ROOT", tmp_path)
+    monkeypatch.setattr(host, "ROOT", tmp_path)
     (tmp_path / "arena").mkdir()
     (tmp_path / "arena" / "one.py").write_text("x = 1")
     one = source_digest()
@@ -43,7 +43,7 @@ def test_what_must_be_equal_includes_every_program_file(tmp_path: Path, monkeypa
 HOLDS = """
 import sys, tempfile, time
 tempfile.tempdir = sys.argv[1]
-from arena.node import TemporaryHome
+from arena.islands.ray_workers.host import TemporaryHome
 home = TemporaryHome(7)
 (home.path / "run").mkdir()
 print(home.path, flush=True)
@@ -55,7 +55,7 @@ time.sleep(600)
 def test_the_folder_of_a_killed_island_is_swept_away_and_that_of_a_living_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(host.tempfile, "tempdir", str(tmp_path))
     command = [sys.executable, "-c", HOLDS, str(tmp_path)]
     root = str(Path(__file__).resolve().parent.parent)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": root}) as holder:
@@ -71,7 +71,7 @@ def test_the_folder_of_a_killed_island_is_swept_away_and_that_of_a_living_one_is
 
 
 def test_a_folder_that_is_only_being_made_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / f"{node.PREFIX}1-x").mkdir()
+    (tmp_path / f"{host.PREFIX}1-x").mkdir()
     assert sweep(tmp_path) == [] and list(tmp_path.iterdir())
 
 
@@ -87,6 +87,6 @@ def test_no_cluster_is_one_line_that_says_how_to_get_one(monkeypatch: pytest.Mon
 
 
 def test_doctor_knows_the_version_that_islands_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ("ok", f"ray {node.importlib.metadata.version('ray')}, for islands on several machines") in [*clusters()]
+    assert ("ok", f"ray {host.importlib.metadata.version('ray')}, for islands on several machines") in [*clusters()]
     monkeypatch.setattr("arena.doctor.importlib.metadata.version", lambda name: "1.0")
     assert next(clusters())[0] == "missing"

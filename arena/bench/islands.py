@@ -1,6 +1,6 @@
 """What Ray costs one island, and what more islands bring: the same run in process and on Ray, in turns.
 
-Overhead: one island. In process is `arena.loop.play`; on Ray is `arena.federation.federate` with one actor on this
+Overhead: one island. In process is `arena.loop.play`; on Ray is `arena.islands.coordinator.federate` with one actor on this
 machine. Timed from the end of generation 0 to the end of the run, so that starting Ray, importing and loading, compiled
 kernels included, count on neither side; they are told apart. Ray runs in its own turns only.
 
@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import Config, load_config
-from arena.federation import federate
-from arena.islands import RayWorkers
+from arena.islands.coordinator import federate
+from arena.islands.ray_workers import RayWorkers
+from arena.islands.workers import Lost, Workers
 from arena.loop import play
 from arena.run.messages import Result
 from arena.run.state import Arena
 from arena.run.store import Store
-from arena.workers import Lost, Workers
 
 MOST = 1.10
 """Seconds of play on Ray over those in process that are aimed at, at most."""

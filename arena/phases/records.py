@@ -26,7 +26,7 @@ READS = {"read": ("propose",), "solve": ("solve", "beside"), "sleep": ("sleep",)
 
 
 def tell_phases(listen: Listener, written: Mapping[str, Sequence[Row]]) -> None:
-    """("done", ...) for each phase of what `arena.union.Union.write` gave."""
+    """("done", ...) for each phase of what `arena.islands.merge.Union.write` gave."""
     seconds = {r["phase"]: r["seconds"] for r in written.get("telemetry", ())}
     for row in written.get("phases", ()):
         records: dict[str, list[Any]] = {}

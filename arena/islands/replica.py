@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from arena.config.schema import StoreSection
-from arena.increments import begun, increment, mark, write
-from arena.island import write_file
+from arena.islands.deltas import begun, increment, mark, write
+from arena.islands.island import write_file
 from arena.run.messages import Arrivals, Package, Result, Table
 from arena.run.paths import inside
 from arena.run.retention import prune_folder

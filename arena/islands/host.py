@@ -1,6 +1,6 @@
 """A machine that islands are played on: what must be equal on all of them, and the folder an island has there.
 
-Left out: Ray (`arena.islands`), and what an island is (`arena.island`).
+Left out: Ray (`arena.islands.ray_workers`), and what an island is (`arena.islands.island`).
 """
 
 from __future__ import annotations

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import Config
-from arena.federation import Head, drive
+from arena.islands.coordinator import Head, drive
+from arena.islands.workers import InlineWorkers, Workers
 from arena.run.reconfigure import amended, write_config
 from arena.run.signals import LeavingIslands
 from arena.run.state import make_domains, versions
 from arena.sinks.listener import Sinks, both
 from arena.watch.progress import Progress, summary
-from arena.workers import InlineWorkers, Workers
 
 Say = Callable[[str], None]
 
@@ -40,7 +40,7 @@ def make_workers(config: Config, say: Say) -> Workers:
     """Where the config wants its islands. Raises ValueError if it is not there, or needs what is not installed."""
     if config.cluster.address == "inline":
         return InlineWorkers()
-    from arena.islands import RayWorkers
+    from arena.islands.ray_workers import RayWorkers
 
     workers: Workers = RayWorkers(config, say)
     return workers

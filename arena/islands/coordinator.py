@@ -19,16 +19,16 @@ from pathlib import Path
 
 from agents.engine import Halted
 from arena.config.schema import Config
+from arena.islands.merge import Union
+from arena.islands.replica import Replica
+from arena.islands.workers import Lost, Workers
 from arena.loop import Listener, silent
 from arena.phases.records import tell_phases
-from arena.replica import Replica
 from arena.run.budget import Budget, spent_so_far
 from arena.run.control import Controls, forget, forget_limit, note_limit
 from arena.run.lock import hold
 from arena.run.messages import Arrivals, Result, SentAgent, SentPost
 from arena.run.store import Store
-from arena.union import Union
-from arena.workers import Lost, Workers
 
 
 def federate(config: Config, folder: Path, workers: Workers, listen: Listener = silent) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from agents.identity import KeyRing
 from arena.config.schema import Config
-from arena.replica import Replica
+from arena.islands.replica import Replica
 from arena.run.ledger import seal_generation
 from arena.run.store import ISLAND_HEADS, LOST_ISLANDS, MIGRATIONS, Row, Store
 from culture.removals import BY_POST

@@ -1,7 +1,7 @@
 """Islands on Ray: each one an actor, on whatever node has room. The only file that imports ray.
 
-`RayWorkers` are `arena.workers.Workers`: they start islands, hand them their work, and tell which are lost; what is
-played, stored and played again is decided by the head (`arena.federation`). An actor is told everything in bytes
+`RayWorkers` are `arena.islands.workers.Workers`: they start islands, hand them their work, and tell which are lost; what is
+played, stored and played again is decided by the head (`arena.islands.coordinator`). An actor is told everything in bytes
 (`arena.run.messages`) and keeps its run folder in its node's own temporary folder, so that no disk is shared. Calls run at
 most once, and Ray restarts nothing by itself (`max_restarts=0`): the head starts a lost island again, from its replica.
 
@@ -28,9 +28,9 @@ from typing import Any
 import yaml
 
 from arena.config.schema import Config, make_config
-from arena.island import Island
-from arena.node import TemporaryHome, differences, fingerprint
-from arena.workers import Lost
+from arena.islands.host import TemporaryHome, differences, fingerprint
+from arena.islands.island import Island
+from arena.islands.workers import Lost
 
 try:
     # Read as Ray is imported, or by what it starts: none of its lines on the terminal, islands as urgent as the run.
@@ -109,7 +109,7 @@ class Placed:
 
 
 class RayWorkers:
-    """`arena.workers.Workers` as actors of one Ray cluster. `say` is told in plain lines who waits, and which node is
+    """`arena.islands.workers.Workers` as actors of one Ray cluster. `say` is told in plain lines who waits, and which node is
     passed over.
 
     Raises ValueError if there is no cluster, or one of another Ray or Python.

@@ -1,6 +1,6 @@
 """Where islands are played, as the head sees it: start one, give it a generation, wait for whoever is done.
 
-`InlineWorkers` plays them in this process, one after another; `arena.islands` on Ray. The head (`arena.federation`)
+`InlineWorkers` plays them in this process, one after another; `arena.islands.ray_workers` on Ray. The head (`arena.islands.coordinator`)
 knows nothing else of either.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from arena.island import Island
+from arena.islands.island import Island
 
 
 @dataclass(frozen=True)
