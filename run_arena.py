@@ -83,7 +83,7 @@ def run(
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
         _launch(["run", str(config), *(overrides or [])], folder)
     from arena.run.state import Arena
-    from arena.sinks.registry import load_sinks
+    from arena.watch.sinks.registry import load_sinks
 
     load_sinks(loaded.sinks)  # what is not installed is told before a folder is made
     if loaded.cluster.clustered:
@@ -149,8 +149,8 @@ def control(
     command: Annotated[str, typer.Argument(help="pause (after this phase), resume, or stop (after this generation).")],
 ) -> None:
     """Pause, resume or stop a run that another process is playing."""
-    from arena.watch.data import Busy, open_run
-    from arena.watch.desk import Desk
+    from arena.watch.commands import Desk
+    from arena.watch.queries import Busy, open_run
 
     try:
         typer.echo(f"{folder}: {Desk(open_run(folder)).command(command)}")
@@ -430,8 +430,8 @@ def _play(arena: Any, quiet: bool) -> None:
     from arena.loop import play
     from arena.report.metrics.run_summary import analyze as analyze_store
     from arena.run.signals import CUT_SHORT, CutShort, Leaving, Left
-    from arena.sinks.listener import Sinks, both
-    from arena.watch.progress import Progress, summary
+    from arena.watch.live import Progress, summary
+    from arena.watch.sinks.listener import Sinks, both
 
     console, on = Console(), f"go on with: python run_arena.py resume {arena.folder}"
     with arena:

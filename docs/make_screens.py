@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.watch.app import Watch
-from arena.watch.data import open_run
+from arena.watch.queries import open_run
 
 SIZE = (120, 36)
 # Keys that lead from the screen before to this one; each screen is left as its keys found it.

@@ -107,16 +107,16 @@ def test_textual_is_imported_in_the_watcher_only_and_never_where_it_reads_a_run(
     """Screens are many widgets, so they have a folder, not a file; what they read is tested without them."""
     found = {path for path, tree in TREES.items() for m in imports(tree) if m.split(".")[0] == "textual"}
     reads = (
-        "arena/watch/data/",
-        "arena/watch/texts/",
+        "arena/watch/queries/",
+        "arena/watch/render/",
         "arena/watch/history",
-        "arena/watch/records",
-        "arena/watch/plot",
+        "arena/watch/models",
+        "arena/watch/sparkline",
     )
     found.discard("arena/bench/watch.py")  # which measures them
     assert found and all(path.startswith("arena/watch/") and not path.startswith(reads) for path in found), found
     modules = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in found}
-    modules.add("arena.watch.panes")
+    modules.add("arena.watch.screens")
     others = {path for path, tree in TREES.items() for m in imports(tree) if m in modules}
     outside = {path for path in others if not path.startswith("arena/watch/")}
     assert outside <= {"run_arena.py", "arena/bench/watch.py"}, outside
@@ -158,8 +158,8 @@ def test_the_wall_clock_is_read_for_telemetry_and_report_dates_only():
     assert {c.split(":")[0] for c in calls(dates)} <= {
         "arena/loop.py",
         "arena/experiments/results.py",
-        "arena/sinks/tensorboard.py",  # TensorBoard stamps its events; nothing of the run's own
-        "arena/watch/desk.py",  # when somebody asked for something; outside the digest
+        "arena/watch/sinks/tensorboard.py",  # TensorBoard stamps its events; nothing of the run's own
+        "arena/watch/commands.py",  # when somebody asked for something; outside the digest
     }
     assert not calls({"time.time", "time.time_ns"})
     assert not calls({"time.perf_counter", "time.monotonic", "time.process_time", *dates}, FLOORS)

@@ -32,11 +32,11 @@ from arena.run.budget import spent_so_far
 from arena.run.estimate import estimate
 from arena.run.state import Arena
 from arena.run.store import Store
-from arena.watch.data import open_run, reading
-from arena.watch.desk import standing
+from arena.watch.commands import standing
 from arena.watch.history import History
-from arena.watch.progress import Progress
-from arena.watch.texts.top import top
+from arena.watch.live import Progress
+from arena.watch.queries import open_run, reading
+from arena.watch.render.top import top
 
 PRICES = {"prompt": 0.15, "generated": 0.60}
 SMALL = ["generations=1", "rounds.per_agent=4", "rounds.max_tokens=32", "measure.passes=1", "measure.final_per_depth=1"]

@@ -22,8 +22,8 @@ from arena.loop import play
 from arena.run.ledger import verify
 from arena.run.state import Arena
 from arena.run.store import Store
-from arena.watch.data import open_run, reading
-from arena.watch.desk import Desk, is_held, standing
+from arena.watch.commands import Desk, is_held, standing
+from arena.watch.queries import open_run, reading
 
 TINY = "configs/tiny.yaml"
 

@@ -146,7 +146,7 @@ def test_readers_take_the_union_for_a_run(calm: Path, tmp_path: Path) -> None:
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, (command, done.output, done.exception)
     assert (folder / "export" / "adapters").is_dir()
-    from arena.watch.data import open_run
+    from arena.watch.queries import open_run
 
     assert open_run(folder)
 

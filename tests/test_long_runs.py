@@ -25,9 +25,9 @@ from arena.run.ledger import verify
 from arena.run.retention import GONE, WORDS, prune_adapters, spacing, thin, thinned_until
 from arena.run.state import Arena, make_domains
 from arena.run.store import Row, Store
-from arena.watch.data import open_run, reading
-from arena.watch.data.rounds import round_detail, rounds, settled
-from arena.watch.texts.rounds import round_text
+from arena.watch.queries import open_run, reading
+from arena.watch.queries.rounds import round_detail, rounds, settled
+from arena.watch.render.rounds import round_text
 
 QUICK = ("generations=6", "rounds.per_agent=3", "rounds.grade=1", "measure.final_per_depth=1", "sleep.enabled=false")
 KEEP = 2

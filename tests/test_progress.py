@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from arena.config.schema import make_config
-from arena.watch.progress import PHASES, Progress, summary
+from arena.watch.live import PHASES, Progress, summary
 
 CONFIG = make_config({"run": {"name": "shown"}, "generations": 4, "population": {"agents": 3}})
 

@@ -22,7 +22,7 @@ from arena.report.sections import culture
 from arena.report.sections.culture import ratchet
 from arena.report.source import Source
 from arena.run.store import Store
-from arena.watch.data import generations
+from arena.watch.queries import generations
 
 N = 40
 KNOWN = {5: 10, 10: 20, 15: 30}

@@ -17,9 +17,9 @@ from arena.config.schema import make_config, read_yaml
 from arena.loop import play
 from arena.run.state import Arena
 from arena.run.store import Store
-from arena.sinks.listener import Sinks, both
-from arena.sinks.registry import SINKS, load_sinks
-from arena.sinks.scalars import scalars
+from arena.watch.sinks.listener import Sinks, both
+from arena.watch.sinks.registry import SINKS, load_sinks
+from arena.watch.sinks.scalars import scalars
 
 ROOT = Path(__file__).resolve().parent.parent
 

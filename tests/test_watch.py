@@ -14,9 +14,9 @@ from watching import MARKUP, SIZES, copy, phase_row, press, problem, screen, set
 
 from arena.run.store import Store
 from arena.watch.app import Help, Watch
-from arena.watch.data import Busy, open_run, reading
-from arena.watch.panes import Reader
-from arena.watch.panes.rows import Rows
+from arena.watch.queries import Busy, open_run, reading
+from arena.watch.screens import Reader
+from arena.watch.screens.rows import Rows
 from culture.posts import KINDS
 
 

@@ -20,10 +20,10 @@ import pytest
 from watching import PATIENCE, SIZES, copy, press, screen, settle, use
 
 from arena.run.store import Store
-from arena.watch import data, launch
+from arena.watch import launch, queries
 from arena.watch.app import Watch
-from arena.watch.data import open_run, reading
 from arena.watch.launch import Player
+from arena.watch.queries import open_run, reading
 
 pytestmark = pytest.mark.alone
 
@@ -144,7 +144,7 @@ def test_closing_the_watcher_does_not_end_the_run(tmp_path: Path) -> None:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:  # until it plays; before that there is nothing to go on with
             with reading(at / "run.db") as db:
-                if data.phases_after(db, 2):
+                if queries.phases_after(db, 2):
                     break
             time.sleep(0.1)
         with pytest.raises(ValueError, match="another process is running"):

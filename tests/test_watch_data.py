@@ -11,11 +11,11 @@ from watching import MARKUP, copy, press, problem, screen, use
 
 from arena.config.schema import load_config
 from arena.run.store import Store
-from arena.watch import data, texts
+from arena.watch import queries, render
 from arena.watch.app import Watch
-from arena.watch.data import open_run, reading
 from arena.watch.history import History
-from arena.watch.plot import columns, strip
+from arena.watch.queries import open_run, reading
+from arena.watch.sparkline import columns, strip
 
 
 def test_what_is_no_run_is_refused_before_anything_is_drawn(undisturbed: Path, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_nothing_can_be_written_and_nothing_is(undisturbed: Path, tmp_path: Path
 def test_the_data_of_a_run_made_by_hand(made: Path) -> None:
     run = open_run(made)
     with reading(run.database) as db:
-        s = data.summary(db, 2, frozenset(texts.LOOP), run.main)
+        s = queries.summary(db, 2, frozenset(render.LOOP), run.main)
         assert (s.proposed, s.valid, s.learnable, s.depth, s.solve_rate, s.distinct, s.duplicates) == (
             2,
             1,
@@ -66,37 +66,39 @@ def test_the_data_of_a_run_made_by_hand(made: Path) -> None:
             1,
             1,
         )
-        assert [m.name for m in data.population(db, 1)] == ["ada", "bob"]  # bob retires after it, eve is born
-        assert [m.retiring for m in data.population(db, 1)] == [False, True]
-        two = data.population(db, 2)
+        assert [m.name for m in queries.population(db, 1)] == ["ada", "bob"]  # bob retires after it, eve is born
+        assert [m.retiring for m in queries.population(db, 1)] == [False, True]
+        two = queries.population(db, 2)
         assert [(m.name, m.age, m.parents) for m in two] == [("ada", 2, ()), ("eve", 1, ("ada",))]
         assert two[0].rewards == {"setter": 0.75}
-        assert [r.round for r in data.rounds(db, 2)] == ["g0002r0000", "g0002r0001"]
-        assert [r.disagreement for r in data.rounds(db, 2, "valid")] == [True]
-        assert [r.round for r in data.rounds(db, 2, "learnable")] == ["g0002r0000"] and not data.rounds(db, 3)
-        assert [r.round for r in data.rounds(db, 2, "disputed")] == ["g0002r0000"]
-        assert not data.rounds(db, 1, "disputed")
+        assert [r.round for r in queries.rounds(db, 2)] == ["g0002r0000", "g0002r0001"]
+        assert [r.disagreement for r in queries.rounds(db, 2, "valid")] == [True]
+        assert [r.round for r in queries.rounds(db, 2, "learnable")] == ["g0002r0000"] and not queries.rounds(db, 3)
+        assert [r.round for r in queries.rounds(db, 2, "disputed")] == ["g0002r0000"]
+        assert not queries.rounds(db, 1, "disputed")
         with pytest.raises(ValueError, match="all, valid, learnable, disputed"):
-            data.rounds(db, 2, "best")
-        detail = data.round_detail(db, "g0002r0000")
+            queries.rounds(db, 2, "best")
+        detail = queries.round_detail(db, "g0002r0000")
         assert detail and detail.parent_post and detail.parent_post.title == "w1" and len(detail.attempts) == 2
         assert detail.attempts[0].grade and detail.attempts[0].grade.agrees is False and not detail.attempts[1].grade
-        assert data.round_detail(db, "g0009r0000") is None and data.life(db, "nobody") is None
-        ada, eve = data.life(db, "ada"), data.life(db, "eve")
+        assert queries.round_detail(db, "g0009r0000") is None and queries.life(db, "nobody") is None
+        ada, eve = queries.life(db, "ada"), queries.life(db, "eve")
         assert ada and ada.children == ("eve",) and ada.posts == 1 and ada.readers == (("eve", 2),)
         assert ada.rewards == {"setter": {1: (0.0, 1), 2: (1.0, 3)}} and ada.retired is None
         assert eve and [(p.title, n) for p, n in eve.most_read] == [("w1", 2)] and eve.parents == ("ada",)
-        bob = data.life(db, "bob")
+        bob = queries.life(db, "bob")
         assert bob and bob.retired == 1
-        newest, oldest = data.posts(db)
+        newest, oldest = queries.posts(db)
         assert (newest.title, oldest.title) == (MARKUP, "w1")
-        assert data.posts(db, kind="definition") == [oldest] and data.posts(db, "rev") == [oldest]
+        assert queries.posts(db, kind="definition") == [oldest] and queries.posts(db, "rev") == [oldest]
         assert (
-            data.posts(db, MARKUP) == [newest] and not data.posts(db, '"(*', "lesson") and not data.posts(db, "nowhere")
+            queries.posts(db, MARKUP) == [newest]
+            and not queries.posts(db, '"(*', "lesson")
+            and not queries.posts(db, "nowhere")
         )
-        view = data.post(db, newest.id)
+        view = queries.post(db, newest.id)
         assert view and view.signature == "valid" and view.cites == (oldest,) and view.readers == (("ada", 1),)
-        assert data.post(db, "0" * 64) is None
+        assert queries.post(db, "0" * 64) is None
 
 
 def test_a_post_changed_behind_the_ledger_is_told(made: Path) -> None:
@@ -105,8 +107,8 @@ def test_a_post_changed_behind_the_ledger_is_told(made: Path) -> None:
         db.execute("UPDATE posts SET body = 'w1 = rev dec' WHERE seq = 1")
         db.execute("UPDATE posts SET signature = ? WHERE seq = 2", ["0" * 128])
     with reading(made / "run.db") as db:
-        two, one = data.posts(db)
-        views = data.post(db, one.id), data.post(db, two.id)
+        two, one = queries.posts(db)
+        views = queries.post(db, one.id), queries.post(db, two.id)
     assert views[0] and views[0].signature.startswith("NOT valid: the text hashes to")
     assert views[1] and views[1].signature == "NOT valid for the key of bob"
 

@@ -11,9 +11,9 @@ from watching import EVIL, press, use
 
 from agents.identity import KeyRing
 from arena.run.store import Store
-from arena.watch import data, texts
+from arena.watch import queries, render
 from arena.watch.app import Watch
-from arena.watch.records import PostRow
+from arena.watch.models import PostRow
 from culture.library import Library
 from culture.posts import Post, sign_post
 
@@ -49,7 +49,7 @@ def kinds(made: Path) -> Path:
 
 def view(folder: Path, post: Post) -> Any:
     store = Store(folder / "run.db")
-    found = data.post(store.db.conn, post.id)
+    found = queries.post(store.db.conn, post.id)
     store.close()
     return found
 
@@ -67,7 +67,7 @@ def view(folder: Path, post: Post) -> Any:
     ids=lambda x: x.kind + x.title if isinstance(x, Post) else "",
 )
 def test_a_post_says_how_it_stands_since_when_and_why(kinds: Path, post: Post, says: str) -> None:
-    words = texts.standing_words(view(kinds, post).gone)
+    words = render.standing_words(view(kinds, post).gone)
     assert words.startswith(says) and "\x1b" not in words and "\u202e" not in words
 
 
@@ -83,10 +83,10 @@ def test_lists_tell_of_each_kind_what_matters() -> None:
     def row(post: Post) -> PostRow:
         return PostRow(post.id, 1, post.generation, post.kind, post.author, post.title, post.body)
 
-    assert texts.gist(row(FAILURE)) == FAILURE.body and texts.gist(row(OLD)) == "tails: take the tail first"
-    assert texts.gist(row(REVIEW)) == "tails: helps because it is short"
-    assert texts.gist(row(RETRACTION)) == "took back: it was not so"
-    assert texts.gist(row(Post("worked_example", "ada", 1, "rev | 1", "rev 1 answer 1"))) == "rev | 1"
+    assert render.gist(row(FAILURE)) == FAILURE.body and render.gist(row(OLD)) == "tails: take the tail first"
+    assert render.gist(row(REVIEW)) == "tails: helps because it is short"
+    assert render.gist(row(RETRACTION)) == "took back: it was not so"
+    assert render.gist(row(Post("worked_example", "ada", 1, "rev | 1", "rev 1 answer 1"))) == "rev | 1"
 
 
 def test_the_screens_show_them(kinds: Path) -> None:

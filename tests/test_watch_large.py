@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from arena.bench.large_run import Scale, fill
-from arena.watch import data, desk
-from arena.watch.data import open_run, reading
-from arena.watch.data.review import case
+from arena.watch import commands, queries
 from arena.watch.history import History
-from arena.watch.queue import Queue
+from arena.watch.queries import open_run, reading
+from arena.watch.queries.review import case
+from arena.watch.review_queue import Queue
 
 SCALE = Scale()
 GROWING = {"attempts", "reads", "posts", "problems", "rounds", "outcomes", "grades", "guesses", "evaluations"}
@@ -36,19 +36,21 @@ def test_a_refresh_of_a_million_attempts_reads_no_table_whole(tmp_path: Path) ->
         assert not history.is_of_another_run(db)
         history.step(db)
         assert history.snapshot(db).latest == SCALE.generations and history.snapshot(db, 3).shown == 3
-        assert len(data.rounds(db, 9)) == SCALE.problems and len(data.rounds(db, 9, "learnable")) == 600
-        assert len(data.rounds(db, 9, "disputed")) == 11
-        found = data.round_detail(db, "g0009r0001")
+        assert len(queries.rounds(db, 9)) == SCALE.problems and len(queries.rounds(db, 9, "learnable")) == 600
+        assert len(queries.rounds(db, 9, "disputed")) == 11
+        found = queries.round_detail(db, "g0009r0001")
         assert found and len(found.attempts) == SCALE.attempts
-        assert data.life(db, "a1") and data.agent_names(db) and len(data.posts(db)) == data.MOST_POSTS
-        assert len(data.posts(db, kind="worked_example")) == data.MOST_POSTS and not data.posts(db, kind="lesson")
-        [found_post] = data.posts(db, "59", limit=1)
-        view = data.post(db, found_post.id)
+        assert queries.life(db, "a1") and queries.agent_names(db) and len(queries.posts(db)) == queries.MOST_POSTS
+        assert len(queries.posts(db, kind="worked_example")) == queries.MOST_POSTS and not queries.posts(
+            db, kind="lesson"
+        )
+        [found_post] = queries.posts(db, "59", limit=1)
+        view = queries.post(db, found_post.id)
         assert view and view.row.seq == 60 and len(view.lineage) == 9
-        assert len(data.numbered(db, history.merit.most_useful(data.MOST_POSTS))) == data.MOST_POSTS
+        assert len(queries.numbered(db, history.merit.most_useful(queries.MOST_POSTS))) == queries.MOST_POSTS
         queue = Queue(run)
         assert [case(db, item).round is not None for item in queue.items(db, 9.0)[:1]] and queue.items(db, 9.0)
-        assert desk.standing(db, run.folder).state == "idle" and desk.decided(db) == desk.Decided()
+        assert commands.standing(db, run.folder).state == "idle" and commands.decided(db) == commands.Decided()
         db.set_trace_callback(None)
         sent = {s for s in sent if s.lstrip().upper().startswith(("SELECT", "WITH"))}
         assert len(sent) > 20

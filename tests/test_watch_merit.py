@@ -13,13 +13,13 @@ from watching import by_hand, press, screen, unplayed, use
 from arena.report.metrics.paired_uplift import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
 from arena.report.stats.ratings import ROLES, Ratings
 from arena.run.store import Store
-from arena.watch import data, merit, texts
+from arena.watch import queries, render, scores
 from arena.watch.app import Watch
-from arena.watch.data import open_run, reading
 from arena.watch.history import History
-from arena.watch.merit import Worth
-from arena.watch.panes.rows import Rows
-from arena.watch.records import PostRow
+from arena.watch.models import PostRow
+from arena.watch.queries import open_run, reading
+from arena.watch.scores import Worth
+from arena.watch.screens.rows import Rows
 
 
 def folded(folder: Path) -> History:
@@ -33,7 +33,7 @@ def folded(folder: Path) -> History:
 def test_pieces_and_whole_give_the_ratings_and_uplifts_of_the_report(
     undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(merit, "PIECE", 7)
+    monkeypatch.setattr(scores, "PIECE", 7)
     found = folded(undisturbed).merit
     store = Store(undisturbed / "run.db")
     ratings = Ratings()
@@ -64,7 +64,7 @@ def test_what_is_worth_what_in_a_run_made_by_hand(made: Path) -> None:
     found = folded(made).merit
     assert found.earnings(1) == {"ada": (0.0, 0)} and found.earnings(2) == {"ada": (1.0, 1), "eve": (0.0, 0)}
     with reading(made / "run.db") as db:
-        two, one = data.posts(db)
+        two, one = queries.posts(db)
     (_, worth), (_, other) = found.uses([one, two])
     assert worth.uplift is not None and (worth.uplift.n, worth.uplift.difference) == (4, 0.75)
     assert worth.offspring == Offspring(3, 2, 1) and not worth.rival
@@ -80,17 +80,17 @@ def test_the_second_definition_of_a_name_is_told_and_credited_with_nothing(made:
     late = PostRow("f" * 64, 9, 2, "definition", "eve", "w1", "w1 = rev dec")
     [(_, worth)] = history.merit.uses([late])
     assert worth.rival and worth.uplift is None
-    assert texts.uplift_words("definition", worth) == "not measured: an earlier definition of this name is in force"
+    assert render.uplift_words("definition", worth) == "not measured: an earlier definition of this name is in force"
 
 
 def test_uplift_comes_with_its_interval_its_number_and_a_warning_where_that_is_small() -> None:
-    few = texts.uplift_words("definition", Worth(Uplift(99, 0.75, 0.0, 0.5, 0.875, 0.7), Offspring(0, 0, 0)))
+    few = render.uplift_words("definition", Worth(Uplift(99, 0.75, 0.0, 0.5, 0.875, 0.7), Offspring(0, 0, 0)))
     assert few.startswith("+0.75 [+0.50, +0.88], 95 % interval: solved 0.75 with reading, 0.00 without, n = 99 pairs")
     assert few.endswith("few: about 100 are needed to see a difference of .2")
-    assert "few" not in texts.uplift_words("definition", Worth(Uplift(100, 1, 0, 0.9, 1, 1), Offspring(0, 0, 0)))
+    assert "few" not in render.uplift_words("definition", Worth(Uplift(100, 1, 0, 0.9, 1, 1), Offspring(0, 0, 0)))
     nothing = Worth(None, Offspring(0, 0, 0))
-    assert "no problem with this name was asked" in texts.uplift_words("definition", nothing)
-    assert "nothing is asked with it and without" in texts.uplift_words("worked_example", nothing)
+    assert "no problem with this name was asked" in render.uplift_words("definition", nothing)
+    assert "nothing is asked with it and without" in render.uplift_words("worked_example", nothing)
 
 
 def test_the_screens_show_it(made: Path) -> None:
@@ -139,7 +139,7 @@ def test_lineages_that_meet_are_told_once_and_end(made: Path) -> None:
                 [ids[i], 10 + i, f"post {i}", json.dumps([ids[c] for c in of])],
             )
     with reading(made / "run.db") as connection:
-        found = [(a.steps, a.row.title, a.again) for a in data.lineage(connection, ids[4])]
+        found = [(a.steps, a.row.title, a.again) for a in queries.lineage(connection, ids[4])]
     assert found == [(1, "post 3", False), (2, "post 1", False), (3, "post 0", False), (3, "post 4", True),
                      (1, "post 2", False), (2, "post 1", True)]  # fmt: skip
 

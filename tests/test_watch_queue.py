@@ -11,9 +11,9 @@ from watching import attempt, phase_row, problem, queued, round_
 from agents.identity import KeyRing
 from arena.report.stats.ratings import Rating
 from arena.run.store import Store
-from arena.watch.data import open_run, reading
-from arena.watch.desk import Desk
-from arena.watch.queue import ATTEMPT, POST, WAITING, Queue, common, of_generation, waiting
+from arena.watch.commands import Desk
+from arena.watch.queries import open_run, reading
+from arena.watch.review_queue import ATTEMPT, POST, WAITING, Queue, common, of_generation, waiting
 from culture.posts import Post, sign_post
 
 

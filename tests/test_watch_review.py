@@ -18,9 +18,9 @@ from arena.loop import play
 from arena.run.state import Arena
 from arena.run.store import Store
 from arena.watch.app import Watch
+from arena.watch.commands import Desk
 from arena.watch.confirm import Confirm
-from arena.watch.data import Busy, open_run
-from arena.watch.desk import Desk
+from arena.watch.queries import Busy, open_run
 from culture.posts import Post, sign_post
 
 

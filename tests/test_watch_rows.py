@@ -12,7 +12,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 
 from arena.watch.keys import Keys
-from arena.watch.panes.rows import Rows
+from arena.watch.screens.rows import Rows
 
 GROUP = Binding.Group("Screens", compact=True)
 

@@ -10,7 +10,7 @@ from watching import SIZES, press, screen, settle, use
 
 from arena.watch.app import Watch
 from arena.watch.keys import Keys
-from arena.watch.slider import LABEL, Slider
+from arena.watch.timeline import LABEL, Slider
 
 NEVER = 1e6
 """Seconds between the steps of a replay whose steps are made by the test."""

@@ -15,10 +15,10 @@ from typing import Any
 from agents.identity import KeyRing
 from arena.config.schema import load_config
 from arena.run.store import Store
-from arena.watch import texts
+from arena.watch import render
 from arena.watch.app import Watch
-from arena.watch.data import open_run, reading
-from arena.watch.queue import Item, Queue
+from arena.watch.queries import open_run, reading
+from arena.watch.review_queue import Item, Queue
 from culture.library import Library
 from culture.posts import Post, sign_post
 
@@ -155,7 +155,7 @@ def by_hand(empty: Path) -> Path:
                 "evaluations": [evaluation(2, i, reading) for i in range(4) for reading in (1, 0)],
             }
         )
-        phases = [(0, "birth"), (0, "baseline")] + [(g, p) for g in (1, 2) for p in texts.LOOP]
+        phases = [(0, "birth"), (0, "baseline")] + [(g, p) for g in (1, 2) for p in render.LOOP]
         store.insert({"phases": [phase_row(g, p) for g, p in phases]})
     store.close()
     return empty

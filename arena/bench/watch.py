@@ -67,9 +67,9 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
     from textual.widgets import Input
 
     from arena.watch.app import Watch
-    from arena.watch.data import open_run
-    from arena.watch.panes import AgentPane, LibraryPane, ReviewPane, RoundsPane
-    from arena.watch.panes.rows import Rows
+    from arena.watch.queries import open_run
+    from arena.watch.screens import AgentPane, LibraryPane, ReviewPane, RoundsPane
+    from arena.watch.screens.rows import Rows
 
     app = Watch(open_run(folder), interval=1e6)
     app.settles = True  # as `watch` does

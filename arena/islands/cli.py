@@ -12,8 +12,8 @@ from arena.islands.workers import InlineWorkers, Workers
 from arena.run.reconfigure import amended, write_config
 from arena.run.signals import LeavingIslands
 from arena.run.state import make_domains, versions
-from arena.sinks.listener import Sinks, both
-from arena.watch.progress import Progress, summary
+from arena.watch.live import Progress, summary
+from arena.watch.sinks.listener import Sinks, both
 
 Say = Callable[[str], None]
 

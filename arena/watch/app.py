@@ -3,7 +3,7 @@
 The application polls the number of the last finished phase from a thread of its own; a tick in which nothing happened
 reads one row. Everything else is read when it is looked at.
 
-What is asked of a run (pause, stop, a reviewer's decision) goes through `arena.watch.desk`, the only place that writes.
+What is asked of a run (pause, stop, a reviewer's decision) goes through `arena.watch.commands`, the only place that writes.
 Left out: starting a run. Not guaranteed: that a run still goes on; the screens only know whether a process has it open
 and when it last finished something.
 """
@@ -29,17 +29,17 @@ from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Static
 from textual.worker import get_current_worker
 
-from arena.watch import texts
+from arena.watch import render
+from arena.watch.commands import Desk, Standing, standing
 from arena.watch.confirm import Confirm
-from arena.watch.data import Busy, open_run, reading, safe
-from arena.watch.desk import Desk, Standing, standing
 from arena.watch.help import Help
 from arena.watch.history import History, Snapshot
 from arena.watch.keys import Keys
-from arena.watch.panes import AgentPane, ArenaPane, LibraryPane, Pane, ReviewPane, RoundsPane
-from arena.watch.panes.rows import Rows
-from arena.watch.records import Run
-from arena.watch.slider import Slider
+from arena.watch.models import Run
+from arena.watch.queries import Busy, open_run, reading, safe
+from arena.watch.screens import AgentPane, ArenaPane, LibraryPane, Pane, ReviewPane, RoundsPane
+from arena.watch.screens.rows import Rows
+from arena.watch.timeline import Slider
 from arena.watch.writer import Writer
 
 PANES = ("arena", "rounds", "agent", "library", "review")
@@ -257,7 +257,7 @@ class Watch(App[None]):
         if self.snapshot is not None and self.screen_stack:
             top = self.screen_stack[0].query_one("#top", Static)
             quiet, now = time.monotonic() - self.heard, self.standing
-            top.update(texts.top(self.snapshot, quiet, self.size.width, now.state, now.limit))
+            top.update(render.top(self.snapshot, quiet, self.size.width, now.state, now.limit))
             slider = self.screen_stack[0].query_one(Slider)
             slider.shown, slider.latest = self.snapshot.shown, self.snapshot.latest
             slider.state = "replaying" if self.replay else "latest" if self.snapshot.live else "l: latest"

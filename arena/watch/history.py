@@ -3,7 +3,7 @@
 `step` does a bounded piece of work and says whether more is waiting, so that a long run fills the screens while they
 can be used already. `snapshot` is what the screens draw, for the latest generation or any earlier one.
 
-Left out: anything about single rounds, agents or posts (`arena.watch.data` asks for those when they are looked at).
+Left out: anything about single rounds, agents or posts (`arena.watch.queries` asks for those when they are looked at).
 Not guaranteed: alarms before everything has been read.
 """
 
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from arena.report.metrics.run_summary import LOOP, warnings
 from arena.report.stats.ratings import Rating
-from arena.watch import data
-from arena.watch.merit import Merit, Worth
-from arena.watch.records import Member, PostMark, Run, SetRow, Summary
+from arena.watch import queries
+from arena.watch.models import Member, PostMark, Run, SetRow, Summary
+from arena.watch.scores import Merit, Worth
 
 BEST = 8
 """Problems kept of each author, best and worst paid."""
@@ -93,7 +93,7 @@ class History:
 
     def is_of_another_run(self, db: sqlite3.Connection) -> bool:
         """Whether the database was replaced by one that has not come as far."""
-        return bool(self.last_phase) and data.last_phase(db) < self.last_phase
+        return bool(self.last_phase) and queries.last_phase(db) < self.last_phase
 
     def step(self, db: sqlite3.Connection, budget: float = 0.05) -> bool:
         """Fold in what is new, for about `budget` seconds; True if more is waiting."""
@@ -102,7 +102,7 @@ class History:
 
     def _step(self, db: sqlite3.Connection, budget: float) -> bool:
         end = time.monotonic() + budget
-        for rowid, generation, phase in data.phases_after(db, self.last_phase):
+        for rowid, generation, phase in queries.phases_after(db, self.last_phase):
             self.last_phase = rowid
             self.order.append((generation, phase))
             self.phases[generation].add(phase)
@@ -122,14 +122,14 @@ class History:
 
     def _generation(self, db: sqlite3.Connection, g: int) -> None:
         phases = frozenset(self.phases[g])
-        self.summaries[g] = data.summary(db, g, phases, self.run.main)
+        self.summaries[g] = queries.summary(db, g, phases, self.run.main)
         if "solve" in phases and g not in self.attempts:
-            self.attempts[g] = data.right_attempts(db, g)
+            self.attempts[g] = queries.right_attempts(db, g)
         if "grade" in phases and g not in self.settled:
             self.settled.add(g)
             by_author: dict[str, list[SetRow]] = defaultdict(list)
-            rows = data.settled(db, g)
-            self.merit.settle(g, rows, data.bred(db, g))
+            rows = queries.settled(db, g)
+            self.merit.settle(g, rows, queries.bred(db, g))
             for row in rows:
                 by_author[row.author].append(row)
             for author, own in by_author.items():
@@ -145,7 +145,7 @@ class History:
             if kind == "definition":
                 self.merit.post(PostMark(seq, kind, title, author, generation))
             self.posts[author][generation] += 1
-            for cited in data.cited(cites):
+            for cited in queries.cited(cites):
                 self.cited_by[cited].append(id_)
         return len(rows) == PIECE
 
@@ -173,13 +173,13 @@ class History:
         latest = self.latest
         live = shown is None or not 0 <= shown <= latest
         g = latest if live or shown is None else shown
-        lately = range(g - data.RECENT + 1, g + 1)
+        lately = range(g - queries.RECENT + 1, g + 1)
         tries: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         for generation in lately:
             for agent, (n, right) in self.attempts.get(generation, {}).items():
                 tries[agent][0] += n
                 tries[agent][1] += right
-        members = tuple(data.population(db, g))
+        members = tuple(queries.population(db, g))
         coming = self.coming()
         return Snapshot(
             self.run,
@@ -190,7 +190,7 @@ class History:
             self.finished,
             self.order[-1] if self.order else None,
             coming,
-            data.usual_seconds(db, coming) if coming else None,
+            queries.usual_seconds(db, coming) if coming else None,
             tuple(self.summaries[i] for i in sorted(self.summaries) if i <= g),
             members,
             {a: right / n for a, (n, right) in tries.items() if n},
@@ -198,7 +198,7 @@ class History:
             {m.name: self.merit.rating(m.name, g) for m in members},
             self.merit.earnings(g),
             self.merit.authors(g),
-            tuple(self.alarms(g, data.reviewed(db, g))) if not self.stale else (),
+            tuple(self.alarms(g, queries.reviewed(db, g))) if not self.stale else (),
             len(self.stale),
         )
 

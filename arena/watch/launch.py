@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from arena.watch.data import open_run
-from arena.watch.desk import is_held
+from arena.watch.commands import is_held
+from arena.watch.queries import open_run
 
 PROGRAM = Path(__file__).resolve().parents[2] / "run_arena.py"
 LINES = 15

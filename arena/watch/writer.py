@@ -1,7 +1,7 @@
 """Writes what was asked at the desk, one after another and off the screen's thread.
 
 A change that finds the database locked or gone is kept and tried again until it is written; one that is refused is
-said. When the watcher closes, what is left is tried once more. Left out: what is written (`arena.watch.desk`).
+said. When the watcher closes, what is left is tried once more. Left out: what is written (`arena.watch.commands`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from arena.watch.data.base import Busy, safe
-from arena.watch.desk import Desk
+from arena.watch.commands import Desk
+from arena.watch.queries.base import Busy, safe
 
 Change = Callable[[Desk], Any]
 KEPT = "what was asked is kept, and written as soon as it can be"

@@ -27,8 +27,8 @@ import arena.run.store as store_module
 from arena.loop import play
 from arena.run.state import Arena
 from arena.run.store import Store
-from arena.watch.data import open_run, reading
-from arena.watch.progress import Progress
+from arena.watch.live import Progress
+from arena.watch.queries import open_run, reading
 
 # -- locked -----------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from earlier import downgrade
 from arena.loop import play
 from arena.run.state import Arena
 from arena.run.store import SCHEMA_VERSION, Store, backup_of
-from arena.watch.data import open_run
+from arena.watch.queries import open_run
 
 
 def dump(database: Path) -> list[str]:

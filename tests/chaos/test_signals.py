@@ -16,7 +16,7 @@ from brief import BRIEF, brief, digest
 from arena.loop import Listener, play
 from arena.run.signals import CutShort, Leaving, Left
 from arena.run.state import Arena
-from arena.sinks.listener import both
+from arena.watch.sinks.listener import both
 
 CONFIG = "configs/tiny.yaml"
 

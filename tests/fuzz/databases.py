@@ -22,9 +22,9 @@ from arena.report.page import render
 from arena.report.sections import SECTIONS
 from arena.report.source import Source
 from arena.run.store import Store
-from arena.watch.data import open_run, post, posts, reading, round_detail, rounds
 from arena.watch.history import History
-from arena.watch.queue import Queue
+from arena.watch.queries import open_run, post, posts, reading, round_detail, rounds
+from arena.watch.review_queue import Queue
 from run_arena import app
 from tests.fuzz.base import JSON, SCALARS, Place, Target, answers, damaged
 

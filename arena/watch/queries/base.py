@@ -1,0 +1,101 @@
+"""Opening a run for reading: a connection that cannot write, and rows as they come."""
+
+from __future__ import annotations
+
+import sqlite3
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from arena.config.schema import load_config, nearest
+from arena.run.integrity import check_numbers, check_schema, check_strange
+from arena.run.paths import check_folder
+from arena.run.store import SCHEMA_VERSION, other_version, ours, uri_of
+from arena.watch.models import Run
+
+
+class Busy(Exception):
+    """The database is locked or, for now, gone; asking again later is all there is to do. The message says which."""
+
+
+def open_run(folder: Path) -> Run:
+    """The run in `folder`. ValueError, naming it, if there is none, it is damaged or of another version."""
+    if not folder.is_dir():
+        raise ValueError(f"no run folder at {folder}{nearest(folder.name, _siblings(folder))}")
+    check_folder(folder)
+    database = folder / "run.db"
+    if not database.is_file():
+        raise ValueError(f"no run database at {database}")
+    config = load_config(folder / "config.yaml")
+    run = Run(
+        folder,
+        config.run.name,
+        next(iter(config.domains)),
+        config.generations,
+        config.rounds.solvers,
+        config.rewards.setter,
+        config.review.mode,
+        config.review.per_generation,
+    )
+    try:
+        with reading(database) as db:
+            check_strange(db, ours())
+            found = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+            version = found[0] if found else None
+            if version == str(SCHEMA_VERSION):
+                check_schema(db, ours())
+                check_numbers(db)
+    except Busy:
+        return run  # it is written this moment; the screens try again
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise ValueError(f"{database} is not a readable run database: {error}") from None
+    if version != str(SCHEMA_VERSION):
+        raise ValueError(other_version(database, version))
+    return run
+
+
+def _siblings(folder: Path) -> list[str]:
+    return [p.name for p in folder.parent.glob("*") if p.is_dir()]
+
+
+@contextmanager
+def reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that cannot write, closed after use. Raises Busy if the database is locked or gone."""
+    uri = uri_of(database)
+    uri += "&mode=ro" if "?" in uri else "?mode=ro"
+    db = None
+    try:
+        db = sqlite3.connect(uri, uri=True, timeout=0.2, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA query_only = 1")
+        yield db
+    except sqlite3.OperationalError as error:
+        raise_busy(database, error)
+        raise
+    finally:
+        if db is not None:
+            db.close()
+
+
+def raise_busy(database: Path, error: sqlite3.DatabaseError) -> None:
+    """Raise Busy if that is what this error means."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        raise Busy("the run's database is locked") from None
+    if code == sqlite3.SQLITE_CANTOPEN:
+        raise Busy(f"{database} cannot be opened; was it moved or deleted?") from None
+
+
+def safe(text: str) -> str:
+    """Text that others wrote, with everything that could steer a terminal or reorder a line made visible."""
+    if text.isascii() and text.isprintable():
+        return text
+    bad = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(c if c == "\n" or unicodedata.category(c) not in bad else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def dicts(db: sqlite3.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    cursor = db.execute(sql, parameters)
+    names = [c[0] for c in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -1,0 +1,43 @@
+"""Alarms and figures of the Arena screen."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from arena.report.metrics.run_summary import LOOP
+from arena.report.tables import count, rate
+from arena.text import between
+from arena.watch.history import Snapshot
+from arena.watch.render.base import DIM, NO_DATA
+from culture.transmission import paired_interval
+
+
+def alarms(s: Snapshot) -> Text:
+    if s.unread:
+        return Text("alarms: after everything has been read", DIM)
+    if not any(x.phases.issuperset(LOOP) for x in s.summaries if x.generation):
+        return Text("alarms: none before a whole generation is played", DIM)
+    if not s.alarms:
+        return Text("no alarms", "bold green")
+    return Text("\n".join(f"! {a}" for a in s.alarms), "yellow")
+
+
+def figures(s: Snapshot) -> Text:
+    """The shown generation in one line."""
+    at = s.at
+    if at is None or at.proposed is None:
+        return Text(f"problems of generation {s.shown}: {NO_DATA}", DIM)
+    line = (
+        f"generation {at.generation}: {count(at.proposed)} set, {count(at.valid)} valid, {count(at.distinct)} distinct"
+    )
+    return Text(f"{line}, {count(at.learnable)} learnable, solved {rate(at.solve_rate)}{ratchet(s)}")
+
+
+def ratchet(s: Snapshot) -> str:
+    """The last reading of the ratchet up to the shown generation, on a line of its own; nothing without one."""
+    last = next((x for x in reversed(s.summaries) if x.ratchet), None)
+    if last is None or last.ratchet is None:
+        return ""
+    n, own, gained, lost = last.ratchet
+    r = between((gained - lost) / n, *paired_interval(gained, lost, n), sign=True)
+    return f"\nratchet, generation {last.generation}: newborn {rate(own / n)}, R {r}"

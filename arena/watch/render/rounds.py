@@ -1,0 +1,116 @@
+"""One round in words: the proposal, what its author had read, every attempt, and its verdicts side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from arena.report.tables import decimal, rate
+from arena.watch.models import Grading, PostRow, RoundDetail, Try
+from arena.watch.queries.base import safe
+from arena.watch.render.base import DIM, HEAD, beside, number_of, steps
+
+SIDE_BY_SIDE = 100
+"""Columns from which an attempt stands beside its grader's own solution."""
+
+
+def round_text(d: RoundDetail, pays: str, width: int) -> Text:
+    """`pays` is the rule by which the run pays setters."""
+    r = d.row
+    out = Text()
+    out.append(f"{r.round}", HEAD)
+    out.append(f"  {r.domain}, generation {d.generation}, set by {r.author} ({d.setter})\n\n")
+    out.append("proposal   ", DIM).append(safe(d.proposal) or "(empty)", HEAD).append("\n")
+    if r.valid:
+        out.append("checked    ", DIM).append(f"valid, depth {r.depth}\n")
+    else:
+        why = f": {safe(d.detail)}" if d.detail else ""
+        out.append("checked    ", DIM).append(f"rejected, {safe(r.reason)}{why}\n", "red")
+    out.append("solved     ", DIM)
+    out.append(f"{rate(r.solve_rate)} of {len(d.attempts)} attempts" if d.attempts else "nobody has tried it")
+    out.append(", learnable\n" if r.learnable else "\n")
+    out.append("earned     ", DIM).append(f"{_earned(d, pays)}\n\n")
+    out.append("its author had read\n", DIM).append(_read(d.parent_post, d.parent)).append("\n")
+    if d.attempts:
+        out.append(_verdicts(d.attempts, width))
+    for number, a in enumerate(d.attempts, 1):
+        out.append("\n").append(_attempt(number, a, width))
+    return out
+
+
+def _earned(d: RoundDetail, pays: str) -> str:
+    r = d.row
+    if r.paid is None:
+        return "not settled yet"
+    why = "the price of a rejected proposal" if not r.valid else f"learnability, by the rule of {pays}"
+    if r.doubt:
+        why = f"the problem does not count, {safe(r.doubt)}"
+    return f"{decimal(r.paid, 2)} for {r.author}: {why}"
+
+
+def _read(post: PostRow | None, parent: str | None) -> Text:
+    """All of what was put before the author."""
+    if post is None:
+        return Text(f"  {safe(parent)}\n" if parent else "  nothing\n")
+    kind = post.kind.replace("_", " ")
+    out = Text(f"  {kind} by {post.author}, generation {post.generation}: {safe(post.title)}\n")
+    return out.append("".join(f"  {line}\n" for line in safe(post.body).split("\n")), "cyan")
+
+
+def _verdicts(attempts: Sequence[Try], width: int) -> Text:
+    """One line an attempt: who tried, what execution says, what a grader says."""
+    who = max(len("verdicts"), *(len(f"{n} {a.agent}") for n, a in enumerate(attempts, 1))) + 2
+    left = max((width - who) // 2, 24)
+    out = Text(no_wrap=True, overflow="ellipsis")
+    out.append(f"{'verdicts':<{who}}{'verifier, executes every step':<{left}}grader, solves it again, blind\n", DIM)
+    for number, a in enumerate(attempts, 1):
+        verdict = _verdict(a)
+        verdict.truncate(left - 2, overflow="ellipsis")
+        verdict.pad_right(left - verdict.cell_len)
+        out.append(f"{f'{number} {a.agent}':<{who}}").append(verdict).append(_judgement(a.grade)).append("\n")
+    return out
+
+
+def _verdict(a: Try) -> Text:
+    if a.correct:
+        return Text("\N{CHECK MARK} right", "green")
+    at = f" at step {a.step}" if a.step else ""
+    answer = ", though the answer is right" if a.answer_correct else ""
+    return Text(f"\N{BALLOT X} {safe(a.reason)}{at}{answer}", "red")
+
+
+def _judgement(g: Grading | None, against: str = "") -> Text:
+    """What a grader says, and in words whether that is what execution says."""
+    if g is None:
+        return Text("not graded", DIM)
+    if g.says_correct is None:
+        return Text(f"{g.grader} gives no answer, so no vote", DIM)
+    says = Text(f"{g.grader} says {'right' if g.says_correct else 'wrong'}: ")
+    if g.agrees is False:
+        return says.append(f"DISAGREES{against}", "bold red")
+    return says.append(f"agrees{against}", "green")
+
+
+def _attempt(number: int, a: Try, width: int) -> Text:
+    """An attempt in full, with its grader's own solution beside it, or under it where the screen is narrow."""
+    mine = [Text(f"attempt {number} by {a.agent}", HEAD).append("  ").append(_verdict(a))]
+    if a.notes:
+        mine.append(Text(f"  in context: {'; '.join(safe(n) for n in a.notes)}", DIM))
+    for i, step in steps(a.text):
+        wrong = i is not None and i == a.step
+        mine.append(
+            Text(f"  {number_of(i)} {safe(step)}{'   <- ' + a.reason if wrong else ''}", "red" if wrong else "")
+        )
+    if a.grade is None:
+        return Text("\n").join(mine).append("\n")
+    graded = _graded(a.grade)
+    if width >= SIDE_BY_SIDE:
+        return beside(mine, graded, width)
+    return Text("\n").join(mine + graded).append("\n")
+
+
+def _graded(g: Grading) -> list[Text]:
+    lines = [Text("grader ", HEAD).append(_judgement(g, " with execution"))]
+    lines.append(Text(f"     own answer {safe(g.answer) if g.answer is not None else '-'}"))
+    return lines + [Text(f"  {number_of(i)} {safe(step)}", DIM) for i, step in steps(g.text, answer=False)]

@@ -1,0 +1,15 @@
+"""The screens of the watcher, one file each, and what opens over them.
+
+Each asks the application for what it shows, off the screen's thread, and draws what comes back. Left out: reading a
+run (`arena.watch.queries`) and wording (`arena.watch.render`).
+"""
+
+from arena.watch.screens.agent import AgentPane
+from arena.watch.screens.arena import ArenaPane
+from arena.watch.screens.base import Host, Pane
+from arena.watch.screens.library import LibraryPane
+from arena.watch.screens.reader import Reader, open_post
+from arena.watch.screens.review import ReviewPane
+from arena.watch.screens.rounds import RoundsPane
+
+__all__ = ["AgentPane", "ArenaPane", "Host", "LibraryPane", "Pane", "Reader", "ReviewPane", "RoundsPane", "open_post"]

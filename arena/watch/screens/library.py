@@ -1,0 +1,110 @@
+"""The Library screen: the newest posts, or those that hold some words."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input, Static
+
+from arena.watch import queries, render
+from arena.watch.history import Snapshot
+from arena.watch.models import PostRow
+from arena.watch.scores import Worth
+from arena.watch.screens.base import Pane
+from arena.watch.screens.reader import open_post
+from arena.watch.screens.rows import Cell, Rows
+from culture.posts import KINDS
+
+Found = tuple[str, str | None, bool, list[tuple[PostRow, Worth]]]
+
+
+class LibraryPane(Pane):
+    """The posts: the newest, or those that hold some words."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "find", "Find"),
+        Binding("k", "kind", "Kind"),
+        Binding("u", "useful", "Useful"),
+        Binding("escape", "leave", "Clear", show=False),
+    ]
+    kind: str | None = None
+    useful = False
+    key: object = None
+
+    def compose(self) -> ComposeResult:
+        yield Input(placeholder="words to search for", id="words", compact=True)
+        yield Static(id="found")
+        yield Rows("gen", "author", "kind", "use", "title", id="posts")
+
+    def show(self, snapshot: Snapshot) -> None:
+        history = self.host.history
+        if self.key != (history.seq, history.merit.version) and not self.query_one(Input).value.strip():
+            self.read()
+
+    def read(self) -> None:
+        words, kind, useful, history = self.query_one(Input).value, self.kind, self.useful, self.host.history
+        self.key = history.seq, history.merit.version
+
+        def look(db: sqlite3.Connection) -> Found:
+            if useful and not words.strip():
+                rows = queries.numbered(db, history.merit.most_useful(queries.MOST_POSTS))
+                rows = [p for p in rows if kind in (None, p.kind)]
+            else:
+                rows = queries.posts(db, words, kind)
+            return words, kind, useful, history.merit.uses(rows)
+
+        self.host.ask("library", look, self.took)
+
+    def took(self, result: Found) -> None:
+        words, kind, useful, rows = result
+        kinds = kind.replace("_", " ") + " posts" if kind else "posts of all kinds"
+        what = f"the newest {len(rows)} {kinds}"
+        if words.strip():
+            what = f"{len(rows)} {kinds}, best first"
+        elif useful:
+            what = f"{len(rows)} {kinds}, by uplift (n pairs), then by learnable offspring of all"
+        if not rows:
+            what = f"no {kinds} with these words" if words.strip() else f"{kinds}: {render.NO_DATA}"
+        self.query_one("#found", Static).update(Text(what, render.DIM))
+        self.query_one(Rows).fill([(p.id, post_cells(p, worth)) for p, worth in rows])
+
+    def action_useful(self) -> None:
+        self.useful = not self.useful
+        self.query_one(Input).value = ""
+        self.read()
+
+    def action_find(self) -> None:
+        self.query_one(Input).focus()
+
+    def action_leave(self) -> None:
+        field = self.query_one(Input)
+        if not field.has_focus and field.value:
+            field.value = ""
+        self.enter()
+
+    def action_kind(self) -> None:
+        kinds = (None, *KINDS)
+        self.kind = kinds[(kinds.index(self.kind) + 1) % len(kinds)]
+        self.read()
+
+    @on(Input.Changed)
+    def searched(self) -> None:
+        self.read()
+
+    @on(Input.Submitted)
+    def submitted(self) -> None:
+        self.enter()
+
+    @on(Rows.Chosen)
+    def opened(self, event: Rows.Chosen) -> None:
+        open_post(self, event.key)
+
+
+def post_cells(p: PostRow, worth: Worth) -> list[Cell]:
+    use = render.worth_words(p.kind, worth)
+    return [str(p.generation), p.author, p.kind.replace("_", " "), use, render.line(render.gist(p))]
