@@ -295,13 +295,13 @@ def make_seed(
     if school not in ("lists", "python"):
         raise ValueError(f"school must be lists or python, got {school!r}")
     if school == "python":
-        from arena.make_python_seed import make as make_python
+        from arena.tools.seeds.python_seed import make as make_python
 
         if folder is None:
             raise ValueError("name a folder of your own for a Python seed: --folder python-seed")
         lines = make_python(size, folder, steps, seed, threads, device, typer.echo)
     else:
-        from arena.make_seed import Recipe, make
+        from arena.tools.seeds.list_seed import Recipe, make
 
         recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
         lines = make(recipe, folder or Path("agents/seed"), threads, typer.echo)
@@ -338,9 +338,9 @@ def bench(
     """Our engine and learner beside transformers, PEFT, TRL and vLLM, in turns, as ratios."""
     from rich.console import Console
 
-    from arena.bench.large import Large
-    from arena.bench.parts import Options
-    from arena.bench.run import bench as run_bench
+    from arena.tools.bench.gpu import Large
+    from arena.tools.bench.plans import Options
+    from arena.tools.bench.run import bench as run_bench
 
     counts = agents.split(",")
     if not all(n.strip().isdigit() for n in counts):
@@ -403,8 +403,8 @@ def chaos(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Kill a run at random moments of every phase, go on with it, and compare it with one that nothing disturbed."""
-    from arena.chaos.run import chaos as play_chaos
-    from arena.chaos.show import lines, progress
+    from arena.tools.chaos.run import chaos as play_chaos
+    from arena.tools.chaos.show import lines, progress
 
     outcome = play_chaos(str(config), kills, seed, folder, progress(kills, lambda line: typer.echo(line, err=True)))
     for line in [json.dumps(outcome.to_json(), indent=1)] if as_json else lines(outcome):
@@ -415,7 +415,7 @@ def chaos(
 @app.command()
 def doctor() -> None:
     """Check the install, and say what is missing and how to get it."""
-    from arena.doctor import check
+    from arena.tools.doctor import check
 
     ok = True
     for state, line in check():

@@ -99,7 +99,7 @@ def test_no_program_file_imports_the_tests():
 def test_each_heavy_dependency_is_imported_in_one_file_at_most(heavy: tuple[str, ...]):
     """One file of the program; and one of the benchmark, whose peers are to be independent of the program."""
     found = {path for path, tree in TREES.items() for module in imports(tree) if module.split(".")[0] in heavy}
-    peers = {path for path in found if path.startswith("arena/bench/")}
+    peers = {path for path in found if path.startswith("arena/tools/bench/")}
     assert len(peers) <= 1 and len(found - peers) <= 1, found
 
 
@@ -113,13 +113,13 @@ def test_textual_is_imported_in_the_watcher_only_and_never_where_it_reads_a_run(
         "arena/watch/models",
         "arena/watch/sparkline",
     )
-    found.discard("arena/bench/watch.py")  # which measures them
+    found.discard("arena/tools/bench/watch.py")  # which measures them
     assert found and all(path.startswith("arena/watch/") and not path.startswith(reads) for path in found), found
     modules = {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in found}
     modules.add("arena.watch.screens")
     others = {path for path, tree in TREES.items() for m in imports(tree) if m in modules}
     outside = {path for path in others if not path.startswith("arena/watch/")}
-    assert outside <= {"run_arena.py", "arena/bench/watch.py"}, outside
+    assert outside <= {"run_arena.py", "arena/tools/bench/watch.py"}, outside
     assert not [path for path in others if path.startswith(reads)]
 
 

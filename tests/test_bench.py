@@ -17,19 +17,19 @@ from rich.console import Console
 
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.bench import large_run, limit, limit_ours, ours, parts, report, watch, workload
-from arena.bench.measure import Sample, Side, Spread, Work, interleave, paired
-from arena.bench.plot import draw_scaling
-from arena.bench.run import bench
 from arena.run.state import SEED_FOLDER
+from arena.tools.bench import ours, plans, report, roofline, roofline_ours, synthetic_run, watch, workload
+from arena.tools.bench.plot import draw_scaling
+from arena.tools.bench.run import bench
+from arena.tools.bench.timing import Sample, Side, Spread, Work, interleave, paired
 
 TINY = workload.Size(16, 3, 2, 6, 3, 1, 2, 2, (1, 2))
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> parts.Options:
-    monkeypatch.setattr(parts, "QUICK", TINY)
-    return parts.Options(repeats=2, agents=(2,), quick=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> plans.Options:
+    monkeypatch.setattr(plans, "QUICK", TINY)
+    return plans.Options(repeats=2, agents=(2,), quick=True)
 
 
 def console() -> Console:
@@ -103,7 +103,7 @@ def test_agents_that_are_alike_do_the_same_work() -> None:
 
 
 def test_the_recorder_counts_the_products_of_weights_and_no_others() -> None:
-    with limit.Recorder() as recorder:
+    with roofline.Recorder() as recorder:
         up, down, embedding = torch.randn(12, 8), torch.randn(8, 12), torch.randn(5, 8)
         recorder.weights([up, down], embedding)
         merged = up + 0.5 * torch.mm(torch.zeros(12, 3), torch.zeros(3, 8))  # made of weights and constants alone
@@ -115,12 +115,12 @@ def test_the_recorder_counts_the_products_of_weights_and_no_others() -> None:
     assert recorder.flops == 2 * 4 * 8 * 12 * 2
     assert recorder.left_out == 2 * 4 * 4 * 8 * 2
     assert len(recorder.products) == 2
-    limit.Replay(recorder.products).run()
+    roofline.Replay(recorder.products).run()
 
 
 def test_the_recorder_counts_backward_products(base: BaseModel) -> None:
     """Forward, gradient of the input, gradient of the weight: three products of one size."""
-    with limit.Recorder() as recorder:
+    with roofline.Recorder() as recorder:
         weight, embedding = torch.randn(6, 8, requires_grad=True), torch.randn(5, 8, requires_grad=True)
         recorder.weights([weight], embedding)
         x = F.embedding(torch.arange(5), embedding)
@@ -133,28 +133,28 @@ def test_the_recorder_counts_backward_products(base: BaseModel) -> None:
 def test_the_recorder_finds_every_projection_of_our_engine(names: list[str]) -> None:
     """At least what the tokens need; more only for padding and merging."""
     batch = workload.Batch(workload.fixed_prompts(8, 0), [names[i % len(names)] if names else None for i in range(8)])
-    with limit.Recorder() as recorder:
+    with roofline.Recorder() as recorder:
         engine = ours.Generate(SEED_FOLDER, names)
-        recorder.weights(*limit_ours.weights_of(engine.base, [engine.adapters.flat] if names else []))
+        recorder.weights(*roofline_ours.weights_of(engine.base, [engine.adapters.flat] if names else []))
         engine.run(batch, 0)
         recorder.start()
         work = engine.run(batch, 1)
-    needed = limit_ours.generation_flops(engine.base, work)
+    needed = roofline_ours.generation_flops(engine.base, work)
     assert 0.97 * needed <= recorder.flops <= 1.6 * needed
     assert recorder.left_out < 0.2 * needed
 
 
 def test_an_operation_that_looks_like_a_product_is_not_passed_over() -> None:
-    assert limit.is_product("addmm_") and not limit.is_product("rms_norm")
+    assert roofline.is_product("addmm_") and not roofline.is_product("rms_norm")
     with pytest.raises(ValueError, match="_scaled_gemm_v9"):
-        limit.is_product("_scaled_gemm_v9")
+        roofline.is_product("_scaled_gemm_v9")
 
 
 @pytest.mark.slow
 def test_our_side_of_every_part_is_measured_and_stored(
-    tiny: parts.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: plans.Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "installed", lambda name: False)
+    monkeypatch.setattr(plans, "installed", lambda name: False)
     monkeypatch.chdir(tmp_path)
     to = console()
     found = bench([], tiny, to, tmp_path / "bench.json")
@@ -179,7 +179,7 @@ def test_our_side_of_every_part_is_measured_and_stored(
 @pytest.mark.slow
 def test_every_screen_of_the_watcher_is_measured(tmp_path: Path) -> None:
     said: list[str] = []
-    folder = large_run.fill(tmp_path, large_run.Scale(generations=3, problems=40))
+    folder = synthetic_run.fill(tmp_path, synthetic_run.Scale(generations=3, problems=40))
     found = asyncio.run(watch.screens(folder, 1, said.append))
     names = [row["screen"] for row in found]
     assert len(set(names)) == len(names) == len(said) - 1 and {"rounds", "a round", "agent", "a post"} <= set(names)
@@ -200,7 +200,7 @@ def test_a_run_is_measured_alone_and_watched(tmp_path: Path) -> None:
 
 
 def test_a_missed_target_is_said_and_stored() -> None:
-    case = parts.Case("learn", "t", 1, [], [parts.Target(("peer", "other"), 2.5)])
+    case = plans.Case("learn", "t", 1, [], [plans.Target(("peer", "other"), 2.5)])
     fast, slow = Sample(100, 0, 1.0, 1.0), Sample(50, 0, 1.0, 1.0)
     record = report.summarise(case, {"ratchet": [fast], "peer": [slow], "other": [Sample(10, 0, 1.0, 1.0)]})
     (target,) = record["targets"]
@@ -211,14 +211,14 @@ def test_a_missed_target_is_said_and_stored() -> None:
 
 
 def test_rates_of_unlike_work_are_not_held_against_a_target() -> None:
-    case = parts.Case("generate", "t", 1, [], [parts.Target(("peer",), 2.0)], asked=100)
+    case = plans.Case("generate", "t", 1, [], [plans.Target(("peer",), 2.0)], asked=100)
     record = report.summarise(case, {"ratchet": [Sample(60, 0, 1.0, 1.0)], "peer": [Sample(100, 0, 1.0, 1.0)]})
     assert record["targets"][0]["met"] is None
     assert record["notes"] == ["ratchet generated 60 of 100 tokens asked: its rate does not compare"]
 
 
 def test_the_cost_of_an_agent_is_held_against_that_of_four(tmp_path: Path) -> None:
-    case = parts.Case("scaling", "t", 1, [], agents=[4, 64])
+    case = plans.Case("scaling", "t", 1, [], agents=[4, 64])
     record = report.summarise(case, {"4": [Sample(9, 0, 4.0, 4.0)] * 2, "64": [Sample(9, 0, 48.0, 48.0)] * 2})
     assert [row["relative"]["median"] for row in record["scaling"]] == [1.0, 0.75]
     assert record["targets"][0]["met"] is True
@@ -228,23 +228,23 @@ def test_the_cost_of_an_agent_is_held_against_that_of_four(tmp_path: Path) -> No
 
 def test_a_mistake_names_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="unknown part 'learning'; did you mean 'learn'"):
-        parts.check(["learning"], parts.Options())
+        plans.check(["learning"], plans.Options())
     with pytest.raises(ValueError, match="got 0 and 1"):
-        parts.check([], parts.Options(repeats=0))
+        plans.check([], plans.Options(repeats=0))
     with pytest.raises(ValueError, match="at least 1, such as 8,32"):
-        parts.check([], parts.Options(agents=(0,)))
-    assert parts.check(["scaling", "learn"], parts.Options()) == ("learn", "scaling")
+        plans.check([], plans.Options(agents=(0,)))
+    assert plans.check(["scaling", "learn"], plans.Options()) == ("learn", "scaling")
 
 
 @pytest.mark.slow
 def test_a_peer_that_does_not_start_is_left_out_with_its_reason(
-    tiny: parts.Options, monkeypatch: pytest.MonkeyPatch
+    tiny: plans.Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An interpreter without vllm stands for one with a broken install."""
-    if parts.installed("vllm"):
+    if plans.installed("vllm"):
         pytest.skip("vllm is installed for this interpreter")
-    monkeypatch.setattr(parts, "installed", lambda name: False)
-    options = parts.Options(1, 1, (2,), True, Path(sys.executable))
+    monkeypatch.setattr(plans, "installed", lambda name: False)
+    options = plans.Options(1, 1, (2,), True, Path(sys.executable))
     case = bench(["generate"], options, console())["cases"][0]
     assert "vllm" not in [s["name"] for s in case["sides"]]
     assert "did not start" in case["left_out"]["vllm"] and "No module named 'vllm'" in case["left_out"]["vllm"]
@@ -254,10 +254,10 @@ def test_a_peer_that_does_not_start_is_left_out_with_its_reason(
 def test_transformers_and_peft_do_the_same_work(tmp_path: Path) -> None:
     pytest.importorskip("peft")
     pytest.importorskip("transformers")
-    from arena.bench import hf_peers
+    from arena.tools.bench import hf_peers
 
     names = workload.names(3)
-    folders = parts.adapter_folders(SEED_FOLDER, names, tmp_path)
+    folders = plans.adapter_folders(SEED_FOLDER, names, tmp_path)
     batch = workload.Batch(workload.fixed_prompts(6, 0), [None, *names, *names[:2]])
     assert hf_peers.Generate(SEED_FOLDER, folders).run(batch) == Work(6 * 48, 6 * 64)
     examples = workload.learn_examples(names, 6)
@@ -273,7 +273,7 @@ def test_transformers_and_peft_do_the_same_work(tmp_path: Path) -> None:
 def test_trl_takes_one_step_a_turn() -> None:
     pytest.importorskip("trl")
     pytest.importorskip("peft")
-    from arena.bench import trl_peer
+    from arena.tools.bench import trl_peer
 
     peer = trl_peer.Generations(SEED_FOLDER, workload.names(1), TINY, turns=2)
     try:

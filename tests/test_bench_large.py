@@ -12,10 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from agents.adapters import AdapterLayout
-from arena.bench import large, parts
-from arena.bench.large import Large
-from arena.bench.large_count import forward, step_bytes
-from arena.bench.large_setup import SHAPES, Device, NumberTokenizer, qwen3
+from arena.tools.bench import gpu, plans
+from arena.tools.bench.flops import forward, step_bytes
+from arena.tools.bench.gpu import Large
+from arena.tools.bench.gpu_setup import SHAPES, Device, NumberTokenizer, qwen3
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKED = (
@@ -29,17 +29,17 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short rates and texts, on the CPU wherever this runs; adapters act as they do in a large model."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("agents.adapters.MERGE_BELOW", 0)
-    monkeypatch.setattr(large, "PROMPT", 24)
-    monkeypatch.setattr(large, "LEARNED", 8)
-    monkeypatch.setattr(large, "NEW", 6)
-    monkeypatch.setattr(large, "MOST_ROWS", 16)
+    monkeypatch.setattr(gpu, "PROMPT", 24)
+    monkeypatch.setattr(gpu, "LEARNED", 8)
+    monkeypatch.setattr(gpu, "NEW", 6)
+    monkeypatch.setattr(gpu, "MOST_ROWS", 16)
     monkeypatch.setattr(Device, "measure", lambda self: self.__dict__.update(bandwidth=1e10, matrix=1e11))
 
 
 def test_the_miniature_runs_to_its_end(light: None) -> None:
     said: list[str] = []
     saved: list[int] = []
-    found = large.measure(
+    found = gpu.measure(
         Large(("miniature",), (1, 3), 2), said.append, lambda so_far: saved.append(len(so_far["cases"]))
     )
     assert [(c["part"], c["adapters"]) for c in found["cases"]] == [
@@ -58,8 +58,8 @@ def test_the_miniature_runs_to_its_end(light: None) -> None:
 
 def test_steps_are_counted_and_timed_apart_from_prompts(light: None) -> None:
     """24 rows in 16 places: two waves of five steps after the token that reading the prompts gives."""
-    turn = large.generating(SHAPES["miniature"], 3, Device())(0)
-    layout = AdapterLayout(SHAPES["miniature"], large.RANK, large.ALPHA)
+    turn = gpu.generating(SHAPES["miniature"], 3, Device())(0)
+    layout = AdapterLayout(SHAPES["miniature"], gpu.RANK, gpu.ALPHA)
     assert turn.steps == 10 and 0 < turn.decode < turn.wall
     assert turn.read == sum(step_bytes(layout, n, 8 * n * (24 + k), 4) for n in (2, 1) for k in range(1, 6))
     steps = [forward(layout, 8 * n, 8 * n, 8 * n * (24 + k)).generating for n in (2, 1) for k in range(1, 6)]
@@ -82,14 +82,14 @@ def test_bytes_and_operations_of_a_toy_are_those_counted_by_hand() -> None:
 def test_the_count_is_what_torch_sees_done(part: str, light: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for attention, which torch's counter does not know on every device; and a gradient of the first layer's
     input is counted that nobody takes."""
-    original = large.forward
+    original = gpu.forward
 
     def counted(layout: AdapterLayout, tokens: int, wanted: int, pairs: int) -> object:
         return original(layout, tokens, wanted, 0)
 
-    monkeypatch.setattr(large, "forward", counted)
-    monkeypatch.setattr("arena.bench.large_count.forward", counted)
-    run = large.PARTS[part](SHAPES["miniature"], 2, Device())
+    monkeypatch.setattr(gpu, "forward", counted)
+    monkeypatch.setattr("arena.tools.bench.flops.forward", counted)
+    run = gpu.PARTS[part](SHAPES["miniature"], 2, Device())
     with FlopCounterMode(display=False) as counter:
         turn = run(0)
     done = [
@@ -106,13 +106,13 @@ def test_what_does_not_fit_memory_is_said_and_the_next_case_goes_on(
     def too_much(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB.\nMore words")
 
-    monkeypatch.setitem(large.PARTS, "generate", too_much)
+    monkeypatch.setitem(gpu.PARTS, "generate", too_much)
     said: list[str] = []
-    first, second = large.measure(Large(("miniature",), (1,), 1), said.append)["cases"]
+    first, second = gpu.measure(Large(("miniature",), (1,), 1), said.append)["cases"]
     assert first["failed"] == "out of memory: CUDA out of memory. Tried to allocate 80.00 GiB."
     assert any("out of memory" in line for line in said) and second["failed"] is None
-    assert large.out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
-    assert not large.out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert gpu.out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert not gpu.out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_published_shapes_have_their_published_sizes() -> None:
@@ -141,16 +141,16 @@ def test_a_mistake_names_what_is_wrong() -> None:
 
 
 def test_it_runs_only_when_it_is_named() -> None:
-    assert "large" not in parts.check([], parts.Options())
-    assert parts.check(["large", "learn"], parts.Options()) == ("learn", "large")
+    assert "large" not in plans.check([], plans.Options())
+    assert plans.check(["large", "learn"], plans.Options()) == ("learn", "large")
     with pytest.raises(ValueError, match="unknown part 'larg'; did you mean 'large'"):
-        parts.check(["larg"], parts.Options())
+        plans.check(["larg"], plans.Options())
 
 
 @pytest.mark.slow
 def test_the_bare_command_needs_few_packages(tmp_path: Path) -> None:
     code = f"import sys, runpy; sys.modules.update(dict.fromkeys({BLOCKED.split()!r})); sys.argv[0] = 'large'; "
-    code += "runpy.run_module('arena.bench.large', run_name='__main__')"
+    code += "runpy.run_module('arena.tools.bench.gpu', run_name='__main__')"
     command = [sys.executable, "-c", code, "--shapes", "miniature", "--adapters", "1", "--repeats", "1"]
     done = subprocess.run(
         [*command, "--json", str(tmp_path / "l.json")], capture_output=True, text=True, cwd=ROOT, timeout=120

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from arena.bench import library, parts
-from arena.bench.run import bench
 from arena.run.store import Store
+from arena.tools.bench import library, plans
+from arena.tools.bench.run import bench
 from culture.library import Library
 
 TINY = library.Size(400, 100, 4, 20, 3, 2)
@@ -37,7 +37,7 @@ def test_every_sort_of_question_is_asked_and_targets_are_held_against_the_slowes
 ) -> None:
     monkeypatch.setattr(library, "QUICK", TINY)
     console = Console(record=True, width=120)
-    bench(["library"], parts.Options(quick=True), console, tmp_path / "library.json")
+    bench(["library"], plans.Options(quick=True), console, tmp_path / "library.json")
     found = json.loads((tmp_path / "library.json").read_text())["library"]
     assert (found["posts"], found["batch"], found["authors"]) == (400, 100, 4)
     aimed = [q for q in found["questions"] if q["aimed"]]

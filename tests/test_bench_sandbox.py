@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from arena.bench import sandbox
-from arena.bench.parts import Options
-from arena.bench.run import bench
+from arena.tools.bench import sandbox
+from arena.tools.bench.plans import Options
+from arena.tools.bench.run import bench
 
 TINY = [sandbox.Planned(p.name, 8 * p.together, p.together, p.open, p.head) for p in sandbox.SIDES[:2]]
 TINY += [sandbox.Planned(p.name, 8, p.together, p.open, p.head) for p in sandbox.SIDES[2:]]

@@ -168,7 +168,7 @@ def until(happened: Callable[[], bool], seconds: float = 90.0) -> None:
 
 
 def test_the_benchmark_plays_one_island_on_ray_as_in_process(cluster: Any) -> None:
-    from arena.bench import islands as bench
+    from arena.tools.bench import islands as bench
 
     said: list[str] = []
     work = bench.Work(ROOT / "configs" / "tiny.yaml", 1, 1, (), 1, warm=0)

@@ -12,7 +12,6 @@ from crashing import Crash, play_through
 from cultured import begin, peopled
 from watching import by_hand, unplayed
 
-from arena.bench import long
 from arena.config.schema import load_config, make_config
 from arena.export.export import PARTS, export_run
 from arena.loop import play
@@ -25,6 +24,7 @@ from arena.run.ledger import verify
 from arena.run.retention import GONE, WORDS, prune_adapters, spacing, thin, thinned_until
 from arena.run.state import Arena, make_domains
 from arena.run.store import Row, Store
+from arena.tools.bench import long
 from arena.watch.queries import open_run, reading
 from arena.watch.queries.rounds import round_detail, rounds, settled
 from arena.watch.render.rounds import round_text

@@ -11,7 +11,7 @@ import torch
 
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.make_python_seed import SIZES, in_turns, recipe_of, train, write_tokenizer
+from arena.tools.seeds.python_seed import SIZES, in_turns, recipe_of, train, write_tokenizer
 from curricula.domain import Problem, Rejection
 from curricula.list_school import SeedExample
 from curricula.python_programs import PythonPrograms

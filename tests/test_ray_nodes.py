@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from arena.config.schema import load_config
-from arena.doctor import clusters
 from arena.islands import host
 from arena.islands.host import TemporaryHome, differences, fingerprint, source_digest, sweep
 from arena.islands.ray_workers import RayWorkers
+from arena.tools.doctor import clusters
 
 
 def test_nodes_differ_by_name_and_a_head_without_gpu_may_have_nodes_with_one() -> None:
@@ -88,5 +88,5 @@ def test_no_cluster_is_one_line_that_says_how_to_get_one(monkeypatch: pytest.Mon
 
 def test_doctor_knows_the_version_that_islands_need(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("ok", f"ray {host.importlib.metadata.version('ray')}, for islands on several machines") in [*clusters()]
-    monkeypatch.setattr("arena.doctor.importlib.metadata.version", lambda name: "1.0")
+    monkeypatch.setattr("arena.tools.doctor.importlib.metadata.version", lambda name: "1.0")
     assert next(clusters())[0] == "missing"

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.doctor import sandboxes
+from arena.tools.doctor import sandboxes
 from curricula.sandbox import DETAIL, KINDS, REASONS, Limits, NotPlain, Ran, Sandbox, plain
 from curricula.sandbox_monty import closed
 from curricula.sandbox_subprocess import SCRIPT, Subprocess, available

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.bench.large_run import Scale, fill
+from arena.tools.bench.synthetic_run import Scale, fill
 from arena.watch import commands, queries
 from arena.watch.history import History
 from arena.watch.queries import open_run, reading

@@ -15,11 +15,11 @@ import pytest
 from brief import brief
 from crashing import Crash, play_through
 
-from arena.chaos.events import OPENING, PLACES, Track, lines_of
-from arena.chaos.plan import OPENINGS, SHARES, Timing, aim
-from arena.chaos.run import chaos
-from arena.chaos.verdict import adapters, judge, posts
 from arena.run.store import Store
+from arena.tools.chaos.events import OPENING, PLACES, Track, lines_of
+from arena.tools.chaos.plan import OPENINGS, SHARES, Timing, aim
+from arena.tools.chaos.run import chaos
+from arena.tools.chaos.verdict import adapters, judge, posts
 
 PHASES = ("read", "propose", "solve", "grade", "post", "sleep", "turnover", "measure")
 ORDER = [(0, "birth"), (0, "baseline"), *((g, p) for g in (1, 2, 3) for p in PHASES), (3, "final")]

@@ -18,10 +18,10 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from arena.bench import workload
-from arena.bench.hf_peers import StepGate, fresh_adapter, load_tokenizer
-from arena.bench.measure import Work
-from arena.bench.workload import LEARNING_RATE, Size
+from arena.tools.bench import workload
+from arena.tools.bench.hf_peers import StepGate, fresh_adapter, load_tokenizer
+from arena.tools.bench.timing import Work
+from arena.tools.bench.workload import LEARNING_RATE, Size
 
 SECONDS = 600  # for one step, before it is given up
 

@@ -18,9 +18,9 @@ from transformers.utils import logging
 
 from agents.checkpoint import PROJECTIONS
 from agents.learner import BETAS, EPSILON, Example
-from arena.bench import workload
-from arena.bench.measure import Work
-from arena.bench.workload import ALPHA, LEARNING_RATE, NEW_TOKENS, RANK, Batch, Size
+from arena.tools.bench import workload
+from arena.tools.bench.timing import Work
+from arena.tools.bench.workload import ALPHA, LEARNING_RATE, NEW_TOKENS, RANK, Batch, Size
 
 BASE = "__base__"
 MICRO_BATCH = 64

@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from arena.chaos.events import OPENING
+from arena.tools.chaos.events import OPENING
 
 AHEAD = 5
 """Phases ahead among which the next kill is aimed: fewer cost less time, more spread better."""

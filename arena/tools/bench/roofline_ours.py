@@ -11,10 +11,10 @@ import torch
 
 from agents.checkpoint import PROJECTIONS, BaseModel
 from agents.learner import Example
-from arena.bench import ours
-from arena.bench.limit import Recorder, Replay
-from arena.bench.measure import Side, Work
-from arena.bench.workload import PROMPT_TOKENS, Batch
+from arena.tools.bench import ours
+from arena.tools.bench.roofline import Recorder, Replay
+from arena.tools.bench.timing import Side, Work
+from arena.tools.bench.workload import PROMPT_TOKENS, Batch
 
 LIMIT = "matrix limit"
 

@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.chaos.events import PLACES
-from arena.chaos.hunt import Tally, hunt, undisturbed
-from arena.chaos.player import warm
-from arena.chaos.verdict import Verdict, judge
 from arena.config.schema import load_config
+from arena.tools.chaos.events import PLACES
+from arena.tools.chaos.hunt import Tally, hunt, undisturbed
+from arena.tools.chaos.player import warm
+from arena.tools.chaos.verdict import Verdict, judge
 
 
 @dataclass

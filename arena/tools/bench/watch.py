@@ -28,10 +28,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from arena.bench.large_run import Scale, fill
-from arena.bench.measure import Spread
 from arena.report.metrics.run_summary import LOOP
 from arena.run.store import Store
+from arena.tools.bench.synthetic_run import Scale, fill
+from arena.tools.bench.timing import Spread
 
 BUDGET_MS = 100.0
 MOST = 1.02

@@ -63,7 +63,7 @@ def measure(generations: int, retention: int, say: Say, plot: Path | None = None
         "predicted": {"database": sizes.database, "database_whole": sizes.database_whole, "adapters": sizes.adapters},
     }  # fmt: skip
     if plot is not None:
-        from arena.bench.plot import draw_long
+        from arena.tools.bench.plot import draw_long
 
         draw_long(lines, f"{CONFIG}, {generations} generations, store.retention={retention}", plot)
         say(f"wrote {plot}")
@@ -85,7 +85,7 @@ def played(generations: int, retention: int, say: Say) -> list[Line]:
     """What the child said after each generation. Raises ValueError if it failed."""
     found: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="bench-long-") as folder:
-        command = [sys.executable, "-m", "arena.bench.long_child", CONFIG, *overrides(generations, retention)]
+        command = [sys.executable, "-m", "arena.tools.bench.long_child", CONFIG, *overrides(generations, retention)]
         with subprocess.Popen([*command, f"run.folder={folder}"], stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             for text in child.stdout:

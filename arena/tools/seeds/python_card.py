@@ -10,7 +10,7 @@ from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
-from arena.seed_card import share
+from arena.tools.seeds.list_card import share
 from curricula.domain import Problem
 from curricula.python_programs import PythonPrograms
 from curricula.python_school import LEVELS, SHARES, TASKS

@@ -14,10 +14,10 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from arena.chaos.events import WAITS
 from arena.config.schema import Config, load_config
 from arena.loop import play
 from arena.run.state import Arena, make_domains
+from arena.tools.chaos.events import WAITS
 
 FAILED = 3
 """Exit status of a player that could not go on; why is the last line of its log."""

@@ -17,12 +17,12 @@ import torch
 
 from agents.adapters import AdapterLayout
 from agents.checkpoint import BaseModel
-from arena.bench import limit_ours, ours, workload
-from arena.bench.large import Large
-from arena.bench.limit_ours import LIMIT
-from arena.bench.measure import Side
-from arena.bench.workload import ALPHA, NEW_TOKENS, PROMPT_TOKENS, QUICK, RANK, Batch, Size
 from arena.config.schema import nearest
+from arena.tools.bench import ours, roofline_ours, workload
+from arena.tools.bench.gpu import Large
+from arena.tools.bench.roofline_ours import LIMIT
+from arena.tools.bench.timing import Side
+from arena.tools.bench.workload import ALPHA, NEW_TOKENS, PROMPT_TOKENS, QUICK, RANK, Batch, Size
 
 PARTS = ("generate", "learn", "generation", "scaling")
 LARGE = "large"  # only when it is named: it is for a GPU, and has no peers (large.py)
@@ -143,18 +143,18 @@ def generate_case(names: list[str], options: Options, folder: Path) -> Case:
         return Side(OURS, lambda turn: engine.run(batch(turn), turn))
 
     def build_limit() -> Side:
-        side, note = limit_ours.generating(options.model, names, batch(0), batch(1))
+        side, note = roofline_ours.generating(options.model, names, batch(0), batch(1))
         case.notes.append(note)
         return side
 
     def build_hf() -> Side:
-        from arena.bench import hf_peers
+        from arena.tools.bench import hf_peers
 
         model = hf_peers.Generate(options.model, adapter_folders(options.model, names, folder))
         return Side(peer, lambda turn: model.run(batch(turn)))
 
     def build_vllm() -> Side:
-        from arena.bench import vllm_peer
+        from arena.tools.bench import vllm_peer
 
         paths = adapter_folders(options.model, names, folder)
         engine = vllm_peer.Generate(vllm_python(options) or Path(), options.model, paths, size.prompts, options.threads)
@@ -181,12 +181,12 @@ def learn_case(options: Options, folder: Path) -> Case:
         return Side(OURS, ours.Learn(options.model, names, examples, size.batch).run)
 
     def build_limit() -> Side:
-        side, note = limit_ours.learning(options.model, names, examples, size.batch)
+        side, note = roofline_ours.learning(options.model, names, examples, size.batch)
         case.notes.append(note)
         return side
 
     def build_peft() -> Side:
-        from arena.bench import hf_peers
+        from arena.tools.bench import hf_peers
 
         peer = hf_peers.Learn(options.model, adapter_folders(options.model, names, folder), examples, size.batch)
         return Side("peft in sequence", lambda turn: peer.run())
@@ -209,13 +209,13 @@ def generation_case(count: int, options: Options, folder: Path) -> Case:
         case.notes.append(f"TRL: {trainers} of the {count} trainers are run; its rate is a token's, for those")
 
     def build_trl() -> Side:
-        from arena.bench import trl_peer
+        from arena.tools.bench import trl_peer
 
         trainer = trl_peer.Generations(options.model, names[:trainers], size, options.repeats + 1)
         return Side(trl, trainer.run, trainer.close)
 
     def build_peft(name: str) -> Side:
-        from arena.bench import hf_peers
+        from arena.tools.bench import hf_peers
 
         folders = adapter_folders(options.model, names, folder, 0.0)
         peer = hf_peers.Generations(options.model, folders, name == merged)

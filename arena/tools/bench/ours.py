@@ -15,9 +15,9 @@ from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.learner import Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.bench import workload
-from arena.bench.measure import Work
-from arena.bench.workload import ALPHA, LEARNING_RATE, NEW_TOKENS, RANK, Batch, Size
+from arena.tools.bench import workload
+from arena.tools.bench.timing import Work
+from arena.tools.bench.workload import ALPHA, LEARNING_RATE, NEW_TOKENS, RANK, Batch, Size
 
 
 class Generate:

@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arena.chaos.events import OPENING, WAITS, Track, lines_of
-from arena.chaos.plan import Aim, Timing, aim
-from arena.chaos.player import fork_player
+from arena.tools.chaos.events import OPENING, WAITS, Track, lines_of
+from arena.tools.chaos.plan import Aim, Timing, aim
+from arena.tools.chaos.player import fork_player
 
 SPIN = 0.001
 """Seconds before the moment from which on the killer waits awake: sleeping is not as precise."""

@@ -28,7 +28,7 @@ from agents.fused_ops import make_ops
 from agents.grouped_gemm import runs_of
 from agents.model import StackedWeights, hidden, logits
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
-from arena.seed_card import measure_skills, write_card
+from arena.tools.seeds.list_card import measure_skills, write_card
 from curricula.list_school import WORDS, SeedData
 
 

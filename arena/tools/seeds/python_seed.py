@@ -1,6 +1,6 @@
 """Train a seed model for python_programs from scratch, on synthetic functions (curricula/python_school.py).
 
-The recipe is that of `arena/make_seed.py`, with a byte-level tokenizer trained on the school's texts, so that any text
+The recipe is that of `arena/tools/seeds/list_seed.py`, with a byte-level tokenizer trained on the school's texts, so that any text
 at all can be read and written. Examples are drawn before training and gone through in an order of each pass's own;
 deterministic for one thread count, on the CPU. Sizes go from one that a core trains in minutes to one for a GPU.
 """
@@ -20,8 +20,8 @@ from tokenizers import Tokenizer as HFTokenizer
 
 from agents.adapters import write_atomically
 from agents.tokenizer import EOS, PAD, Tokenizer
-from arena.make_seed import Recipe, Row, fit
-from arena.python_card import measure_skills, write_card
+from arena.tools.seeds.list_seed import Recipe, Row, fit
+from arena.tools.seeds.python_card import measure_skills, write_card
 from curricula.list_school import SeedExample
 from curricula.python_school import pool
 

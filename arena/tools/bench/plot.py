@@ -34,7 +34,7 @@ def draw_scaling(case: dict[str, Any], path: Path) -> None:
 
 
 def draw_long(lines: Sequence[dict[str, Any]], title: str, path: Path) -> None:
-    """What a run holds after each generation (`arena.bench.long`): seconds, memory, disk, counts."""
+    """What a run holds after each generation (`arena.tools.bench.long`): seconds, memory, disk, counts."""
     x = [line["generation"] for line in lines]
     panels = (
         ("seconds a generation", (("", "seconds", 1.0),)),

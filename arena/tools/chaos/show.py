@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from arena.chaos.events import PLACES
-from arena.chaos.hunt import Tally
-from arena.chaos.run import Outcome
+from arena.tools.chaos.events import PLACES
+from arena.tools.chaos.hunt import Tally
+from arena.tools.chaos.run import Outcome
 
 SAID = 20
 """Faults that are told in a sentence each; the rest is counted."""

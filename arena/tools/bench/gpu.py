@@ -1,7 +1,7 @@
 """Real model sizes on a GPU: how near generating and learning come to what the device can do.
 
 Random weights of published shapes, made on the device; only time and memory are looked at. Also a command of its own
-for a bare machine, `python -m arena.bench.large`, which needs torch, numpy, safetensors and tokenizers only. What is
+for a bare machine, `python -m arena.tools.bench.gpu`, which needs torch, numpy, safetensors and tokenizers only. What is
 counted as necessary is in `large_count.py`, the shapes and the device in `large_setup.py`. Left out: peers, quality,
 several devices. On the CPU it runs on one thread, and shows that it runs.
 """
@@ -26,9 +26,9 @@ from agents.architectures import ModelConfig
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.learner import Example, Learner, LearnerConfig
-from arena.bench.large_count import DecodeClock, forward
-from arena.bench.large_setup import SHAPES, Device, NumberTokenizer
-from arena.bench.measure import Spread
+from arena.tools.bench.flops import DecodeClock, forward
+from arena.tools.bench.gpu_setup import SHAPES, Device, NumberTokenizer
+from arena.tools.bench.timing import Spread
 
 RANK, ALPHA = 16, 32.0
 PER_ADAPTER, PROMPT, NEW, MOST_ROWS = 8, 256, 64, 512  # requests or examples; tokens; rows that generate at a time
@@ -215,7 +215,7 @@ def case_words(case: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The bare command; a user's mistake is one line on standard error and status 2."""
-    parser = argparse.ArgumentParser(prog="python -m arena.bench.large", description="Real model sizes on a GPU.")
+    parser = argparse.ArgumentParser(prog="python -m arena.tools.bench.gpu", description="Real model sizes on a GPU.")
     parser.add_argument("--shapes", help=f"of {', '.join(SHAPES)}, with commas")
     parser.add_argument("--adapters", default="16,64", help="numbers of adapters, with commas")
     parser.add_argument("--repeats", type=int, default=5, help="timed turns a case, after a warm-up")

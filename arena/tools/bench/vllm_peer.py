@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from arena.bench.measure import Work
-from arena.bench.workload import NEW_TOKENS, PROMPT_TOKENS, RANK, Batch
+from arena.tools.bench.timing import Work
+from arena.tools.bench.workload import NEW_TOKENS, PROMPT_TOKENS, RANK, Batch
 
 WORKER = Path(__file__).with_name("vllm_worker.py")
 

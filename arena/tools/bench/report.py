@@ -10,9 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from arena.bench.limit_ours import LIMIT
-from arena.bench.measure import Sample, Spread, paired
-from arena.bench.parts import OURS, Case, Target
+from arena.tools.bench.plans import OURS, Case, Target
+from arena.tools.bench.roofline_ours import LIMIT
+from arena.tools.bench.timing import Sample, Spread, paired
 
 Record = dict[str, Any]
 PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "numpy")

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.adapters import write_atomically
-from arena.bench import large, library, ours, report, workload
-from arena.bench.measure import Side, interleave
-from arena.bench.parts import (
+from arena.experiments.runner import commit
+from arena.tools.bench import gpu, library, ours, report, workload
+from arena.tools.bench.plans import (
     ISLANDS,
     LARGE,
     LIBRARY,
@@ -36,8 +36,8 @@ from arena.bench.parts import (
     check,
     plan,
 )
-from arena.bench.workload import QUICK
-from arena.experiments.runner import commit
+from arena.tools.bench.timing import Side, interleave
+from arena.tools.bench.workload import QUICK
 
 
 def bench(
@@ -90,9 +90,9 @@ def bench(
                 report.print_case(console, found["cases"][-1])
                 save()
             if LARGE in wanted:
-                found[LARGE] = large.measure(options.large, say, lambda so_far: save(**{LARGE: so_far}))
+                found[LARGE] = gpu.measure(options.large, say, lambda so_far: save(**{LARGE: so_far}))
             if WATCH in wanted:
-                from arena.bench import watch
+                from arena.tools.bench import watch
 
                 found[WATCH] = watch.measure(options.repeats, options.quick, say)
                 save()
@@ -100,18 +100,18 @@ def bench(
                 found[LIBRARY] = library.measure(options.quick, say)
                 save()
             if SANDBOX in wanted:
-                from arena.bench import sandbox
+                from arena.tools.bench import sandbox
 
                 found[SANDBOX] = sandbox.measure(options.repeats, options.quick, say)
                 save()
             if LONG in wanted:
-                from arena.bench import long
+                from arena.tools.bench import long
 
                 generations = options.generations or (long.QUICK if options.quick else long.GENERATIONS)
                 found[LONG] = long.measure(generations, options.retention, say, plot)
                 save()
             if ISLANDS in wanted:
-                from arena.bench import islands
+                from arena.tools.bench import islands
 
                 found[ISLANDS] = islands.measure(options.repeats, options.quick, say)
                 save()
@@ -123,7 +123,7 @@ def bench(
         console.print(f"wrote {json_path}", highlight=False)
     scaling = [c for c in found["cases"] if c["scaling"]]
     if plot is not None and scaling:
-        from arena.bench.plot import draw_scaling
+        from arena.tools.bench.plot import draw_scaling
 
         draw_scaling(scaling[0], plot)
         console.print(f"wrote {plot}", highlight=False)

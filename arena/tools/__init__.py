@@ -1,0 +1,1 @@
+"""Developer tools: benchmarks, fault injection, seed models, the install check."""
