@@ -44,7 +44,7 @@ def reads_a_run(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def told(**given: Any) -> None:
-        from arena.damage import explained
+        from arena.run.integrity import explained
 
         with explained(given.get("folders") or [given["folder"]], playing=command.__name__ == "resume"):
             command(**given)

@@ -3,7 +3,8 @@
 At a million parameters the products are quick and everything around them is not: each torch operation over a small
 tensor costs a pass over memory and some microseconds. These kernels fuse residual and norm, gate and product, rotary
 embedding, attention and cache, and sampling. Sequences are packed, nothing is padded, and a prompt that several rows
-share is stored once. Only called through `agents.fused_ops`; the torch operations of `agents.attention` compute the same.
+share is stored once. Only called through `agents.fused_ops`; the torch operations of `agents.attention` compute the
+same.
 
 Helpers are inlined before compiling: one that is compiled by itself is optimised otherwise when it comes from numba's
 cache, and the first run on a machine would round differently from the second. Inner loops run over a contiguous index

@@ -4,47 +4,35 @@
 
 Each phase takes the arena and gives records; they are stored in one transaction with the phase's own row, then folded
 into the arena. Phases that were finished before an interruption are folded in from the store, so resume is the same
-loop. Before each phase the loop looks whether a limit is met (`arena.run.budget`), and whether someone asked it to pause or
-to stop (`arena.run.control`).
+loop. Before each phase the loop looks whether a limit is met (`arena.run.budget`), and whether someone asked it to
+pause or to stop (`arena.run.control`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 from agents.engine import Halted
-from arena.library.context import admit
 from arena.phases.measure.heldout import baseline, final
-from arena.phases.migration import take_in
-from arena.phases.registry import PHASES, UNCOUNTED, Phase, Produced
-from arena.phases.review import close_waiting
+from arena.phases.records import Listener, silent, store_records
+from arena.phases.registry import PHASES, UNCOUNTED, Phase, birth
 from arena.run.control import Controls, note_limit
 from arena.run.ledger import SEALED, seal, seal_rest
-from arena.run.messages import SentPost
 from arena.run.retention import prune_adapters, thin, thin_rest
 from arena.run.state import Arena, Generation, Tokens
-from arena.run.store import Row
-from culture.library import Read
-from culture.posts import SignedPost
 
-Listener = Callable[[str, dict[str, Any]], None]
 Finished = Collection[tuple[int, str]]
-
-
-def silent(event: str, data: dict[str, Any]) -> None:
-    """A listener that listens to nothing."""
 
 
 def play(arena: Arena, listen: Listener = silent) -> bool:
     """Play the run to its end, or until it is stopped; True if it came to its end.
 
     `listen` is told ("phase", ...) before and ("done", ...) after each phase, ("control", ...) when the run pauses,
-    goes on or is to stop, and ("limit", ...) when it stops because a limit is met; `arena.run.budget.stopped` says which.
+    goes on or is to stop, and ("limit", ...) when it stops because a limit is met; `arena.run.budget.stopped` says
+    which.
     """
     try:
         return play_on(arena, listen)
@@ -141,47 +129,6 @@ def run_phase(arena: Arena, name: str, phase: Phase, finished: Finished, listen:
     arena.budget.end(row, seconds)
     arena.apply(name, records)
     listen("done", {**row, "seconds": seconds, "records": records})
-
-
-def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
-    """Insert a phase's records; posts pass the admission check, and what comes back is what was stored.
-
-    What is to wait for approval passes the same check before a reviewer is asked.
-    """
-    records = dict(produced)
-    signed: list[SignedPost] = records.pop("posts", [])
-    reads: list[Read] = records.pop("reads", [])
-    wait: list[SignedPost] = records.pop("waiting", [])
-    withheld: list[Read] = records.pop("withheld", [])
-    arriving: list[SentPost] = records.pop("arriving", [])
-    quota = arena.config.library.quota
-    results = arena.library.add(signed, lambda p: admit(arena, p), quota=quota) if signed else []
-    reasons = dict(results) | {s.post.id: arena.library.refusal(s, lambda p: admit(arena, p)) for s in wait}
-    refused = [_refusal(s, reasons[s.post.id]) for s in [*signed, *wait] if reasons[s.post.id] is not None]
-    if refused:
-        records["refusals"] = [*records.get("refusals", []), *refused]
-    posts = [{**asdict(s.post), "id": s.post.id} for s in signed if reasons[s.post.id] is None]
-    if arriving:
-        taken, records["migrations"] = take_in(arena, arriving, lambda p: admit(arena, p))
-        posts += [{**asdict(s.post), "id": s.post.id} for s in taken]
-    if "waiting" in produced:
-        records["waiting"] = [{**s.to_row(), "decided": None} for s in wait if reasons[s.post.id] is None]
-    if "receipts" in records:
-        close_waiting(arena.store, records["receipts"])
-    arena.library.log_reads(reads)
-    arena.library.log_withheld(withheld)
-    arena.store.insert(records)
-    return {**records, "reads": reads} | ({"posts": posts} if "posts" in produced else {})
-
-
-def _refusal(item: SignedPost, reason: str | None) -> Row:
-    p = item.post
-    return {"post": p.id, "generation": p.generation, "author": p.author, "title": p.title, "reason": reason}
-
-
-def birth(arena: Arena) -> Produced:
-    """The first population."""
-    return {"agents": [arena.newborn(i, 0, [], "nothing", i) for i in range(arena.config.population.agents)]}
 
 
 def last_generation(arena: Arena) -> int:

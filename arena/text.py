@@ -78,3 +78,8 @@ def listed(items: Sequence[str]) -> str:
 def clear(low: float, high: float) -> int:
     """1 where an interval lies above 0, -1 below, and 0 where it holds 0 or there is none."""
     return 1 if low > 0 else -1 if high < 0 else 0
+
+
+def figure(x: float) -> str:
+    """A number with about four figures."""
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.3f}"

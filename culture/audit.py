@@ -1,8 +1,8 @@
 """A recheck of all that a library holds: ids, signatures, cites, and that what left the index left for a reason.
 
 Left out: the search index (it can be rebuilt from the posts), whether posts are true, and what recorded a rejection,
-which stands outside the library (`arena.phases.review` checks it; here it has only to be named). Not guaranteed: that nobody
-rewrote history together with all signatures, or took posts from the end.
+which stands outside the library (`arena.phases.review` checks it; here it has only to be named). Not guaranteed: that
+nobody rewrote history together with all signatures, or took posts from the end.
 """
 
 import sqlite3

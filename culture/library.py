@@ -6,8 +6,8 @@ transaction: the library never commits, so a generation's posts appear with its 
 Nothing is ever deleted. A post that was superseded, retracted, compiled into a book, rejected or forgotten has a row
 in `removals`, and is left out of a view whose scope has `now`; any other view shows it still.
 
-Left out: ranking by usefulness, and the log (`culture.merkle`). A text that supersedes a definition does not inherit its
-place in line: of several definitions of a name the oldest in the view is in force.
+Left out: ranking by usefulness, and the log (`culture.merkle`). A text that supersedes a definition does not inherit
+its place in line: of several definitions of a name the oldest in the view is in force.
 
 Not guaranteed: that nobody rewrote history together with all signatures (that takes the signed log); that the
 search index is in step after someone dropped the triggers (`verify` looks at the posts alone).

@@ -7,8 +7,8 @@ behind 01, so that no node can pass for a leaf. A tree of n leaves splits at the
 
 Source: RFC 6962, section 2.1; the checks of proofs follow RFC 9162, 2.1.3.2 and 2.1.4.2.
 
-Left out: what a leaf says, where hashes are stored, and signatures (`arena.run.ledger`). Not guaranteed: anything about a
-log of which nobody kept an earlier root; its owner can write it anew from the first leaf.
+Left out: what a leaf says, where hashes are stored, and signatures (`arena.run.ledger`). Not guaranteed: anything about
+a log of which nobody kept an earlier root; its owner can write it anew from the first leaf.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Definitions are found by name, other posts by words (BM25). Where several could serve, one of them is chosen: the most
 useful mostly, any of them now and then. Some of what was chosen is withheld at random, so that what a post does can be
-told from who reads it (`culture.uplift`). Random distractors can be added, so that having read a post is not the same as
-needing it, and the order is shuffled so that place in the context says nothing.
+told from who reads it (`culture.uplift`). Random distractors can be added, so that having read a post is not the same
+as needing it, and the order is shuffled so that place in the context says nothing.
 
 Left out: estimating worth, and logging (the caller logs what it really showed, and what was withheld).
 

@@ -11,9 +11,9 @@
 | book | `book`, then digits or names | a definition a line, each after those that it uses |
 | worked_example | a problem | a solution |
 
-Texts hold only words that the seed model's tokenizer has (curricula/list_school.py), books line breaks besides. Left out:
-reviews and retractions, which the library checks itself; who writes what when, which is the arena's.
-Not guaranteed: that what is true on all check inputs is true on every input; that a true post is of use.
+Texts hold only words that the seed model's tokenizer has (curricula/list_school.py), books line breaks besides. Left
+out: reviews and retractions, which the library checks itself; who writes what when, which is the arena's. Not
+guaranteed: that what is true on all check inputs is true on every input; that a true post is of use.
 """
 
 from __future__ import annotations

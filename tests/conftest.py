@@ -13,8 +13,9 @@ from agents.checkpoint import BaseModel
 from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config
+from arena.config.shipped import SEED_FOLDER
 from arena.loop import play
-from arena.run.state import SEED_FOLDER, Arena
+from arena.run.state import Arena
 
 
 @pytest.fixture(scope="session", autouse=True)

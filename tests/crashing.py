@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import arena.loop as loop
-from arena.phases.registry import Produced
+from arena.phases.records import Produced
 from arena.run.state import Arena
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import load_config
-from arena.library.context import admit, sign
-from arena.loop import birth, store_records
-from arena.phases.registry import Produced
+from arena.library.admission import admit, sign
+from arena.phases.records import Produced, store_records
+from arena.phases.registry import birth
 from arena.run.state import Arena, Generation
 from culture.posts import Post
 from curricula.replay import Entry

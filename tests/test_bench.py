@@ -17,7 +17,7 @@ from rich.console import Console
 
 from agents.checkpoint import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.run.state import SEED_FOLDER
+from arena.config.shipped import SEED_FOLDER
 from arena.tools.bench import ours, plans, report, roofline, roofline_ours, synthetic_run, watch, workload
 from arena.tools.bench.plot import draw_scaling
 from arena.tools.bench.run import bench

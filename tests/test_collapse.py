@@ -22,8 +22,7 @@ from agents.learner import NOBODY, Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config
 from arena.loop import play
-from arena.phases.measure.collapse import collapse
-from arena.reference import BELOW, reference
+from arena.phases.measure.collapse import BELOW, collapse, reference
 from arena.report.sections.culture import forgetting
 from arena.report.source import Source
 from arena.run.state import Arena, Generation

@@ -9,7 +9,8 @@ import yaml
 
 from agents.hub import NAME
 from arena.config.schema import load_config, make_config
-from arena.run.state import SEED_FOLDER, make_domains, model_folder
+from arena.config.shipped import SEED_FOLDER
+from arena.run.state import make_domains, model_folder
 
 CONFIGS = sorted(Path("configs").glob("*.yaml"))
 

@@ -18,7 +18,7 @@ from agents.engine_torch import TorchEngine
 from agents.fused_ops import make_ops
 from agents.model import StackedWeights, full_logits
 from agents.tokenizer import Tokenizer
-from arena.run.state import SEED_FOLDER
+from arena.config.shipped import SEED_FOLDER
 from curricula.list_school import SeedData
 
 

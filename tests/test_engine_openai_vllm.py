@@ -24,8 +24,9 @@ from agents.engine_openai import OpenAIEngine
 from agents.engine_openai import Server as Settings
 from agents.engine_torch import TorchEngine
 from arena.config.schema import Config, load_config
+from arena.config.shipped import SEED_FOLDER
 from arena.loop import play
-from arena.run.state import SEED_FOLDER, Arena
+from arena.run.state import Arena
 from arena.run.store import Store
 from curricula.list_school import SeedData
 

@@ -24,9 +24,10 @@ from agents.engine_vllm import RANKS, VllmEngine, VllmOptions, seed_of, smallest
 from agents.learner import Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config, make_config
+from arena.config.shipped import SEED_FOLDER
 from arena.loop import play
 from arena.run.engines import engine_version, make_engine
-from arena.run.state import SEED_FOLDER, Arena
+from arena.run.state import Arena
 from arena.run.store import Store
 from curricula.list_school import SeedData
 

@@ -15,14 +15,15 @@ import yaml
 
 import arena.experiments.runner as experiment_module
 from arena.config.schema import load_config, make_config
+from arena.config.shipped import SEED_FOLDER
 from arena.experiments.cell import cell_record
 from arena.experiments.file import load_experiment, make_cells
-from arena.experiments.results import estimate, make_results, paired, write_results
+from arena.experiments.results import make_results, write_results
 from arena.experiments.runner import Cell, check_split, check_stored, run_experiment
 from arena.report.metrics.culture_metrics import CULTURE_METRICS
 from arena.report.metrics.run_metrics import METRICS, FinishedRun, all_metrics, curve
 from arena.report.metrics.series import SERIES
-from arena.run.state import SEED_FOLDER
+from arena.report.stats.over_seeds import estimate, paired
 from arena.run.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent

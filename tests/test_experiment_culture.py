@@ -13,6 +13,7 @@ import yaml
 import arena.experiments.runner as experiment_module
 from arena.config.culture import LibrarySection
 from arena.config.schema import make_config
+from arena.config.shipped import SEED_FOLDER
 from arena.experiments.cell import cell_record
 from arena.experiments.file import load_experiment, make_cells
 from arena.experiments.results import make_results, series_of, show
@@ -22,7 +23,7 @@ from arena.loop import play
 from arena.report.metrics.culture_metrics import CULTURE_LABELS, CULTURE_METRICS
 from arena.report.metrics.run_metrics import METRICS, FinishedRun, all_metrics
 from arena.report.metrics.series import SAYS, SERIES, all_series
-from arena.run.state import SEED_FOLDER, Arena
+from arena.run.state import Arena
 from arena.run.store import Row, Store
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -121,7 +121,7 @@ def test_traces_hold_what_the_store_holds(exported: Path, undisturbed: Path):
 def test_prompts_are_those_that_were_asked(exported: Path, undisturbed: Path):
     """The tokens of all prompts together are what the engine counted in the phase."""
     from agents.tokenizer import Tokenizer
-    from arena.run.state import SEED_FOLDER
+    from arena.config.shipped import SEED_FOLDER
 
     tokenizer, store = Tokenizer(SEED_FOLDER), Store(undisturbed / "run.db")
     for generation in (1, 2, 3):

@@ -20,7 +20,7 @@ from torch import Tensor
 from agents.adapters import AdapterLayout
 from agents.architectures import PROJECTIONS, ModelConfig, inverse_frequencies
 from agents.checkpoint import BaseModel, weights_digest
-from arena.run.state import SEED_FOLDER
+from arena.config.shipped import SEED_FOLDER
 
 transformers = pytest.importorskip("transformers")
 

@@ -11,7 +11,7 @@ from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.learner import Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.run.state import SEED_FOLDER
+from arena.config.shipped import SEED_FOLDER
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agents.hub import find_model, whole
-from arena.run.state import SEED_FOLDER
+from arena.config.shipped import SEED_FOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "someone/small-model"

@@ -12,9 +12,11 @@ from cultured import define, meaning, peopled, publish, store
 
 from agents.engine import Completion, Request
 from arena.library.context import notes
-from arena.library.definitions import FILLER, RECALL_INPUTS, Shelves, Shown, beliefs, definitions_in, recall, remembered
+from arena.library.definitions import FILLER, Shelves, Shown, definitions_in
+from arena.library.recall import RECALL_INPUTS, beliefs, recall, remembered
 from arena.phases.guess import Guessing
-from arena.phases.registry import propose, read
+from arena.phases.propose import propose
+from arena.phases.read import read
 from arena.phases.sleep import exercises
 from arena.run.state import Arena
 from culture.posts import Post

@@ -79,7 +79,7 @@ def test_a_training_says_which_posts_were_slept_on_and_what_came_out(run: Path, 
     where, values = "generation = ? AND agent = ? AND phase = 'sleep'", [s["generation"], s["agent"]]
     assert said["posts"] == [r["post"] for r in store.query(f"SELECT post FROM reads WHERE {where} ORDER BY 1", values)]
     assert said["posts"] and (said["examples"], said["tokens"]) == (s["examples"], s["tokens"])
-    from arena.report.metrics.tournament import file_digest
+    from arena.run.agents import file_digest
 
     file = run / "adapters" / f"g{s['generation']:04d}" / s["agent"] / "adapter_model.safetensors"
     assert said["adapter"] == file_digest(file)

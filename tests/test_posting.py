@@ -15,8 +15,8 @@ from arena.library.context import BESIDE
 from arena.library.definitions import Shelves
 from arena.library.forgetting import forget
 from arena.library.utility import WINDOW, trials, worth
+from arena.phases.grade import REVIEW_LAG, review_rewards
 from arena.phases.post import post
-from arena.phases.registry import REVIEW_LAG, review_rewards
 from arena.rounds.round import Round
 from arena.run.state import Arena
 from culture.library import Read

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arena.library import free_text
-from arena.library.context import admit
+from arena.library.admission import admit
 from arena.library.definitions import definitions_in
 from arena.rounds.rewards import rewards
 from arena.rounds.roles import author

@@ -12,8 +12,8 @@ from crashing import Crash, die_inside_every_transaction, play_through
 
 from agents.engine import Completion, Request
 from arena.config.schema import load_config
-from arena.library.context import admit, sign
-from arena.loop import birth, play
+from arena.library.admission import admit, sign
+from arena.loop import play
 from arena.phases.measure.heldout import measure
 from arena.phases.measure.ratchet_meter import (
     BOTH,
@@ -28,6 +28,7 @@ from arena.phases.measure.ratchet_meter import (
     ratchet,
     reading_due,
 )
+from arena.phases.registry import birth
 from arena.run.state import Arena, Generation
 from arena.run.store import Store
 from culture.posts import Post

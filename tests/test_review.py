@@ -15,10 +15,10 @@ from crashing import Crash, die_inside_every_transaction
 import arena.loop as loop
 from arena.config.schema import load_config, make_config
 from arena.loop import play
-from arena.phases.review import REJECTED, verify_receipts
+from arena.phases.grade import label_rewards
 from arena.report.metrics.grader_calibration import calibration, reviewed
 from arena.report.metrics.run_summary import analyze
-from arena.rounds.rewards import label_rewards
+from arena.run.receipts import REJECTED, verify_receipts
 from arena.run.state import Arena
 from arena.run.store import Row, Store
 

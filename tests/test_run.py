@@ -11,8 +11,9 @@ import torch
 
 from agents.engine import Request
 from arena.config.schema import load_config
+from arena.config.shipped import SEED_FOLDER
 from arena.loop import play
-from arena.run.state import SEED_FOLDER, Arena
+from arena.run.state import Arena
 from arena.run.store import Store
 from culture.library import Library
 

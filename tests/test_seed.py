@@ -12,7 +12,7 @@ from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.model import BaseModel
 from agents.tokenizer import Tokenizer
-from arena.run.state import SEED_FOLDER
+from arena.config.shipped import SEED_FOLDER
 from curricula import hidden_words as hw
 from curricula import list_programs as lp
 from curricula.domain import Problem

@@ -11,19 +11,10 @@ import pytest
 import arena.report.metrics.tournament as tournament_module
 from arena.config.schema import Config, load_config
 from arena.report.metrics.run_summary import analyze
-from arena.report.metrics.tournament import (
-    CACHE,
-    NotPlayed,
-    Plan,
-    Played,
-    Player,
-    Question,
-    slept_on,
-    spread,
-    tournament,
-)
+from arena.report.metrics.tournament import CACHE, NotPlayed, Plan, Played, Question, slept_on, tournament
 from arena.report.sections.tournament import change, cycles, losses, section
 from arena.report.source import Source
+from arena.run.agents import Player, spread
 from arena.run.store import Store
 
 FEW = 6

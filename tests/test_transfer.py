@@ -25,7 +25,7 @@ from agents.tokenizer import Tokenizer
 from arena.evals.results import as_csv, as_data, write
 from arena.evals.run_eval import Result, Wanted, examine
 from arena.evals.sampling import requests
-from arena.export.adapters import FILES, there
+from arena.run.agents import FILES, there
 from arena.run.store import Store
 
 CHECK = "def check(answer):\n    return answer.split() == sorted(answer.split())"

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from arena.config.culture import Section
 
 if TYPE_CHECKING:
-    from arena.config.schema import Config
+    pass
 
 
 class ClusterSection(Section):
@@ -65,30 +65,3 @@ class ClusterSection(Section):
         if self.topology == "star":
             return others if island == 0 else [0]
         return others if self.topology == "all" else []
-
-
-def check_cluster(config: Config) -> None:
-    """Raises ValueError for what cannot work on a cluster, or on several islands."""
-    cluster = config.cluster
-    if not cluster.clustered:
-        return
-    if config.review.mode != "off":
-        raise ValueError(
-            f"review.mode is {config.review.mode}, but the run is played on a cluster (cluster.address "
-            f"{cluster.address}): what a reviewer decides does not reach the islands; use review=off"
-        )
-    if cluster.islands > 1 and config.library.network != "all":
-        raise ValueError(
-            f"library.network is {config.library.network}, but cluster.islands is {cluster.islands}: on each island "
-            "everybody reads everybody; use library.network=all"
-        )
-    if config.store.retention:
-        raise ValueError(
-            f"store.retention is {config.store.retention}, but the run is played on a cluster (cluster.address "
-            f"{cluster.address}): islands keep all they wrote; use store.retention=0"
-        )
-    if cluster.agents >= config.population.agents and cluster.islands > 1:
-        raise ValueError(
-            f"cluster.agents is {cluster.agents}, but only {config.population.agents} live on an island: an exchange "
-            "must leave some of them"
-        )

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from arena.config.bounded_yaml import yaml_data
-from arena.config.cluster import ClusterSection, check_cluster
+from arena.config.cluster import ClusterSection
 from arena.config.culture import LibrarySection, MeasureSection, Section, SleepSection, TurnoverSection
 from arena.watch.sinks.registry import SINKS
 
@@ -459,3 +459,30 @@ def _explain(error: ValidationError) -> str:
     if not path or where in PRIVATE:
         return f"{where}: {says}" if path else says
     return f"{where}: {says} (got {str(first['input'])[:60]!r})"
+
+
+def check_cluster(config: Config) -> None:
+    """Raises ValueError for what cannot work on a cluster, or on several islands."""
+    cluster = config.cluster
+    if not cluster.clustered:
+        return
+    if config.review.mode != "off":
+        raise ValueError(
+            f"review.mode is {config.review.mode}, but the run is played on a cluster (cluster.address "
+            f"{cluster.address}): what a reviewer decides does not reach the islands; use review=off"
+        )
+    if cluster.islands > 1 and config.library.network != "all":
+        raise ValueError(
+            f"library.network is {config.library.network}, but cluster.islands is {cluster.islands}: on each island "
+            "everybody reads everybody; use library.network=all"
+        )
+    if config.store.retention:
+        raise ValueError(
+            f"store.retention is {config.store.retention}, but the run is played on a cluster (cluster.address "
+            f"{cluster.address}): islands keep all they wrote; use store.retention=0"
+        )
+    if cluster.agents >= config.population.agents and cluster.islands > 1:
+        raise ValueError(
+            f"cluster.agents is {cluster.agents}, but only {config.population.agents} live on an island: an exchange "
+            "must leave some of them"
+        )

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.config.schema import Config, load_config, nearest
-from arena.export.adapters import FILES, there
-from arena.report.metrics.tournament import file_digest
+from arena.run.agents import FILES, file_digest, there
 from arena.run.paths import check_folder, inside
 from arena.run.store import Row, Store
 from arena.text import listed

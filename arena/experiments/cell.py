@@ -20,11 +20,11 @@ from typing import Any
 
 from agents.checkpoint import weights_digest
 from arena.config.schema import Config, make_config
-from arena.experiments.results import write_whole
 from arena.experiments.runner import check_split, commit
 from arena.loop import play
 from arena.report.metrics.run_metrics import FinishedRun, all_metrics, curve
 from arena.report.metrics.series import all_series
+from arena.run.paths import write_whole
 from arena.run.state import Arena, model_folder
 from arena.run.store import Store
 

@@ -15,10 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-import os
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,29 +23,11 @@ from typing import Any
 from arena.experiments.figure import draw_experiment
 from arena.experiments.story_figure import draw_story
 from arena.report.metrics.run_metrics import METRICS
-from arena.report.stats.intervals import mean_interval, paired_difference
+from arena.report.stats.over_seeds import Estimate, distinct, estimate, paired
+from arena.run.paths import write_whole
+from arena.text import figure
 
 Record = dict[str, Any]
-Estimate = dict[str, float | int | None]
-
-
-def estimate(values: Sequence[float | None]) -> Estimate:
-    """Mean with its interval over the seeds that have a value; None for what too few values give."""
-    known = [v for v in values if v is not None]
-    low, high = mean_interval(known)
-    return {"mean": statistics.fmean(known) if known else None, "low": real(low), "high": real(high), "n": len(known)}
-
-
-def paired(arm: Mapping[int, float | None], baseline: Mapping[int, float | None]) -> Estimate:
-    """Mean of arm minus baseline over the seeds that have both."""
-    pairs = [(a, b) for s, a in sorted(arm.items()) if a is not None and (b := baseline.get(s)) is not None]
-    mean, low, high = paired_difference([a for a, _ in pairs], [b for _, b in pairs])
-    return {"mean": real(mean), "low": real(low), "high": real(high), "n": len(pairs)}
-
-
-def real(x: float) -> float | None:
-    """None for what JSON cannot say."""
-    return x if math.isfinite(x) else None
 
 
 def make_results(
@@ -151,15 +130,6 @@ def partly_reached(experiment: Mapping[str, Any], records: Sequence[Record]) -> 
     return distinct(m for (m, _), found in has.items() if len(found) > 1)
 
 
-def distinct(values: Iterable[Any]) -> list[Any]:
-    """Values that differ, in the order they came."""
-    found: list[Any] = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-    return found
-
-
 def make_table(results: Mapping[str, Any]) -> str:
     """The results as Markdown: means by metric and arm, then differences to the baseline."""
     file, commit = results["file"], results["commit"]
@@ -198,11 +168,6 @@ def show(e: Estimate, of: int) -> str:
     return f"{figure(e['mean'])} [{figure(e['low'])}, {figure(e['high'])}]{some}"
 
 
-def figure(x: float) -> str:
-    """A number with about four figures."""
-    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.3f}"
-
-
 def write_results(results: Mapping[str, Any], home: Path) -> str:
     """Write the figures, a CSV a series, table.md and, last, results.json; the table."""
     table = make_table(results)
@@ -228,13 +193,3 @@ def series_csv(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             values = (p["seeds"].get(s) for s in seeds)
             lines.writerow([arm, p["generation"], p["mean"], p["low"], p["high"], p["n"], *values])
     return out.getvalue()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    new = path.with_name(f".{path.name}.new")
-    with open(new, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

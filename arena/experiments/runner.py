@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import load_config, make_config
+from arena.config.shipped import ROOT
 from arena.experiments.file import Cell, check_split, differing, flat, load_experiment, make_cells
 from arena.experiments.results import make_results, write_results
 from arena.report.metrics.run_metrics import METRICS, FinishedRun
 from arena.report.metrics.series import SERIES
 from arena.run.store import Store
 
-ROOT = Path(__file__).resolve().parent.parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 LOG_LINES = 5
 __all__ = ["check_split", "run_experiment"]

@@ -11,22 +11,9 @@ import shutil
 from pathlib import Path
 
 from arena.export.traces import Tell
+from arena.run.agents import FILES, there
 from arena.run.paths import inside
 from arena.run.store import Row, Store
-
-FILES = ("adapter_config.json", "adapter_model.safetensors")
-
-
-def there(store: Store, run: Path) -> dict[int, list[Row]]:
-    """By generation, the checkpoints of agents whose files are in the run folder."""
-    found: dict[int, list[Row]] = {}
-    for row in store.query(
-        "SELECT * FROM checkpoints WHERE name NOT IN ('learner', 'born', 'commons')"
-        " AND name NOT LIKE 'commons-%' ORDER BY generation, rowid"
-    ):
-        if (inside(run, row["path"]) / FILES[1]).is_file():
-            found.setdefault(row["generation"], []).append(row)
-    return found
 
 
 def chosen(store: Store, run: Path, which: str) -> list[Row]:

@@ -24,7 +24,7 @@ from arena.export.heldout_guard import Guard, check
 from arena.export.library_book import write_book
 from arena.export.tables import write_tables
 from arena.export.traces import write_traces
-from arena.rounds.roles.voice import voice_of_run
+from arena.run.agents import voice_of_run
 from arena.run.retention import thinned_until
 from arena.run.state import make_domains
 from arena.run.store import Store

@@ -29,7 +29,8 @@ def begin(config: Config) -> Path:
 
 
 def reopen(folder: Path, overrides: Sequence[str]) -> Config:
-    """The config of a run that is gone on with; `overrides` of what may change (`arena.run.reconfigure`) are written into it."""
+    """The config of a run that is gone on with; `overrides` of what may change (`arena.run.reconfigure`) are written
+    into it."""
     config = amended(folder, overrides)
     if overrides:
         write_config(folder, config)

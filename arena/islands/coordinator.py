@@ -22,8 +22,7 @@ from arena.config.schema import Config
 from arena.islands.merge import Union
 from arena.islands.replica import Replica
 from arena.islands.workers import Lost, Workers
-from arena.loop import Listener, silent
-from arena.phases.records import tell_phases
+from arena.phases.records import Listener, silent, tell_phases
 from arena.run.budget import Budget, spent_so_far
 from arena.run.control import Controls, forget, forget_limit, note_limit
 from arena.run.lock import hold

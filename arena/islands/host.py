@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TextIO
 
 from arena.config.schema import Config
+from arena.config.shipped import ROOT
 from arena.run.state import versions
 
-ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "ratchet-island-"
 
 

@@ -4,9 +4,9 @@ It is the same loop as that of a run by itself (`arena.loop`), cut where generat
 notes how far its tables reach and what came from others; what it gives afterwards are the rows since then and the files
 that they name, so that a result can be made again, and a generation that was cut off goes on after its last phase.
 
-Left out: where it is held (`arena.islands.workers`, `arena.islands.ray_workers`) and what becomes of what it gives (`arena.islands.coordinator`);
-limits and commands, which are the head's. Not guaranteed: results of generations before the last one, whose files may
-be gone.
+Left out: where it is held (`arena.islands.workers`, `arena.islands.ray_workers`) and what becomes of what it gives
+(`arena.islands.coordinator`); limits and commands, which are the head's. Not guaranteed: results of generations before
+the last one, whose files may be gone.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ import yaml
 from agents.adapters import write_atomically
 from arena.config.schema import LimitsSection, make_config
 from arena.islands.deltas import begun, increment, last_rows, mark, marks_of
-from arena.loop import begin, end, play_generation, silent
+from arena.loop import begin, end, play_generation
 from arena.phases.migration import departures, leaving
-from arena.phases.review import ARENA
+from arena.phases.records import silent
 from arena.phases.turnover import ranking
 from arena.run.control import Controls
 from arena.run.messages import Arrivals, Package, Result, SentAgent, SentPost, digest
 from arena.run.paths import inside
+from arena.run.receipts import ARENA
 from arena.run.reconfigure import write_config
 from arena.run.state import Arena, Generation
 

@@ -1,12 +1,13 @@
 """Islands on Ray: each one an actor, on whatever node has room. The only file that imports ray.
 
-`RayWorkers` are `arena.islands.workers.Workers`: they start islands, hand them their work, and tell which are lost; what is
-played, stored and played again is decided by the head (`arena.islands.coordinator`). An actor is told everything in bytes
-(`arena.run.messages`) and keeps its run folder in its node's own temporary folder, so that no disk is shared. Calls run at
-most once, and Ray restarts nothing by itself (`max_restarts=0`): the head starts a lost island again, from its replica.
+`RayWorkers` are `arena.islands.workers.Workers`: they start islands, hand them their work, and tell which are lost;
+what is played, stored and played again is decided by the head (`arena.islands.coordinator`). An actor is told
+everything in bytes (`arena.run.messages`) and keeps its run folder in its node's own temporary folder, so that no disk
+is shared. Calls run at most once, and Ray restarts nothing by itself (`max_restarts=0`): the head starts a lost island
+again, from its replica.
 
-A node must have the head's versions of Ratchet's own files, Python, torch and the rest (`arena.run.state.versions`). At the
-beginning a node that differs ends the run with one line; a node that joins later and differs is passed over.
+A node must have the head's versions of Ratchet's own files, Python, torch and the rest (`arena.run.state.versions`). At
+the beginning a node that differs ends the run with one line; a node that joins later and differs is passed over.
 
 Not held here: who may join the cluster. Whoever can, can run code on it (docs/scaling.md).
 """
@@ -109,8 +110,8 @@ class Placed:
 
 
 class RayWorkers:
-    """`arena.islands.workers.Workers` as actors of one Ray cluster. `say` is told in plain lines who waits, and which node is
-    passed over.
+    """`arena.islands.workers.Workers` as actors of one Ray cluster. `say` is told in plain lines who waits, and which
+    node is passed over.
 
     Raises ValueError if there is no cluster, or one of another Ray or Python.
     """

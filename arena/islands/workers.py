@@ -1,7 +1,7 @@
 """Where islands are played, as the head sees it: start one, give it a generation, wait for whoever is done.
 
-`InlineWorkers` plays them in this process, one after another; `arena.islands.ray_workers` on Ray. The head (`arena.islands.coordinator`)
-knows nothing else of either.
+`InlineWorkers` plays them in this process, one after another; `arena.islands.ray_workers` on Ray. The head
+(`arena.islands.coordinator`) knows nothing else of either.
 """
 
 from __future__ import annotations

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from arena.library.definitions import PROSE, Shelves
-from arena.library.free_text import check as check_prose
-from arena.library.free_text import is_prose, note
+from arena.library.free_text import note
 from arena.library.utility import worth
 from arena.library.visibility import scope
 from arena.run.state import Arena
 from culture.library import Read
-from culture.posts import Post, SignedPost, sign_post
+from culture.posts import Post
 from culture.retrieval import retrieve
 from curricula.domain import Problem
-from curricula.post_forms import Lore, check_worked_example
 
 KIN = {"hidden_words": ("list_programs",)}
 """Domains whose problems are made of another's: what is said there is of use here."""
@@ -77,27 +75,3 @@ def speaks_of(post: Post) -> str:
 
 def body_of(post: Post) -> str:
     return post.body
-
-
-def sign(arena: Arena, post_: Post) -> SignedPost:
-    return sign_post(post_, arena.keys.public_key(post_.author), lambda data: arena.keys.sign(post_.author, data))
-
-
-def admit(arena: Arena, post_: Post) -> str | None:
-    """The library's admission check: what a post says is executed by the domain it speaks of.
-
-    Reviews and retractions say nothing that can be executed; the library holds them to its own rules.
-    """
-    if post_.kind in ("review", "retraction"):
-        return None
-    if is_prose(post_):
-        return check_prose(arena, post_)
-    name = post_.about.partition("/")[0]
-    domain = arena.domains.get(name)
-    if domain is None:
-        return f"speaks of no domain of this run: {post_.about!r}"
-    if isinstance(domain, Lore):
-        return domain.check_post(post_.kind, post_.title, post_.body, post_.about)
-    if post_.kind == "worked_example":
-        return check_worked_example(domain, post_.title, post_.body, post_.about)
-    return f"{name} cannot check posts of kind {post_.kind!r}"

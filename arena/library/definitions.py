@@ -1,8 +1,8 @@
 """What an agent knows of names: by reading its shelf of the library, and by recalling what its weights hold.
 
-A shelf holds, by name, the definition in force among what the agent may read (`arena.library.visibility`), from a post of its
-own or from a page of a book, as its reader sees it. `library.content` is where a control shows something else in its
-place; what is stored is never changed. Guessers take what is on their shelf, and with `rounds.recall` what they say
+A shelf holds, by name, the definition in force among what the agent may read (`arena.library.visibility`), from a post
+of its own or from a page of a book, as its reader sees it. `library.content` is where a control shows something else in
+its place; what is stored is never changed. Guessers take what is on their shelf, and with `rounds.recall` what they say
 from memory, for what they know: right or wrong, they build on it.
 
 Left out: doubt. A reader believes what it reads before what it remembers, and does not weigh two sources.
@@ -10,24 +10,16 @@ Left out: doubt. A reader believes what it reads before what it remembers, and d
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agents.engine import Request
 from arena.library.visibility import circle, scope
 from arena.run.state import Arena
-from arena.run.store import Row
 from culture.library import Library
 from culture.posts import Post
-from culture.scope import Scope
 from curricula.definitions import expand, pages
-from curricula.domain import Rejection
-from curricula.hidden_words import level_of
 from curricula.list_programs import PRIMITIVES
 
-RECALL_TOKENS = 16
-RECALL_INPUTS = ("3 1 4", "2 7")
 FILLER = "nothing"
 PROSE = "prose/"
 """How the `about` of a post in its author's own words begins; the domain and the round that it comes from follow."""
@@ -115,64 +107,3 @@ def lens(arena: Arena, found: Mapping[str, Held]) -> dict[str, Shown]:
         post = Post("definition", "reader", 0, name, words.definition(name, body))
         shown[name] = Shown(held.post, post, readable)
     return shown
-
-
-def recall(arena: Arena, shelves: Shelves) -> dict[str, dict[str, Body]]:
-    """What each living agent says that names mean which it has heard of and not on its shelf; one engine call.
-
-    It has heard of what anybody in its circle ever defined, burned or not. Each name is asked twice with nothing to
-    read, greedily, with two inputs, and what is not said both times is not known: who makes a meaning up seldom makes
-    up the same one twice.
-    """
-    words, g = arena.words_domain(), arena.generation.index
-    if words is None or not arena.config.rounds.recall:
-        return {}
-    asked = []
-    for agent in arena.living:
-        heard = arena.library.within(Scope(authors=circle(arena, agent))).definition_ids()
-        asked += [(agent, name) for name in heard if name not in shelves.of(agent)]
-    requests = [
-        Request(f"{arena.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, RECALL_TOKENS, 0.0)
-        for agent, name in asked
-        for given in RECALL_INPUTS
-        for prompt in words.recall_prompts([name], given)
-    ]
-    done = arena.generate(requests)
-    found: dict[str, dict[str, Body]] = {agent: {} for agent in arena.living}
-    for at, (agent, name) in enumerate(asked):
-        one, other = (words.recalled(name, c.text) for c in done[2 * at : 2 * at + 2])
-        if one is not None and one == other:
-            found[agent][name] = one
-    return found
-
-
-def beliefs(shelf: Mapping[str, Shown], recalled: Mapping[str, Body]) -> dict[str, Body]:
-    """What an agent goes by: what it reads, and of other names what it recalls."""
-    read = {name: shown.body for name, shown in shelf.items() if shown.body is not None}
-    return read | {name: body for name, body in recalled.items() if name not in read}
-
-
-def knowledge_row(arena: Arena, agent: str, read: int, recalled: Mapping[str, Body], known: Mapping[str, Body]) -> Row:
-    """A row of table `knowledge`: `known` counts beliefs that are right, `level` is the deepest level of one."""
-    words = arena.words_domain()
-    assert words is not None
-    right = [n for n, body in known.items() if not isinstance(words.check_guess(n, " ".join(body)), Rejection)]
-    return {
-        "generation": arena.generation.index,
-        "agent": agent,
-        "read": read,
-        "recalled": len(recalled),
-        "known": len(right),
-        "wrong": len(known) - len(right),
-        "level": max(map(level_of, right), default=0),
-        "memory": json.dumps({name: " ".join(body) for name, body in recalled.items()}),
-    }
-
-
-def remembered(arena: Arena, agent: str) -> dict[str, Body]:
-    """What `agent` recalled in this generation, or, of a newborn, the one whose weights it begins with."""
-    sql = "SELECT memory FROM knowledge WHERE generation = ? AND agent = ?"
-    found = arena.store.query(sql, [arena.generation.index, agent])
-    if not found:
-        return {}
-    return {name: tuple(body.split()) for name, body in json.loads(found[0]["memory"]).items()}

@@ -1,9 +1,9 @@
 """What leaves the library's index at the beginning of a generation (`library.forget`); the log keeps everything.
 
 Definitions, books and posts in prose are what fills an index that readers look things up in; others are not counted.
-A post's utility is what it did for its readers (`arena.library.utility`), its freshness falls from when it was last read. What
-burned or has worn off is not there to be forgotten, and takes no room, until it is given back. Left out: bringing back
-what was forgotten; who needs it has to find it again."""
+A post's utility is what it did for its readers (`arena.library.utility`), its freshness falls from when it was last
+read. What burned or has worn off is not there to be forgotten, and takes no room, until it is given back. Left out:
+bringing back what was forgotten; who needs it has to find it again."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from agents.engine import Completion, Request
-from arena.library.definitions import Body, Shelves, beliefs, knowledge_row, recall
+from arena.library.definitions import Body, Shelves
+from arena.library.recall import beliefs, knowledge_row, recall
 from arena.rounds.roles import guesser
 from arena.run.state import Arena
 from arena.run.store import Row

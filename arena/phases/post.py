@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from arena.library import free_text
-from arena.library.context import sign
+from arena.library.admission import sign
 from arena.library.definitions import Held, Shelves
 from arena.library.visibility import circle
 from arena.phases import review

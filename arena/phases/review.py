@@ -23,23 +23,13 @@ disagreement with execution is an alarm, and execution keeps paying solvers and 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from typing import Any
 
-from agents.identity import is_signed
 from arena.run.control import DECISIONS, MAX_NOTE
+from arena.run.receipts import ARENA, OUT, REJECTED, _sha, canonical, receipt_id
 from arena.run.state import Arena
 from arena.run.store import Row, Store
 from culture.posts import SignedPost
-
-ARENA = "arena"
-"""Whose key signs receipts, in the run's key ring."""
-REJECTED = "rejected by the reviewer"
-OUT = "rejected"
-"""State of a post that a rejection took out of the index."""
-_SIGNED = ("seq", "generation", "kind", "subject", "decision", "note", "body")
 
 
 def take(arena: Arena) -> dict[str, list[Row]]:
@@ -180,59 +170,3 @@ def _receipt(arena: Arena, ahead: int, subject: str, decision: str, note: str, f
     id_ = receipt_id(row)
     key = arena.keys.ensure(ARENA).public_key
     return {"id": id_, **row, "public_key": key, "signature": arena.keys.sign(ARENA, bytes.fromhex(id_)).hex()}
-
-
-def receipt_id(row: Row) -> str:
-    """SHA-256, 64 hex digits, of the canonical JSON of what a receipt says."""
-    return _sha(canonical({name: row[name] for name in _SIGNED}))
-
-
-def canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def verify_receipts(store: Store) -> list[str]:
-    """Recheck every receipt, label and rejected post; one readable line a problem, an empty list when all is well.
-
-    Finds receipts that were changed, are missing from the middle, or carry another key than the first; labels, and
-    posts taken out as rejected, that no receipt bears out; and rejections that took nothing out. Receipts cut off at
-    the end are not missed, unless a label or a rejected post is left of them.
-    """
-    problems = []
-    key, expected, said = None, 1, dict[str, str]()
-    out = {r["cause"]: r for r in store.query("SELECT * FROM removals WHERE state = ?", [OUT])}
-    for row in store.query("SELECT * FROM receipts ORDER BY seq"):
-        where = f"receipt {row['seq']} ({row['id'][:12]})"
-        key = key or row["public_key"]
-        if row["seq"] != expected:
-            problems.append(f"{where}: expected receipt {expected} here; something is missing")
-        expected = row["seq"] + 1
-        if receipt_id(row) != row["id"]:
-            problems.append(f"{where}: bad id: what it says hashes to {receipt_id(row)[:12]}")
-        elif not is_signed(row["public_key"], bytes.fromhex(row["id"]), row["signature"]):
-            problems.append(f"{where}: bad signature")
-        if row["public_key"] != key:
-            problems.append(f"{where}: signed with another key than the first")
-        if row["decision"] in DECISIONS:
-            said[row["subject"]] = row["decision"]
-        if row["decision"] == "reject" and _says_removed(row["body"]):
-            gone = out.pop(row["id"], None)
-            if gone is None or (gone["post"], gone["generation"]) != (row["subject"], row["generation"]):
-                problems.append(f"{where}: it took out post {row['subject'][:12]}, and no removal says so")
-    problems += [f"removal of {r['post'][:12]} as rejected: no receipt bears it out" for r in out.values()]
-    for row in store.query("SELECT attempt, says_right FROM labels ORDER BY attempt"):
-        if said.get(row["attempt"]) != DECISIONS[0 if row["says_right"] else 1]:
-            problems.append(f"label of {row['attempt']}: no receipt bears it out")
-    return problems
-
-
-def _says_removed(body: str) -> bool:
-    try:
-        said = json.loads(body)
-    except ValueError:  # its id does not fit then, which is told
-        return False
-    return isinstance(said, dict) and said.get("removed") is True

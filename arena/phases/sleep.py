@@ -6,20 +6,20 @@ they would be asked, with the definitions a post cites. Who dies tonight and lea
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.learner import Example, Learner
-from arena.library.definitions import Body, Shelves, remembered
+from arena.library.definitions import Body, Shelves
+from arena.library.examples import entry_example, seed_examples
+from arena.library.recall import remembered
 from arena.library.visibility import ends, readable
-from arena.rounds.roles import setter, solver
+from arena.rounds.roles import setter
 from arena.run.engines import rest
 from arena.run.state import Arena
 from arena.run.store import Row
 from culture.library import Read
-from curricula.list_school import SeedData
 from curricula.replay import Entry
 
 DREAMS, UNKNOWN = 0.45, 0.375
@@ -100,12 +100,6 @@ def school(arena: Arena, learner: Learner, agent: str, seed: str, memory: Mappin
     return lessons
 
 
-def seed_examples(arena: Arena, agent: str, n: int) -> list[Example]:
-    rng, data = arena.rng(arena.generation.index, agent, "school"), SeedData()
-    drawn = [data.draw(rng) for _ in range(n)]
-    return [Example(agent, e.prompt, e.completion) for e in drawn]
-
-
 def library_sample(arena: Arena, agent: str) -> list[Entry]:
     """Fresh and archived worked examples, of what the agent may read."""
     g, config = arena.generation.index, arena.config.sleep
@@ -134,23 +128,6 @@ def exercises(arena: Arena, shelves: Shelves, agent: str, memory: Mapping[str, B
     into += [Example(agent, prompt, completion) for prompt, completion in drawn]
     posts = dict.fromkeys(found.post for found in known.values())
     return Lessons(reads=[Read(g, "sleep", agent, f"g{g:04d}/lore", post, 1.0) for post in posts])
-
-
-def entry_example(arena: Arena, shelves: Shelves, agent: str, entry: Entry) -> Example:
-    """A worked example as its reader would meet it: names with their definitions, shuffled among others."""
-    domain = arena.domains[entry.domain]
-    problem = domain.problem(entry.text)
-    shown: list[str] = []
-    if problem.names and arena.config.library.reading:
-        rng = random.Random(f"{arena.seed}/{arena.generation.index}/{agent}/{entry.post}")
-        defined = shelves.of(agent)
-        shown = [defined[n].text for n in problem.names if n in defined]
-        others = [n for n in defined if n not in problem.names]
-        more = rng.sample(others, min(arena.config.library.distractors, len(others)))
-        shown += [defined[n].text for n in more]
-        rng.shuffle(shown)
-    prompt = solver.ask(arena.voice, domain, agent, problem, shown)
-    return Example(agent, prompt, solver.say(arena.voice, entry.solution))
 
 
 def paid_proposals(arena: Arena, agent: str) -> list[Example]:

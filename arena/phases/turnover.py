@@ -2,8 +2,8 @@
 
 A newborn takes the place of the one who retired. What it starts from (`turnover.inherit`) are its parents' weights, a
 school in which it sleeps on the library before its first day, both, or nothing; reading is a channel of its own
-(`arena.library.visibility`). Newborns of one generation that may read the same and start from the same weights go to one school:
-it is held once, and all of them leave it with the same weights.
+(`arena.library.visibility`). Newborns of one generation that may read the same and start from the same weights go to
+one school: it is held once, and all of them leave it with the same weights.
 
 In the big sleep (`turnover.consolidate`) what the population knows becomes one adapter, from which all go on and
 later newborns start. It is an adapter and no new base model, so that every file of a run stays a PEFT adapter of one
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from agents.inheritance import inherit
 from agents.learner import OPTIMISER, Learner
-from arena.library.definitions import remembered
+from arena.library.recall import remembered
 from arena.library.visibility import EVERYWHERE, circle, ends
 from arena.phases.migration import Immigrant, immigrants
 from arena.phases.sleep import Lessons, school

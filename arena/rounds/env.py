@@ -1,9 +1,9 @@
 """One round as a PettingZoo environment, so that anyone's policy, or a person, can take a seat.
 
-An adapter of `arena.rounds.round.Round`, which stays the only state machine: step 1 is the setter's proposal, then comes one
-step per attempt number in which every solver gives one text, then one grading step if there is a grader. What an agent
-says when it is not asked is ignored, and its observation is empty. A rejected proposal ends the episode at once. The
-rewards of `arena.rounds.rewards` are paid in the last step, summed by seat, and are zero before.
+An adapter of `arena.rounds.round.Round`, which stays the only state machine: step 1 is the setter's proposal, then
+comes one step per attempt number in which every solver gives one text, then one grading step if there is a grader. What
+an agent says when it is not asked is ignored, and its observation is empty. A rejected proposal ends the episode at
+once. The rewards of `arena.rounds.rewards` are paid in the last step, summed by seat, and are zero before.
 
 Left out: reading from the library (solvers see no notes), duplicates (there is no earlier round), many rounds in one
 episode, and any randomness: `seed` is accepted and changes nothing.

@@ -2,8 +2,8 @@
 ratchet_round_v0`, then `ratchet_round_v0.env()`, `.parallel_env()` or `.raw_env()`. The version grows when a round with
 equal actions would go otherwise.
 
-`rllib_env` is the same for whoever learns on numbers: seats pick among texts (`arena.rounds.discrete_env`). RLlib is not
-imported: its own wrapper takes what this gives (docs/open_seats.md).
+`rllib_env` is the same for whoever learns on numbers: seats pick among texts (`arena.rounds.discrete_env`). RLlib is
+not imported: its own wrapper takes what this gives (docs/open_seats.md).
 """
 
 from __future__ import annotations

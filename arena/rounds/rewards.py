@@ -9,10 +9,7 @@ the reviewer, in the generation in which the label is taken.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-
 from arena.rounds.round import GRADER, SETTER, Round, solver_seat
-from arena.run.store import Row
 from curricula.learnability import RULES
 
 
@@ -29,12 +26,3 @@ def rewards(round_: Round, rule: str, invalid: float) -> list[tuple[str, str, st
     if round_.grade is not None and round_.grade.agrees is not None:
         paid.append((GRADER, round_.grade.grader, "grader", float(round_.grade.agrees)))
     return paid
-
-
-def label_rewards(labels: Sequence[Row], living: Container[str]) -> list[tuple[str, float]]:
-    """(grader, reward) for each label of an attempt on which a living grader had voted."""
-    return [
-        (label["grader"], float(label["grader_agrees"]))
-        for label in labels
-        if label["grader"] in living and label["grader_agrees"] is not None
-    ]

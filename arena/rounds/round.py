@@ -2,8 +2,8 @@
 
 propose -> solve -> grade -> done. `asks()` says which texts are wanted now, `take()` is given them in the same order
 and moves on. A round does no inference and no storage: the arena plays hundreds side by side so that each step of all
-of them is one engine batch, `arena/rounds/env.py` plays one with PettingZoo, and replaying stored texts restores a round
-exactly.
+of them is one engine batch, `arena/rounds/env.py` plays one with PettingZoo, and replaying stored texts restores a
+round exactly.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def seal(arena: Arena) -> dict[str, list[Row]]:
 def seal_generation(store: Store, keys: KeyRing, g: int, log: Frontier | None = None) -> dict[str, list[Row]]:
     """The same for generation `g` of a store whose head `keys` signs; `log` is that of all its leaves, if it is at
     hand."""
-    from arena.phases.review import ARENA
+    from arena.run.receipts import ARENA
 
     if store.query("SELECT 1 FROM heads WHERE generation = ?", [g]):
         return {}
@@ -236,7 +236,7 @@ def verify(store: Store) -> list[str]:
     One readable line a problem: the first bad leaf, by kind, subject and generation; the first bad head; what should be
     in the log and is not. What is played of a generation that has not ended is not in it yet, which is no problem.
     """
-    from arena.phases.review import verify_receipts
+    from arena.run.receipts import verify_receipts
 
     checks: tuple[Callable[[], list[str]], ...] = (
         lambda: verify_log(store),

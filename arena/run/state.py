@@ -29,12 +29,13 @@ from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config.schema import Config
-from arena.damage import explained
+from arena.config.shipped import SEED_FOLDER
 from arena.rounds.roles import guesser
 from arena.rounds.roles.voice import make_voice
 from arena.rounds.round import Round
 from arena.run.control import forget, forget_limit
 from arena.run.engines import close, connect, engine_version, make_budget, make_engine
+from arena.run.integrity import explained
 from arena.run.lock import hold
 from arena.run.messages import Arrivals
 from arena.run.paths import check_folder, inside
@@ -46,8 +47,6 @@ from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
 from curricula.registry import make_domain
 from curricula.replay import Bank, Entry
-
-SEED_FOLDER = Path(__file__).resolve().parent.parent / "agents" / "seed"
 
 
 @dataclass

@@ -31,6 +31,9 @@ from sqlite_utils import Database
 from arena.run.integrity import check_numbers, check_schema, check_strange
 from culture.library import COLUMNS_SINCE, SHELF, Library
 
+Row = dict[str, Any]
+
+
 SCHEMA_VERSION = 4
 EARLIER = ("1", "2", "3")
 PATIENCE = 30.0

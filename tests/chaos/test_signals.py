@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from brief import BRIEF, brief, digest
 
-from arena.loop import Listener, play
+from arena.loop import play
+from arena.phases.records import Listener
 from arena.run.signals import CutShort, Leaving, Left
 from arena.run.state import Arena
 from arena.watch.sinks.listener import both

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from arena.config.schema import load_config
-from arena.damage import explained
 from arena.report.metrics.run_summary import analyze
 from arena.report.page import render
 from arena.report.sections import SECTIONS
 from arena.report.source import Source
+from arena.run.integrity import explained
 from arena.run.store import Store
 from arena.watch.history import History
 from arena.watch.queries import open_run, post, posts, reading, round_detail, rounds

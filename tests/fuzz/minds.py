@@ -20,7 +20,7 @@ from agents.learner import Learner, LearnerConfig
 from agents.prompt import Chat
 from agents.template import ChatTemplate
 from agents.tokenizer import Tokenizer
-from arena.run.state import SEED_FOLDER
+from arena.config.shipped import SEED_FOLDER
 from tests.chat_templates import QWEN3
 from tests.fuzz.base import DAMAGE, DEEP, JSON, Place, Target, answers, damaged
 

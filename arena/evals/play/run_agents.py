@@ -16,8 +16,8 @@ from agents.engine import Engine, Request
 from agents.prompt import Prompt
 from arena.config.schema import Config, nearest
 from arena.library.definitions import definitions_in
-from arena.report.metrics.tournament import find_teams
-from arena.rounds.roles.voice import Voice, voice_of_run
+from arena.rounds.roles.voice import Voice
+from arena.run.agents import find_teams, voice_of_run
 from arena.run.engines import connect, make_engine
 from arena.run.paths import inside
 from arena.run.state import base_digest, load_base, make_domains, model_folder

@@ -14,15 +14,25 @@ lost tail together with proposals that get less varied or shallower is what the 
 from __future__ import annotations
 
 import math
+import random
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 
 from agents.learner import NOBODY, Example, Score
-from arena.reference import BELOW, WORDS, reference
 from arena.rounds.roles import setter
 from arena.run.state import Arena
 from arena.run.store import Row
 from culture.measures import distinct_at, perplexity, tail_mass
+from curricula.list_school import SeedData
+
+TEXTS = 64
+"""Texts of each of the two tasks."""
+BELOW = 0.1
+"""A text is lost from the tail when less than this share of its first probability is left."""
+WORDS = 60
+"""Words of an agent's proposals that variety is measured on; with fewer there is none."""
+
 
 PROPOSALS = (
     "SELECT p.author, p.domain, p.proposal, p.text, p.valid, p.depth, p.logprob, p.tokens, r.parent FROM problems p"
@@ -96,3 +106,14 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+@cache
+def reference() -> tuple[tuple[str, str], ...]:
+    """(prompt, completion) of every text."""
+    school = SeedData()
+    drawn = []
+    for task in ("set", "vary"):
+        rng = random.Random(f"ratchet/collapse/reference/{task}")
+        drawn += [school.draw(rng, task) for _ in range(TEXTS)]
+    return tuple((e.prompt, e.completion) for e in drawn)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from agents.engine import Request
 from agents.learner import Example
 from arena.library.definitions import Shelves
-from arena.phases.sleep import entry_example, seed_examples
+from arena.library.examples import entry_example, seed_examples
 from arena.rounds.roles import solver
 from arena.run.engines import rest
 from arena.run.state import Arena

@@ -1,10 +1,11 @@
 """Several runs side by side: arms by config difference, seeds pooled, effects with intervals, curves with bands.
 
-The first run's arm is the baseline. Scores of a run are those of experiments (`arena.report.metrics.run_metrics`) and its
-held-out rates by depth. Of arms that share two seeds or more, differences are paired by seed (Student's t, and an exact
-test that flips signs); of others they are of independent runs (Welch). Over held-out depths as tasks, arms are compared
-by interquartile mean and probability of improvement (Agarwal et al. 2021). One run gives the scores of all depths, so
-the bootstrap draws whole runs; intervals that draw runs anew for each depth, as rliable does, are given beside.
+The first run's arm is the baseline. Scores of a run are those of experiments (`arena.report.metrics.run_metrics`) and
+its held-out rates by depth. Of arms that share two seeds or more, differences are paired by seed (Student's t, and an
+exact test that flips signs); of others they are of independent runs (Welch). Over held-out depths as tasks, arms are
+compared by interquartile mean and probability of improvement (Agarwal et al. 2021). One run gives the scores of all
+depths, so the bootstrap draws whole runs; intervals that draw runs anew for each depth, as rliable does, are given
+beside.
 
 A run that is not finished is in the curves as far as it went, and in no score that needs the end.
 
@@ -19,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.experiments.results import estimate
 from arena.report.comparison.arms import Arm, arms, complete
 from arena.report.comparison.cautions import cautions
 from arena.report.comparison.curves import compute_curve, generation_curves, heldout_depths
@@ -35,6 +35,7 @@ from arena.report.stats.intervals import (
     stratified_bootstrap,
     welch_difference,
 )
+from arena.report.stats.over_seeds import estimate
 
 Row = dict[str, Any]
 BEFORE = ("before_3_6",)

@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from arena.experiments.results import figure as number
 from arena.report.comparison.cautions import FEW
 from arena.report.figures.figure import COLOURS, Figure, Panel, Section, Series, Table
 from arena.report.metrics.culture_metrics import CULTURE_LABELS
 from arena.report.tables import count, duration
+from arena.text import figure as number
 
 Row = dict[str, Any]
 LABELS = {

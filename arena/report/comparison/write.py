@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.experiments.results import write_whole
 from arena.report.figures.figure import Section
 from arena.report.figures.matplotlib_backend import save
 from arena.report.figures.rows import write_rows
 from arena.report.page import render
 from arena.report.write import check_keys
+from arena.run.paths import write_whole
 
 
 def write_comparison(comparison: dict[str, Any], sections: Sequence[Section], folder: Path) -> list[Path]:

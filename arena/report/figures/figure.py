@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Row = dict[str, Any]
+from arena.run.store import Row
+
 # Okabe & Ito's colours, told apart by the colour-blind; the first is for what matters most.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 GREY = "#555555"

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from arena.report.figures.figure import Row
+from arena.run.store import Row
 
 
 def write_rows(rows: Sequence[Row], folder: Path, name: str) -> list[Path]:

@@ -265,7 +265,8 @@ def where_shown(column: str, library: str) -> Metric:
 
 def school(run: FinishedRun, name: str, depths: Sequence[int]) -> float | None:
     """Mean over depths of the share of problems without names that the newborn of a school solves, after the last
-    generation; None without that school or one of the depths. What each slept on: `arena.phases.measure.newborn_school`."""
+    generation; None without that school or one of the depths. What each slept on:
+    `arena.phases.measure.newborn_school`."""
     rows = run.store.query(
         "SELECT depth, AVG(correct > 0) AS share FROM ratchet WHERE mind = ? AND library = ? AND needs = 0"
         " AND generation = ? GROUP BY depth",

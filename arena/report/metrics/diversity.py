@@ -16,9 +16,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arena.report.figures.figure import Row
 from arena.report.sections.culture.innovation import asked
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from culture.measures import (
     compression_ratio,
     distinct_n,

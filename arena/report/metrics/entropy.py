@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arena.report.figures.figure import Row
-from arena.run.store import Store
+from arena.run.store import Row, Store
 
 FEWEST = 12
 """Generations below which no fit is tried."""

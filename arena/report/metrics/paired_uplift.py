@@ -4,9 +4,9 @@ Held-out problems with hidden names are asked twice, of the same agent in the sa
 holds on their names, and without. The difference is what reading did. It is credited to the definitions of the names
 that a problem uses; of a problem with several names, all of them are credited.
 
-What is left out at random at work (`arena.report.metrics.randomised_uplift`) is another question: there one post is missing and the rest
-is shown, problems are those that agents set, and each reader is asked in one way only. Here all that the library has
-on a problem is there or nothing is, and every pair is of one problem.
+What is left out at random at work (`arena.report.metrics.randomised_uplift`) is another question: there one post is
+missing and the rest is shown, problems are those that agents set, and each reader is asked in one way only. Here all
+that the library has on a problem is there or nothing is, and every pair is of one problem.
 
 Left out: posts of which nothing is asked both ways (worked examples are read by setters, who vary them); their
 offspring is counted, which is use and no effect. Not guaranteed: that a definition read beside other ones would have

@@ -1,7 +1,7 @@
 """What posts did for those who were shown them at work, from what was left out at random (`culture.uplift`), as data.
 
-Of the whole run, or of what has been played of it. `arena.report.metrics.paired_uplift` measures something else: held-out
-problems, each asked of the same agent with all that the library has on its names and with nothing.
+Of the whole run, or of what has been played of it. `arena.report.metrics.paired_uplift` measures something else:
+held-out problems, each asked of the same agent with all that the library has on its names and with nothing.
 
 Left out: posts that could not have been left out, and posts shown beside others as distractors.
 """

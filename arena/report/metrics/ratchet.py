@@ -3,7 +3,8 @@
 Problems that need a definition (needs 1) tell of the library, those that need none (needs 0) of weights alone. All
 differences are paired: one problem under two libraries, or of two minds.
 
-What a newborn answers by a wrong definition, and what schools taught (`arena.phases.measure.newborn_school`), are counted here too.
+What a newborn answers by a wrong definition, and what schools taught (`arena.phases.measure.newborn_school`), are
+counted here too.
 
 Left out: several runs at once. Not guaranteed: that intervals speak of other runs; they speak of other problems. Where
 a level has more problems than names, those of one name hang on one definition, and intervals are somewhat too narrow.

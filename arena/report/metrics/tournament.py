@@ -20,21 +20,18 @@ import contextlib
 import hashlib
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from arena.config.schema import Config
+from arena.run.agents import Player, find_teams
 from arena.run.paths import inside
 from arena.run.store import Store
 
 VERSION = 1
 """Changes when the same adapters and problems would be played otherwise."""
 PER_GENERATION = 96
-MOST_GENERATIONS = 12
-MOST_AGENTS = 8
-"""Of a generation; of more, the first in order of birth play."""
 CACHE = Path("report") / "tournament.json"
 
 Listener = Callable[[str], None]
@@ -42,20 +39,6 @@ Listener = Callable[[str], None]
 
 class NotPlayed(ValueError):
     """Why there can be no tournament of this run here: one sentence."""
-
-
-@dataclass(frozen=True)
-class Player:
-    """One agent as it was after a generation; `path` is its adapter below the run folder."""
-
-    generation: int
-    agent: str
-    path: str
-    digest: str
-
-    @property
-    def name(self) -> str:
-        return f"g{self.generation:04d}/{self.agent}"
 
 
 @dataclass(frozen=True)
@@ -155,32 +138,6 @@ def make_plan(folder: Path, store: Store, config: Config, per_generation: int) -
     return Plan({0: (), **teams}, asked, tuple(left_out))
 
 
-def find_teams(folder: Path, store: Store) -> tuple[dict[int, tuple[Player, ...]], list[str]]:
-    """The players by generation whose adapters are there as they were recorded, and sentences on those that are not."""
-    sql = (
-        "SELECT c.generation, c.name, c.path, c.sha256 FROM checkpoints c JOIN agents a ON a.name = c.name"
-        " ORDER BY c.generation, a.number"
-    )
-    by_generation: dict[int, list[dict[str, Any]]] = {}
-    for row in store.query(sql):
-        if inside(folder, row["path"]).is_dir():
-            by_generation.setdefault(row["generation"], []).append(row)
-    teams, damaged = dict[int, tuple[Player, ...]](), list[str]()
-    for g in spread(list(by_generation), MOST_GENERATIONS):
-        team = []
-        for row in by_generation[g][:MOST_AGENTS]:
-            place = inside(folder, row["path"])
-            digest = file_digest(place / "adapter_model.safetensors")
-            if digest == row["sha256"]:
-                config = file_digest(place / "adapter_config.json")
-                team.append(Player(g, row["name"], row["path"], f"{digest}/{config}"))
-            else:
-                damaged.append(f"The adapter {row['path']} is not as it was recorded and was left out.")
-        if team:
-            teams[g] = tuple(team)
-    return teams, damaged
-
-
 def questions(store: Store, config: Config, generation: int, most: int) -> list[Question]:
     """A fixed sample of the valid problems of the main domain that the agents after `generation` set, in order."""
     sql = (
@@ -197,22 +154,6 @@ def questions(store: Store, config: Config, generation: int, most: int) -> list[
     ]
 
 
-def spread(items: Sequence[int], most: int) -> list[int]:
-    """At most `most` (2 or more) of the items: the first, the last and evenly spaced ones between."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, empty where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
-
-
 # -- playing -----------------------------------------------------------------------------------------------------
 
 
@@ -224,7 +165,7 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
     from agents.engine import Request
     from agents.engine_torch import TorchEngine
     from arena.rounds.roles import solver
-    from arena.rounds.roles.voice import voice_of_run
+    from arena.run.agents import voice_of_run
     from arena.run.state import base_digest, load_base, make_domains
 
     try:

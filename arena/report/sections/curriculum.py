@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arena.report.figures.figure import GREY, Figure, Heat, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import GREY, Figure, Heat, Panel, Section, Series, Table
 from arena.report.metrics.heldout import names_in
 from arena.report.source import Source
 from arena.report.stats.intervals import wilson_interval
-from arena.run.store import Store
+from arena.run.store import Row, Store
 
 Analysis = dict[str, Any]
 MOST_WORDS = 24

@@ -1,7 +1,8 @@
 """Diversity: is what is set varied, did that change, did anything collapse?
 
-`arena.report.metrics.diversity` measures problems, `arena.report.metrics.entropy` the policy that sets them; here the first quarter of
-the generations is compared with the last. Collapse is taken at its word: less than half of what there was.
+`arena.report.metrics.diversity` measures problems, `arena.report.metrics.entropy` the policy that sets them; here the
+first quarter of the generations is compared with the last. Collapse is taken at its word: less than half of what there
+was.
 
 Left out: corrections for looking at several measures, which are much the same thing seen twice.
 """
@@ -12,11 +13,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from arena.report.figures.figure import Figure, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import Figure, Panel, Section, Series, Table
 from arena.report.metrics.diversity import FEWEST_SAMPLED, Amount, diversity
 from arena.report.metrics.entropy import Fit, entropy, fit
 from arena.report.source import Source
 from arena.report.stats.intervals import bootstrap_difference, bootstrap_interval
+from arena.run.store import Row
 from arena.text import between, clear, count, listed, number
 
 KEY, TITLE = "diversity", "Diversity: did anything collapse?"

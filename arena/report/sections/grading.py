@@ -12,18 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from arena.report.figures.figure import Figure, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import Figure, Panel, Section, Series, Table
 from arena.report.metrics.grader_calibration import calibration, reviewed
-from arena.report.metrics.reward_hacking import (
-    attempts,
-    gamed,
-    reasons_table,
-    rejections,
-    wrong_reasons_figure,
-)
+from arena.report.metrics.reward_hacking import attempts, rejections
+from arena.report.sections.reward_hacking import gamed, reasons_table, wrong_reasons_figure
 from arena.report.source import Source
 from arena.report.stats.intervals import difference_interval, rate, wilson_interval
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import between, clear, count, number
 
 KEY, TITLE = "grading", "Grading and gaming: do graders agree with execution, was anything gamed?"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from arena.report.figures.figure import Figure, Panel, Row, Section, Series, Table, shades
+from arena.report.figures.figure import Figure, Panel, Section, Series, Table, shades
 from arena.report.source import Source
 from arena.report.tables import gain_sentence, interval, rate, span
+from arena.run.store import Row
 
 Analysis = dict[str, Any]
 

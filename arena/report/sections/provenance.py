@@ -13,11 +13,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from arena.report.figures.figure import Figure, Heat, Panel, Row, Section, Series, Table
-from arena.report.metrics.tournament import file_digest
+from arena.report.figures.figure import Figure, Heat, Panel, Section, Series, Table
 from arena.report.source import Source
+from arena.run.agents import file_digest
 from arena.run.paths import inside
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import count, listed, number
 from culture.library import Library
 
@@ -88,7 +88,7 @@ def receipts(store: Store) -> list[str]:
     n = store.query("SELECT COUNT(*) AS n FROM receipts")[0]["n"]
     if not n:
         return []
-    from arena.phases.review import verify_receipts  # brings the whole arena, which few reports need
+    from arena.run.receipts import verify_receipts
 
     problems = verify_receipts(store)
     if not problems:

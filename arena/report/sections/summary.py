@@ -12,10 +12,11 @@ from typing import Any
 
 from arena.config.schema import Config
 from arena.report.figures.figure import Section, Table
-from arena.report.metrics.reward_hacking import attempts, gamed, rejections
+from arena.report.metrics.reward_hacking import attempts, rejections
 from arena.report.sections.culture.authors import authors, most_useful
 from arena.report.sections.culture.posts import best, definitions, why_none
 from arena.report.sections.diversity import collapsed
+from arena.report.sections.reward_hacking import gamed
 from arena.report.source import Source
 from arena.report.stats.ratings import ROLES, ratings_of
 from arena.report.tables import count, duration, gain_sentence, interval, names_sentence, span

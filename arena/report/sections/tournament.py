@@ -1,6 +1,7 @@
 """The cross-generation tournament: does who comes later win everywhere, or is something lost again?
 
-`arena.report.metrics.tournament` plays it; here it is told. Cells are compared row with row on the same problems, as pairs.
+`arena.report.metrics.tournament` plays it; here it is told. Cells are compared row with row on the same problems, as
+pairs.
 
 Many pairs are looked at: how many would come out by chance is said beside them, and the clearest drop has to stand a
 correction for all of them.
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 
-from arena.report.figures.figure import Figure, Heat, Panel, Row, Section, Series, shades
+from arena.report.figures.figure import Figure, Heat, Panel, Section, Series, shades
 from arena.report.metrics.paired_uplift import paired_interval
-from arena.report.metrics.tournament import Listener, NotPlayed, Played, silent, slept_on, spread, tournament
+from arena.report.metrics.tournament import Listener, NotPlayed, Played, silent, slept_on, tournament
 from arena.report.source import Source
 from arena.report.stats.intervals import difference_interval, wilson_interval
+from arena.run.agents import spread
+from arena.run.store import Row
 from arena.text import between, clear, count, number
 
 KEY, TITLE = "tournament", "Old agents on new problems, new agents on old ones"

@@ -11,7 +11,6 @@ from agents.prompt import Chat
 
 if TYPE_CHECKING:
     from arena.config.schema import PromptsSection
-    from arena.run.store import Store
 
 
 def nowhere(agent: str) -> int:
@@ -53,12 +52,6 @@ BARE = Voice()
 
 def make_voice(prompts: PromptsSection, place: Callable[[str], int]) -> Voice:
     return Voice(prompts.style == "chat", prompts.thinking, prompts.structured, tuple(prompts.personas), place)
-
-
-def voice_of_run(prompts: PromptsSection, store: Store) -> Voice:
-    """How a stored run's agents are spoken to, by the places it holds."""
-    places = {r["name"]: r["place"] or 0 for r in store.query("SELECT name, place FROM agents")}
-    return make_voice(prompts, lambda agent: places.get(agent, 0))
 
 
 def mark(name: str, text: str, structured: bool) -> str:

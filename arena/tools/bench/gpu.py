@@ -1,8 +1,8 @@
 """Real model sizes on a GPU: how near generating and learning come to what the device can do.
 
 Random weights of published shapes, made on the device; only time and memory are looked at. Also a command of its own
-for a bare machine, `python -m arena.tools.bench.gpu`, which needs torch, numpy, safetensors and tokenizers only. What is
-counted as necessary is in `large_count.py`, the shapes and the device in `large_setup.py`. Left out: peers, quality,
+for a bare machine, `python -m arena.tools.bench.gpu`, which needs torch, numpy, safetensors and tokenizers only. What
+is counted as necessary is in `large_count.py`, the shapes and the device in `large_setup.py`. Left out: peers, quality,
 several devices. On the CPU it runs on one thread, and shows that it runs.
 """
 

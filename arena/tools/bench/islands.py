@@ -1,8 +1,8 @@
 """What Ray costs one island, and what more islands bring: the same run in process and on Ray, in turns.
 
-Overhead: one island. In process is `arena.loop.play`; on Ray is `arena.islands.coordinator.federate` with one actor on this
-machine. Timed from the end of generation 0 to the end of the run, so that starting Ray, importing and loading, compiled
-kernels included, count on neither side; they are told apart. Ray runs in its own turns only.
+Overhead: one island. In process is `arena.loop.play`; on Ray is `arena.islands.coordinator.federate` with one actor on
+this machine. Timed from the end of generation 0 to the end of the run, so that starting Ray, importing and loading,
+compiled kernels included, count on neither side; they are told apart. Ray runs in its own turns only.
 
 Scaling: an equal population on each island, one thread an island, on as many Ray nodes of this machine as there are
 islands, each of one CPU by Ray's count. All begin generation 1 at once; timed until the head has written the last one.

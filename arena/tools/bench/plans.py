@@ -18,6 +18,7 @@ import torch
 from agents.adapters import AdapterLayout
 from agents.checkpoint import BaseModel
 from arena.config.schema import nearest
+from arena.config.shipped import SEED_FOLDER
 from arena.tools.bench import ours, roofline_ours, workload
 from arena.tools.bench.gpu import Large
 from arena.tools.bench.roofline_ours import LIMIT
@@ -52,7 +53,7 @@ class Options:
     """Of the long run; its own number if None."""
     retention: int = 0
     """`store.retention` of the long run."""
-    model: Path = Path(__file__).resolve().parents[2] / "agents" / "seed"
+    model: Path = SEED_FOLDER
 
     @property
     def size(self) -> Size:

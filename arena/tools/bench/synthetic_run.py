@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.config.schema import load_config
+from arena.config.shipped import ROOT
 from arena.report.metrics.run_summary import LOOP
 from arena.run.store import Row, Store
 from culture.posts import Post
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "tiny.yaml"
+CONFIG = ROOT / "configs" / "tiny.yaml"
 UNSIGNED = {"public_key": "", "signature": ""}
 COUNT = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
 

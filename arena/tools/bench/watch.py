@@ -28,6 +28,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from arena.config.shipped import ROOT
 from arena.report.metrics.run_summary import LOOP
 from arena.run.store import Store
 from arena.tools.bench.synthetic_run import Scale, fill
@@ -39,7 +40,6 @@ MOST = 1.02
 SIZE = (200, 50)
 SWITCH = 5.0
 """Seconds that a watcher looks at a screen."""
-ROOT = Path(__file__).resolve().parents[2]
 Say = Callable[[str], None]
 
 

@@ -1,8 +1,9 @@
 """Train a seed model for python_programs from scratch, on synthetic functions (curricula/python_school.py).
 
-The recipe is that of `arena/tools/seeds/list_seed.py`, with a byte-level tokenizer trained on the school's texts, so that any text
-at all can be read and written. Examples are drawn before training and gone through in an order of each pass's own;
-deterministic for one thread count, on the CPU. Sizes go from one that a core trains in minutes to one for a GPU.
+The recipe is that of `arena/tools/seeds/list_seed.py`, with a byte-level tokenizer trained on the school's texts, so
+that any text at all can be read and written. Examples are drawn before training and gone through in an order of each
+pass's own; deterministic for one thread count, on the CPU. Sizes go from one that a core trains in minutes to one for a
+GPU.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from arena.config.schema import Config
-from arena.loop import Listener
+from arena.phases.records import Listener
 from arena.run.store import Store
 from arena.watch.sinks.registry import load_sinks
 from arena.watch.sinks.scalars import scalars, texts

@@ -16,10 +16,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from arena.report.figures.figure import Figure, Heat, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import Figure, Heat, Panel, Section, Series, Table
 from arena.report.source import Source
 from arena.report.stats.intervals import mean_interval, rate
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import between, clear, count, listed, number
 
 MOST_SHOWN = 24

@@ -16,10 +16,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from arena.report.figures.figure import Figure, Network, Node, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import Figure, Network, Node, Panel, Section, Series, Table
 from arena.report.source import Source
 from arena.report.stats.intervals import bootstrap_interval, mean_interval
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import between, count, number
 from culture.measures import citation_depth, pagerank, reuse_rate
 

@@ -9,9 +9,9 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 
-from arena.report.figures.figure import Figure, Network, Node, Panel, Row, Section
+from arena.report.figures.figure import Figure, Network, Node, Panel, Section
 from arena.report.source import Source
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import count, listed
 
 MOST_AGENTS = 60

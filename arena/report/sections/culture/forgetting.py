@@ -1,9 +1,9 @@
 """What was lost: posts that left the index, and the looks for collapse against the base model.
 
 A post leaves the index (never the log) when its author supersedes or retracts it, when a book compiles it, or when it
-is forgotten. Collapse is looked for where `measure.collapse` says so (arena/phases/measure/collapse.py); a population is compared with
-itself at the first look at which it had posts to vary, since what is set from nothing is harder to foresee than a
-variation.
+is forgotten. Collapse is looked for where `measure.collapse` says so (arena/phases/measure/collapse.py); a population
+is compared with itself at the first look at which it had posts to vary, since what is set from nothing is harder to
+foresee than a variation.
 
 Left out: what time and fire hide from readers (`library.lasts`, `library.burn`), which comes back or is in no table.
 Not guaranteed: that a name which was found again had been missed, or that a shift away from the school is a loss:
@@ -16,12 +16,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from arena.reference import BELOW, TEXTS, WORDS
-from arena.report.figures.figure import Figure, Panel, Row, Section, Series, Table
+from arena.phases.measure.collapse import BELOW, TEXTS, WORDS
+from arena.report.figures.figure import Figure, Panel, Section, Series, Table
 from arena.report.metrics.post_status import standings
 from arena.report.source import Source
 from arena.report.stats.intervals import mean_interval
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import between, count, listed
 from culture.removals import STATES
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from arena.report.figures.figure import Figure, Panel, Row, Section, Series
+from arena.report.figures.figure import Figure, Panel, Section, Series
 from arena.report.source import Source
 from arena.report.stats.intervals import bootstrap_interval, wilson_interval
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import between, count, number
 from culture.measures import Nearest
 

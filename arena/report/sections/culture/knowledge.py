@@ -6,9 +6,9 @@ can be used: a body may be longer than its reader can follow.
 
 from __future__ import annotations
 
-from arena.report.figures.figure import Figure, Panel, Row, Section, Series
+from arena.report.figures.figure import Figure, Panel, Section, Series
 from arena.report.source import Source
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import count
 
 KNOWN = (

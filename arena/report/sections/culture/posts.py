@@ -1,8 +1,8 @@
 """Which post helped most, who wrote it, and who used it: uplift of definitions, use of worked examples.
 
-Definitions are ranked by their shrunken uplift (`arena.report.metrics.paired_uplift`), counted from the generation in which they
-were posted; of several for one name, the first is the one that is read. Worked examples are ranked by what was varied
-from them, which is use and no effect: nothing is asked with and without one of them.
+Definitions are ranked by their shrunken uplift (`arena.report.metrics.paired_uplift`), counted from the generation in
+which they were posted; of several for one name, the first is the one that is read. Worked examples are ranked by what
+was varied from them, which is use and no effect: nothing is asked with and without one of them.
 
 Left out: reads of a definition as a distractor, drawn at random beside others; they are no use of it.
 """
@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from arena.report.figures.figure import Figure, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import Figure, Panel, Section, Series, Table
 from arena.report.metrics.paired_uplift import ASKED, EVALUATIONS, Pairs, Uplift, offspring, uplifts
 from arena.report.source import Source
 from arena.report.stats.intervals import rate, wilson_interval
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import between, count, listed, number
 
 ENOUGH = 100

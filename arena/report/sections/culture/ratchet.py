@@ -1,6 +1,7 @@
 """The ratchet: does a frozen newborn do better with every generation's library, and is it the library that does it.
 
-The readings are the arena's (`arena.phases.measure.ratchet_meter` says what is asked); here they become sentences and figures.
+The readings are the arena's (`arena.phases.measure.ratchet_meter` says what is asked); here they become sentences and
+figures.
 
 What schools taught stands here too: the same question asked of weights, which sleep on what was posted.
 
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from arena.config.schema import Config
-from arena.report.figures.figure import GREY, Figure, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import GREY, Figure, Panel, Section, Series, Table
 from arena.report.metrics.ratchet import (
     CONTROLS,
     GROUPS,
@@ -28,6 +29,7 @@ from arena.report.metrics.ratchet import (
     schools,
 )
 from arena.report.source import Source
+from arena.run.store import Row
 from arena.text import between, clear, count, listed, number
 from culture.transmission import Estimate
 

@@ -1,7 +1,7 @@
 """What posts did for those who were shown them at work: of those chosen for a reader some were left out at random.
 
-Numbers come from `arena.report.metrics.randomised_uplift`. Kinds and authors have intervals; single posts have a guess drawn towards the
-mean of their kind, since few have the attempts it takes to tell one by itself.
+Numbers come from `arena.report.metrics.randomised_uplift`. Kinds and authors have intervals; single posts have a guess
+drawn towards the mean of their kind, since few have the attempts it takes to tell one by itself.
 
 Left out: effects on anything but the problem a post was chosen for, and what several posts do together. Not guaranteed:
 that authors differ by what they write; they write of other names, at other times. Nor that the first and last posts of
@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from arena.report.figures.figure import Figure, Panel, Row, Section, Series, Table
+from arena.report.figures.figure import Figure, Panel, Section, Series, Table
 from arena.report.metrics.randomised_uplift import EFFECT, Found, row, worths
 from arena.report.source import Source
-from arena.run.store import Store
+from arena.run.store import Row, Store
 from arena.text import between, clear, count, listed, number
 from culture.uplift import Worth, needed, needed_choices
 

@@ -1,0 +1,72 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import json
+
+from arena.library.definitions import Shelves
+from arena.library.forgetting import forget
+from arena.library.visibility import readable
+from arena.phases import review
+from arena.phases.records import Produced
+from arena.run.state import Arena
+from arena.run.store import Row
+from culture.library import Read
+from curricula.replay import Urn
+
+PARENT_FADE = 0.8  # parents of a generation ago are this much less likely than fresh ones
+
+
+def read(arena: Arena) -> Produced:
+    """Decide who sets what for whom: authors, solvers, graders, and the library post each setter reads and varies.
+
+    What a reviewer has decided is taken here, once a generation; a post that was rejected is not read any more.
+    """
+    g, config = arena.generation.index, arena.config.rounds
+    names, shares = list(arena.domains), [d.share for d in arena.config.domains.values()]
+    rows: list[Row] = []
+    reads: list[Read] = []
+    taken = review.take(arena)
+    rejected = taken.pop("removals", [])
+    out = {r["post"] for r in rejected}
+    shelves = Shelves(arena)
+    for author in arena.living:
+        shelf, mine = shelves.of(author), readable(arena, author, out)
+        known = [name for name in shelf if shelf[name].post not in out]
+        urns = dict[str, Urn]()
+        for _ in range(config.per_agent):
+            number = len(rows)
+            id_ = f"g{g:04d}r{number:04d}{arena.mark}"
+            rng = arena.rng(g, id_, "plan")
+            domain = rng.choices(names, shares)[0]
+            if domain == "hidden_words" and not known:  # a name that its author does not know cannot be set
+                domain = next((n for n in names if n != domain), "")
+                if not domain:
+                    continue
+            wants_parent = domain == "hidden_words" or config.setter == "mutator" or rng.random() < config.vary
+            if wants_parent and domain not in urns:
+                urns[domain] = arena.bank.urn(g, PARENT_FADE, domain, mine)
+            found = urns[domain].draw(rng, 1) if wants_parent else []
+            parent, post = (found[0].text, found[0].post) if found else (None, None)
+            if domain == "hidden_words" and (not found or rng.random() < 0.5):
+                parent = rng.choice(known)
+                post = shelf[parent].post
+            others = rng.sample([a for a in arena.living if a != author], len(arena.living) - 1)
+            grader = others[config.solvers] if len(others) > config.solvers and rng.random() < config.grade else None
+            rows.append(
+                {
+                    "id": id_,
+                    "generation": g,
+                    "number": number,
+                    "domain": domain,
+                    "author": author,
+                    "setter": config.setter,
+                    "solvers": json.dumps(others[: config.solvers]),
+                    "grader": grader,
+                    "parent": parent,
+                    "parent_post": post,
+                }
+            )
+            if post:
+                reads.append(Read(g, "propose", author, id_, post, 1.0))
+    return {"rounds": rows, "reads": reads, "removals": [*rejected, *forget(arena, out)], **taken}
