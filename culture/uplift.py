@@ -12,7 +12,7 @@ authors do, which takes far fewer rows each.
 
 Left out: what a post does beside others (an effect is averaged over what else was read), and effects on anything but
 the request it was chosen for. Not guaranteed: intervals that hold exactly where an arm has few rows or a few rows carry
-most of the weight; they are checked by simulation (tests/test_worth.py).
+most of the weight; they are checked by simulation (tests/culture/test_uplift.py).
 """
 
 import math

@@ -61,7 +61,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def empty(tmp_path: Path) -> Path:
     """The folder of a run of which nothing has been played."""
-    from watching import unplayed
+    from tests.helpers.screens import unplayed
 
     return unplayed(tmp_path)
 
@@ -69,7 +69,7 @@ def empty(tmp_path: Path) -> Path:
 @pytest.fixture
 def made(empty: Path) -> Path:
     """The folder of a run made by hand: two agents, two generations, three problems, hostile text in all of it."""
-    from watching import by_hand
+    from tests.helpers.screens import by_hand
 
     return by_hand(empty)
 

@@ -5,11 +5,11 @@ Reads the source with `ast`; it finds what is written, not what is built from st
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from arena.config.shipped import ROOT
+
 FLOORS = ("agents", "curricula", "culture")
 FOLDERS = (*FLOORS, "arena")
 SOURCES = sorted(p for f in FOLDERS for p in (ROOT / f).rglob("*.py")) + [

@@ -10,7 +10,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from test_architecture import TREES, called
 from typer.testing import CliRunner
 
 import agents.template_worker
@@ -19,6 +18,7 @@ from agents.template import ChatTemplate
 from arena.config.bounded_yaml import yaml_data
 from arena.config.schema import load_config
 from run_arena import app, one_line
+from tests.test_architecture import TREES, called
 
 
 def test_nothing_that_is_loaded_can_be_a_program():

@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from arena.config.shipped import ROOT
+
 sys.path.insert(0, str(ROOT))
 TURN = 25.0
 """Seconds of one target's turn."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
 from hypothesis import strategies as st
 
 from arena.config.schema import Config, load_config, make_config
+from arena.config.shipped import ROOT
 from arena.evals.dataset import read_set
 from arena.experiments.file import load_experiment, make_cells
 from arena.export.domain.write import read_options
@@ -22,7 +22,6 @@ from arena.run.state import make_domains
 from arena.run.store import Store
 from tests.fuzz.base import DAMAGE, DEEP, JSON, Place, Target, answers, damaged
 
-ROOT = Path(__file__).parents[2]
 TINY = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join([f'*{chr(97 + i)}'] * 9)}]\n" for i in range(20)

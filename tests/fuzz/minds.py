@@ -21,8 +21,8 @@ from agents.prompt import Chat
 from agents.template import ChatTemplate
 from agents.tokenizer import Tokenizer
 from arena.config.shipped import SEED_FOLDER
-from tests.chat_templates import QWEN3
 from tests.fuzz.base import DAMAGE, DEEP, JSON, Place, Target, answers, damaged
+from tests.helpers.chat_templates import QWEN3
 
 CONFIG = {"model_type": "llama", "vocab_size": 100, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
           "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 64, "eos_token_id": 1,

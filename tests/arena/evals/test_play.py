@@ -1,0 +1,215 @@
+"""`play`: a person at the end of a pipe solves and sets, is told what is wrong in words, and leaves when they like."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from arena import loop
+from arena.config.schema import load_config
+from arena.config.shipped import ROOT
+from arena.evals.play.game import Game
+from arena.evals.play.person import play_person
+from arena.evals.play.run_agents import open_agents
+from arena.evals.play.terminal import Left, Terminal
+from arena.run.state import Arena
+from arena.run.store import Store
+from curricula.registry import DOMAINS, make_domain
+from tests.helpers.openai_server import Reply, Server, completion
+from tests.helpers.scripted_agents import PERSONAS, ScriptedAgents
+
+
+class Typed:
+    """Lines that a person types, or what a function makes of the screen so far."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines, self.out = list(lines), io.StringIO()
+
+    def __call__(self) -> str:
+        if not self.lines:
+            raise EOFError
+        return self.lines.pop(0)
+
+    @property
+    def terminal(self) -> Terminal:
+        return Terminal(self, self.out)
+
+
+@pytest.fixture
+def run(undisturbed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(undisturbed, tmp_path / "run"))
+
+
+def at_table(
+    run: Path, typed: Typed, rounds: int = 2, domain: str | None = None, seed: int = 0, agents: int = 4
+) -> Path:
+    store = Store(run / "run.db")
+    try:
+        return play_person(run, store, load_config(run / "config.yaml"), domain, rounds, agents, seed, typed.terminal)
+    finally:
+        store.close()
+
+
+def events(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def answers(run: Path, rounds: int, domain: str | None = None) -> list[str]:
+    """The right answers of the game that seed 0 gives."""
+    store = Store(run / "run.db")
+    game = Game(open_agents(run, store, load_config(run / "config.yaml"), 4, domain), 0)
+    found = [p.problem.answer for p in game.problems(rounds)]
+    store.close()
+    return found
+
+
+def test_a_person_solves_and_sets_and_the_score_is_kept(run: Path) -> None:
+    before = hashlib.sha256((run / "run.db").read_bytes()).hexdigest()
+    first, _ = answers(run, 2)
+    typed = Typed(["hint", first, "nonsense", "foo", "[bold]rev[/] | 1 2", "rev inc | 3 1 4", "dbl | 0 1"])
+    path = at_table(run, typed)
+    assert path == run / "play" / "0001.jsonl"
+    said = typed.out.getvalue()
+    assert "The answer is right (only the answer)." in said and "Wrong: no answer." in said
+    assert "That is no problem: malformed (expected 'program | digits', got 'foo')." in said
+    assert "That is no problem: unknown name ([bold]rev[/])." in said
+    found = events(path)
+    assert [e["event"] for e in found] == ["game", "solved", "solved", "rejected", "rejected", "set", "set", "score"]
+    assert found[1]["hinted"] and not found[2]["hinted"]
+    one = found[5]
+    share = sum(t["right"] for t in one["tries"]) / len(one["tries"])
+    assert len(one["tries"]) == 6 and one["pay"] == 4 * share * (1 - share)
+    score = found[-1]["players"]
+    assert score["you"]["right"] == 1 and score["you"]["tried"] == 2 and len(score["you"]["pay"]) == 2
+    assert all(score[a]["tried"] >= 1 for a in found[0]["agents"])
+    assert "Score" in said and "the agents" in said
+    assert hashlib.sha256((run / "run.db").read_bytes()).hexdigest() == before
+
+
+def test_the_same_seed_is_the_same_game_and_another_is_another(run: Path) -> None:
+    lines = ["1", "rev inc | 3 1 4"]
+    first, second = (events(at_table(run, Typed(lines), rounds=1)) for _ in range(2))
+    assert first == second and (run / "play" / "0002.jsonl").is_file()
+    other = events(at_table(run, Typed(lines), rounds=1, seed=1))
+    assert other[1]["problem"] != first[1]["problem"]
+
+
+def test_names_are_played_with_what_the_library_says(run: Path) -> None:
+    typed = Typed(["hint", "1", "w0 rev | 1 2 3"])
+    found = events(at_table(run, typed, rounds=1, domain="hidden_words"))
+    assert found[1]["problem"].startswith("w") or " w" in found[1]["problem"]
+    assert [e["event"] for e in found] == ["game", "solved", "set", "score"]
+
+
+@pytest.mark.parametrize("lines", [[], ["quit"], ["1", " EXIT "], ["1", "rev"], ["```", "several", "lines"]])
+def test_a_person_may_leave_at_any_time_and_the_score_is_shown(run: Path, lines: list[str]) -> None:
+    typed = Typed(lines)
+    found = events(at_table(run, typed, rounds=1))
+    assert "left" in [e["event"] for e in found] and "You leave the table." in typed.out.getvalue()
+    assert ("Score" in typed.out.getvalue()) == (found[-1]["event"] == "score") == (len(lines) == 2)
+
+
+def test_three_texts_that_are_no_problem_cost_what_they_cost_an_agent(run: Path) -> None:
+    domain = Game(open_agents(run, Store(run / "run.db"), load_config(run / "config.yaml"), 2, None), 0).domain
+    heldout = domain.heldout("test", 4)[0].text
+    found = events(at_table(run, Typed(["1", "x", heldout, "rev rev | 1 2"]), rounds=1))
+    assert [e["reason"] for e in found if e["event"] == "rejected"] == ["malformed", "held-out", "no-op"]
+    assert heldout not in json.dumps(found) and found[-1]["players"]["you"]["pay"] == [-0.25]
+
+
+def test_several_lines_are_one_text_between_fences_and_the_screen_shows_no_control_characters() -> None:
+    typed = Typed(["```", "def f(x):", "    return quit", "quit", "```", "\ud800", "quit"])
+    terminal = typed.terminal
+    assert terminal.ask() == "def f(x):\n    return quit\nquit"
+    assert terminal.ask() == "?"
+    with pytest.raises(Left):
+        terminal.ask()
+    terminal.say("\x1b[2J[red]no[/red]\u202e")
+    terminal.table("t", ("[b]", "x"), [("[red]\x07", "1")])
+    assert "\\x1b[2J[red]no[/red]\\u202e" in typed.out.getvalue() and "[red]\\x07" in typed.out.getvalue()
+
+
+def test_mistakes_are_told(run: Path, empty: Path) -> None:
+    with pytest.raises(ValueError, match="has no domain 'hidden_word'; did you mean 'hidden_words'"):
+        at_table(run, Typed([]), domain="hidden_word")
+    with pytest.raises(ValueError, match="nobody lives in"):
+        at_table(empty, Typed([]))
+    shutil.rmtree(run / "adapters")  # then the base model speaks for them
+    assert events(at_table(run, Typed(["1"]), rounds=1))[1]["event"] == "solved"
+
+
+def test_agents_behind_a_server_play_too(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    hostile = "[red]\x1b]0;x\x07 rev | 1"
+    with Server(lambda path, body, before: Reply(completion(hostile))) as server:
+        config = load_config(run / "config.yaml").to_yaml()
+        made = load_config(run / "config.yaml", ["engine.kind=openai", f"engine.openai.url={server.url}",
+                           "engine.openai.model=seed", "sleep.enabled=false"])  # fmt: skip
+        assert config != made.to_yaml()
+        (run / "config.yaml").write_text(made.to_yaml(), encoding="utf-8")
+        typed = Typed([*"123456", "rev inc | 3 1 4"])
+        found = events(at_table(run, typed, rounds=6, agents=2))
+    at_the_table, authors = found[0]["agents"], {e["author"] for e in found if e["event"] == "solved"}
+    assert len(at_the_table) == 2 and authors - set(at_the_table)  # who set one once need not be there
+    assert authors <= set(found[-1]["players"])
+    assert not found[1]["now"] and "once set" in typed.out.getvalue()  # what they proposed came to nothing
+    assert found[7]["pay"] == 0.0 and "\x1b" not in typed.out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A run of one generation in all domains, by careful, sloppy and hostile agents; their server goes on."""
+    folder, domains = tmp_path_factory.mktemp("careless"), {name: make_domain(name) for name in DOMAINS}
+    with Server(ScriptedAgents(domains)) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        shares = ", ".join(f"{name}: {{share: {1 / len(DOMAINS)}}}" for name in DOMAINS)
+        given = [
+            f"run.folder={folder}", "generations=1", f"domains={{{shares}}}", "engine.kind=openai",
+            "engine.openai.model=seed", f"engine.openai.url={server.url}", "engine.openai.api=chat",
+            "prompts.style=chat", f"prompts.personas={json.dumps(PERSONAS)}", "rounds.per_agent=4",
+            "rounds.max_tokens=512", "sleep.enabled=false", "measure.final_per_depth=1", "turnover.every=0",
+        ]  # fmt: skip
+        base = yaml.safe_load((ROOT / "configs" / "tiny.yaml").read_text())
+        base.pop("domains"), base.pop("sleep"), base.pop("turnover")
+        (folder / "c.yaml").write_text(yaml.safe_dump(base))
+        with Arena.create(load_config(folder / "c.yaml", given)) as arena:
+            loop.play(arena)
+        yield folder / "tiny"
+
+
+@pytest.mark.parametrize("name", list(DOMAINS))
+def test_every_domain_is_played_against_careful_sloppy_and_hostile_agents(careless: Path, name: str) -> None:
+    domain = make_domain(name)
+    if hasattr(domain, "world"):
+        domain = make_domain(name, world=load_config(careless / "config.yaml").seed)
+    store = Store(careless / "run.db")
+    game = Game(open_agents(careless, store, load_config(careless / "config.yaml"), 3, name), 5)
+    solutions = [domain.solution(p.problem) for p in game.problems(3)]
+    store.close()
+    mine = domain.random_problem(random.Random(1)).text
+    lines = [line for text in [*solutions, "[/]", mine, mine] for line in ("```", *text.split("\n"), "```")]
+    typed = Typed(lines)
+    found = events(at_table(careless, typed, rounds=3, domain=name, seed=5))
+    said = typed.out.getvalue()
+    assert said.count("\nRight.") == 3 and "\x1b" not in said and "\u202e" not in said
+    assert found[-1]["players"]["you"]["right"] == 3 and [e["event"] for e in found].count("set") == 2
+    assert found[-2]["event"] == "left"  # before the third
+    assert not domain.is_heldout(domain.problem(found[1]["problem"]))
+
+
+def test_the_command_plays_through_a_pipe(run: Path) -> None:
+    command = [sys.executable, str(ROOT / "run_arena.py"), "play", str(run), "--rounds", "1", "--agents", "2"]
+    done = subprocess.run(command, input="1\nquit\n", capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "You leave the table." in done.stdout and "Score" in done.stdout and not done.stderr

@@ -1,0 +1,201 @@
+"""Posts in agents' own words: how replies are read, what the library lets in, what readers see; problems in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arena.library import free_text
+from arena.library.admission import admit
+from arena.library.definitions import definitions_in
+from arena.rounds.rewards import rewards
+from arena.rounds.roles import author
+from arena.rounds.roles.author import Drafted, Episode, Unread
+from arena.rounds.roles.voice import Voice
+from arena.rounds.round import Round
+from arena.rounds.validity import doubts
+from arena.run.state import Arena
+from culture.posts import Post
+from curricula.domain import Judged, Problem
+from curricula.list_programs import ListPrograms
+from tests.helpers.culture_runs import peopled, publish
+
+TAGGED = """<think>What helps?</think>
+<post kind="lesson" about="2" cites="">
+title: Count  twice
+when: lists are long
+Count the digits
+before you reverse them.
+</post>
+<post kind=book about=1 cites='1, 3'>
+title: My best
+All of it.
+</post>"""
+
+
+def test_posts_are_read_from_tags_and_from_json_alike():
+    lesson = Drafted("lesson", 2, "Count twice", "lists are long", "Count the digits\nbefore you reverse them.")
+    assert author.read(TAGGED) == [lesson, Drafted("book", 1, "My best", "", "All of it.", (1, 3))]
+    as_json = """```json
+    {"posts": [{"kind": "Lesson", "about": "2", "title": "Count twice", "when": "lists are long",
+    "body": "Count the digits\\nbefore you reverse them.", "cites": null}]}
+    ```"""
+    assert author.read(as_json) == [lesson]
+    assert author.read('<post kind="lesson" about="2">\ntitle: Cut off\nHalf a sen') == [
+        Drafted("lesson", 2, "Cut off", "", "Half a sen")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("I have nothing to say.", "no post in the reply"),
+        ('<post kind="gossip">\ntitle: x\ny\n</post>', "unknown kind of post 'gossip'"),
+        ('<post kind="lesson" about="1">\nno title here\n</post>', "a lesson without a title"),
+        ('{"posts": [3]}', "a post that is no object"),
+    ],
+)
+def test_what_is_no_post_says_why(text: str, reason: str):
+    (found,) = author.read(text)
+    assert isinstance(found, Unread) and reason in found.reason
+
+
+def test_saying_nothing_is_no_mistake():
+    assert author.read("") == author.read("<think>nothing comes to mind</think>") == author.read('{"posts": []}') == []
+
+
+@given(st.text() | st.text(alphabet='<post kind="lesson">/\n{}[]:,1'))
+def test_any_reply_has_a_reading(text: str):
+    assert all(isinstance(p, Drafted | Unread) for p in author.read(text))
+
+
+def test_an_author_is_shown_what_it_did_as_a_quotation_and_cannot_leave_it():
+    episode = Episode("rev | 3 1 4", "4 1 3\nIt was right.", "wrong: no answer", "rev 4 1 3 answer 4 1 3")
+    asked = author.ask(Voice(chat=True), "ada", [episode], ["lesson: One\nTwo"], 2)
+    assert "> 4 1 3\n> It was right.\nIt was wrong: no answer." in str(asked)
+    assert "> [1] lesson: One Two\n" in str(asked) and "up to 2 posts" in str(asked)
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """A population of which the first has failed at round g0005r0000 and solved g0005r0001."""
+    with peopled(tmp_path_factory.mktemp("prose"), "prose", "library.by_words=true") as found:
+        rows: list[dict[str, Any]] = [
+            {"id": f"a{i}", "generation": 5, "round": f"g0005r000{i}", "agent": found.living[0], "correct": i}
+            for i in range(2)
+        ]
+        with found.store.transaction():
+            found.store.insert({"attempts": rows})
+        yield found
+
+
+def written(arena: Arena, kind: str = "lesson", round_: str = "g0005r0001", **of: Any) -> Post:
+    made = Post(kind, arena.living[0], 5, "Count twice", "Count the digits before you reverse them.", (), "")
+    return replace(made, **{"about": f"prose/list_programs/{round_}", **of})
+
+
+def test_a_post_is_let_in_for_what_is_on_record(arena: Arena):
+    assert admit(arena, written(arena)) is None
+    assert admit(arena, written(arena, "recipe")) is None
+    assert admit(arena, written(arena, "failure", "g0005r0000")) is None
+    assert "solved" in str(admit(arena, written(arena, "recipe", "g0005r0000")))
+    assert "failed at" in str(admit(arena, written(arena, "failure")))
+    assert "did not try" in str(admit(arena, written(arena, author=arena.living[1])))
+    assert "did not try" in str(admit(arena, written(arena, round_="g0009r0001")))
+    assert "no domain" in str(admit(arena, written(arena, about="prose/chess/g0005r0001")))
+    assert "cannot be written in prose" in str(admit(arena, written(arena, "definition")))
+
+
+def test_a_post_has_a_form(arena: Arena):
+    assert "one line" in str(admit(arena, written(arena, title="Count\ntwice")))
+    assert "one line" in str(admit(arena, written(arena, title="Count " * 30)))
+    assert "20 to 1500" in str(admit(arena, written(arena, body="Count.")))
+    assert "20 to 1500" in str(admit(arena, written(arena, body="Count. " * 300)))
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_post_gives_no_held_out_problem_away(arena: Arena, split: str):
+    held = arena.main.heldout(split, 3)[7].text
+    spaced = held.replace(" ", "\n", 1)
+    assert "held-out" in str(admit(arena, written(arena, body=f"What I know of it: {spaced} is easy.")))
+    assert "held-out" in str(admit(arena, written(arena, applies=held)))
+    assert admit(arena, written(arena, body="What I know of it: rev inc | 3 1 is easy.")) is None
+
+
+def test_books_take_the_place_of_their_author_s_own_prose_and_of_nothing_else(arena: Arena):
+    mine = publish(arena, *(written(arena, title=f"Own {i}", body=f"Own words, number {i}, of use.") for i in range(3)))
+    assert "already" in str(admit(arena, written(arena, title="Own 1", body="Other words that are long enough.")))
+    theirs = publish(
+        arena, Post("lesson", arena.living[1], 5, "rev rev = nothing", "rev rev = nothing", (), "list_programs")
+    )
+    book = written(arena, "book", title="Book", body="One, two and three together.", cites=tuple(mine[:2]))
+    assert admit(arena, book) is None
+    assert "two or more" in str(admit(arena, replace(book, cites=(mine[0],))))
+    assert "own author" in str(admit(arena, replace(book, cites=(mine[0], theirs[0]))))
+    publish(arena, book)
+    assert [p.title for p in free_text.earlier(arena.library, arena.living[0])] == ["Own 2", "Book"]
+    assert definitions_in(arena.library) == {}  # a book in prose has no pages
+
+
+def test_a_draft_names_what_it_comes_from():
+    rounds = [Round("g1r0", ListPrograms(), "a", ("b",))]
+    draft = Drafted("lesson", 1, "Count twice", "when long", "Count the digits.", (1, 2))
+    made = free_text.posted(draft, "b", 1, rounds, [])
+    assert isinstance(made, Post) and made.about == "prose/list_programs/g1r0" and made.cites == ()
+    for wrong, says in ((replace(draft, about=2), "which of the 1"), (replace(draft, kind="book"), "two or more"),
+                        (replace(draft, body="a\x00b"), "control character")):  # fmt: skip
+        found = free_text.posted(wrong, "b", 1, rounds, [])
+        assert isinstance(found, Unread) and says in found.reason
+
+
+def test_a_note_says_what_it_is():
+    post = Post("recipe", "ada", 1, "Go slowly", "One by one.", (), "prose/x/y", applies="when it is long")
+    assert free_text.note(post) == "recipe by ada (when it is long): Go slowly\nOne by one."
+    assert free_text.note(Post("definition", "ada", 1, "w1", "w1 = rev inc", (), "hidden_words")) == "w1 = rev inc"
+
+
+# -- doubt -------------------------------------------------------------------------------------------------------
+
+
+class Doubting(ListPrograms):
+    """Doubts what no strong agent solved, and keeps what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[list[Judged]] = []
+
+    def doubt(self, problem: Problem, answers: list[Judged]) -> str | None:
+        self.told.append(answers)
+        return None if any(a.correct for a in answers if a.strong) else "nobody strong agrees"
+
+
+def played(domain: ListPrograms, id_: str, *texts: str, grade: str = "") -> Round:
+    made = Round(id_, domain, "ada", ("bea", "cyd"), 1, "dot" if grade else None)
+    made.take(["rev inc | 3 1 4"])
+    made.take(texts)
+    if grade:
+        made.take([grade])
+    return made
+
+
+def test_the_domain_is_told_who_is_strong_on_other_problems_and_who_finds_it_unclear():
+    right, wrong, domain = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4", "rev 4 1 3 ; inc 5 2 4 answer 5 2 5", Doubting()
+    rounds = [played(domain, "r0", right, wrong), played(domain, "r1", wrong, right, grade="Unclear.")]
+    assert doubts(rounds) == {"r0": "nobody strong agrees", "r1": "nobody strong agrees"}
+    (bea, cyd), (bea_too, cyd_too, dot) = domain.told  # strong here is who was right on the other problem
+    assert (bea.strong, cyd.strong, bea_too.strong, cyd_too.strong) == (False, True, True, False)
+    assert dot.unclear and not cyd_too.unclear and bea_too.answer == "5 2 5"
+    assert doubts([played(ListPrograms(), "r2", wrong, wrong)]) == {}  # executed: nothing to doubt
+
+
+def test_a_doubted_problem_costs_its_author_and_pays_nobody():
+    domain = Doubting()
+    r = played(domain, "r0", "rev 4 1 3 ; inc 5 2 4 answer 5 2 4", "no", grade="no")
+    before = rewards(r, "variance", -0.25)
+    r.doubt = "disputed"
+    assert rewards(r, "variance", -0.25) == [("setter", "ada", "setter", -0.25)] != before

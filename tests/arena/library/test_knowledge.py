@@ -1,0 +1,291 @@
+"""What is on whose shelf, what its reader sees of it, what agents recall and believe, and how programs guess."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agents.engine import Completion, Request
+from arena.library.context import notes
+from arena.library.definitions import FILLER, Shelves, Shown, definitions_in
+from arena.library.recall import RECALL_INPUTS, beliefs, recall, remembered
+from arena.phases.guess import Guessing
+from arena.phases.propose import propose
+from arena.phases.read import read
+from arena.phases.sleep import exercises
+from arena.run.state import Arena
+from culture.posts import Post
+from curricula.domain import Problem, Rejection
+from curricula.hidden_words import HiddenWords, level_of
+from curricula.list_programs import NAMES
+from tests.helpers.culture_runs import define, meaning, peopled, publish, store
+
+WORDS = ("domains.list_programs.share=0.5", "domains.hidden_words.share=0.5", "domains.hidden_words.levels=2",
+         "rounds.guesser=search")  # fmt: skip
+
+
+@contextmanager
+def school(folder: Path, *overrides: str, generation: int = 5) -> Iterator[Arena]:
+    with peopled(folder, "school", *WORDS, *overrides, generation=generation) as arena:
+        yield arena
+
+
+def world(arena: Arena) -> HiddenWords:
+    words = arena.words_domain()
+    assert words is not None
+    return words
+
+
+def book(arena: Arena, author: str, generation: int, *names: str, cites: Sequence[str]) -> str:
+    """A book of the named definitions; its id."""
+    body = "\n".join(f"{n} = {' '.join(meaning(arena, n))}" for n in names)
+    post = Post("book", author, generation, f"book {generation}", body, tuple(cites), "hidden_words")
+    return publish(arena, post)[0]
+
+
+def says(arena: Arena, answers: dict[tuple[str, str], str]) -> list[Request]:
+    """Let agents say that names mean this, in place of the model; what they are asked is in the list. A body `a/b` is
+    said as a on the first input and as b on the second."""
+    asked: list[Request] = []
+
+    def generate(requests: Sequence[Request]) -> list[Completion]:
+        asked.extend(requests)
+        done = []
+        for r in requests:
+            name = r.prompt.split()[1]
+            body = answers.get((r.adapter or "", name), "")
+            body = body.split("/")[-1 if RECALL_INPUTS[1] in r.prompt else 0]
+            text = f"{name} {body} ; {body.split()[0]} 1 2 answer 1 2" if body else ""
+            done.append(Completion(r.key, text, "stop", 1, 1, 0.0))
+        return done
+
+    arena.engine.generate = generate  # type: ignore[method-assign]
+    return asked
+
+
+# -- shelves -----------------------------------------------------------------------------------------------------
+
+
+def test_a_shelf_holds_the_oldest_definition_in_force_of_its_circle(tmp_path: Path) -> None:
+    with school(tmp_path, "library.network=line") as arena:
+        ada, bo, _ = arena.living
+        first, again, other = (define(arena, g, a, "w0")[0] for g, a in ((1, ada), (2, ada), (3, bo)))
+        shelves = Shelves(arena)
+        assert [shelves.held(a)["w0"].post for a in (ada, bo)] == [first, other]
+        publish(arena, Post("retraction", ada, 4, "w0", "as it was not mine", (), first))
+        assert shelves.held(ada)["w0"].post == first  # a shelf is as it was when it was made
+        assert Shelves(arena).held(ada)["w0"].post == again
+
+
+def test_pages_of_books_stand_in_for_posts_that_they_compiled(tmp_path: Path) -> None:
+    with school(tmp_path) as arena:
+        ada, bo, _ = arena.living
+        old = define(arena, 1, ada, "w0", "w1")
+        own = define(arena, 2, bo, "w2")
+        volume = book(arena, ada, 4, "w0", "w1", cites=old)
+        held = Shelves(arena).held(bo)
+        assert {n: h.post for n, h in held.items()} == {"w2": own[0], "w0": volume, "w1": volume}
+        assert all(h.body == meaning(arena, n) for n, h in held.items())
+        again = define(arena, 5, bo, "w0")
+        assert Shelves(arena).held(bo)["w0"].post == again[0]  # a post of its own before a page
+        assert set(definitions_in(arena.library.as_of(2))) == {"w0", "w1", "w2"}
+
+
+def test_what_is_read_of_a_page_is_a_read_of_the_book_and_two_pages_are_one(tmp_path: Path) -> None:
+    with school(tmp_path, "library.distractors=0", "library.limit=3") as arena:
+        ada, bo, _ = arena.living
+        volume = book(arena, ada, 4, "w0", "w1", cites=define(arena, 1, ada, "w0", "w1"))
+        problem = world(arena).problem("w0 w1 | 3 1 4")
+        found = notes(arena, Shelves(arena), problem, bo, "g0005r0000/solver_0", "solve")
+        assert sorted(found.texts) == [f"{n} = {' '.join(meaning(arena, n))}" for n in ("w0", "w1")]
+        assert [r.post for r in found.reads] == [volume]
+
+
+def test_who_does_not_read_has_an_empty_shelf_and_still_sleeps_on_what_there_is(tmp_path: Path) -> None:
+    with school(tmp_path, "library.reading=false", "sleep.lore=6") as arena:
+        ada = arena.living[0]
+        (post,) = define(arena, 1, ada, "w0")
+        shelves = Shelves(arena)
+        assert shelves.of(ada) == {} and set(shelves.of(ada, sleeping=True)) == {"w0"} == set(shelves.held(ada))
+        assert notes(arena, shelves, world(arena).problem("w0 | 3 1 4"), ada, "x", "solve").texts == ()
+        drawn: list = []
+        assert [r.post for r in exercises(arena, shelves, ada, {}, drawn).reads] == [post]
+        assert len(drawn) == 6 and any("w0" in e.prompt + e.completion for e in drawn)
+
+
+# -- the lens ----------------------------------------------------------------------------------------------------
+
+
+def test_controls_show_something_else_and_change_nothing_that_is_stored(tmp_path: Path) -> None:
+    names = ("w0", "w1", "w2")
+    shown: dict[str, dict[str, Shown]] = {}
+    for content in ("own", "another_world", "shuffled", "filler"):
+        with school(tmp_path / content, f"library.content={content}") as arena:
+            ada = arena.living[0]
+            define(arena, 1, ada, *names)
+            before = arena.store.digest()
+            shelves = Shelves(arena)
+            shown[content] = shelves.of(ada)
+            assert list(shown[content]) == list(names)
+            assert {n: h.post for n, h in shelves.held(ada).items()} == {n: s.post for n, s in shown[content].items()}
+            assert all(h.body == meaning(arena, n) for n, h in shelves.held(ada).items())
+            assert arena.store.digest() == before
+            for name, s in shown[content].items():
+                assert s.text.partition(" = ")[0] == name and len(s.text.split()) == 2 + len(meaning(arena, name))
+                right = not isinstance(world(arena).check_guess(name, s.text.partition(" = ")[2]), Rejection)
+                assert right == (content == "own"), (content, name)
+    own = {n: s.body for n, s in shown["own"].items()}
+    assert sorted(s.body or () for s in shown["shuffled"].values()) == sorted(b or () for b in own.values())
+    assert all(s.body is None and set(s.text.split()[2:]) == {FILLER} for s in shown["filler"].values())
+    assert all(s.body and set(s.body) <= set(NAMES) for s in shown["another_world"].values())
+
+
+def test_a_single_definition_cannot_be_shuffled_and_is_not_shown(tmp_path: Path) -> None:
+    with school(tmp_path, "library.content=shuffled") as arena:
+        ada = arena.living[0]
+        define(arena, 1, ada, "w0")
+        assert Shelves(arena).of(ada) == {}
+        define(arena, 1, ada, "w1")
+        assert set(Shelves(arena).of(ada)) == {"w0", "w1"}
+
+
+# -- recall ------------------------------------------------------------------------------------------------------
+
+
+def test_agents_are_asked_for_what_their_circle_ever_defined_and_they_cannot_read(tmp_path: Path) -> None:
+    with school(tmp_path, "rounds.recall=true", "library.burn=4", "library.network=line") as arena:
+        ada, bo, cy = arena.living
+        define(arena, 1, ada, "w0", "w1")
+        define(arena, 4, ada, "w1")
+        (gone,) = define(arena, 4, ada, "w2")
+        publish(arena, Post("retraction", ada, 5, "w2", "was no use", (), gone))
+        define(arena, 1, bo, "w3")
+        asked = says(arena, {(ada, "w0"): "rev inc", (ada, "w2"): "dec dec", (bo, "w0"): "rev rev"})
+        found = recall(arena, Shelves(arena))
+        assert {(r.adapter, r.prompt.split()[1]) for r in asked} == {(ada, "w0"), (ada, "w2"), (bo, "w3")}
+        assert len(asked) == 2 * 3 == len({r.key for r in asked})
+        assert all(r.temperature == 0.0 for r in asked)
+        assert found == {ada: {"w0": ("rev", "inc"), "w2": ("dec", "dec")}, bo: {}, cy: {}}
+
+
+def test_what_is_not_said_the_same_way_twice_is_not_known(tmp_path: Path) -> None:
+    with school(tmp_path, "rounds.recall=true", "library.reading=false") as arena:
+        ada = arena.living[0]
+        define(arena, 1, ada, "w0", "w1", "w2")
+        says(arena, {(ada, "w0"): "rev inc/rev dec", (ada, "w1"): "no such", (ada, "w2"): "rev inc"})
+        assert recall(arena, Shelves(arena))[ada] == {"w2": ("rev", "inc")}
+
+
+def test_nobody_is_asked_where_recall_is_off(tmp_path: Path) -> None:
+    with school(tmp_path, "library.burn=4") as arena:
+        define(arena, 1, arena.living[0], "w0")
+        asked = says(arena, {})
+        assert recall(arena, Shelves(arena)) == {} and asked == []
+
+
+def test_what_is_read_is_believed_before_what_is_remembered() -> None:
+    def shown(*body: str) -> Shown:
+        post = Post("definition", "reader", 0, "w0", "w0 = " + " ".join(body))
+        return Shown("id", post, body if set(body) <= set(NAMES) else None)
+
+    shelf = {"w0": shown("rev", "inc"), "w1": shown(FILLER, FILLER)}
+    recalled = {"w0": ("dec", "dec"), "w1": ("rev", "dec"), "w2": ("inc", "inc")}
+    assert beliefs(shelf, recalled) == {"w0": ("rev", "inc"), "w1": ("rev", "dec"), "w2": ("inc", "inc")}
+
+
+def test_what_an_agent_knows_is_written_down_and_remembered_in_that_generation_alone(tmp_path: Path) -> None:
+    with school(tmp_path, "rounds.recall=true", "library.burn=4") as arena:
+        ada, bo, cy = arena.living
+        define(arena, 1, ada, "w0", "w8")
+        define(arena, 4, ada, "w1")
+        right, wrong = meaning(arena, "w0"), world(arena).elsewhere("w8")
+        says(arena, {(ada, "w0"): " ".join(right), (ada, "w8"): " ".join(wrong)})
+        rows = {r["agent"]: r for r in Guessing(arena).knowledge}
+        counts = ("read", "recalled", "known", "wrong", "level")
+        assert [rows[ada][c] for c in counts] == [1, 2, 2, 1, 1]  # a wrong belief counts for no level
+        assert [rows[bo][c] for c in counts] == [1, 0, 1, 0, 1]
+        with arena.store.transaction():
+            arena.store.insert({"knowledge": list(rows.values())})
+        assert remembered(arena, ada) == {"w0": right, "w8": wrong}
+        assert remembered(arena, cy) == remembered(arena, "a newborn") == {}
+        arena.generation.index = 6
+        assert remembered(arena, ada) == {}
+
+
+def test_what_is_remembered_is_rehearsed_and_the_library_is_believed(tmp_path: Path) -> None:
+    with school(tmp_path, "sleep.lore=40") as arena:
+        ada = arena.living[0]
+        define(arena, 1, ada, "w0")
+        truth, memory = meaning(arena, "w0"), {"w0": ("dec", "dec"), "w1": ("rev", "inc")}
+        drawn: list = []
+        lessons = exercises(arena, Shelves(arena), ada, memory, drawn)
+        texts = [f"{e.prompt} {e.completion}" for e in drawn]
+        assert len(lessons.reads) == 1
+        assert any(f"w0 {' '.join(truth)}" in t for t in texts) and any("w1 rev inc" in t for t in texts)
+        assert not any("w0 dec dec" in t for t in texts)
+
+
+# -- guessing ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guesser", ["self", "program", "search"])
+def test_guesses_are_at_names_in_reach_and_programs_cost_nothing(guesser: str, tmp_path: Path) -> None:
+    with school(tmp_path, f"rounds.guesser={guesser}", "rounds.guesses=8") as arena:
+        ada = arena.living[0]
+        define(arena, 1, ada, "w0")
+        arena.apply("read", store(arena, read(arena)))
+        guessing = Guessing(arena)
+        requests = guessing.requests()
+        assert len(requests) == (24 if guesser == "self" else 0)
+        rows = guessing.rows([Completion("", "rev inc", "stop", 1, 1, 0.0)] * len(requests))
+        assert len(rows) == 24 == len({r["id"] for r in rows})
+        for r in rows:
+            assert r["name"] != "w0"
+            verdict = world(arena).check_guess(r["name"], r["text"])
+            assert r["correct"] == (not isinstance(verdict, Rejection))
+            assert r["reason"] == (verdict.reason if isinstance(verdict, Rejection) else "ok")
+            if guesser != "self":
+                body = r["text"].split()
+                assert set(body) <= set(NAMES) and len(body) == level_of(r["name"]) + 1
+                assert level_of(r["name"]) == 1 or tuple(body[:2]) == meaning(arena, "w0")
+        if guesser == "search":  # two examples leave few of all pairs of words
+            first = [r["correct"] for r in rows if level_of(r["name"]) == 1]
+            assert sum(first) > len(first) / 2
+
+
+def test_a_guesser_builds_on_what_it_believes_right_or_wrong(tmp_path: Path) -> None:
+    given = ("rounds.recall=true", "library.reading=false", "rounds.guesses=12")
+    with school(tmp_path, *given) as arena:
+        ada, bo, _ = arena.living
+        define(arena, 1, ada, *(f"w{i}" for i in range(8)))
+        wrong = {f"w{i}": " ".join(world(arena).elsewhere(f"w{i}")) for i in range(8)}
+        says(arena, {(ada, name): body for name, body in wrong.items()})
+        guessing = Guessing(arena)
+        rows = guessing.rows([])
+        mine = [r for r in rows if r["agent"] == ada]
+        assert all(level_of(r["name"]) == 2 and " ".join(r["text"].split()[:2]) in wrong.values() for r in mine)
+        assert all(level_of(r["name"]) == 1 for r in rows if r["agent"] == bo)  # who knows nothing begins at level 1
+
+
+def test_without_the_words_there_is_nothing_to_guess(tmp_path: Path) -> None:
+    with peopled(tmp_path, "plain") as arena:
+        arena.domains.pop("hidden_words")
+        guessing = Guessing(arena)
+        assert not guessing.requests() and not guessing.rows([]) and not guessing.knowledge
+
+
+def test_a_played_phase_tells_wrong_guesses_from_right_ones(tmp_path: Path) -> None:
+    with school(tmp_path, "rounds.guesses=8", "rounds.per_agent=1") as arena:
+        arena.apply("read", store(arena, read(arena)))
+        produced = propose(arena)
+        arena.apply("propose", store(arena, produced))
+        g = arena.generation
+        assert len(g.right_guesses) + len(g.wrong_guesses) == len(produced["guesses"]) == 24
+        assert all(not isinstance(world(arena).check_guess(n, b), Rejection) for _, n, b in g.right_guesses)
+        assert all(isinstance(world(arena).check_guess(n, b), Rejection) for _, n, b in g.wrong_guesses)
+        assert {json.loads(r["memory"]).__class__ for r in produced["knowledge"]} == {dict}
+        assert all(isinstance(r.problem, Problem) or r.rejection for r in g.rounds)

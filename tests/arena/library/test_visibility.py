@@ -1,0 +1,157 @@
+"""Who reads whom, what time and fire leave, who dies: circles of places, spans of generations, and the config's say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from arena.config.schema import load_config, make_config
+from arena.library.definitions import Shelves
+from arena.library.visibility import circle, ends, readable, scope, spans
+from arena.run.state import Arena
+from culture.posts import Post
+from tests.helpers.culture_runs import define, entry, peopled, publish
+
+
+@contextmanager
+def society(folder: Path, *overrides: str) -> Iterator[Arena]:
+    """Four founders in places 0 to 3, and a newborn in place 1, whose predecessor still is the author of posts."""
+    with peopled(folder, "town", "population.agents=4", *overrides) as arena:
+        arena._welcome({**arena.newborn(4, 3, [], "nothing", 1)})
+        yield arena
+
+
+def named(arena: Arena, places: set[int]) -> frozenset[str]:
+    return frozenset(a for a, place in arena.places.items() if place in places)
+
+
+@pytest.mark.parametrize(
+    "given,near",
+    [
+        (["library.network=line"], {0: {0}, 1: {1}, 2: {2}, 3: {3}}),
+        (["library.network=ring"], {0: {0, 3}, 1: {0, 1}, 2: {1, 2}, 3: {2, 3}}),
+        (["library.network=islands"], {0: {0, 2}, 1: {1, 3}, 2: {0, 2}, 3: {1, 3}}),
+        (["library.network=islands", "library.islands=3"], {0: {0, 3}, 1: {1}, 2: {2}, 3: {0, 3}}),
+        (["library.network=islands", "library.islands=1"], {p: {0, 1, 2, 3} for p in range(4)}),
+    ],
+)
+def test_circles_are_of_places_and_outlive_who_lives_there(
+    given: list[str], near: dict[int, set[int]], tmp_path: Path
+) -> None:
+    with society(tmp_path, *given) as arena:
+        for agent, place in arena.places.items():
+            assert circle(arena, agent) == named(arena, near[place]), (agent, place)
+        dead, newborn = (a for a, place in arena.places.items() if place == 1)
+        assert circle(arena, newborn) == circle(arena, dead)
+        assert {dead, newborn} <= (circle(arena, newborn) or set())
+
+
+def test_everybody_reads_everybody_and_self_reads_not_even_its_predecessor(tmp_path: Path) -> None:
+    with society(tmp_path) as arena:
+        assert {circle(arena, a) for a in arena.places} == {None}
+    with society(tmp_path / "b", "library.network=self") as arena:
+        assert all(circle(arena, a) == frozenset({a}) for a in arena.places)
+
+
+def test_a_shelf_holds_what_its_circle_wrote(tmp_path: Path) -> None:
+    with society(tmp_path, "library.network=ring") as arena:
+        founders = arena.living[:4]
+        for i, agent in enumerate(founders):
+            define(arena, 1, agent, f"w{i}")
+        shelves = Shelves(arena)
+        assert [set(shelves.held(a)) for a in arena.living] == [
+            {"w0", "w3"}, {"w0", "w1"}, {"w1", "w2"}, {"w2", "w3"}, {"w0", "w1"},
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "given,left",
+    [
+        ([], {1: None, 9: None}),
+        (["lasts=1"], {0: None, 1: None, 2: ((1, 2),), 9: ((8, 9),)}),
+        (["lasts=3"], {3: None, 4: ((1, 4),), 9: ((6, 9),)}),
+        (["burn=5"], {4: None, 5: ((5, 5),), 9: ((5, 9),)}),
+        (["burn=5", "restore=7"], {4: None, 5: ((5, 5),), 6: ((5, 6),), 7: None, 9: None}),
+        (["burn=5", "lasts=2"], {4: ((2, 4),), 5: ((5, 5),), 6: ((5, 6),), 8: ((6, 8),)}),
+        (["burn=5", "restore=7", "lasts=4"], {6: ((5, 6),), 7: ((3, 7),)}),
+    ],
+)
+def test_time_and_fire_leave_spans(given: list[str], left: dict[int, object]) -> None:
+    library = make_config({}, [f"library.{g}" for g in given]).library
+    assert {now: spans(library, now) for now in left} == left
+
+
+def test_what_burned_is_neither_read_nor_slept_on_until_it_is_given_back(tmp_path: Path) -> None:
+    with society(tmp_path, "library.burn=4", "library.restore=6") as arena:
+        ada = arena.living[0]
+        define(arena, 3, ada, "w0")
+        define(arena, 4, ada, "w1")
+        old, new = entry(arena, ada, 3, "old"), entry(arena, ada, 4, "new")
+        for now, names, entries in ((3, {"w0"}, [old]), (5, {"w1"}, [new]), (6, {"w0", "w1"}, [old, new])):
+            arena.generation.index = now
+            test = readable(arena, ada)
+            assert set(Shelves(arena).held(ada)) - ({"w1"} if now < 4 else set()) == names, now
+            assert [e for e in arena.bank.entries if test(e) and e.generation <= now] == entries, now
+
+
+def test_what_left_the_index_and_what_a_stranger_wrote_is_not_slept_on(tmp_path: Path) -> None:
+    with society(tmp_path, "library.network=line") as arena:
+        ada, bo = arena.living[:2]
+        kept, gone = define(arena, 1, ada, "w0", "w1")
+        publish(arena, Post("retraction", ada, 2, "w1", "was no use", (), gone))
+        mine, mine_no_more, strange = (entry(arena, *x) for x in ((ada, 1, kept), (ada, 1, gone), (bo, 1, "other")))
+        test = readable(arena, ada)
+        assert [test(e) for e in (mine, mine_no_more, strange)] == [True, False, False]
+        assert [p.title for p in arena.library.within(scope(arena, ada)).iterate("definition")] == ["w0"]
+
+
+def test_lives_end_by_age_and_not_with_the_run(tmp_path: Path) -> None:
+    given = ("turnover.policy=age", "turnover.life=2", "generations=4")
+    with society(tmp_path, *given) as arena:
+        founder, newborn = arena.living[0], arena.living[-1]  # born in 0 and 3
+        found = {}
+        for g in range(1, 5):
+            arena.generation.index = g
+            found[g] = (ends(arena, founder), ends(arena, newborn))
+        assert found == {1: (False, False), 2: (True, False), 3: (True, False), 4: (False, False)}
+
+
+@pytest.mark.parametrize("policy", ["tournament", "none"])
+def test_without_age_no_life_ends_by_itself(policy: str, tmp_path: Path) -> None:
+    with society(tmp_path, f"turnover.policy={policy}", "turnover.life=1") as arena:
+        arena.generation.index = 2
+        assert not any(ends(arena, a) for a in arena.living)
+
+
+def test_shared_is_read_as_the_network_it_was(tmp_path: Path) -> None:
+    assert make_config({"library": {"shared": False}}).library.network == "self"
+    assert make_config({"library": {"shared": True}}).library.network == "all"
+    assert make_config({}, ["library.shared=false"]).library.network == "self"
+    (tmp_path / "old.yaml").write_text("library: {shared: false, limit: 2}")
+    found = load_config(tmp_path / "old.yaml").library
+    assert (found.network, found.limit) == ("self", 2)
+    with pytest.raises(ValueError, match=r"library\.shared"):
+        make_config({}, ["library.shared=maybe"])
+
+
+@pytest.mark.parametrize(
+    "given,says",
+    [
+        (["restore=3"], "library.*restore is 3, but burn is 0"),
+        (["restore=3", "burn=3"], "restore is 3, but burn is 3"),
+        (["restore=3", "burn=5"], "restore is 3, but burn is 5"),
+        (["network=rings"], "did you mean 'ring'"),
+        (["content=shufled"], "did you mean 'shuffled'"),
+        (["forget=book"], "did you mean 'books'"),
+        (["lasst=3"], "did you mean 'lasts'"),
+        (["burn=-1"], "library.burn"),
+        (["kinds=[definition,poem]"], "poem"),
+    ],
+)
+def test_a_wrong_library_is_one_line_that_names_the_key(given: list[str], says: str) -> None:
+    with pytest.raises(ValueError, match=says) as error:
+        make_config({}, [f"library.{g}" for g in given])
+    assert "\n" not in str(error.value)

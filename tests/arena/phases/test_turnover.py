@@ -1,0 +1,428 @@
+"""Who dies, what the newborn start from, the school they go to, and the big sleep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from agents.inheritance import inherit
+from agents.learner import Example, Learner, LearnerConfig
+from arena.loop import prune_adapters
+from arena.phases.sleep import library_sample, sleep
+from arena.phases.turnover import COMMONS, consolidate, parents_of, ranking, turnover
+from arena.run.state import Arena
+from curricula.replay import Entry
+from tests.helpers.culture_runs import define, entry, meaning, peopled, store
+
+NIGHT = ("generations=9", "domains.list_programs.share=0.5", "domains.hidden_words.share=0.5", "sleep.newborn=4")
+AGE = ("turnover.policy=age", "turnover.life=5")
+
+
+@contextmanager
+def town(folder: Path, *overrides: str, generation: int = 5) -> Iterator[Arena]:
+    """Three founders with weights of their own, the first paid best; a library with a definition and three examples."""
+    with peopled(folder, "town", *NIGHT, *overrides, generation=generation) as arena:
+        generator = torch.Generator().manual_seed(3)
+        for i, name in enumerate(arena.living):
+            if arena.learner:
+                row = arena.learner.layout.fresh(name)
+                arena.learner.replace(name, row + 0.01 * torch.randn(row.shape, generator=generator))
+            pay(arena, name, 1.0 - 0.3 * i)
+        define(arena, 2, arena.living[0], "w0")
+        for i, name in enumerate(arena.living):
+            entry(arena, name, 2 + i, f"post {i}", text=f"rev | 3 1 {i + 2}")
+        yield arena
+
+
+def pay(arena: Arena, agent: str, reward: float, generation: int = 5, role: str = "solver", n: int = 1) -> None:
+    row = {"generation": generation, "agent": agent, "role": role, "reward": reward, "n": n}
+    with arena.store.transaction():
+        arena.store.insert({"rewards": [row]})
+
+
+def turned(arena: Arena) -> dict[str, list[Any]]:
+    """A turnover, stored and folded in."""
+    records = store(arena, turnover(arena))
+    arena.apply("turnover", records)
+    return records
+
+
+def minds(arena: Arena) -> Learner:
+    assert arena.learner is not None
+    return arena.learner
+
+
+def row(arena: Arena, name: str) -> Tensor:
+    return minds(arena).acting_row(name).clone()
+
+
+def does_nothing(arena: Arena, row: Tensor) -> bool:
+    leaves = minds(arena).layout.leaves(row[None])
+    return all(not bool(leaf.any()) for (*_, side), leaf in leaves.items() if side == "B")
+
+
+# -- who dies ----------------------------------------------------------------------------------------------------
+
+
+def test_a_tournament_retires_the_one_paid_least_over_the_window(tmp_path: Path) -> None:
+    with town(tmp_path, "turnover.every=5", "turnover.window=2") as arena:
+        first, second, third = arena.living
+        pay(arena, third, 9.0, generation=3)  # long ago
+        pay(arena, first, -2.0, generation=4, role="setter")
+        assert ranking(arena)[0] == [second, third, first]
+        records = turned(arena)
+        assert [r["name"] for r in records["retirements"]] == [first]
+        (born,) = records["agents"]
+        assert (json.loads(born["parents"]), born["place"], born["born"]) == ([second], 0, 5)
+        assert arena.living == [second, third, born["name"]] == minds(arena).names
+
+
+@pytest.mark.parametrize("given", [("turnover.every=4",), ("turnover.every=0",), ("turnover.policy=none",)])
+def test_nobody_dies_out_of_turn(given: tuple[str, ...], tmp_path: Path) -> None:
+    with town(tmp_path, *given) as arena:
+        assert turnover(arena) == {"agents": [], "retirements": []}
+
+
+def test_with_the_run_nobody_dies(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "generations=5", "turnover.consolidate=5") as arena:
+        assert turnover(arena) == {"agents": [], "retirements": []}
+
+
+def test_of_age_a_whole_generation_dies_and_its_places_are_taken(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE) as arena:
+        old = list(arena.living)
+        records = turned(arena)
+        assert [r["name"] for r in records["retirements"]] == old
+        assert [a["place"] for a in records["agents"]] == [0, 1, 2]
+        assert arena.living == [a["name"] for a in records["agents"]] == minds(arena).names
+        assert not set(old) & set(arena.living)
+        arena.generation.index = 6
+        assert turnover(arena)["retirements"] == []  # they are a generation old
+
+
+# -- what the newborn start from -----------------------------------------------------------------------------------
+
+
+def test_nothing_is_inherited_where_nothing_is(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "turnover.inherit=nothing") as arena:
+        records = turned(arena)
+        assert not records["sleeps"] and not records["reads"]
+        assert all(does_nothing(arena, row(arena, a)) for a in arena.living)
+        assert {a["inherited"] for a in records["agents"]} == {"nothing"}
+
+
+@pytest.mark.parametrize("crossing", ["copy", "mutation", "crossover", "average"])
+def test_weights_are_inherited_as_the_crossing_says(crossing: str, tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, f"turnover.crossing={crossing}", "turnover.mutation=0.1") as arena:
+        before = {a: row(arena, a) for a in arena.living}
+        records = turned(arena)
+        for born in records["agents"]:
+            parents = json.loads(born["parents"])
+            assert len(parents) == {"copy": 1, "mutation": 1, "crossover": 2, "average": 3}[crossing]
+            rows = [before[p] for p in parents]
+            due = inherit(crossing, rows, minds(arena).layout, 0.1, f"{arena.config.seed}/{born['name']}")
+            assert torch.equal(row(arena, born["name"]), due)
+            assert torch.equal(due, rows[0]) == (crossing == "copy")
+        assert minds(arena).state["steps"].tolist() == [0.0] * 3
+        assert not minds(arena).state["first_moment"].any()
+        assert records["sleeps"] == []
+
+
+def test_parents_are_different_and_the_better_paid_have_more_children(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "turnover.crossing=crossover") as arena:
+        order, _ = ranking(arena)
+        pairs = [parents_of(arena, order, at, 3) for at in range(300)]
+        assert pairs == [parents_of(arena, order, at, 3) for at in range(300)]
+        assert all(len(set(pair)) == 2 for pair in pairs)
+        firsts = [sum(pair[0] == a for pair in pairs) for a in order]
+        assert firsts[0] > firsts[1] > firsts[2] > 0
+        assert parents_of(arena, order, 0, 1) == order[:2]
+
+
+# -- school --------------------------------------------------------------------------------------------------------
+
+
+def test_newborn_with_equal_starts_and_one_circle_leave_one_school_alike(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "turnover.inherit=library", "sleep.lore=6") as arena:
+        records = turned(arena)
+        first, *others = arena.living
+        assert [r["agent"] for r in records["sleeps"]] == [first]
+        assert records["sleeps"][0]["tokens"] == arena.generation.tokens.trained > 0
+        assert not does_nothing(arena, row(arena, first))
+        for name in others:
+            for key, state in minds(arena).state.items():
+                assert torch.equal(state[arena.living.index(name)], state[0]), key
+        assert {(r.agent, r.phase) for r in records["reads"]} == {(first, "sleep")}
+        assert {r.post for r in records["reads"]} >= {"post 0", "post 1", "post 2"}
+        assert any(r.request.endswith("/lore") for r in records["reads"])
+
+
+def test_who_comes_from_school_acts_by_what_it_learned_there(tmp_path: Path) -> None:
+    """An average over so few steps would be what it was born with, nearly."""
+    with town(tmp_path, *AGE, "turnover.inherit=library", "sleep.average=0.99") as arena:
+        for born in turned(arena)["agents"]:
+            state, at = minds(arena).state, arena.living.index(born["name"])
+            start = arena.beginning(arena.living[0])
+            assert 1 <= float(state["steps"][at]) <= 4
+            learned = torch.dist(state["trained"][at], start)
+            assert torch.dist(state["acting"][at], start) > 0.4 * learned > 0
+
+
+def test_who_begins_with_a_parent_s_weights_goes_on_with_their_average_and_optimiser(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "turnover.inherit=both", "sleep.average=0.9") as arena:
+        state = minds(arena).state
+        before = {a: row(arena, a) for a in arena.living}
+        steps = {a: float(state["steps"][arena.living.index(a)]) for a in arena.living}
+        for born in turned(arena)["agents"]:
+            state, at = minds(arena).state, arena.living.index(born["name"])
+            parent = json.loads(born["parents"])[0]
+            taken = float(state["steps"][at]) - steps[parent]
+            assert 1 <= taken <= 4
+            learned = torch.dist(state["trained"][at], before[parent])
+            assert 0 < torch.dist(state["acting"][at], before[parent]) < (1 - 0.9**taken) * 1.01 * learned * taken
+
+
+def test_pruning_keeps_every_tenth_generation_the_last_two_and_all_big_sleeps(tmp_path: Path) -> None:
+    with peopled(tmp_path, "old", generation=22) as arena:
+        adapters = arena.folder / "adapters"
+        for g in range(1, 23):
+            for file in ("ada/adapter_model.safetensors", "learner.safetensors", "born.safetensors"):
+                (adapters / f"g{g:04d}" / file).parent.mkdir(parents=True, exist_ok=True)
+                (adapters / f"g{g:04d}" / file).write_bytes(b"x")
+        for g in (3, 20):
+            (adapters / f"{COMMONS}-g{g:04d}").mkdir()
+        prune_adapters(arena)
+        left = {p.name: {f.name for f in p.iterdir()} for p in adapters.iterdir()}
+        whole = {"ada", "learner.safetensors", "born.safetensors"}
+        assert left == {
+            "g0010": {"ada"}, "g0020": {"ada"}, "g0021": whole, "g0022": whole,
+            "commons-g0003": set(), "commons-g0020": set(),
+        }  # fmt: skip
+
+
+def test_circles_that_read_differently_hold_schools_of_their_own(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "turnover.inherit=library", "library.network=line") as arena:
+        records = turned(arena)
+        assert [r["agent"] for r in records["sleeps"]] == arena.living
+        own = {r.agent: {x.post for x in records["reads"] if x.agent == r.agent} for r in records["reads"]}
+        assert [own[a] & {"post 0", "post 1", "post 2"} for a in arena.living] == [
+            {"post 0"}, {"post 1"}, {"post 2"},
+        ]  # fmt: skip
+        assert not torch.equal(row(arena, arena.living[0]), row(arena, arena.living[1]))
+
+
+def test_who_inherits_both_goes_to_school_from_its_parents_weights(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "turnover.inherit=both") as arena:
+        before = {a: row(arena, a) for a in arena.living}
+        records = turned(arena)
+        parents = {a["name"]: json.loads(a["parents"])[0] for a in records["agents"]}
+        assert len(records["sleeps"]) == len(set(parents.values()))  # one school for the children of one parent
+        for a in arena.living:
+            for b in arena.living:
+                assert torch.equal(row(arena, a), row(arena, b)) == (parents[a] == parents[b])
+            near, far = (
+                torch.dist(row(arena, a), before[p]) for p in sorted(before, key=lambda p: p != parents[a])[:2]
+            )
+            assert 0 < near < far
+
+
+def test_what_a_parent_recalled_is_rehearsed_by_who_begins_with_its_weights(tmp_path: Path) -> None:
+    """Of the library nothing is left, but the parents have said what w1 means."""
+    trained = {}
+    for inherits, knows in (("both", True), ("both", False), ("library", True)):
+        folder = tmp_path / f"{inherits}{knows}"
+        given = (f"turnover.inherit={inherits}", "sleep.lore=6", "sleep.newborn=0", "library.burn=5")
+        with town(folder, *AGE, *given) as arena:
+            said = {"w1": " ".join(meaning(arena, "w1"))} if knows else {}
+            with arena.store.transaction():
+                for a in arena.living:
+                    memory = {"generation": 5, "agent": a, "read": 0, "recalled": len(said), "memory": json.dumps(said)}
+                    arena.store.insert({"knowledge": [{**memory, "known": 0, "wrong": 0, "level": 0}]})
+            trained[inherits, knows] = len(turned(arena)["sleeps"])
+    assert trained["both", True] > 0
+    assert trained["both", False] == trained["library", True] == 0
+
+
+def test_a_school_without_a_library_changes_nothing(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "turnover.inherit=library", "library.network=self", "sleep.lore=6") as arena:
+        assert turned(arena)["sleeps"] == []
+        assert all(does_nothing(arena, row(arena, a)) for a in arena.living)
+
+
+def test_where_nobody_learns_they_are_born_all_the_same(tmp_path: Path) -> None:
+    with town(tmp_path, *AGE, "turnover.inherit=both", "turnover.consolidate=5", "sleep.enabled=false") as arena:
+        records = turned(arena)
+        assert {a["inherited"] for a in records["agents"]} == {"nothing"}
+        assert set(records) == {"agents", "retirements"} or not records.get("sleeps")
+        assert arena.living == [a["name"] for a in records["agents"]]
+
+
+# -- the big sleep -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["adapters", "library"])
+def test_after_a_big_sleep_all_act_alike_and_the_newborn_too(source: str, tmp_path: Path) -> None:
+    given = ("turnover.policy=age", "turnover.life=6", "turnover.inherit=nothing", "turnover.consolidate=5")
+    with town(tmp_path, *given, f"turnover.consolidate_from={source}") as arena:
+        before = [row(arena, a) for a in arena.living]
+        records = turned(arena)
+        assert not records["retirements"] and [c["name"] for c in records["checkpoints"]] == ["commons", "born"]
+        assert arena.commons is not None and not does_nothing(arena, arena.commons)
+        assert all(torch.equal(row(arena, a), arena.commons) for a in arena.living)
+        assert not any(torch.equal(r, arena.commons) for r in before)
+        assert not minds(arena).state["steps"].any() and not minds(arena).state["second_moment"].any()
+        assert COMMONS not in minds(arena).names and COMMONS not in arena.places and COMMONS not in arena.living
+        assert torch.equal(minds(arena).layout.load_peft(arena.folder / "adapters" / "commons-g0005"), arena.commons)
+        arena.generation.index = 6
+        turned(arena)
+        assert all(torch.equal(row(arena, a), arena.commons) for a in arena.living)  # who was born since
+        arena.generation.index = 25
+        prune_adapters(arena)
+        assert (arena.folder / "adapters" / "commons-g0005").is_dir()
+
+
+def test_from_the_library_the_weights_of_the_living_are_no_matter(tmp_path: Path) -> None:
+    made: dict[str, list[Tensor]] = {}
+    for source in ("adapters", "library"):
+        for noise in (0.0, 0.05):
+            with town(tmp_path / f"{source}{noise}", f"turnover.consolidate_from={source}") as arena:
+                minds(arena).replace(arena.living[0], row(arena, arena.living[0]) + noise)
+                consolidate(arena, minds(arena))
+                assert arena.commons is not None
+                made.setdefault(source, []).append(arena.commons)
+    assert torch.equal(*made["library"]) and not torch.equal(*made["adapters"])
+
+
+@pytest.mark.parametrize("network", ["self", "line", "ring", "islands"])
+def test_the_big_sleep_is_on_everybodys_library_whoever_reads_whom(network: str, tmp_path: Path) -> None:
+    made = []
+    for i, given in enumerate(("library.network=all", f"library.network={network}")):
+        with town(tmp_path / str(i), given, "turnover.consolidate_from=library", "sleep.lore=4") as arena:
+            consolidate(arena, minds(arena))
+            assert arena.commons is not None
+            made.append(arena.commons)
+    assert torch.equal(*made)
+
+
+# -- who does not sleep, and on what the others do --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given,sleeps",
+    [
+        (("turnover.inherit=library",), False),
+        (("turnover.inherit=nothing",), False),
+        (("turnover.inherit=both",), False),
+        (("turnover.inherit=weights",), True),
+        (("turnover.inherit=library", "turnover.consolidate=2"), True),
+        (("turnover.inherit=library", "turnover.life=6"), True),
+        (("turnover.inherit=library", "turnover.policy=tournament"), True),
+        (("turnover.inherit=library", "generations=5"), True),
+    ],
+)
+def test_who_dies_tonight_and_leaves_nothing_does_not_sleep(
+    given: tuple[str, ...], sleeps: bool, tmp_path: Path
+) -> None:
+    with town(tmp_path, *AGE, *given) as arena:
+        before = [row(arena, a) for a in arena.living]
+        records = sleep(arena)
+        assert [r["agent"] for r in records["sleeps"]] == (arena.living if sleeps else [])
+        assert len({r.agent for r in records["reads"]}) == (3 if sleeps else 0)
+        assert all(torch.equal(row(arena, a), old) != sleeps for a, old in zip(arena.living, before, strict=True))
+        assert [c["name"] for c in records["checkpoints"]] == [*arena.living, "learner"]
+
+
+@pytest.mark.parametrize(
+    "given,slept",
+    [
+        (("sleep.memory=accumulate",), {"post 0", "post 1", "post 2", "old", "new"}),
+        (("sleep.memory=replace",), {"post 2", "new"}),  # of generation 4, and fresh ones
+        (("sleep.memory=budget", "sleep.memory_size=2"), {"post 1", "post 2", "new"}),
+        (("sleep.memory=budget", "sleep.memory_size=2", "library.network=line"), {"post 0", "old", "new"}),
+        (("sleep.archive=0",), {"new"}),
+        (("sleep.fresh=0", "sleep.memory=replace"), {"post 2"}),
+        (("library.lasts=2",), {"post 1", "post 2", "new"}),
+    ],
+)
+def test_memory_says_which_earlier_examples_there_are_to_sleep_on(
+    given: tuple[str, ...], slept: set[str], tmp_path: Path
+) -> None:
+    with town(tmp_path, *given) as arena:
+        first = arena.living[0]
+        bank = list(arena.bank.entries)
+        arena.bank.entries = []
+        old = entry(arena, first, 1, "old")
+        new = entry(arena, first, 5, "new")
+        arena.bank.entries = [old, *bank, new]
+        found: list[Entry] = library_sample(arena, first)
+        assert len(found) == len({e.post for e in found})
+        assert {e.post for e in found} == slept
+
+
+# -- the learner's part --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def learner(base: Any, tokenizer: Any) -> Learner:
+    made = Learner(base, tokenizer, LearnerConfig(rank=4, alpha=8.0, batch=2, average=0.9))
+    for name in "abc":
+        made.add(name, made.layout.fresh(name))
+    return made
+
+
+LESSON = [Example("a", f"solve rev | {i} 1 4 think", f"rev 4 1 {i} answer 4 1 {i}") for i in range(6)]
+
+
+def test_who_is_replaced_goes_on_from_the_row_without_a_past_and_others_are_untouched(learner: Learner) -> None:
+    learner.sleep(LESSON, "night")
+    others = {k: v[1:].clone() for k, v in learner.state.items()}
+    start = learner.layout.fresh("new") + 0.01
+    learner.replace("a", start)
+    for key, state in learner.state.items():
+        assert torch.equal(state[0], start if key in ("trained", "acting") else torch.zeros_like(state[0])), key
+        assert torch.equal(state[1:], others[key])
+    fresh = Learner(learner.base, learner.tokenizer, learner.config)
+    fresh.add("a", start)
+    fresh.sleep(LESSON, "night")
+    learner.sleep(LESSON, "night")
+    assert torch.allclose(learner.acting_row("a"), fresh.acting_row("a"), atol=1e-6)
+
+
+def test_a_copy_is_whole_and_a_copy(learner: Learner) -> None:
+    learner.sleep(LESSON, "night")
+    learner.copy("a", "c")
+    for key, state in learner.state.items():
+        assert torch.equal(state[2], state[0]) and (key == "acting" or not torch.equal(state[1], state[0])), key
+    learner.replace("a", learner.layout.fresh("x"))
+    assert not torch.equal(learner.acting_row("a"), learner.acting_row("c"))
+
+
+def test_who_graduates_acts_by_what_it_learned_and_not_by_its_birth(learner: Learner) -> None:
+    """The corrected average is the weighted mean of the trained rows alone."""
+    start = learner.layout.fresh("a")
+    trained, update = [], learner._update
+
+    def keep(index: Tensor, gradient: Tensor) -> None:
+        update(index, gradient)
+        trained.append(learner.state["trained"][0].clone())
+
+    learner._update = keep  # type: ignore[method-assign]
+    learner.sleep(LESSON, "night")
+    assert len(trained) == 3
+    learner.graduate("a", start)
+    weights = [0.1 * 0.9 ** (2 - i) for i in range(3)]
+    due = sum(w * t for w, t in zip(weights, trained, strict=True)) / sum(weights)
+    assert isinstance(due, Tensor) and torch.allclose(learner.acting_row("a"), due, atol=1e-6)
+
+
+def test_who_learned_nothing_graduates_as_it_came(learner: Learner) -> None:
+    before = learner.acting_row("b").clone()
+    learner.graduate("b", learner.layout.fresh("b") + 1.0)
+    assert torch.equal(learner.acting_row("b"), before)

@@ -1,0 +1,284 @@
+"""Pause, resume and stop: they do what they say, and leave no trace in what a run stores."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import arena.run.control as control
+from arena.config.schema import load_config
+from arena.loop import play
+from arena.run.ledger import verify
+from arena.run.state import Arena
+from arena.run.store import Store
+from arena.watch.commands import Desk, is_held, standing
+from arena.watch.queries import open_run, reading
+from tests.helpers.crashes import Crash
+from tests.helpers.old_schemas import downgrade
+
+TINY = "configs/tiny.yaml"
+
+
+class Ear:
+    """Hears what the loop says, and asks it for something when given phases are done."""
+
+    def __init__(self, arena: Arena, script: dict[tuple[int, str], list[str]], crash: tuple[int, str] | None = None):
+        self.arena, self.script, self.crash, self.heard = arena, script, crash, list[dict[str, Any]]()
+
+    def __call__(self, event: str, data: dict[str, Any]) -> None:
+        if event == "control":
+            self.heard.append(data)
+        if event == "done":
+            at = (data["generation"], data["phase"])
+            for command in self.script.pop(at, []):
+                ask(self.arena.store, command)
+            if at == self.crash:
+                raise Crash
+
+
+def ask(store: Store, command: str) -> None:
+    store.insert({"control": [{"kind": command, "made": "now"}]})
+
+
+def start(folder: Path, name: str, *overrides: str) -> Arena:
+    return Arena.create(load_config(TINY, [f"run.folder={folder}", f"run.name={name}", *overrides]))
+
+
+def digest(folder: Path) -> str:
+    return Store(folder / "run.db").digest()
+
+
+def commands(store: Store) -> list[tuple[str, int | None]]:
+    return [(r["kind"], r["taken"]) for r in store.query("SELECT kind, taken FROM control ORDER BY seq")]
+
+
+def last_phase(store: Store) -> tuple[int, str]:
+    row = store.query("SELECT generation, phase FROM phases ORDER BY rowid DESC LIMIT 1")[0]
+    return row["generation"], row["phase"]
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What is done, in turn, at each look of a paused run; a look too many fails."""
+    plan: list[Callable[[], None]] = []
+    monkeypatch.setattr(control.time, "sleep", lambda seconds: plan.pop(0)())
+    return plan
+
+
+def test_a_paused_run_waits_says_so_once_and_is_the_same_run(
+    undisturbed: Path, tmp_path: Path, naps: list[Callable[[], None]]
+) -> None:
+    with start(tmp_path, "paused") as arena:
+        ear = Ear(arena, {(1, "solve"): ["pause"]})
+        seen = []
+        naps += [lambda: seen.append(last_phase(arena.store))] * 3 + [lambda: ask(arena.store, "resume")]
+        assert play(arena, ear)
+        assert seen == [(1, "solve")] * 3 and not naps
+        assert [(e["state"], e["phase"], e["generation"]) for e in ear.heard] == [
+            ("paused", "grade", 1),
+            ("running", "grade", 1),
+        ]
+        assert commands(arena.store) == [("pause", 1), ("resume", 1)]
+    assert digest(tmp_path / "paused") == digest(undisturbed)
+
+
+def test_a_stopped_run_ends_after_its_generation_and_goes_on_as_the_same_run(undisturbed: Path, tmp_path: Path) -> None:
+    with start(tmp_path, "stopped") as arena:
+        ear = Ear(arena, {(2, "propose"): ["stop"]})
+        assert not play(arena, ear)
+        assert last_phase(arena.store) == (2, "measure") and [e["state"] for e in ear.heard] == ["stopping"]
+    with Arena.open(tmp_path / "stopped") as arena:
+        assert arena.forgotten is None  # the stop was taken: it has done its work
+        assert play(arena)
+    assert digest(tmp_path / "stopped") == digest(undisturbed)
+
+
+@pytest.mark.parametrize(("asked", "ends"), [((0, "birth"), (0, "baseline")), ((3, "measure"), (3, "measure"))])
+def test_a_stop_is_heard_before_the_first_generation_and_after_the_last(
+    asked: tuple[int, str], ends: tuple[int, str], tmp_path: Path
+) -> None:
+    with start(tmp_path, "early") as arena:
+        assert not play(arena, Ear(arena, {asked: ["stop"]}))
+        assert last_phase(arena.store) == ends
+
+
+def test_the_last_command_is_the_one_that_counts(tmp_path: Path, naps: list[Callable[[], None]]) -> None:
+    with start(tmp_path, "changed", "generations=2") as arena:
+        ear = Ear(arena, {(1, "read"): ["stop"], (1, "propose"): ["resume"], (1, "solve"): ["pause", "resume"]})
+        assert play(arena, ear)
+        assert [e["state"] for e in ear.heard] == ["stopping", "running"]
+    with start(tmp_path, "both", "generations=2") as arena:
+        naps.append(lambda: ask(arena.store, "stop"))
+        ear = Ear(arena, {(1, "read"): ["pause"]})
+        assert not play(arena, ear)  # a paused run that is to stop plays its generation to the end
+        assert last_phase(arena.store) == (1, "measure") and [e["state"] for e in ear.heard] == ["paused", "stopping"]
+
+
+def test_what_was_asked_while_nobody_played_is_forgotten_aloud(tmp_path: Path) -> None:
+    with start(tmp_path, "left", "generations=2") as arena, pytest.raises(Crash):
+        play(arena, Ear(arena, {}, crash=(1, "post")))
+    for command in ("pause", "stop"):
+        with Store(tmp_path / "left" / "run.db").db.conn as db:
+            db.execute("INSERT INTO control (kind) VALUES (?)", [command])
+        with Arena.open(tmp_path / "left") as arena:
+            assert arena.forgotten == command
+        with Arena.open(tmp_path / "left") as arena:
+            assert arena.forgotten is None  # once
+    with Store(tmp_path / "left" / "run.db").db.conn as db:
+        db.execute("INSERT INTO control (kind) VALUES ('pause')")
+    with Arena.open(tmp_path / "left") as arena:
+        ear = Ear(arena, {})
+        assert play(arena, ear)
+        assert ear.heard == [{"state": "running", "forgotten": "pause"}]
+        assert commands(arena.store)[-1] == ("resume", 1)
+
+
+def test_a_run_killed_while_paused_is_resumed_unpaused(
+    undisturbed: Path, tmp_path: Path, naps: list[Callable[[], None]]
+) -> None:
+    def die() -> None:
+        raise Crash
+
+    with start(tmp_path, "dead") as arena, pytest.raises(Crash):
+        naps.append(die)
+        play(arena, Ear(arena, {(2, "grade"): ["pause"]}))
+    with Arena.open(tmp_path / "dead") as arena:
+        assert arena.forgotten == "pause" and play(arena)
+    assert digest(tmp_path / "dead") == digest(undisturbed)
+
+
+def test_whether_a_run_is_held_is_seen_without_holding_it(undisturbed: Path, tmp_path: Path) -> None:
+    assert not is_held(undisturbed) and not is_held(tmp_path)
+    with Arena.open(undisturbed):
+        assert is_held(undisturbed)
+    assert not is_held(undisturbed)
+    with open(undisturbed / ".lock", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # somebody looks at this very moment, and lets go while the run is opened
+        looks = iter(range(100))
+
+        def let_go(seconds: float) -> None:
+            if next(looks) == 1:
+                fcntl.flock(file, fcntl.LOCK_UN)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("arena.run.lock.time.sleep", let_go)
+            with Arena.open(undisturbed):
+                assert is_held(undisturbed)
+
+
+def test_commands_are_refused_where_there_is_nothing_to_control(undisturbed: Path, tmp_path: Path) -> None:
+    desk = Desk(open_run(undisturbed))
+    with pytest.raises(ValueError, match="is finished: there is nothing to pause"):
+        desk.command("pause")
+    with pytest.raises(ValueError, match="unknown command 'puase'; did you mean 'pause'"):
+        desk.command("puase")
+    with start(tmp_path, "idle", "generations=1") as arena:
+        assert not play(arena, Ear(arena, {(0, "birth"): ["stop"]}))
+        desk = Desk(open_run(tmp_path / "idle"))
+        assert desk.command("pause") == "pauses after the phase at work"
+        assert desk.command("pause") == "it is to pause after the phase at work already"
+    with pytest.raises(ValueError, match=r"no process is playing idle, so there is nothing to stop; .*resume .*idle"):
+        desk.command("stop")
+    (tmp_path / "idle" / "run.db").unlink()
+    with pytest.raises(ValueError, match="no run database"):
+        open_run(tmp_path / "idle")
+
+
+@pytest.mark.parametrize("version", ["1", "2", "3"])
+def test_an_earlier_database_is_brought_up_to_date_by_who_goes_on_with_it(
+    version: str, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder, expected = tmp_path / "old", tmp_path / "expected"
+    for copy in (folder, expected):
+        shutil.copytree(undisturbed, copy)
+    downgrade(folder / "run.db", version)
+    with sqlite3.connect(expected / "run.db") as db:  # what an earlier version did not write down
+        for table in ("knowledge", "withheld") if version < "3" else ():
+            db.execute(f"DELETE FROM {table}")
+        db.execute("UPDATE phases SET requests = NULL")
+    for opens in (lambda: open_run(folder), lambda: Store(folder / "run.db")):
+        with pytest.raises(ValueError, match=r"earlier version .*`python run_arena.py resume .*old` brings it up to"):
+            opens()
+    with Arena.open(folder) as arena:
+        assert play(arena)
+        assert [r["place"] for r in arena.store.query("SELECT place FROM agents ORDER BY number")] == [
+            r["place"] for r in Store(undisturbed / "run.db").query("SELECT place FROM agents ORDER BY number")
+        ]
+        assert not verify(arena.store)  # the log holds everything that was there before it
+    assert digest(folder) == digest(expected)  # the same tables, in the same order
+
+
+def test_an_upgrade_that_fails_leaves_the_file_as_it_was(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stuck"
+    shutil.copytree(undisturbed, folder)
+    downgrade(folder / "run.db")
+    with sqlite3.connect(folder / "run.db") as db:
+        db.execute("CREATE TABLE labels (x)")  # in the way of what the upgrade makes
+    with pytest.raises(ValueError, match="not a readable run database: table labels already exists"):
+        Store(folder / "run.db", upgrade=True)
+    with sqlite3.connect(folder / "run.db") as db:
+        assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("1",)
+        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'control'").fetchone()
+
+
+@pytest.mark.slow
+def test_a_run_in_another_process_is_paused_resumed_stopped_and_gone_on_with(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "real"
+    command = [sys.executable, "run_arena.py", "run", TINY, f"run.folder={tmp_path}", "run.name=real", "--quiet"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: (folder / "run.db").exists() and is_held(folder), process)
+        desk = Desk(open_run(folder))
+        desk.command("pause")
+        until(lambda: state(folder) == "paused", process)
+        at = last_of(folder)
+        said = subprocess.run(
+            [sys.executable, "run_arena.py", "control", str(folder), "pause"], capture_output=True, text=True
+        )
+        assert said.returncode == 0 and "it is paused already" in said.stdout  # it had time enough to go on
+        assert last_of(folder) == at and process.poll() is None
+        desk.command("resume")
+        desk.command("stop")
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "PAUSED before" in out and f"stopped, as asked; go on with: python run_arena.py resume {folder}" in out
+    assert last_of(folder)[1] in ("baseline", "measure") and state(folder) == "idle"
+    done = subprocess.run(
+        [sys.executable, "run_arena.py", "resume", str(folder), "--quiet"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert digest(folder) == digest(undisturbed)
+    said = subprocess.run(
+        [sys.executable, "run_arena.py", "control", str(folder), "stop"], capture_output=True, text=True
+    )
+    assert said.returncode == 2 and "is finished: there is nothing to stop" in said.stderr
+
+
+def until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while not true():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def state(folder: Path) -> str:
+    with reading(folder / "run.db") as db:
+        return standing(db, folder).state
+
+
+def last_of(folder: Path) -> tuple[int, str]:
+    with reading(folder / "run.db") as db:
+        found: tuple[int, str] = db.execute(
+            "SELECT generation, phase FROM phases ORDER BY rowid DESC LIMIT 1"
+        ).fetchone()
+        return found

@@ -1,0 +1,393 @@
+"""Code that nobody vouches for: what it may do, and that nothing else happens.
+
+Hostile programs are given a folder with a secret, the port of a listener and our process id, and try what they can;
+looked at is what they did, not only what the sandbox says of them.
+"""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arena.tools.doctor import sandboxes
+from curricula.sandbox import DETAIL, KINDS, REASONS, Limits, NotPlain, Ran, Sandbox, plain
+from curricula.sandbox_monty import closed
+from curricula.sandbox_subprocess import SCRIPT, Subprocess, available
+from curricula.sandbox_wire import decode, encode
+from curricula.sandboxes import make_sandbox
+from tests.helpers.hostile_programs import BIG, DEEP, FILES, HANGING, NETWORK, PROCESSES, SOURCES, TRICKS
+
+LIMITS = Limits(time=0.5)
+SOON = 8.0
+"""Seconds: far from a hang, also on a machine that is busy with other things."""
+
+
+@pytest.fixture(params=KINDS)
+def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    return make_sandbox(request.param, LIMITS)
+
+
+def value(sandbox: Sandbox, code: str, *args: Any) -> Ran:
+    (ran,) = sandbox.call(code, "f", [args])
+    return ran
+
+
+def children() -> list[int]:
+    """Processes of the subprocess sandbox that live, whoever their parent is."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(SCRIPT).encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+# What is meant to work
+
+
+def test_values_go_in_and_come_out_as_they_are(sandbox: Sandbox) -> None:
+    values: list[Any] = [None, True, 1, -(2**200), 0.5, float("inf"), "ä\n\"'", [1, (2,)], {"a": {1, 2}, 3: []}, set()]
+    results = sandbox.call("def f(x):\n    return x", "f", [(v,) for v in values])
+    assert [r.value for r in results] == values and all(r.ok and r.reason == "ok" for r in results)
+    assert [type(r.value) for r in results] == [type(v) for v in values]
+    assert type(results[6].value[1] if isinstance(results[6].value, list) else results[7].value[1]) is tuple
+
+
+def test_each_call_has_a_namespace_and_arguments_of_its_own(sandbox: Sandbox) -> None:
+    code = "seen = []\ndef f(xs):\n    seen.append(1)\n    xs.append(len(seen))\n    return xs"
+    one = [0]
+    assert [r.value for r in sandbox.call(code, "f", [(one,), (one,), (one,)])] == [[0, 1]] * 3
+    assert one == [0]
+    assert value(sandbox, "def f():\n    return seen").reason == "raised"
+
+
+def test_what_a_program_says_is_told_apart(sandbox: Sandbox) -> None:
+    cases = {
+        "def f(:": ("syntax", "line 1"),
+        "def g():\n    return 1": ("raised", "does not define f"),
+        "def f():\n    return 1 / 0": ("raised", "ZeroDivisionError"),
+        "def f(x):\n    return x": ("raised", "TypeError"),
+        "x = 1 / 0\ndef f():\n    return 1": ("raised", "ZeroDivisionError"),
+        "f = 3": ("raised", "not callable"),
+    }
+    for code, (reason, words) in cases.items():
+        ran = value(sandbox, code)
+        assert (ran.ok, ran.reason) == (False, reason) and words in ran.detail, (code, ran)
+    assert value(sandbox, "ｆ = lambda: 1").value == 1  # Python reads names in their normal form
+    assert sandbox.call("def f():\n    return 1", "f(); f", [()])[0].reason == "syntax"
+    assert sandbox.call("", "f", []) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f():\n    yield 1",
+        "class A(dict):\n    pass\ndef f():\n    return 1",
+        "import heapq\ndef f():\n    return heapq.nlargest(1, [1, 2])",
+        "from fractions import Fraction\ndef f():\n    return 1",
+        "from collections import ChainMap\ndef f():\n    return 1",
+        "def f():\n    return len(memoryview(b'ab'))",
+        "import sys\ndef f():\n    return sys.getswitchinterval()",
+        "def f():\n    'doc'\n    return f.__doc__",
+    ],
+)
+def test_what_monty_lacks_is_no_fault_of_the_program(code: str) -> None:
+    assert value(make_sandbox("monty", LIMITS), code).reason == "unsupported"
+    assert value(make_sandbox("subprocess", LIMITS), code).reason in ("ok", "not data")
+
+
+def test_a_program_gives_the_same_every_time(sandbox: Sandbox) -> None:
+    code = "def f():\n    return [str({str(i) for i in range(20)}), hash('a')]"
+    assert len({str(value(sandbox, code)) for _ in range(3)}) == 1
+    if sandbox.name == "monty":
+        clocks = "import random, time, datetime\ndef f():\n    time.sleep(9)\n    return [random.random(), time.time()]"
+        first, second = sandbox.call(clocks, "f", [(), ()])
+        assert first == second and first.ok
+
+
+def test_the_whole_language_is_in_the_other_sandbox() -> None:
+    names = (
+        "bisect cmath collections copy dataclasses datetime decimal enum fractions functools hashlib heapq itertools "
+    )
+    names += "json math operator random re statistics string typing unicodedata zlib"
+    imports = "".join(f"import {name}\n" for name in names.split())
+    code = imports + "class A(enum.Enum):\n    X = 1\ndef g(n):\n    yield from range(n)\ndef f(n):\n"
+    code += "    return [str(fractions.Fraction(1, n)), heapq.nsmallest(2, g(n)), A(1).name, bool(random.random())]"
+    assert value(make_sandbox("subprocess", LIMITS), code, 3).value == ["1/3", [0, 1], "X", True]
+
+
+# Data only
+
+
+def test_only_plain_data_comes_back(sandbox: Sandbox) -> None:
+    for made in (
+        "lambda: 1",
+        "range(3)",
+        "b'a'",
+        "1j",
+        "frozenset([1])",
+        "[{1: (print,)}]",
+        "...",
+        "int",
+        "ValueError()",
+    ):
+        ran = value(sandbox, f"def f():\n    return {made}")
+        assert (ran.ok, ran.reason) == (False, "not data"), (made, ran)
+    liar = "class A:\n    def __eq__(self, other):\n        return True\n    def __repr__(self):\n        return '42'\n"
+    liar += "    def __hash__(self):\n        return 1\n"
+    for made in ("A()", "[A()]", "{A(): 1}", "A"):
+        assert value(sandbox, liar + f"def f():\n    return {made}").reason == "not data"
+    for base in ("int", "str", "list", "dict"):
+        sub = f"class A({base}):\n    def __eq__(self, other):\n        return True\ndef f():\n    return A()"
+        assert value(sandbox, sub).reason in ("not data", "unsupported")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "'x' * 70000",
+        "[0] * 70000",
+        "10 ** 5000",
+        "[10 ** 3000] * 1000",
+        "a",
+        "[[[a]]]",
+        "{i: 0 for i in range(5000)}",
+        "{(i, i): {j for j in range(100)} for i in range(100)}",
+        "b",
+        "c",
+    ],
+)
+def test_too_much_data_stays_where_it_is(sandbox: Sandbox, made: str) -> None:
+    code = "a = []\na.append(a)\nb = 0\nfor _ in range(20000):\n    b = [b]\n"
+    code += "c = [0]\nfor _ in range(9):\n    c = [c] * 50\n"
+    ran = value(sandbox, f"{code}def f():\n    return {made}")
+    assert not ran.ok and ran.reason in ("output", "memory", "time", "crashed"), ran
+    assert ran.reason == "output" or made == "c"
+
+
+def test_data_is_copied_and_counted() -> None:
+    inner = [1]
+    copied = plain((inner, inner), Limits())
+    assert copied == ([1], [1]) and copied[0] is not inner and copied[0] is not copied[1]
+    for wrong in (object(), b"", "\ud800", [float], {frozenset()}, 2**20000, "x" * 70000, set(range(5000))):
+        with pytest.raises(NotPlain):
+            plain(wrong, Limits())
+
+
+@pytest.mark.parametrize(
+    "said", ["x", ["i"], ["i", 3, 4], ["q", []], ["l", 3], ["d", [[1]]], 3, ["s", [["l", []]]], {}]
+)
+def test_what_comes_through_the_pipe_is_read_as_data_or_refused(said: Any) -> None:
+    if isinstance(said, str):
+        assert decode(said) == said
+        return
+    with pytest.raises((ValueError, TypeError)):
+        decode(said)
+    assert decode(encode({(1, -2.5): [None, {"a"}]})) == {(1, -2.5): [None, {"a"}]}
+
+
+# Hostile programs
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Iterator[tuple[str, int, int]]:
+    """What a program is pointed at; afterwards nothing of it has changed and nobody has called."""
+    (tmp_path / "secret").write_text("the secret")
+    before = set(Path.cwd().iterdir())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        yield str(tmp_path), listener.getsockname()[1], os.getpid()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert [p.name for p in tmp_path.iterdir()] == ["secret"]
+    assert (tmp_path / "secret").read_text() == "the secret" and (tmp_path / "secret").stat().st_mode & 0o777 != 0o777
+    assert set(Path.cwd().iterdir()) == before and not children()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("programs", [FILES, PROCESSES, NETWORK], ids=["files", "processes", "network"])
+def test_nothing_outside_is_reached(sandbox: Sandbox, programs: dict[str, str], victim: tuple[str, int, int]) -> None:
+    if sandbox.name == "subprocess" and not {"seccomp", "landlock"} <= set(sandbox.guards):
+        pytest.skip(f"guards in force here: {', '.join(sandbox.guards)}")
+    began = time.monotonic()
+    for name, code in programs.items():
+        ran = value(sandbox, code, *victim)
+        assert not ran.ok and ran.reason in REASONS, (name, ran)
+        assert "secret" not in ran.detail.replace("/secret", ""), (name, ran)
+    assert time.monotonic() - began < SOON * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("programs", [HANGING, BIG, DEEP], ids=["time", "size", "depth"])
+def test_nothing_runs_on(sandbox: Sandbox, programs: dict[str, str]) -> None:
+    for name, body in programs.items():
+        began = time.monotonic()
+        ran = value(sandbox, f"def f():\n    {body}")
+        assert time.monotonic() - began < SOON, name
+        assert not ran.ok and ran.reason != "not data", (name, ran)
+        assert ran.reason in REASONS and len(ran.detail) <= DETAIL, (name, ran)
+    assert value(sandbox, "def f():\n    return 1").value == 1 and not children()
+
+
+def test_a_program_that_hangs_again_and_again_is_given_up(sandbox: Sandbox) -> None:
+    code = "def f(n):\n    while n > 1:\n        pass\n    return n"
+    began = time.monotonic()
+    ran = sandbox.call(code, "f", [(0,), (5,), (1,), (5,), *[(5,)] * 96, (1,)])
+    assert time.monotonic() - began < SOON
+    assert [r.value for r in ran[:4]] == [0, None, 1, None] and {r.reason for r in ran[3:]} == {"time"}
+
+
+@pytest.mark.slow
+def test_tricks_come_to_nothing(sandbox: Sandbox) -> None:
+    sources = SOURCES | {name: f"def f():\n    {body}" for name, body in TRICKS.items()}
+    for name, code in sources.items():
+        began = time.monotonic()
+        ran = value(sandbox, code)
+        assert time.monotonic() - began < SOON, name
+        assert not ran.ok and ran.reason in REASONS, (name, ran)
+        assert len(ran.detail) <= DETAIL and ran.detail.isprintable(), (name, ran)
+    assert value(sandbox, "def f():\n    return 1").value == 1 and not children()
+
+
+def test_a_call_that_forges_a_result_forges_its_own_only() -> None:
+    code = (
+        "import os\ndef f(i):\n    if i == 1:\n        for fd in range(64):\n            for _ in range(3):\n"
+        '                try:\n                    os.write(fd, b\'S\\0\\0\\0\\x10["ok", true, ""]\')\n'
+        "                except OSError:\n                    pass\n        os._exit(0)\n    return i"
+    )
+    ran = make_sandbox("subprocess", LIMITS).call(code, "f", [(0,), (1,), (2,)])
+    assert [r.value for r in ran] == [0, None, 2] and ran[1].reason == "crashed"
+
+
+def test_text_in_an_argument_stays_text(sandbox: Sandbox) -> None:
+    said = "1) or (True"
+    assert value(sandbox, "def f(x):\n    return x == 1", said).value is False
+    assert value(sandbox, "def f(x):\n    return x", "\"'''\n\\").value == "\"'''\n\\"
+
+
+@given(st.one_of(st.text(max_size=60), st.text("def f():\n returnx+([{'\\\"0,=\t", max_size=60)), st.text(max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_any_text_at_all_gets_a_result(code: str, name: str) -> None:
+    for function in ("f", name):
+        (ran,) = make_sandbox("monty", LIMITS).call(code, function, [()])
+        assert ran.ok or (ran.reason in REASONS and ran.detail.isprintable() and len(ran.detail) <= DETAIL)
+
+
+# Workers and guards
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
+def test_a_worker_that_is_gone_is_replaced(how: signal.Signals) -> None:
+    sandbox = make_sandbox("monty", Limits(time=0.25))
+    mine = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = set(mine.read_text().split())
+    assert value(sandbox, "def f():\n    return 1").value == 1
+    workers = set(mine.read_text().split()) - before
+    assert workers
+    for pid in workers:
+        os.kill(int(pid), how)
+    assert value(sandbox, "def f():\n    return 2").value == 2
+    sandbox.close()
+    assert not set(mine.read_text().split()) - before
+    assert value(sandbox, "def f():\n    return 3").value == 3  # opened again
+    sandbox.close()
+
+
+def test_threads_share_a_sandbox(sandbox: Sandbox) -> None:
+    codes = [f"def f(x):\n    return x * {i}" for i in range(8)] + ["import json\ndef f(x):\n    return 1 // 0"] * 2
+    with ThreadPoolExecutor(5) as pool:
+        ran = list(pool.map(lambda code: sandbox.call(code, "f", [(1,), (2,)]), codes))
+    assert [[r.value for r in each] for each in ran] == [[i, 2 * i] for i in range(8)] + [[None, None]] * 2
+
+
+def test_an_interpreter_that_dies_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox = Subprocess(LIMITS)
+    assert value(sandbox, "import ctypes\ndef f():\n    return ctypes.string_at(0)").reason == "crashed"
+    monkeypatch.setattr(sandbox, "_guards", ["seccomp", "no such guard"])
+    assert value(sandbox, "def f():\n    return 1").reason == "crashed"  # never without what was promised
+
+
+def test_it_is_the_guards_that_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without them the same programs get through, so that what the others show is not for want of trying."""
+    sandbox = Subprocess(LIMITS)
+    found = sandbox._guards
+    (tmp_path / "secret").write_text("the secret")
+    who = (str(tmp_path), 0, os.getpid())
+
+    def under(*guards: str) -> Ran:
+        monkeypatch.setattr(sandbox, "_guards", list(guards))
+        return value(sandbox, program, *who)
+
+    program = FILES["read"]
+    assert under().value == "the secret" and under("seccomp").ok is ("seccomp" in found)
+    assert "landlock" not in found or under("landlock").detail.startswith("PermissionError")
+    program = FILES["here"]
+    assert under().value == 1
+    assert "seccomp" not in found or under("seccomp").detail.startswith("PermissionError")
+    assert "landlock" not in found or under("landlock").detail.startswith("PermissionError")
+    program = (
+        "import os, time\ndef f(*_):\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(99)\n    return 1"
+    )
+    assert under().reason == "time" and not children()  # what it left was found and ended
+    assert "seccomp" not in found or under("seccomp").detail.startswith("PermissionError")
+
+
+def test_where_there_is_no_seccomp_the_network_is_an_empty_one(victim: tuple[str, int, int]) -> None:
+    sandbox = Subprocess(LIMITS)
+    sandbox._guards = ["network namespace"]
+    ran = value(sandbox, NETWORK["connect"], *victim)
+    if ran.reason == "crashed":
+        pytest.skip("this system lets nobody make a network of their own")
+    assert ran.reason == "raised" and "OSError" in ran.detail
+
+
+def test_code_is_closed_only_if_it_can_leave_nothing() -> None:
+    assert closed("import math\nfrom itertools import chain, count\ndef f(x):\n    return math.gcd(x, 3)")
+    for code in (
+        "import random", "import math, random", "from os import path", "exec('1')", "x = id(3)", "class A: pass",
+        "().__class__", "def f():\n    return 'ä'", "from math import (\nsin)", "import math; import sys",
+    ):  # fmt: skip
+        assert not closed(code), code
+
+
+def test_a_guard_is_missing_only_if_the_system_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(said: bytes) -> None:
+        monkeypatch.setattr("curricula.sandbox_subprocess.talk", lambda messages, seconds: said)
+
+    answers(b"S\0\0\0\x10" + b'["no", null, ""]')
+    assert available.__wrapped__() == ()
+    answers(b"S\0\0\0\x10" + b'["ok", null, ""]')
+    assert available.__wrapped__() == ("seccomp", "landlock", "rlimits")
+    for busy in (b"", b"L\0\0\0\0"):
+        answers(busy)
+        with pytest.raises(OSError, match="takes too long"):
+            available.__wrapped__()
+
+
+def test_doctor_says_which_guards_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curricula.sandboxes._shared", {})
+    monkeypatch.setattr("curricula.sandbox_subprocess.available", lambda: ("rlimits",))
+    (fast, line), (state, said) = sandboxes()
+    assert (fast, state) == ("ok", "missing") and "pydantic-monty" in line
+    assert "do not use it" in said and said.endswith("rlimits, no seccomp, no landlock")
+    make_sandbox("monty").close()
+
+
+def test_sandboxes_are_shared_and_named() -> None:
+    assert make_sandbox("monty", LIMITS) is make_sandbox("monty", LIMITS)
+    assert make_sandbox() is not make_sandbox("monty", LIMITS)
+    with pytest.raises(ValueError, match="monty, subprocess, got 'docker'"):
+        make_sandbox("docker")
+    assert all(make_sandbox(kind, LIMITS).guards for kind in KINDS)

@@ -1,0 +1,111 @@
+"""docs/add_a_domain.md works as it stands: its file is a domain, its config loads, a round is played with it."""
+
+import random
+import re
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arena.config.schema import make_config
+from arena.config.shipped import ROOT
+from arena.rounds.rewards import rewards
+from arena.rounds.round import Round
+from arena.run.state import make_domains
+from curricula import registry
+from curricula.domain import SPLITS, Domain, Problem, Rejection, Verdict
+
+DOC = (ROOT / "docs" / "add_a_domain.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL)
+
+
+def load() -> ModuleType:
+    (source,) = blocks("python")
+    module = ModuleType("curricula.small_sums")
+    exec(compile(source, "docs/add_a_domain.md", "exec"), module.__dict__)
+    return module
+
+
+SMALL_SUMS = load().SmallSums
+DOMAIN = SMALL_SUMS()
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(registry.DOMAINS, "small_sums", SMALL_SUMS)
+    yield
+
+
+def test_the_file_defines_a_domain():
+    assert isinstance(DOMAIN, Domain)
+    assert not isinstance(object(), Domain)
+
+
+def test_the_file_imports_nothing_but_the_protocol():
+    (source,) = blocks("python")
+    imported = re.findall(r"^(?:from|import) (\S+)", source, re.MULTILINE)
+    assert {m for m in imported if m.split(".")[0] not in sys.stdlib_module_names} == {"curricula.domain"}
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_config_names_it():
+    (config,) = (c for c in map(yaml.safe_load, blocks("yaml")) if "domains" in c)
+    domains = make_domains(make_config(config))
+    assert list(domains) == ["small_sums"] and isinstance(domains["small_sums"], SMALL_SUMS)
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_whole_round_is_played_with_it():
+    domain = registry.make_domain("small_sums")
+    round_ = Round("r0", domain, "ada", ("bob", "eve"), attempts_each=1, grader="cy", parent="add 1 2")
+    assert round_.asks()[0].prompt == "propose add 1 2 ->"
+    round_.take(["add 12 31"])
+    assert {a.prompt for a in round_.asks()} == {"solve add 12 31 think"}
+    round_.take(["answer 43", "answer 42"])
+    round_.take(["answer 43"])
+    assert round_.phase == "done" and round_.solve_rate == 0.5
+    assert [pay for _, _, _, pay in rewards(round_, "variance", -0.25)] == [1.0, 1.0, 0.0, 1.0]
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_page_s_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]):
+    (example,) = (b for b in blocks("text") if "parallel_env" in b)
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/add_a_domain.md", "exec"), names)
+    (said,) = re.findall(r"# (1\.0 .*)$", example, re.MULTILINE)
+    assert capsys.readouterr().out.strip() == said
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from(["add", "answer", "12", "007", "²", "9" * 5000])).map(" ".join)))
+@settings(max_examples=200, deadline=None)
+def test_it_is_total(text: str):
+    found = DOMAIN.parse_proposal(text)
+    assert isinstance(found, Rejection) or DOMAIN.parse_proposal(found.text) == found == DOMAIN.problem(found.text)
+    assert isinstance(DOMAIN.verify(DOMAIN.problem("add 12 30"), text), Verdict)
+
+
+def test_it_keeps_what_the_page_says_the_arena_relies_on():
+    rng = random.Random(0)
+    for depth in DOMAIN.depths:
+        keys = [{p.heldout_key for p in DOMAIN.heldout(split, depth)} for split in SPLITS]
+        assert len(keys[0]) == len(keys[1]) == 10 and not keys[0] & keys[1]
+        for problem in (p for split in SPLITS for p in DOMAIN.heldout(split, depth)):
+            _, a, b = problem.text.split()
+            for text in (problem.text, f"add {b} {a}"):
+                found = DOMAIN.parse_proposal(text)
+                assert isinstance(found, Rejection) and found.reason == "held-out"
+        for _ in range(50):
+            problem = DOMAIN.random_problem(rng, depth)
+            assert problem.depth == depth and DOMAIN.parse_proposal(problem.text) == problem
+            assert DOMAIN.verify(problem, DOMAIN.solution(problem)).correct
+            assert isinstance(DOMAIN.parse_proposal(DOMAIN.mutate(problem.text, rng)), Problem | Rejection)
+    for text in ("answer 042", "answer 4 2", "answer -42", "answer ４２", "answer 42 answer 42", "42"):
+        assert not DOMAIN.verify(DOMAIN.problem("add 12 30"), text).correct
