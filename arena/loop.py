@@ -31,7 +31,7 @@ def play(arena: Arena, listen: Listener = silent) -> bool:
     """Play the run to its end, or until it is stopped; True if it came to its end.
 
     `listen` is told ("phase", ...) before and ("done", ...) after each phase, ("control", ...) when the run pauses,
-    goes on or is to stop, and ("limit", ...) when it stops because a limit is met; `arena.run.budget.stopped` says
+    goes on or is to stop, and ("limit", ...) when it stops because a limit is met; `arena.budget.stopped` says
     which.
     """
     try:

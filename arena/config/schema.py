@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from arena.config.bounded_yaml import yaml_data
 from arena.config.cluster import ClusterSection
 from arena.config.culture import LibrarySection, MeasureSection, Section, SleepSection, TurnoverSection
-from arena.watch.sinks.registry import SINKS
+from arena.config.registries import SINKS
 
 SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
 

@@ -38,7 +38,6 @@ SCHEMA_VERSION = 4
 EARLIER = ("1", "2", "3")
 PATIENCE = 30.0
 """Seconds to wait for another program that has the file locked."""
-Row = dict[str, Any]
 Records = Mapping[str, Sequence[Row]]
 
 # Tables of the arena; the library brings its own (posts, posts_fts, reads).

@@ -54,7 +54,7 @@ def raw(answer: bytes, piece: int) -> Iterator[str]:
 
 
 def ask(url: str, chat: bool) -> None:
-    first, agents.server.FIRST_WAIT = agents.server.FIRST_WAIT, 0.001
+    first, agents.http_client.FIRST_WAIT = agents.http_client.FIRST_WAIT, 0.001
     try:
         with answers():
             engine = OpenAIEngine(Settings(url, "seed", "chat" if chat else "completions", retries=1, timeout_s=2))
@@ -64,7 +64,7 @@ def ask(url: str, chat: bool) -> None:
                 assert isinstance(d, Completion) and d.prompt_tokens >= 0 and d.generated_tokens >= 0
                 d.text.encode("utf-8")
     finally:
-        agents.server.FIRST_WAIT = first
+        agents.http_client.FIRST_WAIT = first
 
 
 def http(body: bytes, status: int = 200, headers: bytes = b"") -> bytes:

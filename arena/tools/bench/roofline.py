@@ -202,7 +202,9 @@ def is_product(name: str) -> bool:
     if any(word in bare for word in ("mm", "matmul", "linear", "einsum", "gemm")):
         if "gamma" in bare or "backward" in bare or "upsample" in bare:
             return False
-        raise ValueError(f"the matrix limit does not know the operation {name!r}: add it to arena/bench/limit.py")
+        raise ValueError(
+            f"the matrix limit does not know the operation {name!r}: add it to arena/tools/bench/roofline.py"
+        )
     return False
 
 

@@ -6,12 +6,8 @@ import importlib
 from collections.abc import Sequence
 from typing import cast
 
+from arena.config.registries import SINKS
 from arena.watch.sinks.sink import SinkFile
-
-SINKS: dict[str, str] = {
-    "tensorboard": "arena.watch.sinks.tensorboard",
-}
-"""Name in the config to the module, which is imported only where the sink is used."""
 
 
 def load_sinks(names: Sequence[str]) -> dict[str, SinkFile]:
