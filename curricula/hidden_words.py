@@ -19,56 +19,29 @@ import itertools
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 
 from curricula import list_programs as lp
 from curricula import list_prose, post_forms
 from curricula.definitions import body_words, expand, pages
 from curricula.domain import SPLITS, Guess, Problem, Rejection, Verdict
+from curricula.hidden_world import (
+    LEVELS,
+    MEANS,
+    PER_LEVEL,
+    WORDS,
+    World,
+    guess_prompt,
+    level_of,
+    spelled_out,
+    split_recall,
+    world_of,
+)
 from curricula.post_forms import BOOK, FAILS, QUESTION, Bodies, Draft
 from curricula.synthetic_names import dream, successions
 
-LEVELS = 8
-PER_LEVEL = 8
-WORDS = tuple(f"w{i}" for i in range(LEVELS * PER_LEVEL))
-SUCCESSORS = 3
 CHECKS = 8
-MEANS = "means "
 RECALL_INPUT = "3 1 4"
 ELSEWHERE = 1_000_003  # seeds of other worlds are own seed + 1, 2, ... times this
-
-
-class World:
-    """One assignment of bodies to names, drawn from `seed`. `bodies[name]` is a tuple of primitives."""
-
-    def __init__(self, seed: int) -> None:
-        rng = random.Random(f"ratchet/hidden_words/world/{seed}")
-        self.seed = seed
-        self.successors = {p: rng.sample([q for q in lp.NAMES if q != p], SUCCESSORS) for p in lp.NAMES}
-        self.bodies: dict[str, tuple[str, ...]] = {}
-        self.parent: dict[str, str | None] = {}
-        used = {lp.IDENTITY} | {lp.behaviour_key((p,)) for p in lp.NAMES}
-        for i, name in enumerate(WORDS):
-            level = i // PER_LEVEL + 1
-            below = [w for w in WORDS[: i - i % PER_LEVEL] if level_of(w) == level - 1]
-            while name not in self.bodies:
-                parent = rng.choice(below) if below else None
-                body = self.bodies[parent] if parent else (rng.choice(lp.NAMES),)
-                body = (*body, rng.choice(self.successors[body[-1]]))
-                key = lp.behaviour_key(body)
-                if key not in used:  # a name means something no shorter text and no other name means
-                    used.add(key)
-                    self.bodies[name], self.parent[name] = body, parent
-
-
-@cache
-def world_of(seed: int) -> World:
-    """A world that is only looked at, drawn once."""
-    return World(seed)
-
-
-def level_of(name: str) -> int:
-    return int(name[1:]) // PER_LEVEL + 1
 
 
 class HiddenWords:
@@ -490,31 +463,3 @@ def _in_turn(names: Sequence[str], count: int, rng: random.Random) -> list[str]:
     while names and len(turns) < count:
         turns += rng.sample(names, len(names))
     return turns[:count]
-
-
-def spelled_out(definitions: Mapping[str, Sequence[str]], words: Sequence[str], xs: lp.List) -> str:
-    """A solution that recalls the definitions, writes what the program means in primitives, and then the steps."""
-    program = [p for w in words for p in definitions.get(w, (w,))]
-    recalled = "".join(f"{name} {' '.join(body)} ; " for name, body in definitions.items())
-    return f"{recalled}{MEANS}{' '.join(program)} ; {lp.solution(program, xs)}"
-
-
-def split_recall(text: str) -> tuple[list[tuple[str, str]], str | None, str]:
-    """Recalled (name, body) pairs, what the program is said to mean (or None), and the trace. Total."""
-    recalled = []
-    while True:
-        head, semicolon, rest = text.partition(" ; ")
-        name, _, body = head.partition(" ")
-        if not semicolon or name not in WORDS:
-            break
-        recalled.append((name, body))
-        text = rest
-    if text.startswith(MEANS):
-        meant, _, text = text.removeprefix(MEANS).partition(" ; ")
-        return recalled, meant, text
-    return recalled, None, text
-
-
-def guess_prompt(parent: Sequence[str], examples: Sequence[tuple[str, str]]) -> str:
-    shown = " , ".join(f"{a} -> {b}" for a, b in examples)
-    return f"guess {' '.join([*parent, '|'])} {shown} body"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from curricula import hidden_words as hw
+from curricula import hidden_world as hw
 from curricula import list_programs as lp
 from curricula.domain import Problem
 

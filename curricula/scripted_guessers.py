@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from curricula import list_programs as lp
 from curricula.definitions import body_words, name_order
 from curricula.domain import Guess
-from curricula.hidden_words import level_of
+from curricula.hidden_world import level_of
 from curricula.post_forms import Bodies
 
 

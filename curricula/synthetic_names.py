@@ -1,6 +1,6 @@
 """Dreams: words that nobody has met, made of what is known of the ones that were.
 
-A world's bodies follow a grammar: what comes after a primitive is one of a few (`hidden_words.World`). Who knows some
+A world's bodies follow a grammar: what comes after a primitive is one of a few (`hidden_world.World`). Who knows some
 bodies knows some of these successions, and can put them together to new bodies, on which guessing is practised: the
 recombination of what was read by day. Only the definitions that are given are used. Left out: how likely a succession
 is beyond how often it was met."""

@@ -23,7 +23,7 @@ from arena.report.metrics.post_status import Standing, standings
 from arena.run.store import Row, Store
 from arena.text import code, fence
 from culture.posts import KINDS
-from curricula.hidden_words import WORDS, level_of
+from curricula.hidden_world import WORDS, level_of
 
 ORDER = ("definition", "book", "lesson", "recipe", "failure", "question", "worked_example", "review", "retraction")
 assert set(ORDER) == set(KINDS)

@@ -12,7 +12,7 @@ from arena.run.state import Arena
 from arena.run.store import Row
 from culture.scope import Scope
 from curricula.domain import Rejection
-from curricula.hidden_words import level_of
+from curricula.hidden_world import level_of
 
 RECALL_TOKENS = 16
 RECALL_INPUTS = ("3 1 4", "2 7")

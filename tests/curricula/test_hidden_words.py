@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from curricula import list_programs as lp
 from curricula.domain import SPLITS, Domain, Problem, Rejection, digest
-from curricula.hidden_words import LEVELS, PER_LEVEL, WORDS, HiddenWords, World, level_of, split_recall
+from curricula.hidden_words import HiddenWords
+from curricula.hidden_world import LEVELS, PER_LEVEL, WORDS, World, level_of, split_recall
 
 DOMAIN = HiddenWords()
 BODY = " ".join(DOMAIN.world.bodies["w0"])  # inc swap

@@ -22,7 +22,8 @@ from curricula.definitions import (
     pages,
 )
 from curricula.domain import SPLITS
-from curricula.hidden_words import WORDS, HiddenWords, level_of
+from curricula.hidden_words import HiddenWords
+from curricula.hidden_world import WORDS, level_of
 from curricula.list_programs import ListPrograms
 from curricula.list_school import WORDS as VOCABULARY
 from curricula.post_forms import Lore, check_worked_example

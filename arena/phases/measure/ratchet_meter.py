@@ -51,7 +51,7 @@ from arena.run.store import Row
 from culture.scope import Scope
 from curricula import list_programs as lp
 from curricula.domain import Domain, Problem, Rejection, digest
-from curricula.hidden_words import WORDS
+from curricula.hidden_world import WORDS
 
 LIBRARIES = ("none", "first", "own", "filler", "shuffled", "authors", "stale", "wrong")
 """What a newborn is given to read."""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arena.report.metrics.finished_run import FinishedRun, Metric, Points, difference
-from curricula.hidden_words import level_of
+from curricula.hidden_world import level_of
 
 # -- what is known ----------------------------------------------------------------------------------------------------
 

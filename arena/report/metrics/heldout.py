@@ -14,7 +14,7 @@ from typing import Any
 
 from arena.report.stats.intervals import bootstrap_interval, pass_at_k, wilson_interval
 from arena.run.store import Row, Store
-from curricula.hidden_words import WORDS
+from curricula.hidden_world import WORDS
 
 MIDDLE_DEPTHS = (3, 4, 5, 6)
 COUNTS = "(reading IS NULL OR reading = 1) AND NOT (generation = 0 AND id LIKE '%/after/%')"

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from arena.run.store import Store
-from curricula.hidden_words import level_of
+from curricula.hidden_world import level_of
 
 _EXAMPLES = (
     "SELECT p.id, p.generation, q.depth, r.parent_post AS parent FROM posts p"

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from arena.report.metrics.culture_metrics import CULTURE_METRICS
 from arena.report.metrics.finished_run import FinishedRun, Metric, difference
 from arena.run.store import Row
-from curricula.hidden_words import WORDS
+from curricula.hidden_world import WORDS
 
 __all__ = ["METRICS", "FinishedRun", "all_metrics", "curve", "heldout"]
 HELDOUT_DEPTHS = (3, 4, 5, 6)

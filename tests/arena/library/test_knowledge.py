@@ -20,7 +20,8 @@ from arena.phases.sleep import exercises
 from arena.run.state import Arena
 from culture.posts import Post
 from curricula.domain import Problem, Rejection
-from curricula.hidden_words import HiddenWords, level_of
+from curricula.hidden_words import HiddenWords
+from curricula.hidden_world import level_of
 from curricula.list_programs import NAMES
 from tests.helpers.culture_runs import define, meaning, peopled, publish, store
 

@@ -10,7 +10,8 @@ import pytest
 
 from curricula import list_programs as lp
 from curricula.domain import Guess
-from curricula.hidden_words import WORDS, HiddenWords, level_of, split_recall
+from curricula.hidden_words import HiddenWords
+from curricula.hidden_world import WORDS, level_of, split_recall
 from curricula.list_school import WORDS as VOCABULARY
 from curricula.scripted_guessers import candidates, program_guess, search_guess
 

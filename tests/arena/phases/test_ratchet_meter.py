@@ -31,7 +31,7 @@ from arena.phases.registry import birth
 from arena.run.state import Arena, Generation
 from arena.run.store import Store
 from culture.posts import Post
-from curricula.hidden_words import spelled_out
+from curricula.hidden_world import spelled_out
 from tests.helpers.crashes import Crash, die_inside_every_transaction, play_through
 
 WRITTEN = {1: ("w0", "w1"), 2: ("w2",), 4: ("w3", "w4")}

@@ -13,7 +13,7 @@ from agents.engine_torch import TorchEngine
 from agents.model import BaseModel
 from agents.tokenizer import Tokenizer
 from arena.config.shipped import SEED_FOLDER
-from curricula import hidden_words as hw
+from curricula import hidden_world as hw
 from curricula import list_programs as lp
 from curricula.domain import Problem
 from curricula.list_school import MIX, WORDS, SeedData
