@@ -15,7 +15,7 @@ from curricula.domain import Problem, digest
 from curricula.python_code import FUNCTION
 from curricula.python_data import like
 from curricula.python_tasks import INDUCTION, MAX_TEXT, Arguments, Task
-from curricula.sandbox import Ran, Sandbox
+from curricula.sandbox import CallResult, Sandbox
 from curricula.values import Failure, Value, same_value, shape, show_value, unfit
 
 NAME = "python_programs"
@@ -86,7 +86,7 @@ def like_all(args: Arguments, rng: random.Random) -> Arguments:
     return tuple(like(value, rng) for value in args)
 
 
-def told(ran: Ran) -> str:
+def told(ran: CallResult) -> str:
     """What a run came to, in words that are equal where it came to the same."""
     if not ran.ok:
         return f"! {ran.reason}"

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import ast
 import unicodedata
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
 from curricula.domain import digest
-from curricula.python_normalize import Plain, is_text
+from curricula.python_normalize import Normalizer, is_text, parse_source, walk
 from curricula.values import Failure, shortened
 
 MAX_CODE = 1200
@@ -77,9 +76,9 @@ def parse_code(text: str) -> Code | Failure:
     """A text as code, or why it is none."""
     if len(text) > MAX_CODE:
         return Failure("too long", f"code of {len(text)} characters; the most is {MAX_CODE}")
-    tree = _tree(text)
-    if isinstance(tree, Failure):
-        return tree
+    tree = parse_source(text, shortened)
+    if isinstance(tree, str):
+        return Failure("syntax", tree)
     found = _modest(tree)
     if found is None:
         return Failure("too long", f"more than {MAX_NODES} parts, or nested deeper than {MAX_TREE_DEPTH}")
@@ -87,7 +86,7 @@ def parse_code(text: str) -> Code | Failure:
     if wrong is not None:
         return wrong
     if any(is_text(node) or _is_annotated(node) for node in found):
-        tree = ast.fix_missing_locations(Plain().visit(tree))
+        tree = ast.fix_missing_locations(Normalizer().visit(tree))
     written = ast.unparse(tree)
     if len(written) > MAX_CODE:
         return Failure("too long", f"code of {len(written)} characters as Python writes it; the most is {MAX_CODE}")
@@ -109,13 +108,8 @@ def level_of(features: dict[str, int]) -> int:
 
 
 def nodes(tree: ast.AST) -> list[ast.AST]:
-    """Every node, in the order in which they are written, without recursion."""
-    found, todo = [], [tree]
-    while todo:
-        node = todo.pop()
-        found.append(node)
-        todo += reversed(list(ast.iter_child_nodes(node)))
-    return found
+    """Every node, in source order."""
+    return [node for node, _ in walk(tree)]
 
 
 def _modest(tree: ast.AST) -> list[ast.AST] | None:
@@ -129,18 +123,6 @@ def _modest(tree: ast.AST) -> list[ast.AST] | None:
         if len(found) > MAX_NODES:
             return None
     return None
-
-
-def _tree(text: str) -> ast.Module | Failure:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except SyntaxError as error:
-        return Failure("syntax", f"line {error.lineno}: {str(error.msg)[:120]}")
-    except (ValueError, MemoryError, RecursionError) as error:
-        return Failure("syntax", f"cannot be parsed: {shortened(str(error))}")
-    return tree
 
 
 def _wrong(tree: ast.Module, found: Sequence[ast.AST]) -> Failure | None:
@@ -192,7 +174,7 @@ def _is_plain(text: str) -> bool:
 
 def _is_stable(text: str) -> bool:
     """Whether code is written the same once it was read again; with formatted strings it may not be."""
-    tree = _tree(text)
+    tree = parse_source(text, shortened)
     return isinstance(tree, ast.Module) and ast.unparse(tree) == text
 
 

@@ -1,17 +1,51 @@
-"""Python code without what changes nothing when it runs: two codes that differ in that alone become one."""
+"""Parsing, walking and normalising Python source; shared by the domains whose problems are Python code.
+
+Nothing is run here. Not guaranteed: that two sources which do the same normalise to the same tree.
+"""
 
 from __future__ import annotations
 
 import ast
+import warnings
+from collections.abc import Callable, Iterator
+
+
+def parse_source(text: str, quote: Callable[[str], str]) -> ast.Module | str:
+    """Parse Python source. Never raises and never warns.
+
+    Args:
+        text: the source.
+        quote: shortens the message of an error other than SyntaxError, which may quote the source.
+
+    Returns:
+        The tree, or one line that says why the source cannot be parsed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except SyntaxError as error:
+        return f"line {error.lineno}: {str(error.msg)[:120]}"
+    except (ValueError, MemoryError, RecursionError) as error:
+        return f"cannot be parsed: {quote(str(error))}"
+
+
+def walk(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
+    """Yield every node with its depth, in source order, without recursion."""
+    todo = [(tree, 0)]
+    while todo:
+        node, depth = todo.pop()
+        yield node, depth
+        todo += [(child, depth + 1) for child in reversed(list(ast.iter_child_nodes(node)))]
 
 
 def is_text(node: ast.AST) -> bool:
-    """A docstring, or another text that stands alone."""
+    """Whether a statement is a docstring or another bare string literal."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-class Plain(ast.NodeTransformer):
-    """Leaves out what changes nothing when the code runs: annotations, docstrings and other texts that stand alone."""
+class Normalizer(ast.NodeTransformer):
+    """Removes annotations, docstrings and other bare string literals, which do not change what the code does."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         node.returns = None

@@ -40,7 +40,7 @@ from curricula.python_tasks import (
     parse_task,
     read_answer,
 )
-from curricula.sandbox import Limits, Ran
+from curricula.sandbox import CallResult, Limits
 from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, Value, parse_value, same_value, show_value, unfit
 
@@ -167,7 +167,7 @@ class PythonPrograms:
         return "ok", code.text
 
     @staticmethod
-    def _compared(ran: Ran, wanted: Value, otherwise: str) -> str:
+    def _compared(ran: CallResult, wanted: Value, otherwise: str) -> str:
         if not ran.ok:
             return REASONS.get(ran.reason, ran.reason)
         if unfit(ran.value):
@@ -209,7 +209,7 @@ class PythonPrograms:
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    def _run(self, code: str, inputs: Sequence[Arguments]) -> list[Ran]:
+    def _run(self, code: str, inputs: Sequence[Arguments]) -> list[CallResult]:
         return make_sandbox(self._sandbox, self._limits).call(code, FUNCTION, inputs)
 
     def _examine(self, text: str) -> Examined | Failure:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ LARGE_BITS, LARGE_COST = 128, 1000
 """An integer of more bits than that counts as so many characters."""
 PATIENCE = 2
 """Calls of one code that may run out of time; those after them are not tried, and come to the same."""
-LIVES = 3
+ATTEMPTS = 3
 """Processes that may die in one call before that is taken for the call's own doing: memory runs out elsewhere, too."""
 HASHED = 4096
 """Items of all sets and dictionaries of a value at most: a few thousand that collide on purpose cost us little."""
@@ -54,7 +54,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Ran:
+class CallResult:
     """What one call came to."""
 
     ok: bool
@@ -75,7 +75,7 @@ class Sandbox(Protocol):
     def guards(self) -> tuple[str, ...]:
         """What is in force on this machine, in words."""
 
-    def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[Ran]:
+    def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[CallResult]:
         """Define `code` and call `function` with each tuple of arguments (passed as values, never pasted into text),
         each call in a fresh namespace. Total: any text gets a result for each call. After `PATIENCE` calls that ran
         out of time the rest are not tried: their reason is "time" too."""
@@ -130,19 +130,19 @@ def plain(value: Any, limits: Limits) -> Any:
     return copy(value, 0)
 
 
-def failure(reason: str, detail: object = "") -> Ran:
+def failure(reason: str, detail: object = "") -> CallResult:
     """A call that came to nothing; the detail is made one short, printable line that is the same in every run."""
     text = re.sub(r"0x[0-9a-fA-F]+", "0x", str(detail)[: 4 * DETAIL])
     text = " ".join(re.sub(r" \((?:/[^)]*|unknown location)\)", "", text).split())
-    return Ran(False, None, reason, "".join(c if c.isprintable() else "�" for c in text)[:DETAIL])
+    return CallResult(False, None, reason, "".join(c if c.isprintable() else "�" for c in text)[:DETAIL])
 
 
-def too_late(limits: Limits) -> Ran:
+def too_late(limits: Limits) -> CallResult:
     return failure("time", f"more than {limits.time:g} s")
 
 
 @functools.lru_cache(256)
-def refused(code: str, function: str, limits: Limits) -> Ran | None:
+def refused(code: str, function: str, limits: Limits) -> CallResult | None:
     """Why code is not even tried, if it is not."""
     if len(code) > limits.source:
         return failure("syntax", f"{len(code)} characters of code; at most {limits.source}")
@@ -155,15 +155,36 @@ def refused(code: str, function: str, limits: Limits) -> Ran | None:
     return None
 
 
-def arguments(calls: Sequence[tuple[Any, ...]], limits: Limits) -> list[tuple[Any, ...] | Ran]:
-    """The arguments of each call as plain data, or why they are not."""
-    found: list[tuple[Any, ...] | Ran] = []
+def run_checked(
+    run: Callable[[str, str, list[tuple[Any, ...]]], list[CallResult]],
+    code: str,
+    function: str,
+    calls: Sequence[tuple[Any, ...]],
+    limits: Limits,
+) -> list[CallResult]:
+    """Check what a sandbox was handed, and let it run only the calls whose arguments are plain data.
+
+    Args:
+        run: runs `code` and calls the function, given by its normalised name, with each tuple of copied arguments;
+            returns one result per call. Not called if nothing is left to run.
+        code, function, calls: as handed to `Sandbox.call`.
+        limits: limits on the code and on each tuple of arguments.
+
+    Returns:
+        One result per call, in the order of `calls`.
+    """
+    no = refused(code, function, limits)
+    if no is not None:
+        return [no] * len(calls)
+    checked: list[tuple[Any, ...] | CallResult] = []
     for args in calls:
         try:
-            found.append(plain(tuple(args), limits))
+            checked.append(plain(tuple(args), limits))
         except NotPlain as error:
-            found.append(failure(error.reason, f"argument: {error}"))
-    return found
+            checked.append(failure(error.reason, f"argument: {error}"))
+    runnable = [args for args in checked if not isinstance(args, CallResult)]
+    results = iter(run(code, normal(function), runnable) if runnable else ())
+    return [args if isinstance(args, CallResult) else next(results) for args in checked]
 
 
 def normal(name: str) -> str:

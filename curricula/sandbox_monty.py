@@ -28,20 +28,18 @@ from typing import Any
 import pydantic_monty as monty
 
 from curricula.sandbox import (
+    ATTEMPTS,
     HASHED,
     INT_BITS,
     LARGE_BITS,
     LARGE_COST,
-    LIVES,
     PATIENCE,
+    CallResult,
     Limits,
     NotPlain,
-    Ran,
-    arguments,
     failure,
-    normal,
     plain,
-    refused,
+    run_checked,
     too_late,
 )
 
@@ -147,29 +145,26 @@ class Monty:
             max_total_sleep_secs=0.0,
         )
 
-    def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[Ran]:
-        no = refused(code, function, self.limits)
-        if no is not None:
-            return [no] * len(calls)
-        found: list[tuple[Any, ...] | Ran] = arguments(calls, self.limits)
-        todo = [i for i, args in enumerate(found) if not isinstance(args, Ran)]
-        size, late = BATCH if closed(code) else 0, 0
-        for start in range(0, len(todo), size or 1):
-            part = todo[start : start + (size or 1)]
-            inputs = {"code": code, "function": normal(function), "calls": [found[i] for i in part]}
-            ran = self._together(inputs) if size and late < PATIENCE else None
-            if ran is None:
-                ran = []
-                for i in part:
-                    ran.append(
-                        self._alone(inputs | {"calls": [found[i]]}) if late < PATIENCE else too_late(self.limits)
-                    )
-                    late += ran[-1].reason == "time"
-            for i, result in zip(part, ran, strict=True):
-                found[i] = result
-        return [result for result in found if isinstance(result, Ran)]
+    def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[CallResult]:
+        return run_checked(self._run, code, function, calls, self.limits)
 
-    def _together(self, inputs: dict[str, Any]) -> list[Ran] | None:
+    def _run(self, code: str, function: str, calls: list[tuple[Any, ...]]) -> list[CallResult]:
+        results: list[CallResult] = []
+        size, late = BATCH if closed(code) else 0, 0
+        for start in range(0, len(calls), size or 1):
+            part = calls[start : start + (size or 1)]
+            inputs = {"code": code, "function": function, "calls": part}
+            together = self._together(inputs) if size and late < PATIENCE else None
+            if together is not None:
+                results += together
+                continue
+            for args in part:
+                alone = self._alone(inputs | {"calls": [args]}) if late < PATIENCE else too_late(self.limits)
+                late += alone.reason == "time"
+                results.append(alone)
+        return results
+
+    def _together(self, inputs: dict[str, Any]) -> list[CallResult] | None:
         """The calls in a kept session; None if they have to be made one by one, because something ran out."""
         with self._lock:
             session, used = self._kept.pop() if self._kept else (None, 0)
@@ -192,15 +187,15 @@ class Monty:
             session.__exit__(None, None, None)
         return [self._result(item) for item in out]
 
-    def _alone(self, inputs: dict[str, Any]) -> Ran:
+    def _alone(self, inputs: dict[str, Any]) -> CallResult:
         """One call in a session of its own; in another if that dies, which may be the system's doing."""
-        for _ in range(LIVES - 1):
+        for _ in range(ATTEMPTS - 1):
             ran = self._once(inputs)
             if ran.reason != "crashed":
                 return ran
         return self._once(inputs)
 
-    def _once(self, inputs: dict[str, Any]) -> Ran:
+    def _once(self, inputs: dict[str, Any]) -> CallResult:
         try:
             with self._checkout() as session:
                 self._limit(session.worker_pid)
@@ -221,11 +216,11 @@ class Monty:
     def _checkout(self) -> monty.MontySession:
         return self._open().checkout(limits=self._resources, os_policy=POLICY)
 
-    def _result(self, item: Any) -> Ran:
+    def _result(self, item: Any) -> CallResult:
         reason, value, detail = item
         if reason == "ok":
             try:
-                return Ran(True, plain(value, self.limits))
+                return CallResult(True, plain(value, self.limits))
             except NotPlain as error:
                 return failure(error.reason, error)
         if reason == "undefined" and value == "SyntaxError":
@@ -281,7 +276,7 @@ def closed(code: str) -> bool:
     return code.isascii() and not OPEN.search(IMPORT.sub("", code))
 
 
-def judge(error: monty.MontyError, limits: Limits) -> Ran:
+def judge(error: monty.MontyError, limits: Limits) -> CallResult:
     """What stopped a go as a whole."""
     kind, _, detail = str(error).partition(": ")
     if isinstance(error, monty.MontySyntaxError):
@@ -295,7 +290,7 @@ def judge(error: monty.MontyError, limits: Limits) -> Ran:
     return raised(kind, detail)
 
 
-def raised(kind: str, detail: str) -> Ran:
+def raised(kind: str, detail: str) -> CallResult:
     """An exception of the program: its own, or one that says what the interpreter does not have."""
     reason = "raised"
     if kind == "RecursionError":

@@ -23,16 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from curricula.sandbox import (
-    LIVES,
+    ATTEMPTS,
     PATIENCE,
+    CallResult,
     Limits,
     NotPlain,
-    Ran,
-    arguments,
     failure,
-    normal,
     plain,
-    refused,
+    run_checked,
     too_late,
 )
 from curricula.sandbox_wire import decode, encode
@@ -109,25 +107,21 @@ class Subprocess:
             *(f"no {name}" for name in ("seccomp", "landlock", "rlimits") if name not in self._guards),
         )
 
-    def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[Ran]:
-        no = refused(code, function, self.limits)
-        if no is not None:
-            return [no] * len(calls)
-        found: list[tuple[Any, ...] | Ran] = arguments(calls, self.limits)
-        todo = [i for i, args in enumerate(found) if not isinstance(args, Ran)]
-        if todo:
-            ran = self._start(code, normal(function), [found[i] for i in todo])
-            for i, result in zip(todo, ran, strict=True):
-                for _ in range(LIVES - 1):  # alone, if its process died: that may be the system's doing
-                    if result.reason == "crashed":
-                        (result,) = self._start(code, normal(function), [found[i]])
-                found[i] = result
-        return [result for result in found if isinstance(result, Ran)]
+    def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[CallResult]:
+        return run_checked(self._run, code, function, calls, self.limits)
 
     def close(self) -> None:
         """Nothing is kept."""
 
-    def _start(self, code: str, function: str, calls: list[Any]) -> list[Ran]:
+    def _run(self, code: str, function: str, calls: list[tuple[Any, ...]]) -> list[CallResult]:
+        results = self._start(code, function, calls)
+        for i, args in enumerate(calls):
+            for _ in range(ATTEMPTS - 1):  # run alone again if the process died, which the system may have caused
+                if results[i].reason == "crashed":
+                    (results[i],) = self._start(code, function, [args])
+        return results
+
+    def _start(self, code: str, function: str, calls: list[Any]) -> list[CallResult]:
         limits = self.limits
         job = {
             "code": code, "function": function, "calls": len(calls), "guards": self._guards,
@@ -142,7 +136,7 @@ class Subprocess:
             said = said[5 + size :]
         return results
 
-    def _result(self, mark: bytes, said: bytes) -> Ran:
+    def _result(self, mark: bytes, said: bytes) -> CallResult:
         """What a call said of itself, or what was seen of it."""
         if mark == b"L":
             return too_late(self.limits)
@@ -153,7 +147,7 @@ class Subprocess:
         try:
             reason, value, detail = json.loads(said)
             if reason == "ok":
-                return Ran(True, plain(decode(value), self.limits))
+                return CallResult(True, plain(decode(value), self.limits))
             if reason not in SPOKEN:
                 raise ValueError("no reason")
         except NotPlain as error:

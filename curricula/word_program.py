@@ -9,14 +9,12 @@ reasons, what keeps a program from doing harm is the sandbox.
 from __future__ import annotations
 
 import ast
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from curricula.domain import Rejection, digest
 from curricula.plain_numbers import numbers_in
-from curricula.python_normalize import Plain, is_text
+from curricula.python_normalize import Normalizer, is_text, parse_source, walk
 
 FUNCTION = "answer"
 LONGEST = 1200
@@ -58,14 +56,14 @@ def read_program(text: str) -> Program | Rejection:
     wrong = _wrong(tree)
     if wrong is not None:
         return wrong
-    tree = ast.fix_missing_locations(Plain().visit(tree))
+    tree = ast.fix_missing_locations(Normalizer().visit(tree))
     written = ast.unparse(tree)
     again = _tree(written)
     if isinstance(again, Rejection) or ast.unparse(again) != written or len(written) > LONGEST:
         return Rejection("malformed", "a program that cannot be written back as it was read")
     if not all(c == "\n" or c.isprintable() for c in written) or "---" in written.split("\n"):
         return Rejection("malformed", "a character in the program that cannot be shown")
-    found = [node for node, _ in nodes(tree)]
+    found = [node for node, _ in walk(tree)]
     operations = sum(isinstance(n, _WORK + _CHOICES + _LOOPS) for n in found)
     if operations == 0:
         return Rejection("no computation", "the program works nothing out")
@@ -79,25 +77,11 @@ def read_program(text: str) -> Program | Rejection:
     )
 
 
-def nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, int]]:
-    """Every node with its depth, without recursion."""
-    todo = [(tree, 0)]
-    while todo:
-        node, depth = todo.pop()
-        yield node, depth
-        todo += [(child, depth + 1) for child in reversed(list(ast.iter_child_nodes(node)))]
-
-
 def _tree(text: str) -> ast.Module | Rejection:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except SyntaxError as error:
-        return Rejection("syntax", f"line {error.lineno}: {str(error.msg)[:120]}")
-    except (ValueError, MemoryError, RecursionError) as error:
-        return Rejection("syntax", f"cannot be parsed: {str(error)[:60]}")
-    for count, (_, depth) in enumerate(nodes(tree), start=1):
+    tree = parse_source(text, lambda message: message[:60])
+    if isinstance(tree, str):
+        return Rejection("syntax", tree)
+    for count, (_, depth) in enumerate(walk(tree), start=1):
         if count > MOST_NODES or depth > DEEPEST:
             return Rejection("too long", f"more than {MOST_NODES} parts, or nested deeper than {DEEPEST}")
     return tree
@@ -114,7 +98,7 @@ def _wrong(tree: ast.Module) -> Rejection | None:
         return Rejection("malformed", f"{FUNCTION} takes no arguments")
     if functions[0].decorator_list:
         return Rejection("forbidden", "a decorator")
-    for node, _ in nodes(tree):
+    for node, _ in walk(tree):
         if isinstance(node, _REFUSED):
             return Rejection("forbidden", type(node).__name__)
         if isinstance(node, ast.Import | ast.ImportFrom):

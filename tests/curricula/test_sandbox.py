@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arena.tools.doctor import sandboxes
-from curricula.sandbox import DETAIL, KINDS, REASONS, Limits, NotPlain, Ran, Sandbox, plain
+from curricula.sandbox import DETAIL, KINDS, REASONS, CallResult, Limits, NotPlain, Sandbox, plain
 from curricula.sandbox_monty import closed
 from curricula.sandbox_subprocess import SCRIPT, Subprocess, available
 from curricula.sandbox_wire import decode, encode
@@ -36,7 +36,7 @@ def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     return make_sandbox(request.param, LIMITS)
 
 
-def value(sandbox: Sandbox, code: str, *args: Any) -> Ran:
+def value(sandbox: Sandbox, code: str, *args: Any) -> CallResult:
     (ran,) = sandbox.call(code, "f", [args])
     return ran
 
@@ -326,7 +326,7 @@ def test_it_is_the_guards_that_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     (tmp_path / "secret").write_text("the secret")
     who = (str(tmp_path), 0, os.getpid())
 
-    def under(*guards: str) -> Ran:
+    def under(*guards: str) -> CallResult:
         monkeypatch.setattr(sandbox, "_guards", list(guards))
         return value(sandbox, program, *who)
 
