@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from agents.atomic import replacing, write_atomically
 from agents.checkpoint import FUSED, PROJECTIONS, BaseModel, ModelConfig, projection_path
 from agents.model import Factored, Linear, Merged, StackedWeights
 from agents.peft_folder import read_peft
@@ -160,38 +160,15 @@ class AdapterLayout:
         return row
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Temporary name, sync, rename: a reader sees the old file or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> str:
     """Write safetensors atomically; returns the file's SHA-256."""
-    tensors = {name: tensor.cpu() for name, tensor in tensors.items()}
-    temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        save_file(tensors, temporary)
-        with open(temporary, "rb+") as file:
-            digest = hashlib.sha256(file.read()).hexdigest()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(path) as new:
+            save_file({name: tensor.cpu() for name, tensor in tensors.items()}, new)
+            return hashlib.sha256(new.read_bytes()).hexdigest()
     except SafetensorError as error:  # the library wraps a full disk
-        temporary.unlink(missing_ok=True)
         raise OSError(f"cannot write {path}: {error}") from None
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return digest
 
 
 class Adapters:

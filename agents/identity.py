@@ -10,8 +10,8 @@ two runs of one config have different keys; names, which decide order and seedin
 import os
 import random
 import re
-import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+
+from agents.atomic import replacing
 
 _NAMES = """
 ada alma anna ari bea ben bo cara cleo cy dara dev dina eda eli emi enzo esme eva fay finn fynn gia gus hal
@@ -72,24 +74,9 @@ class KeyRing:
             raise ValueError(f"{name} already has a key: {path}")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        for left in self.folder.glob(f".{name}-*"):  # of a process that was killed right here
-            left.unlink()
         key = Ed25519PrivateKey.generate()
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", dir=self.folder)  # makes it mode 0600
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself is durable only once the folder is
-        finally:
-            os.close(folder)
+        with replacing(path) as new, open(new, "xb", opener=partial(os.open, mode=0o600)) as file:
+            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return _identity(name, key)
 
     def ensure(self, name: str) -> Identity:

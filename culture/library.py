@@ -24,11 +24,9 @@ from sqlite_utils import Database
 from culture.audit import audit
 from culture.posts import Post, SignedPost, check_kind
 from culture.removals import BY_POST, STATES, Removal, refusal, removals_by, standing
-from culture.schema import COLUMNS, COLUMNS_SINCE, SCHEMA, SHELF, to_post
+from culture.schema import COLUMNS, SCHEMA, to_post
 from culture.scope import EVERYTHING, Scope
 from culture.search import find
-
-__all__ = ["COLUMNS_SINCE", "SHELF", "Library", "Read"]
 
 MAX_SEARCH_WORDS = 64
 """Distinct words of a query that are looked up; the rest is ignored, which bounds the cost of a search."""
@@ -71,7 +69,7 @@ class Library:
     @staticmethod
     def create_tables(db: Database) -> None:
         """Create the tables, index and triggers; once per run; commits nothing."""
-        for statement in (*SCHEMA, *SHELF):
+        for statement in SCHEMA:
             db.conn.execute(statement)
 
     def as_of(self, generation: int) -> "Library":

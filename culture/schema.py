@@ -32,8 +32,6 @@ SCHEMA = (
         request TEXT NOT NULL, post TEXT NOT NULL, propensity REAL NOT NULL)""",
     "CREATE INDEX reads_post ON reads (post)",
     "CREATE INDEX reads_agent ON reads (agent, post)",
-)
-SHELF = (
     """CREATE TABLE removals (
         post TEXT NOT NULL PRIMARY KEY, generation INTEGER NOT NULL, state TEXT NOT NULL, cause TEXT NOT NULL,
         reason TEXT NOT NULL)""",
@@ -48,15 +46,9 @@ SHELF = (
         id TEXT NOT NULL PRIMARY KEY, generation INTEGER NOT NULL, phase TEXT NOT NULL, agent TEXT NOT NULL,
         request TEXT NOT NULL, post TEXT NOT NULL, propensity REAL NOT NULL)""",
     "CREATE INDEX withheld_post ON withheld (post)",
-    "DROP INDEX IF EXISTS posts_author",  # of version 1: the author alone
-    "CREATE INDEX IF NOT EXISTS posts_author_generation ON posts (author, generation, seq, kind)",
-    "CREATE INDEX IF NOT EXISTS posts_generation ON posts (generation, seq, kind, author)",
-    "CREATE INDEX IF NOT EXISTS posts_reviews ON posts (about, author) WHERE kind = 'review'",
-)
-"""Since schema 3: posts that left the index and why, posts that were chosen for a reader and left out, and indexes."""
-COLUMNS_SINCE = (
-    "ALTER TABLE posts ADD COLUMN applies TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE posts ADD COLUMN supersedes TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX posts_author_generation ON posts (author, generation, seq, kind)",
+    "CREATE INDEX posts_generation ON posts (generation, seq, kind, author)",
+    "CREATE INDEX posts_reviews ON posts (about, author) WHERE kind = 'review'",
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -57,15 +57,6 @@ class LibrarySection(Section):
     content: Literal["own", "another_world", "shuffled", "filler"] = "own"
     """A control: what a reader of a definition sees in its place. `another_world`: what that name means in another
     world; `shuffled`: the body of another definition; `filler`: as many words that say nothing."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shared(cls, data: Any) -> Any:
-        """`shared: false`, as it was called until schema 3."""
-        if isinstance(data, dict) and isinstance(data.get("shared"), bool):
-            rest = {k: v for k, v in data.items() if k != "shared"}
-            return {"network": "all" if data["shared"] else "self", **rest}
-        return data
 
     @model_validator(mode="after")
     def _fire(self) -> LibrarySection:

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from agents.atomic import write_atomically
 from arena.evals.contamination import KINDS
 from arena.evals.participants import AGENTS, BASE, MODEL
 from arena.evals.run_eval import Result
@@ -32,8 +33,9 @@ def write(result: Result, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     stem = stem_of(result)
     paths = [folder / f"{stem}.json", folder / f"{stem}.csv"]
-    _whole(paths[0], json.dumps(as_data(result), indent=1, ensure_ascii=False) + "\n")
-    _whole(paths[1], as_csv(result))
+    texts = json.dumps(as_data(result), indent=1, ensure_ascii=False) + "\n", as_csv(result)
+    for path, text in zip(paths, texts, strict=True):
+        write_atomically(path, text.encode(errors="replace"))  # a server may send half a surrogate pair
     return [*paths, *save(figure(result), folder)]
 
 
@@ -157,10 +159,3 @@ def _ends(found: list[Any]) -> tuple[Ends, Ends, Ends]:
         return tuple(None if f is None else f[key] for f in found)
 
     return of("mean"), of("low"), of("high")
-
-
-def _whole(path: Path, text: str) -> None:
-    """Half a letter, which a server may send, is written as a question mark."""
-    partial = path.with_name(f".{path.name}.new")
-    partial.write_text(text, encoding="utf-8", errors="replace", newline="")
-    partial.replace(path)

@@ -18,13 +18,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from agents.atomic import write_atomically
 from agents.checkpoint import weights_digest
 from arena.config.schema import Config, make_config
 from arena.experiments.runner import check_split, commit
 from arena.loop import play
 from arena.report.metrics.run_metrics import FinishedRun, all_metrics, curve
 from arena.report.metrics.series import all_series
-from arena.run.paths import write_whole
 from arena.run.state import Arena, model_folder
 from arena.run.store import Store
 
@@ -65,7 +65,7 @@ def play_cell(spec: dict[str, Any]) -> None:
             raise ValueError(f"{folder} stopped before its end: {arena.budget.stopped or 'as somebody asked'}")
         record = cell_record(arena.store, arena.config, arena.main.name)
     record |= {"arm": spec["arm"], "model_sha256": model_digest(config), "commit": commit()}
-    write_whole(folder / "cell.json", json.dumps(record, indent=1))
+    write_atomically(folder / "cell.json", json.dumps(record, indent=1))
 
 
 def cell_record(store: Store, config: Config, main: str) -> dict[str, Any]:

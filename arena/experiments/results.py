@@ -20,11 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agents.atomic import write_atomically
 from arena.experiments.figure import draw_experiment
 from arena.experiments.story_figure import draw_story
 from arena.report.metrics.run_metrics import METRICS
 from arena.report.stats.over_seeds import Estimate, distinct, estimate, paired
-from arena.run.paths import write_whole
 from arena.text import figure
 
 Record = dict[str, Any]
@@ -176,9 +176,9 @@ def write_results(results: Mapping[str, Any], home: Path) -> str:
         draw_story(results, home)
         (home / "series").mkdir(exist_ok=True)
     for name, arms in results["series"].items():
-        write_whole(home / "series" / f"{name}.csv", series_csv(arms))
-    write_whole(home / "table.md", table)
-    write_whole(home / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+        write_atomically(home / "series" / f"{name}.csv", series_csv(arms))
+    write_atomically(home / "table.md", table)
+    write_atomically(home / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     return table
 
 

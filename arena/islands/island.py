@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from agents.adapters import write_atomically
+from agents.atomic import write_atomically
 from arena.config.schema import LimitsSection, make_config
 from arena.islands.deltas import begun, increment, last_rows, mark, marks_of
 from arena.loop import begin, end, play_generation

@@ -23,6 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agents.atomic import write_atomically
 from arena.report.figures.figure import Section
 from arena.report.figures.matplotlib_backend import save
 from arena.report.figures.rows import write_rows
@@ -61,9 +62,7 @@ def write_report(source: Source) -> list[Path]:
             bar.advance(task)
         pictures = write_pictures(source.analysis, folder, written)
         page = folder / "index.html"
-        new = folder / ".index.html.new"
-        new.write_text(page_of(source, sections), encoding="utf-8")
-        new.replace(page)
+        write_atomically(page, page_of(source, sections))
         bar.advance(task)
     for place in (figures, data):
         for path in place.iterdir():

@@ -79,13 +79,3 @@ def _wrong(path: object) -> str | None:
 def _shown(path: object) -> str:
     text = repr(path)
     return text if len(text) <= 100 else text[:97] + "..."
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    new = path.with_name(f".{path.name}.new")
-    with open(new, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

@@ -8,10 +8,10 @@ whole or not at all, so that the next time goes on with it too.
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from agents.atomic import write_atomically
 from arena.config.schema import Config, LimitsSection, StoreSection, make_config, read_yaml
 from arena.run.paths import check_folder
 
@@ -43,9 +43,4 @@ def amended(folder: Path, overrides: Sequence[str] = ()) -> Config:
 
 def write_config(folder: Path, config: Config) -> None:
     """Replace the run folder's config."""
-    new = folder / ".config.yaml.new"
-    with new.open("w", encoding="utf-8") as file:
-        file.write(config.to_yaml())
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / "config.yaml")
+    write_atomically(folder / "config.yaml", config.to_yaml())

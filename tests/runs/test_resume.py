@@ -195,7 +195,7 @@ def test_a_full_disk_under_the_adapters_is_one_line_and_the_run_goes_on_after(
     assert done.returncode == 2, done.stderr
     assert "learner.safetensors" in done.stderr and "resume" in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert not list((tmp_path / "small").rglob("*.tmp"))
+    assert not list((tmp_path / "small").rglob("*.new"))
     with Arena.open(tmp_path / "small") as arena:
         play(arena)
     assert digest(tmp_path / "small") == digest(undisturbed)

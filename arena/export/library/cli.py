@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agents.atomic import replacing
 from arena.config.schema import Config, nearest
 from arena.export.library.find import SHORT, resolve, search
 from arena.export.library.tree import Node, edges, lines
@@ -131,16 +132,13 @@ def _export(asked: Asked, console: Console) -> int:
     to = asked.to or asked.folder / "library.md"
     if to.is_dir() or not to.parent.is_dir():
         raise ValueError(f"{to} is a folder: give --to a file" if to.is_dir() else f"no folder {to.parent}")
-    new = to.with_name(f".{to.name}.new")
     asked.store.db.execute("BEGIN")  # one state of the run, whatever is played meanwhile
     try:
-        with open(new, "w", encoding="utf-8", newline="\n") as file:
+        with replacing(to) as new, open(new, "w", encoding="utf-8", newline="\n") as file:
             for piece in book_text(asked.store, asked.config.run.name):
                 file.write(piece)
-        new.replace(to)
     finally:
         asked.store.db.execute("ROLLBACK")
-        new.unlink(missing_ok=True)
     posts = asked.store.query("SELECT COUNT(*) AS n FROM posts")[0]["n"]
     console.print(Text(f"wrote {to}: {count(posts, 'post')}, {to.stat().st_size:,} bytes"), soft_wrap=True)
     return 0

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.atomic import write_atomically
 from arena.report.figures.figure import Section
 from arena.report.figures.matplotlib_backend import save
 from arena.report.figures.rows import write_rows
 from arena.report.page import render
 from arena.report.write import check_keys
-from arena.run.paths import write_whole
 
 
 def write_comparison(comparison: dict[str, Any], sections: Sequence[Section], folder: Path) -> list[Path]:
@@ -35,11 +35,11 @@ def write_comparison(comparison: dict[str, Any], sections: Sequence[Section], fo
         written += save(figure, folder / "figures")
         written += write_rows(figure.rows, folder / "data", figure.key)
     data, page = folder / "comparison.json", folder / "index.html"
-    write_whole(data, json.dumps(comparison, indent=1, allow_nan=False) + "\n")
+    write_atomically(data, json.dumps(comparison, indent=1, allow_nan=False) + "\n")
     arms = [arm["name"] for arm in comparison["arms"]]
     runs = comparison["runs"]
     lead = f"{len(runs)} runs, grouped by what their configs differ in, seeds pooled."
     title = ", ".join(arms) if len(arms) <= 3 else f"{len(arms)} arms"
     command = f"python run_arena.py analyze {' '.join(run['folder'] for run in runs)} --out {folder}"
-    write_whole(page, render(f"Comparison: {title}", lead, None, sections, command))
+    write_atomically(page, render(f"Comparison: {title}", lead, None, sections, command))
     return [page, data, *written]

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agents.atomic import write_atomically
 from arena.config.schema import Config
 from arena.run.agents import Player, find_teams
 from arena.run.paths import inside
@@ -288,6 +289,4 @@ def write_cache(path: Path, key: str, played: Played) -> None:
         "generated_tokens": played.generated_tokens,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, json.dumps(data, indent=1))

@@ -21,8 +21,9 @@ from typing import Any
 
 import torch
 
-from agents.adapters import AdapterLayout, Adapters, write_atomically
+from agents.adapters import AdapterLayout, Adapters
 from agents.architectures import ModelConfig
+from agents.atomic import write_atomically
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.learner import Example, Learner, LearnerConfig

@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from agents.adapters import write_atomically
+from agents.atomic import write_atomically
 from arena.experiments.runner import commit
 from arena.tools.bench import gpu, library, ours, report, workload
 from arena.tools.bench.plans import (

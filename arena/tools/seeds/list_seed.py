@@ -21,7 +21,8 @@ from tokenizers import Tokenizer as HFTokenizer
 from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
-from agents.adapters import save_tensors, write_atomically
+from agents.adapters import save_tensors
+from agents.atomic import write_atomically
 from agents.attention import Ops, Packing
 from agents.checkpoint import PROJECTIONS, BaseModel, ModelConfig, projection_path
 from agents.fused_ops import make_ops

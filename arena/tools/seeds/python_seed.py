@@ -19,7 +19,7 @@ import torch
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as HFTokenizer
 
-from agents.adapters import write_atomically
+from agents.atomic import write_atomically
 from agents.tokenizer import EOS, PAD, Tokenizer
 from arena.tools.seeds.list_seed import Recipe, Row, fit
 from arena.tools.seeds.python_card import measure_skills, write_card

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlite_utils import Database
+
 from arena.config.schema import load_config, nearest
 from arena.run.integrity import check_numbers, check_schema, check_strange
+from arena.run.migrations import version_error
 from arena.run.paths import check_folder
-from arena.run.store import SCHEMA_VERSION, other_version, ours, uri_of
+from arena.run.store import ours, uri_of
 from arena.watch.models import Run
 
 
@@ -42,17 +45,16 @@ def open_run(folder: Path) -> Run:
     try:
         with reading(database) as db:
             check_strange(db, ours())
-            found = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-            version = found[0] if found else None
-            if version == str(SCHEMA_VERSION):
+            wrong = version_error(Database(db), database)
+            if wrong is None:
                 check_schema(db, ours())
                 check_numbers(db)
     except Busy:
         return run  # it is written this moment; the screens try again
     except (sqlite3.DatabaseError, ValueError) as error:
         raise ValueError(f"{database} is not a readable run database: {error}") from None
-    if version != str(SCHEMA_VERSION):
-        raise ValueError(other_version(database, version))
+    if wrong is not None:
+        raise ValueError(wrong)
     return run
 
 

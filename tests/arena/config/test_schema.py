@@ -37,8 +37,8 @@ def test_every_shipped_config_is_documented_and_names_what_there_is(path: Path) 
 
 
 def test_overrides_reach_nested_keys_and_keep_yaml_types() -> None:
-    config = make_config({}, ["sleep.rank=8", "library.shared=false", "limits.compute=1e6", "run.name=x"])
-    assert (config.sleep.rank, config.library.network, config.limits.compute, config.run.name) == (8, "self", 1e6, "x")
+    config = make_config({}, ["sleep.rank=8", "sleep.enabled=false", "limits.compute=1e6", "run.name=x"])
+    assert (config.sleep.rank, config.sleep.enabled, config.limits.compute, config.run.name) == (8, False, 1e6, "x")
 
 
 def test_domain_options_are_kept() -> None:

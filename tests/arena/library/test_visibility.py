@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from arena.config.schema import load_config, make_config
+from arena.config.schema import make_config
 from arena.library.definitions import Shelves
 from arena.library.visibility import circle, ends, readable, scope, spans
 from arena.run.state import Arena
@@ -124,17 +124,6 @@ def test_without_age_no_life_ends_by_itself(policy: str, tmp_path: Path) -> None
     with society(tmp_path, f"turnover.policy={policy}", "turnover.life=1") as arena:
         arena.generation.index = 2
         assert not any(ends(arena, a) for a in arena.living)
-
-
-def test_shared_is_read_as_the_network_it_was(tmp_path: Path) -> None:
-    assert make_config({"library": {"shared": False}}).library.network == "self"
-    assert make_config({"library": {"shared": True}}).library.network == "all"
-    assert make_config({}, ["library.shared=false"]).library.network == "self"
-    (tmp_path / "old.yaml").write_text("library: {shared: false, limit: 2}")
-    found = load_config(tmp_path / "old.yaml").library
-    assert (found.network, found.limit) == ("self", 2)
-    with pytest.raises(ValueError, match=r"library\.shared"):
-        make_config({}, ["library.shared=maybe"])
 
 
 @pytest.mark.parametrize(

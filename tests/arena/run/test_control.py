@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
-import sqlite3
 import subprocess
 import sys
 import time
@@ -17,13 +15,11 @@ import pytest
 import arena.run.control as control
 from arena.config.schema import load_config
 from arena.loop import play
-from arena.run.ledger import verify
 from arena.run.state import Arena
 from arena.run.store import Store
 from arena.watch.commands import Desk, is_held, standing
 from arena.watch.queries import open_run, reading
 from tests.helpers.crashes import Crash
-from tests.helpers.old_schemas import downgrade
 
 TINY = "configs/tiny.yaml"
 
@@ -191,43 +187,6 @@ def test_commands_are_refused_where_there_is_nothing_to_control(undisturbed: Pat
     (tmp_path / "idle" / "run.db").unlink()
     with pytest.raises(ValueError, match="no run database"):
         open_run(tmp_path / "idle")
-
-
-@pytest.mark.parametrize("version", ["1", "2", "3"])
-def test_an_earlier_database_is_brought_up_to_date_by_who_goes_on_with_it(
-    version: str, undisturbed: Path, tmp_path: Path
-) -> None:
-    folder, expected = tmp_path / "old", tmp_path / "expected"
-    for copy in (folder, expected):
-        shutil.copytree(undisturbed, copy)
-    downgrade(folder / "run.db", version)
-    with sqlite3.connect(expected / "run.db") as db:  # what an earlier version did not write down
-        for table in ("knowledge", "withheld") if version < "3" else ():
-            db.execute(f"DELETE FROM {table}")
-        db.execute("UPDATE phases SET requests = NULL")
-    for opens in (lambda: open_run(folder), lambda: Store(folder / "run.db")):
-        with pytest.raises(ValueError, match=r"earlier version .*`python run_arena.py resume .*old` brings it up to"):
-            opens()
-    with Arena.open(folder) as arena:
-        assert play(arena)
-        assert [r["place"] for r in arena.store.query("SELECT place FROM agents ORDER BY number")] == [
-            r["place"] for r in Store(undisturbed / "run.db").query("SELECT place FROM agents ORDER BY number")
-        ]
-        assert not verify(arena.store)  # the log holds everything that was there before it
-    assert digest(folder) == digest(expected)  # the same tables, in the same order
-
-
-def test_an_upgrade_that_fails_leaves_the_file_as_it_was(undisturbed: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "stuck"
-    shutil.copytree(undisturbed, folder)
-    downgrade(folder / "run.db")
-    with sqlite3.connect(folder / "run.db") as db:
-        db.execute("CREATE TABLE labels (x)")  # in the way of what the upgrade makes
-    with pytest.raises(ValueError, match="not a readable run database: table labels already exists"):
-        Store(folder / "run.db", upgrade=True)
-    with sqlite3.connect(folder / "run.db") as db:
-        assert db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("1",)
-        assert not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'control'").fetchone()
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ from arena.loop import play
 from arena.run.ledger import check_proof, prove, prove_consistency, seal, verify, verify_log
 from arena.run.state import Arena
 from arena.run.store import Row, Store
-from culture.library import SHELF
 from culture.merkle import EMPTY
 from tests.helpers.crashes import Crash, die_inside_every_transaction
 
@@ -166,43 +165,6 @@ def test_receipts_and_posts_that_a_reviewer_lets_in_late_are_leaves_too(stopped:
     assert any("receipt 2" in p and "bad id" in p for p in problems)
 
 
-def downgraded(store: Store) -> None:
-    """Back to what version 2 wrote."""
-    shelf = (s.split()[2] for s in SHELF if "TABLE" in s)
-    for table in ("leaves", "heads", "knowledge", "ratchet", "collapse", *shelf):
-        store.db.execute(f"DROP TABLE {table}")
-    for table in ("waiting", "posts"):
-        for column in ("applies", "supersedes"):
-            store.db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-    store.db.execute("ALTER TABLE agents DROP COLUMN place")
-    store.db.execute("ALTER TABLE phases DROP COLUMN requests")
-    store.db.execute("ALTER TABLE outcomes DROP COLUMN doubt")
-    store.set_meta({"schema_version": "2"})
-
-
-def test_a_finished_run_of_an_earlier_version_is_sealed_whole_when_it_is_resumed(run: Path, store: Store):
-    before = [(r["kind"], r["subject"], r["hash"]) for r in leaves(store)]
-    for table in ("knowledge", "withheld"):  # no earlier version wrote any
-        store.db.execute(f"DELETE FROM {table}")
-    store.db.execute("UPDATE phases SET requests = NULL")
-    digest = store.digest()
-    downgraded(store)
-    store.close()
-    Store(run / "run.db", upgrade=True).close()
-    store = Store(run / "run.db")
-    (problem,) = verify(store)
-    assert problem.startswith("no signed head, though 3 generations ended")
-    with Arena.open(run) as arena:
-        play(arena)
-    assert verify(store) == [] and store.digest() == digest
-    assert [h["generation"] for h in heads(store)] == [3]
-    assert sorted((r["kind"], r["subject"], r["hash"]) for r in leaves(store)) == sorted(before)
-    assert [r["kind"] for r in leaves(store)] == sorted(r["kind"] for r in leaves(store))
-
-
-# -- tampering --------------------------------------------------------------------------------------------------------
-
-
 def test_a_changed_post_is_named_and_the_first_of_several(store: Store):
     unlock(store)
     store.db.execute("UPDATE posts SET body = body || ' x' WHERE seq IN (3, 5)")
@@ -342,3 +304,18 @@ def test_no_proof_is_given_of_what_is_not_there_or_no_longer_so(store: Store):
     store.db.execute("UPDATE posts SET body = 'x' WHERE seq = 1")
     with pytest.raises(ValueError, match="no longer says"):
         prove(store, leaf(store, "post", 0)["subject"])
+
+
+def test_resuming_seals_what_was_never_sealed(run: Path, store: Store):
+    """A finished run whose leaves and heads are missing gets them all, under one head, when it is resumed."""
+    before, digest = [(r["kind"], r["subject"], r["hash"]) for r in leaves(store)], store.digest()
+    for table in ("leaves", "heads"):
+        store.db.execute(f"DELETE FROM {table}")
+    (problem,) = verify(store)
+    assert problem.startswith("no signed head, though 3 generations ended")
+    with Arena.open(run) as arena:
+        play(arena)
+    assert verify(store) == [] and store.digest() == digest
+    assert [h["generation"] for h in heads(store)] == [3]
+    assert sorted((r["kind"], r["subject"], r["hash"]) for r in leaves(store)) == sorted(before)
+    assert [r["kind"] for r in leaves(store)] == sorted(r["kind"] for r in leaves(store))

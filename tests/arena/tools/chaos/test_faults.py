@@ -117,7 +117,7 @@ def test_a_disk_that_is_full_and_then_read_only(calm: str, small: Path) -> None:
     arena = brief(small, "filling")
     with arena, pytest.raises(OSError, match=r"cannot write|No space left"):
         play(arena)
-    assert not list(folder.rglob("*.tmp"))
+    assert not list(folder.rglob("*.new"))
     for _ in range(2):  # it is as full as it was
         with pytest.raises(OSError, match=r"cannot (open|write)|No space left"), Arena.open(folder) as arena:
             play(arena)

@@ -11,11 +11,10 @@ import pytest
 
 from arena.loop import play
 from arena.run.state import Arena
-from arena.run.store import SCHEMA_VERSION, Store, backup_of
+from arena.run.store import Store
 from arena.watch.queries import open_run
 from tests.helpers.brief_runs import brief, digest
 from tests.helpers.crashes import Crash
-from tests.helpers.old_schemas import downgrade
 
 
 def dump(database: Path) -> list[str]:
@@ -52,43 +51,6 @@ def test_copied_and_moved_folders_go_on_as_the_same_run_each_for_itself(calm: st
         play(moved)
     assert digest(tmp_path / "moved") == digest(tmp_path / "elsewhere" / "copy") == calm
     assert not (tmp_path / "first").exists()
-
-
-@pytest.mark.parametrize("version", ["1", "2", "3"])
-def test_an_earlier_run_is_kept_beside_the_one_that_is_brought_up_to_date(
-    version: str, undisturbed: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "old"
-    shutil.copytree(undisturbed, folder)
-    downgrade(folder / "run.db", version)
-    before = dump(folder / "run.db")
-    (folder / f".run.db.schema{version}.bak.new").write_text("what a killed upgrade left behind")
-    with Arena.open(folder) as arena:
-        assert arena.store.meta()["schema_version"] == str(SCHEMA_VERSION)
-    backup = folder / f"run.db.schema{version}.bak"
-    assert backup == backup_of(folder / "run.db", version)
-    assert dump(backup) == before
-    assert sorted(p.name for p in folder.glob("*run.db*") if not p.name.startswith("run.db-")) == sorted(
-        ["run.db", backup.name]
-    )
-    with sqlite3.connect(backup) as db:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)  # one file: it can be copied back as it is
-    backup.replace(folder / "run.db")
-    assert dump(folder / "run.db") == before  # the way back
-    Arena.open(folder).close()
-
-
-def test_an_earlier_run_is_not_touched_when_its_backup_cannot_be_kept(undisturbed: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "old"
-    shutil.copytree(undisturbed, folder)
-    downgrade(folder / "run.db", "3")
-    before = dump(folder / "run.db")
-    backup_of(folder / "run.db", "3").mkdir()  # in its way
-    with pytest.raises(OSError, match=r"run\.db\.schema3\.bak"):
-        Arena.open(folder)
-    assert dump(folder / "run.db") == before
-    assert not list(folder.glob(".run.db.schema3*"))
 
 
 def test_a_later_run_is_refused_with_its_version_and_not_touched(undisturbed: Path, tmp_path: Path) -> None:
