@@ -16,13 +16,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from agents.engine import Halted
-from arena.phases.measure.heldout import baseline, final
-from arena.phases.records import Listener, silent, store_records
-from arena.phases.registry import PHASES, UNCOUNTED, Phase, birth
+from arena.phases.records import Listener, PhaseSpec, Produced, silent
+from arena.phases.registry import PHASES, SPECS
 from arena.run.control import Controls, note_limit
-from arena.run.ledger import SEALED, seal, seal_rest
+from arena.run.integrity import explained
+from arena.run.ledger import seal, seal_rest
 from arena.run.retention import prune_adapters, thin, thin_rest
 from arena.run.state import Arena, Generation, Tokens
+from arena.run.store import Row
 
 Finished = Collection[tuple[int, str]]
 
@@ -67,68 +68,83 @@ def play_on(arena: Arena, listen: Listener) -> bool:
 def begin(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
     """Generation 0: the first population, and the measurement before anything was learned."""
     arena.generation = Generation(0)
-    run_phase(arena, "birth", birth, finished, listen, controls)
-    run_phase(arena, "baseline", baseline, finished, listen, controls)
+    for name in ("birth", "baseline"):
+        run_phase(arena, SPECS[name], finished, listen, controls)
 
 
 def play_generation(arena: Arena, g: int, finished: Finished, listen: Listener, controls: Controls) -> None:
     """One generation, from where it was left."""
     arena.generation = Generation(g)
-    for name, phase in PHASES:
-        run_phase(arena, name, phase, finished, listen, controls)
+    for phase in PHASES:
+        run_phase(arena, phase, finished, listen, controls)
     prune_adapters(arena)
 
 
 def end(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
     """The measurement after the last generation."""
     arena.generation = Generation(last_generation(arena))
-    prune_adapters(arena)  # which whoever died right after the last measurement has not
-    run_phase(arena, "final", final, finished, listen, controls)
+    prune_adapters(arena)  # a process that died right after the last measurement has not
+    run_phase(arena, SPECS["final"], finished, listen, controls)
     seal_rest(arena)
     thin_rest(arena.store, arena.config.store.retention)
 
 
-def run_phase(arena: Arena, name: str, phase: Phase, finished: Finished, listen: Listener, controls: Controls) -> None:
-    """Play one phase and store it whole, or fold it in if it was finished before."""
+def run_phase(arena: Arena, phase: PhaseSpec, finished: Finished, listen: Listener, controls: Controls) -> None:
+    """Play one phase, store its records in one transaction and fold them into the run's state.
+
+    A phase that was finished before is folded from its stored rows.
+    """
     g = arena.generation.index
-    if (g, name) in finished:
-        if g:
-            arena.restore_phase(name)
+    if (g, phase.name) in finished:
+        if phase.resume_from:
+            with explained([arena.folder]):
+                phase.fold(arena, {table: arena.store.rows(table, g) for table in phase.resume_from})
         return
     arena.budget.check()
-    controls.between(g, name)
-    listen("phase", {"generation": g, "phase": name})
+    controls.between(g, phase.name)
+    listen("phase", {"generation": g, "phase": phase.name})
     started = time.monotonic()
-    arena.generation.tokens = Tokens()
-    arena.budget.begin(g, name)
-    try:
-        produced = phase(arena)
-    except (Halted, OSError, KeyboardInterrupt):
-        row = {"generation": g, "phase": name, "seconds": arena.budget.interrupt()}
-        with suppress(OSError), arena.store.transaction():
-            arena.store.insert({"telemetry": [row]})
-        raise
+    produced = compute(arena, phase)
     seconds = time.monotonic() - started
-    tokens = arena.generation.tokens
+    row = phase_row(arena, phase)
     with arena.store.transaction():
-        records = store_records(arena, produced)
-        row = {
-            "generation": g,
-            "phase": name,
-            "prompt_tokens": tokens.prompt,
-            "generated_tokens": tokens.generated,
-            "trained_tokens": tokens.trained,
-            "counted": int(name not in UNCOUNTED),
-            "requests": tokens.requests,
-        }
-        telemetry = {"generation": g, "phase": name, "seconds": seconds, "finished": datetime.now(UTC).isoformat()}
-        arena.store.insert({"phases": [row], "telemetry": [telemetry]})
-        if name in SEALED:
+        records = phase.store(arena, produced)
+        telemetry = {"generation": g, "phase": phase.name, "seconds": seconds}
+        arena.store.insert({"phases": [row], "telemetry": [telemetry | {"finished": datetime.now(UTC).isoformat()}]})
+        if phase.seals:
             arena.store.insert(seal(arena))
             thin(arena.store, g, arena.config.store.retention)
     arena.budget.end(row, seconds)
-    arena.apply(name, records)
+    phase.fold(arena, records)
     listen("done", {**row, "seconds": seconds, "records": records})
+
+
+def compute(arena: Arena, phase: PhaseSpec) -> Produced:
+    """The phase's records. The seconds of a phase that is interrupted are stored: they count for `limits.seconds`."""
+    g = arena.generation.index
+    arena.generation.tokens = Tokens()
+    arena.budget.begin(g, phase.name)
+    try:
+        return phase.play(arena)
+    except (Halted, OSError, KeyboardInterrupt):
+        row = {"generation": g, "phase": phase.name, "seconds": arena.budget.interrupt()}
+        with suppress(OSError), arena.store.transaction():
+            arena.store.insert({"telemetry": [row]})
+        raise
+
+
+def phase_row(arena: Arena, phase: PhaseSpec) -> Row:
+    """The phase's row of table `phases`: what it used."""
+    tokens = arena.generation.tokens
+    return {
+        "generation": arena.generation.index,
+        "phase": phase.name,
+        "prompt_tokens": tokens.prompt,
+        "generated_tokens": tokens.generated,
+        "trained_tokens": tokens.trained,
+        "counted": int(phase.counted),
+        "requests": tokens.requests,
+    }
 
 
 def last_generation(arena: Arena) -> int:

@@ -22,7 +22,8 @@ from arena.config.schema import Config
 from arena.islands.merge import Union
 from arena.islands.replica import Replica
 from arena.islands.workers import Lost, Workers
-from arena.phases.records import Listener, silent, tell_phases
+from arena.phases.records import Listener, silent
+from arena.phases.registry import replay
 from arena.run.budget import Budget, spent_so_far
 from arena.run.control import Controls, forget, forget_limit, note_limit
 from arena.run.lock import hold
@@ -215,7 +216,7 @@ class Head:
         while (g := self._due()) is not None:
             there = [r for r in self.replicas if r.has(g)]
             found = self.union.write(g, there)
-            tell_phases(self.listen, found)
+            replay(self.listen, found)
             if self.cluster.islands == 1:
                 _link(self.folder)
 

@@ -1,45 +1,49 @@
-"""TODO."""
+"""The phase `grade`: a third agent solves some of the problems again, blind; then rounds are settled and paid.
+
+The phase computes on copies of the rounds. The fold takes grades, doubts and outcomes as they were stored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import replace
 
 from arena.library.utility import worth
 from arena.phases.records import Produced, request
 from arena.rounds.rewards import rewards
-from arena.rounds.round import GRADER
+from arena.rounds.round import GRADER, Grade
 from arena.rounds.validity import doubts
 from arena.run.state import Arena
-from arena.run.store import Row
+from arena.run.store import Records, Row
 from curricula.learnability import is_learnable
 
 REVIEW_LAG = 4  # generations after which a review is paid
 
 
 def grade(arena: Arena) -> Produced:
-    """A tenth of the problems is solved again, blind, by a third agent; then rounds are settled and paid."""
-    g, config = arena.generation.index, arena.config
-    graded = [r for r in arena.generation.rounds if r.phase == "grade"]
-    done = arena.generate([request(arena, r.id, r.asks()[0], 0.0, r.grader) for r in graded])
-    grades, outcomes, paid = [], [], dict[tuple[str, str], list[float]]()
-    for r, completion in zip(graded, done, strict=True):
-        r.take([completion.text])
-        assert r.grade is not None
-        grades.append(
-            {
-                "id": f"{r.id}/{GRADER}",
-                "generation": g,
-                "round": r.id,
-                "attempt": f"{r.id}/solver_0/0",
-                "grader": r.grade.grader,
-                "text": completion.text,
-                "answer": r.grade.answer,
-                "says_correct": r.grade.says_correct,
-                "agrees": r.grade.agrees,
-            }
-        )
-    doubted = doubts(arena.generation.rounds)
-    for r in arena.generation.rounds:
+    """Grades, outcomes of all rounds, and the mean reward of each agent in each role."""
+    g, config, rounds = arena.generation.index, arena.config, arena.generation.rounds
+    waiting = [r for r in rounds if r.phase == "grade"]
+    done = arena.generate([request(arena, r.id, r.asks()[0], 0.0, r.grader) for r in waiting])
+    judged = {r.id: r.judge_grade(completion.text) for r, completion in zip(waiting, done, strict=True)}
+    grades = [
+        {
+            "id": f"{r.id}/{GRADER}",
+            "generation": g,
+            "round": r.id,
+            "attempt": f"{r.id}/solver_0/0",
+            "grader": judged[r.id].grader,
+            "text": completion.text,
+            "answer": judged[r.id].answer,
+            "says_correct": judged[r.id].says_correct,
+            "agrees": judged[r.id].agrees,
+        }
+        for r, completion in zip(waiting, done, strict=True)
+    ]
+    graded = [replace(r, grade=judged.get(r.id), phase="done") for r in rounds]
+    doubted = doubts(graded)
+    outcomes, paid = [], dict[tuple[str, str], list[float]]()
+    for r in graded:
         r.doubt = doubted.get(r.id, "")
         for _, agent, role, reward in rewards(r, config.rewards.setter, config.rewards.invalid):
             paid.setdefault((agent, role), []).append(reward)
@@ -64,6 +68,18 @@ def grade(arena: Arena) -> Produced:
         for (a, role), x in sorted(paid.items())
     ]
     return {"grades": grades, "outcomes": outcomes, "rewards": totals}
+
+
+def fold_grade(arena: Arena, records: Records) -> None:
+    """Grades and outcomes as they were stored."""
+    grades = {r["round"]: r for r in records.get("grades", ())}
+    outcomes = {r["round"]: r for r in records["outcomes"]}
+    for round_ in arena.generation.rounds:
+        if row := grades.get(round_.id):
+            says, agrees = (None if row[name] is None else bool(row[name]) for name in ("says_correct", "agrees"))
+            round_.set_grade(Grade(0, row["grader"], row["answer"], says, agrees))
+        round_.doubt = outcomes.get(round_.id, {}).get("doubt") or ""
+    arena.generation.outcomes = outcomes
 
 
 def review_rewards(arena: Arena) -> list[tuple[str, float]]:

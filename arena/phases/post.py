@@ -12,16 +12,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import asdict
 
 from arena.library import free_text
-from arena.library.admission import sign
+from arena.library.admission import admit, sign
 from arena.library.definitions import Held, Shelves
 from arena.library.visibility import circle
 from arena.phases import review
+from arena.phases.migration import take_in
+from arena.phases.records import Produced, insert
+from arena.run.messages import SentPost
 from arena.run.state import Arena
+from arena.run.store import Records, Row
 from culture.library import Library
-from culture.posts import MAX_BODY, Post
+from culture.posts import MAX_BODY, Post, SignedPost
 from curricula.definitions import compile_book, pages
 from curricula.hidden_words import HiddenWords
 from curricula.learnability import is_learnable
@@ -33,7 +37,7 @@ BOOK_EVERY = 4
 """Generations between books."""
 
 
-def post(arena: Arena) -> dict[str, list[Any]]:
+def post(arena: Arena) -> Produced:
     """The posts of a generation, signed."""
     gate = arena.config.review.mode == "gate"
     kinds, shelves = arena.config.library.kinds, Shelves(arena)
@@ -46,6 +50,40 @@ def post(arena: Arena) -> dict[str, list[Any]]:
     posts = {"posts": review.approved(arena), "waiting": signed} if gate else {"posts": signed}
     arriving = list(arena.arrivals.posts) if arena.arrivals else []
     return posts | ({"refusals": refusals} if refusals else {}) | ({"arriving": arriving} if arriving else {})
+
+
+def store_posts(arena: Arena, produced: Produced) -> Produced:
+    """Insert the records. Posts are checked for admission here, those that will wait for approval too; refused ones
+    become rows of table `refusals`. The `posts` that come back are the rows of those that were admitted."""
+    records = dict(produced)
+    signed: list[SignedPost] = records.pop("posts", [])
+    wait: list[SignedPost] = records.pop("waiting", [])
+    arriving: list[SentPost] = records.pop("arriving", [])
+
+    def check(item: Post) -> str | None:
+        return admit(arena, item)
+
+    results = arena.library.add(signed, check, quota=arena.config.library.quota) if signed else []
+    reasons = dict(results) | {s.post.id: arena.library.refusal(s, check) for s in wait}
+    refused = [_refusal(s.post, reason) for s in [*signed, *wait] if (reason := reasons[s.post.id]) is not None]
+    if refused:
+        records["refusals"] = [*records.get("refusals", []), *refused]
+    posts = [{**asdict(s.post), "id": s.post.id} for s in signed if reasons[s.post.id] is None]
+    if arriving:
+        taken, records["migrations"] = take_in(arena, arriving, check)
+        posts += [{**asdict(s.post), "id": s.post.id} for s in taken]
+    if "waiting" in produced:
+        records["waiting"] = [{**s.to_row(), "decided": None} for s in wait if reasons[s.post.id] is None]
+    return {**insert(arena, records), "posts": posts}
+
+
+def _refusal(p: Post, reason: str) -> Row:
+    return {"post": p.id, "generation": p.generation, "author": p.author, "title": p.title, "reason": reason}
+
+
+def fold_post(arena: Arena, records: Records) -> None:
+    """Worked examples go into the bank."""
+    arena.add_worked_examples(records["posts"])
 
 
 def definitions(arena: Arena, shelves: Shelves) -> Iterator[Post]:

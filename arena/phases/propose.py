@@ -1,4 +1,7 @@
-"""TODO."""
+"""The phase `propose`: every setter sets its problems, and every agent guesses at undefined names, in one engine call.
+
+Each proposal is parsed once, here; the fold rebuilds a valid problem from its stored text.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import json
 from arena.phases.guess import Guessing
 from arena.phases.records import Produced, request
 from arena.phases.scripted_setters import scripted_proposal
+from arena.rounds.roles import guesser
 from arena.run.state import Arena
+from arena.run.store import Records
 from curricula.domain import Problem, Rejection
 
 
@@ -51,3 +56,19 @@ def propose(arena: Arena) -> Produced:
             }
         )
     return {"problems": problems, "guesses": guessing.rows(done[len(requests) :]), "knowledge": guessing.knowledge}
+
+
+def fold_proposals(arena: Arena, records: Records) -> None:
+    """Problems and rejections as they were stored; what the world said to each guess."""
+    by_round = {r["round"]: r for r in records["problems"]}
+    for round_ in arena.generation.rounds:
+        row = by_round[round_.id]
+        found = round_.domain.problem(row["text"]) if row["valid"] else Rejection(row["reason"], row["detail"])
+        round_.set_problem(row["proposal"], found)
+        if isinstance(found, Problem):
+            arena.seen.add(found.text_key)
+    if arena.words_domain() is None:
+        return
+    for row in records.get("guesses", ()):
+        guesses = arena.generation.right_guesses if row["correct"] else arena.generation.wrong_guesses
+        guesses.append((row["agent"], row["name"], guesser.read(arena.voice, row["text"])))

@@ -1,4 +1,8 @@
-"""TODO."""
+"""The phase `read`: plan the generation's rounds, and take what reviewers decided and what the library forgets.
+
+Each agent sets `rounds.per_agent` problems. For each the phase draws a domain, solvers, perhaps a grader, and the
+library post that the setter reads and varies: a worked example from the bank or, for hidden words, a defined name.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,10 @@ from arena.library.definitions import Shelves
 from arena.library.forgetting import forget
 from arena.library.visibility import readable
 from arena.phases import review
-from arena.phases.records import Produced
+from arena.phases.records import Produced, insert
+from arena.rounds.round import Round
 from arena.run.state import Arena
-from arena.run.store import Row
+from arena.run.store import Records, Row
 from culture.library import Read
 from curricula.replay import Urn
 
@@ -70,3 +75,30 @@ def read(arena: Arena) -> Produced:
             if post:
                 reads.append(Read(g, "propose", author, id_, post, 1.0))
     return {"rounds": rows, "reads": reads, "removals": [*rejected, *forget(arena, out)], **taken}
+
+
+def store_decisions(arena: Arena, produced: Produced) -> Produced:
+    """Insert the records; posts on which a reviewer decided stop waiting."""
+    review.close_waiting(arena.store, produced.get("receipts", []))
+    return insert(arena, produced)
+
+
+def fold_rounds(arena: Arena, records: Records) -> None:
+    """The planned rounds of the generation."""
+    g = arena.generation
+    g.receipts, g.labels = list(records.get("receipts", ())), list(records.get("labels", ()))
+    for row in records["rounds"]:
+        g.plan[row["id"]] = row
+        g.rounds.append(
+            Round(
+                row["id"],
+                arena.domains[row["domain"]],
+                row["author"],
+                tuple(json.loads(row["solvers"])),
+                arena.config.rounds.attempts,
+                row["grader"],
+                row["parent"],
+                arena.seen.__contains__,
+                arena.voice,
+            )
+        )

@@ -1,97 +1,70 @@
-"""A generation that was written at once, told to a listener as if its phases had come one after another."""
+"""What a phase is: the declaration (`PhaseSpec`) that the loop, resume and the replay of islands read.
+
+A phase computes records from the run's folded state and changes nothing: `play` gives rows by table. The loop stores
+them with `store`, in one transaction with the phase's own row, then takes them into the run's state with `fold`. On
+resume, `fold` is given the stored rows of the phases that a half-played generation has finished. A fold reads what is
+stored (verdicts, reasons, texts) and judges nothing again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from agents.engine import Request
-from arena.library.admission import admit
-from arena.phases.migration import take_in
-from arena.phases.review import close_waiting
 from arena.rounds.round import Ask
-from arena.run.messages import SentPost
 from arena.run.state import Arena
-from arena.run.store import Row
-from culture.library import Read
-from culture.posts import SignedPost
+from arena.run.store import Records
 
 Listener = Callable[[str, dict[str, Any]], None]
-
-
 Produced = dict[str, list[Any]]
+"""What a phase computed: rows by table, and `reads` and `withheld` as `culture.library.Read`."""
 
 
-TABLES = {
-    "birth": ("agents",),
-    "baseline": ("evaluations",),
-    "read": ("rounds", "reads", "removals"),
-    "propose": ("problems", "guesses", "knowledge"),
-    "solve": ("attempts", "reads"),
-    "grade": ("grades", "outcomes", "rewards"),
-    "post": ("posts", "refusals", "migrations"),
-    "sleep": ("sleeps", "checkpoints", "reads"),
-    "turnover": ("agents", "retirements"),
-    "measure": ("evaluations", "collapse", "ratchet"),
-    "final": ("evaluations", "ratchet"),
-}
-"""The tables whose rows a phase tells of."""
-READS = {"read": ("propose",), "solve": ("solve", "beside"), "sleep": ("sleep",)}
+def insert(arena: Arena, produced: Produced) -> Produced:
+    """Insert what a phase produced, inside a transaction of the caller; the records that were stored."""
+    records = dict(produced)
+    reads = records.pop("reads", [])
+    arena.library.log_reads(reads)
+    arena.library.log_withheld(records.pop("withheld", []))
+    arena.store.insert(records)
+    return {**records, "reads": reads}
 
 
-def tell_phases(listen: Listener, written: Mapping[str, Sequence[Row]]) -> None:
-    """("done", ...) for each phase of what `arena.islands.merge.Union.write` gave."""
-    seconds = {r["phase"]: r["seconds"] for r in written.get("telemetry", ())}
-    for row in written.get("phases", ()):
-        records: dict[str, list[Any]] = {}
-        for name in TABLES.get(row["phase"], ()):
-            rows = list(written.get(name, ()))
-            records[name] = [r for r in rows if r["phase"] in READS[row["phase"]]] if name == "reads" else rows
-        listen("done", {**row, "seconds": seconds.get(row["phase"], 0.0), "records": records})
+def keep(arena: Arena, records: Records) -> None:
+    """The fold of a phase that changes nothing in memory."""
+
+
+@dataclass(frozen=True)
+class PhaseSpec:
+    """One phase, declared once (`arena.phases.registry`)."""
+
+    name: str
+    play: Callable[[Arena], Produced]
+    """Computes the records. Draws on the folded state alone, so that it gives the same records after a crash."""
+    tables: tuple[str, ...]
+    """Tables that get its rows; listeners of a run of several islands are given these."""
+    store: Callable[[Arena, Produced], Produced] = insert
+    """Writes the records inside the phase's transaction; returns what was stored."""
+    fold: Callable[[Arena, Records], None] = keep
+    """Takes the stored records into the run's state."""
+    resume_from: tuple[str, ...] = ()
+    """Tables whose rows `fold` needs when a run resumes later in the same generation; empty where there is no fold, or
+    `Arena.open` has restored what it changes (population, learner, bank)."""
+    reads: tuple[str, ...] = ()
+    """Values of column `phase` in its rows of table `reads`."""
+    counted: bool = True
+    """Whether its tokens are compute; evaluation is reported apart."""
+    seals: bool = False
+    """Whether the generation ends with it: the ledger is sealed in its transaction."""
+
+
+def silent(event: str, data: dict[str, Any]) -> None:
+    """A listener that ignores every event."""
 
 
 def request(arena: Arena, round_: str, ask: Ask, temperature: float, adapter: str | None) -> Request:
     key = f"{arena.seed}/{round_}/{ask.phase}/{ask.seat}/{ask.number}"
     c = arena.config.rounds
     return Request(key, ask.prompt, adapter, c.max_tokens, temperature, c.top_p)
-
-
-def silent(event: str, data: dict[str, Any]) -> None:
-    """A listener that listens to nothing."""
-
-
-def store_records(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
-    """Insert a phase's records; posts pass the admission check, and what comes back is what was stored.
-
-    What is to wait for approval passes the same check before a reviewer is asked.
-    """
-    records = dict(produced)
-    signed: list[SignedPost] = records.pop("posts", [])
-    reads: list[Read] = records.pop("reads", [])
-    wait: list[SignedPost] = records.pop("waiting", [])
-    withheld: list[Read] = records.pop("withheld", [])
-    arriving: list[SentPost] = records.pop("arriving", [])
-    quota = arena.config.library.quota
-    results = arena.library.add(signed, lambda p: admit(arena, p), quota=quota) if signed else []
-    reasons = dict(results) | {s.post.id: arena.library.refusal(s, lambda p: admit(arena, p)) for s in wait}
-    refused = [_refusal(s, reasons[s.post.id]) for s in [*signed, *wait] if reasons[s.post.id] is not None]
-    if refused:
-        records["refusals"] = [*records.get("refusals", []), *refused]
-    posts = [{**asdict(s.post), "id": s.post.id} for s in signed if reasons[s.post.id] is None]
-    if arriving:
-        taken, records["migrations"] = take_in(arena, arriving, lambda p: admit(arena, p))
-        posts += [{**asdict(s.post), "id": s.post.id} for s in taken]
-    if "waiting" in produced:
-        records["waiting"] = [{**s.to_row(), "decided": None} for s in wait if reasons[s.post.id] is None]
-    if "receipts" in records:
-        close_waiting(arena.store, records["receipts"])
-    arena.library.log_reads(reads)
-    arena.library.log_withheld(withheld)
-    arena.store.insert(records)
-    return {**records, "reads": reads} | ({"posts": posts} if "posts" in produced else {})
-
-
-def _refusal(item: SignedPost, reason: str | None) -> Row:
-    p = item.post
-    return {"post": p.id, "generation": p.generation, "author": p.author, "title": p.title, "reason": reason}

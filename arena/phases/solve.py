@@ -1,38 +1,46 @@
-"""TODO."""
+"""The phase `solve`: every solver tries its problems, with what the library has to read on them, in one engine call.
+
+Each attempt is verified once, here; the fold takes the stored verdicts.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from arena.library.context import notes
 from arena.library.definitions import Shelves
 from arena.phases.records import Produced, request
+from arena.rounds.round import solver_seat
 from arena.run.state import Arena
+from arena.run.store import Records, Row
 from culture.library import Read
+from curricula.domain import Verdict
 
 
 def solve(arena: Arena) -> Produced:
-    """All solvers try all problems, with what the library has on the names in them."""
+    """All attempts of all solvers at all valid problems, with their verdicts."""
     g, config = arena.generation.index, arena.config.rounds
     reads: list[Read] = []
     withheld: list[Read] = []
     shelves = Shelves(arena)
+    asks = []
     for r in arena.generation.rounds:
         if r.problem is None:
             continue
+        shown = dict[str, tuple[str, ...]]()
         for i, agent in enumerate(r.solvers):
-            seat = f"solver_{i}"
+            seat = solver_seat(i)
             found = notes(arena, shelves, r.problem, agent, f"{r.id}/{seat}", "solve", arena.config.library.withhold)
-            r.notes[seat] = found.texts
+            shown[seat] = found.texts
             reads += found.reads
             withheld += found.withheld
-    asks = [(r, ask) for r in arena.generation.rounds for ask in (r.asks() if r.phase == "solve" else [])]
-    done = arena.generate([request(arena, r.id, a, config.temperature, a.agent) for r, a in asks])
-    rows_ = []
-    for (r, ask), completion in zip(asks, done, strict=True):
-        assert r.problem is not None
+        asks += [(r, ask, shown[ask.seat]) for ask in replace(r, notes=shown).asks()]
+    done = arena.generate([request(arena, r.id, ask, config.temperature, ask.agent) for r, ask, _ in asks])
+    attempts = []
+    for (r, ask, shown_texts), completion in zip(asks, done, strict=True):
         verdict = r.verify(completion.text)
-        rows_.append(
+        attempts.append(
             {
                 "id": f"{r.id}/{ask.seat}/{ask.number}",
                 "generation": g,
@@ -40,7 +48,7 @@ def solve(arena: Arena) -> Produced:
                 "agent": ask.agent,
                 "seat": ask.seat,
                 "number": ask.number,
-                "notes": json.dumps(r.notes[ask.seat]),
+                "notes": json.dumps(shown_texts),
                 "text": completion.text,
                 "correct": int(verdict.correct),
                 "answer_correct": int(verdict.answer_correct),
@@ -51,4 +59,20 @@ def solve(arena: Arena) -> Produced:
                 "tokens": completion.generated_tokens,
             }
         )
-    return {"attempts": rows_, "reads": reads, "withheld": withheld}
+    return {"attempts": attempts, "reads": reads, "withheld": withheld}
+
+
+def fold_attempts(arena: Arena, records: Records) -> None:
+    """Attempts and their verdicts as they were stored."""
+    by_round: dict[str, list[Row]] = {}
+    for row in records["attempts"]:
+        by_round.setdefault(row["round"], []).append(row)
+    for round_ in arena.generation.rounds:
+        rows = by_round.get(round_.id, [])
+        if rows:
+            round_.notes = {r["seat"]: tuple(json.loads(r["notes"])) for r in rows}
+            round_.set_attempts([r["text"] for r in rows], [_verdict(r) for r in rows])
+
+
+def _verdict(row: Row) -> Verdict:
+    return Verdict(bool(row["correct"]), bool(row["answer_correct"]), row["reason"], row["step"], row["answer"])

@@ -29,7 +29,7 @@ from arena.phases.migration import Immigrant, immigrants
 from arena.phases.sleep import Lessons, school
 from arena.run.engines import rest
 from arena.run.state import Arena
-from arena.run.store import Row
+from arena.run.store import Records, Row
 
 BORN = "born"
 """Name of the checkpoint that holds the learner's state after a turnover."""
@@ -75,6 +75,11 @@ def turnover(arena: Arena) -> dict[str, list[Any]]:
     born = [r["name"] for r in records["agents"] if r["inherited"] == MIGRATION]
     moved = [*(one.row(arena, name) for one, name in zip(coming, born, strict=True)), *refused]
     return records | ({"migrations": moved} if moved else {})
+
+
+def fold_turnover(arena: Arena, records: Records) -> None:
+    """Newborns join the population, retired agents leave it."""
+    arena.welcome(records.get("agents", ()), records.get("retirements", ()))
 
 
 def ranking(arena: Arena) -> tuple[list[str], dict[str, float]]:

@@ -2,8 +2,8 @@
 
 propose -> solve -> grade -> done. `asks()` says which texts are wanted now, `take()` is given them in the same order
 and moves on. A round does no inference and no storage: the arena plays hundreds side by side so that each step of all
-of them is one engine batch, `arena/rounds/env.py` plays one with PettingZoo, and replaying stored texts restores a
-round exactly.
+of them is one engine batch, `arena/rounds/env.py` plays one with PettingZoo. `take` judges texts; a caller that has
+judged them already, or has stored verdicts, gives these to `set_problem`, `set_attempts` and `set_grade` instead.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Grade:
     answer: str | None
     says_correct: bool | None
     agrees: bool | None  # with execution
-    correct: bool = False  # its own answer
-    unclear: bool = False  # it said that the question is
+    correct: bool = False  # whether its own answer is; not stored, needed where rounds are settled only
+    unclear: bool = False  # whether it said that the question is; not stored either
 
 
 @dataclass
@@ -105,25 +105,18 @@ class Round:
         return []
 
     def take(self, texts: Sequence[str]) -> None:
-        """Receive one text for each of `asks()`, in order."""
+        """Judge one text for each of `asks()`, in order, and move to the next phase."""
         asks = self.asks()
         if len(texts) != len(asks):
             raise ValueError(f"round {self.id} asked for {len(asks)} texts in phase {self.phase}, got {len(texts)}")
         if self.phase == "propose":
-            self._take_proposal(texts[0])
+            self.set_problem(texts[0], self.judge(texts[0]))
         elif self.phase == "solve":
-            assert self.problem is not None
-            for index, (ask, text) in enumerate(zip(asks, texts, strict=True)):
-                self.attempts.append(Attempt(self.id, ask.agent, index, solver.read(self.voice, text)))
-                self.verdicts.append(self.verify(text))
-            self.phase = "grade" if self.grader else "done"
+            self.set_attempts(texts, [self.verify(text) for text in texts])
         elif self.phase == "grade":
-            self._take_grade(texts[0])
+            self.set_grade(self.judge_grade(texts[0]))
 
-    def verify(self, text: str) -> Verdict:
-        """What a solver's or grader's text comes to."""
-        assert self.problem is not None
-        return self.domain.verify(self.problem, solver.read(self.voice, text))
+    # -- judging: computes and changes nothing -------------------------------------------------------------------
 
     def judge(self, text: str, also_seen: Container[str] = ()) -> Problem | Rejection:
         """What a proposal comes to; problems set before, or in `also_seen` by text key, are refused."""
@@ -132,23 +125,40 @@ class Round:
             return Rejection("duplicate", found.text)
         return found
 
-    def _take_proposal(self, text: str) -> None:
-        self.proposal = setter.read(self.voice, text)
-        found = self.judge(text)
-        if isinstance(found, Problem):
-            self.problem, self.phase = found, "solve"
-        else:
-            self.rejection, self.phase = found, "done"
+    def verify(self, text: str) -> Verdict:
+        """The verdict on a solver's or grader's text."""
+        assert self.problem is not None
+        return self.domain.verify(self.problem, solver.read(self.voice, text))
 
-    def _take_grade(self, text: str) -> None:
-        """The first attempt is graded: the grader's own answer is compared with the attempt's, as values."""
+    def judge_grade(self, text: str) -> Grade:
+        """The grader's text compared with the first attempt: its own answer with the attempt's, as values."""
         assert self.problem is not None and self.grader is not None
         mine, judged = self.verify(text), self.verdicts[0]
         says = None if mine.answer is None else judged.answer is not None and mine.answer == judged.answer
         agrees = None if says is None else says == judged.answer_correct
         unclear = solver.is_unclear(grader.read(self.voice, text))
-        self.grade = Grade(0, self.grader, mine.answer, says, agrees, mine.answer_correct, unclear)
-        self.phase = "done"
+        return Grade(0, self.grader, mine.answer, says, agrees, mine.answer_correct, unclear)
+
+    # -- taking what was judged, now or before it was stored -------------------------------------------------------
+
+    def set_problem(self, text: str, found: Problem | Rejection) -> None:
+        """The proposal as it was said, and what it came to."""
+        self.proposal = setter.read(self.voice, text)
+        if isinstance(found, Problem):
+            self.problem, self.phase = found, "solve"
+        else:
+            self.rejection, self.phase = found, "done"
+
+    def set_attempts(self, texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:
+        """The texts of all solvers in the order of `asks`, and their verdicts."""
+        agents = [agent for agent in self.solvers for _ in range(self.attempts_each)]
+        said = zip(agents, texts, strict=True)
+        self.attempts = [Attempt(self.id, a, i, solver.read(self.voice, text)) for i, (a, text) in enumerate(said)]
+        self.verdicts = list(verdicts)
+        self.phase = "grade" if self.grader else "done"
+
+    def set_grade(self, grade: Grade) -> None:
+        self.grade, self.phase = grade, "done"
 
     @property
     def solve_rate(self) -> float | None:

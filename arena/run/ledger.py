@@ -48,8 +48,6 @@ if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does wit
     from arena.run.state import Arena
     from arena.run.store import Row, Store
 
-SEALED = ("baseline", "measure")
-"""The phases with which a generation ends: the first of generation 0, the second of all others."""
 KINDS = ("post", "receipt", "training")
 _POST = tuple(field.name for field in fields(Post))
 _RECEIPT = ("seq", "generation", "kind", "subject", "decision", "note", "body")

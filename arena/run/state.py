@@ -1,7 +1,7 @@
 """An open run: everything the phases work with, restored from the run folder.
 
-What is in memory is a fold over what is stored: `apply` takes the records of one finished phase, whether they were just
-computed or are read back on resume, so a resumed run stands exactly where an undisturbed one would.
+What is in memory is a fold over what is stored: each phase (`arena.phases.records.PhaseSpec`) takes its stored records
+in, whether they were just computed or are read back on resume, so a resumed run has the state of an undisturbed one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config.schema import Config
 from arena.config.shipped import SEED_FOLDER
-from arena.rounds.roles import guesser
 from arena.rounds.roles.voice import make_voice
 from arena.rounds.round import Round
 from arena.run.control import forget, forget_limit
@@ -40,7 +39,7 @@ from arena.run.lock import hold
 from arena.run.messages import Arrivals
 from arena.run.paths import check_folder, inside
 from arena.run.reconfigure import amended, write_config
-from arena.run.store import MIGRATIONS, Records, Row, Store
+from arena.run.store import MIGRATIONS, Row, Store
 from culture.library import Library
 from culture.merkle import Frontier
 from curricula.domain import Domain
@@ -206,73 +205,12 @@ class Arena:
         found = self.domains.get("hidden_words")
         return found if isinstance(found, HiddenWords) else None
 
-    # -- state as a fold over records ----------------------------------------------------------------------------
+    # -- state as a fold over records (arena.phases) --------------------------------------------------------------
 
-    def apply(self, phase: str, records: Records) -> None:
-        """Take in the records of one finished phase of the current generation."""
-        apply = getattr(self, f"_apply_{phase}", None)
-        if apply:
-            apply(records)
-
-    def _apply_birth(self, records: Records) -> None:
-        for row in records["agents"]:
-            self._welcome(row)
-        self.act()
-
-    def _apply_read(self, records: Records) -> None:
-        g = self.generation
-        g.receipts, g.labels = list(records.get("receipts", ())), list(records.get("labels", ()))
-        for row in records["rounds"]:
-            g.plan[row["id"]] = row
-            g.rounds.append(
-                Round(
-                    row["id"],
-                    self.domains[row["domain"]],
-                    row["author"],
-                    tuple(json.loads(row["solvers"])),
-                    self.config.rounds.attempts,
-                    row["grader"],
-                    row["parent"],
-                    self.seen.__contains__,
-                    self.voice,
-                )
-            )
-
-    def _apply_propose(self, records: Records) -> None:
-        by_round = {r["round"]: r for r in records["problems"]}
-        for round_ in self.generation.rounds:
-            row = by_round[round_.id]
-            round_.take([row["proposal"]])
-            if round_.problem:
-                self.seen.add(round_.problem.text_key)
-        words = self.words_domain()
-        for row in records.get("guesses", ()):
-            if words:
-                found = self.generation.right_guesses if row["correct"] else self.generation.wrong_guesses
-                found.append((row["agent"], row["name"], guesser.read(self.voice, row["text"])))
-
-    def _apply_solve(self, records: Records) -> None:
-        by_round: dict[str, list[Row]] = {}
-        for row in records["attempts"]:
-            by_round.setdefault(row["round"], []).append(row)
-        for round_ in self.generation.rounds:
-            rows = by_round.get(round_.id, [])
-            if rows:
-                round_.notes = {r["seat"]: tuple(json.loads(r["notes"])) for r in rows}
-                round_.take([r["text"] for r in rows])
-
-    def _apply_grade(self, records: Records) -> None:
-        texts = {r["round"]: r["text"] for r in records.get("grades", ())}
-        for round_ in self.generation.rounds:
-            if round_.id in texts and round_.phase == "grade":
-                round_.take([texts[round_.id]])
-        self.generation.outcomes = {r["round"]: r for r in records["outcomes"]}
-        for round_ in self.generation.rounds:
-            round_.doubt = self.generation.outcomes.get(round_.id, {}).get("doubt") or ""
-
-    def _apply_post(self, records: Records) -> None:
+    def add_worked_examples(self, posts: Sequence[Row]) -> None:
+        """Rows of table `posts`: worked examples go into the bank, others are passed over."""
         entries = []
-        for row in records["posts"]:
+        for row in posts:
             if row["kind"] == "worked_example":
                 domain, _, round_ = row["about"].partition("/")
                 rate = self._solve_rate(round_, row["id"])
@@ -289,30 +227,26 @@ class Arena:
             rows = self.store.query("SELECT solve_rate FROM migrations WHERE subject = ? AND taken", [post])
         return float(rows[0]["solve_rate"])
 
-    def _apply_turnover(self, records: Records) -> None:
-        for row in records.get("agents", ()):
-            self._welcome(row)
-        for row in records.get("retirements", ()):
+    def welcome(self, born: Sequence[Row], retired: Sequence[Row] = ()) -> None:
+        """Rows of tables `agents` and `retirements`: newborns join the population, retired agents leave it.
+
+        Where agents learn, a newborn that the learner does not hold yet (phase `turnover` adds those it trains) gets
+        the adapter it starts from.
+        """
+        for row in born:
+            name = row["name"]
+            self.living.append(name)
+            self.places[name], self.births[name] = row["place"], row["born"]
+            if self.learner and name not in self.learner.names:
+                parents: list[str] = json.loads(row["parents"])
+                inherits = row["inherited"] == "weights" and parents
+                start = self.learner.acting_row(parents[0]).clone() if inherits else self.beginning(name)
+                self.learner.add(name, start)
+        for row in retired:
             if self.learner and row["name"] in self.learner.names:
                 self.learner.remove(row["name"])
             self.living.remove(row["name"])
         self.act()
-
-    def _welcome(self, row: Row) -> None:
-        """A newborn: among the living, and, where there is learning, with the adapter it starts from.
-
-        The phase `turnover` has put it into the learner already; founders, and who was born before schema 3, are put
-        there here.
-        """
-        self.living.append(row["name"])
-        self.places[row["name"]], self.births[row["name"]] = row["place"], row["born"]
-        if self.learner is None or row["name"] in self.learner.names:
-            return
-        parents: list[str] = json.loads(row["parents"])
-        if row["inherited"] == "weights" and parents:
-            self.learner.add(row["name"], self.learner.acting_row(parents[0]).clone())
-        else:
-            self.learner.add(row["name"], self.beginning(row["name"]))
 
     def beginning(self, name: str) -> Tensor:
         """The adapter of who inherits no weights: that of the last big sleep, or one that changes nothing."""
@@ -335,7 +269,7 @@ class Arena:
         posts = self.store.query("SELECT * FROM posts WHERE kind = 'worked_example' ORDER BY seq")
         outcomes = self.store.query("SELECT round, solve_rate FROM outcomes WHERE learnable")
         self.generation = Generation(0, outcomes={r["round"]: r for r in outcomes})
-        self._apply_post({"posts": posts})
+        self.add_worked_examples(posts)
         self.generation = Generation(0)
         slept = max((g for g, phase in finished if phase == "sleep"), default=None)
         turned = max((g for g, phase in finished if phase == "turnover"), default=-1)
@@ -343,7 +277,7 @@ class Arena:
         gone = {r["name"]: r["generation"] for r in self.store.query("SELECT * FROM retirements")}
         if slept is None:
             if (0, "birth") in finished:
-                self._apply_birth({"agents": agents})
+                self.welcome(agents)
             return
         at_sleep = [a for a in agents if a["born"] < slept and gone.get(a["name"], slept) >= slept]
         after = [a for a in agents if a["born"] <= slept and gone.get(a["name"], slept + 1) > slept]
@@ -355,7 +289,7 @@ class Arena:
         if turned == slept:
             born = [a for a in agents if a["born"] == slept]
             left = self.store.rows("retirements", slept)
-            self._apply_turnover({"agents": born, "retirements": left})
+            self.welcome(born, left)
 
     def _restore_weights(self, slept: int, turned: int, after: Sequence[str]) -> None:
         """The learner as it was after the last turnover (`after`: who lives then), or after the last sleep."""
@@ -370,21 +304,6 @@ class Arena:
         if not found:
             raise ValueError(f"{self.store.path} names no learner state of generation {slept}: a row is missing")
         self.learner.load(inside(self.folder, found[0]["path"]), names)
-
-    def restore_phase(self, phase: str) -> None:
-        """Take in a phase of the current generation that was finished before the run was interrupted."""
-        if phase in ("post", "sleep", "turnover"):
-            return  # already in the restored bank, learner and population
-        tables = {
-            "read": ("rounds", "receipts", "labels"),
-            "propose": ("problems", "guesses"),
-            "solve": ("attempts",),
-            "grade": ("grades", "outcomes"),
-        }.get(phase, ())
-        if phase == "propose":  # these texts must not count as duplicates of themselves
-            self.seen -= {r["text_key"] for r in self.store.rows("problems", self.generation.index) if r["valid"]}
-        with explained([self.folder]):
-            self.apply(phase, {t: self.store.rows(t, self.generation.index) for t in tables})
 
     def newborn(self, number: int, born: int, parents: Sequence[str], inherited: str, place: int) -> Row:
         """A row of table `agents`; makes the key pair if it is not there yet. `number` counts this island's agents."""

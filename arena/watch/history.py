@@ -14,7 +14,8 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from arena.report.metrics.run_summary import LOOP, warnings
+from arena.phases.order import LOOP
+from arena.report.metrics.run_summary import warnings
 from arena.report.stats.ratings import Rating
 from arena.watch import queries
 from arena.watch.models import Member, PostMark, Run, SetRow, Summary

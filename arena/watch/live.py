@@ -22,9 +22,9 @@ from rich.table import Table
 from rich.text import Text
 
 from arena.config.schema import Config
+from arena.phases.order import LOOP
 from arena.report.tables import count, decimal, duration, gain_sentence, heldout_table, names_sentence, rate
 
-PHASES = ("read", "propose", "solve", "grade", "post", "sleep", "turnover", "measure")
 SHOWN = 12
 """Generations the live table shows."""
 RECENT = 5
@@ -211,7 +211,7 @@ class Progress:
 
     def time_left(self) -> float | None:
         """Seconds to the run's end as recent generations went; None before the first whole generation."""
-        whole = [p for p in self.played if p.phases.issuperset(PHASES)][-RECENT:]
+        whole = [p for p in self.played if p.phases.issuperset(LOOP)][-RECENT:]
         if not whole:
             return None
         mean = sum(p.seconds for p in whole) / len(whole)
@@ -221,8 +221,8 @@ class Progress:
             generations = min(generations, max(0.0, (limit - self.compute) / used))
         evaluation = next((p.seconds for p in self.played if p.label == "0"), 0.0)
         current = self.played[-1]
-        rest = 0.0 if current.phases.issuperset(PHASES) and not self.phase else max(0.0, mean - current.seconds)
-        if self.phase == PHASES[0] or current.label != str(self.generation):
+        rest = 0.0 if current.phases.issuperset(LOOP) and not self.phase else max(0.0, mean - current.seconds)
+        if self.phase == LOOP[0] or current.label != str(self.generation):
             rest = mean  # the generation has just begun
         return 0.0 if self.ended or self.phase == "final" else generations * mean + rest + evaluation
 
@@ -275,13 +275,13 @@ class Progress:
             return Text(f"paused; to go on, elsewhere: python run_arena.py control {self.folder} resume", style="bold")
         if not self.phase and not self.played:
             return Text("starting", style="dim")
-        if self.phase and self.phase not in PHASES:
+        if self.phase and self.phase not in LOOP:
             names = {"birth": "the first agents are born", "baseline": "measuring before the first generation"}
             text = names.get(self.phase, "measuring after the last generation")
             return Text(f"{text} ({duration(time.monotonic() - self.phase_started)})", style="bold")
         line = Text(f"{self.generation}/{self.config.generations}  ")
-        current = PHASES.index(self.phase) if self.phase else len(PHASES)
-        for i, name in enumerate(PHASES):
+        current = LOOP.index(self.phase) if self.phase else len(LOOP)
+        for i, name in enumerate(LOOP):
             shown, style = (f"[{name}]", "bold reverse") if i == current else (name, "green" if i < current else "dim")
             line.append(shown, style).append(" ")
         if self.phase:

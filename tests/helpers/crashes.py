@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import arena.loop as loop
-from arena.phases.records import Produced
+from arena.phases.records import PhaseSpec, Produced
 from arena.run.state import Arena
 
 
@@ -29,16 +31,22 @@ def play_through(arena: Arena, listen: loop.Listener = loop.silent) -> str:
 
 
 def die_inside_every_transaction(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, int]]:
-    """Each phase dies once with its records written and not committed; where it has is in the set."""
-    real, died = loop.store_records, set[tuple[int, int]]()
+    """Make each phase die once with its records written and not committed; the set that is returned fills with the
+    places where one has died."""
+    died = set[tuple[int, int]]()
 
-    def dies_once_a_phase(arena: Arena, produced: Produced) -> object:
-        records = real(arena, produced)
-        here = (arena.generation.index, len(arena.store.finished()))
-        if here not in died:
-            died.add(here)
-            raise Crash
-        return records
+    def dying(spec: PhaseSpec) -> PhaseSpec:
+        def store(arena: Arena, produced: Produced) -> Produced:
+            records = spec.store(arena, produced)
+            here = (arena.generation.index, len(arena.store.finished()))
+            if here not in died:
+                died.add(here)
+                raise Crash
+            return records
 
-    monkeypatch.setattr(loop, "store_records", dies_once_a_phase)
+        return replace(spec, store=store)
+
+    specs = {name: dying(spec) for name, spec in loop.SPECS.items()}
+    monkeypatch.setattr(loop, "SPECS", specs)
+    monkeypatch.setattr(loop, "PHASES", tuple(specs[spec.name] for spec in loop.PHASES))
     return died

@@ -7,8 +7,8 @@ from typing import Any
 
 from arena.config.schema import load_config
 from arena.library.admission import admit, sign
-from arena.phases.records import Produced, store_records
-from arena.phases.registry import birth
+from arena.phases.records import Produced
+from arena.phases.registry import SPECS
 from arena.run.state import Arena, Generation
 from culture.posts import Post
 from curricula.replay import Entry
@@ -51,15 +51,22 @@ def begin(folder: Path, name: str, *overrides: str) -> Arena:
 def peopled(folder: Path, name: str, *overrides: str, generation: int = 5) -> Arena:
     """The same with its first population, in a generation of which nothing has been played."""
     arena = begin(folder, name, *overrides)
-    arena.apply("birth", store(arena, birth(arena)))
+    run_phase(arena, "birth")
     arena.generation = Generation(generation)
     return arena
 
 
-def store(arena: Arena, produced: Produced) -> dict[str, list[Any]]:
+def store(arena: Arena, phase: str, produced: Produced) -> dict[str, list[Any]]:
     """Write a phase's records as the loop does."""
     with arena.store.transaction():
-        return store_records(arena, produced)
+        return SPECS[phase].store(arena, produced)
+
+
+def run_phase(arena: Arena, phase: str) -> dict[str, list[Any]]:
+    """Play one phase, store and fold its records as the loop does; the records."""
+    records = store(arena, phase, SPECS[phase].play(arena))
+    SPECS[phase].fold(arena, records)
+    return records
 
 
 def meaning(arena: Arena, name: str) -> tuple[str, ...]:

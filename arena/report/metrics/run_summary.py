@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arena.config.schema import Config
+from arena.phases.order import LOOP
 from arena.report.metrics import randomised_uplift, ratchet
 from arena.report.metrics.grader_calibration import reviewed
 from arena.report.metrics.heldout import heldout, heldout_before_after, names
@@ -24,7 +25,6 @@ from arena.run.retention import thinned_until
 from arena.run.store import Row, Store
 from culture.measures import citation_depth, reuse_rate
 
-LOOP = ("read", "propose", "solve", "grade", "post", "sleep", "turnover", "measure")
 MIN_PROPOSALS = 20
 """Fewer proposals than this say nothing about a trend."""
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from arena.config.schema import PricesSection
+from arena.phases.order import LOOP, ORDER
 from arena.report.figures.figure import GREY, Figure, Panel, Section, Series, Table
-from arena.report.metrics.run_summary import LOOP
 from arena.report.source import Source
 from arena.report.tables import cost_sentence, count, duration
 from arena.run.budget import price
@@ -21,7 +21,6 @@ from arena.run.store import Row
 
 MOST_PHASES = 5
 """Phases that have a colour of their own: those that took longest."""
-ORDER = ("birth", "baseline", *LOOP, "final")
 
 
 def section(source: Source) -> Section:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from arena.config.schema import load_config
 from arena.config.shipped import ROOT
-from arena.report.metrics.run_summary import LOOP
+from arena.phases.order import LOOP
 from arena.run.store import Row, Store
 from culture.posts import Post
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.shipped import ROOT
-from arena.report.metrics.run_summary import LOOP
+from arena.phases.order import LOOP
 from arena.run.store import Store
 from arena.tools.bench.synthetic_run import Scale, fill
 from arena.tools.bench.timing import Spread

@@ -3,7 +3,7 @@
 Marks and words carry every meaning that a colour carries, for terminals without colour.
 """
 
-from arena.report.metrics.run_summary import LOOP
+from arena.phases.order import LOOP
 from arena.watch.render.agent import life_text
 from arena.watch.render.arena import alarms, figures
 from arena.watch.render.base import DIM, HEAD, NO_DATA, labelled_strip, line, one_line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from arena.report.metrics.run_summary import LOOP
+from arena.phases.order import LOOP
 from arena.report.tables import duration
 from arena.watch.history import Snapshot
 from arena.watch.queries.base import safe

@@ -14,8 +14,6 @@ from arena.library.context import notes
 from arena.library.definitions import FILLER, Shelves, Shown, definitions_in
 from arena.library.recall import RECALL_INPUTS, beliefs, recall, remembered
 from arena.phases.guess import Guessing
-from arena.phases.propose import propose
-from arena.phases.read import read
 from arena.phases.sleep import exercises
 from arena.run.state import Arena
 from culture.posts import Post
@@ -23,7 +21,7 @@ from curricula.domain import Problem, Rejection
 from curricula.hidden_words import HiddenWords
 from curricula.hidden_world import level_of
 from curricula.list_programs import NAMES
-from tests.helpers.culture_runs import define, meaning, peopled, publish, store
+from tests.helpers.culture_runs import define, meaning, peopled, publish, run_phase
 
 WORDS = ("domains.list_programs.share=0.5", "domains.hidden_words.share=0.5", "domains.hidden_words.levels=2",
          "rounds.guesser=search")  # fmt: skip
@@ -238,7 +236,7 @@ def test_guesses_are_at_names_in_reach_and_programs_cost_nothing(guesser: str, t
     with school(tmp_path, f"rounds.guesser={guesser}", "rounds.guesses=8") as arena:
         ada = arena.living[0]
         define(arena, 1, ada, "w0")
-        arena.apply("read", store(arena, read(arena)))
+        run_phase(arena, "read")
         guessing = Guessing(arena)
         requests = guessing.requests()
         assert len(requests) == (24 if guesser == "self" else 0)
@@ -281,9 +279,8 @@ def test_without_the_words_there_is_nothing_to_guess(tmp_path: Path) -> None:
 
 def test_a_played_phase_tells_wrong_guesses_from_right_ones(tmp_path: Path) -> None:
     with school(tmp_path, "rounds.guesses=8", "rounds.per_agent=1") as arena:
-        arena.apply("read", store(arena, read(arena)))
-        produced = propose(arena)
-        arena.apply("propose", store(arena, produced))
+        run_phase(arena, "read")
+        produced = run_phase(arena, "propose")
         g = arena.generation
         assert len(g.right_guesses) + len(g.wrong_guesses) == len(produced["guesses"]) == 24
         assert all(not isinstance(world(arena).check_guess(n, b), Rejection) for _, n, b in g.right_guesses)

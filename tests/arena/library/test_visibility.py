@@ -20,7 +20,7 @@ from tests.helpers.culture_runs import define, entry, peopled, publish
 def society(folder: Path, *overrides: str) -> Iterator[Arena]:
     """Four founders in places 0 to 3, and a newborn in place 1, whose predecessor still is the author of posts."""
     with peopled(folder, "town", "population.agents=4", *overrides) as arena:
-        arena._welcome({**arena.newborn(4, 3, [], "nothing", 1)})
+        arena.welcome([arena.newborn(4, 3, [], "nothing", 1)])
         yield arena
 
 

@@ -22,7 +22,7 @@ from culture.library import Read
 from culture.posts import Post
 from culture.removals import verdict
 from curricula.definitions import pages
-from tests.helpers.culture_runs import define, meaning, peopled, publish, store
+from tests.helpers.culture_runs import define, meaning, peopled, publish, run_phase, store
 
 ALL = "library.kinds=[definition,worked_example,lesson,failure,question,review,book]"
 WORDS = ("domains.list_programs.share=0.5", "domains.hidden_words.share=0.5", "domains.hidden_words.levels=2", ALL)
@@ -54,8 +54,7 @@ def play_round(
 
 def posted(arena: Arena, kind: str | None = None) -> list[Post]:
     """What the phase writes, all of which has to be let in."""
-    records = store(arena, post(arena))
-    arena.apply("post", records)
+    records = run_phase(arena, "post")
     assert records.get("refusals", []) == []
     written = list(arena.library.iterate())
     ids = {row["id"] for row in records["posts"]}
@@ -311,7 +310,7 @@ def test_every_kind_is_signed_let_in_and_of_the_library(tmp_path: Path) -> None:
 def test_what_goes_beyond_the_quota_is_refused_with_the_reason(tmp_path: Path) -> None:
     with press(tmp_path, "library.quota=1", generation=4) as arena:
         everything_happens(arena)
-        records = store(arena, post(arena))
+        records = store(arena, "post", post(arena))
         authors = Counter(row["author"] for row in records["posts"])
         assert authors and max(authors.values()) == 1
         assert {r["reason"] for r in records["refusals"]} == {"over the quota of 1 post"}
@@ -320,7 +319,7 @@ def test_what_goes_beyond_the_quota_is_refused_with_the_reason(tmp_path: Path) -
 def test_under_the_gate_all_of_it_waits(tmp_path: Path) -> None:
     with press(tmp_path, "review=gate", generation=4) as arena:
         everything_happens(arena)
-        records = store(arena, post(arena))
+        records = store(arena, "post", post(arena))
         assert records["posts"] == []
         assert {r["kind"] for r in records["waiting"]} >= {"definition", "lesson", "book", "review"}
 
@@ -363,7 +362,7 @@ def test_decay_forgets_what_is_old_and_keeps_what_was_read_lately(tmp_path: Path
         arena.generation.index = 5
         (row,) = forget(arena)
         assert (row["post"], row["state"], row["cause"], row["generation"]) == (old, "forgotten", "", 5)
-        store(arena, {"removals": [row]})
+        store(arena, "read", {"removals": [row]})
         assert set(Shelves(arena).held(bo)) == {"w1", "w2"}
         assert forget(arena) == []
 

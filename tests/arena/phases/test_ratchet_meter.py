@@ -13,6 +13,7 @@ from agents.engine import Completion, Request
 from arena.config.schema import load_config
 from arena.library.admission import admit, sign
 from arena.loop import play
+from arena.phases.birth import birth, fold_birth
 from arena.phases.measure.heldout import measure
 from arena.phases.measure.ratchet_meter import (
     BOTH,
@@ -27,7 +28,6 @@ from arena.phases.measure.ratchet_meter import (
     ratchet,
     reading_due,
 )
-from arena.phases.registry import birth
 from arena.run.state import Arena, Generation
 from arena.run.store import Store
 from culture.posts import Post
@@ -56,7 +56,7 @@ def write(arena: Arena, generation: int, author: str, *names: str) -> None:
 
 
 def begin(arena: Arena, generation: int) -> Arena:
-    arena.apply("birth", birth(arena))
+    fold_birth(arena, birth(arena))
     for g, names in WRITTEN.items():
         for name in names:
             write(arena, g, arena.living[int(name[1:]) % 2], name)
@@ -92,7 +92,7 @@ def test_each_library_holds_what_it_says(arena: Arena) -> None:
 
 def test_an_empty_library_is_none_and_its_first_too(tmp_path: Path) -> None:
     with start(tmp_path) as arena:
-        arena.apply("birth", birth(arena))
+        fold_birth(arena, birth(arena))
         arena.generation = Generation(1)
         shelf = Shelf(arena)
         problem = named(arena).heldout("dev", 1)[0]

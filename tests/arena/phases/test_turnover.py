@@ -19,7 +19,7 @@ from arena.phases.sleep import library_sample, sleep
 from arena.phases.turnover import COMMONS, consolidate, parents_of, ranking, turnover
 from arena.run.state import Arena
 from curricula.replay import Entry
-from tests.helpers.culture_runs import define, entry, meaning, peopled, store
+from tests.helpers.culture_runs import define, entry, meaning, peopled, run_phase
 
 NIGHT = ("generations=9", "domains.list_programs.share=0.5", "domains.hidden_words.share=0.5", "sleep.newborn=4")
 AGE = ("turnover.policy=age", "turnover.life=5")
@@ -49,9 +49,7 @@ def pay(arena: Arena, agent: str, reward: float, generation: int = 5, role: str 
 
 def turned(arena: Arena) -> dict[str, list[Any]]:
     """A turnover, stored and folded in."""
-    records = store(arena, turnover(arena))
-    arena.apply("turnover", records)
-    return records
+    return run_phase(arena, "turnover")
 
 
 def minds(arena: Arena) -> Learner:

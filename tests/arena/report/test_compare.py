@@ -15,12 +15,13 @@ from rich.console import Console
 
 from arena.config.schema import load_config, make_config
 from arena.config.shipped import ROOT
+from arena.phases.order import LOOP
 from arena.report.comparison.arms import arms, flat
 from arena.report.comparison.compare import compare, effect
 from arena.report.comparison.curves import compute_curve, generation_curves
 from arena.report.comparison.sections import print_sections, sections, sentence
 from arena.report.comparison.write import write_comparison
-from arena.report.metrics.run_summary import LOOP, analyze
+from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
 from arena.run.store import Store
 

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from arena.config.schema import make_config
-from arena.report.metrics.run_summary import LOOP, analyze
+from arena.phases.order import LOOP
+from arena.report.metrics.run_summary import analyze
 from arena.report.tables import print_report, spread
 from arena.run.store import Store
 

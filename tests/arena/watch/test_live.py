@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from arena.config.schema import make_config
-from arena.watch.live import PHASES, Progress, summary
+from arena.phases.order import LOOP
+from arena.watch.live import Progress, summary
 
 CONFIG = make_config({"run": {"name": "shown"}, "generations": 4, "population": {"agents": 3}})
 
@@ -48,7 +49,7 @@ def play(progress, first=1, last=4, start=0):
         tell(progress, 0, "birth")
         tell(progress, 0, "baseline")
     for g in range(first, last + 1):
-        for phase in PHASES[start if g == first else 0 :]:
+        for phase in LOOP[start if g == first else 0 :]:
             tell(progress, g, phase)
     if last == 4:
         tell(progress, 4, "final")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from arena.phases.order import LOOP
 from arena.run.store import Store
 from arena.tools.chaos.events import OPENING, PLACES, Track, lines_of
 from arena.tools.chaos.plan import OPENINGS, SHARES, Timing, aim
@@ -21,8 +22,7 @@ from arena.tools.chaos.verdict import adapters, judge, posts
 from tests.helpers.brief_runs import brief
 from tests.helpers.crashes import Crash, play_through
 
-PHASES = ("read", "propose", "solve", "grade", "post", "sleep", "turnover", "measure")
-ORDER = [(0, "birth"), (0, "baseline"), *((g, p) for g in (1, 2, 3) for p in PHASES), (3, "final")]
+ORDER = [(0, "birth"), (0, "baseline"), *((g, p) for g in (1, 2, 3) for p in LOOP), (3, "final")]
 TIMINGS = {at: Timing(0.1, 0.01, 0.001, 2 if at[1] == "sleep" else 0) for at in ORDER}
 
 
