@@ -1,4 +1,4 @@
-"""What is played: domains and their verifiers, learnability, difficulty, replay.
+"""Domains and their verifiers, the sandbox, learnability, difficulty and replay.
 
-Owns the nouns Problem, Attempt and Verdict. Imports neither the agents, nor the culture, nor the arena.
+Defines Problem, Attempt and Verdict. Does not import agents, culture or arena.
 """

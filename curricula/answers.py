@@ -1,20 +1,21 @@
-"""Whether two answers are the same value, by math-verify's equality.
+"""Compare two answers as values, with math-verify's equality.
 
-The reference says what kind of value is looked for, and an answer that is not of that kind holds no value:
+The reference determines the type of the comparison. An answer of another type has no value:
 
-- a number (`12`, `3/4`, `2.5`): the answer is one number as `plain_numbers` reads it, worked out: `2+3` is none.
-  Units are dropped, and `12%` is 12 as well as 0.12, since the question says which is meant.
-- numbers in a row (`[1, 2, 3]`, `(1, 2)`, `{1, 2}`): as many, in order, in braces in any order. Brackets may be left
-  out by the answer, but not be of another sort.
-- a formula (`2\\sqrt{3}`, `x^2+1`, `[0, \\infty)`): the answer is a formula that means the same. `x =` before it is
-  left out. Fractions, roots and small powers only; relations, functions and the like are words:
-- anything else: the same words, without case, articles and punctuation.
+- a number (`12`, `3/4`, `2.5`): the answer must be one evaluated number that `plain_numbers` can read; `2+3` is not.
+  Units are dropped. `12%` matches both 12 and 0.12, because the question determines which is meant.
+- a sequence of numbers (`[1, 2, 3]`, `(1, 2)`, `{1, 2}`): the same count in the same order; in braces, in any order.
+  The answer may omit the brackets, but may not use another type of bracket.
+- a formula (`2\\sqrt{3}`, `x^2+1`, `[0, \\infty)`): an equivalent formula. A leading `x =` is ignored. Only
+  fractions, roots and small powers count as formulas; relations and functions are compared as words.
+- anything else: the same words, ignoring case, articles and punctuation.
 
-math-verify's own limits are alarm signals, which work in the main thread only and count whole seconds. Here nothing
-reaches it that could take long: formulas are short, of a few known signs, with small powers that do not nest. So
-answers can be compared in any thread, and the same answers always compare the same.
+math-verify limits its run time with alarm signals, which work in the main thread only and have a resolution of one
+second. They are not used here. Instead, only formulas that are cheap to compare are passed to it: short, built from a
+few known tokens, with small powers that are not nested. Answers can therefore be compared in any thread, and the
+result is deterministic.
 
-math-verify rounds decimals to six places; on top of that, zero equals zero only, and numbers must agree to six digits.
+math-verify rounds decimals to six places. In addition, zero equals only zero, and numbers must agree to six digits.
 """
 
 from __future__ import annotations
@@ -37,14 +38,22 @@ _SIGNS = re.compile(r"[-+*/^=<>\\]|[(\[{].*[,(\[{]|[0-9][A-Za-z]")
 _COMMANDS = frozenset(("frac", "sqrt", "pi", "infty", "cup", "emptyset", "{", "}"))
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _ARTICLES = re.compile(r"\A(?:(?:the|a|an|on|in|at|is|it is|it's)\s+)+")
-_LOCK = threading.Lock()  # its parser keeps state of its own
+_LOCK = threading.Lock()  # math-verify's parser is stateful
 _CLOSE = Fraction(2, 10**6)
 
 
 def same_answer(said: str, reference: str) -> bool | None:
-    """Whether a reply's final answer is the same value as `reference`; None if it has no value, or more than one.
+    """Compare the final answer of a reply with a reference answer.
 
-    Raises ValueError for an empty reference.
+    Args:
+        said: the whole reply; its final answer is found by `final_answers`.
+        reference: the reference answer alone.
+
+    Returns:
+        Whether the values are equal; None if the reply has no final answer, no value, or several different values.
+
+    Raises:
+        ValueError: the reference is empty.
     """
     if not reference.strip():
         raise ValueError("the reference answer is empty")
@@ -58,7 +67,7 @@ def same_answer(said: str, reference: str) -> bool | None:
 
 
 def same_value(said: str, reference: str) -> bool | None:
-    """As `same_answer`, of a text that is the final answer and nothing else."""
+    """Compare like `same_answer`, for a text that consists of the final answer alone."""
     said, reference = right_side(said), right_side(reference)
     number = read_number(reference)
     if number is not None:
@@ -84,7 +93,7 @@ def _same_number(said: Number | None, reference: Number) -> bool | None:
 
 
 def _equal(said: Fraction, reference: Fraction) -> bool:
-    """math-verify's equality of two fractions, and agreement to six digits."""
+    """Whether two fractions are equal under math-verify and agree to six digits."""
     if said == reference:
         return True
     if said == 0 or reference == 0 or abs(said - reference) > _CLOSE * abs(reference):
@@ -93,19 +102,22 @@ def _equal(said: Fraction, reference: Fraction) -> bool:
 
 
 def _decimal(value: Fraction) -> Any:
-    """A fraction as math-verify reads its decimals."""
+    """Convert a fraction to the sympy type that math-verify uses for decimals."""
     import sympy
 
     return sympy.Float(sympy.Rational(value.numerator, value.denominator), 20)
 
 
 def right_side(said: str) -> str:
-    """Without `x =` before it."""
+    """Remove a leading `x =`."""
     return re.sub(r"\A\W?[A-Za-z][A-Za-z _]{0,20}= ?", "", said.strip()) if said.count("=") == 1 else said.strip()
 
 
 def _row(text: str) -> tuple[str, tuple[Number, ...]] | None:
-    """The bracket (or none) and the numbers of a row of at least one in brackets, or two."""
+    """The opening bracket ("" if there is none) and the numbers of a sequence; None if the text is not a sequence.
+
+    A sequence has at least one number inside brackets, or at least two without brackets.
+    """
     text = tidy(text.replace("\\{", "{").replace("\\}", "}"))
     bracket = text[:1] if _BRACKETS.get(text[:1]) == text[-1:] else ""
     inner = text[1:-1] if bracket else text
@@ -128,13 +140,13 @@ def _same_row(said: tuple[str, tuple[Number, ...]] | None, reference: tuple[str,
 
 
 def _words(text: str) -> str:
-    """The words of a text, in lower case, without articles and punctuation at their ends."""
+    """The text in lower case, without leading articles and surrounding punctuation."""
     words = re.sub(r"\s+", " ", tidy(text[:500])).strip(" .,;!?\"'()").casefold()
     return _ARTICLES.sub("", words).strip(" .,;!?\"'()")
 
 
 def _formula(text: str) -> str | None:
-    """A text as a formula small enough to be worked with, or None."""
+    """The text normalised as a formula; None if it is not a formula, or too expensive to compare."""
     text = tidy(text).replace("**", "^").replace("π", "\\pi").replace("∞", "\\infty").replace("\\lbrack", "[")
     if not 0 < len(text) <= LONGEST or not text.isascii():
         return None
@@ -157,7 +169,7 @@ def _no_commands(text: str) -> str:
 
 
 def _small(tokens: list[str]) -> bool:
-    """No long number, few brackets in one another, few roots, and powers that are small and do not nest."""
+    """Whether numbers are short, brackets are shallow, roots are few, and powers are small and not nested."""
     opened = list[int]()
     matching = dict[int, int]()
     for i, token in enumerate(tokens):
@@ -206,7 +218,7 @@ def _same_formula(said: str, reference: str) -> bool | None:
 
 
 def _sort(value: Any) -> str:
-    """Sets and relations never pass for formulas."""
+    """The type of a parsed value; values of different types are never equal."""
     import sympy
 
     if isinstance(value, sympy.Set | sympy.Tuple):
@@ -218,7 +230,7 @@ def _sort(value: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _parsed(formula: str) -> Any:
-    """What math-verify makes of a formula, or None."""
+    """Parse a formula with math-verify; None if that fails."""
     maths = _maths()
     with _LOCK:
         try:
@@ -235,7 +247,7 @@ def _parsed(formula: str) -> Any:
 
 @cache
 def _maths() -> Any:
-    """math-verify, imported when it is first needed, and told not to warn that its alarms are off."""
+    """Import math-verify on first use, with its warnings about disabled timeouts turned off."""
     for name in ("math_verify.parser", "math_verify.grader"):
         logging.getLogger(name).setLevel(logging.ERROR)
     import math_verify

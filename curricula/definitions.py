@@ -1,8 +1,10 @@
-"""Definitions that build on definitions: `w20 = w7 inc` says what w20 means to whoever knows w7.
+"""Definitions that use other definitions, such as `w20 = w7 inc`, and their expansion to primitives.
 
-Pure functions over words. A body is a sequence of words (a text is split at its spaces, what stands before ` = ` is
-left off), a definition is good only if everything in it can be brought back to primitives. Whether it is true is
-the domain's to say. Books are definitions in an order in which each page uses earlier pages alone.
+Pure functions over words. A body is a sequence of words; a string is split at its spaces, and the part before ` = ` is
+dropped. A definition is well formed only if all its words expand to primitives. A book is an ordered list of
+definitions, each of which uses only earlier ones.
+
+Left out: whether a definition is true, which the domain checks.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from curricula import list_programs as lp
 from curricula.post_forms import Bodies, definition_name, plain
 
 MAX_BOOK = 4000
-"""Longest book, in characters: what a post's body may have."""
+"""Maximum length of a book, in characters; the limit on the body of a post."""
 
 
 def body_words(body: str | Sequence[str]) -> tuple[str, ...]:
-    """The words of a body; of a definition's text, those behind the equals sign."""
+    """The words of a body; for the text of a definition, the words after the equals sign."""
     if isinstance(body, str):
         return tuple((body.partition(" = ")[2] if " = " in body else body).split())
     return tuple(body)
@@ -30,10 +32,16 @@ def definition_parents(text: str) -> tuple[str, ...]:
 
 
 def expand(text: str | Sequence[str], known: Bodies, longest: int = lp.MAX_DEPTH) -> tuple[str, ...]:
-    """A body, or a definition's text, in primitives. Bodies in `known` may use names of `known`.
+    """Expand a body, or the text of a definition, to primitives.
 
-    Raises ValueError for a name that is not in `known`, a circle (that of the defined name too), or more than
-    `longest` primitives.
+    Args:
+        text: the body or definition.
+        known: bodies by name; they may use names of `known` themselves.
+        longest: maximum number of primitives in the result.
+
+    Raises:
+        ValueError: a name is not in `known`, definitions are circular (including through the name that is defined),
+            or the result is longer than `longest`.
     """
     name = definition_name(text) if isinstance(text, str) else ""
     found: dict[str, tuple[str, ...]] = {}
@@ -59,11 +67,15 @@ def expand(text: str | Sequence[str], known: Bodies, longest: int = lp.MAX_DEPTH
 
 
 def compact(name: str, body: Sequence[str], known: Mapping[str, Sequence[str]]) -> str:
-    """The shortest text that defines `name` as `body` (primitives), with names of `known` (bodies in primitives).
+    """The shortest text, in words, that defines `name` as `body`.
 
-    Known bodies are used that are shorter than `body` itself, so definitions that were worded from one `known` never
-    go round in a circle. Among equally short wordings the first word stands for as much as it can, then the name with
-    the lowest number wins.
+    Only known bodies that are shorter than `body` are used, so that definitions compacted against the same `known` are
+    never circular. Ties are broken by the longest expansion of the first word, then by the lowest number of the name.
+
+    Args:
+        name: the name to define.
+        body: its body in primitives.
+        known: names that the definition may use, with their bodies in primitives.
     """
     body = body_words(body)
     names = {w: body_words(b) for w, b in known.items() if w != name and 2 <= len(body_words(b)) < len(body)}
@@ -97,22 +109,27 @@ def definition_depth(name: str, definitions: Bodies) -> int:
 
 
 def name_order(name: str) -> tuple[int, int, str]:
-    """Sorts w2 before w10, and what is no such name by its letters, in front."""
+    """Sort key that puts w2 before w10. Words that are not such names come first, in alphabetical order."""
     number = name[1:]
     numbered = name[:1] == "w" and 1 <= len(number) <= 4 and number.isascii() and number.isdigit()
     return (1, int(number), name) if numbered else (0, 0, name)
 
 
 def compile_book(definitions: Bodies, compacted: bool = True, limit: int = MAX_BOOK) -> str:
-    """A page a line, the shortest bodies first; compacted, each in terms of pages before it.
+    """Write definitions as a book: one definition (page) per line, shortest body first.
 
-    `definitions` are bodies in primitives, or in names that it defines. Pages that would not fit in `limit` characters
-    are left out, from the first that does not. Raises ValueError for what cannot be expanded.
+    Args:
+        definitions: bodies by name, in primitives or in names that `definitions` contains.
+        compacted: word each page in terms of earlier pages.
+        limit: maximum length in characters; the first page that does not fit and all later ones are left out.
+
+    Raises:
+        ValueError: a body cannot be expanded.
     """
     bodies = {w: expand(body_words(b), definitions) for w, b in definitions.items()}
     lines: list[str] = []
     before: dict[str, tuple[str, ...]] = {}
-    size = -1  # a line break less than lines
+    size = -1  # there is one line break fewer than lines
     for name in sorted(bodies, key=lambda w: (len(bodies[w]), name_order(w))):
         line = compact(name, bodies[name], before if compacted else {})
         size += len(line) + 1
@@ -124,9 +141,11 @@ def compile_book(definitions: Bodies, compacted: bool = True, limit: int = MAX_B
 
 
 def pages(body: str, limit: int = MAX_BOOK) -> dict[str, tuple[str, ...]]:
-    """The bodies of a book's pages in primitives, in their order. A page may use names of earlier pages only.
+    """Read a book. Returns the body of each page in primitives, by name, in page order.
 
-    Raises ValueError that names the page for what is no definition, a name met twice, or a name not met yet.
+    Raises:
+        ValueError: a page is not a definition, defines a name a second time, or uses a name that no earlier page
+            defines. The message gives the page.
     """
     if len(body) > limit:
         raise ValueError(f"a book has at most {limit} characters, this one {len(body)}")

@@ -1,15 +1,15 @@
-"""The final answer in a prose: what its box holds, or its last line that says `answer:`, or all of it if it is short.
+"""Find the final answer in a free-text reply: the content of `\\boxed{}`, a line `answer: ...`, or a short whole reply.
 
-An answer is committed to once: two boxes, or two such lines, that say different things are no answer, so nothing is
-gained by naming several. Left out: guessing at the last number of a prose that marks no answer.
+Several marked answers that differ do not count as an answer, so that listing alternatives gains nothing.
+Left out: falling back to the last number of a reply that marks no answer.
 """
 
 from __future__ import annotations
 
 import re
 
-LONGEST = 20_000  # characters of a prose
-SHORT = 160  # characters of a prose that may itself be the answer
+LONGEST = 20_000  # characters of a reply
+SHORT = 160  # characters of a reply that may itself be the answer
 MOST_MARKS = 8
 _DRESS = ' \t\r\n*_`"“”'
 _BOX = re.compile(r"\\(?:boxed|fbox) ?\{")
@@ -22,8 +22,10 @@ _HASHES = re.compile(r"^#### ?(.*)$", re.M)
 
 
 def final_answers(text: str) -> list[str]:
-    """What a prose says as its final answer, each wording once; of several the caller has to see that they agree.
-    Empty if it says none, or more than a few."""
+    """The distinct marked answers of a reply; empty if there are none or more than `MOST_MARKS`.
+
+    Where there are several, the caller must check that they agree.
+    """
     if len(text) > LONGEST:
         return []
     marked = boxes(text)
@@ -36,11 +38,11 @@ def final_answers(text: str) -> list[str]:
 
 
 def boxes(text: str) -> list[str]:
-    """The content of every `\\boxed{}`, to its matching brace; one that never closes is none."""
+    """The content of every `\\boxed{}` up to its matching brace. Unclosed boxes are ignored."""
     found, begins, at = list[str](), [m.end() for m in _BOX.finditer(text)], 0
     for begin in begins[: 4 * MOST_MARKS]:
         if begin < at:
-            continue  # inside the one before
+            continue  # nested in the previous box
         depth, at = 1, begin
         while at < len(text) and depth:
             depth += {"{": 1, "}": -1}.get(text[at], 0)
@@ -51,6 +53,6 @@ def boxes(text: str) -> list[str]:
 
 
 def _undressed(text: str) -> str:
-    """Without bold marks, quotes and the full stop at the end."""
+    """Remove bold marks, quotes and a final full stop."""
     text = text.strip(_DRESS)
     return text[:-1].strip(_DRESS) if text.endswith(".") else text

@@ -1,15 +1,14 @@
-"""Hidden words: the domain that needs a culture.
+"""The domain `hidden_words`: list programs with names whose meaning agents must find out and pass on.
 
-A world of 64 names w0 to w63. Name i has level i // 8 + 1, and a name of level n has a hidden body of n + 1
-primitives that extends a name one level below (level 1: two primitives). Successions follow a sparse grammar of the
-world's own (each primitive has three possible successors), so worlds have regularities to learn. Names are issued by
-the world, never by agents, and tell nothing about the body: a problem such as `w7 sort | 3 1 4` can be solved only by
-who knows the body: a solver may write out what the program means first (`w7 rev inc ; means rev inc sort ; rev 4 1
-3 ; ...`), which is checked too. An agent may guess a body from examples; the world checks the guess on inputs that
-the guesser has not seen.
+A world has 64 names, w0 to w63 (`curricula/hidden_world.py`). Name i has level i // 8 + 1. A name of level n has a
+hidden body of n + 1 primitives that extends the body of a name one level below (level 1: two primitives). Bodies follow
+a sparse grammar of the world, in which each primitive has three possible successors, so that worlds have learnable
+regularities. Names do not reveal their bodies: a problem such as `w7 sort | 3 1 4` can only be solved with knowledge of
+the body. A solver may first write the expanded program (`w7 rev inc ; means rev inc sort ; rev 4 1 3 ; ...`), which is
+checked too. Agents can guess a body from examples; guesses are checked on inputs that the guesser has not seen.
 
-Held-out problems are by exact program; one whose expansion is a held-out list program is held out too.
-Not guaranteed: that a guess which is right on all check inputs is right on every input. A trace that recalls such a
+Problems are held out by exact program. A problem whose expansion is a held-out list program is held out too.
+Not guaranteed: that a guess that is correct on all check inputs is correct on every input. A trace that recalls such a
 body still has to reach the true answer.
 """
 
@@ -37,15 +36,20 @@ from curricula.hidden_world import (
     world_of,
 )
 from curricula.post_forms import BOOK, FAILS, QUESTION, Bodies, Draft
-from curricula.synthetic_names import dream, successions
+from curricula.synthetic_names import synthetic_body, transitions
 
 CHECKS = 8
 RECALL_INPUT = "3 1 4"
-ELSEWHERE = 1_000_003  # seeds of other worlds are own seed + 1, 2, ... times this
+OTHER_WORLDS = 1_000_003  # seeds of other worlds are the own seed + 1, 2, ... times this
 
 
 class HiddenWords:
-    """Deduction over list programs that use names of one world, and guesses at what the names mean."""
+    """Deduction over list programs that use names of one world, and guesses at the bodies of names.
+
+    Args:
+        world: seed of the world.
+        levels: number of levels of names in use, 1 to 8.
+    """
 
     name = "hidden_words"
     reasons = (*lp.ListPrograms.reasons, "no issued name")
@@ -59,7 +63,11 @@ class HiddenWords:
         self._plain = lp.ListPrograms()
         rng = random.Random(f"ratchet/hidden_words/check/{world}")
         self._checks = [tuple(rng.randrange(10) for _ in range(rng.randint(3, 6))) for _ in range(CHECKS)]
-        self._checks += [*lp.PROBES, (0, 1), (6, 9)]  # short ones too: `swap init` and `init swap` differ on two digits
+        self._checks += [
+            *lp.PROBES,
+            (0, 1),
+            (6, 9),
+        ]  # short lists too: `swap init` and `init swap` differ on two digits
         self._heldout = {(s, d): self._draw_heldout(s, d) for s in SPLITS for d in self.depths}
         self._heldout_keys = frozenset(p.heldout_key for ps in self._heldout.values() for p in ps)
 
@@ -121,11 +129,11 @@ class HiddenWords:
             if isinstance(found, Rejection):
                 verdict = lp.verify_trace(self._program(words), xs, trace)
                 return replace(verdict, correct=False, reason="recalls a wrong definition", step=0)
-            expand[name] = found  # right in this world, though perhaps worded in another way
+            expand[name] = found  # equivalent in this world, but possibly with other primitives
         program = tuple(p for w in words for p in expand.get(w, (w,)))
         verdict = lp.verify_trace(program, xs, trace)
         verdict = replace(verdict, answer_correct=verdict.answer == problem.answer)
-        if lp.show(lp.run(program, xs)[-1]) != problem.answer:  # passed the check inputs and still differs on this one
+        if lp.show(lp.run(program, xs)[-1]) != problem.answer:  # passed all check inputs, wrong on this one
             return replace(verdict, correct=False, reason="recalls a wrong definition", step=0)
         if meant is not None and tuple(meant.split()) != program:
             return replace(verdict, correct=False, reason="says the program means something else", step=0)
@@ -137,7 +145,7 @@ class HiddenWords:
         return {**lp.features(self._program(words), problem), "level": float(level)}
 
     def heldout(self, split: str, depth: int) -> Sequence[Problem]:
-        """`depth` is the level of the name that the problems use."""
+        """The held-out problems of one split; `depth` is the level of their name."""
         if (split, depth) not in self._heldout:
             raise ValueError(f"no held-out set {split!r} of level {depth}: levels are 1 to {self.levels}")
         return self._heldout[split, depth]
@@ -152,7 +160,7 @@ class HiddenWords:
         return self.random_use(rng, [w for w in self.words if depth is None or level_of(w) == depth])
 
     def random_use(self, rng: random.Random, names: Sequence[str]) -> Problem:
-        """A problem that uses one of `names` and 0 to 2 primitives."""
+        """Draw a problem that uses one of `names` and 0 to 2 primitives."""
         while True:
             found = self.parse_proposal(self._draw_use(rng, names))
             if isinstance(found, Problem):
@@ -164,10 +172,15 @@ class HiddenWords:
     # -- guesses -------------------------------------------------------------------------------------------------
 
     def guess(self, name: str, known: Bodies | Sequence[str], rng: random.Random) -> Guess:
-        """A guess at `name` from two examples; from level 2 on, with one known name of the level below to build on.
+        """Draw the question for a guess at `name`: two examples and, from level 2 on, a hint.
 
-        `known` are names, which mean what the world says, or what somebody holds them to mean (primitives): then the
-        hint is as right or wrong as that. The same names in the same order draw the same guess either way.
+        The hint is the body of a random known name of the level below; it may be unrelated to the body of `name`.
+
+        Args:
+            name: the name to guess.
+            known: names, whose true bodies serve as hints, or a mapping from names to believed bodies (primitives).
+                Both draw the same names if their order is the same.
+            rng: source of the draws.
         """
         examples = []
         for _ in range(2):
@@ -180,7 +193,7 @@ class HiddenWords:
         return Guess(name, guess_prompt(hint, examples), (parent,) if parent else (), tuple(examples))
 
     def check_guess(self, name: str, text: str) -> tuple[str, ...] | Rejection:
-        """The body as primitives if the guess is right on every check input, else why not."""
+        """Check a guessed body (`text`, primitives). Returns it if it is correct on every check input."""
         if name not in self._expand:
             return Rejection("unknown name", name)
         words = text.split()
@@ -193,33 +206,38 @@ class HiddenWords:
         return tuple(words) if found is None else Rejection("wrong", f"differs on {lp.show(found)}")
 
     def reachable(self, known: Collection[str]) -> list[str]:
-        """Unknown names whose level is 1, or whose level below has a known name."""
+        """Names not in `known` that are of level 1, or whose level below has a known name."""
         levels = {level_of(w) for w in known}
         return [w for w in self.words if w not in set(known) and (level_of(w) == 1 or level_of(w) - 1 in levels)]
 
     def another_world(self, name: str) -> World:
-        """The first world, of seeds that follow from the own seed, in which `name` means something else."""
+        """The first world, in the sequence of seeds derived from this one, in which `name` has another meaning."""
         number = 1
-        while not isinstance(self.check_guess(name, " ".join(self._elsewhere(number).bodies[name])), Rejection):
+        while not isinstance(self.check_guess(name, " ".join(self._other_world(number).bodies[name])), Rejection):
             number += 1
-        return self._elsewhere(number)
+        return self._other_world(number)
 
-    def elsewhere(self, name: str) -> tuple[str, ...]:
-        """A body of `name` that is as long as its own and wrong here: what it means in another world."""
+    def wrong_body(self, name: str) -> tuple[str, ...]:
+        """A wrong body of `name` of the correct length: its body in another world. Raises ValueError if unknown."""
         if name not in self._expand:
             raise ValueError(f"unknown name {name!r}: this world has w0 to {self.words[-1]}")
         return self.another_world(name).bodies[name]
 
-    # -- lore ----------------------------------------------------------------------------------------------------
+    # -- posts ---------------------------------------------------------------------------------------------------
 
     def definition(self, name: str, body: Sequence[str]) -> str:
         return f"{name} = {' '.join(body)}"
 
     def check_definition(self, text: str, known: Bodies | None = None) -> str | None:
-        """None if a definition text, `w7 = rev inc` or `w20 = w7 inc`, is right in this world, else what is wrong.
+        """Check the text of a definition, such as `w7 = rev inc` or `w20 = w7 inc`.
 
-        Names in it mean what `known` says, whose bodies may use names too, and nothing if they are not in it; without
-        `known`, what the world says. Circles that lead through other definitions show only with these in `known`.
+        Args:
+            text: the definition.
+            known: bodies of the names that it may use, which may use names too; None: the true bodies. A circle
+                through other definitions is found only if they are in `known`.
+
+        Returns:
+            None if the definition is true in this world, else the reason for refusing it.
         """
         name, equals, body = text.partition(" = ")
         name = name.strip()
@@ -235,7 +253,7 @@ class HiddenWords:
         return f"{found.reason}: {found.detail}" if isinstance(found, Rejection) else None
 
     def check_book(self, title: str, body: str) -> str | None:
-        """Every page is right, and uses earlier pages only."""
+        """Check that every page is true and uses only earlier pages."""
         words = title.split()
         if words[:1] != [BOOK] or not post_forms.plain(title):
             return f"the title of a book begins with {BOOK!r}: {title[:60]!r}"
@@ -253,7 +271,7 @@ class HiddenWords:
         return None
 
     def lesson_from(self, program: str, other: str | None = None) -> str | None:
-        """As of list programs: a lesson that spoke of names would be a definition that nobody guessed."""
+        """As in list programs. A lesson with names would be a definition that nobody guessed, so there are none."""
         text = self._plain.lesson_from(program, other)
         return None if text is None or self.check_lesson(text) else text
 
@@ -261,13 +279,15 @@ class HiddenWords:
         return self._plain.check_lesson(body)
 
     def failure_from_guess(self, name: str, guess: str) -> Draft | None:
-        """`w7 | rev dec fails` if the guess is wrong; None if it is right, or no body at all."""
+        """A failure `w7 | rev dec fails` if the guess is wrong; None if it is correct or not a body."""
         draft = name, f"{name} | {' '.join(guess.split())}{FAILS}"
         return None if self.check_failure(*draft) else draft
 
     def failure_from_attempt(self, problem: Problem, verdict: Verdict, text: str) -> Draft | None:
-        """Of a wrong recall, the wrong guess; of a wrong meaning, that; of a wrong step, the step, as a failure of the
-        program that the attempt itself spelled out. Nothing is told of a name that the attempt did not recall.
+        """A failure about the first error of an attempt: a wrong recall, a wrong expansion, or a wrong step.
+
+        A wrong step becomes a failure of the program in primitives, as the attempt expanded it. None if the attempt
+        did not recall all names, so that a post never reveals a body that the attempt did not contain.
         """
         if verdict.correct:
             return None
@@ -289,7 +309,7 @@ class HiddenWords:
         return self._plain.failure_from_attempt(spelled, lp.verify_trace(program, xs, trace), trace)
 
     def check_failure(self, title: str, body: str) -> str | None:
-        """A guess, `w7 | rev dec fails`, or what a program with names does not mean: both have to be wrong. Programs
+        """Check a failure: a wrong guess, `w7 | rev dec fails`, or a wrong expansion of a program with names. Programs
         without names are checked as list programs."""
         head, fails, clause = body.partition(FAILS)
         name, bar, guess = head.partition(" | ")
@@ -321,8 +341,8 @@ class HiddenWords:
         return about, f"{QUESTION} {about}"
 
     def check_question(self, title: str, body: str, known: Collection[str] = ()) -> str | None:
-        """`question w7`, of a name that is not known, with the name or an open problem that uses it as the title; or of
-        an open problem."""
+        """Check a question about a name that is not in `known` (its title is the name, or a problem that uses it), or
+        about a problem that is not held out."""
         asked = body.removeprefix(f"{QUESTION} ")
         if asked == body or not post_forms.plain(body):
             return f"not a question: expected '{QUESTION} name' or '{QUESTION} problem', got {body[:60]!r}"
@@ -354,15 +374,27 @@ class HiddenWords:
         dreams: float = 0.0,
         unknown: float = 1 / 3,
     ) -> list[tuple[str, str]]:
-        """`n` exercises (prompt, completion) that put definitions into somebody's weights.
+        """Make supervised examples that train definitions into the weights of an agent.
 
-        All of it follows from `definitions` (names may be used in them), right or wrong; of this world only the
-        issued names and what is held out are asked. A share `guess` guesses a body from examples of what it does,
-        with its own beginning as the hint from three primitives on; a share `dreams` does the same with bodies that
-        are put together from theirs, up to one primitive longer (`curricula.synthetic_names`). The rest solves problems
-        without notes, which needs the name recalled; `unknown` as many, of these, use a name without a definition and
-        say so. None if there are no definitions. Raises ValueError for a name that is not issued or a body that
-        cannot be expanded."""
+        Everything follows from `definitions`, true or false. Of the world, only its names and held-out problems are
+        used. Examples that are neither guesses nor synthetic are problems to solve without notes, which requires
+        recalling the name.
+
+        Args:
+            definitions: bodies by name; they may use each other's names.
+            rng: source of the draws.
+            n: number of examples.
+            guess: share of guesses at a known body from examples, with a hint from three primitives on.
+            dreams: share of guesses at synthetic bodies, recombined from the definitions and up to one primitive
+                longer than the longest (`curricula.synthetic_names`).
+            unknown: problems with an undefined name, whose solution is `unknown w7`, per problem with a defined name.
+
+        Returns:
+            (prompt, completion) pairs in random order; empty if there are no definitions.
+
+        Raises:
+            ValueError: a name is not in this world, or a body cannot be expanded.
+        """
         bodies = {w: expand(body_words(b), definitions) for w, b in definitions.items()}
         for name in bodies:
             if name not in self._expand:
@@ -371,39 +403,39 @@ class HiddenWords:
         usable = [w for w in bodies if bodies[w]]
         if not usable:
             return []
-        guesses, dreamt = round(n * guess), round(n * dreams)
-        uses = n - guesses - dreamt
+        guesses, synthetic = round(n * guess), round(n * dreams)
+        uses = n - guesses - synthetic
         unknowns = round(uses * unknown / (1 + unknown)) if others else 0
         made = [self._practise_guess(bodies[w], bodies, rng) for w in _in_turn(usable, guesses, rng)]
-        met, longest = successions(bodies.values()), 1 + max(map(len, bodies.values()))
-        made += [self._practise_guess(dream(met, longest, rng), bodies, rng) for _ in range(dreamt)]
+        known, longest = transitions(bodies.values()), 1 + max(map(len, bodies.values()))
+        made += [self._practise_guess(synthetic_body(known, longest, rng), bodies, rng) for _ in range(synthetic)]
         for names, count in ((usable, uses - unknowns), (others, unknowns)):
-            turns = _in_turn(names, 4 * count, rng)  # a name all of whose drawn uses are held out is passed over
+            turns = _in_turn(names, 4 * count, rng)  # a name is skipped if all its draws are held out
             exercises = (e for w in turns if (e := self._practise_use(w, bodies, rng)))
             made += itertools.islice(exercises, count)
         rng.shuffle(made)
         return made
 
     def recall_prompts(self, names: Sequence[str], given: str = RECALL_INPUT) -> list[str]:
-        """Prompts that ask what each name means: a problem of the bare name on the list `given`, without notes."""
+        """Prompts that test recall: for each name, the problem `name | given`, without notes."""
         return [lp.solve_prompt(f"{w} | {given}", ()) for w in names]
 
     def recalled(self, name: str, text: str) -> tuple[str, ...] | None:
-        """The body that an answer recalls for `name`, right or wrong; None if it recalls none."""
+        """The body that an answer recalls for `name`, correct or not; None if there is none."""
         body = next((b.split() for w, b in split_recall(text)[0] if w == name), [])
         return tuple(body) if 0 < len(body) <= lp.MAX_DEPTH and set(body) <= set(lp.NAMES) else None
 
-    # -- inside --------------------------------------------------------------------------------------------------
+    # -- helpers -------------------------------------------------------------------------------------------------
 
     def _program(self, words: Sequence[str]) -> tuple[str, ...]:
         return tuple(p for w in words for p in self._expand.get(w, (w,)))
 
     def _differs(self, left: Sequence[str], right: Sequence[str]) -> lp.List | None:
-        """The first of the world's check inputs on which two programs differ, or None."""
+        """The first check input of the world on which two programs differ; None if they agree on all."""
         return next((xs for xs in self._checks if lp.last(left, xs) != lp.last(right, xs)), None)
 
-    def _elsewhere(self, number: int) -> World:
-        return world_of(self.world.seed + number * ELSEWHERE)
+    def _other_world(self, number: int) -> World:
+        return world_of(self.world.seed + number * OTHER_WORLDS)
 
     def _practise_guess(
         self, body: tuple[str, ...], bodies: Mapping[str, tuple[str, ...]], rng: random.Random
@@ -418,7 +450,7 @@ class HiddenWords:
     def _practise_use(
         self, name: str, bodies: Mapping[str, tuple[str, ...]], rng: random.Random
     ) -> tuple[str, str] | None:
-        """A problem that uses `name` and its solution by `bodies`, or that it is unknown; None if none was found."""
+        """A problem that uses `name`, with its solution by `bodies` or `unknown name`; None after 20 failed draws."""
         for _ in range(20):
             problem = self.problem(self._draw_use(rng, [name]))
             words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
@@ -438,7 +470,7 @@ class HiddenWords:
         return f"{' '.join(words)} | {lp.show(lp.random_list(rng))}"
 
     def _draw_heldout(self, split: str, level: int) -> tuple[Problem, ...]:
-        """48 problems a level, six for each of its names; dev uses even, test odd draws of one stream."""
+        """48 problems per level, six for each name; dev has the even, test the odd draws of one stream."""
         rng = random.Random(f"ratchet/hidden_words/heldout/{self.world.seed}/{level}")
         names = [w for w in self.words if level_of(w) == level]
         found: dict[str, Problem] = {}
@@ -449,7 +481,7 @@ class HiddenWords:
             words, xs = lp.split_problem(text)  # type: ignore[misc]
             problem = lp.make_problem(words, xs, self._expand, self.name)
             if problem.depth > lp.MAX_DEPTH or problem.answer == lp.show(xs) or len(words) == 1:
-                continue  # a bare name stays open to setters: held out by program it would take all its uses
+                continue  # a bare name is never held out: held out by program, it would exclude all its inputs
             if problem.heldout_key not in found:
                 found[problem.heldout_key] = problem
                 count[name] += 1
@@ -458,7 +490,7 @@ class HiddenWords:
 
 
 def _in_turn(names: Sequence[str], count: int, rng: random.Random) -> list[str]:
-    """`count` names, each as often as the others give or take one, in random order."""
+    """`count` names in random order, whose frequencies differ by at most one."""
     turns: list[str] = []
     while names and len(turns) < count:
         turns += rng.sample(names, len(names))

@@ -1,6 +1,6 @@
-"""The names and bodies of a world of hidden words, and the texts in which a solver or guesser speaks of them.
+"""Worlds of hidden words: names with their bodies, and the texts of recalls and guesses.
 
-The domain that uses them is `curricula.hidden_words`. Left out: any check of a text against a world.
+Used by the domain in `curricula.hidden_words`. Left out: checking a text against a world.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ MEANS = "means "
 
 
 class World:
-    """One assignment of bodies to names, drawn from `seed`. `bodies[name]` is a tuple of primitives."""
+    """One assignment of bodies to names, drawn from `seed`. `bodies[name]` is a tuple of primitives.
+
+    `parent[name]` is the name whose body it extends by one primitive; None at level 1.
+    """
 
     def __init__(self, seed: int) -> None:
         rng = random.Random(f"ratchet/hidden_words/world/{seed}")
@@ -36,30 +39,38 @@ class World:
                 body = self.bodies[parent] if parent else (rng.choice(lp.NAMES),)
                 body = (*body, rng.choice(self.successors[body[-1]]))
                 key = lp.behaviour_key(body)
-                if key not in used:  # a name means something no shorter text and no other name means
+                if key not in used:  # no primitive and no other name has the same behaviour
                     used.add(key)
                     self.bodies[name], self.parent[name] = body, parent
 
 
 @cache
 def world_of(seed: int) -> World:
-    """A world that is only looked at, drawn once."""
+    """A shared world, for reading only."""
     return World(seed)
 
 
 def level_of(name: str) -> int:
+    """The level of a name, from 1."""
     return int(name[1:]) // PER_LEVEL + 1
 
 
 def spelled_out(definitions: Mapping[str, Sequence[str]], words: Sequence[str], xs: lp.List) -> str:
-    """A solution that recalls the definitions, writes what the program means in primitives, and then the steps."""
+    """Write a solution: recalled definitions, the expanded program, the steps and the answer.
+
+    Args:
+        definitions: bodies in primitives of the names to recall.
+        words: the program.
+        xs: the input list.
+    """
     program = [p for w in words for p in definitions.get(w, (w,))]
     recalled = "".join(f"{name} {' '.join(body)} ; " for name, body in definitions.items())
     return f"{recalled}{MEANS}{' '.join(program)} ; {lp.solution(program, xs)}"
 
 
 def split_recall(text: str) -> tuple[list[tuple[str, str]], str | None, str]:
-    """Recalled (name, body) pairs, what the program is said to mean (or None), and the trace. Total."""
+    """Split a solution into recalled (name, body) pairs, the stated expansion of the program (None if there is none),
+    and the trace. Total."""
     recalled = []
     while True:
         head, semicolon, rest = text.partition(" ; ")
@@ -75,5 +86,6 @@ def split_recall(text: str) -> tuple[list[tuple[str, str]], str | None, str]:
 
 
 def guess_prompt(parent: Sequence[str], examples: Sequence[tuple[str, str]]) -> str:
+    """The prompt for a guess: the hint (primitives, may be empty) and (input, output) examples."""
     shown = " , ".join(f"{a} -> {b}" for a, b in examples)
     return f"guess {' '.join([*parent, '|'])} {shown} body"

@@ -1,13 +1,15 @@
-"""List programs over short lists of digits: a domain with a real interpreter.
+"""The domain `list_programs`: programs of primitives over short lists of digits, checked by an interpreter.
 
-A problem is a program of 1 to 12 primitives and an input list, `rev inc | 3 1 4`. A solver writes one step per
-primitive and then the answer, `rev 4 1 3 ; inc 5 2 4 answer 5 2 4`; every step is checked by running it. All text is
-word-level, one token a word. Primitives are total functions: lists have 1 to 6 digits, arithmetic is modulo 10.
+A problem is a program of 1 to 12 primitives and an input list, such as `rev inc | 3 1 4`. A solver writes one step per
+primitive and then the answer, `rev 4 1 3 ; inc 5 2 4 answer 5 2 4`. Every step is checked by execution. All text is
+word-level, one token per word. Primitives are total functions: lists have 1 to 6 digits, arithmetic is modulo 10.
 
-Held-out sets are frozen (a test pins their digest): 100 dev and 100 sealed test problems a depth. From depth 3 on a
-held-out program is held out with every input; below that, where programs are few, with that input only.
-Lessons and failures are checked here too, for all domains whose programs are made of these primitives.
-Not guaranteed: that a program has no shorter equal (about a third of the deep ones do); `behaviour_key` tells.
+Held-out sets are frozen (a test pins their digest): 100 dev and 100 sealed test problems per depth. From depth 3 on, a
+held-out program is held out with every input; at depths 1 and 2, which have few programs, only with that input.
+Lessons and failures are checked here too, for all domains whose programs consist of these primitives.
+
+Not guaranteed: that a program has no shorter equivalent (about a third of the deep ones have one). `behaviour_key`
+detects it.
 """
 
 from __future__ import annotations
@@ -46,16 +48,16 @@ PRIMITIVES: dict[str, Callable[[List], List]] = {
     "dec": lambda xs: tuple((x - 1) % 10 for x in xs),
     "dbl": lambda xs: tuple(2 * x % 10 for x in xs),
     "neg": lambda xs: tuple(-x % 10 for x in xs),
-    "tail": lambda xs: xs[1:] or xs,  # without the first; a single element stays
-    "init": lambda xs: xs[:-1] or xs,  # without the last; a single element stays
-    "rot": lambda xs: xs[1:] + xs[:1],  # the first goes to the end
-    "swap": lambda xs: xs[1::-1] + xs[2:] if len(xs) > 1 else xs,  # the first two change places
+    "tail": lambda xs: xs[1:] or xs,  # drop the first element; a single element stays
+    "init": lambda xs: xs[:-1] or xs,  # drop the last element; a single element stays
+    "rot": lambda xs: xs[1:] + xs[:1],  # move the first element to the end
+    "swap": lambda xs: xs[1::-1] + xs[2:] if len(xs) > 1 else xs,  # exchange the first two elements
     "cum": _cum,  # running sums
-    "dup": lambda xs: (xs[:1] + xs)[:MAX_LIST],  # the first twice
+    "dup": lambda xs: (xs[:1] + xs)[:MAX_LIST],  # repeat the first element
 }
 NAMES = tuple(PRIMITIVES)
 
-# Fixed probe inputs for behaviour keys: equal keys mean equal outputs on all of these.
+# Probe inputs of behaviour keys: equal keys mean equal outputs on all of them.
 PROBES: tuple[List, ...] = (
     (3, 1, 4), (2, 7), (5,), (9, 0, 8, 6), (1, 2, 3, 4, 5), (6, 6, 1, 0, 2), (7, 3, 9, 2, 8, 5),
     (0, 4, 4, 7), (8, 1, 5), (2, 0, 9, 9, 3, 6), (4, 8, 0, 3, 1), (5, 9, 7, 1),
@@ -63,7 +65,7 @@ PROBES: tuple[List, ...] = (
 
 
 def run(program: Sequence[str], xs: List) -> list[List]:
-    """The list after each step of `program` on `xs`; empty for an empty program."""
+    """Run a program. Returns the list after each step; empty for an empty program."""
     out = []
     for name in program:
         xs = PRIMITIVES[name](xs)
@@ -90,7 +92,7 @@ def behaviour_key(program: tuple[str, ...]) -> str:
 
 IDENTITY = behaviour_key(())
 
-# What lessons are checked on, beside the probes: all lists of one and two digits, and random longer ones.
+# Lessons are checked on the probes, all lists of one and two digits, and this many random longer lists.
 LESSON_LISTS = 100
 
 
@@ -103,7 +105,7 @@ def lesson_checks() -> tuple[List, ...]:
 
 
 def last(program: Sequence[str], xs: List) -> List:
-    """What a program, be it empty, makes of a list."""
+    """The output of a program, which may be empty, for the list `xs`."""
     for name in program:
         xs = PRIMITIVES[name](xs)
     return xs
@@ -111,12 +113,19 @@ def last(program: Sequence[str], xs: List) -> List:
 
 @functools.lru_cache(maxsize=65536)
 def differs_on(left: tuple[str, ...], right: tuple[str, ...]) -> List | None:
-    """The first check input of lessons on which two programs differ, or None."""
+    """The first check input of lessons on which two programs differ; None if they agree on all."""
     return next((xs for xs in lesson_checks() if last(left, xs) != last(right, xs)), None)
 
 
 def make_problem(words: Sequence[str], xs: List, expand: dict[str, tuple[str, ...]], domain: str) -> Problem:
-    """Build a problem from program words (primitives, or names that `expand` maps to primitives) and an input."""
+    """Build a problem.
+
+    Args:
+        words: the program; primitives, or names that `expand` maps to primitives.
+        xs: the input list.
+        expand: bodies in primitives by name.
+        domain: name of the domain that the problem belongs to.
+    """
     program = tuple(p for w in words for p in expand.get(w, (w,)))
     text = f"{' '.join(words)} | {show(xs)}"
     key = " ".join(words) if len(program) >= HELDOUT_BY_PROGRAM_FROM else text
@@ -127,7 +136,7 @@ def make_problem(words: Sequence[str], xs: List, expand: dict[str, tuple[str, ..
 
 
 def split_problem(text: str) -> tuple[list[str], List] | Rejection:
-    """Program words and input of a problem text, or why it has none. Words are not looked up here."""
+    """Split a problem text into program words and input list. Words are not looked up."""
     head, bar, rest = text.partition("|")
     words, xs = head.split(), parse_digits(rest.split())
     if not bar or not words or xs is None:
@@ -136,7 +145,7 @@ def split_problem(text: str) -> tuple[list[str], List] | Rejection:
 
 
 def verify_trace(program: Sequence[str], xs: List, text: str) -> Verdict:
-    """Check a solution text step by step against `program` run on `xs`."""
+    """Check a solution text step by step against running `program` on `xs`. Total: any text gets a verdict."""
     expected = run(program, xs)
     body, said, tail = text.partition(" answer ")
     answer = parse_digits(tail.split()) if said else None
@@ -160,7 +169,7 @@ def verify_trace(program: Sequence[str], xs: List, text: str) -> Verdict:
 
 
 class ListPrograms:
-    """Deduction: a program and an input are given, the output is asked for, with every step shown."""
+    """Deduction: given a program and an input, write every step and the output."""
 
     name = "list_programs"
     depths = DEPTHS
@@ -236,7 +245,7 @@ class ListPrograms:
     def mutate(self, parent: str, rng: random.Random) -> str:
         return mutate(parent, rng)
 
-    # -- lore ----------------------------------------------------------------------------------------------------
+    # -- posts ---------------------------------------------------------------------------------------------------
 
     def check_definition(self, text: str, known: Bodies | None = None) -> str | None:
         return f"{self.name} has no names to define"
@@ -268,7 +277,7 @@ class ListPrograms:
         if len(left) > MAX_DEPTH:
             return f"left side has {len(left)} primitives, at most {MAX_DEPTH}"
         for side in (left, right):
-            # six digits: no held-out input is that long, so that short programs, held out by input, are open
+            # six digits, longer than any held-out input, so that programs held out by input are accepted
             if side and self.is_heldout(make_problem(side, (3, 1, 4, 1, 5, 9), {}, self.name)):
                 return f"held-out program: {' '.join(side)}"
         xs = differs_on(left, right)
@@ -276,7 +285,7 @@ class ListPrograms:
 
     def failure_from_attempt(self, problem: Problem, verdict: Verdict, text: str) -> Draft | None:
         words, xs = split_problem(problem.text)  # type: ignore[misc]
-        clause = None if verdict.correct else what_fails(words, xs, text)
+        clause = None if verdict.correct else describe_error(words, xs, text)
         if clause is None:
             return None
         draft = problem.text, f"{problem.text}{FAILS} {clause}"
@@ -299,7 +308,7 @@ class ListPrograms:
         if self.is_heldout(problem):
             return "held-out problem"
         words, xs = split_problem(text)  # type: ignore[misc]
-        return check_fails(words, xs, clause.split())
+        return check_error(words, xs, clause.split())
 
     def question_about(self, about: str) -> Draft:
         return about, f"{QUESTION} {about}"
@@ -317,7 +326,7 @@ class ListPrograms:
 
 
 def solve_prompt(text: str, notes: Sequence[str]) -> str:
-    # a name stands right before its body, as in a solver's recall: "w7 rev inc" is copied where "w7 = rev inc" is not
+    # written as in a solver's recall: models copy "w7 rev inc", but not "w7 = rev inc"
     lib = f"lib {' , '.join(n.replace(' = ', ' ') for n in notes)} ; " if notes else ""
     return f"{lib}solve {text} think"
 
@@ -347,7 +356,7 @@ def random_list(rng: random.Random) -> List:
 
 
 def mutate(parent: str, rng: random.Random) -> str:
-    """Insert one random primitive at a random place of the parent's program; draw a new input."""
+    """Insert one random primitive at a random position of the parent's program and draw a new input."""
     words = parent.partition("|")[0].split()
     words.insert(rng.randint(0, len(words)), rng.choice(NAMES))
     return f"{' '.join(words)} | {show(random_list(rng))}"
@@ -358,9 +367,9 @@ def lesson(left: Sequence[str], right: Sequence[str]) -> str:
 
 
 def shortest(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Two equal programs without what they share at the front and at the back, as long as the rest is still equal.
+    """Strip the common prefix and suffix from two equivalent programs while the remainders stay equivalent.
 
-    Of a program that does nothing, its shortest stretch that does nothing (the first of these).
+    If `right` is empty, that is, `left` does nothing: the first of the shortest parts of `left` that do nothing.
     """
     for front in (True, False):
         while left and right and (left[0] == right[0] if front else left[-1] == right[-1]):
@@ -374,11 +383,11 @@ def shortest(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[tuple[str, 
     return next(s for s in stretches if differs_on(s, ()) is None), ()
 
 
-def what_fails(program: Sequence[str], xs: List, text: str) -> str | None:
-    """`2 because init 2 2 2` for the first wrong step of a solution text, `because answer 2 2` for a wrong answer.
+def describe_error(program: Sequence[str], xs: List, text: str) -> str | None:
+    """Describe the first error of a solution: `2 because init 2 2 2` for a step, `because answer 2 2` for an answer.
 
-    Digits of a step's number stand apart. None for a right text, and where what is there instead of a step is neither
-    nothing nor a primitive with a list.
+    The digits of the step's number are separated by spaces. None if the text is correct, or if the text at the wrong
+    step is neither empty nor a primitive with a list.
     """
     verdict = verify_trace(program, xs, text)
     if verdict.step is None:
@@ -391,8 +400,8 @@ def what_fails(program: Sequence[str], xs: List, text: str) -> str | None:
     return f"{' '.join(str(verdict.step))} because {' '.join(said)}"
 
 
-def check_fails(program: Sequence[str], xs: List, clause: Sequence[str]) -> str | None:
-    """None if what `what_fails` says of a program and input is so, else what is wrong with it."""
+def check_error(program: Sequence[str], xs: List, clause: Sequence[str]) -> str | None:
+    """Check a description of the form of `describe_error`. Returns None if it is true, else the reason."""
     expected = run(program, xs)
     at = list(clause).index("because") if "because" in clause else len(clause)
     number, said = clause[:at], clause[at + 1 :]
@@ -420,7 +429,7 @@ def check_fails(program: Sequence[str], xs: List, clause: Sequence[str]) -> str 
 
 @functools.cache
 def _heldout(split: str, depth: int) -> tuple[Problem, ...]:
-    """Dev and test are cut from one list, so that they share no held-out key."""
+    """Dev and test are slices of one list, so that they have no held-out key in common."""
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
     if not 1 <= depth <= MAX_DEPTH:

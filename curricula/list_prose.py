@@ -1,4 +1,4 @@
-"""List programs and hidden words in prose, for models that were not taught the notation."""
+"""Instructions for list programs and hidden words in prose, for models that were not trained on the notation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEANINGS = {
     "cum": "replace every digit by the sum up to it, keeping the last digit of the result",
     "dup": "write the first digit twice, then keep no more digits than a list may have",
 }
-"""What each primitive does."""
+"""Meaning of each primitive."""
 NAMES = (
     "A word such as w7 is a name. What it stands for, a row of the words above, is hidden; notes may tell it, "
     "as in: w7 = rev inc."
@@ -26,13 +26,13 @@ NAMES = (
 
 
 def rules(most: int) -> str:
-    """What programs are, over lists of up to `most` digits."""
+    """Description of programs over lists of up to `most` digits."""
     words = "\n".join(f"- {name}: {meaning}" for name, meaning in MEANINGS.items())
     return f"A program is a row of words that change a list of 1 to {most} digits, each in turn from the left:\n{words}"
 
 
 def setting(rules: str, longest: int, parent: str | None, names: bool) -> str:
-    """What a setter is asked."""
+    """The instruction for a setter."""
     example = "w7 sort | 3 1 4" if names else "rev inc | 3 1 4"
     asked = [
         rules,
@@ -48,7 +48,7 @@ def setting(rules: str, longest: int, parent: str | None, names: bool) -> str:
 
 
 def asking(rules: str, problem: Problem) -> str:
-    """What a solver is asked."""
+    """The instruction for a solver."""
     asked = [rules, *([NAMES] if problem.names else []), f"The problem:\n{quoted(problem.shown)}"]
     if problem.names:
         asked.append(
@@ -65,7 +65,7 @@ def asking(rules: str, problem: Problem) -> str:
 
 
 def guessing(rules: str, guess: Guess) -> str:
-    """What is asked of who guesses at a name: the examples, and a body to build on where there is one."""
+    """The instruction for a guesser: the examples, and the hint if there is one."""
     shown = "\n".join(f"{xs} -> {ys}" for xs, ys in guess.examples)
     hint = guess.prompt.removeprefix("guess ").partition("|")[0].strip()
     begins = f"\n\nIt begins like a word that is known already: {hint}, and has one word more." if hint else ""

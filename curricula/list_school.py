@@ -1,9 +1,9 @@
-"""The seed model's school: which words it knows and which examples it was trained on.
+"""Vocabulary and supervised training data of the seed model for list programs.
 
-Every example is (prompt, completion). Deep problems are rare on purpose: solve and read data are mostly depths 1 and
-2 with a thin tail over 3 to 6, so that there is something left for self-play to find; setting and varying go up to
-depth 10, because a setter can only set what it can write down. Libraries are shown with distractors, so that reading
-means picking. Nothing held out (dev or test) occurs.
+Every example is (prompt, completion). Deep problems are rare on purpose: solve and read data are mostly of depths 1 and
+2, with a small share of depths 3 to 6, to leave room for improvement by self-play. Set and vary data go up to depth
+10, because a setter can only propose programs that it can write. Libraries contain distractors, so that the model
+learns to select. No held-out problem (dev or test) occurs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SeedExample:
 
 
 class SeedData:
-    """Draws seed examples. Deterministic given the generator that is handed in."""
+    """Draws seed examples. Deterministic for a given generator state."""
 
     def __init__(self) -> None:
         self.domain = lp.ListPrograms()
@@ -49,7 +49,7 @@ class SeedData:
         return SeedExample(task, prompt, completion)
 
     def solve_problem(self, rng: random.Random) -> Problem:
-        """A problem as in the solve data."""
+        """Draw a problem from the distribution of the solve data."""
         return self.domain.random_problem(rng, self._depth(rng))
 
     def _depth(self, rng: random.Random) -> int:
@@ -62,7 +62,7 @@ class SeedData:
         return self.domain.solve_prompt(problem, ()), self.domain.solution(problem)
 
     def _read(self, rng: random.Random) -> tuple[str, str]:
-        """A name in the program stands for part of it; the library defines it among 0 to 2 other definitions."""
+        """A name replaces part of the program; the library has its definition and 0 to 2 distractors."""
         tail = rng.random() < READ_TAIL
         problem = self.domain.random_problem(rng, rng.choices(*TAIL_DEPTHS)[0] if tail else rng.choice((1, 2, 2)))
         words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
@@ -72,7 +72,7 @@ class SeedData:
         shown = [f"{names[0]} = {' '.join(words[at : at + size])}"]
         text = f"{' '.join([*words[:at], names[0], *words[at + size :]])} | {lp.show(xs)}"
         for name in names[1 : 1 + rng.choice((0, 1, 1, 2))]:
-            # as long as what is needed, mostly: length must not give it away
+            # mostly of the same length as the target, so that length does not identify it
             length = size if rng.random() < 0.6 else rng.choice((1, 2, 2, 3, 4))
             shown.append(f"{name} = {' '.join(lp.random_program(rng, length))}")
         if rng.random() < 0.06:
@@ -119,7 +119,7 @@ class SeedData:
                 return prompt, text
 
     def _guess(self, rng: random.Random) -> tuple[str, str]:
-        """Two examples of what a body does; with a parent, the body extends it by one primitive."""
+        """Guess a body from two input-output pairs; with a parent, the body extends it by one primitive."""
         depth = rng.choices((2, 3, 4, 5), (55, 25, 12, 8))[0]
         body = lp.random_program(rng, depth)
         parent = body[:-1] if depth > 2 else []

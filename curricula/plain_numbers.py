@@ -1,7 +1,7 @@
-"""Numbers as people write them: `3,000`, `-2.5`, `3/4`, `1 1/2`, `\\frac{3}{4}`, `12%`, `$5`, `5 apples`, `two dozen`.
+"""Parse numbers in free text: `3,000`, `-2.5`, `3/4`, `1 1/2`, `\\frac{3}{4}`, `12%`, `$5`, `5 apples`, `two dozen`.
 
-A text is one number or none. Digits are ASCII only. What is more than a number and its unit (`5 or 6`, `2+3`, `12:30`,
-`x`, `(0, 1)`, `inf`) is none. Units are dropped and not converted: `5 km` is 5 and `500 cents` is 500.
+A text is one number or none. Only ASCII digits count. Text beyond a number and its unit (`5 or 6`, `2+3`, `12:30`,
+`x`, `(0, 1)`, `inf`) is not a number. Units are dropped and not converted: `5 km` is 5 and `500 cents` is 500.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 MOST_DIGITS = 30
-MOST_LETTERS = 80  # of a text that is one number with its unit
+MOST_LETTERS = 80  # maximum length of a number with its unit
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
@@ -27,7 +27,7 @@ _NO_UNITS = (
     "true false none nan inf infinity pi half quarter third a b c d e f i j k n o p q r t u v w x y z"
 )
 NO_UNITS = frozenset(_NO_UNITS.split())
-"""Words after a number that say that it is not the number meant, or more than a number."""
+"""Words that cannot be a unit: after one of them, the text is not a plain number."""
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
 _DECIMAL = rf"(?:{_DIGITS}(?:\.[0-9]+)?|\.[0-9]+)"
@@ -44,14 +44,14 @@ _NUMERALS = re.compile(rf"(?<![0-9A-Za-z.]){_DECIMAL}")
 
 @dataclass(frozen=True)
 class Number:
-    """A number as written. `percent`: with a percent sign or word, which may be a unit or a hundredth."""
+    """A parsed number. `percent`: it has a percent sign or word, which is not applied to `value`."""
 
     value: Fraction
     percent: bool = False
 
 
 def read_number(text: str) -> Number | None:
-    """The number that a text is, or None if it is not one or more than one."""
+    """Parse a text that is one number with an optional unit. Returns None for anything else."""
     if len(text) > MOST_LETTERS:
         return None
     text = _SPACES.sub(" ", tidy(text)).strip()
@@ -75,7 +75,7 @@ def read_number(text: str) -> Number | None:
 
 
 def tidy(text: str) -> str:
-    """A short text without what only dresses it: dollars of formulas, bold, code marks, spacing commands."""
+    """Remove formatting from a short text: formula delimiters, bold, code marks and LaTeX spacing commands."""
     text = text.translate(_AS).strip().strip("`").strip()
     text = re.sub(r"\A(\*\*|__)(.*)\1\Z", r"\2", text, flags=re.DOTALL).strip()
     for left, right in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
@@ -91,10 +91,13 @@ def tidy(text: str) -> str:
 
 
 def numbers_in(text: str, parts: bool = True) -> Iterator[Fraction]:
-    """Every number in a prose, in digits or words; of a row of words (`twenty five`) the whole, and each part unless
-    `parts` is False.
+    """Yield every number in a text, written in digits or words. May repeat values.
 
-    Percentages and fractions count as their own digits: `3/4` gives 3 and 4.
+    Percentages and fractions yield their digits: `3/4` yields 3 and 4.
+
+    Args:
+        text: the text.
+        parts: for a number of several words (`twenty five`), yield each word's value in addition to the whole.
     """
     for found in _NUMERALS.finditer(text.translate(_AS)):
         value = _fraction(found[0])
@@ -121,7 +124,7 @@ def _fraction(digits: str) -> Fraction | None:
 
 
 def _leading(text: str) -> tuple[Fraction, str] | None:
-    """The number a text begins with, and what follows it."""
+    """The number in digits at the start of a text, and the rest of the text."""
     for form in (_LATEX, _FRACTION):
         found = form.match(text)
         if found:
@@ -147,7 +150,7 @@ def _leading(text: str) -> tuple[Fraction, str] | None:
 
 
 def _worded(text: str) -> tuple[Fraction, str] | None:
-    """The number words a text begins with as a value, and what follows them."""
+    """The value of the number words at the start of a text, and the rest of the text."""
     row, at = list[str](), 0
     for found in _WORDS.finditer(text):
         if not re.fullmatch(r"[\s-]*(?:and\s+)?" if row else r"", text[at : found.start()]):

@@ -1,19 +1,20 @@
-"""What a domain does for a library: it words posts from what happened in play, and checks every post by execution.
+"""The text forms of posts, and the protocol of a domain that writes posts from rounds and checks them by execution.
 
 | kind | title | body |
 |---|---|---|
-| definition | `w20` | `w20 = w7 inc`, names in it stand for what they mean |
-| lesson | `rev rev`, or the body | `rev rev = nothing`, `rev sort = sort`: a program does what a shorter one does |
-| failure | `w7` | `w7 | rev dec fails`: a guess that is wrong |
-| failure | `dbl init sort | 2 2 0` | `dbl init sort | 2 2 0 fails 2 because init 2 2 2`: what step 2 is not |
+| definition | `w20` | `w20 = w7 inc`; names stand for their bodies |
+| lesson | `rev rev`, or the body | `rev rev = nothing`, `rev sort = sort`: a program is equivalent to a shorter one |
+| failure | `w7` | `w7 | rev dec fails`: a wrong guess |
+| failure | `dbl init sort | 2 2 0` | `dbl init sort | 2 2 0 fails 2 because init 2 2 2`: a wrong step 2 |
 | question | `w7`, or a problem that uses it | `question w7` |
 | question | a problem | `question`, then the problem |
-| book | `book`, then digits or names | a definition a line, each after those that it uses |
+| book | `book`, then digits or names | one definition per line, after the definitions that it uses |
 | worked_example | a problem | a solution |
 
-Texts hold only words that the seed model's tokenizer has (curricula/list_school.py), books line breaks besides. Left
-out: reviews and retractions, which the library checks itself; who writes what when, which is the arena's. Not
-guaranteed: that what is true on all check inputs is true on every input; that a true post is of use.
+Texts use only words of the seed model's vocabulary (curricula/list_school.py); books also have line breaks.
+
+Left out: reviews and retractions, which the library checks itself; authorship and timing, which the arena decides.
+Not guaranteed: that a post which is true on all check inputs is true on every input, or that a true post is useful.
 """
 
 from __future__ import annotations
@@ -29,16 +30,17 @@ QUESTION = "question"
 BOOK = "book"
 
 Draft = tuple[str, str]
-"""Title and body of a post to be."""
+"""Title and body of a post that is not published yet."""
 Bodies = Mapping[str, Sequence[str]]
-"""Bodies by name, in words: primitives, and names where the place says so. A text is split at its spaces."""
+"""Bodies by name, as words: primitives, and names where documented. A string is split at its spaces."""
 
 
 @runtime_checkable
-class Lore(Protocol):
-    """What the arena asks of a domain whose agents write more than worked examples. A check gives None for right.
+class PostDomain(Protocol):
+    """A domain whose agents write posts of more kinds than worked examples.
 
-    A domain without it has worked examples alone (`check_worked_example` works for any domain).
+    Checks return None if the post is correct, and otherwise the reason for refusing it. A domain that does not
+    implement this protocol has worked examples only (`check_worked_example` works for any domain).
     """
 
     name: str
@@ -50,36 +52,36 @@ class Lore(Protocol):
     def is_heldout(self, problem: Problem) -> bool: ...
 
     def check_definition(self, text: str, known: Bodies | None = None) -> str | None:
-        """What is wrong with a definition's text. Names in it mean what `known` says, or else the domain itself."""
+        """Check the text of a definition. Names have their bodies in `known`; if it is None, their true bodies."""
 
     def lesson_from(self, program: str, other: str | None = None) -> str | None:
-        """A lesson from a program (or problem) that does nothing, or from two that do the same; None if there is
-        none."""
+        """A lesson from a program or problem that does nothing, or from two equivalent ones; None if neither
+        holds."""
 
     def check_lesson(self, body: str) -> str | None:
-        """What is wrong with a lesson."""
+        """Check the body of a lesson."""
 
     def failure_from_attempt(self, problem: Problem, verdict: Verdict, text: str) -> Draft | None:
-        """What a failed attempt at `problem` teaches, as a post; None where nothing that can be checked went wrong."""
+        """A failure post about a failed attempt at `problem`; None if the attempt has no checkable error."""
 
     def check_failure(self, title: str, body: str) -> str | None:
-        """What is wrong with a failure: what it says fails has to fail."""
+        """Check a failure: its claim must actually be wrong."""
 
     def question_about(self, about: str) -> Draft:
         """A question about a problem text or a name."""
 
     def check_question(self, title: str, body: str, known: Collection[str] = ()) -> str | None:
-        """What is wrong with a question. What is `known` need not be asked."""
+        """Check a question. Names in `known` may not be asked about."""
 
     def check_book(self, title: str, body: str) -> str | None:
-        """What is wrong with a book: every page is checked."""
+        """Check every page of a book."""
 
     def check_post(self, kind: str, title: str, body: str, about: str = "", known: Bodies | None = None) -> str | None:
-        """What is wrong with a post of any kind but review and retraction."""
+        """Check a post of any kind except review and retraction."""
 
 
 class Checkable(Protocol):
-    """What a worked example is checked with: any domain."""
+    """The methods that `check_worked_example` needs; every domain has them."""
 
     name: str
 
@@ -91,7 +93,7 @@ class Checkable(Protocol):
 
 
 def check_worked_example(domain: Checkable, title: str, body: str, about: str = "") -> str | None:
-    """None if `body` solves the problem `title`, which is not held out; else what is wrong."""
+    """Check that `body` solves the problem `title`, which may not be held out. Returns None, or the reason."""
     if about and about.partition("/")[0] != domain.name:
         return f"speaks of {about[:60]!r}, not of {domain.name}"
     try:
@@ -105,11 +107,17 @@ def check_worked_example(domain: Checkable, title: str, body: str, about: str = 
 
 
 def check_post(
-    domain: Lore, kind: str, title: str, body: str, about: str = "", known: Bodies | None = None
+    domain: PostDomain, kind: str, title: str, body: str, about: str = "", known: Bodies | None = None
 ) -> str | None:
-    """One entry for all kinds: None if the post is right, else what is wrong with which part of it.
+    """Check a post of any kind except review and retraction.
 
-    `known` are the definitions that the library holds, for definitions that build on them and questions about them.
+    Args:
+        domain: the domain that the post belongs to.
+        kind, title, body, about: fields of the post.
+        known: definitions in the library, which definitions may use and questions may not ask about.
+
+    Returns:
+        None if the post is correct, else the reason for refusing it.
     """
     if kind == "worked_example":
         return check_worked_example(domain, title, body, about)
@@ -133,18 +141,18 @@ def check_post(
 
 
 def check_open(found: Problem | Rejection, text: str) -> str | None:
-    """None if `text`, as parsed, is a problem that may be spoken of, in its canonical words."""
+    """Check that `text`, parsed as `found`, is a problem that is not held out and in canonical form."""
     if isinstance(found, Rejection):
         return f"{found.reason}: {found.detail}"
     return None if found.text == text else f"write the problem as {found.text[:60]!r}"
 
 
 def plain(text: str) -> bool:
-    """Whether a text is words separated by single spaces, as all texts of posts are."""
+    """Whether a text consists of words separated by single spaces, as all texts of posts do."""
     return bool(text) and text == " ".join(text.split())
 
 
 def definition_name(text: str) -> str:
-    """The name that a definition's text defines, or an empty string."""
+    """The name that the text of a definition defines; empty if the text is not a definition."""
     name, equals, _ = text.partition(" = ")
     return name.strip() if equals else ""

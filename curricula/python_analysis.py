@@ -1,8 +1,9 @@
-"""What running a task over Python functions shows: its outputs, what tells functions apart, and what speaks against it.
+"""Run a task over a Python function: compute its outputs and behaviour key, and find reasons to reject it.
 
-Everything runs in the sandbox that is handed in; values that come back are looked at by type and size before anything
-else. Not guaranteed: that two functions that agree on all probes are the same; that what is not called trivial is of
-interest.
+All code runs in the sandbox that is passed in; returned values are checked for type and size before they are used.
+
+Not guaranteed: that two functions that agree on all probe inputs are equivalent; that a task that is not rejected as
+trivial is interesting.
 """
 
 from __future__ import annotations
@@ -21,21 +22,25 @@ from curricula.values import Failure, Value, same_value, shape, show_value, unfi
 NAME = "python_programs"
 PROBES = 10
 REASONS = {"raised": "raises", "output": "too long"}
-"""Reasons of the sandbox that are told in other words here."""
+"""Sandbox reasons that have another name in this domain."""
 
 
 @dataclass(frozen=True)
-class Examined:
-    """A task and what running it showed."""
+class TaskAnalysis:
+    """A task and the results of running it."""
 
     task: Task
     outputs: tuple[Value, ...]
     behaviour: str
-    objection: Failure | None  # why it should not be set, though it runs
+    objection: Failure | None  # why the task is rejected although it runs
 
 
-def examine(task: Task, sandbox: Sandbox) -> Examined | Failure:
-    """Run a task: its outputs, and what speaks against it. A Failure where it does not run."""
+def examine(task: Task, sandbox: Sandbox) -> TaskAnalysis | Failure:
+    """Run a task twice on its inputs, and once on probe inputs.
+
+    Returns:
+        The analysis, or a Failure if the code does not run on all inputs or its values are not acceptable.
+    """
     first = sandbox.call(task.code.text, FUNCTION, task.inputs)
     for ran in first:
         if not ran.ok:
@@ -48,20 +53,20 @@ def examine(task: Task, sandbox: Sandbox) -> Examined | Failure:
         return Failure("too long", f"what a solver is to see is longer than {MAX_TEXT} characters")
     probes = probe_inputs(task.inputs[0])
     again = sandbox.call(task.code.text, FUNCTION, [*task.inputs, *probes])
-    said = [told(ran) for ran in again]
+    said = [outcome(ran) for ran in again]
     here, there = said[: len(outputs)], said[len(outputs) :]
     behaviour = digest(" | ".join([shape(task.inputs[0]), *there]))
     objection = None
-    if here != [told(ran) for ran in first]:
+    if here != [outcome(ran) for ran in first]:
         objection = Failure("not deterministic", "it gave something else when it was run again")
     else:
         ran_on = [(args, ran.value) for args, ran in zip([*task.inputs, *probes], again, strict=True) if ran.ok]
         objection = trivial(task, [pair for pair in ran_on if not unfit(pair[1])])
-    return Examined(task, outputs, behaviour, objection)
+    return TaskAnalysis(task, outputs, behaviour, objection)
 
 
 def trivial(task: Task, ran: Sequence[tuple[Arguments, Value]]) -> Failure | None:
-    """Why nobody needs to think about a task, from what its function gave for inputs and probes."""
+    """Why a task is trivial, given (arguments, value) of its inputs followed by the probes; None if it is not."""
     values = [value for _, value in ran]
     distinct = len({show_value(args) for args, _ in ran})
     if distinct > 1 and all(same_value(value, values[0]) for value in values):
@@ -78,7 +83,7 @@ def trivial(task: Task, ran: Sequence[tuple[Arguments, Value]]) -> Failure | Non
 
 
 def probe_inputs(args: Arguments) -> list[Arguments]:
-    """Fixed inputs of the same shape, on which functions are told apart."""
+    """Fixed inputs of the same shape as `args`, used for behaviour keys."""
     return [like_all(args, random.Random(f"ratchet/python_programs/probe/{shape(args)}/{i}")) for i in range(PROBES)]
 
 
@@ -86,14 +91,14 @@ def like_all(args: Arguments, rng: random.Random) -> Arguments:
     return tuple(like(value, rng) for value in args)
 
 
-def told(ran: CallResult) -> str:
-    """What a run came to, in words that are equal where it came to the same."""
+def outcome(ran: CallResult) -> str:
+    """A text of the result of a call; equal texts mean equal results."""
     if not ran.ok:
         return f"! {ran.reason}"
     return "! not data" if unfit(ran.value) else show_value(ran.value)
 
 
-def make_problem(found: Examined) -> Problem:
+def make_problem(found: TaskAnalysis) -> Problem:
     task = found.task
     return Problem(
         domain=NAME,

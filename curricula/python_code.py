@@ -1,12 +1,12 @@
-"""Python functions as text: which are taken, how they are written, and how complex they are. Nothing is run here.
+"""Parse, normalise and measure Python functions given as text. Nothing is run here.
 
-A piece of code is one or more functions, one of them named f. It is read with `ast` and written back from its tree, so
-that layout, comments, docstrings and annotations make no difference; `key` does not see the names of variables either.
-Refused are imports, classes, names with underscores around them, and what reads or shows the world outside a function.
-That is a matter of form, for clear reasons and equal programs: what keeps code from doing harm is the sandbox.
+A program is one or more functions, one of them named f. It is parsed with `ast` and written back from its tree, so that
+layout, comments, docstrings and annotations make no difference; `key` also ignores the names of variables. Imports,
+classes, names with double underscores, and functions with access to the environment are rejected. This keeps programs
+comparable and the reasons for rejection clear; it is not a security measure, which is the sandbox's task.
 
-Reading is total: any text gives a `Code` or a `Failure` with one of REASONS. Not guaranteed: that code runs, ends or
-gives the same twice; that two programs of different keys differ in what they do.
+Parsing is total: any text gives a `Code` or a `Failure` with one of `REASONS`.
+Not guaranteed: that code runs, terminates or is deterministic; that programs with different keys behave differently.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from curricula.python_normalize import Normalizer, is_text, parse_source, walk
 from curricula.values import Failure, shortened
 
 MAX_CODE = 1200
-"""Longest code, in characters, as it was written and as it is written back."""
+"""Maximum length of code in characters, both as given and after normalisation."""
 MAX_NODES = 400
 MAX_TREE_DEPTH = 40
 MAX_PARAMS = 4
 FUNCTION = "f"
 REASONS = ("malformed", "syntax", "forbidden", "too long", "trivial")
 LEVELS = (2, 5, 9, 14, 20)
-"""Greatest effort of levels 1 to 5; what takes more is of level 6."""
+"""Maximum effort of levels 1 to 5; anything above is level 6."""
 
 _STATEMENTS: tuple[type[ast.AST], ...] = (
     ast.Import, ast.ImportFrom, ast.ClassDef, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.Global,
@@ -49,31 +49,31 @@ _BLOCKS = (ast.If, ast.For, ast.While, ast.Try, ast.ListComp, ast.SetComp, ast.D
 
 @dataclass(frozen=True)
 class Code:
-    """One or more functions, one of them f. `text` is canonical: reading it again gives an equal code."""
+    """One or more functions, one of them named f. `text` is canonical: parsing it again gives an equal object."""
 
     text: str
     params: int  # arguments that f takes, 1 to MAX_PARAMS
 
     @cached_property
     def key(self) -> str:
-        """Digest of the text with its own names numbered: equal for programs that differ in names alone."""
+        """Digest of the text with its own names numbered; equal for programs that differ only in names."""
         tree = ast.parse(self.text)
         return digest(ast.unparse(_Renamed(tree).visit(tree)))
 
     @cached_property
     def features(self) -> dict[str, int]:
-        """Counts of what is written down, by name."""
+        """Counts of syntax elements, by name (see `count_features`)."""
         return count_features(ast.parse(self.text))
 
     @property
     def level(self) -> int:
-        """Difficulty, 1 to 6, by the work, choices and loops that are written down."""
+        """Difficulty, 1 to 6, computed from operations, branches and loops in the text."""
         return level_of(self.features)
 
 
 @lru_cache(4096)
 def parse_code(text: str) -> Code | Failure:
-    """A text as code, or why it is none."""
+    """Parse a text as code; a Failure says why it is rejected."""
     if len(text) > MAX_CODE:
         return Failure("too long", f"code of {len(text)} characters; the most is {MAX_CODE}")
     tree = parse_source(text, shortened)
@@ -113,7 +113,7 @@ def nodes(tree: ast.AST) -> list[ast.AST]:
 
 
 def _modest(tree: ast.AST) -> list[ast.AST] | None:
-    """Every node, a depth of the tree after the other; None if they are too many or lie too deep."""
+    """Every node in breadth-first order; None if there are too many or they are nested too deep."""
     found = row = [tree]
     for _ in range(MAX_TREE_DEPTH):
         row = [child for node in row for child in ast.iter_child_nodes(node)]
@@ -126,7 +126,7 @@ def _modest(tree: ast.AST) -> list[ast.AST] | None:
 
 
 def _wrong(tree: ast.Module, found: Sequence[ast.AST]) -> Failure | None:
-    """What is wrong with the form of code, if anything."""
+    """The first violation of the required form, or None."""
     body = [node for node in tree.body if not is_text(node)]
     for node in found:
         if isinstance(node, _STATEMENTS):
@@ -153,7 +153,7 @@ def _wrong(tree: ast.Module, found: Sequence[ast.AST]) -> Failure | None:
 
 
 def _name(node: ast.AST) -> str:
-    """The name that a node speaks of, or an empty string."""
+    """The name that a node refers to, or an empty string."""
     for field in ("id", "attr", "arg", "name"):
         name = getattr(node, field, None)
         if isinstance(name, str):
@@ -166,7 +166,7 @@ def _is_annotated(node: ast.AST) -> bool:
 
 
 def _is_plain(text: str) -> bool:
-    """Every line belongs to a function, and nothing in it is a control character or cannot be stored."""
+    """Whether every line belongs to a function and has no control characters or surrogates."""
     return all(not line or line.startswith((" ", "def ")) for line in text.split("\n")) and not any(
         c != "\n" and unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text
     )
@@ -179,7 +179,7 @@ def _is_stable(text: str) -> bool:
 
 
 class _Renamed(ast.NodeTransformer):
-    """Numbers the names that the code binds itself, in the order in which they come up; f stays f."""
+    """Renames the names that the code binds to v0, v1, ... in order of appearance; f keeps its name."""
 
     def __init__(self, tree: ast.Module) -> None:
         bound = set[str]()
@@ -205,7 +205,7 @@ class _Renamed(ast.NodeTransformer):
 
 
 def count_features(tree: ast.Module) -> dict[str, int]:
-    """Counts of what is written down, by name, and the effort they come to."""
+    """Count syntax elements, by name; "effort" is the weighted sum that determines the level."""
     found = nodes(tree)
 
     def of(*kinds: type[ast.AST]) -> list[Any]:
@@ -235,7 +235,7 @@ def count_features(tree: ast.Module) -> dict[str, int]:
 
 
 def _nesting(tree: ast.AST) -> int:
-    """How deep blocks and comprehensions lie in each other. An elif lies as deep as its if."""
+    """Maximum nesting depth of blocks and comprehensions. An elif has the depth of its if."""
     deepest, todo = 0, [(tree, 0)]
     while todo:
         node, depth = todo.pop()

@@ -1,8 +1,8 @@
-"""Synthetic Python functions: a typed random grammar over integers, lists and strings.
+"""Draw synthetic Python functions from a typed random grammar over integers, lists and strings.
 
-Everything is drawn from the `random.Random` that is handed in. What is drawn is text; whether it runs, and gives
-something worth asking for, is for the domain to see in its sandbox. Left out: floats, dicts, recursion, and any claim
-that these functions look like what people write.
+All draws use the `random.Random` that is passed in. The result is text; the domain runs it in the sandbox to find out
+whether it is an acceptable task. Left out: floats, dicts and recursion.
+Not guaranteed: that the functions resemble code that people write.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ DEPTHS = {1: (1, 1), 2: (2, 2), 3: (2, 2), 4: (1, 2), 5: (1, 2), 6: (1, 2)}
 
 
 def draw_function(rng: random.Random, level: int) -> tuple[Code, tuple[str, ...]]:
-    """A function of a level from 1 to 6, and the types of its arguments. Raises ValueError for other levels."""
+    """Draw a function of the given level (1 to 6). Returns it with the types of its arguments.
+
+    Raises:
+        ValueError: there is no such level.
+    """
     if level not in STATEMENTS:
         raise ValueError(f"levels are 1 to {max(STATEMENTS)}, got {level}")
     while True:
@@ -39,7 +43,7 @@ def draw_function(rng: random.Random, level: int) -> tuple[Code, tuple[str, ...]
 
 
 def draw_input(rng: random.Random, types: Sequence[str]) -> tuple[Value, ...]:
-    """Arguments of given types: integers from 0 to 12, lists and strings of 2 to 5 digits and letters."""
+    """Draw arguments of the given types: integers from 0 to 12, lists and strings of 2 to 5 digits or letters."""
     drawn: list[Value] = []
     for kind in types:
         size = rng.randint(2, 5)
@@ -53,7 +57,7 @@ def draw_input(rng: random.Random, types: Sequence[str]) -> tuple[Value, ...]:
 
 
 def draw_task(rng: random.Random, kind: str, depth: int) -> str:
-    """The text of a synthetic task, which may be refused for what it does when it runs."""
+    """Draw the text of a task. It has not been run, so the domain may still reject it."""
     code, types = draw_function(rng, depth)
     count = rng.randint(FEWEST, MOST) if kind == INDUCTION else 1
     drawn = {show_value(args): args for args in (draw_input(rng, types) for _ in range(3 * count))}
@@ -61,7 +65,7 @@ def draw_task(rng: random.Random, kind: str, depth: int) -> str:
 
 
 def like(value: Value, rng: random.Random) -> Value:
-    """A random value of the same shape; the parts of lists, sets and dicts are like the first of them."""
+    """Draw a value of the same shape; items of lists, sets and dicts have the shape of the first item."""
     if type(value) is bool:
         return rng.random() < 0.5
     if type(value) is int:
@@ -84,7 +88,7 @@ def like(value: Value, rng: random.Random) -> Value:
 
 
 def _all_used(tree: ast.Module) -> bool:
-    """Whether every argument and statement may matter to the result; seen from the end, statement by statement."""
+    """Whether every argument and statement may affect the result: a backward liveness pass over the statements."""
     main = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
     needed = set[str]()
     for statement in reversed(main.body):
@@ -103,13 +107,13 @@ def _all_used(tree: ast.Module) -> bool:
 
 
 class _Writer:
-    """Writes one function. `known` are the names that have a value where it is writing, by type."""
+    """Writes one function. `known` holds the names in scope, by type."""
 
     def __init__(self, rng: random.Random, types: Sequence[str]) -> None:
         self.rng = rng
         self.known: dict[str, list[str]] = {INT: [], LIST: [], STR: []}
         self.counting = set[str]()
-        self.looping = 0  # in how many loops it is writing: there, nothing may double
+        self.looping = 0  # number of enclosing loops; inside, no statement may double a value
         self.params = [self.fresh(kind) for kind in types]
 
     def function(self, statements: int, depth: int) -> str:
@@ -123,14 +127,14 @@ class _Writer:
         return f"def {FUNCTION}({', '.join(self.params)}):\n{body}"
 
     def _unread(self, lines: Sequence[str]) -> list[tuple[str, str]]:
-        """Kinds and names that nothing has used yet: the result should."""
+        """Types and names that are not read yet; the result should use one."""
         text = "\n".join(lines)
         uses = {name: len(re.findall(rf"\b{name}\b", text)) for names in self.known.values() for name in names}
         once = [(k, n) for k, names in self.known.items() for n in names if uses[n] <= (n not in self.params)]
         return once[-1:] or [(k, n) for k, names in self.known.items() for n in names if n not in self.params][-1:]
 
     def free(self, kind: str) -> list[str]:
-        """Names of a kind that may be given another value: all but those that loops count with."""
+        """Names of a type that may be reassigned: all except loop variables."""
         return [name for name in self.known[kind] if name not in self.counting]
 
     def fresh(self, kind: str) -> str:
@@ -150,7 +154,7 @@ class _Writer:
 
     def _assign(self, depth: int, inside: int) -> list[str]:
         kind = self.rng.choice((INT, INT, LIST, STR))
-        if inside:  # what is set in a block need not be set after it: only what has a value is given another
+        if inside:  # a name bound only in a block may be unbound after it, so only existing names are assigned
             names = self.free(kind)
             if not names:
                 return self._change(depth, inside)
@@ -183,7 +187,7 @@ class _Writer:
         return lines
 
     def _for(self, depth: int, inside: int) -> list[str]:
-        """A loop that gathers something in a new name."""
+        """A for loop that accumulates into a new name."""
         made = []
         if not inside:
             kind = self.rng.choice((INT, INT, LIST, STR))
@@ -210,13 +214,13 @@ class _Writer:
         return [*made, f"for {name} in {source}:", *block]
 
     def _while(self, depth: int, inside: int) -> list[str]:
-        """A loop that counts something down."""
+        """A while loop that decreases a counter."""
         if not self.free(INT) or inside:
             return self._if(depth, inside)
         name = self.rng.choice(self.free(INT))
         made = [f"{self.fresh(INT)} = 0"]
         step = f"{name} //= 2"
-        if self.rng.random() < 0.5:  # counted down from little, so that it ends soon
+        if self.rng.random() < 0.5:  # start small, so that the loop ends soon
             made.append(f"{name} %= {self.rng.randint(6, 12)}")
             step = f"{name} -= {self.rng.randint(1, 3)}"
         self.counting.add(name)
@@ -243,7 +247,7 @@ class _Writer:
         return self.rng.choice(self.known[STR] or [repr(self.rng.choice(LETTERS))])
 
     def varying(self, depth: int) -> str:
-        """An integer that is no mere number, if any can be had."""
+        """An integer expression that depends on a variable, if there is one."""
         if depth > 0:
             return self.expression(INT, depth)
         counted = [f"len({name})" for name in (*self.known[LIST], *self.known[STR])]

@@ -1,4 +1,4 @@
-"""Variations of a Python function: one change of its tree, with no model involved."""
+"""Mutate a Python function by one random change of its syntax tree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ORDER = (ast.Lt, ast.Gt, ast.LtE, ast.GtE, ast.Eq, ast.NotEq)
 
 
 def vary(code: Code, rng: random.Random) -> Code | None:
-    """Code that differs from `code` by one change of its tree; None if what came out is no code. It need not run."""
+    """Apply one random change. Returns None if the result is not valid code; it may still fail when run."""
     tree = ast.parse(code.text)
     change = rng.choice((_operator, _constant, _wrap, _insert))
     if not change(tree, rng):
@@ -23,7 +23,7 @@ def vary(code: Code, rng: random.Random) -> Code | None:
 
 
 def _operator(tree: ast.Module, rng: random.Random) -> bool:
-    """One arithmetic or order operator becomes another."""
+    """Replace an arithmetic or comparison operator."""
     found = [n for n in nodes(tree) if isinstance(n, ast.BinOp | ast.AugAssign | ast.Compare)]
     if not found:
         return False
@@ -40,7 +40,7 @@ def _operator(tree: ast.Module, rng: random.Random) -> bool:
 
 
 def _constant(tree: ast.Module, rng: random.Random) -> bool:
-    """One number becomes a near one, or one letter another."""
+    """Change a number by 1 or 2, or replace a string by a letter."""
     found = [n for n in nodes(tree) if isinstance(n, ast.Constant) and type(n.value) in (int, str)]
     if not found:
         return False
@@ -60,7 +60,7 @@ _WRAPS = {
 
 
 def _wrap(tree: ast.Module, rng: random.Random) -> bool:
-    """Something more is done to one result. Its type is not known, so a few of these will not run."""
+    """Wrap a returned expression in an operation. Its type is unknown, so the result may not run."""
     found = [n for n in nodes(tree) if isinstance(n, ast.Return) and n.value is not None]
     if not found:
         return False
@@ -72,7 +72,7 @@ def _wrap(tree: ast.Module, rng: random.Random) -> bool:
 
 
 def _insert(tree: ast.Module, rng: random.Random) -> bool:
-    """One more statement, or one fewer: an argument is changed at the beginning, perhaps only in some cases."""
+    """Delete a statement, or insert one at the start that changes an argument."""
     body = next(n.body for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == FUNCTION)
     if len(body) > 1 and rng.random() < 0.3:
         del body[rng.randrange(len(body) - 1)]
@@ -86,7 +86,7 @@ def _insert(tree: ast.Module, rng: random.Random) -> bool:
 
 
 def _filled(form: str, inner: ast.expr) -> ast.expr:
-    """An expression with `inner` in the place of its braces."""
+    """Parse a form, with `inner` in place of its braces."""
 
     class Filled(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:

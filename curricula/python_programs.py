@@ -1,16 +1,17 @@
-"""Python programs: deduction, abduction and induction over functions that the agents write (Zhao et al. 2025).
+"""The domain `python_programs`: deduction, abduction and induction over functions that agents write (Zhao et al. 2025).
 
-A deduction gives a function and an input and asks for the output; an abduction gives a function and an output and asks
-for an input that gives it; an induction gives some inputs with their outputs and asks for a function that also does
-right by others, which are hidden. `curricula/python_tasks.py` says how they are written. Every function runs in a
-sandbox (`curricula/sandbox.py`), every answer is read as a literal or as code and compared as a value, and no text of
-an agent ever becomes part of another program.
+A deduction gives a function and an input and asks for the output. An abduction gives a function and an output and asks
+for an input that produces it. An induction gives some input-output pairs and asks for a function that also satisfies
+hidden pairs. `curricula/python_tasks.py` defines the text format. Every function runs in a sandbox
+(`curricula/sandbox.py`), every answer is parsed as a literal or as code and compared as a value, and the text of an
+agent never becomes part of another program.
 
-A proposal is run twice and must give the same, and on probe inputs, where it must not give the same for all, nor give
-back what it is given. Held-out functions are held out with every input, in every kind and whatever their variables
-are called; for induction, so are functions that do what a held-out one does. Not guaranteed: that a function is as
-hard as its level says, which counts what is written down; that a function near its limit of time runs on a slower
-machine (stored ones have four times the time).
+A proposal is run twice and must return the same values. It is also run on probe inputs, where it must be neither
+constant nor the identity. A held-out function is held out with every input, in every kind, and regardless of the names
+of its variables; for induction, functions with the behaviour of a held-out one are held out too.
+
+Not guaranteed: that the level, which counts syntax elements, matches the actual difficulty; that a function close to
+the time limit also runs on a slower machine (stored problems have four times the limit).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import replace
 from curricula import python_heldout
 from curricula import python_prose as prose
 from curricula.domain import Problem, Rejection, Verdict
-from curricula.python_analysis import NAME, REASONS, Examined, examine, like_all, make_problem
+from curricula.python_analysis import NAME, REASONS, TaskAnalysis, examine, like_all, make_problem
 from curricula.python_code import FUNCTION, parse_code
 from curricula.python_data import draw_task
 from curricula.python_mutate import vary
@@ -44,21 +45,30 @@ from curricula.sandbox import CallResult, Limits
 from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, Value, parse_value, same_value, show_value, unfit
 
-PATIENCE = 4
-"""How much longer than a proposal a stored problem may take."""
+STORED_TIME = 4
+"""Time limit of a stored problem, as a multiple of that of a proposal."""
 KNOWN = 16384
-"""Problems whose outputs are remembered."""
+"""Number of problems whose analysis is cached."""
 VARIATIONS = 40
-"""Tries at a variation that is a problem."""
+"""Attempts to find a mutation that is a valid problem."""
 
 
 class PythonPrograms:
-    """Functions that agents write, asked about in three ways. `kinds` are those that may be set; `seconds` and
-    `memory_mb` limit each call. Raises ValueError for options it does not know."""
+    """Tasks about Python functions.
+
+    Args:
+        kinds: kinds of tasks that may be proposed; some of "deduction", "abduction", "induction".
+        sandbox: "monty" or "subprocess".
+        seconds: time limit of each call.
+        memory_mb: memory limit of each call, in MiB.
+
+    Raises:
+        ValueError: an option is unknown or out of range.
+    """
 
     name = NAME
     depths = python_heldout.DEPTHS
-    longest = 4000  # characters of a prompt or an answer, twice a problem's most
+    longest = 4000  # characters of a prompt or an answer: twice the maximum length of a problem
     reasons = (
         "malformed", "syntax", "forbidden", "too long", "trivial", "not data", "raises", "time", "memory", "recursion",
         "unsupported", "crashed", "not deterministic", "held-out",
@@ -75,7 +85,7 @@ class PythonPrograms:
         self.kinds = tuple(kind for kind in KINDS if kind in kinds)
         self._limits = Limits(time=seconds, memory=memory_mb * 2**20)
         self._sandbox = sandbox
-        make_sandbox(sandbox, self._limits)  # a wrong name is told here
+        make_sandbox(sandbox, self._limits)  # raises ValueError for an unknown sandbox
         self._examined = functools.lru_cache(KNOWN)(self._examine)
 
     # -- problems ------------------------------------------------------------------------------------------------------
@@ -96,7 +106,7 @@ class PythonPrograms:
         wrong = found if isinstance(found, Failure) else found.objection
         if wrong is not None:
             return Rejection(wrong.reason, wrong.detail)
-        assert isinstance(found, Examined)
+        assert isinstance(found, TaskAnalysis)
         problem = make_problem(found)
         return (
             Rejection("held-out", f"does what a held-out function does: {text[:80]!r}")
@@ -133,16 +143,16 @@ class PythonPrograms:
             return Verdict(False, False, said.reason)
         judge = {DEDUCTION: self._deduced, ABDUCTION: self._abduced, INDUCTION: self._induced}[known.task.kind]
         reason, answer = judge(known, said)
-        # a right answer may be worded in many ways: what is told is the reference, so that right ones agree
+        # correct answers can differ in wording; record the reference, so that they compare as equal
         return Verdict(reason == "ok", reason == "ok", reason, answer=problem.answer if reason == "ok" else answer)
 
-    def _deduced(self, known: Examined, said: str) -> tuple[str, str | None]:
+    def _deduced(self, known: TaskAnalysis, said: str) -> tuple[str, str | None]:
         value = parse_value(said)
         if isinstance(value, Failure):
             return "not a literal", None
         return "ok" if same_value(value, known.outputs[0]) else "wrong value", show_value(value)
 
-    def _abduced(self, known: Examined, said: str) -> tuple[str, str | None]:
+    def _abduced(self, known: TaskAnalysis, said: str) -> tuple[str, str | None]:
         task = known.task
         args = parse_arguments(said, task.code.params)
         if isinstance(args, Failure):
@@ -153,7 +163,7 @@ class PythonPrograms:
         (ran,) = self._run(task.code.text, [args])
         return self._compared(ran, known.outputs[0], "wrong value"), shown
 
-    def _induced(self, known: Examined, said: str) -> tuple[str, str | None]:
+    def _induced(self, known: TaskAnalysis, said: str) -> tuple[str, str | None]:
         task, code = known.task, parse_code(said)
         if isinstance(code, Failure):
             return code.reason, None
@@ -190,8 +200,8 @@ class PythonPrograms:
                 return found
 
     def mutate(self, parent: str, rng: random.Random) -> str:
-        """The function with one or two changes, or else with other inputs; now and then it is asked about in another
-        way. The parent itself, if nothing that was tried is a problem."""
+        """Mutate the function once or twice, or draw other inputs; sometimes also change the kind. Returns the parent
+        if no attempt gives a valid problem."""
         task = self._known(parent).task
         for _ in range(VARIATIONS):
             code = task.code
@@ -212,18 +222,18 @@ class PythonPrograms:
     def _run(self, code: str, inputs: Sequence[Arguments]) -> list[CallResult]:
         return make_sandbox(self._sandbox, self._limits).call(code, FUNCTION, inputs)
 
-    def _examine(self, text: str) -> Examined | Failure:
+    def _examine(self, text: str) -> TaskAnalysis | Failure:
         task = parse_task(text)
         return task if isinstance(task, Failure) else examine(task, make_sandbox(self._sandbox, self._limits))
 
-    def _known(self, text: str) -> Examined:
-        """A problem that was set before. Raises ValueError for a text that is none."""
+    def _known(self, text: str) -> TaskAnalysis:
+        """The analysis of a stored problem. Raises ValueError if the text is not a problem."""
         found = self._examined(text)
         if isinstance(found, Failure) and found.reason in ("time", "crashed"):
             task = parse_task(text)
             if isinstance(task, Task):
-                patient = replace(self._limits, time=self._limits.time * PATIENCE)
-                found = examine(task, make_sandbox(self._sandbox, patient))
+                longer = replace(self._limits, time=self._limits.time * STORED_TIME)
+                found = examine(task, make_sandbox(self._sandbox, longer))
         if isinstance(found, Failure):
             raise ValueError(f"not a {self.name} problem: {found.reason}: {found.detail}")
         return found

@@ -1,4 +1,4 @@
-"""Python programs in prose, for models that follow instructions."""
+"""Instructions for Python programs in prose, for instruction-tuned models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLES = {
     ABDUCTION: f"{ABDUCTION}\n{_FUNCTION}\ninput: 3, [6, 1, 9]",
     INDUCTION: f"{INDUCTION}\n{_FUNCTION}\ninput: 3, [6, 1, 9]\ninput: 2, [5, 4]\ninput: 4, []\ninput: 1, [7]",
 }
-"""A problem of each kind."""
+"""An example problem of each kind."""
 MEANS = {
     DEDUCTION: "the solver sees the function and the input and says what f returns",
     ABDUCTION: "the solver sees the function and what f returns for your input and finds an input that gives the same",
@@ -36,7 +36,7 @@ RETURNS = "Types count: 2 is not 2.0, a tuple is not a list, and strings stand i
 
 
 def setting(kinds: Sequence[str], parent: str | None) -> str:
-    """What a setter is asked."""
+    """The instruction for a setter."""
     first = "A problem is about a Python function, and is of one of these kinds:"
     if len(kinds) == 1:
         first = f"A problem is about a Python function. Its kind is {kinds[0]}:"
@@ -51,7 +51,7 @@ def setting(kinds: Sequence[str], parent: str | None) -> str:
 
 
 def asking(problem: Problem) -> str:
-    """What a solver is asked."""
+    """The instruction for a solver."""
     kind, _, rest = problem.shown.partition("\n")
     assert kind in KINDS, problem.shown
     if kind == DEDUCTION:

@@ -1,10 +1,9 @@
-"""The school of a Python seed model: examples over synthetic functions, in the domain's own bare prompts.
+"""Supervised training data of the Python seed model: synthetic functions in the bare prompts of the domain.
 
-Each function is run once on several inputs, and one run gives several examples: deductions, whose completion works
-them out step by step (curricula/python_trace.py); an abduction; an induction; a problem to set, and a variation of it.
-Solving is
-mostly taught at levels 1 to 3, with a thin tail above, so that there is something left for self-play to find; setting
-goes up to level 6, since a setter can only set what it can write down. Nothing held out (dev or test) occurs.
+Each function runs once on several inputs and gives several examples: deductions, whose completion includes a
+step-by-step trace (curricula/python_trace.py), an abduction, an induction, a proposal, and a mutation of it. Solve data
+are mostly of levels 1 to 3, with a small share above, to leave room for improvement by self-play. Proposals go up to
+level 6, because a setter can only propose programs that it can write. No held-out problem (dev or test) occurs.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from curricula.sandboxes import make_sandbox
 from curricula.values import Value, show_value, unfit
 
 LEVELS, SHARES = (1, 2, 3, 4, 5, 6), (24, 28, 26, 12, 6, 4)
-"""How often a function of each level is drawn."""
+"""Levels, and the weights with which they are drawn."""
 INPUTS = 12
 MAX_TRACE = 600
-"""Longest working-out, in characters; a longer one is left out."""
+"""Maximum length of a trace, in characters; longer ones are omitted from the completion."""
 TASKS = (*(f"solve {kind}" for kind in KINDS), "set", "vary")
-SET_FROM = 0.5  # of the functions; the rest are only solved
+SET_FROM = 0.5  # share of functions that give proposals; the others give solve data only
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What a function gave for one input, and what its statements set on the way."""
+    """One call: arguments, value, and the trace of its operations."""
 
     args: Arguments
     value: Value
@@ -44,14 +43,14 @@ class _Run:
 
 
 class PythonSchool:
-    """Draws examples. Deterministic given the generator that is handed in."""
+    """Draws examples. Deterministic for a given generator state."""
 
     def __init__(self) -> None:
         self.domain = PythonPrograms()
         self.sandbox = make_sandbox()
 
     def examples(self, rng: random.Random) -> Iterator[SeedExample]:
-        """Endless examples, several from each function."""
+        """Yield examples without end, several per function."""
         while True:
             code, types = draw_function(rng, rng.choices(LEVELS, SHARES)[0])
             given = {show_value(args): args for args in (draw_input(rng, types) for _ in range(INPUTS))}
@@ -62,7 +61,7 @@ class PythonSchool:
                     yield from self._set(code, runs, rng)
 
     def runs(self, code: Code, inputs: Sequence[Arguments]) -> list[_Run]:
-        """What became of the inputs for which the function gave plain data."""
+        """Run the function; inputs for which it does not return acceptable data are dropped."""
         found = []
         for args, ran in zip(inputs, self.sandbox.call(traced(code.text), FUNCTION, inputs), strict=True):
             value, steps = ran.value if ran.ok else (None, [])
@@ -71,7 +70,7 @@ class PythonSchool:
         return found
 
     def _solved(self, code: Code, runs: Sequence[_Run], rng: random.Random) -> Iterator[SeedExample]:
-        """Two deductions, an abduction and, for every second function, an induction."""
+        """Two deductions, an abduction and, for half of the functions, an induction."""
         for run in runs[:2]:
             working = "\n".join(run.trace)
             answer = f"answer: {show_value(run.value)}"
@@ -101,18 +100,18 @@ class PythonSchool:
 
 
 def is_fit(code: Code, runs: Sequence[_Run]) -> bool:
-    """Whether there are runs enough, and they are worth asking for."""
+    """Whether there are enough runs and the task is not trivial."""
     task = Task(INDUCTION, code, tuple(run.args for run in runs))
     return len(runs) >= MOST and trivial(task, [(run.args, run.value) for run in runs]) is None
 
 
 def task_of(kind: str, code: Code, runs: Sequence[_Run], rng: random.Random) -> Task:
-    """A task of some of the inputs that were run."""
+    """A task with a random choice of the inputs that were run."""
     count = rng.randint(FEWEST, MOST) if kind == INDUCTION else 1
     return Task(kind, code, tuple(run.args for run in rng.sample(list(runs), count)))
 
 
 def pool(size: int, seed: int) -> list[SeedExample]:
-    """The first `size` examples of a seed, in the order in which they were drawn."""
+    """The first `size` examples of a seed, in order of drawing."""
     drawn = PythonSchool().examples(random.Random(f"ratchet/python_seed/{seed}"))
     return [next(drawn) for _ in range(size)]

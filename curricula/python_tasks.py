@@ -1,4 +1,4 @@
-"""Tasks over Python functions as text: the three kinds, how a task is written and read, and how answers are read.
+"""The text format of tasks over Python functions: the three kinds, and how tasks and answers are parsed.
 
     deduction           abduction           induction
     def f(a):           def f(a):           def f(a):
@@ -6,9 +6,9 @@
     input: 3            input: 3            input: 3
                                             input: 5  (4 to 8 of them)
 
-That is the whole text of a task. A solver of abduction sees `output: 4` in place of the input, a solver of induction no
-code, but half of the inputs with their outputs (Zhao et al. 2025, Absolute Zero). Reading is total and does not mind
-layout, fences or comments; writing is canonical. Nothing is run here.
+This is the complete text of a task. For an abduction, solvers see `output: 4` in place of the input; for an induction,
+half of the inputs with their outputs and no code (Zhao et al. 2025, Absolute Zero). Parsing is total and ignores
+layout, code fences and comments; written texts are canonical. Nothing is run here.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from curricula.values import Failure, Value, parse_value, shortened, show_value
 DEDUCTION, ABDUCTION, INDUCTION = "deduction", "abduction", "induction"
 KINDS = (DEDUCTION, ABDUCTION, INDUCTION)
 MAX_TEXT = 2000
-"""Longest text of a task, and of an answer that is looked at, in characters."""
+"""Maximum length of a task, in characters."""
 FEWEST, MOST = 4, 8
-"""Inputs of an induction."""
+"""Minimum and maximum number of inputs of an induction."""
 
 Arguments = tuple[Value, ...]
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[\w+-]*[ \t]*$", re.MULTILINE)
 _INPUT = re.compile(r"[ \t]*input[ \t]*:(.*)", re.IGNORECASE)
-_MARKED = {  # not within code: there, a name may be annotated
+_MARKED = {  # for induction at the start of a line only: inside code, it may be an annotation
     DEDUCTION: re.compile(r"^[ \t]*(?:answer|output)[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE),
     ABDUCTION: re.compile(r"^[ \t]*(?:answer|input)[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE),
     INDUCTION: re.compile(r"^answer[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE),
@@ -40,7 +40,7 @@ _MARKED = {  # not within code: there, a name may be annotated
 
 @dataclass(frozen=True)
 class Task:
-    """A kind, a function and what it is given: one tuple of arguments, or several for induction."""
+    """A kind, a function and its inputs: one tuple of arguments, or several for induction."""
 
     kind: str
     code: Code
@@ -48,16 +48,16 @@ class Task:
 
     @property
     def text(self) -> str:
-        """Canonical: reading it again gives an equal task."""
+        """The canonical text: parsing it again gives an equal task."""
         return "\n".join([self.kind, self.code.text, *(f"input: {show_arguments(args)}" for args in self.inputs)])
 
     @property
     def shown(self) -> int:
-        """How many of the inputs of an induction a solver sees; the rest are hidden."""
+        """Number of inputs of an induction that solvers see; the others are hidden."""
         return (len(self.inputs) + 1) // 2
 
     def question(self, outputs: Sequence[Value]) -> str:
-        """What a solver sees."""
+        """The part of the task that solvers see, given the outputs for all inputs."""
         if self.kind == DEDUCTION:
             return self.text
         if self.kind == ABDUCTION:
@@ -67,14 +67,14 @@ class Task:
         return "\n".join([self.kind, *examples, f"hidden: {len(self.inputs) - self.shown}"])
 
     def answer(self, outputs: Sequence[Value]) -> str:
-        """The reference answer."""
+        """The reference answer, given the outputs for all inputs."""
         if self.kind == DEDUCTION:
             return show_value(outputs[0])
         return show_arguments(self.inputs[0]) if self.kind == ABDUCTION else self.code.text
 
 
 def parse_task(text: str, kinds: Collection[str] = KINDS) -> Task | Failure:
-    """A text as a task. Reasons: "malformed", "too long", "not data", and those of `python_code`."""
+    """Parse a task. Failure reasons: "malformed", "too long", "not data", and those of `python_code`."""
     if len(text) > MAX_TEXT:
         return Failure("too long", f"{len(text)} characters; the most is {MAX_TEXT}")
     lines = [line for line in _FENCE.sub("", text).replace("\r\n", "\n").split("\n") if line.strip()]
@@ -107,8 +107,8 @@ def parse_task(text: str, kinds: Collection[str] = KINDS) -> Task | Failure:
 
 
 def parse_arguments(text: str, params: int) -> Arguments | Failure:
-    """Arguments, separated by commas, of a function that takes `params`. A function of one argument is given the
-    value as it stands."""
+    """Parse comma-separated arguments of a function with `params` parameters. With one parameter, the whole text is
+    its value."""
     value = parse_value(text)
     if isinstance(value, Failure):
         return value
@@ -124,8 +124,10 @@ def show_arguments(args: Arguments) -> str:
 
 
 def read_answer(kind: str, text: str) -> str | Failure:
-    """What a text gives as its answer: what stands after the one `answer:`, else in the one fence, else all of it.
-    Reasons: "no answer", "several answers", "too long"."""
+    """Extract the answer from a reply: the text after the only `answer:`, else in the only code fence, else all of it.
+
+    Failure reasons: "no answer", "several answers", "too long".
+    """
     if len(text) > 4 * MAX_TEXT:
         return Failure("too long", f"{len(text)} characters; the most is {4 * MAX_TEXT}")
     text = text.strip()

@@ -1,9 +1,9 @@
-"""Working out what a Python function returns, step by step: code that tells each operation as it is done.
+"""Instrument a Python function so that it returns a trace of its operations.
 
-`traced` turns a function into one that returns its steps beside its value: `max(8, 4) = 8`, `8 - 3 = 5`, `k = 5`.
-Names are given by their values, innermost first, so that each step is one operation on values. What is done inside
-comprehensions is one step. For the synthetic functions of curricula/python_data.py; other code keeps its value, and
-may do with fewer steps.
+`traced` turns a function into one that returns its value and steps such as `max(8, 4) = 8`, `8 - 3 = 5`, `k = 5`. Names
+are replaced by their values, innermost first, so that each step is one operation on values. A comprehension is one
+step. Made for the synthetic functions of curricula/python_data.py; other code keeps its value, but may have fewer
+steps.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ def _n2(_t, a, x, b, y, c, value):
 
 
 def traced(code: str) -> str:
-    """Code whose f returns a pair: its steps, each a line of text, and its value."""
+    """Instrument code: its f returns (value, steps), where each step is one line of text."""
     tree = ast.parse(code)
     main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == FUNCTION)
-    main.body = [ast.parse(f"{STEPS} = []").body[0], *_told(main.body, _Noted())]
+    main.body = [ast.parse(f"{STEPS} = []").body[0], *_instrument(main.body, _Instrumenter())]
     return _HELPERS + ast.unparse(ast.fix_missing_locations(tree))
 
 
-def _told(body: Sequence[ast.stmt], noted: _Noted) -> list[ast.stmt]:
-    """Statements whose operations are noted, with one after each that notes what it set."""
+def _instrument(body: Sequence[ast.stmt], instrumenter: _Instrumenter) -> list[ast.stmt]:
+    """Instrument statements: record their operations, and after each assignment the new value."""
     out: list[ast.stmt] = []
     for node in body:
         if isinstance(node, ast.Return) and node.value is not None:
-            value: ast.expr = noted.visit(node.value)
+            value: ast.expr = instrumenter.visit(node.value)
             steps = ast.Call(ast.Name("list", ast.Load()), [ast.Name(STEPS, ast.Load())], [])
-            # the value first, for its steps come before
+            # the value is evaluated first, because it adds steps
             pair = ast.Tuple([value, steps], ast.Load())
             out.append(ast.Return(pair))
             continue
         if isinstance(node, ast.If | ast.While):
             if isinstance(node, ast.If):
-                node.test = noted.visit(node.test)
-            node.body, node.orelse = _told(node.body, noted), _told(node.orelse, noted)
+                node.test = instrumenter.visit(node.test)
+            node.body, node.orelse = _instrument(node.body, instrumenter), _instrument(node.orelse, instrumenter)
         elif isinstance(node, ast.For):
-            node.body = [_note_of(node.target), *_told(node.body, noted)]
+            node.body = [_note_of(node.target), *_instrument(node.body, instrumenter)]
         elif isinstance(node, ast.Assign | ast.AugAssign):
-            node.value = noted.visit(node.value)
+            node.value = instrumenter.visit(node.value)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            node.value.args = [noted.visit(arg) for arg in node.value.args]
+            node.value.args = [instrumenter.visit(arg) for arg in node.value.args]
         out.append(node)
         target = _target(node)
         if target is not None:
@@ -67,7 +67,7 @@ def _note_of(target: ast.expr) -> ast.stmt:
 
 
 def _target(node: ast.stmt) -> ast.Name | None:
-    """What a plain statement gives a value or adds to."""
+    """The name that a simple statement assigns or updates, or None."""
     target: ast.expr | None = None
     if isinstance(node, ast.Assign):
         target = node.targets[0]
@@ -78,15 +78,15 @@ def _target(node: ast.stmt) -> ast.Name | None:
     return target if isinstance(target, ast.Name) else None
 
 
-class _Noted(ast.NodeTransformer):
-    """Wraps each operation in a call that notes it. Operands are kept in names of their own, so that they are worked
-    out once."""
+class _Instrumenter(ast.NodeTransformer):
+    """Wraps each operation in a call that records it. Operands are bound to temporary names, so that they are evaluated
+    once."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def kept(self, value: ast.expr) -> tuple[ast.expr, ast.expr]:
-        """An expression that keeps a value, and one that reads it again."""
+        """An expression that binds a value to a temporary name, and one that reads that name."""
         self.count += 1
         name = f"_v{self.count}"
         return ast.NamedExpr(ast.Name(name, ast.Store()), value), ast.Name(name, ast.Load())

@@ -1,8 +1,8 @@
-"""The bank of learnable problems: what setters vary and what sleep replays.
+"""The bank of learnable problems, from which setters get parents and sleep gets replayed examples.
 
-Grows and is never replaced (accumulating keeps diversity where replacing loses it; see docs/measurements.md). Draws
-prefer hard and recent entries: weight (1 - p) * fade^age, after prioritised level replay (Jiang et al. 2021) with the
-solve rate p for the value loss. Left out: similarity between entries.
+Entries are only added, never replaced, because replacing loses diversity (see docs/measurements.md). Draws prefer hard
+and recent entries: the weight is (1 - p) * fade^age, as in prioritised level replay (Jiang et al. 2021) with the solve
+rate p in place of the value loss. Left out: similarity between entries.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from itertools import accumulate
 
 @dataclass(frozen=True)
 class Entry:
-    """One solved problem: its text, the trace that was verified, and where both are recorded."""
+    """A solved problem: its text, the verified solution, and the post that records both."""
 
     post: str
     domain: str
-    author: str  # whose post it is
+    author: str  # author of the post
     text: str
     solution: str
     solve_rate: float
@@ -30,25 +30,25 @@ class Entry:
 Readable = Callable[[Entry], bool]
 
 
-def everything(entry: Entry) -> bool:
-    """Whoever reads all there is."""
+def all_readable(entry: Entry) -> bool:
+    """Readability of an agent that may read every entry."""
     return True
 
 
 @dataclass(frozen=True)
-class Urn:
-    """Entries, and their weights added up."""
+class ParentPool:
+    """Entries with their cumulative weights."""
 
     entries: list[Entry]
     weights: list[float]
 
     def draw(self, rng: random.Random, n: int) -> list[Entry]:
-        """n entries drawn with replacement; empty if there are none."""
+        """Draw n entries with replacement; empty if the pool is."""
         return rng.choices(self.entries, cum_weights=self.weights, k=n) if self.entries else []
 
 
 class Bank:
-    """Entries in the order they were added."""
+    """Entries in order of addition."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -63,12 +63,22 @@ class Bank:
         now: int,
         fade: float = 1.0,
         domain: str | None = None,
-        readable: Readable = everything,
+        readable: Readable = all_readable,
         born: range | None = None,
         last: int | None = None,
     ) -> list[Entry]:
-        """Up to n different entries, weighted without replacement (Efraimidis & Spirakis 2006); fewer if there are
-        fewer. `last`: only of the last so many that fit the rest."""
+        """Draw up to n different entries, weighted, without replacement (Efraimidis & Spirakis 2006).
+
+        Args:
+            rng: source of the draws.
+            n: number of entries; fewer are returned if fewer qualify.
+            now: current generation, from which ages are counted.
+            fade: factor on the weight per generation of age.
+            domain: only entries of this domain (default: all).
+            readable: only entries for which this is true.
+            born: only entries of these generations (default: all).
+            last: only the last `last` entries that satisfy the other conditions (default: all).
+        """
         found = [
             e
             for e in self.entries
@@ -78,15 +88,15 @@ class Bank:
         return [found[i] for _, i in sorted(keyed, reverse=True)[:n]]
 
     def parents(
-        self, rng: random.Random, n: int, now: int, fade: float, domain: str, readable: Readable = everything
+        self, rng: random.Random, n: int, now: int, fade: float, domain: str, readable: Readable = all_readable
     ) -> list[Entry]:
-        """n entries drawn with replacement; empty if there are none."""
-        return self.urn(now, fade, domain, readable).draw(rng, n)
+        """Draw n entries with replacement; empty if none qualify."""
+        return self.parent_pool(now, fade, domain, readable).draw(rng, n)
 
-    def urn(self, now: int, fade: float, domain: str, readable: Readable = everything) -> Urn:
-        """What parents are drawn from, made once for many draws: as long as nothing is added."""
+    def parent_pool(self, now: int, fade: float, domain: str, readable: Readable = all_readable) -> ParentPool:
+        """The entries that parents are drawn from. Valid until an entry is added; reuse it for many draws."""
         found = [e for e in self.entries if e.domain == domain and readable(e)]
-        return Urn(found, list(accumulate(self._weight(e, now, fade) for e in found)))
+        return ParentPool(found, list(accumulate(self._weight(e, now, fade) for e in found)))
 
     @staticmethod
     def _weight(entry: Entry, now: int, fade: float) -> float:

@@ -1,12 +1,12 @@
-"""Where code that models wrote is run: in another process, under limits, with plain data in and plain data out.
+"""The interface of the sandboxes that run model-written code: in another process, under limits, exchanging plain data.
 
-Two sandboxes have one interface. `monty` (the default, `curricula/sandbox_monty.py`) interprets a subset of Python in
-Rust, in worker processes that are kept; it has no way to files, network, processes or clocks. `subprocess`
-(`curricula/sandbox_subprocess.py`) starts a fresh Python for each call, for code that needs the whole language.
-docs/sandbox.md says what stops what in each, and what is not guaranteed.
+`monty` (the default, `curricula/sandbox_monty.py`) interprets a subset of Python in Rust, in reused worker processes
+without access to files, network, processes or clocks. `subprocess` (`curricula/sandbox_subprocess.py`) starts a fresh
+Python process for each call, for code that needs the whole language. docs/sandbox.md lists what each prevents and what
+is not guaranteed.
 
-Nothing that a program made is ever called here: what comes back is None, bool, int, float, str, list, tuple, dict or
-set, of exactly these types, and is compared by others, outside.
+No object of a program is ever called in this process. Results are None, bool, int, float, str, list, tuple, dict or
+set, of exactly these types; callers compare them.
 """
 
 from __future__ import annotations
@@ -21,71 +21,81 @@ from typing import Any, Protocol
 REASONS = ("syntax", "raised", "time", "memory", "recursion", "unsupported", "output", "not data", "crashed")
 KINDS = ("monty", "subprocess")
 DETAIL = 200
-"""Characters of a detail at most."""
+"""Maximum length of a detail, in characters."""
 INT_BITS = 13_000
-"""Bits of an integer at most: 3,914 digits, under the 4,300 that Python writes and reads."""
+"""Maximum size of an integer: 3,914 decimal digits, below Python's conversion limit of 4,300."""
 
 LARGE_BITS, LARGE_COST = 128, 1000
-"""An integer of more bits than that counts as so many characters."""
-PATIENCE = 2
-"""Calls of one code that may run out of time; those after them are not tried, and come to the same."""
+"""An integer of more than LARGE_BITS bits counts as LARGE_COST characters."""
+MOST_TIMEOUTS = 2
+"""Timeouts of one program after which its remaining calls are not run and also fail with "time"."""
 ATTEMPTS = 3
-"""Processes that may die in one call before that is taken for the call's own doing: memory runs out elsewhere, too."""
+"""Attempts at a call whose process dies, before the call is blamed; the system may also run out of memory."""
 HASHED = 4096
-"""Items of all sets and dictionaries of a value at most: a few thousand that collide on purpose cost us little."""
+"""Maximum number of items in all sets and dicts of a value; bounds the cost of deliberate hash collisions."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one call may use."""
+    """Limits on one call."""
 
     time: float = 1.0
-    """Seconds, of the definition and the call together."""
+    """Seconds, for definition and call together."""
     memory: int = 64 * 2**20
-    """Bytes of the program's own objects."""
+    """Bytes of objects that the program may allocate."""
     recursion: int = 1000
-    """Calls within calls."""
+    """Maximum depth of nested calls."""
     output: int = 65_536
-    """Size of a value, counting each item as one and each character as one; and characters printed."""
+    """Maximum size of a value, where each item and each character counts 1; also of printed text, in characters."""
     depth: int = 32
-    """Containers within containers of a value."""
+    """Maximum nesting depth of containers in a value."""
     source: int = 65_536
-    """Characters of code."""
+    """Maximum length of code, in characters."""
 
 
 @dataclass(frozen=True)
 class CallResult:
-    """What one call came to."""
+    """The result of one call."""
 
     ok: bool
     value: Any = None
-    """Plain data; None where the call came to nothing."""
+    """The returned plain data; None if the call failed."""
     reason: str = "ok"
-    """Else one of `REASONS`."""
+    """Why the call failed: one of `REASONS`; "ok" if it did not."""
     detail: str = ""
-    """One line, at most `DETAIL` characters."""
+    """One line of at most `DETAIL` characters."""
 
 
 class Sandbox(Protocol):
-    """Runs code that nobody vouches for."""
+    """Runs untrusted code."""
 
     name: str
 
     @property
     def guards(self) -> tuple[str, ...]:
-        """What is in force on this machine, in words."""
+        """The protections in effect on this machine, as readable texts."""
 
     def call(self, code: str, function: str, calls: Sequence[tuple[Any, ...]]) -> list[CallResult]:
-        """Define `code` and call `function` with each tuple of arguments (passed as values, never pasted into text),
-        each call in a fresh namespace. Total: any text gets a result for each call. After `PATIENCE` calls that ran
-        out of time the rest are not tried: their reason is "time" too."""
+        """Define `code` and call one of its functions with each tuple of arguments, each in a fresh namespace.
+
+        Arguments are passed as values and never become part of the code. Total: any text gives a result for each call.
+        After `MOST_TIMEOUTS` timeouts the remaining calls are not run, and fail with the reason "time".
+
+        Args:
+            code: source of a module.
+            function: name of a function that it defines.
+            calls: one tuple of plain data per call.
+
+        Returns:
+            One result per call, in order.
+        """
 
     def close(self) -> None:
-        """End the processes. A later call starts new ones."""
+        """Terminate the worker processes. A later call starts new ones."""
 
 
 class NotPlain(ValueError):
-    """A value that is not plain data, or too much of it; `reason` says which."""
+    """A value that is not plain data (`reason` "not data") or exceeds the limits ("output")."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -93,9 +103,10 @@ class NotPlain(ValueError):
 
 
 def plain(value: Any, limits: Limits) -> Any:
-    """A copy of plain data that shares nothing with it. Raises NotPlain.
+    """Deep-copy plain data. Only exact types are accepted, so no method of a subclass is called.
 
-    Asks for exact types only, so nothing of a subclass is ever called.
+    Raises:
+        NotPlain: the value has another type or exceeds `limits`.
     """
     left, hashed = limits.output, HASHED
 
@@ -131,7 +142,7 @@ def plain(value: Any, limits: Limits) -> Any:
 
 
 def failure(reason: str, detail: object = "") -> CallResult:
-    """A call that came to nothing; the detail is made one short, printable line that is the same in every run."""
+    """A failed call. The detail becomes one short printable line without addresses, the same in every run."""
     text = re.sub(r"0x[0-9a-fA-F]+", "0x", str(detail)[: 4 * DETAIL])
     text = " ".join(re.sub(r" \((?:/[^)]*|unknown location)\)", "", text).split())
     return CallResult(False, None, reason, "".join(c if c.isprintable() else "�" for c in text)[:DETAIL])
@@ -143,7 +154,7 @@ def too_late(limits: Limits) -> CallResult:
 
 @functools.lru_cache(256)
 def refused(code: str, function: str, limits: Limits) -> CallResult | None:
-    """Why code is not even tried, if it is not."""
+    """The result of code that is not run at all, or None if it may run."""
     if len(code) > limits.source:
         return failure("syntax", f"{len(code)} characters of code; at most {limits.source}")
     if "\0" in code:
@@ -162,20 +173,20 @@ def run_checked(
     calls: Sequence[tuple[Any, ...]],
     limits: Limits,
 ) -> list[CallResult]:
-    """Check what a sandbox was handed, and let it run only the calls whose arguments are plain data.
+    """Check the input of `Sandbox.call`, and run only the calls whose arguments are plain data.
 
     Args:
         run: runs `code` and calls the function, given by its normalised name, with each tuple of copied arguments;
             returns one result per call. Not called if nothing is left to run.
-        code, function, calls: as handed to `Sandbox.call`.
+        code, function, calls: as in `Sandbox.call`.
         limits: limits on the code and on each tuple of arguments.
 
     Returns:
         One result per call, in the order of `calls`.
     """
-    no = refused(code, function, limits)
-    if no is not None:
-        return [no] * len(calls)
+    rejected = refused(code, function, limits)
+    if rejected is not None:
+        return [rejected] * len(calls)
     checked: list[tuple[Any, ...] | CallResult] = []
     for args in calls:
         try:
@@ -188,5 +199,5 @@ def run_checked(
 
 
 def normal(name: str) -> str:
-    """A name as Python reads it: identifiers are compared in their normal form NFKC."""
+    """Normalise an identifier as Python does (NFKC)."""
     return unicodedata.normalize("NFKC", name)

@@ -1,11 +1,11 @@
-"""What a fresh Python does for the subprocess sandbox. No part of the program imports this.
+"""The script that a fresh Python runs for the subprocess sandbox. No other module imports it.
 
-It reads a job from its input, and forks once for each call. Each of these processes gives up what
-`curricula/sandbox_guards.py` takes from it, and only then defines the code, calls the function and writes what came of
-it to a pipe, as JSON with tags for types. The process that forks runs nothing of the code: it waits, kills what is
-late and everything that is left, and passes on at most so many bytes.
+It reads a job from standard input and forks once per call. Each child process drops privileges with
+`curricula/sandbox_guards.py`, and only then defines the code, calls the function and writes the result to a pipe as
+type-tagged JSON. The parent process runs none of the code: it waits, kills children that are late or left behind, and
+forwards a limited number of bytes.
 
-This is the one file of the program in which text is run as code.
+This is the only file of the program that executes text as code.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from curricula import sandbox_guards, sandbox_wire
-else:  # the program's packages are not there; and typing alone would take half of the start
+else:  # the packages are not on the path, and importing typing would double the start-up time
     import sandbox_guards
     import sandbox_wire
 
 
 def guard(job: dict[str, Any]) -> None:
-    """Take up the guards that the job names, seccomp last: it forbids the others. Raises OSError if one is not had."""
+    """Apply the guards that the job names, seccomp last, since it blocks the others. Raises OSError if one fails."""
     names = job["guards"]
     if not {"rlimits", "network namespace", "landlock", "seccomp"}.issuperset(names):
         raise OSError(f"no such guard among {names}")
@@ -44,7 +44,7 @@ def guard(job: dict[str, Any]) -> None:
 
 
 def compute(job: dict[str, Any], args: Any) -> list[Any]:
-    """Define the code and call its function: why or that it ended, a value or an exception's name, a detail."""
+    """Define the code and call its function. Returns [reason, encoded value or type name, detail]."""
     try:
         program = compile(job["code"], "<program>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError) as error:
@@ -68,7 +68,7 @@ def compute(job: dict[str, Any], args: Any) -> list[Any]:
 
 
 def describe(error: BaseException) -> str:
-    """What an exception says of itself, which may be another exception."""
+    """The message of an exception; empty if computing it raises."""
     try:
         return str(error)[:800]
     except BaseException:
@@ -76,11 +76,11 @@ def describe(error: BaseException) -> str:
 
 
 def child(job: dict[str, Any], args: Any, out: int) -> NoReturn:
-    """One call, in a process of its own. Never returns."""
+    """Make one call in the forked process. Never returns."""
     try:
         os.setsid()
         if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: end with the process that forked
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: die with the parent
         nothing = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(nothing, fd)
@@ -103,8 +103,8 @@ def child(job: dict[str, Any], args: Any, out: int) -> NoReturn:
         os._exit(0)
 
 
-def watch(job: dict[str, Any], args: Any) -> tuple[bytes, bytes]:
-    """Fork, wait and clean up: a mark (Said, Late, Overlong, Killed by a signal) and what the call said."""
+def run_call(job: dict[str, Any], args: Any) -> tuple[bytes, bytes]:
+    """Fork, wait and clean up. Returns a mark (S: said, L: late, O: output too long, K: killed) and the output."""
     back, out = os.pipe()
     pid = os.fork()
     if not pid:
@@ -113,19 +113,19 @@ def watch(job: dict[str, Any], args: Any) -> tuple[bytes, bytes]:
     os.close(out)
     late = False
 
-    def ring(signum: int, frame: FrameType | None) -> None:
+    def on_alarm(signum: int, frame: FrameType | None) -> None:
         nonlocal late
         late = True
-        end(pid)  # which closes the pipe
+        kill_call(pid)  # closes the pipe
 
-    signal.signal(signal.SIGALRM, ring)
+    signal.signal(signal.SIGALRM, on_alarm)
     signal.setitimer(signal.ITIMER_REAL, job["time"])
     said = b""
     while len(said) <= job["most"] and (part := os.read(back, 65536)):
         said += part
     signal.setitimer(signal.ITIMER_REAL, 0)
     os.close(back)
-    status = None if late else end(pid)
+    status = None if late else kill_call(pid)
     if late or (status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
         return b"L", b""
     if len(said) > job["most"]:
@@ -135,9 +135,9 @@ def watch(job: dict[str, Any], args: Any) -> tuple[bytes, bytes]:
     return b"S", said
 
 
-def end(pid: int) -> int | None:
-    """End a call and whatever it left, which is ours where processes can be started at all (see `main`); the status
-    of its process, if it had not been ended before."""
+def kill_call(pid: int) -> int | None:
+    """Kill the process of a call and its descendants, which this process inherits (see `main`). Returns the exit status
+    of the call's process, or None if it was reaped before."""
     status, pids = None, [pid]
     while pids:
         for each in pids:
@@ -160,7 +160,7 @@ def end(pid: int) -> int | None:
 
 
 def exactly(count: int) -> bytes:
-    """So many bytes of the input: never more, so that a call cannot see the arguments of the next."""
+    """Read exactly `count` bytes, unbuffered, so that a call cannot see the arguments of the next one."""
     data = b""
     while len(data) < count:
         part = os.read(0, count - len(data))
@@ -175,13 +175,13 @@ def message() -> Any:
 
 
 def main() -> None:
-    """The job, then each call's arguments; a mark, a length and what was said for each."""
+    """Read the job, then the arguments of each call; write a mark, a length and the output for each."""
     job = message()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     late = 0
     for _ in range(job["calls"]):
         args = sandbox_wire.decode(message())
-        mark, said = watch(job, args) if late < job["patience"] else (b"L", b"")
+        mark, said = run_call(job, args) if late < job["patience"] else (b"L", b"")
         late += mark == b"L"
         os.write(1, mark + struct.pack(">I", len(said)) + said)

@@ -1,8 +1,8 @@
-"""What a process gives up before it runs code that nobody vouches for: seccomp, Landlock, resource limits.
+"""Drop privileges of a process before it runs untrusted code: seccomp, Landlock, resource limits.
 
-For the script of the subprocess sandbox alone (`curricula/sandbox_child.py`), which must start fast and without the
-program's packages; so this uses the standard library only. Each guard raises OSError where the system has none of it.
-Nothing here can be taken back by the process itself, whoever it runs as.
+Only for the script of the subprocess sandbox (`curricula/sandbox_child.py`), which must start fast and without the
+program's packages; therefore this module uses only the standard library. Each guard raises OSError where the system
+does not support it. A process cannot undo a guard, whatever user it runs as.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 EPERM = 1
 MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-"""The kernel's name for a machine, and the column of its numbers in `SYSTEM_CALLS`."""
+"""Audit architecture number of a machine, and its column in `SYSTEM_CALLS`."""
 SYSTEM_CALLS = {
     "read": (0, 63), "write": (1, 64), "close": (3, 57), "stat": (4, None), "fstat": (5, 80), "lstat": (6, None),
     "poll": (7, None), "ppoll": (271, 73), "lseek": (8, 62), "mmap": (9, 222), "mprotect": (10, 226),
@@ -31,14 +31,14 @@ SYSTEM_CALLS = {
     "newfstatat": (262, 79), "readlinkat": (267, 78), "faccessat": (269, 48), "set_robust_list": (273, 99),
     "getrandom": (318, 278), "statx": (332, 291), "rseq": (334, 293), "faccessat2": (439, 439),
 }  # fmt: skip
-"""All that Python needs to compute, to import and to end. No process, thread, signal, socket, mount or file is made by
-any of them; whatever is not named here fails with "operation not permitted"."""
+"""The system calls that Python needs to compute, import and exit. None of them creates a process, thread, signal,
+socket, mount or file; all other calls fail with "operation not permitted"."""
 OPEN, OPENAT, PRLIMIT = (2, None), (257, 56), (302, 261)
-"""Allowed with certain arguments only: files for reading; limits to be asked for."""
+"""Allowed only with certain arguments: to open files for reading, and to query limits."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
-LANDLOCK_ALL, LANDLOCK_READ = (1 << 13) - 1, 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, read a folder
+LANDLOCK_ALL, LANDLOCK_READ = (1 << 13) - 1, 1 << 0 | 1 << 2 | 1 << 3  # execute, read a file, list a folder
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 
 
@@ -54,7 +54,7 @@ def no_new_privileges() -> None:
 
 
 def seccomp() -> None:
-    """From now on the kernel answers the system calls above, and no other. Raises OSError."""
+    """Restrict the process to the system calls above. Raises OSError."""
     machine = this_machine()
     no_new_privileges()
     program = ctypes.create_string_buffer(filter_program(machine))
@@ -72,15 +72,15 @@ def this_machine() -> str:
 
 
 def filter_program(machine: str) -> bytes:
-    """The kernel's filter in its own language (classic BPF): 8 bytes an instruction."""
+    """The seccomp filter in classic BPF, 8 bytes per instruction."""
     arch, column = MACHINES[machine]
     load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
     number, argument = 0, 16
-    steps: list[tuple[int, int, str, str]] = [  # what, with which value, where to if so, where to if not; "" is on
+    steps: list[tuple[int, int, str, str]] = [  # instruction, value, label if true, if false; "": next
         (load, 4, "", ""),
         (equal, arch, "", "kill"),
         (load, number, "", ""),
-        (at_least, 0x40000000, "no", ""),  # the other table of x86
+        (at_least, 0x40000000, "no", ""),  # the x32 table of x86
     ]
     for special, label in ((OPEN, "open"), (OPENAT, "openat"), (PRLIMIT, "prlimit")):
         if special[column] is not None:
@@ -111,7 +111,7 @@ def filter_program(machine: str) -> bytes:
 
 
 def landlock() -> None:
-    """From now on files can be read in Python's own and the system's libraries only. Raises OSError."""
+    """Restrict reading of files to the libraries of Python and of the system. Raises OSError."""
     call = libc().syscall
     call.restype = ctypes.c_long
     no_new_privileges()
@@ -134,7 +134,12 @@ def landlock() -> None:
 
 
 def rlimits(memory: int, seconds: int) -> None:
-    """Memory beside what the process has already, in bytes; seconds of the processor; and nothing written."""
+    """Limit resources of the process.
+
+    Args:
+        memory: bytes of address space in addition to the current size.
+        seconds: processor time.
+    """
     with open("/proc/self/statm", "rb") as file:
         has = int(file.read().split()[0]) * resource.getpagesize()
     for what, most in (
@@ -149,6 +154,6 @@ def rlimits(memory: int, seconds: int) -> None:
 
 
 def private_network() -> None:
-    """A network of its own, with nothing in it. Raises OSError."""
+    """Move the process to an empty network namespace. Raises OSError."""
     if libc().unshare(0x10000000 | 0x40000000):  # CLONE_NEWUSER, CLONE_NEWNET
         raise OSError(ctypes.get_errno(), "network namespace")

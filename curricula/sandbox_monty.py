@@ -1,13 +1,13 @@
-"""The default sandbox: pydantic-monty, an interpreter of a subset of Python in Rust, in worker processes that are kept.
+"""The default sandbox: pydantic-monty, an interpreter of a subset of Python in Rust, in reused worker processes.
 
-The interpreter has no files, network, processes, threads or host functions to give; time, memory, recursion and output
-are limited; clocks stand still, sleeping takes no time and random numbers start from one seed, so that a program gives
-the same every time. A worker that dies or hangs is replaced, and its call reported. What the interpreter lacks
-(`yield`, inheritance, `heapq`, ...) is told apart from what is wrong: reason "unsupported".
+The interpreter provides no files, network, processes, threads or host functions. Time, memory, recursion and output
+are limited. Clocks are fixed, sleeping takes no time and random numbers have a fixed seed, so that programs are
+deterministic. A worker that dies or hangs is replaced and its call reported as failed. Features that the interpreter
+lacks (`yield`, inheritance, `heapq`, ...) give the reason "unsupported", which differs from an error of the program.
 
-Each call has its code defined afresh, in a namespace of its own. Code that is seen to leave nothing behind it
-(`closed`) has its calls made in one go, in a session that is kept for the next code too; that is what makes it fast.
-All other code, and whatever a kept session ran out of something with, has a session to itself for each call.
+Each call defines its code again in a fresh namespace. Calls of code without lasting effects (`closed`) run in batches,
+in a session that is reused for other code; this is the fast path. All other code, and batches that exceed a limit, run
+with a separate session for each call.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from curricula.sandbox import (
     INT_BITS,
     LARGE_BITS,
     LARGE_COST,
-    PATIENCE,
+    MOST_TIMEOUTS,
     CallResult,
     Limits,
     NotPlain,
@@ -44,22 +44,22 @@ from curricula.sandbox import (
 )
 
 BATCH = 64
-"""Calls in one go at most."""
+"""Maximum number of calls in a batch."""
 USES = 500
-"""Goes of a kept session at most: it keeps a little of every code."""
+"""Maximum number of batches of a session; each one leaves some memory in use."""
 PURE = r"(?:math|itertools|functools|operator|string|statistics|bisect|typing|collections)"
 IMPORT = re.compile(rf"^\s*(?:import {PURE}|from {PURE} import [\w, ]+)\s*$", re.MULTILINE)
-"""An import of something that has no state."""
+"""An import of a module without state."""
 OPEN = re.compile(r"\b(?:import|exec|eval|open|id|hash|class|async)\b|__")
-"""What code has that could leave something behind, or see what others left."""
+"""Syntax that could leave lasting effects or observe those of other code."""
 POLICY = monty.OSPolicy(
     datetime=datetime.datetime(2000, 1, 1), timezone="utc", sleep="zero", process_time="zero", random_start={"seed": 0}
 )
 GRACE = 0.5
-"""Seconds past the limit after which a worker that does not answer is killed."""
+"""Seconds after the time limit at which an unresponsive worker is killed."""
 CORES = os.cpu_count() or 1
 ADDRESSES = 2**30
-"""Bytes of address space that a worker has beside the program's memory."""
+"""Bytes of address space of a worker in addition to the memory limit of the program."""
 
 PRELUDE = """
 lists, dicts, others = (list, tuple, set), (dict,), (bool, float, type(None))
@@ -111,13 +111,13 @@ def run(args):
         level = below
     return "output", type(value).__name__, "nested deeper than allowed"
 """
-"""Defines `run`: one call, and a look at its value, level by level, before it is brought over. It is trusted, and what
-is run cannot reach its names."""
+"""Defines `run`, which makes one call and checks the size of its value, level by level, before it is transferred.
+It is trusted code; programs cannot access its names."""
 GO = "[run(args) for args in calls]"
 
 
 class Monty:
-    """The sandbox `monty`. Safe to share by threads: each go has a worker to itself."""
+    """The sandbox `monty`. Thread-safe: each batch has its own worker."""
 
     name = "monty"
 
@@ -132,7 +132,7 @@ class Monty:
             "rlimits on workers" if sys.platform == "linux" else "no rlimits on workers",
         )
         self._pool: monty.Monty | None = None
-        self._kept: list[tuple[monty.MontySession, int]] = []  # sessions that wait, and how often they were used
+        self._kept: list[tuple[monty.MontySession, int]] = []  # idle sessions, with the number of batches they ran
         self._lock = threading.Lock()
         self._constants = {
             "most_bits": INT_BITS, "large_bits": LARGE_BITS, "large_cost": LARGE_COST, "most_hashed": HASHED,
@@ -154,18 +154,18 @@ class Monty:
         for start in range(0, len(calls), size or 1):
             part = calls[start : start + (size or 1)]
             inputs = {"code": code, "function": function, "calls": part}
-            together = self._together(inputs) if size and late < PATIENCE else None
+            together = self._together(inputs) if size and late < MOST_TIMEOUTS else None
             if together is not None:
                 results += together
                 continue
             for args in part:
-                alone = self._alone(inputs | {"calls": [args]}) if late < PATIENCE else too_late(self.limits)
+                alone = self._alone(inputs | {"calls": [args]}) if late < MOST_TIMEOUTS else too_late(self.limits)
                 late += alone.reason == "time"
                 results.append(alone)
         return results
 
     def _together(self, inputs: dict[str, Any]) -> list[CallResult] | None:
-        """The calls in a kept session; None if they have to be made one by one, because something ran out."""
+        """Run calls as a batch in a reused session; None if a limit was exceeded and they must run one by one."""
         with self._lock:
             session, used = self._kept.pop() if self._kept else (None, 0)
         try:
@@ -188,7 +188,7 @@ class Monty:
         return [self._result(item) for item in out]
 
     def _alone(self, inputs: dict[str, Any]) -> CallResult:
-        """One call in a session of its own; in another if that dies, which may be the system's doing."""
+        """Run one call in a new session; again if the interpreter dies, which the system may have caused."""
         for _ in range(ATTEMPTS - 1):
             ran = self._once(inputs)
             if ran.reason != "crashed":
@@ -200,13 +200,13 @@ class Monty:
             with self._checkout() as session:
                 self._limit(session.worker_pid)
                 out = session.feed_run(PRELUDE + GO, inputs=inputs | self._constants, print_callback=self._printed())
-        except ProcessLookupError:  # it was gone before it was given its limits
+        except ProcessLookupError:  # the worker died before its limits were set
             return failure("crashed", "the interpreter died")
         except monty.MontyCrashedError as error:
             return too_late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
         except monty.MontyError as error:
             return judge(error, self.limits)
-        except ValueError as error:  # a value that cannot be brought over
+        except ValueError as error:  # a value that cannot be transferred
             return failure("output", error)
         return self._result(out[0])
 
@@ -233,7 +233,7 @@ class Monty:
         with self._lock:
             if self._pool is None:
                 pool = monty.Monty(
-                    max_processes=2 * CORES + 2,  # more than are kept, so that one comes free at some time
+                    max_processes=2 * CORES + 2,  # more than are kept idle, so that one always becomes free
                     feed_duration_limit_grace=GRACE,
                     turn_duration_limit_grace=GRACE,
                     request_timeout=self.limits.time + 2 * GRACE,
@@ -243,7 +243,7 @@ class Monty:
             return self._pool
 
     def _limit(self, pid: int | None) -> None:
-        """Take from a worker what it never needs, should its interpreter be broken out of."""
+        """Set resource limits on a worker, in case code escapes the interpreter."""
         if pid is None or sys.platform != "linux":
             return
         for what, most in (
@@ -264,20 +264,20 @@ class Monty:
 
 
 def do_not_look_for(package: str) -> None:
-    """Tell Python that a package is not there, if it is not. The client asks for this one at every single go, and a
-    search of all folders takes as long as a small program."""
+    """Mark a package as missing in `sys.modules` if it is not installed. The client tries to import it in every batch,
+    and the search of the import path takes as long as a small program."""
     if package not in sys.modules and importlib.util.find_spec(package) is None:
         sys.modules[package] = None  # type: ignore[assignment]
 
 
 @functools.lru_cache(256)
 def closed(code: str) -> bool:
-    """Whether a look at code shows that one call of it cannot be told from another by what was run before."""
+    """Whether the source shows that calls cannot depend on code that ran before in the same session."""
     return code.isascii() and not OPEN.search(IMPORT.sub("", code))
 
 
 def judge(error: monty.MontyError, limits: Limits) -> CallResult:
-    """What stopped a go as a whole."""
+    """The result of a call that an error of the interpreter stopped."""
     kind, _, detail = str(error).partition(": ")
     if isinstance(error, monty.MontySyntaxError):
         return failure("syntax", error)
@@ -291,7 +291,7 @@ def judge(error: monty.MontyError, limits: Limits) -> CallResult:
 
 
 def raised(kind: str, detail: str) -> CallResult:
-    """An exception of the program: its own, or one that says what the interpreter does not have."""
+    """The result of a call that raised: an error of the program, or of a feature that the interpreter lacks."""
     reason = "raised"
     if kind == "RecursionError":
         reason = "recursion"
@@ -307,13 +307,13 @@ KNOWN = {
     "datetime", "decimal", "enum", "functools", "heapq", "itertools", "json", "math", "numbers", "operator", "os",
     "pathlib", "random", "re", "statistics", "string", "sys", "textwrap", "time", "typing", "unicodedata",
 }  # fmt: skip
-"""Modules whose contents are looked up, to tell what the interpreter lacks from what does not exist."""
+"""Modules that may be imported to check whether a missing name exists in CPython."""
 NAMED = {"function": types.FunctionType, "module": types.ModuleType, "method": types.MethodType}
-"""Types that are not named where Python names its built-in ones."""
+"""Types that are not attributes of `builtins`."""
 
 
 def lacks(kind: str, detail: str) -> bool:
-    """Whether an exception is there because the interpreter lacks something that Python has."""
+    """Whether an exception was raised because the interpreter lacks a feature of CPython."""
     if "monty" in detail and (kind == "NotImplementedError" or "Internal error" in detail):
         return True
     if kind in ("NotImplementedError", "RuntimeError"):
@@ -332,5 +332,5 @@ def lacks(kind: str, detail: str) -> bool:
 
 
 def offers(module: str, name: str) -> bool:
-    """Whether a module that is known to be harmless has something of this name in Python."""
+    """Whether a module, if it is one of `KNOWN`, has this attribute in CPython."""
     return module in KNOWN and hasattr(importlib.import_module(module), name)

@@ -1,12 +1,12 @@
-"""The sandbox for code that needs the whole language: a fresh Python for each `call`, a process for each of its calls.
+"""The sandbox for the whole language: a fresh Python for each `call`, and a forked process for each tuple of arguments.
 
-The process has an empty working directory that is removed, no environment but a fixed hash seed, and gives up what the
-system lets it give up before it sees the code (`curricula/sandbox_guards.py`); which guards these are is found out once
-and told by `guards`. A guard that was there and is not any more is a crash of the call, never a call without it.
+The process has an empty temporary working directory and no environment except a fixed hash seed. Before it reads the
+code, it drops privileges with the guards that the system supports (`curricula/sandbox_guards.py`). They are detected
+once and listed in `guards`. If a detected guard later fails, the call fails; it never runs without the guard.
 
-Not guaranteed, where `guards` does not name them: without seccomp or Landlock the code can read what this user can
-read. Sizes are judged after the fact; printed text is thrown away; addresses (`id`, default `repr`) differ from run to
-run. About 100 times slower than the default sandbox.
+Not guaranteed: without seccomp or Landlock in `guards`, the code can read the files that this user can read. Sizes are
+checked after the fact; printed text is discarded; addresses (`id`, default `repr`) differ from run to run. About 100
+times slower than the default sandbox.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 from curricula.sandbox import (
     ATTEMPTS,
-    PATIENCE,
+    MOST_TIMEOUTS,
     CallResult,
     Limits,
     NotPlain,
@@ -40,21 +40,24 @@ LAUNCH = (
     "import os, sys; sys.path.append(os.path.dirname(sys.argv[1]));"
     " import sandbox_child; sys.path.pop(); sandbox_child.main()"
 )
-"""Imported, not run, so that Python can keep it compiled."""
+"""Imports the script instead of running it, so that its bytecode is cached."""
 START = 10.0
-"""Seconds that Python may take to start, and to end."""
+"""Seconds allowed for Python to start and to exit."""
 CALL = 1.0
-"""Seconds that a call may take beside its limit: a process to start and to end."""
+"""Seconds allowed per call in addition to its limit, to start and to end its process."""
 GUARDS = ("seccomp", "landlock", "network namespace", "rlimits")
-SPOKEN = ("ok", "syntax", "raised", "output", "not data")
-"""What a call may say of itself."""
+CHILD_REASONS = ("ok", "syntax", "raised", "output", "not data")
+"""Reasons that the child process may report."""
 FALLBACK = "network namespace"
-"""Taken only where there is no seccomp."""
+"""Used only without seccomp."""
 
 
-def talk(messages: Sequence[Any], seconds: float) -> bytes:
-    """What a fresh Python with our script answers to these messages, in an empty folder that is removed; nothing, if
-    it takes longer. Not `-I`, which would ignore the hash seed: there is no environment but that."""
+def exchange(messages: Sequence[Any], seconds: float) -> bytes:
+    """Send messages to a fresh Python that runs the script; return its output, empty after a timeout.
+
+    It runs in an empty folder that is removed. Not with `-I`, which would ignore the hash seed, the only variable of
+    its environment.
+    """
     command = [sys.executable, "-S", "-s", "-P", "-X", "utf8", "-c", LAUNCH, str(SCRIPT)]
     data = [json.dumps(message).encode() for message in messages]
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
@@ -73,8 +76,11 @@ def talk(messages: Sequence[Any], seconds: float) -> bytes:
 
 @functools.cache
 def available() -> tuple[str, ...]:
-    """The guards that this system has, each tried in a process of its own. Raises OSError if that cannot be told: a
-    machine that is busy must not look like one without guards."""
+    """Detect the guards that this system supports, each in a separate process.
+
+    Raises:
+        OSError: a process did not start in time; a busy machine must not be taken for one without guards.
+    """
     found: list[str] = []
     for name in GUARDS:
         if name == FALLBACK and "seccomp" in found:
@@ -84,7 +90,7 @@ def available() -> tuple[str, ...]:
             "recursion": 1000, "memory": 2**26, "seconds": math.ceil(START),
         }  # fmt: skip
         try:
-            said = json.loads(talk([job, None], 2 * START)[5:])[0]
+            said = json.loads(exchange([job, None], 2 * START)[5:])[0]
         except ValueError:
             raise OSError("sandbox subprocess: a fresh Python does not start, or takes too long to") from None
         if said == "ok":
@@ -93,7 +99,7 @@ def available() -> tuple[str, ...]:
 
 
 class Subprocess:
-    """The sandbox `subprocess`. Safe to share by threads: it keeps nothing."""
+    """The sandbox `subprocess`. Thread-safe, because it has no mutable state."""
 
     name = "subprocess"
 
@@ -111,7 +117,7 @@ class Subprocess:
         return run_checked(self._run, code, function, calls, self.limits)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Does nothing: no process outlives its call."""
 
     def _run(self, code: str, function: str, calls: list[tuple[Any, ...]]) -> list[CallResult]:
         results = self._start(code, function, calls)
@@ -126,9 +132,9 @@ class Subprocess:
         job = {
             "code": code, "function": function, "calls": len(calls), "guards": self._guards,
             "time": limits.time, "seconds": math.ceil(limits.time) + 1, "memory": limits.memory,
-            "recursion": limits.recursion, "most": 16 * limits.output + 4096, "patience": PATIENCE,
+            "recursion": limits.recursion, "most": 16 * limits.output + 4096, "patience": MOST_TIMEOUTS,
         }  # fmt: skip
-        said = talk([job, *(encode(args) for args in calls)], START + len(calls) * (limits.time + CALL))
+        said = exchange([job, *(encode(args) for args in calls)], START + len(calls) * (limits.time + CALL))
         results = []
         for _ in calls:
             mark, size = said[:1], int.from_bytes(said[1:5], "big")
@@ -137,7 +143,7 @@ class Subprocess:
         return results
 
     def _result(self, mark: bytes, said: bytes) -> CallResult:
-        """What a call said of itself, or what was seen of it."""
+        """Build the result of a call from its mark (see `sandbox_child.run_call`) and its output."""
         if mark == b"L":
             return too_late(self.limits)
         if mark == b"O":
@@ -148,7 +154,7 @@ class Subprocess:
             reason, value, detail = json.loads(said)
             if reason == "ok":
                 return CallResult(True, plain(decode(value), self.limits))
-            if reason not in SPOKEN:
+            if reason not in CHILD_REASONS:
                 raise ValueError("no reason")
         except NotPlain as error:
             return failure(error.reason, error)

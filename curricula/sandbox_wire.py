@@ -1,20 +1,20 @@
-"""Plain data as JSON with tags for types, between the program and the script of the subprocess sandbox.
+"""Encode plain data as type-tagged JSON, for messages between the program and the script of the subprocess sandbox.
 
-Both use it, and the script without the program's packages; so this imports nothing. Reading it builds None, bool, int,
-float, str, list, tuple, dict and set, and never anything else.
+Imports nothing, because the script uses it without the program's packages. Decoding builds only None, bool, int,
+float, str, list, tuple, dict and set.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # at run time it would cost the script half of its start
+if TYPE_CHECKING:  # importing typing would double the start-up time of the script
     from typing import Any
 
 TAGS: dict[type, str] = {list: "l", tuple: "t", set: "s"}
 
 
 def encode(value: Any) -> Any:
-    """Plain data as what JSON can say without loss. Raises TypeError for anything else."""
+    """Convert plain data to JSON values without loss. Raises TypeError for anything else."""
     kind = type(value)
     if value is None or kind in (bool, str):
         return value
@@ -32,7 +32,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(said: Any) -> Any:
-    """What `encode` made, as data. Raises ValueError, TypeError or RecursionError for anything else."""
+    """Inverse of `encode`. Raises ValueError, TypeError or RecursionError for any other input."""
     if said is None or type(said) in (bool, str):
         return said
     if type(said) is not list or len(said) != 2:

@@ -1,4 +1,4 @@
-"""Which sandbox a domain names, made once a process."""
+"""Create sandboxes by name and share them within a process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ _lock = threading.Lock()
 
 
 def make_sandbox(kind: str = "monty", limits: Limits = USUAL) -> Sandbox:
-    """The process's sandbox of this kind and with these limits. Raises ValueError for an unknown kind.
+    """The sandbox of this kind and with these limits, shared by all threads of the process.
 
-    It is shared, by threads too, and closed when the process ends; a forked child makes its own.
+    It is closed when the process exits. A forked child creates its own.
+
+    Raises:
+        ValueError: the kind is unknown.
     """
     if kind not in KINDS:
         raise ValueError(f"sandbox must be one of {', '.join(KINDS)}, got {kind!r}")

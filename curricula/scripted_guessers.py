@@ -1,9 +1,9 @@
-"""Guessers that are programs: what there is to be found by drawing and by searching, without a language model.
+"""Guessers without a language model: baselines that draw at random or search.
 
-`program_guess` has the language model's task without its eyes: it extends the hint by one random primitive and never
-looks at the examples. `search_guess` looks at nothing else: of all bodies that are one primitive longer than a body
-it knows, one that fits the examples. Both know what `known` says, right or wrong. Left out: a prior over which
-primitive follows which, which is what a model can learn of a world.
+`program_guess` extends the hint by one random primitive and ignores the examples. `search_guess` uses only the
+examples: it picks a body that fits them, among all bodies that extend a known body by one primitive. Both take the
+definitions in `known` as given, true or false. Left out: a prior over which primitive follows which, which is what a
+model can learn about a world.
 """
 
 from __future__ import annotations
@@ -20,9 +20,14 @@ from curricula.post_forms import Bodies
 
 
 def program_guess(guess: Guess, hint: Sequence[str] | None, known: Bodies, rng: random.Random) -> str:
-    """The hint and one random primitive; `hint` None stands for the body of the guess's parent in `known`.
+    """Guess the hint followed by one random primitive.
 
-    Without a hint, as many random primitives as a body of the name's level has: two on level 1.
+    Args:
+        guess: the name and its parents.
+        hint: primitives to extend; None: the body of the guess's parent in `known`. If it is empty, or there is no
+            parent, the guess is random, with the length of a body at the name's level (two primitives at level 1).
+        known: definitions.
+        rng: source of the draws.
     """
     if hint is None:
         hint = body_words(known[guess.parents[0]]) if guess.parents else ()
@@ -31,10 +36,10 @@ def program_guess(guess: Guess, hint: Sequence[str] | None, known: Bodies, rng: 
 
 
 def search_guess(guess: Guess, known: Bodies, rng: random.Random) -> str:
-    """One at random of the candidates that do on the guess's examples what they show; of all, if none does.
+    """Guess a random candidate that fits the examples; any candidate if none fits.
 
-    Candidates extend each known body of the level below by one primitive (level 1: all pairs of primitives). Where
-    nothing of the level below is known, as `program_guess` without a hint.
+    Candidates extend each known body of the level below by one primitive (level 1: all pairs of primitives). If no
+    name of the level below is known, guess like `program_guess` without a hint.
     """
     found = candidates(guess.name, known)
     if not found:
@@ -45,7 +50,7 @@ def search_guess(guess: Guess, known: Bodies, rng: random.Random) -> str:
 
 
 def candidates(name: str, known: Bodies) -> list[tuple[str, ...]]:
-    """Every body that `search_guess` considers, each once, in an order that does not depend on that of `known`."""
+    """All distinct bodies that `search_guess` considers, in an order independent of the order of `known`."""
     if level_of(name) == 1:
         return list(itertools.product(lp.NAMES, repeat=2))
     below = [w for w in sorted(known, key=name_order) if level_of(w) == level_of(name) - 1]

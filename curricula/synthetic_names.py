@@ -1,9 +1,8 @@
-"""Dreams: words that nobody has met, made of what is known of the ones that were.
+"""Synthetic bodies for practice, recombined from known definitions.
 
-A world's bodies follow a grammar: what comes after a primitive is one of a few (`hidden_world.World`). Who knows some
-bodies knows some of these successions, and can put them together to new bodies, on which guessing is practised: the
-recombination of what was read by day. Only the definitions that are given are used. Left out: how likely a succession
-is beyond how often it was met."""
+The bodies of a world follow a grammar in which each primitive has few possible successors (`hidden_world.World`). Known
+bodies reveal some of these transitions. New bodies drawn from them serve to practise guessing. Only the definitions
+that are passed in are used. Left out: any estimate of transitions beyond their counts."""
 
 from __future__ import annotations
 
@@ -13,12 +12,12 @@ from collections.abc import Iterable
 
 from curricula.list_programs import MAX_DEPTH, NAMES
 
-LAWFUL = 0.5
-"""Share of the steps that follow a known succession; the others are free, so that the unknown stays thinkable."""
+KNOWN_SHARE = 0.5
+"""Probability that a step follows a known transition; the other steps are uniform, to keep unknown ones possible."""
 
 
-def successions(bodies: Iterable[tuple[str, ...]]) -> dict[str, list[str]]:
-    """What was met after each primitive, as often as it was met."""
+def transitions(bodies: Iterable[tuple[str, ...]]) -> dict[str, list[str]]:
+    """The successors of each primitive in `bodies`, with repetitions."""
     found: dict[str, list[str]] = {}
     for body in bodies:
         for here, after in itertools.pairwise(body):
@@ -26,11 +25,11 @@ def successions(bodies: Iterable[tuple[str, ...]]) -> dict[str, list[str]]:
     return found
 
 
-def dream(met: dict[str, list[str]], longest: int, rng: random.Random) -> tuple[str, ...]:
-    """A body of 2 to `longest` primitives that walks along known successions where it can."""
+def synthetic_body(known: dict[str, list[str]], longest: int, rng: random.Random) -> tuple[str, ...]:
+    """Draw a body of 2 to `longest` primitives, preferring the transitions in `known` (see `transitions`)."""
     body = [rng.choice(NAMES)]
     size = rng.randint(2, max(2, min(longest, MAX_DEPTH)))
     while len(body) < size:
-        known = met.get(body[-1])
-        body.append(rng.choice(known) if known and rng.random() < LAWFUL else rng.choice(NAMES))
+        following = known.get(body[-1])
+        body.append(rng.choice(following) if following and rng.random() < KNOWN_SHARE else rng.choice(NAMES))
     return tuple(body)

@@ -1,12 +1,11 @@
-"""Plain data as text and back: what functions are given and give, and what answers are compared as.
+"""Parse, write and compare plain data: the arguments and results of functions, and answers.
 
-A value is None, a bool, int, float or str, or a list, tuple, dict or set of those. Text is read as a literal and
-nothing else: no names, calls, attributes, operators but a sign, bytes or formatted strings; `set()` is the empty set,
-`float('inf')`, `float('-inf')` and `float('nan')` are the floats that have no literal.
+A value is None, a bool, int, float or str, or a list, tuple, dict or set of values. Text is parsed as a literal only:
+names, calls, attributes, operators other than a sign, bytes and formatted strings are rejected. `set()` is the empty
+set; `float('inf')`, `float('-inf')` and `float('nan')` are the floats without a literal.
 
-Reading is total: any text gives a value or a `Failure`. Comparing uses built-in types alone, so that no code of
-anybody's runs. Types count: True is not 1, 1 is not 1.0 and a tuple is not a list, because what a function returns has
-a type. Floats may differ in their last digits, which nobody works out by hand.
+Parsing is total: any text gives a value or a `Failure`. Comparison uses built-in types only, so that no foreign code
+runs. Types matter: True is not 1, 1 is not 1.0 and a tuple is not a list. Floats may differ in their last digits.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_TEXT = 1000
-"""Longest text that is read as a value, and longest text of one, in characters."""
+"""Maximum length of the text of a value, in characters."""
 MAX_DEPTH = 8
-"""How deep values may lie in each other."""
+"""Maximum nesting depth."""
 MAX_PARTS = 300
-"""Most values in a value, itself and keys included."""
+"""Maximum number of values in a value, including itself and dict keys."""
 MAX_BITS = 200
-"""Longest integer, in binary digits."""
+"""Maximum size of an integer, in bits."""
 TOLERANCE = 1e-9
-"""How far floats may differ, as a share of the larger one."""
+"""Relative tolerance in comparing floats."""
 
 Value = Any
 """None | bool | int | float | str | list | tuple | dict | set; checked by `unfit`, never by the type checker."""
@@ -37,23 +36,23 @@ _FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a text is not what it should be."""
+    """Why a text cannot be parsed."""
 
     reason: str
     detail: str = ""
 
 
 class _NotData(Exception):
-    """Raised inside this module only."""
+    """Internal: the text is not plain data."""
 
 
 def parse_value(text: str) -> Value | Failure:
-    """The value that a text is a literal of. Reasons: "too long", "not data"."""
+    """Parse a literal. Failure reasons: "too long", "not data"."""
     if len(text) > MAX_TEXT:
         return Failure("too long", f"a value of {len(text)} characters; the most is {MAX_TEXT}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes in strings, which are still strings
+            warnings.simplefilter("ignore")  # about invalid escapes in strings
             value = _read(ast.parse(text.strip(), mode="eval").body, 0)
     except _NotData as error:
         return Failure("not data", str(error))
@@ -64,7 +63,7 @@ def parse_value(text: str) -> Value | Failure:
 
 
 def unfit(value: object) -> str | None:
-    """What makes an object no value, by type or by size; None if it is one."""
+    """Why an object is not an acceptable value, by type or size; None if it is acceptable."""
     todo, parts, length = [(value, 0)], 0, 0
     while todo:
         found, depth = todo.pop()
@@ -92,8 +91,8 @@ def unfit(value: object) -> str | None:
 
 
 def show_value(value: Value) -> str:
-    """The text of a value that is not `unfit`, as Python writes it, but the members of sets in the order of their
-    texts. Dicts keep their order: what is given to a function may depend on it."""
+    """Write a value as a Python literal. Members of sets are sorted by their texts. Dicts keep their order, because
+    the result of a function may depend on it. The value must be acceptable to `unfit`."""
     if type(value) is list:
         return f"[{', '.join(map(show_value, value))}]"
     if type(value) is tuple:
@@ -108,7 +107,7 @@ def show_value(value: Value) -> str:
 
 
 def same_value(left: Value, right: Value) -> bool:
-    """Whether two values that are not `unfit` are the same, in type too. Dicts may be in any order; nan is nan."""
+    """Whether two acceptable values are equal in type and content. The order of dicts is ignored; nan equals nan."""
     if type(left) is not type(right):
         return False
     if type(left) is float:
@@ -126,7 +125,7 @@ def same_value(left: Value, right: Value) -> bool:
 
 
 def shape(value: Value) -> str:
-    """The types of a value, its parts told by the first of them; an empty list counts as one of integers."""
+    """A text of the type of a value. Containers have the type of their first item; empty lists count as list[int]."""
     if type(value) in (list, set):
         return f"{type(value).__name__}[{shape(next(iter(value), 0))}]"
     if type(value) is tuple:
@@ -138,7 +137,7 @@ def shape(value: Value) -> str:
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """The beginning of a text, quoted on one line, for messages."""
+    """The first `most` characters of a text, quoted on one line, for messages."""
     return ascii(text[:most] + ("..." if len(text) > most else ""))
 
 
@@ -172,14 +171,14 @@ def _read(node: ast.expr, depth: int) -> Value:
 def _key(node: ast.expr, depth: int) -> Value:
     value = _read(node, depth)
     try:
-        {value}  # noqa: B018  only to see whether it can be
+        {value}  # noqa: B018  test whether it is hashable
     except TypeError:
         raise _NotData(f"a {type(value).__name__} cannot be in a set or be a key") from None
     return value
 
 
 def _distinct(found: Value, said: int) -> Value:
-    """A set or dict whose members were all different: one that says a key twice is not taken for either."""
+    """Reject a set or dict literal that repeats a member."""
     if len(found) < said:
         raise _NotData("a set or dict with the same member twice")
     return found

@@ -1,10 +1,10 @@
-"""Word problems from templates: stories of some steps with the program that works them out, and variations of any.
+"""Generate word problems from templates, together with their programs, and mutate any word problem.
 
-A story begins with a quantity, lets one thing after another happen to it and asks what it is in the end. Things,
-people, numbers and steps are drawn; every step is a sentence, a line of the program and its own arithmetic, so that the
-answer is known without running the program (a test runs them and compares). All numbers stay whole and positive.
+A story starts with a quantity, changes it step by step, and asks for the final quantity. Objects, people, numbers and
+steps are drawn. Every step consists of a sentence, a line of the program and its own arithmetic, so that the answer is
+known without running the program (a test runs the programs and compares). All numbers are positive integers.
 
-Left out: what makes questions hard beside their steps (things left unsaid, backward reasoning, cases).
+Left out: other sources of difficulty, such as implicit facts, backward reasoning and case distinctions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import re
 
-from curricula.word_steps import Scene, worded
+from curricula.word_steps import Scene, fill_text
 from curricula.word_templates import KINDS
 
 _PEOPLE = (
@@ -32,7 +32,12 @@ SMALLEST = 3
 
 
 def story(rng: random.Random, depth: int) -> tuple[str, str, int]:
-    """A question, its program and its answer. `depth` aims at a number of steps; what it comes to may differ."""
+    """Draw a question, its program and its answer.
+
+    Args:
+        rng: source of the draws.
+        depth: 1 to 5; sets the number of operations. The depth of the resulting problem may differ.
+    """
     while True:
         told = _story(rng, {1: 1, 2: 2, 3: rng.choice((3, 4)), 4: rng.choice((5, 6)), 5: rng.choice((7, 8))}[depth])
         if told is not None:
@@ -45,7 +50,7 @@ def _story(rng: random.Random, operations: int) -> tuple[str, str, int] | None:
     scene = Scene(who, other, rng.choice(THINGS), rng.choice(PLACES))
     start, least, greatest = rng.choice(kind.starts)
     value = rng.randint(least, greatest)
-    sentences, lines = [worded(start, scene, n=value)], [f"{kind.name} = {value}"]
+    sentences, lines = [fill_text(start, scene, n=value)], [f"{kind.name} = {value}"]
     used, last = 0, None
     for _ in range(40):
         if used >= operations:
@@ -62,14 +67,14 @@ def _story(rng: random.Random, operations: int) -> tuple[str, str, int] | None:
         value, used, last = step.value, used + count, maker
     if used != operations:
         return None
-    sentences.append(worded(rng.choice(kind.asks), scene))
+    sentences.append(fill_text(rng.choice(kind.asks), scene))
     body = "\n".join(f"    {line}" for line in [*lines, f"return {kind.name}"])
     return " ".join(sentences), f"def answer():\n{body}\n", value
 
 
-def varied(question: str, program: str, rng: random.Random) -> tuple[str, str]:
-    """A variation of a problem: another number in both, another person, or one step more. What comes out need not be a
-    problem: parsing it says so."""
+def mutate(question: str, program: str, rng: random.Random) -> tuple[str, str]:
+    """Mutate a problem: change a number in question and program, replace a person, or add a step. The result may not
+    be a valid problem and must be parsed again."""
     shared_numbers = [n for n in dict.fromkeys(_digits(question)) if n in _digits(program)]
     people = [name for name in PEOPLE if re.search(rf"\b{name}\b", question)]
     ways = ["number"] * (2 if shared_numbers else 0) + ["step"] + ["person"] * bool(people)

@@ -1,16 +1,16 @@
-"""Word problems: a question in prose, and a program that computes its answer.
+"""The domain `word_problems`: a question in prose, and a program that computes its answer.
 
-A problem's text is the question on one line, a line `---`, and a function `answer()`. Solvers see the question only and
-answer in prose; their final answer is compared with what the program gives, as values (`curricula/answers.py`). The
-program runs in the sandbox, twice, and gives a number, a fraction as text, a few words, or a row of numbers.
+The text of a problem is the question on one line, a line `---`, and a function `answer()`. Solvers see only the
+question and reply in prose; their final answer is compared with the program's result by value (`curricula/answers.py`).
+The program runs twice in the sandbox and returns a number, a fraction as text, a few words, or a list of numbers.
 
-Whether the program computes what the question asks for, execution cannot tell. Three things stand against programs that
-do not: its numbers must be the question's (`word_question.untied`), the answer must not stand there, and `doubt` looks
-at what solvers and graders said. See `doubt` for what it misses.
+Execution cannot verify that the program computes what the question asks. Three checks reduce such errors: the program
+may only use numbers of the question (`word_question.foreign_numbers`), the question may not contain the answer, and
+`doubt` evaluates the answers of solvers and graders (see there for its errors).
 
-Held-out problems come from templates (`curricula/word_data.py`). They are recognised by their numbers and answer, in
-whatever order and words, so that none is given away by another wording; an innocent problem with the same numbers and
-the same answer is refused with them.
+Held-out problems come from templates (`curricula/word_data.py`). They are identified by their numbers and answer, in
+any order and wording, so that rewording does not reveal one. Unrelated problems with the same numbers and the same
+answer are rejected too.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from curricula.sandbox import REASONS as RUN_REASONS
 from curricula.sandbox import Limits
 from curricula.sandboxes import make_sandbox
 from curricula.word_program import FUNCTION, Program, read_program
-from curricula.word_question import given_away, read_question, shown, told, untied
-from curricula.word_solution import worked
+from curricula.word_question import foreign_numbers, format_number, key_numbers, read_question, reveals_answer
+from curricula.word_solution import worked_solution
 
 DEPTHS = (1, 2, 3, 4, 5)
-LEVELS = (1, 2, 4, 6)  # greatest effort of depths 1 to 4
+LEVELS = (1, 2, 4, 6)  # maximum effort of depths 1 to 4
 HELDOUT_PER_DEPTH = 40
 LONGEST = 2000
 LARGEST = 10**15
@@ -55,11 +55,11 @@ _FENCE = re.compile(r"^[ \t]*(?:```(?:python|py)?|-{3,})[ \t]*$", re.MULTILINE)
 
 
 class WordProblems:
-    """Questions in prose whose answers programs compute."""
+    """Questions in prose with programs that compute the answers. `sandbox` is "monty" or "subprocess"."""
 
     name = "word_problems"
     depths = DEPTHS
-    longest = 2 * LONGEST  # characters of a prompt or reply in a round
+    longest = 2 * LONGEST  # maximum length of a prompt or reply in a round, in characters
     reasons = tuple(
         dict.fromkeys(
             (
@@ -74,7 +74,7 @@ class WordProblems:
     )
 
     def __init__(self, sandbox: str = "monty") -> None:
-        make_sandbox(sandbox, LIMITS)  # an unknown kind is a mistake now, not in the middle of a run
+        make_sandbox(sandbox, LIMITS)  # raises ValueError for an unknown kind at start-up
         self.sandbox = sandbox
         self._heldout_keys = frozenset(p.heldout_key for s in SPLITS for d in DEPTHS for p in self.heldout(s, d))
 
@@ -101,14 +101,14 @@ class WordProblems:
         if isinstance(parts, Rejection):
             return parts
         question, program = parts
-        wrong = untied(question, program.constants)
+        wrong = foreign_numbers(question, program.constants)
         if wrong is not None:
             return wrong
         found = reference(program.text, self.sandbox)
         if isinstance(found, Rejection):
             return found
         number = read_number(found)
-        if given_away(question, number.value if number else found):
+        if reveals_answer(question, number.value if number else found):
             return Rejection("answer given away", f"the question says {found}")
         problem = make_problem(question, program, found)
         return Rejection("held-out", problem.question) if self.is_heldout(problem) else problem
@@ -129,7 +129,7 @@ class WordProblems:
             "operations": float(program.operations),
             "steps": float(program.steps),
             "loops": float(program.loops),
-            "quantities": float(len(told(question))),
+            "quantities": float(len(key_numbers(question))),
             "words": float(len(question.split())),
             "answer_length": float(len(problem.answer)),
         }
@@ -147,7 +147,7 @@ class WordProblems:
         )
 
     def solution(self, problem: Problem) -> str:
-        lines = worked(problem.text.partition(f"\n{LINE}\n")[2])
+        lines = worked_solution(problem.text.partition(f"\n{LINE}\n")[2])
         return "\n".join([*lines, f"answer: {problem.answer}"])
 
     def verify(self, problem: Problem, text: str) -> Verdict:
@@ -163,14 +163,21 @@ class WordProblems:
         )
 
     def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
-        """Whether the program seems to compute something else than what the question asks for.
+        """Decide from the answers whether the program probably does not compute what the question asks.
 
-        No strong agent being right in any of its answers is what both doubts start from. "disputed": two strong agents
-        agree on another value. "unclear": two strong agents say so, or anybody does and nobody at all is right.
+        Never in doubt if any answer of a strong agent is correct.
 
-        It errs both ways. A hard but sound problem is disputed where two strong agents make the same mistake, as with
-        a trap that they share; a wrong one passes where only weak agents or no two say the same, or where one strong
-        agent guesses what the setter meant. One grader alone cannot sink a problem that anybody solves.
+        Args:
+            problem: the problem.
+            answers: answers of solvers and graders.
+
+        Returns:
+            "disputed" if two strong agents agree on another value; "unclear" if two strong agents call the question
+            unclear, or any agent does and no answer at all is correct; else None.
+
+        Not guaranteed: a valid hard problem is disputed if two strong agents make the same mistake. An invalid one
+        passes if no two strong agents agree, or if one strong agent guesses the setter's intention. A single grader
+        cannot exclude a problem that anyone solves.
         """
         if any(a.strong and a.correct for a in answers):
             return None
@@ -206,13 +213,13 @@ class WordProblems:
         parts = split(parent)
         if isinstance(parts, Rejection):
             return parent
-        question, program = word_data.varied(parts[0], parts[1].text, rng)
+        question, program = word_data.mutate(parts[0], parts[1].text, rng)
         return f"{question}\n{LINE}\n{program}"
 
 
 @functools.lru_cache(maxsize=2048)
 def split(text: str) -> tuple[str, Program] | Rejection:
-    """The question and the program of a problem text, both canonical, or why it has none."""
+    """Split a problem text into its canonical question and program; a Rejection says why it cannot be split."""
     if len(text) > 4 * LONGEST:
         return Rejection("too long", f"{len(text)} characters; the most is {LONGEST}")
     found = _SPLIT.search(text)
@@ -231,7 +238,7 @@ def split(text: str) -> tuple[str, Program] | Rejection:
 
 def make_problem(question: str, program: Program, answer: str) -> Problem:
     text = f"{question}\n{LINE}\n{program.text}"
-    numbers = " ".join(shown(n) for n in told(question))
+    numbers = " ".join(format_number(n) for n in key_numbers(question))
     return Problem(
         domain=WordProblems.name,
         text=text,
@@ -245,15 +252,15 @@ def make_problem(question: str, program: Program, answer: str) -> Problem:
 
 
 def depth_of(question: str, program: Program) -> int:
-    """1 to 5 by effort: what the program does, numbers beside the first two or three, and length of the reading."""
-    effort = program.operations + program.loops + max(0, len(told(question)) - program.operations - 2)
+    """Difficulty, 1 to 5, from the operations of the program, distractor numbers, and the length of the question."""
+    effort = program.operations + program.loops + max(0, len(key_numbers(question)) - program.operations - 2)
     effort += len(question.split()) // 80
     return 1 + sum(effort > most for most in LEVELS)
 
 
 @functools.lru_cache(maxsize=8192)
 def reference(program: str, sandbox: str) -> str | Rejection:
-    """What a program gives, in canonical form, or why it gives no answer."""
+    """Run a program twice. Returns its answer in canonical form; a Rejection says why there is none."""
     first, second = make_sandbox(sandbox, LIMITS).call(program, FUNCTION, [(), ()])
     for ran in (first, second):
         if not ran.ok:
@@ -267,14 +274,14 @@ def reference(program: str, sandbox: str) -> str | Rejection:
 
 
 def as_answer(value: Any) -> str | None:
-    """A value as the text of an answer, or None: numbers of at most 10^15 (decimals to 12 digits), words, rows."""
+    """Write a value as an answer; None if it is not a number up to 10^15 (12 digits), a few words, or a list."""
     kind = type(value)
     if kind is int:
         return str(value) if abs(value) <= LARGEST else None
     if kind is float:
         if not math.isfinite(value) or abs(value) > LARGEST or 0 < abs(value) < 1e-6:
             return None
-        return shown(Fraction(f"{value:.12g}"))
+        return format_number(Fraction(f"{value:.12g}"))
     if kind is str:
         words = " ".join(value.split())
         plain = 0 < len(words) <= LONGEST_ANSWER and words.isprintable() and re.fullmatch(r"[\w\s:/.,'-]+", words)
@@ -286,25 +293,25 @@ def as_answer(value: Any) -> str | None:
 
 
 def canonical(said: str) -> str:
-    """An answer in words as short as a post or another answer can be compared by."""
+    """The canonical form of an answer: the number in digits, or the words, shortened."""
     number = read_number(right_side(said))
-    return shown(number.value) if number is not None else " ".join(said.split())[:LONGEST_ANSWER]
+    return format_number(number.value) if number is not None else " ".join(said.split())[:LONGEST_ANSWER]
 
 
 def _draw(rng: random.Random, depth: int) -> Problem | None:
-    """A problem from the templates, or None if what came out is of another depth."""
+    """Draw a problem from the templates; None if it has another depth."""
     question, program, answer = word_data.story(rng, depth)
     read = read_program(program)
     if isinstance(read, Rejection):
         raise AssertionError(f"a template wrote a program that is none: {read}")
-    if depth_of(question, read) != depth or given_away(question, Fraction(answer)):
+    if depth_of(question, read) != depth or reveals_answer(question, Fraction(answer)):
         return None
-    return make_problem(question, read, shown(Fraction(answer)))
+    return make_problem(question, read, format_number(Fraction(answer)))
 
 
 @functools.cache
 def _heldout(depth: int) -> tuple[Problem, ...]:
-    """Both splits are cut from one stream, so that they share no held-out key."""
+    """Dev and test are slices of one list, so that they have no held-out key in common."""
     rng, found = random.Random(f"ratchet/word_problems/heldout/{depth}"), dict[str, Problem]()
     while len(found) < len(SPLITS) * HELDOUT_PER_DEPTH:
         problem = _draw(rng, depth)

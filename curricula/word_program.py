@@ -1,9 +1,9 @@
-"""The program of a word problem as text: one function `answer` without arguments that gives what the question asks for.
+"""Parse the program of a word problem: one function `answer` without arguments that returns the answer.
 
-It is read with `ast` and written back from its tree, without annotations and texts that stand alone; nothing is run
-here. Reading is total: any text gives a `Program` or a `Rejection` with one of REASONS. Refused are imports of anything
-but math, classes, names with underscores around them and what reads or shows the world outside; that is for clear
-reasons, what keeps a program from doing harm is the sandbox.
+The text is parsed with `ast` and written back from its tree, without annotations and bare strings. Nothing is run
+here. Parsing is total: any text gives a `Program` or a `Rejection` with one of `REASONS`. Imports of modules other than
+math, classes, names with double underscores and access to the environment are rejected. This keeps the reasons for
+rejection clear; it is not a security measure, which is the sandbox's task.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _LOOPS = (ast.For, ast.While, ast.comprehension)
 
 @dataclass(frozen=True)
 class Program:
-    """`text` is canonical. `constants` are the numbers written in it, in texts too; `shape` is equal for programs that
-    differ in names and numbers only."""
+    """A parsed program. `text` is canonical. `constants` are the numbers in it, including those in strings. `shape` is
+    equal for programs that differ only in names and constants."""
 
     text: str
     constants: tuple[Fraction, ...]
@@ -47,7 +47,7 @@ class Program:
 
 
 def read_program(text: str) -> Program | Rejection:
-    """A text as a program, or why it is none."""
+    """Parse a program; a Rejection says why the text is none."""
     if len(text) > LONGEST:
         return Rejection("too long", f"a program of {len(text)} characters; the most is {LONGEST}")
     tree = _tree(text)
@@ -121,7 +121,7 @@ def _named(node: ast.AST) -> list[str]:
 
 
 def _constants(found: list[ast.AST]) -> tuple[Fraction, ...]:
-    """Every number in a program once, in the order of writing, as written in decimals."""
+    """Every distinct number in a program, in source order, with the exact value of its decimal text."""
     values = list[Fraction]()
     for node in found:
         if not isinstance(node, ast.Constant):
@@ -137,7 +137,7 @@ def _constants(found: list[ast.AST]) -> tuple[Fraction, ...]:
 
 
 class _Shape(ast.NodeTransformer):
-    """Numbers the names that are assigned, in order of use, and takes all numbers and texts for one."""
+    """Renames assigned names in order of use; replaces every number by 0 and every string by an empty one."""
 
     def __init__(self) -> None:
         self.names = dict[str, str]()

@@ -1,9 +1,9 @@
-"""The question of a word problem as text: what makes a prose a question, and what ties it to its program.
+"""Parse the question of a word problem, and check that its program uses numbers of the question.
 
-A question is one line of prose. Its numbers, in digits or words, are what its program may compute with, beside numbers
-that everybody knows (days of a week, minutes of an hour) and what a percentage or a word such as `half` stands for.
-That keeps programs from being about something else; that a program computes what the question asks for it cannot
-tell: see `doubt` in `curricula/word_problems.py`.
+A question is one line of prose. A program may use the numbers in its question, in digits or words, common constants
+(days of a week, minutes of an hour), and the meaning of percentages and of words such as `half`. This rejects programs
+that are unrelated to the question. Not guaranteed: that a program computes what the question asks; see `doubt` in
+`curricula/word_problems.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FEWEST_WORDS = 5
 REASONS = ("malformed", "no question", "question too long", "answer given away", "numbers not in the question")
 _CUSTOMARY = "0 1 2 7 10 12 24 30 52 60 100 180 360 365 366 1000 3600 0.5 0.01 0.1"
 CUSTOMARY = frozenset(Fraction(n) for n in _CUSTOMARY.split())
-"""Numbers that everybody knows."""
+"""Common constants that any program may use."""
 MEANT = {
     "half": "2 1/2", "halves": "2", "third": "3 1/3", "thirds": "3", "quarter": "4 1/4", "quarters": "4",
     "fourth": "4 1/4",
@@ -32,7 +32,7 @@ MEANT = {
     "dice": "6", "die": "6", "spider": "8", "cat": "4", "cats": "4", "dog": "4", "dogs": "4", "cow": "4", "cows": "4",
     "spiders": "8", "season": "4", "seasons": "4", "fifths": "5", "percent": "100",
 }  # fmt: skip
-"""Numbers that a word stands for."""
+"""Numbers that a word in a question implies."""
 _ASKING = re.compile(
     r"\b(?:how|what|which|who|when|where|find|calculate|compute|determine|give|work out)\b", re.IGNORECASE
 )
@@ -40,7 +40,7 @@ _LABEL = re.compile(r"\A(?:\*\*)?(?:question|problem)(?:\*\*)? ?:(?:\*\*)? ?", r
 
 
 def read_question(text: str) -> str | Rejection:
-    """A text as a question on one line, or why it is none."""
+    """Parse a question and put it on one line; a Rejection says why the text is none."""
     if len(text) > 4 * LONGEST:
         return Rejection("question too long", f"{len(text)} characters; the most is {LONGEST}")
     question = _LABEL.sub("", " ".join(text.split())).strip()
@@ -55,8 +55,16 @@ def read_question(text: str) -> str | Rejection:
     return question
 
 
-def untied(question: str, constants: Sequence[Fraction]) -> Rejection | None:
-    """Whether a program with these numbers is about something else than the question."""
+def foreign_numbers(question: str, constants: Sequence[Fraction]) -> Rejection | None:
+    """Reject a program whose constants do not occur in the question, or that uses no number of the question.
+
+    Args:
+        question: the question.
+        constants: the numbers in the program.
+
+    Returns:
+        The rejection, or None if the numbers are acceptable.
+    """
     said = set(numbers_in(question))
     words = re.findall(r"[a-z]+", question.lower())
     meant = said | {Fraction(n) for word in words for n in MEANT.get(word, "").split()}
@@ -64,15 +72,15 @@ def untied(question: str, constants: Sequence[Fraction]) -> Rejection | None:
         meant |= {v for n in said for v in (n / 100, 1 - n / 100, 1 + n / 100, 100 - n, 100 + n)}
     for value in constants:
         if abs(value) not in meant and abs(value) not in CUSTOMARY:
-            return Rejection("numbers not in the question", f"the program uses {shown(value)}")
+            return Rejection("numbers not in the question", f"the program uses {format_number(value)}")
     told = {n for n in said if n > 2}
     if told and constants and not meant.intersection(map(abs, constants)):
         return Rejection("numbers not in the question", "the program uses no number of the question")
     return None
 
 
-def given_away(question: str, answer: Fraction | str) -> bool:
-    """Whether the answer stands after what is asked, or is announced."""
+def reveals_answer(question: str, answer: Fraction | str) -> bool:
+    """Whether a question contains its answer: after the last question, or after a word such as "answer"."""
     _, mark, after = question.rpartition("?")
     if not mark:
         sentences = re.split(r"(?<=[.!:]) ", question)
@@ -85,13 +93,13 @@ def given_away(question: str, answer: Fraction | str) -> bool:
     return any(answer in set(numbers_in(part)) for part in parts)
 
 
-def told(question: str) -> list[Fraction]:
-    """The numbers of a question above 2, each once, by size: what it is recognised by, however it is worded."""
+def key_numbers(question: str) -> list[Fraction]:
+    """The distinct numbers above 2 in a question, sorted; they identify it independently of its wording."""
     return sorted({n for n in numbers_in(question, parts=False) if n > 2})
 
 
-def shown(value: Fraction) -> str:
-    """A number in digits: whole, or in decimals that end, or as a fraction."""
+def format_number(value: Fraction) -> str:
+    """Write a number as an integer, a finite decimal, or a fraction."""
     if value.denominator == 1:
         return str(value.numerator)
     rest = value.denominator

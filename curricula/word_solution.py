@@ -1,7 +1,7 @@
-"""A program of a word problem worked out line by line, as somebody would write it down: `pencils = 36 - 7 = 29`.
+"""Write a program of a word problem as a worked solution, line by line: `pencils = 36 - 7 = 29`.
 
-Only plain arithmetic in rows of assignments is worked out, by looking at its tree; nothing is run. Other programs have
-no such solution.
+Only sequences of assignments with plain arithmetic are supported. They are evaluated on the syntax tree; nothing is
+run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ast
 from collections.abc import Callable
 from fractions import Fraction
 
-from curricula.word_question import shown
+from curricula.word_question import format_number
 
 LARGEST = 10**15
 _OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
@@ -23,12 +23,12 @@ _OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] 
 }
 
 
-class _Other(Exception):
-    """More than plain arithmetic."""
+class _Unsupported(Exception):
+    """The program uses more than plain arithmetic."""
 
 
-def worked(program: str) -> list[str]:
-    """The lines of a solution, the last of which ends with the result; empty if the program is not of this sort."""
+def worked_solution(program: str) -> list[str]:
+    """The lines of a solution, of which the last ends with the result; empty if the program is not supported."""
     function = ast.parse(program).body[-1]
     values, lines = dict[str, Fraction](), list[str]()
     try:
@@ -41,11 +41,11 @@ def worked(program: str) -> list[str]:
                 return []
             value = _value(expression, values)
             if isinstance(expression, ast.BinOp):
-                lines.append(f"{f'{name} = ' if name else ''}{_put(expression, values)} = {shown(value)}")
+                lines.append(f"{f'{name} = ' if name else ''}{_put(expression, values)} = {format_number(value)}")
             if not name:
                 return lines
             values[name] = value
-    except (_Other, ZeroDivisionError):
+    except (_Unsupported, ZeroDivisionError):
         pass
     return []
 
@@ -59,15 +59,15 @@ def _value(node: ast.expr, values: dict[str, Fraction]) -> Fraction:
     elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
         found = _OPERATIONS[type(node.op)](_value(node.left, values), _value(node.right, values))
     if found is None or abs(found) > LARGEST or found.denominator > LARGEST:
-        raise _Other
+        raise _Unsupported
     return found
 
 
 def _put(node: ast.expr, values: dict[str, Fraction]) -> str:
-    """An expression with its values in place of names."""
+    """Write an expression with values in place of names."""
 
     class Put(ast.NodeTransformer):
         def visit_Name(self, name: ast.Name) -> ast.Name:
-            return ast.Name(shown(values[name.id]), ast.Load())
+            return ast.Name(format_number(values[name.id]), ast.Load())
 
     return ast.unparse(Put().visit(ast.parse(ast.unparse(node), mode="eval")))

@@ -1,4 +1,4 @@
-"""The steps that stories of word problems are made of: each is a sentence, an expression and its own arithmetic."""
+"""Steps of the stories of word problems: a sentence, an expression, and the resulting value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Step:
-    """What happens next: a sentence, the program's expression with `{v}` for the quantity so far, and its value."""
+    """One step: a sentence, an expression with `{v}` for the quantity before the step, and the value after it."""
 
     text: str
     code: str
@@ -21,7 +21,7 @@ Maker = Callable[[random.Random, "Scene", int], Step | None]
 
 @dataclass(frozen=True)
 class Scene:
-    """Who and what a story is about."""
+    """The people, objects and place of a story."""
 
     who: str
     other: str
@@ -31,22 +31,22 @@ class Scene:
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of story. Texts are formats over the fields of its scene and `n`, `m` for numbers."""
+    """A kind of story. Texts are format strings over the fields of `Scene` and the numbers `n` and `m`."""
 
-    name: str  # of the program's variable
-    starts: tuple[tuple[str, int, int], ...]  # with least and greatest number
+    name: str  # name of the variable in the program
+    starts: tuple[tuple[str, int, int], ...]  # text, minimum and maximum number
     asks: tuple[str, ...]
     steps: tuple[Maker, ...]
 
 
-def worded(text: str, scene: Scene, **numbers: int) -> str:
+def fill_text(text: str, scene: Scene, **numbers: int) -> str:
     return text.format(who=scene.who, other=scene.other, thing=scene.thing, place=scene.place, **numbers)
 
 
 def plus(low: int, high: int, *texts: str) -> Maker:
     def make(rng: random.Random, scene: Scene, value: int) -> Step | None:
         n = rng.randint(low, high)
-        return Step(worded(rng.choice(texts), scene, n=n), f"{{v}} + {n}", value + n)
+        return Step(fill_text(rng.choice(texts), scene, n=n), f"{{v}} + {n}", value + n)
 
     return make
 
@@ -54,7 +54,7 @@ def plus(low: int, high: int, *texts: str) -> Maker:
 def minus(low: int, high: int, *texts: str) -> Maker:
     def make(rng: random.Random, scene: Scene, value: int) -> Step | None:
         n = rng.randint(low, high)
-        return Step(worded(rng.choice(texts), scene, n=n), f"{{v}} - {n}", value - n) if n < value else None
+        return Step(fill_text(rng.choice(texts), scene, n=n), f"{{v}} - {n}", value - n) if n < value else None
 
     return make
 
@@ -62,58 +62,58 @@ def minus(low: int, high: int, *texts: str) -> Maker:
 def times(low: int, high: int, *texts: str) -> Maker:
     def make(rng: random.Random, scene: Scene, value: int) -> Step | None:
         n = rng.randint(low, high)
-        return Step(worded(rng.choice(texts), scene, n=n), f"{{v}} * {n}", value * n)
+        return Step(fill_text(rng.choice(texts), scene, n=n), f"{{v}} * {n}", value * n)
 
     return make
 
 
 def shared(low: int, high: int, *texts: str) -> Maker:
-    """Into `n` equal parts, one of which goes on."""
+    """Divide into `n` equal parts and keep one."""
 
     def make(rng: random.Random, scene: Scene, value: int) -> Step | None:
         fits = [n for n in range(low, high + 1) if value % n == 0]
         if not fits:
             return None
         n = rng.choice(fits)
-        return Step(worded(rng.choice(texts), scene, n=n), f"{{v}} // {n}", value // n)
+        return Step(fill_text(rng.choice(texts), scene, n=n), f"{{v}} // {n}", value // n)
 
     return make
 
 
 def left_over(low: int, high: int, *texts: str) -> Maker:
-    """What does not fill another `n`."""
+    """Keep the remainder of a division by `n`."""
 
     def make(rng: random.Random, scene: Scene, value: int) -> Step | None:
         n = rng.randint(low, high)
-        return Step(worded(rng.choice(texts), scene, n=n), f"{{v}} % {n}", value % n)
+        return Step(fill_text(rng.choice(texts), scene, n=n), f"{{v}} % {n}", value % n)
 
     return make
 
 
 def packs(low: int, high: int, size: int, *texts: str) -> Maker:
-    """`n` packs of `m` more."""
+    """Add `n` times `m`."""
 
     def make(rng: random.Random, scene: Scene, value: int) -> Step | None:
         n, m = rng.randint(low, high), rng.randint(low, size)
-        return Step(worded(rng.choice(texts), scene, n=n, m=m), f"{{v}} + {n} * {m}", value + n * m)
+        return Step(fill_text(rng.choice(texts), scene, n=n, m=m), f"{{v}} + {n} * {m}", value + n * m)
 
     return make
 
 
 def spent(low: int, high: int, size: int, *texts: str) -> Maker:
-    """`n` times `m` less."""
+    """Subtract `n` times `m`."""
 
     def make(rng: random.Random, scene: Scene, value: int) -> Step | None:
         n, m = rng.randint(low, high), rng.randint(low, size)
         if n * m >= value:
             return None
-        return Step(worded(rng.choice(texts), scene, n=n, m=m), f"{{v}} - {n} * {m}", value - n * m)
+        return Step(fill_text(rng.choice(texts), scene, n=n, m=m), f"{{v}} - {n} * {m}", value - n * m)
 
     return make
 
 
 def percent(sign: int, *texts: str) -> Maker:
-    """`n` percent more or less."""
+    """Add (sign 1) or subtract (sign -1) `n` percent."""
 
     def make(rng: random.Random, scene: Scene, value: int) -> Step | None:
         fits = [n for n in range(5, 96, 5) if value * n % 100 == 0]
@@ -121,6 +121,6 @@ def percent(sign: int, *texts: str) -> Maker:
             return None
         n = rng.choice(fits)
         code = f"{{v}} {'+' if sign > 0 else '-'} {{v}} * {n} // 100"
-        return Step(worded(rng.choice(texts), scene, n=n), code, value + sign * (value * n // 100))
+        return Step(fill_text(rng.choice(texts), scene, n=n), code, value + sign * (value * n // 100))
 
     return make

@@ -1,4 +1,4 @@
-"""The sentences that stories of word problems are made of, by what the story is about."""
+"""Sentence templates of the stories of word problems, by kind of story."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from arena.library.free_text import check as check_prose
 from arena.library.free_text import is_prose
 from arena.run.state import Arena
 from culture.posts import Post, SignedPost, sign_post
-from curricula.post_forms import Lore, check_worked_example
+from curricula.post_forms import PostDomain, check_worked_example
 
 
 def sign(arena: Arena, post_: Post) -> SignedPost:
@@ -26,7 +26,7 @@ def admit(arena: Arena, post_: Post) -> str | None:
     domain = arena.domains.get(name)
     if domain is None:
         return f"speaks of no domain of this run: {post_.about!r}"
-    if isinstance(domain, Lore):
+    if isinstance(domain, PostDomain):
         return domain.check_post(post_.kind, post_.title, post_.body, post_.about)
     if post_.kind == "worked_example":
         return check_worked_example(domain, post_.title, post_.body, post_.about)

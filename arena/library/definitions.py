@@ -98,7 +98,7 @@ def lens(arena: Arena, found: Mapping[str, Held]) -> dict[str, Shown]:
         assert words is not None
         body = held.body
         if content == "another_world":
-            body = words.elsewhere(name)
+            body = words.wrong_body(name)
         elif content == "shuffled":
             body = found[names[(i + 1) % len(names)]].body
         elif content == "filler":

@@ -29,7 +29,7 @@ from culture.posts import MAX_BODY, Post, SignedPost
 from curricula.definitions import compile_book, pages
 from curricula.hidden_words import HiddenWords
 from curricula.learnability import is_learnable
-from curricula.post_forms import Lore
+from curricula.post_forms import PostDomain
 
 LESSONS, FAILURES, QUESTIONS, REVIEWS = 2, 2, 1, 2
 """Most posts of a kind an agent writes in a generation. Definitions and worked examples have no limit but the quota."""
@@ -128,7 +128,7 @@ def lessons(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     ]
     alike = [(r["author"], arena.domains[r["domain"]], r["text"], r["other"]) for r in arena.store.query(_ALIKE, [g])]
     for author, domain, program, other in [*nothing, *alike]:
-        if count[author] >= LESSONS or not isinstance(domain, Lore):
+        if count[author] >= LESSONS or not isinstance(domain, PostDomain):
             continue
         text = domain.lesson_from(program, other)
         if text is None or text in told or is_told(arena, "lesson", text):
@@ -162,7 +162,7 @@ def failures(arena: Arena, shelves: Shelves) -> Iterator[Post]:
         for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
             if r.problem is None or verdict.correct or count[attempt.agent] >= FAILURES:
                 continue
-            teaches = r.domain.failure_from_attempt if isinstance(r.domain, Lore) else None
+            teaches = r.domain.failure_from_attempt if isinstance(r.domain, PostDomain) else None
             found = teaches(r.problem, verdict, attempt.text) if teaches else None
             if found is None or is_told(arena, "failure", *found):
                 continue
@@ -176,7 +176,7 @@ def questions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     for r in arena.generation.rounds:
         if r.problem is None or r.solve_rate != 0.0 or r.doubt or count[r.author] >= QUESTIONS:
             continue
-        if not isinstance(r.domain, Lore):
+        if not isinstance(r.domain, PostDomain):
             continue
         count[r.author] += 1
         title, body = r.domain.question_about(r.problem.text)

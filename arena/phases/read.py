@@ -17,7 +17,7 @@ from arena.rounds.round import Round
 from arena.run.state import Arena
 from arena.run.store import Records, Row
 from culture.library import Read
-from curricula.replay import Urn
+from curricula.replay import ParentPool
 
 PARENT_FADE = 0.8  # parents of a generation ago are this much less likely than fresh ones
 
@@ -38,7 +38,7 @@ def read(arena: Arena) -> Produced:
     for author in arena.living:
         shelf, mine = shelves.of(author), readable(arena, author, out)
         known = [name for name in shelf if shelf[name].post not in out]
-        urns = dict[str, Urn]()
+        pools = dict[str, ParentPool]()
         for _ in range(config.per_agent):
             number = len(rows)
             id_ = f"g{g:04d}r{number:04d}{arena.mark}"
@@ -49,9 +49,9 @@ def read(arena: Arena) -> Produced:
                 if not domain:
                     continue
             wants_parent = domain == "hidden_words" or config.setter == "mutator" or rng.random() < config.vary
-            if wants_parent and domain not in urns:
-                urns[domain] = arena.bank.urn(g, PARENT_FADE, domain, mine)
-            found = urns[domain].draw(rng, 1) if wants_parent else []
+            if wants_parent and domain not in pools:
+                pools[domain] = arena.bank.parent_pool(g, PARENT_FADE, domain, mine)
+            found = pools[domain].draw(rng, 1) if wants_parent else []
             parent, post = (found[0].text, found[0].post) if found else (None, None)
             if domain == "hidden_words" and (not found or rng.random() < 0.5):
                 parent = rng.choice(known)

@@ -26,7 +26,7 @@ from curricula.hidden_words import HiddenWords
 from curricula.hidden_world import WORDS, level_of
 from curricula.list_programs import ListPrograms
 from curricula.list_school import WORDS as VOCABULARY
-from curricula.post_forms import Lore, check_worked_example
+from curricula.post_forms import PostDomain, check_worked_example
 
 LISTS = ListPrograms()
 WORLD = HiddenWords()
@@ -42,8 +42,8 @@ def test_both_domains_have_lore_and_a_domain_needs_none():
         name = "bare"
         problem, verify, is_heldout = LISTS.problem, LISTS.verify, LISTS.is_heldout
 
-    assert isinstance(LISTS, Lore) and isinstance(WORLD, Lore)
-    assert not isinstance(Bare(), Lore)
+    assert isinstance(LISTS, PostDomain) and isinstance(WORLD, PostDomain)
+    assert not isinstance(Bare(), PostDomain)
     assert check_worked_example(Bare(), "rev | 3 1 4", "rev 4 1 3 answer 4 1 3") is None
 
 

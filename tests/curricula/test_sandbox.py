@@ -364,7 +364,7 @@ def test_code_is_closed_only_if_it_can_leave_nothing() -> None:
 
 def test_a_guard_is_missing_only_if_the_system_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def answers(said: bytes) -> None:
-        monkeypatch.setattr("curricula.sandbox_subprocess.talk", lambda messages, seconds: said)
+        monkeypatch.setattr("curricula.sandbox_subprocess.exchange", lambda messages, seconds: said)
 
     answers(b"S\0\0\0\x10" + b'["no", null, ""]')
     assert available.__wrapped__() == ()

@@ -98,7 +98,7 @@ TRICKS = {
     "nowhere": "import ctypes\n    return ctypes.string_at(0)",
     "long words": "raise ValueError('\\n\\u202e' * 10 ** 6)",
     "no words": "class E(Exception):\n        def __str__(self):\n            raise self\n    raise E",
-    "main": "import sandbox_child\n    return sandbox_child.watch",
+    "main": "import sandbox_child\n    return sandbox_child.run_call",
 }
 SOURCES = {
     "null": "def f():\n    return '\0'",

@@ -242,7 +242,7 @@ class Shelf:
             return ()
         assert words is not None, "names without a world"
         named = [(note.partition(" = ")[0], note) for note in own]
-        return tuple(words.definition(n, words.elsewhere(n)) if n in problem.names else note for n, note in named)
+        return tuple(words.definition(n, words.wrong_body(n)) if n in problem.names else note for n, note in named)
 
     def _filler(self, problem: Problem) -> tuple[str, ...]:
         """A note for each of `own`, of as many tokens: a random body for a name that neither problem nor notes hold.

@@ -201,7 +201,7 @@ def test_what_an_agent_knows_is_written_down_and_remembered_in_that_generation_a
         ada, bo, cy = arena.living
         define(arena, 1, ada, "w0", "w8")
         define(arena, 4, ada, "w1")
-        right, wrong = meaning(arena, "w0"), world(arena).elsewhere("w8")
+        right, wrong = meaning(arena, "w0"), world(arena).wrong_body("w8")
         says(arena, {(ada, "w0"): " ".join(right), (ada, "w8"): " ".join(wrong)})
         rows = {r["agent"]: r for r in Guessing(arena).knowledge}
         counts = ("read", "recalled", "known", "wrong", "level")
@@ -261,7 +261,7 @@ def test_a_guesser_builds_on_what_it_believes_right_or_wrong(tmp_path: Path) -> 
     with school(tmp_path, *given) as arena:
         ada, bo, _ = arena.living
         define(arena, 1, ada, *(f"w{i}" for i in range(8)))
-        wrong = {f"w{i}": " ".join(world(arena).elsewhere(f"w{i}")) for i in range(8)}
+        wrong = {f"w{i}": " ".join(world(arena).wrong_body(f"w{i}")) for i in range(8)}
         says(arena, {(ada, name): body for name, body in wrong.items()})
         guessing = Guessing(arena)
         rows = guessing.rows([])

@@ -94,14 +94,14 @@ def test_searching_finds_most_and_drawing_finds_one_in_a_hundred():
 def test_in_another_world_every_name_means_something_else_of_the_same_length(world: int):
     domain = HiddenWords(world=world)
     for name in WORDS:
-        body = domain.elsewhere(name)
+        body = domain.wrong_body(name)
         assert len(body) == len(domain.world.bodies[name])
         assert domain.check_definition(domain.definition(name, body)).startswith("wrong")
         assert domain.another_world(name).bodies[name] == body
     assert len({domain.another_world(name).seed for name in WORDS}) <= 3  # mostly one and the same
-    assert HiddenWords(world=world).elsewhere("w63") == domain.elsewhere("w63")
+    assert HiddenWords(world=world).wrong_body("w63") == domain.wrong_body("w63")
     with pytest.raises(ValueError, match="unknown name 'w64'"):
-        domain.elsewhere("w64")
+        domain.wrong_body("w64")
 
 
 # -- practice --------------------------------------------------------------------------------------------------------

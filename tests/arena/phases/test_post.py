@@ -153,7 +153,7 @@ def test_refuted_guesses_and_failed_attempts_become_failures_two_an_author_at_mo
         words = arena.words_domain()
         assert words is not None
         define(arena, 1, ada, "w0")
-        bad = {n: " ".join(words.elsewhere(n)) for n in ("w0", "w1", "w2")}
+        bad = {n: " ".join(words.wrong_body(n)) for n in ("w0", "w1", "w2")}
         arena.generation.wrong_guesses = [
             (bo, "w0", bad["w0"]),  # who can read what it means would not be told
             (bo, "w1", "what is this"),  # no guess at all

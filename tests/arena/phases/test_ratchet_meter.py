@@ -151,7 +151,7 @@ def test_a_wrong_library_shows_its_own_with_the_needed_body_of_another_world(are
             name = said.partition(" = ")[0]
             if name in problem.names:
                 met += 1
-                assert instead == words.definition(name, words.elsewhere(name)) != said
+                assert instead == words.definition(name, words.wrong_body(name)) != said
                 assert words.check_definition(instead) is not None
                 assert arena.engine.count_tokens(instead) == arena.engine.count_tokens(said)
             else:
