@@ -1,4 +1,4 @@
-"""Who plays: identities, the shared base model, adapters, engines (text in, text out) and the learner.
+"""Agents: identities, the shared base model, LoRA adapters, inference engines and the learner.
 
-Imports nothing of `arena`, `curricula` or `culture`.
+Does not import arena, curricula or culture.
 """

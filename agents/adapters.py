@@ -1,9 +1,9 @@
-"""LoRA adapters of a whole population, stacked: one flat row of parameters per agent (Hu et al. 2021).
+"""LoRA adapters of a population, stacked: one flat row of parameters per agent (Hu et al. 2021).
 
-A row holds, for every layer and projection, A (rank, in) and B (out, rank), in a fixed order; W + (alpha/rank) B A
-acts. Rows are stacked to one tensor (agents, parameters), so that averaging, copying, clipping and optimiser steps
-are single operations over the population, and absent agents are left alone by a row mask. Adapters are written and
-read as PEFT folders.
+A row holds, for every layer and projection, A [rank, in] and B [out, rank], in a fixed order. The effective weight is
+W + (alpha / rank) B A. Rows are stacked to one tensor [agents, size], so that averaging, copying, clipping and
+optimiser steps are single operations over the population, and agents without updates can be left out by row index.
+Adapters are saved and loaded as PEFT folders.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ from agents.model import Factored, Linear, Merged, StackedWeights
 from agents.peft_folder import read_peft
 
 Leaves = dict[tuple[int, str, str], Tensor]
-MERGE_BELOW = 4_000_000  # linear parameters of a base model
+MERGE_BELOW = 4_000_000  # linear parameters of a base model, above which matrices are not merged per agent
 
 
 class AdapterLayout:
-    """Where each matrix of an adapter lies in its flat row."""
+    """Positions of the matrices of an adapter in its flat row.
+
+    `slots[layer, projection, side]` is (offset, shape) with side "A" or "B"; `size` is the length of a row.
+
+    Raises:
+        ValueError: the rank is less than 1.
+    """
 
     def __init__(self, config: ModelConfig, rank: int, alpha: float) -> None:
         if rank < 1:
@@ -47,7 +53,7 @@ class AdapterLayout:
         self.size = offset
 
     def fresh(self, seed: str) -> Tensor:
-        """(size,) A uniform as in PEFT (Kaiming, a = sqrt 5), B zero: the base model, unchanged. Keyed by `seed`."""
+        """A new row [size] for `seed`: A as in PEFT (Kaiming, a = sqrt 5), B zero. Acts as the base model."""
         key = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big") >> 1
         generator = torch.Generator().manual_seed(key)
         row = torch.zeros(self.size)
@@ -59,14 +65,14 @@ class AdapterLayout:
         return row
 
     def leaves(self, flat: Tensor) -> Leaves:
-        """Views (agents, *shape) into flat (agents, size), by (layer, projection, side)."""
+        """Views [agents, *shape] of `flat` [agents, size], by (layer, projection, side)."""
         return {
             key: flat[:, offset : offset + shape[0] * shape[1]].view(-1, *shape)
             for key, (offset, shape) in self.slots.items()
         }
 
     def merged(self, base: BaseModel, flat: Tensor) -> StackedWeights:
-        """Each agent's own matrices W + scale BA, from flat (agents, size); not differentiable."""
+        """Compute W + scale B A for each agent, from `flat` [agents, size]. Not differentiable."""
         leaves = self.leaves(flat.to(base.dtype))
         linears: list[dict[str, Linear]] = [
             {g: Merged(self.merge(base, leaves, layer, g)) for g in FUSED}
@@ -75,7 +81,7 @@ class AdapterLayout:
         return StackedWeights(base, linears)
 
     def merge(self, base: BaseModel, leaves: Leaves, layer: int, group: str) -> Tensor:
-        """(agents, in, out) of one fused group."""
+        """The merged matrices [agents, in, out] of one fused group of projections."""
         shared = base.fused(layer, group).t()
         out = shared.new_empty(len(leaves[layer, FUSED[group][0], "A"]), *shared.shape)
         at = 0
@@ -93,7 +99,7 @@ class AdapterLayout:
         return out
 
     def unmerge(self, leaves: Leaves, layer: int, group: str, grad: Tensor, out: Leaves) -> None:
-        """The chain rule through `merge`: writes the gradients of A and B into `out`, given grad (agents, in, out)."""
+        """Backward pass of `merge`: write the gradients of A and B to `out`, given `grad` [agents, in, out]."""
         at = 0
         for p in FUSED[group]:
             a, b = leaves[layer, p, "A"], leaves[layer, p, "B"]
@@ -103,7 +109,7 @@ class AdapterLayout:
             torch.bmm(part.transpose(1, 2), a.transpose(1, 2), out=out[layer, p, "B"]).mul_(self.scale)
 
     def factored(self, base: BaseModel, leaves: Leaves) -> StackedWeights:
-        """The shared matrices with each agent's A and B beside them; differentiable in the leaves."""
+        """The shared matrices with each agent's A and B as separate factors. Differentiable in the leaves."""
         linears: list[dict[str, Linear]] = []
         for layer in range(self.config.num_hidden_layers):
             fused: dict[str, Linear] = {}
@@ -116,11 +122,11 @@ class AdapterLayout:
         return StackedWeights(base, linears)
 
     def training(self, base: BaseModel, flat: Tensor) -> TrainingStack:
-        """These adapters (agents, size) set up for gradients."""
+        """Prepare adapters [agents, size] for training, merged or factored depending on the size of the base model."""
         return (MergedTraining if is_small(base) else FactoredTraining)(self, base, flat)
 
     def save_peft(self, row: Tensor, folder: Path, base_name: str) -> str:
-        """Write one agent's adapter as a PEFT folder, atomically; returns the SHA-256 of its weights file."""
+        """Write an adapter `row` [size] as a PEFT folder. Returns the SHA-256 of the weights file."""
         tensors = {}
         for (layer, projection, side), (offset, shape) in self.slots.items():
             name = f"base_model.model.model.layers.{layer}.{projection_path(projection)}.lora_{side}.weight"
@@ -141,8 +147,13 @@ class AdapterLayout:
         return save_tensors(tensors, folder / "adapter_model.safetensors")
 
     def load_peft(self, folder: Path) -> Tensor:
-        """Read a PEFT folder that `save_peft` or PEFT wrote: plain LoRA of this rank and alpha. A projection the
-        folder does not hold starts afresh. Raises ValueError naming the folder if it does not fit."""
+        """Read a PEFT folder with plain LoRA of this rank and alpha. Returns a row [size].
+
+        Projections that are missing from the folder are initialised as in `fresh`.
+
+        Raises:
+            ValueError: the folder is damaged or does not match this layout; the message names it.
+        """
         names = {
             key: f"base_model.model.model.layers.{key[0]}.{projection_path(key[1])}.lora_{key[2]}.weight"
             for key in self.slots
@@ -161,18 +172,18 @@ class AdapterLayout:
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> str:
-    """Write safetensors atomically; returns the file's SHA-256."""
+    """Write a safetensors file atomically. Returns its SHA-256. Raises OSError if that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replacing(path) as new:
             save_file({name: tensor.cpu() for name, tensor in tensors.items()}, new)
             return hashlib.sha256(new.read_bytes()).hexdigest()
-    except SafetensorError as error:  # the library wraps a full disk
+    except SafetensorError as error:  # safetensors reports a full disk this way
         raise OSError(f"cannot write {path}: {error}") from None
 
 
 class Adapters:
-    """The acting adapters of a population by name; what an engine is given."""
+    """The acting adapters of a population by name, for an engine. `flat` is [agents, size], in the order of `names`."""
 
     def __init__(self, base: BaseModel, layout: AdapterLayout, names: Sequence[str], flat: Tensor) -> None:
         if flat.shape != (len(names), layout.size):
@@ -181,14 +192,14 @@ class Adapters:
         self.index = {name: i for i, name in enumerate(self.names)}
 
     def check(self, names: Iterable[str | None]) -> None:
-        """Raises ValueError for a name that is neither an adapter's nor None."""
+        """Raise ValueError for a name that is neither an adapter nor None."""
         for name in names:
             if name is not None and name not in self.index:
                 raise ValueError(f"no adapter named {name!r}: there are {', '.join(self.names) or 'none'}")
 
     @torch.no_grad()
     def weights(self, names: Sequence[str | None]) -> StackedWeights:
-        """Weights for inference of these adapters in this order; None is the bare base model."""
+        """Inference weights of these adapters in this order; None is the base model without an adapter."""
         self.check(names)
         if all(n is None for n in names) and len(names) == 1:
             return StackedWeights.of_base(self.base)
@@ -200,17 +211,17 @@ class Adapters:
 
 
 class TrainingStack(Protocol):
-    """Adapters whose gradient is wanted, over several backward passes."""
+    """Adapters under training, whose gradients accumulate over several backward passes."""
 
     def weights(self) -> StackedWeights:
-        """Weights for one forward pass."""
+        """The weights for one forward pass."""
 
     def gradient(self) -> Tensor:
-        """(agents, size) gradients accumulated by the backward passes so far."""
+        """The gradient [agents, size] accumulated by the backward passes so far."""
 
 
 class FactoredTraining:
-    """Gradients flow to A and B themselves."""
+    """Backpropagates directly to A and B."""
 
     def __init__(self, layout: AdapterLayout, base: BaseModel, flat: Tensor) -> None:
         self.layout, self.base, self.flat = layout, base, flat.detach().requires_grad_()
@@ -223,7 +234,7 @@ class FactoredTraining:
 
 
 class MergedTraining:
-    """Gradients are gathered in the merged matrices, and taken through to A and B once, at the end."""
+    """Accumulates gradients in the merged matrices, and propagates them to A and B once, in `gradient`."""
 
     def __init__(self, layout: AdapterLayout, base: BaseModel, flat: Tensor) -> None:
         self.layout, self.base, self.flat = layout, base, flat.detach()
@@ -248,7 +259,7 @@ class MergedTraining:
 
 
 def is_small(base: BaseModel) -> bool:
-    """Whether each agent may have merged matrices of its own: one product in place of three, a copy an agent."""
+    """Whether merged matrices per agent are affordable. They replace three products by one."""
     c = base.config
     one = sum(out * width for out, width in map(c.shape, PROJECTIONS))
     return one * c.num_hidden_layers <= MERGE_BELOW

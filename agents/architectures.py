@@ -1,9 +1,9 @@
-"""What a checkpoint's config.json says: the shape of a Llama, Qwen2 or Qwen3, and its rotary frequencies.
+"""Read config.json of a Llama, Qwen2 or Qwen3 checkpoint: tensor shapes and rotary frequencies.
 
-The three differ in little: Qwen2 has biases on q, k and v; Qwen3 normalises each head of q and k and states its head
-size apart from the width; Llama 3.1 and later stretch their rotary frequencies. What would change the forward pass
-and is not known here is refused by name, never ignored. Left out: mixtures of experts, vision, quantised weights,
-sliding windows, and every other stretching of the frequencies.
+The architectures differ slightly: Qwen2 has biases on q, k and v; Qwen3 normalises each head of q and k and specifies
+its head size independently of the width; Llama 3.1 and later scale their rotary frequencies. Unsupported settings that
+affect the forward pass raise an error that names them; they are never ignored. Left out: mixtures of experts, vision,
+quantised weights, sliding windows, and other types of rotary scaling.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 MOST_LAYERS, MOST = 2000, 100_000_000
-"""Of layers, and of any other size: what no model has, and what would take all memory before it is refused."""
+"""Maximum number of layers, and maximum of any other size, to reject absurd configs before memory is allocated."""
 
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """The rotary scaling of Llama 3.1, rope_type "llama3": long wavelengths are stretched, short ones are kept."""
+    """Rotary scaling of Llama 3.1, rope_type "llama3": long wavelengths are stretched, short ones are kept."""
 
     factor: float
-    """By how much wavelengths beyond original_max_position_embeddings / low_freq_factor are stretched."""
+    """Factor that stretches wavelengths above original_max_position_embeddings / low_freq_factor."""
     low_freq_factor: float
     high_freq_factor: float
-    """Wavelengths below original_max_position_embeddings / high_freq_factor are kept; between the two, blended."""
+    """Wavelengths below original_max_position_embeddings / high_freq_factor are kept; between, interpolated."""
     original_max_position_embeddings: int
-    """Positions the model saw before it was stretched."""
+    """Context length before scaling."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ModelConfig:
     """The fields of a Hugging Face config that the forward pass uses."""
 
     vocab_size: int
-    """Rows of the embedding and the head; may be more than the tokenizer has ids."""
+    """Rows of embedding and head; may exceed the number of ids of the tokenizer."""
     hidden_size: int
     intermediate_size: int
     num_hidden_layers: int
@@ -50,32 +50,32 @@ class ModelConfig:
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10000.0
     max_position_embeddings: int = 512
-    """Longest prompt and completion together."""
+    """Maximum length of prompt and completion together, in tokens."""
     tie_word_embeddings: bool = False
-    """The head is the embedding."""
+    """Whether the head shares its weights with the embedding."""
     family: str = "llama"
     """"llama", "qwen2" or "qwen3"."""
     head_dim: int = 0
-    """Size of one head; 0 means hidden_size / num_attention_heads. In Qwen3, num_attention_heads * head_dim is not
-    hidden_size."""
+    """Size of a head; 0 means hidden_size / num_attention_heads. In Qwen3, num_attention_heads * head_dim may differ
+    from hidden_size."""
     attention_bias: bool = False
-    """q, k and v have biases (always in Qwen2). No other projection has one."""
+    """Whether q, k and v have biases (always in Qwen2). Other projections never do."""
     qk_norm: bool = False
-    """Each head of q and of k goes through an RMSNorm before it is rotated (Qwen3)."""
+    """Whether each head of q and k is RMS-normalised before rotation (Qwen3)."""
     rope_scaling: RopeScaling | None = None
-    """None: plain rotary frequencies."""
+    """None: rotary frequencies are not scaled."""
     eos_token_ids: tuple[int, ...] = ()
-    """Every id that config.json says ends a text; generation_config.json may know more (agents/tokenizer.py)."""
+    """End-of-text ids in config.json; generation_config.json may list more (agents/tokenizer.py)."""
     pad_token_id: int | None = None
     dtype: str = "float32"
-    """In what the weights are stored, as config.json says."""
+    """Data type of the stored weights."""
 
     def __post_init__(self) -> None:
         if self.head_dim == 0:
             object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
 
     def shape(self, projection: str) -> tuple[int, int]:
-        """(out, in) of one projection's weight."""
+        """Shape (out, in) of the weight of a projection."""
         q, kv = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
         return {
             "q_proj": (q, self.hidden_size),
@@ -88,7 +88,7 @@ class ModelConfig:
         }[projection]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Every tensor of the checkpoint by its Hugging Face name, with its shape; a tied head is not among them."""
+        """The shape of every tensor of the checkpoint, by Hugging Face name, without a tied head."""
         width = (self.hidden_size,)
         found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocab_size, self.hidden_size)}
         for layer in range(self.num_hidden_layers):
@@ -109,7 +109,7 @@ class ModelConfig:
         return found
 
     def to_hf(self) -> dict[str, object]:
-        """The config.json of the Hugging Face folder; `from_hf` reads it back to an equal config."""
+        """The content of config.json; `from_hf` converts it back to an equal config."""
         data: dict[str, object] = {
             "architectures": [ARCHITECTURES[self.family]],
             "model_type": self.family,
@@ -138,7 +138,11 @@ class ModelConfig:
 
     @staticmethod
     def from_hf(data: dict[str, Any]) -> ModelConfig:
-        """Read a Hugging Face config. Raises ValueError, naming the key, for what is missing or not supported."""
+        """Convert the content of a Hugging Face config.json.
+
+        Raises:
+            ValueError: a key is missing, out of range or not supported; the message names it.
+        """
         family = data.get("model_type") if isinstance(data, dict) else None
         if not isinstance(family, str) or family not in ARCHITECTURES:
             raise ValueError(
@@ -152,11 +156,11 @@ class ModelConfig:
         try:
             return ModelConfig._read(data, family)
         except (TypeError, AttributeError, OverflowError, LookupError) as error:
-            raise ValueError(f"config.json holds a value that is not of its kind: {error}") from None
+            raise ValueError(f"config.json has a value of the wrong type: {error}") from None
 
     @staticmethod
     def _read(data: dict[str, Any], family: str) -> ModelConfig:
-        """As `from_hf`, for sizes that are sound."""
+        """Convert like `from_hf`, after the sizes were checked."""
         _refuse(data, family)
         heads = data["num_attention_heads"]
         positions = data.get("max_position_embeddings") or (2048 if family == "llama" else 32768)
@@ -187,9 +191,9 @@ def projection_path(projection: str) -> str:
 
 
 def inverse_frequencies(config: ModelConfig) -> Tensor:
-    """(head_dim / 2,) radians a position turns each pair of a head by (Su et al. 2021), stretched as in Llama 3.1.
+    """Rotary frequencies [head_dim / 2], in radians per position (Su et al. 2021), scaled if configured.
 
-    In float32 as transformers computes them, so that the angles are the same to the bit.
+    Computed in float32 like transformers does, so that angles are bit-identical.
     """
     inverse = 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim)
     s = config.rope_scaling
@@ -207,8 +211,7 @@ def inverse_frequencies(config: ModelConfig) -> Tensor:
 
 
 def token_ids(value: Any) -> tuple[int, ...]:
-    """The ids of a config's eos_token_id, which is one id, a list of them, or nothing. Raises ValueError for
-    anything else."""
+    """The ids in an eos_token_id setting: one id, a list of ids, or None. Raises ValueError for anything else."""
     found = tuple(value) if isinstance(value, list) else () if value is None else (value,)
     if not all(type(i) is int and i >= 0 for i in found):
         raise ValueError(f"eos_token_id should be a token's number or a list of them, found {repr(value)[:60]}")
@@ -216,7 +219,7 @@ def token_ids(value: Any) -> tuple[int, ...]:
 
 
 def _check_size(key: str, value: object) -> None:
-    """Raise ValueError unless a size is a whole number that a model can have."""
+    """Raise ValueError unless a size is an integer in a plausible range."""
     most = MOST_LAYERS if key == "num_hidden_layers" else MOST
     if type(value) is not int or not 1 <= value <= most:
         raise ValueError(f"{key} should be a whole number from 1 to {most:,}, found {repr(value)[:60]}")
@@ -227,7 +230,7 @@ def _one_or_many(ids: tuple[int, ...]) -> object:
 
 
 def _refuse(data: dict[str, Any], family: str) -> None:
-    """Raise ValueError for a setting that would make another forward pass than ours."""
+    """Raise ValueError for settings that the forward pass does not implement."""
     if data.get("hidden_act", "silu") != "silu":
         raise ValueError(f"hidden_act {data['hidden_act']!r} is not supported: expected 'silu'")
     if data.get("quantization_config"):
@@ -240,13 +243,13 @@ def _refuse(data: dict[str, Any], family: str) -> None:
     window = data.get("sliding_window") if family != "llama" and data.get("use_sliding_window") else None
     layers, from_layer = data["num_hidden_layers"], data.get("max_window_layers", 28)
     types = data.get("layer_types") or ["sliding_attention" if i >= from_layer else "" for i in range(layers)]
-    # a window as wide as the longest text hides nothing
+    # a window of at least the context length has no effect
     if window is not None and "sliding_attention" in types and window < data.get("max_position_embeddings", 32768):
         raise ValueError(f"sliding window attention (sliding_window {window}) is not supported")
 
 
 def _rope(data: dict[str, Any], positions: int) -> tuple[float, RopeScaling | None]:
-    """Base and scaling of the rotary frequencies, from either layout of the config that transformers writes."""
+    """Base and scaling of the rotary frequencies, from either config layout of transformers."""
     rope: dict[str, Any] = data.get("rope_scaling") or data.get("rope_parameters") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
     if any(isinstance(value, dict) for value in rope.values()):

@@ -1,8 +1,8 @@
-"""Files that are there whole or not at all: written under another name in the same folder, synced, then renamed.
+"""Write files atomically: to a temporary name in the same folder, synced, then renamed.
 
-A reader sees the old file or the new one. When the call returns, both the file and its new name are on the disk.
+A reader sees either the old file or the complete new one. When a call returns, the file and its name are on disk.
 
-Not guaranteed: anything for two processes that write the same file at the same time.
+Not guaranteed: any result if two processes write the same file at the same time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the name of a new file beside `path`; it takes the place of `path` if the block ends without an error.
+    """Yield a temporary path next to `path`, which replaces `path` if the block ends without an error.
 
-    The new file is removed on any error, and so is one that a killed process left behind.
+    The temporary file is removed on any error, as is one that a killed process left behind.
     """
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
@@ -32,13 +32,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Replace `path` by a file that holds `data`; text is written as UTF-8. Raises OSError if it cannot be written."""
+    """Replace the content of `path` by `data`; text is encoded as UTF-8. Raises OSError if that fails."""
     with replacing(path) as new:
         new.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def sync(path: Path) -> None:
-    """Return when a file, or the names in a folder, are on the disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,11 @@
-"""What lies between the matrix products, in torch operations: norms, gates, rotary positions, attention, caches.
+"""The parts of the forward pass other than matrix products, in torch: norms, gates, rotary embedding, attention, cache.
 
-Works on any device and dtype, and is differentiable: the engine and the learner use it wherever the fused kernels of
-`agents.fused_ops` do not apply. Sequences come packed; attention pads them to a grid, since that is what torch's fused
-attention takes.
+Works on any device and dtype and is differentiable. Engine and learner use it where the fused kernels of
+`agents.fused_ops` do not apply. Sequences are packed; attention pads them to a grid, as torch's fused attention
+requires.
+
+Shapes: T tokens, D model width, F feed-forward width, H query heads, G key-value heads, E head size, N rows, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from agents.architectures import ModelConfig, inverse_frequencies
 
 
 class Packing:
-    """Sequences of `lengths` tokens, one after another without padding."""
+    """Index tensors for sequences of `lengths` tokens, concatenated without padding."""
 
     def __init__(self, lengths: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.lengths = list(lengths)
@@ -29,63 +32,70 @@ class Packing:
         self.sizes, self.starts = sizes, np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
         self.count, self.width, self.total = len(sizes), int(sizes.max(initial=0)), int(sizes.sum())
         places = np.arange(self.total) - np.repeat(self.starts, sizes)
-        self.positions = torch.from_numpy(places).to(device)  # (T,) of each token in its sequence
+        self.positions = torch.from_numpy(places).to(device)  # [T] position of each token in its sequence
         cells = places + np.repeat(np.arange(self.count), sizes) * self.width
-        self.cells = torch.from_numpy(cells).to(device)  # (T,) of each token in a grid (count, width)
-        self.last = torch.from_numpy(self.starts + sizes - 1).to(device)  # (count,) row of each sequence's last token
+        self.cells = torch.from_numpy(cells).to(device)  # [T] index of each token in a grid [count, width]
+        self.last = torch.from_numpy(self.starts + sizes - 1).to(device)  # [count] index of each last token
 
 
 class Cache(Protocol):
-    """Keys and values by slot: of the prompt a slot goes on from, and of what it has written after it."""
+    """Key-value cache with one slot per running completion: its prompt and its generated tokens."""
 
     def admit(self, prompts: Packing, prompt_of: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
-        """`prefill` now stores these prompts: prompt_of[i] is what slots[i] goes on from."""
+        """Set the prompts that `prefill` stores; slots[i] continues prompt prompt_of[i]."""
 
     def prefill(self, layer: int, qkv: Tensor) -> Tensor:
-        """Store one layer of the admitted prompts. Causal attention of all their tokens (T, H E); the last layer may
-        give only that of their last tokens (prompts, H E)."""
+        """Store one layer of the admitted prompts. Returns their causal attention [T, H E]; in the last layer it may be
+        that of the last tokens only, [prompts, H E]."""
 
     def rows(self, slots: NDArray[np.int64], steps: NDArray[np.int64]) -> None:
-        """`decode` now takes these slots' tokens after `steps` written ones; slot -1 is a padding row."""
+        """Set the rows that `decode` handles: a slot and its number of generated tokens. Slot -1 is a padding row."""
 
     def decode(self, layer: int, qkv: Tensor) -> Tensor:
-        """Store one token of every row and attend to all that its slot has seen: (rows, H E)."""
+        """Store one token per row and attend to all tokens of its slot. Returns [rows, H E]."""
 
 
 class Ops(Protocol):
-    """Everything in a forward pass but its matrix products."""
+    """All operations of a forward pass except matrix products."""
 
     def add_norm(self, x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        """(x + delta, its RMS norm); x may be overwritten where no gradient is needed."""
+        """(x + delta, its RMS norm), all [T, D]. May overwrite `x` if no gradient is needed."""
 
     def swiglu(self, gate_up: Tensor) -> Tensor:
-        """silu(gate) * up of (T, 2F)."""
+        """silu(gate) * up: [T, 2F] -> [T, F]."""
 
     def attention(self, qkv: Tensor, packing: Packing) -> Tensor:
-        """Causal attention inside each packed sequence, (T, (H + 2G) E) -> (T, H E), differentiable, not cached."""
+        """Causal attention within each packed sequence, [T, (H + 2G) E] -> [T, H E]. Differentiable, not cached."""
 
     def cache(self, slots: int, width: int, steps: int) -> Cache:
-        """An empty cache for prompts of at most `width` tokens and `steps` written ones."""
+        """An empty cache of `slots` slots for prompts of up to `width` tokens and `steps` generated tokens."""
 
     def sample(self, logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
         """See `sample` below."""
 
 
 def rope_table(inverse: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """cos and sin, each (length, E/2), of the rotary embedding with these inverse frequencies (E/2,)."""
+    """cos and sin, each [length, E/2], of the rotary embedding, given inverse frequencies [E/2]."""
     angle = torch.arange(length, dtype=torch.float32)[:, None] * inverse[None]
     return angle.cos(), angle.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021), in Hugging Face's half-rotation layout, of x (..., E) with cos and
-    sin (..., E/2)."""
+    """Rotary position embedding (Su et al. 2021) in Hugging Face's half-rotation layout.
+
+    Args:
+        x: [..., E].
+        cos, sin: [..., E/2].
+
+    Returns:
+        [..., E].
+    """
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
 
 class TorchOps:
-    """`Ops` for one model's shape, device and dtype."""
+    """`Ops` in torch, for one model config, device and dtype."""
 
     def __init__(self, config: ModelConfig, device: torch.device | str, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, torch.device(device), dtype
@@ -93,9 +103,9 @@ class TorchOps:
         self._grow(512)
 
     def _grow(self, length: int) -> None:
-        """Make the position tables reach `length`; they are not made for a model's whole context at once.
+        """Extend the rotary tables to at least `length` positions; they are not computed for the whole context at once.
 
-        Threads share them: they only ever get longer, and `length` is told when they are there.
+        Threads share the tables. Tables only grow, and `length` is set after they are replaced.
         """
         with self._growing:
             if length > self.length:
@@ -113,7 +123,7 @@ class TorchOps:
         return F.silu(gate) * up
 
     def split(self, qkv: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q (T, H, E) and k (T, G, E), both rotated to their positions (T,), and v (T, G, E)."""
+        """Split [T, (H + 2G) E] into q [T, H, E] and k [T, G, E], rotated to `positions` [T], and v [T, G, E]."""
         c = self.config
         h, g = c.num_attention_heads, c.num_key_value_heads
         heads = qkv.view(-1, h + 2 * g, c.head_dim)
@@ -127,7 +137,7 @@ class TorchOps:
         return from_grid(self.causal(*grids), packing)
 
     def causal(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Grids (N, heads, S, E) padded on the right, so that causality hides the padding."""
+        """Causal attention of grids [N, heads, S, E], padded on the right, where the causal mask hides the padding."""
         repeat = q.shape[1] // k.shape[1]
         k, v = (x.repeat_interleave(repeat, dim=1) if repeat > 1 else x for x in (k, v))
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -141,21 +151,21 @@ class TorchOps:
 
 
 def to_grid(x: Tensor, packing: Packing) -> Tensor:
-    """(T, heads, E) packed -> (N, heads, width, E), zeros on the right."""
+    """[T, heads, E] packed -> [N, heads, width, E], padded with zeros on the right."""
     grid = x.new_zeros(packing.count * packing.width, *x.shape[1:]).index_copy(0, packing.cells, x)
     return grid.view(packing.count, packing.width, *x.shape[1:]).transpose(1, 2)
 
 
 def from_grid(grid: Tensor, packing: Packing) -> Tensor:
-    """(N, heads, width, E) -> (T, heads * E) packed."""
+    """[N, heads, width, E] -> [T, heads * E] packed."""
     n, h, s, e = grid.shape
     return grid.transpose(1, 2).reshape(n * s, h * e).index_select(0, packing.cells)
 
 
 class TorchCache:
-    """Keys and values (slots, G, length, E) a layer, by position: a slot's prompt and, right after it, what it wrote.
+    """Keys and values [slots, G, length, E] per layer, by position: the prompt of a slot, then its generated tokens.
 
-    Attention runs over all slots at once, so that nothing is gathered; slots without a row are computed for nothing.
+    Attention runs over all slots, which avoids gathering; the results of slots without a row are discarded.
     """
 
     def __init__(self, ops: TorchOps, slots: int, length: int) -> None:
@@ -204,9 +214,16 @@ class TorchCache:
 
 
 def sample(logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """One token a row by inversion of the cumulative distribution, and its log-probability at temperature 1.
+    """Sample one token per row by inverting the cumulative distribution.
 
-    logits (N, V), the rest (N,); temperature 0 is greedy; nucleus sampling (Holtzman et al. 2020) where top_p < 1.
+    Args:
+        logits: [N, V].
+        temperature: [N]; 0 selects the most probable token.
+        top_p: [N] or None; nucleus sampling (Holtzman et al. 2020) where it is below 1.
+        noise: [N], uniform in [0, 1).
+
+    Returns:
+        Token ids [N], and their log-probabilities [N] at temperature 1, without top-p.
     """
     logp = logits.log_softmax(-1)
     chosen = logits.argmax(-1)

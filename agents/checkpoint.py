@@ -1,8 +1,7 @@
-"""A base model as it lies on disk: the weights of a Hugging Face folder, in one file or in shards.
+"""Load the weights of a base model from a Hugging Face folder, in one safetensors file or in shards.
 
-Tensors are checked by name and shape before they are read, shard by shard, so that a checkpoint that does not fit is
-refused in one line and no more than one shard stands in memory beside the model. Left out: pickled weights, placing
-one model on several devices.
+Names and shapes are checked before tensors are read, one shard at a time, so that a mismatch gives a one-line error and
+at most one shard is in memory in addition to the model. Left out: pickled weights, distributing a model over devices.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 class BaseModel:
-    """Frozen base weights, by Hugging Face name. All have one dtype and lie on one device."""
+    """Frozen base weights by Hugging Face name, all of one dtype and on one device."""
 
     def __init__(self, config: ModelConfig, weights: dict[str, Tensor]) -> None:
         self.config, self.weights = config, weights
@@ -40,16 +39,28 @@ class BaseModel:
 
     @staticmethod
     def load(name: str | Path, dtype: str = "auto", device: str | torch.device = "cpu") -> BaseModel:
-        """Read a folder, or a model by its Hugging Face name.
+        """Load a model.
 
-        dtype "auto" is float32 on the CPU and what the checkpoint is stored in elsewhere. Raises ValueError, naming
-        the file or tensor, if anything is missing, damaged, not supported or of the wrong shape.
+        Args:
+            name: a folder or a Hugging Face name.
+            dtype: "auto", "float32", "bfloat16" or "float16"; "auto" is float32 on the CPU, and the dtype of the
+                checkpoint on other devices.
+            device: the device to load to.
+
+        Raises:
+            ValueError: something is missing, damaged, not supported or of the wrong shape; the message names the file
+                or tensor.
         """
         folder = find_model(name)
         try:
             config = ModelConfig.from_hf(read_object(folder / "config.json"))
             weights = _read(folder, config, _dtype(dtype, config, torch.device(device)), str(device))
-        except (OSError, ValueError, SafetensorError, RuntimeError) as error:  # of torch: more than fits the memory
+        except (
+            OSError,
+            ValueError,
+            SafetensorError,
+            RuntimeError,
+        ) as error:  # torch, out of memory
             raise ValueError(f"cannot load a model from {folder}: {' '.join(str(error).split())[:500]}") from None
         return BaseModel(config, weights)
 
@@ -62,17 +73,17 @@ class BaseModel:
         return self.weights[EMBEDDING].device
 
     def linear(self, layer: int, projection: str) -> Tensor:
-        """(out, in)"""
+        """The weight [out, in] of a projection."""
         return self.weights[f"model.layers.{layer}.{projection_path(projection)}.weight"]
 
     def bias(self, layer: int, projection: str) -> Tensor | None:
-        """(out,), or None where the projection has none."""
+        """The bias [out] of a projection, or None."""
         return self.weights.get(f"model.layers.{layer}.{projection_path(projection)}.bias")
 
     def fused(self, layer: int, group: str) -> Tensor:
-        """(sum of outs, in) of one fused group of projections.
+        """The concatenated weights [sum of outs, in] of a group of projections (see `FUSED`).
 
-        Frozen weights are fused once, and the projections become views of it, so that no copy is kept.
+        Frozen weights are concatenated once, and the projections become views of the result, so that there is no copy.
         """
         if (layer, group) in self._fused:
             return self._fused[layer, group]
@@ -85,17 +96,17 @@ class BaseModel:
         return fused
 
     def fused_bias(self, layer: int, group: str) -> Tensor | None:
-        """(sum of outs,), or None where the group has none."""
+        """The concatenated biases [sum of outs] of a group, or None."""
         biases = [b for p in FUSED[group] if (b := self.bias(layer, p)) is not None]
         return torch.cat(biases) if biases else None
 
     def norms(self, layer: int) -> tuple[Tensor, Tensor]:
-        """(hidden_size,) weights of the norms before attention and before the feed-forward part."""
+        """Norm weights [hidden_size] before attention and before the feed-forward block."""
         prefix = f"model.layers.{layer}."
         return self.weights[f"{prefix}input_layernorm.weight"], self.weights[f"{prefix}post_attention_layernorm.weight"]
 
     def qk_norms(self, layer: int) -> tuple[Tensor, Tensor] | None:
-        """(head_dim,) weights of the norms over each head of q and of k, or None where there are none."""
+        """Norm weights [head_dim] of the heads of q and k, or None."""
         if not self.config.qk_norm:
             return None
         prefix = f"model.layers.{layer}.self_attn."
@@ -103,9 +114,10 @@ class BaseModel:
 
 
 def weights_digest(name: str | Path) -> str:
-    """SHA-256 of a model's weights: of model.safetensors, or of the shards' digests in the order of their names.
+    """SHA-256 of a model's weights: of model.safetensors, or of the digests of the shards in order of their names.
 
-    Raises ValueError, naming the file, if there are none.
+    Raises:
+        ValueError: there are no weights; the message names the file.
     """
     digests = []
     folder = find_model(name)
@@ -127,7 +139,7 @@ def _dtype(wanted: str, config: ModelConfig, device: torch.device) -> torch.dtyp
 
 
 def _read(folder: Path, config: ModelConfig, dtype: torch.dtype, device: str) -> dict[str, Tensor]:
-    """Every tensor the config calls for, by name, in the config's order."""
+    """Read the tensors that the config requires, by name, in the order of the config."""
     shapes, found = config.shapes(), dict[str, Tensor]()
     for path in weight_files(folder):
         with safe_open(path, framework="pt", device=device) as file:
@@ -152,9 +164,9 @@ def _read(folder: Path, config: ModelConfig, dtype: torch.dtype, device: str) ->
 
 
 def _leave_out(name: str, file: Any, found: dict[str, Tensor]) -> None:
-    """A tensor the config does not call for: a tied head is compared later, what changes nothing is left out, and
-    anything else raises ValueError."""
+    """Handle a tensor that the config does not require: a tied head is kept for comparison, tensors without effect are
+    skipped, and any other tensor raises ValueError."""
     if name == HEAD:
         found[name] = file.get_tensor(name)
     elif not name.endswith("rotary_emb.inv_freq") and not (name.endswith(".bias") and not file.get_tensor(name).any()):
-        raise ValueError(f"the weights hold {name}, for which the forward pass has no place")
+        raise ValueError(f"the weights contain {name}, which the forward pass does not use")

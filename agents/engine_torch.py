@@ -22,7 +22,7 @@ from agents.attention import Packing
 from agents.checkpoint import BaseModel
 from agents.engine import Completion, Request, check_fit, counted_noise, cut
 from agents.fused_ops import make_ops
-from agents.grouped_gemm import Run, rectangles, runs_of
+from agents.grouped_gemm import Segment, rectangles, segments_of
 from agents.model import hidden, logits
 from agents.parallel import evenly, in_threads, workers
 from agents.tokenizer import Tokenizer
@@ -86,7 +86,7 @@ class TorchEngine:
                 packing = Packing([len(p) for p in prompts.ids], self.device)
                 cache.admit(packing, prompts.of, batch.slot_of[new])
                 tokens = torch.tensor([i for p in prompts.ids for i in p], device=self.device)
-                runs, last_runs = runs_of(prompts.tokens_by_adapter), runs_of(prompts.by_adapter)
+                runs, last_runs = segments_of(prompts.tokens_by_adapter), segments_of(prompts.by_adapter)
                 states = hidden(weights, tokens, runs, cache.prefill, ops, packing.last, last_runs)
                 self._write(batch, new, logits(weights, states)[torch.from_numpy(prompts.of).to(self.device)])
             batch.arrange()
@@ -141,7 +141,7 @@ class _Batch:
         self.done = np.zeros(n, dtype=bool)
         self.slot_of = np.full(n, -1)
         self.rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self.runs: list[Run] = []
+        self.runs: list[Segment] = []
         self.slots = min(max_rows, n)
         self.next, self.free, self.stale = 0, list(range(self.slots - 1, -1, -1)), True
 
@@ -185,7 +185,7 @@ class _Batch:
         starts, before = np.cumsum(heights) - heights, np.cumsum(counts) - counts
         self.rows = np.full(int(heights.sum()), -1, dtype=np.int64)
         self.rows[np.repeat(starts - before, counts) + np.arange(len(active))] = active
-        self.runs = runs_of(heights.tolist())
+        self.runs = segments_of(heights.tolist())
 
     def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of each row its slot, -1 for padding and finished rows, and how many tokens it wrote before the last."""

@@ -1,6 +1,6 @@
-"""`Ops` by the fused kernels: small models in float32 on the CPU. The one file that knows whether numba is there.
+"""`Ops` with fused CPU kernels, for float32 models. Only this module checks whether numba is installed.
 
-Norms, gates and attention are fused forward and backward; sampling from a nucleus stays torch's.
+Norms, gates and attention are fused in forward and backward passes; nucleus sampling uses torch.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from agents.attention import Cache, Ops, Packing, TorchOps
 
 try:
     from agents import kernels
-except ModuleNotFoundError:  # numba is optional: torch's own operations compute the same, more slowly
+except ModuleNotFoundError:  # numba is optional; the torch operations are equivalent but slower
     kernels = None  # type: ignore[assignment]
 
 
 def kernel_version() -> str:
-    """The version of the compiler of the fused kernels; "none" where there is none."""
+    """The version of numba, which compiles the fused kernels; "none" if it is not installed."""
     return "none" if kernels is None else importlib.metadata.version("numba")
 
 
 def make_ops(config: ModelConfig, device: torch.device | str, dtype: torch.dtype) -> Ops:
-    """The fastest operations there are for this device and dtype."""
+    """The fastest available operations for this device and dtype."""
     if kernels is not None and torch.device(device).type == "cpu" and dtype == torch.float32:
-        return FastOps(config)
+        return FusedOps(config)
     return TorchOps(config, device, dtype)
 
 
-class FastOps(TorchOps):
+class FusedOps(TorchOps):
     """Fused kernels where they apply, torch operations elsewhere."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -86,12 +86,12 @@ class FastOps(TorchOps):
         return out
 
     def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """cos and sin (positions, E/2)."""
+        """cos and sin, each [positions, E/2]."""
         return self.cos.numpy(), self.sin.numpy()
 
     def cache(self, slots: int, width: int, steps: int) -> Cache:
         self._grow(width + steps)
-        return FastCache(self, slots, width, steps)
+        return FusedCache(self, slots, width, steps)
 
     def sample(self, logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
         if top_p is not None:
@@ -101,10 +101,13 @@ class FastOps(TorchOps):
         return tokens, logprobs
 
 
-class FastCache:
-    """Each prompt once, however many slots go on from it; what the slots write, beside it. Nothing is ever moved."""
+class FusedCache:
+    """Key-value cache that stores each prompt once for all slots that continue it, and generated tokens per slot.
 
-    def __init__(self, ops: FastOps, slots: int, width: int, steps: int) -> None:
+    Entries are never moved.
+    """
+
+    def __init__(self, ops: FusedOps, slots: int, width: int, steps: int) -> None:
         c = ops.config
         g, e, layers = c.num_key_value_heads, c.head_dim, range(c.num_hidden_layers)
         self.last_layer, self.width = c.num_hidden_layers - 1, c.num_attention_heads * e
@@ -119,7 +122,7 @@ class FastCache:
     def admit(self, prompts: Packing, prompt_of: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
         self.place_of[slots] = -1
         free = np.setdiff1d(np.arange(len(self.place_of)), self.place_of)
-        self.prompts, self.places = prompts, free[: prompts.count]  # prompts in use are never more than slots
+        self.prompts, self.places = prompts, free[: prompts.count]  # there are never more prompts in use than slots
         self.place_of[slots] = self.places[prompt_of]
         self.length_of[slots] = prompts.sizes[prompt_of]
 
@@ -162,7 +165,7 @@ class _Swiglu(torch.autograd.Function):
 
 
 class _AddNorm(torch.autograd.Function):
-    """(x + delta, its RMS norm), with a frozen weight."""
+    """(x + delta, its RMS norm) with a frozen norm weight."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -183,10 +186,10 @@ class _AddNorm(torch.autograd.Function):
 
 
 class _Attention(torch.autograd.Function):
-    """Rotary causal attention inside packed sequences."""
+    """Rotary causal attention within packed sequences."""
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, packing: Packing, ops: FastOps) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, packing: Packing, ops: FusedOps) -> Tensor:
         ctx.save_for_backward(qkv)
         ctx.packing, ctx.ops = packing, ops
         return ops.causal_packed(qkv, packing)

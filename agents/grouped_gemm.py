@@ -1,8 +1,8 @@
-"""Products of ragged groups: each agent's rows times that agent's matrix, without a loop over agents.
+"""Grouped matrix products: the rows of each agent times that agent's matrix, without a loop over agents.
 
-Rows of all agents lie in one tensor, agent after agent. A `Run` is a rectangle of that tensor: `count` neighbouring
-agents with `height` rows each, which one `bmm` serves. Equal groups are one run, ragged ones a few (`rectangles` finds
-them), and long groups of one agent a run each. Left out: reordering rows, which is the caller's.
+The rows of all agents are concatenated in agent order. A `Segment` is a part of this tensor with `count` adjacent
+agents that have `height` rows each; it needs one `bmm`. Groups of equal size form one segment, groups of different
+sizes a few (`rectangles` chooses the padding). Left out: reordering rows, which is up to the caller.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-RUN_COST = 8  # what one more bmm a projection costs, in rows
+SEGMENT_COST = 8  # cost of one more bmm per projection, in rows
 
 
 @dataclass(frozen=True)
-class Run:
-    """Rows start to start + count * height, of agents first to first + count."""
+class Segment:
+    """Rows start to start + count * height, which belong to agents first to first + count."""
 
     first: int
     count: int
@@ -31,25 +31,32 @@ class Run:
         return self.start + self.count * self.height
 
 
-def runs_of(heights: Sequence[int]) -> list[Run]:
-    """Runs for agents with these numbers of rows; neighbours with equal numbers share one. Zeros take no run."""
-    runs: list[Run] = []
+def segments_of(heights: Sequence[int]) -> list[Segment]:
+    """Segments for agents with these numbers of rows. Adjacent equal numbers share one; zeros have none."""
+    segments: list[Segment] = []
     start = 0
     for agent, height in enumerate(heights):
-        last = runs[-1] if runs else None
+        last = segments[-1] if segments else None
         if last and last.height == height and last.first + last.count == agent:
-            runs[-1] = Run(last.first, last.count + 1, last.start, height)
+            segments[-1] = Segment(last.first, last.count + 1, last.start, height)
         elif height:
-            runs.append(Run(agent, 1, start, height))
+            segments.append(Segment(agent, 1, start, height))
         start += height
-    return runs
+    return segments
 
 
-def rectangles(counts: Sequence[int], run_cost: int = RUN_COST) -> list[int]:
-    """Heights, each at least its count, that `runs_of` turns into the cheapest runs: rows plus `run_cost` a run.
+def rectangles(counts: Sequence[int], segment_cost: int = SEGMENT_COST) -> list[int]:
+    """Choose padded numbers of rows that minimise the cost of the segments: their rows, plus `segment_cost` for each.
 
-    Dynamic programming over where a run ends; counts that are sorted beforehand give the least padding. Agents
-    without rows keep none and end a run.
+    Dynamic programming over the ends of segments. Sorted counts need the least padding. Agents without rows get none
+    and end a segment.
+
+    Args:
+        counts: number of rows of each agent.
+        segment_cost: cost of a segment, in rows.
+
+    Returns:
+        Numbers of rows for `segments_of`, each at least its count.
     """
     n = len(counts)
     best = [0.0] + [float("inf")] * n
@@ -63,7 +70,7 @@ def rectangles(counts: Sequence[int], run_cost: int = RUN_COST) -> list[int]:
             if counts[start] == 0:
                 break
             height = max(height, counts[start])
-            cost = best[start] + height * (end - start) + run_cost
+            cost = best[start] + height * (end - start) + segment_cost
             if cost < best[end]:
                 best[end], cut[end] = cost, start
     heights = [0] * n
@@ -75,21 +82,30 @@ def rectangles(counts: Sequence[int], run_cost: int = RUN_COST) -> list[int]:
     return heights
 
 
-def grouped_mm(x: Tensor, weights: Tensor, runs: Sequence[Run]) -> Tensor:
-    """(T, in) times (agents, in, out) by group -> (T, out); differentiable in both. Every row must lie in a run."""
+def grouped_mm(x: Tensor, weights: Tensor, segments: Sequence[Segment]) -> Tensor:
+    """Multiply the rows of each agent by its matrix. Differentiable in both.
+
+    Args:
+        x: [T, in], rows in agent order.
+        weights: [agents, in, out].
+        segments: segments that cover all rows of `x`.
+
+    Returns:
+        [T, out].
+    """
     if torch.is_grad_enabled() and (x.requires_grad or weights.requires_grad):
-        out: Tensor = _GroupedMM.apply(x, weights, runs)  # type: ignore[no-untyped-call]
+        out: Tensor = _GroupedMM.apply(x, weights, segments)  # type: ignore[no-untyped-call]
         return out
-    return _product(x, weights, runs)
+    return _product(x, weights, segments)
 
 
-def _product(x: Tensor, weights: Tensor, runs: Sequence[Run]) -> Tensor:
-    if len(runs) == 1:
-        (r,) = runs
+def _product(x: Tensor, weights: Tensor, segments: Sequence[Segment]) -> Tensor:
+    if len(segments) == 1:
+        (r,) = segments
         return torch.bmm(x.view(r.count, r.height, -1), weights[r.first : r.first + r.count]).view(x.shape[0], -1)
     y = x.new_empty(x.shape[0], weights.shape[2])
-    sizes = [r.count * r.height for r in runs]
-    for r, rows, target in zip(runs, torch.split(x, sizes), torch.split(y, sizes), strict=True):
+    sizes = [r.count * r.height for r in segments]
+    for r, rows, target in zip(segments, torch.split(x, sizes), torch.split(y, sizes), strict=True):
         if r.count == 1:
             torch.mm(rows, weights[r.first], out=target)
         else:
@@ -100,21 +116,21 @@ def _product(x: Tensor, weights: Tensor, runs: Sequence[Run]) -> Tensor:
 
 class _GroupedMM(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor, runs: Sequence[Run]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weights: Tensor, segments: Sequence[Segment]) -> Tensor:
         ctx.save_for_backward(x, weights)
-        ctx.runs = runs
-        return _product(x, weights, runs)
+        ctx.segments = segments
+        return _product(x, weights, segments)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weights = ctx.saved_tensors
         grad = grad.contiguous()
-        grad_x = _product(grad, weights.transpose(1, 2), ctx.runs) if ctx.needs_input_grad[0] else None
+        grad_x = _product(grad, weights.transpose(1, 2), ctx.segments) if ctx.needs_input_grad[0] else None
         grad_w = None
         if ctx.needs_input_grad[1]:
-            covered = sum(r.count for r in ctx.runs) == weights.shape[0]
+            covered = sum(r.count for r in ctx.segments) == weights.shape[0]
             grad_w = (torch.empty_like if covered else torch.zeros_like)(weights)
-            for r in ctx.runs:
+            for r in ctx.segments:
                 a = x[r.start : r.stop].view(r.count, r.height, -1).transpose(1, 2)
                 b = grad[r.start : r.stop].view(r.count, r.height, -1)
                 torch.bmm(a, b, out=grad_w[r.first : r.first + r.count])

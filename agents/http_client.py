@@ -1,8 +1,8 @@
-"""One JSON server over HTTP: tries, waits, and errors that say what to do.
+"""HTTP client for a JSON server: retries, waits, and errors with advice.
 
-What may pass (no connection, a cut one, no answer in time, status 408, 425, 429 and 5xx, an answer that cannot be read)
-is tried again after waits that double, with jitter counted from the request's key, and no sooner than a Retry-After
-asks. While a Retry-After runs, nothing else is sent either. What will not pass is raised at once. Left out: redirects,
+Transient failures (no connection, a dropped one, a timeout, status 408, 425, 429 and 5xx, an unreadable answer) are
+retried with exponential backoff and jitter derived from the request's key, not before the time in Retry-After. While a
+Retry-After is in effect, no other request is sent. Permanent failures are raised immediately. Left out: redirects,
 streaming.
 """
 
@@ -21,23 +21,23 @@ import httpx2
 from agents.engine import counted_noise
 
 T = TypeVar("T")
-FIRST_WAIT = 0.5  # seconds before the second try; doubled for each further one
+FIRST_WAIT = 0.5  # seconds before the first retry; doubled for each further one
 LONGEST_WAIT = 30.0
-LARGEST = 32_000_000  # bytes of an answer, unpacked; what goes on beyond them is not read
-LONGEST_ASKED = 600.0  # a Retry-After beyond this ends the run, to be gone on with later
-PASSING = (408, 425, 429)  # and 5xx
+LARGEST = 32_000_000  # maximum size of an answer in bytes, decompressed; reading stops beyond it
+LONGEST_ASKED = 600.0  # seconds; a longer Retry-After ends the run, which can be resumed later
+TRANSIENT = (408, 425, 429)  # status codes that are retried, in addition to 5xx
 
 
 class GaveUpError(OSError):
-    """The server did not answer as it should in all tries."""
+    """All attempts at a request failed."""
 
 
 class CutShortError(GaveUpError):
-    """There was no time for a further try."""
+    """A request was cancelled before its next attempt, because the session is ending."""
 
 
 class RefusedError(ValueError):
-    """The server understood and said no: asking again would not help. `status` is its answer's, 0 if there is none."""
+    """The server rejected the request; a retry would not help. `status` is the HTTP status, 0 if there is none."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class RefusedError(ValueError):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to ask and how patiently. `key` is sent as a bearer token if there is one, and shown nowhere."""
+    """Address and limits of a server. `key`, if not empty, is sent as a bearer token and never displayed."""
 
     url: str
     key: str = field(default="", repr=False)
@@ -56,7 +56,7 @@ class Endpoint:
 
 
 class Session:
-    """A stretch of asking with connections kept open; an async context manager."""
+    """A session with persistent connections; an async context manager."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -76,16 +76,25 @@ class Session:
         await self._client.__aexit__(*what)
 
     def end_tries(self) -> None:
-        """From now on only tries under way come to their end; whatever waits for another raises CutShortError."""
+        """Start no more attempts. Running ones finish; requests that wait for another one raise CutShortError."""
         self._ending.set()
 
     async def ask(
         self, url: str, body: dict[str, Any] | None, read: Callable[[Any], T], key: str, retries: int | None = None
     ) -> T:
-        """What `read` makes of the JSON answer to a POST of `body` (None: a GET).
+        """Send a request and return its answer as parsed by `read`.
 
-        `read` raises ValueError for an answer that cannot be used, which is a failed try. Raises RefusedError at once
-        for what will not pass, and GaveUpError after all tries.
+        Args:
+            url: address.
+            body: JSON body of a POST; None sends a GET.
+            read: converts the JSON answer; raises ValueError if it is unusable, which counts as a failed attempt.
+            key: identifies the request; its jitter depends on it alone.
+            retries: number of retries (default: that of the endpoint).
+
+        Raises:
+            RefusedError: a permanent failure.
+            GaveUpError: all attempts failed, or the server asks to wait too long.
+            CutShortError: `end_tries` was called.
         """
         endpoint = self.endpoint
         tries = 1 + (endpoint.retries if retries is None else retries)
@@ -102,7 +111,7 @@ class Session:
                 if response.status_code == 200:
                     return read(json.loads(content))
                 last = f"status {response.status_code}{self._said(content)}"
-                if response.status_code not in PASSING and response.status_code < 500:
+                if response.status_code not in TRANSIENT and response.status_code < 500:
                     raise RefusedError(f"{url} answers {last}{_advice(response)}", response.status_code)
                 asked = _retry_after(response)
             except RefusedError:
@@ -120,7 +129,7 @@ class Session:
         raise GaveUpError(f"{url} failed {tries} times, at last with {last}")
 
     async def _answer(self, url: str, body: dict[str, Any] | None) -> tuple[httpx2.Response, bytes]:
-        """One answer with its body. Raises ValueError for one that is larger than LARGEST, as soon as it is."""
+        """One answer with its body. Raises ValueError as soon as it is larger than `LARGEST`."""
         found, size = list[bytes](), 0
         async with self._client.stream("GET" if body is None else "POST", url, json=body) as response:
             async for piece in response.aiter_bytes():
@@ -144,7 +153,7 @@ class Session:
                 self._open.set()
 
     async def _nap(self, seconds: float) -> None:
-        """Sleep, unless tries end meanwhile."""
+        """Sleep until the time is over or the session ends."""
         both = [asyncio.ensure_future(asyncio.sleep(seconds)), asyncio.ensure_future(self._ending.wait())]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -153,7 +162,7 @@ class Session:
                 one.cancel()
 
     def _said(self, content: bytes) -> str:
-        """The server's own words on an error, in one line and without the key."""
+        """The error message of the server, on one line and without the key."""
         text = content[:100_000].decode("utf-8", "replace")
         try:
             found = json.loads(text)
@@ -167,7 +176,7 @@ class Session:
 
 
 def run(asking: Callable[[Session], Any], endpoint: Endpoint) -> Any:
-    """Run one stretch of asking to its end, also where an event loop runs already, as in a notebook."""
+    """Run a coroutine function in a new session, also if an event loop is already running, as in a notebook."""
 
     async def stretch() -> Any:
         async with Session(endpoint) as session:
@@ -193,7 +202,7 @@ def _advice(response: httpx2.Response) -> str:
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
-    """Seconds that the server asks to wait; a date is read against the server's own clock."""
+    """Seconds to wait according to Retry-After, or None; a date is compared with the server's own clock."""
     value = response.headers.get("retry-after", "")
     try:
         seconds = float(value)

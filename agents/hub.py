@@ -1,8 +1,8 @@
-"""From a model's name to its folder: the one file that knows the Hugging Face hub.
+"""Find the folder of a model. Only this module uses the Hugging Face hub.
 
-A folder is taken as it is. A name such as Qwen/Qwen3-0.6B is looked up in the local Hugging Face cache and downloaded
-if it is not there; both need the optional huggingface_hub package. Left out: choosing a revision (a run records the
-digest of the weights it was played with, so another revision is noticed).
+A folder is used as it is. A name such as Qwen/Qwen3-0.6B is looked up in the local Hugging Face cache, and downloaded
+if it is missing; both require the optional package huggingface_hub. Left out: choosing a revision (a run records the
+digest of its base weights, so a different revision is detected).
 """
 
 from __future__ import annotations
@@ -25,10 +25,16 @@ NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def find_model(name: str | Path) -> Path:
-    """The folder of a model given by folder or Hugging Face name. Raises ValueError in one line, saying how to fetch
-    it, if it is neither here nor to be had."""
+    """The folder of a model.
+
+    Args:
+        name: a folder, which need not exist, or a Hugging Face name.
+
+    Raises:
+        ValueError: the model is neither in the cache nor available for download; the message says how to fetch it.
+    """
     if Path(name).is_dir() or not NAME.fullmatch(str(name)):
-        return Path(name)  # a folder that is missing is named by who reads it
+        return Path(name)  # if the folder is missing, reading it raises an error with its name
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
@@ -41,16 +47,16 @@ def find_model(name: str | Path) -> Path:
         pass  # not in the cache
     try:
         found = Path(snapshot_download(str(name), allow_patterns=FILES))
-    except Exception as error:  # offline, no such model, no right to it: the hub's errors and its HTTP library's
+    except Exception as error:  # errors of the hub and its HTTP library: offline, no such model, no access
         reason = str(error).strip().partition("\n")[0][:160] or type(error).__name__
         raise ValueError(f"{_absent(name, '')} ({reason})") from None
-    if not whole(found):  # without a connection, the hub gives what part of it there is
+    if not whole(found):  # offline, the hub returns an incomplete folder
         raise ValueError(f"{_absent(name, '')} ({found} lacks config.json, tokenizer.json or safetensors)")
     return found
 
 
 def whole(folder: Path) -> bool:
-    """Whether everything a model is read from lies in the folder."""
+    """Whether a folder contains all files that a model needs."""
     if not all((folder / file).is_file() for file in ("config.json", "tokenizer.json")):
         return False
     try:
@@ -60,9 +66,10 @@ def whole(folder: Path) -> bool:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that hold the weights: model.safetensors, or the shards its index names.
+    """The safetensors files with the weights: model.safetensors, or the shards in its index.
 
-    Raises ValueError, naming the file, if there is neither or the index is damaged.
+    Raises:
+        ValueError: there is neither, or the index is damaged; the message names the file.
     """
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():
@@ -81,6 +88,6 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _absent(name: str | Path, first: str) -> str:
     return (
-        f"no folder {name}, and no whole model of that name in the Hugging Face cache; "
+        f"no folder {name}, and no complete model of that name in the Hugging Face cache; "
         f"fetch it with: {first}hf download {name}"
     )

@@ -1,10 +1,10 @@
-"""Who an agent is: a name and an Ed25519 key pair, with the private half in one file per agent.
+"""Identities of agents: a name and an Ed25519 key pair, with the private key in one file per agent.
 
 Left out: passphrases, key rotation and revocation; which posts a key may sign (the library binds a name to
 one key).
 
-Not guaranteed: secrecy against whoever can read the owner's files. Keys come from the system's randomness, so
-two runs of one config have different keys; names, which decide order and seeding, are the same.
+Not guaranteed: secrecy from anyone who can read the owner's files. Keys come from system randomness, so two
+runs of the same config have different keys. Names, which determine order and seeding, are the same.
 """
 
 import os
@@ -45,9 +45,9 @@ class Identity:
 
 
 def agent_name(seed: int, index: int) -> str:
-    """The name of agent `index` (from 0) of a run: readable, unique within the seed, the same every time.
+    """The readable name of agent `index` (from 0) of a run, unique and deterministic for a seed.
 
-    The seed permutes the given names; past their end they come again with a number (ada, ..., ada2, ...).
+    The seed permutes `GIVEN_NAMES`. After the last one they repeat with a number (ada, ..., ada2, ...).
     """
     if index < 0:
         raise ValueError(f"an agent's index must not be negative: {index}")
@@ -58,16 +58,16 @@ def agent_name(seed: int, index: int) -> str:
 
 
 class KeyRing:
-    """The private keys in one folder, `<name>.pem` each. Nothing is touched before the first `create`."""
+    """Private keys in a folder, one file `<name>.pem` each. The folder is not created before the first `create`."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
 
     def create(self, name: str) -> Identity:
-        """Make and store a key pair: file mode 0600, folder mode 0700, whole or not at all.
+        """Create and store a key pair atomically, with file mode 0600 and folder mode 0700.
 
-        Raises ValueError for a bad name and for a name that already has a key: replacing it would orphan its
-        posts.
+        Raises:
+            ValueError: the name is invalid or already has a key; replacing it would invalidate the posts it signed.
         """
         path = self._path(name)
         if path.exists():
@@ -80,19 +80,19 @@ class KeyRing:
         return _identity(name, key)
 
     def ensure(self, name: str) -> Identity:
-        """The identity of `name`, made if there is none yet: what a resumed run asks for."""
+        """The identity of `name`; created if it has no key yet."""
         return self.load(name) if self._path(name).exists() else self.create(name)
 
     def load(self, name: str) -> Identity:
-        """The identity of `name`; ValueError naming the file when it is missing or damaged."""
+        """The identity of `name`. Raises ValueError with the path if the key file is missing or damaged."""
         return _identity(name, self._key(name))
 
     def sign(self, name: str, data: bytes) -> bytes:
-        """The 64-byte Ed25519 signature of `data` by `name`; raises like `load`."""
+        """Sign `data` as `name`. Returns the 64-byte Ed25519 signature. Raises like `load`."""
         return self._key(name).sign(data)
 
     def public_key(self, name: str) -> str:
-        """The public key of `name`, 64 hex digits; raises like `load`."""
+        """The public key of `name`, 64 hex digits. Raises like `load`."""
         return self.load(name).public_key
 
     def _path(self, name: str) -> Path:
@@ -114,7 +114,7 @@ class KeyRing:
 
 
 def is_signed(public_key: str, data: bytes, signature: str) -> bool:
-    """Whether `signature` (hex) is the one of `public_key` (hex) over `data`; what is no key or signature is not."""
+    """Whether `signature` (hex) by `public_key` (hex) is valid for `data`. False for a malformed key or signature."""
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(bytes.fromhex(signature), data)
     except (InvalidSignature, ValueError, TypeError):

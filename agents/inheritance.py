@@ -1,14 +1,14 @@
-"""How a newborn's adapter comes from its parents': one flat row (agents/adapters.py) from one or several.
+"""Inheritance of adapters: compute a newborn's flat row (agents/adapters.py) from the rows of its parents.
 
-A module here is one projection of one layer: its A and B act together as (alpha/rank) B A and are kept together.
-Crossover takes each module whole from one parent, as PopuLoRA does. The average is the mean of what the parents do,
-not of their parameters: the mean of B times the mean of A is not the mean of BA, and is off by their covariance. The
-mean of n products has a rank of up to n * rank; what is kept is its best approximation of the adapter's rank (Eckart &
-Young 1936), which by that theorem is never further from the mean than the mean of the parameters is, whether the
-parents share an ancestor or not. So there is one average, and no rule about ancestry.
+A module is one projection of one layer. Its A and B act together as (alpha/rank) B A and are inherited together.
+Crossover takes each module from one parent, as PopuLoRA does. The average is the mean of the products B A of the
+parents, not of their parameters: the mean of B times the mean of A differs from the mean of B A by their covariance.
+The mean of n products has a rank of up to n * rank and is replaced by its best approximation of the adapter's rank
+(Eckart & Young 1936). By that theorem, this is never further from the mean than the mean of the parameters, whether or
+not the parents have a common ancestor. Hence there is one kind of average, and no rule about ancestry.
 
-Left out: optimiser state, which a newborn starts without; parents of different ranks; weighing a module by what it is
-good for. Not guaranteed: that a child of two good parents is good. Modules that learned together may not work apart.
+Left out: optimiser state, which a newborn does not inherit; parents of different ranks; weights per module.
+Not guaranteed: that a child of two good parents is good. Modules that were trained together may not work separately.
 """
 
 from __future__ import annotations
@@ -25,16 +25,23 @@ from torch import Tensor
 from agents.adapters import AdapterLayout
 
 HOW = ("copy", "mutation", "crossover", "average")
-NEGLIGIBLE = 1e-6  # of a module's largest singular value: float32 rows hold no more
+NEGLIGIBLE = 1e-6  # relative to the largest singular value of a module; below the precision of float32 rows
 
 
 def inherit(how: str, rows: Sequence[Tensor], layout: AdapterLayout, scale: float, seed: str) -> Tensor:
-    """(size,) A newborn's row from its parents' `rows`, each (size,), the best first.
+    """Compute a newborn's row [size].
 
-    `copy`: the best parent's. `mutation`: the same with noise of `scale` (see `mutation`). `crossover`: each module
-    from one of the two best, then noise of `scale`; of a single parent its own modules. `average`: the mean of all.
-    Randomness is keyed by `seed`; no row is changed. Raises ValueError for an unknown `how`, no parents, or a row that
-    does not fit the layout.
+    Args:
+        how: "copy": the row of the best parent. "mutation": the same with noise (see `mutation`). "crossover": each
+            module from one of the two best parents, then noise; with one parent, its own modules. "average": the mean
+            of all parents.
+        rows: rows [size] of the parents, best first. They are not modified.
+        layout: layout of the rows.
+        scale: standard deviation of the noise relative to that of each matrix.
+        seed: seed of all draws.
+
+    Raises:
+        ValueError: `how` is unknown, there are no parents, or a row does not fit the layout.
     """
     if how not in HOW:
         near = difflib.get_close_matches(how, HOW, 1)
@@ -52,15 +59,19 @@ def inherit(how: str, rows: Sequence[Tensor], layout: AdapterLayout, scale: floa
 
 
 def copy(rows: Sequence[Tensor]) -> Tensor:
-    """(size,) The best parent's row: a copy of the first."""
+    """A copy of the first row [size], that of the best parent."""
     return rows[0].clone()
 
 
 def mutation(row: Tensor, layout: AdapterLayout, scale: float, seed: str) -> Tensor:
-    """(size,) `row` with Gaussian noise whose standard deviation is `scale` times that of the matrix it falls on.
+    """Add Gaussian noise to `row` [size], with `scale` times the standard deviation of each matrix.
 
-    A and B of a module are scaled each by its own, because A starts large and B at 0: one scale for both would drown
-    B. A matrix of zeros therefore stays so. The noise is drawn on the CPU, the same for any device.
+    A and B of a module have separate standard deviations: A is initialised with large values and B with zeros, so that
+    noise of a common scale would dominate B. A matrix of zeros therefore stays zero. The noise is drawn on the CPU, so
+    that it is the same on every device.
+
+    Raises:
+        ValueError: `scale` is negative or not finite.
     """
     if not (math.isfinite(scale) and scale >= 0):
         raise ValueError(f"the scale of a mutation must be a number from 0: {scale!r}")
@@ -74,7 +85,7 @@ def mutation(row: Tensor, layout: AdapterLayout, scale: float, seed: str) -> Ten
 
 
 def crossover(a: Tensor, b: Tensor, layout: AdapterLayout, seed: str) -> Tensor:
-    """(size,) Each module whole, its A and its B, from one of two parents with even odds (PopuLoRA's crossover)."""
+    """Take each module, A and B together, from one of two rows [size] with equal probability (PopuLoRA's crossover)."""
     _check((a, b), layout)
     rng = random.Random(seed)
     child = a.clone()
@@ -89,19 +100,25 @@ def crossover(a: Tensor, b: Tensor, layout: AdapterLayout, seed: str) -> Tensor:
 def average(
     rows: Sequence[Tensor], layout: AdapterLayout, weights: Sequence[float] | None = None, seed: str = "average"
 ) -> Tensor:
-    """(size,) The row of this rank whose modules act most like the (weighted) mean of the parents' modules.
+    """The row [size] whose modules are closest to the weighted mean of the parents' modules.
 
     Per module: the best approximation of rank r, in the Frobenius norm, of sum_i w_i (alpha/r) B_i A_i, by its singular
     value decomposition U S V' (Eckart & Young 1936), with A = sqrt(S r/alpha) V' and B = U sqrt(S r/alpha); in each row
-    of A the entry of the largest magnitude is positive, so the signs are no accident of the solver. Exact where the
-    mean has no more than rank r, as for parents that act alike. Computed in float64 on the CPU from the stacked
-    factors, whose product is never formed: O((out + in) (n r)^2) a module.
+    of A the entry of the largest magnitude is positive, which makes signs independent of the solver. Exact if the
+    mean has at most rank r, as for equivalent parents. Computed in float64 on the CPU from the stacked factors, without
+    forming their product: O((out + in) (n r)^2) per module.
 
-    Directions that the mean does not use get a row of A as at birth (keyed by `seed`) and a column of zeros in B: they
-    do nothing yet, and can learn. Zeros in both would have no gradient and stay so.
+    Unused directions get a freshly initialised row of A (drawn with `seed`) and a column of zeros in B: they have no
+    effect yet, but can be trained. With zeros in both they would have no gradient.
 
-    `weights` are shares of the parents, at least 0 and not all 0; they are normalised; None: equal. Raises ValueError
-    if they are not that.
+    Args:
+        rows: rows [size] of the parents.
+        layout: layout of the rows.
+        weights: weights of the parents, non-negative and not all zero; they are normalised (default: equal).
+        seed: seed of the initialisation.
+
+    Raises:
+        ValueError: there are no rows, a row does not fit the layout, or the weights are invalid.
     """
     _check(rows, layout)
     given = [1.0] * len(rows) if weights is None else list(weights)

@@ -1,4 +1,4 @@
-"""A JSON file that anybody may have written."""
+"""Read JSON files from untrusted sources."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 LONGEST = 200_000_000
-"""Bytes; the largest vocabularies take a tenth of it."""
+"""Maximum size in bytes; the largest vocabularies need a tenth of it."""
 
 
 def read_json(path: Path) -> Any:
-    """What a file holds. Raises FileNotFoundError as `open` does, and ValueError, without the file's name, for what is
-    no JSON, is nested too deep or is too large."""
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not JSON, nested too deep, or larger than `LONGEST`.
+    """
     size = path.stat().st_size
     if size > LONGEST:
         raise ValueError(f"{path.name} has {size:,} bytes, the most is {LONGEST:,}")
@@ -23,7 +27,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds. Raises like `read_json`, and for what is no object."""
+    """Read a JSON object. Raises like `read_json`, and ValueError for other JSON values."""
     found = read_json(path)
     if not isinstance(found, dict):
         raise ValueError(f"{path.name} should hold an object, found {type(found).__name__}")

@@ -1,15 +1,18 @@
-"""Fused CPU kernels for small models in float32, compiled by numba: what lies between the matrix products.
+"""Fused CPU kernels for small float32 models, compiled by numba: the operations between the matrix products.
 
-At a million parameters the products are quick and everything around them is not: each torch operation over a small
-tensor costs a pass over memory and some microseconds. These kernels fuse residual and norm, gate and product, rotary
-embedding, attention and cache, and sampling. Sequences are packed, nothing is padded, and a prompt that several rows
-share is stored once. Only called through `agents.fused_ops`; the torch operations of `agents.attention` compute the
-same.
+At a million parameters the matrix products are fast, and the time goes to the operations between them: each torch
+operation on a small tensor costs a pass over memory and some microseconds. These kernels fuse residual and norm, gate
+and product, rotary embedding, attention and cache, and sampling. Sequences are packed without padding, and a prompt
+that several rows share is stored once. Only called through `agents.fused_ops`; the torch operations of
+`agents.attention` are equivalent.
 
-Helpers are inlined before compiling: one that is compiled by itself is optimised otherwise when it comes from numba's
-cache, and the first run on a machine would round differently from the second. Inner loops run over a contiguous index
-that starts at zero: otherwise numba's handling of negative indices keeps LLVM from
-vectorising them. Left out: half precision, other devices.
+Helpers are inlined before compilation: a helper compiled separately is optimised differently when it is loaded from
+numba's cache, so that the first run on a machine would round differently from the second. Inner loops run over a
+contiguous index that starts at zero, since numba's handling of negative indices otherwise prevents vectorisation by
+LLVM. Left out: half precision, other devices.
+
+Shapes: T tokens, D model width, F feed-forward width, H query heads, G key-value heads, E head size, N rows, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -25,12 +28,12 @@ LOG2E = np.float32(1.4426950408889634)
 
 @njit(**FLAGS, inline="always")
 def exp_parts(x: Any) -> Any:
-    """e^x of a float32 as (polynomial, exponent bits): relative error below 2e-7, held to 2^±100.
+    """e^x of a float32 as (polynomial, exponent bits), with a relative error below 2e-7, clamped to 2^±100.
 
-    2^z = 2^round(z) times a minimax polynomial of degree 6 in what is left. The two are multiplied in a second loop,
-    over the bits viewed as float32, since a scalar cannot be reinterpreted.
+    2^z = 2^round(z) times a minimax polynomial of degree 6 in the remainder. The factors are multiplied in a second
+    loop, over the bits viewed as float32, because a scalar cannot be reinterpreted.
     """
-    z = min(max(x * LOG2E, np.float32(-100.0)), np.float32(100.0))  # never subnormal, which would be slow
+    z = min(max(x * LOG2E, np.float32(-100.0)), np.float32(100.0))  # avoids subnormal numbers, which are slow
     whole = np.floor(z + np.float32(0.5))
     r = z - whole
     p = np.float32(1.53533480e-04)
@@ -45,7 +48,7 @@ def exp_parts(x: Any) -> Any:
 
 @njit(**FLAGS, inline="always")
 def exp_sum(s: Any, bits: Any, n: int, top: Any) -> Any:
-    """s[:n] = exp(s[:n] - top); returns the sum. `bits` is int32 scratch."""
+    """s[:n] = exp(s[:n] - top). Returns the sum. `bits` is an int32 scratch array."""
     for j in range(n):
         s[j], bits[j] = exp_parts(s[j] - top)
     scale = bits.view(np.float32)
@@ -66,7 +69,7 @@ def highest(s: Any, n: int) -> Any:
 
 @njit(**FLAGS)
 def add_rms_norm(x: Any, delta: Any, weight: Any, eps: Any, y: Any) -> None:
-    """x += delta; y = x / rms(x) * weight (Zhang & Sennrich 2019). All (T, D)."""
+    """x += delta; y = x / rms(x) * weight (Zhang & Sennrich 2019). x, delta, y [T, D]; weight [D]."""
     t, d = x.shape
     for i in range(t):
         total = np.float32(0)
@@ -92,7 +95,7 @@ def rms_norm(x: Any, weight: Any, eps: Any, y: Any) -> None:
 
 @njit(**FLAGS)
 def rms_norm_backward(x: Any, weight: Any, eps: Any, grad_x: Any, grad_y: Any, out: Any) -> None:
-    """out = grad_x plus the gradient in x of y = rms_norm(x), for the gradient grad_y of y."""
+    """out = grad_x plus the gradient of x in y = rms_norm(x), given the gradient grad_y of y. All [T, D]."""
     t, d = x.shape
     for i in range(t):
         total, dot = np.float32(0), np.float32(0)
@@ -107,7 +110,7 @@ def rms_norm_backward(x: Any, weight: Any, eps: Any, grad_x: Any, grad_y: Any, o
 
 @njit(**FLAGS)
 def swiglu(gate_up: Any, out: Any) -> None:
-    """out (T, F) = silu(gate) * up of gate_up (T, 2F) (Shazeer 2020)."""
+    """out [T, F] = silu(gate) * up, for gate_up [T, 2F] (Shazeer 2020)."""
     t, f = out.shape
     bits = np.empty(f, np.int32)
     scale = bits.view(np.float32)
@@ -121,7 +124,7 @@ def swiglu(gate_up: Any, out: Any) -> None:
 
 @njit(**FLAGS)
 def swiglu_backward(gate_up: Any, grad: Any, out: Any) -> None:
-    """out (T, 2F) = gradient of swiglu in gate_up, for the gradient `grad` (T, F)."""
+    """out [T, 2F] = gradient of swiglu with respect to gate_up, given the gradient `grad` [T, F]."""
     t, f = grad.shape
     bits = np.empty(f, np.int32)
     scale = bits.view(np.float32)
@@ -151,11 +154,17 @@ def prefill(
     only_last: bool,
     out: Any,
 ) -> None:
-    """Causal attention inside each packed prompt, and its keys and values for later.
+    """Causal attention within each packed prompt; stores its keys and values.
 
-    qkv (T, (H + 2G) E); prompt p is rows starts[p] to starts[p] + lengths[p], and is kept at places[p] of keys
-    (places, G, E, width), where scores run along a contiguous row, and of values (places, G, width, E); cos, sin
-    (positions, E/2). out (T, H E), or (prompts, H E) of the last tokens.
+    Args:
+        qkv: [T, (H + 2G) E].
+        starts, lengths: [prompts]; prompt p is rows starts[p] to starts[p] + lengths[p].
+        places: [prompts]; where prompt p is stored in `keys` and `values`.
+        cos, sin: [positions, E/2].
+        keys: [places, G, E, width], transposed so that scores are computed along contiguous rows.
+        values: [places, G, width, E].
+        only_last: compute the output of the last token of each prompt only.
+        out: [T, H E], or [prompts, H E] with `only_last`.
     """
     half = cos.shape[1]
     e = 2 * half
@@ -232,8 +241,15 @@ def prefill(
 def attention_backward(
     qkv: Any, starts: Any, lengths: Any, cos: Any, sin: Any, groups: int, grad: Any, out: Any
 ) -> None:
-    """Gradient of causal attention inside packed sequences: out (T, (H + 2G) E), for the gradient grad (T, H E) of
-    what `prefill` gives. Probabilities are computed anew (as in FlashAttention, Dao et al. 2022), four queries a time.
+    """Gradient of causal attention within packed sequences.
+
+    Probabilities are recomputed (as in FlashAttention, Dao et al. 2022), for four queries at a time.
+
+    Args:
+        qkv, starts, lengths, cos, sin: as in `prefill`.
+        groups: G.
+        grad: [T, H E], gradient of the output of `prefill`.
+        out: [T, (H + 2G) E], gradient of `qkv`.
     """
     half = cos.shape[1]
     e = 2 * half
@@ -307,7 +323,7 @@ def attention_backward(
                             s[x, seen + j] = dp[x, seen + j] = np.float32(0)
                         for d in range(e):
                             dq[x, d] = np.float32(0)
-                    for x in range(count, 4):  # rows past the end repeat the last query: they count for nothing
+                    for x in range(count, 4):  # rows past the end repeat the last query and have no effect
                         for j in range(m):
                             s[x, j] = dp[x, j] = np.float32(0)
                     for j in range(m):
@@ -353,11 +369,16 @@ def decode(
     own_values: Any,
     out: Any,
 ) -> None:
-    """One token of each row attends to its prompt, which rows may share, and to what the row has written.
+    """Attention of one token per row to its prompt, which rows may share, and to the tokens generated in its slot.
 
-    qkv (N, (H + 2G) E); slots (N,) where a row's own cache lies, -1 for padding rows; steps (N,) how many tokens it
-    has written before this one; place_of, length_of (slots,) its prompt; keys, values as in `prefill`; own_keys
-    (slots, G, E, most), own_values (slots, G, most, E), where this token is added; out (N, H E).
+    Args:
+        qkv: [N, (H + 2G) E].
+        slots: [N]; the slot of each row, -1 for padding rows.
+        steps: [N]; number of tokens generated before this one.
+        place_of, length_of: [slots]; place and length of the prompt of each slot.
+        cos, sin, keys, values: as in `prefill`.
+        own_keys, own_values: [slots, G, E, most] and [slots, G, most, E]; generated tokens; this one is added.
+        out: [N, H E].
     """
     half = cos.shape[1]
     e = 2 * half
@@ -388,7 +409,9 @@ def decode(
                 own_keys[slot, g, half + d, step] = b * c + a * w
             for d in range(e):
                 own_values[slot, g, step, d] = row[at + groups * e + d]
-            for pair in range((repeat + 1) // 2):  # two query heads at a time share every load of keys and values
+            for pair in range(
+                (repeat + 1) // 2
+            ):  # two query heads at a time, so that they share loads of keys and values
                 h = g * repeat + 2 * pair
                 other = min(h + 1, (g + 1) * repeat - 1)
                 for d in range(half):
@@ -450,8 +473,13 @@ def decode(
 
 @njit(**FLAGS)
 def sample(logits: Any, temperature: Any, noise: Any, tokens: Any, logprobs: Any) -> None:
-    """A token a row by inversion of the cumulative distribution (temperature 0: the greatest logit), and its
-    log-probability at temperature 1. logits (N, V), the rest (N,)."""
+    """Sample one token per row by inverting the cumulative distribution (temperature 0: the largest logit).
+
+    Args:
+        logits: [N, V].
+        temperature, noise: [N]; noise is uniform in [0, 1).
+        tokens, logprobs: [N]; outputs, log-probabilities at temperature 1.
+    """
     n, v = logits.shape
     s, bits = np.empty(v, np.float32), np.empty(v, np.int32)
     for i in range(n):

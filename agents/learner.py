@@ -1,10 +1,10 @@
-"""Sleep: a generation's experience becomes weights, for all agents in one batch.
+"""Sleep: fine-tune the LoRA adapters of all agents on the experience of a generation, in one batch.
 
-Weighted likelihood (each example's tokens count `weight` times) on LoRA adapters, stacked over agents: one forward
-and one backward serve the population. Loss normalisation, gradient clipping, AdamW moments (Loshchilov & Hutter 2019)
-and step counts are each agent's own, and agents without examples in a step are left untouched to the bit. An
-exponential moving average of each agent's weights is kept for acting. Left out: policy gradients, full-weight
-training.
+The objective is the weighted likelihood of completions, where each example has a weight. Adapters are stacked over
+agents, so that one forward and one backward pass serve the population. Loss normalisation, gradient clipping, AdamW
+moments (Loshchilov & Hutter 2019) and step counts are separate for each agent; agents without examples in a step are
+not changed at all. Agents act with an exponential moving average of their trained weights. Left out: policy
+gradients, full fine-tuning.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agents.adapters import AdapterLayout, Adapters, save_tensors
 from agents.attention import Packing
 from agents.checkpoint import BaseModel
 from agents.fused_ops import make_ops
-from agents.grouped_gemm import runs_of
+from agents.grouped_gemm import segments_of
 from agents.model import StackedWeights, hidden, logits
 from agents.parallel import evenly, in_threads, workers
 from agents.prompt import Prompt
@@ -36,12 +36,12 @@ BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 STATE = ("trained", "acting", "first_moment", "second_moment", "steps")
 OPTIMISER = STATE[2:]
-NOBODY = ""  # in place of an agent's name: the base model without an adapter
+BASE_MODEL = ""  # instead of an agent's name: the base model without an adapter
 
 
 @dataclass(frozen=True)
 class Example:
-    """One weighted training text of one agent; only the completion's tokens are learned."""
+    """A weighted training example of an agent. Only the tokens of the completion are trained on."""
 
     agent: str
     prompt: Prompt
@@ -51,7 +51,10 @@ class Example:
 
 @dataclass(frozen=True)
 class SleepReport:
-    """One agent's sleep. `tokens` counts prompt and completion, each once; `loss` is nats a completion token."""
+    """Statistics of an agent's sleep.
+
+    `tokens` is the total length of prompts and completions; `loss` is in nats per completion token, a mean over steps.
+    """
 
     agent: str
     examples: int
@@ -62,8 +65,8 @@ class SleepReport:
 
 @dataclass(frozen=True)
 class Score:
-    """How likely a completion is: `nats` is its negative log-probability after its prompt, the end of text included;
-    `tokens` is how many it has. nan and 0 for one that does not fit the context."""
+    """The likelihood of a completion: its negative log-probability given the prompt, including the end of text, and its
+    length in tokens. nan and 0 if prompt and completion exceed the context."""
 
     nats: float
     tokens: int
@@ -74,11 +77,11 @@ class LearnerConfig:
     rank: int = 32
     alpha: float = 64.0
     learning_rate: float = 2e-3
-    batch: int = 32  # examples an agent and step
+    batch: int = 32  # examples per agent and step
     clip: float = 1.0
     weight_decay: float = 0.0
-    average: float = 0.95  # decay of the acting average, a step
-    tokens: int = 4096  # about so many in a micro-batch; a matter of speed and memory only
+    average: float = 0.95  # decay of the acting average per step
+    tokens: int = 4096  # approximate size of a micro-batch; affects speed and memory only
 
 
 @dataclass
@@ -86,7 +89,7 @@ class _Row:
     prompt: list[int]
     completion: list[int]
     weight: float
-    place: int = 0  # among the texts that are scored
+    place: int = 0  # index among the scored texts
 
     @property
     def length(self) -> int:
@@ -94,12 +97,15 @@ class _Row:
 
     @property
     def learned(self) -> int:
-        """Tokens of the completion that something predicts: without a prompt, not the first."""
+        """Number of completion tokens with a preceding token: without a prompt, all but the first."""
         return min(len(self.completion), self.length - 1)
 
 
 class Learner:
-    """The trained adapters of a population, their optimiser state, and their acting averages."""
+    """The trained adapters of a population with their optimiser state and acting averages.
+
+    `state` maps the names in `STATE` to tensors [agents, size] ("steps": [agents]), in the order of `names`.
+    """
 
     def __init__(self, base: BaseModel, tokenizer: Tokenizer, config: LearnerConfig) -> None:
         self.base, self.tokenizer, self.config = base, tokenizer, config
@@ -113,7 +119,7 @@ class Learner:
     # -- population ----------------------------------------------------------------------------------------------
 
     def add(self, name: str, row: Tensor) -> None:
-        """A new agent that starts from this flat adapter row, with empty optimiser state."""
+        """Add an agent with adapter `row` [size] and empty optimiser state. Raises ValueError if the name exists."""
         if name in self.names:
             raise ValueError(f"there already is an agent named {name!r}")
         self.names.append(name)
@@ -127,20 +133,20 @@ class Learner:
         self.state = {k: v[keep] for k, v in self.state.items()}
 
     def replace(self, name: str, row: Tensor) -> None:
-        """Let an agent go on from this flat adapter row, with empty optimiser state."""
+        """Replace the adapter of an agent by `row` [size] and reset its optimiser state."""
         at = self.names.index(name)
         for key in STATE:
             self.state[key][at] = row.to(self.device) if key in ("trained", "acting") else 0.0
 
     def copy(self, source: str, target: str, only: Sequence[str] = STATE) -> None:
-        """Give `target` the weights and optimiser state of `source`, or some parts of STATE `only`."""
+        """Copy weights and optimiser state from `source` to `target`; `only`: the entries of `STATE` to copy."""
         a, b = self.names.index(source), self.names.index(target)
         for key in only:
             self.state[key][b] = self.state[key][a]
 
-    def graduate(self, name: str, start: Tensor) -> None:
-        """Take `start`, the row an agent was added with, out of its acting average (the bias correction of Kingma & Ba
-        2015): who has slept once acts by what it learned, not by what it was born with."""
+    def remove_start(self, name: str, start: Tensor) -> None:
+        """Remove the initial row `start` [size] from the acting average of an agent (bias correction, Kingma & Ba
+        2015), so that it acts with what it learned, not with its initial weights."""
         at = self.names.index(name)
         left = self.config.average ** float(self.state["steps"][at])
         if left < 1.0:
@@ -150,13 +156,22 @@ class Learner:
         return self.state["acting"][self.names.index(name)]
 
     def acting(self) -> Adapters:
-        """A copy of the acting adapters, for an engine."""
+        """The acting adapters, copied, for an engine."""
         return Adapters(self.base, self.layout, self.names, self.state["acting"].clone())
 
     # -- learning ------------------------------------------------------------------------------------------------
 
     def sleep(self, examples: Sequence[Example], seed: str) -> list[SleepReport]:
-        """Train every agent once on its examples, in batches shuffled by `seed`."""
+        """Train every agent on its examples for one epoch, in batches shuffled with `seed`.
+
+        Examples without positive weight or longer than the context are skipped.
+
+        Returns:
+            One report per agent that has examples, in the order of `names`.
+
+        Raises:
+            ValueError: an example belongs to an unknown agent.
+        """
         prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
         completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
@@ -169,7 +184,9 @@ class Learner:
         for name in present:
             random.Random(f"{seed}/{name}").shuffle(rows[name])
         step_tokens = sum(r.length for n in present for r in rows[n]) / max(1, len(present)) / self.steps_of(rows)
-        together = max(1, round(self.config.tokens / max(1.0, step_tokens)))  # agents whose steps fit one micro-batch
+        together = max(
+            1, round(self.config.tokens / max(1.0, step_tokens))
+        )  # number of agents whose steps fit one micro-batch
         threads = workers(self.device)
         shards = [present[part] for part in evenly(len(present), together, threads)]
         losses: dict[str, list[float]] = {n: [] for n in present}
@@ -183,26 +200,26 @@ class Learner:
         ]
 
     def steps_of(self, rows: dict[str, list[_Row]]) -> int:
-        """Optimiser steps of a sleep: as many as the agent with the most examples needs."""
+        """Number of optimiser steps: as many as the agent with the most examples needs."""
         return -(-max(map(len, rows.values()), default=0) // self.config.batch) or 1
 
     def _train(self, rows: dict[str, list[_Row]]) -> dict[str, list[float]]:
-        """All steps of some agents, in mixed batches; the losses of each agent's steps."""
+        """Segment all steps of the given agents, in shared batches. Returns the losses of each agent per step."""
         steps = self.steps_of(rows)
         losses: dict[str, list[float]] = {n: [] for n in rows}
         for step in range(steps):
-            # every agent spreads its examples over all steps, so that batches stay mixed to the end
+            # each agent's examples are spread over all steps, so that every batch has all agents
             batches = {n: r[len(r) * step // steps : len(r) * (step + 1) // steps] for n, r in rows.items()}
             for name, loss in self._step({n: b for n, b in batches.items() if b}).items():
                 losses[name].append(loss)
         return losses
 
     def _step(self, batches: dict[str, list[_Row]]) -> dict[str, float]:
-        """One optimiser step of the named agents; returns their losses."""
+        """Segment one optimiser step of the given agents. Returns their losses in nats per completion token."""
         names = list(batches)
         index = torch.tensor([self.names.index(n) for n in names], device=self.device)
         stack = self.layout.training(self.base, self.state["trained"][index])
-        # normalise over all of an agent's tokens in this step, though its rows may run in several micro-batches
+        # normalised over all tokens of an agent in this step, whose rows may be in several micro-batches
         shares = [sum(r.weight * len(r.completion) for r in batches[n]) for n in names]
         total, losses = torch.tensor(shares, device=self.device), torch.zeros(len(names), device=self.device)
         for part in self._micro_batches([batches[n] for n in names]):
@@ -213,7 +230,7 @@ class Learner:
         return dict(zip(names, losses.tolist(), strict=True))
 
     def _micro_batches(self, batches: list[list[_Row]]) -> Iterator[list[list[_Row]]]:
-        """Rows of all agents, short ones first, cut so that each part holds about `tokens` tokens."""
+        """Split the rows of all agents, sorted by length, into parts of about `tokens` tokens."""
         ordered = [sorted(rows, key=lambda r: r.length) for rows in batches]
         parts = max(1, round(sum(r.length for rows in ordered for r in rows) / self.config.tokens))
         for part in range(parts):
@@ -221,10 +238,15 @@ class Learner:
 
     @torch.no_grad()
     def score(self, examples: Sequence[Example]) -> list[Score]:
-        """How likely each completion is to its agent, with the weights it acts with; NOBODY: to the base model.
+        """Compute the likelihood of each completion under the acting weights of its agent.
 
-        One packed batch serves all agents; nothing is learned and weights of examples do not matter. Raises ValueError
-        for an unknown agent.
+        The agent `BASE_MODEL` stands for the base model. Weights of examples are ignored.
+
+        Returns:
+            One score per example, in order.
+
+        Raises:
+            ValueError: an example belongs to an unknown agent.
         """
         prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
         completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
@@ -235,7 +257,7 @@ class Learner:
                 rows.setdefault(example.agent, []).append(row)
         scores = [Score(math.nan, 0)] * len(examples)
         if rows:
-            weights = self.acting().weights([None if name == NOBODY else name for name in rows])
+            weights = self.acting().weights([None if name == BASE_MODEL else name for name in rows])
             for part in self._micro_batches(list(rows.values())):
                 each = [row for own in part for row in own]
                 nats = torch.split(self._nll(weights, part), [row.learned for row in each])
@@ -244,7 +266,7 @@ class Learner:
         return scores
 
     def _loss(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
-        """(agents,) weighted negative log-likelihood sums of the agents' rows, packed."""
+        """Weighted sums [agents] of the negative log-likelihoods of the agents' rows."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
         learned = np.array([row.learned for _, row in rows])
         nll = self._nll(weights, batch)
@@ -254,11 +276,11 @@ class Learner:
         return sums.index_add(0, agent.to(self.device), nll * weight.to(self.device))
 
     def _nll(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
-        """(learned tokens,) negative log-likelihood of each token of the completions, row after row, packed."""
+        """Negative log-likelihood [learned tokens] of each completion token, in row order."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
         packing = Packing([row.length for _, row in rows], self.device)
         tokens = torch.tensor([i for _, row in rows for i in (*row.prompt, *row.completion)], device=self.device)
-        # only what predicts a completion's token goes through the last layer and the head
+        # only positions that predict a completion token go through the last layer and the head
         learned = np.array([row.learned for _, row in rows])
         first = packing.starts + packing.sizes - learned - 1
         places = np.repeat(first - (np.cumsum(learned) - learned), learned) + np.arange(learned.sum())
@@ -266,16 +288,19 @@ class Learner:
         states = hidden(
             weights,
             tokens,
-            runs_of([sum(r.length for r in own) for own in batch]),
+            segments_of([sum(r.length for r in own) for own in batch]),
             lambda _, qkv: self.ops.attention(qkv, packing),
             self.ops,
             at,
-            runs_of([sum(r.learned for r in own) for own in batch]),
+            segments_of([sum(r.learned for r in own) for own in batch]),
         )
         return F.cross_entropy(logits(weights, states).float(), tokens[at + 1], reduction="none")
 
     def _update(self, index: Tensor, gradient: Tensor) -> None:
-        """AdamW on the rows `index`, with each row's own clipping and step count; then the acting average."""
+        """Update the rows `index` [rows] and their acting averages by AdamW, given `gradient` [rows, size].
+
+        Clipping and step counts are separate for each row.
+        """
         c, state = self.config, self.state
         norm = gradient.norm(dim=1, keepdim=True)
         gradient = gradient * (c.clip / norm.clamp_min(1e-12)).clamp_max(1.0)
@@ -287,17 +312,20 @@ class Learner:
         trained = state["trained"][index] * (1 - c.learning_rate * c.weight_decay) - c.learning_rate * update
         acting = state["acting"][index].lerp(trained, 1 - c.average)
         for key, value in zip(STATE, (trained, acting, first, second, steps), strict=True):
-            state[key].index_copy_(0, index, value)  # in place: other threads write other rows
+            state[key].index_copy_(0, index, value)  # in place, because other threads write other rows
 
     # -- state ---------------------------------------------------------------------------------------------------
 
     def save(self, path: Path) -> str:
-        """Write everything `load` needs, atomically; returns the file's SHA-256."""
+        """Write the state atomically as a safetensors file. Returns its SHA-256."""
         return save_tensors({k: v.contiguous() for k, v in self.state.items()}, path)
 
     def load(self, path: Path, names: Sequence[str]) -> None:
-        """Restore a saved state for these agents. Raises ValueError, naming the file, if it is damaged or does not
-        fit."""
+        """Restore a saved state for the agents `names`.
+
+        Raises:
+            ValueError: the file is damaged or does not match the agents or the layout; the message names it.
+        """
         try:
             state = load_file(path)
         except (OSError, SafetensorError) as error:
@@ -310,5 +338,5 @@ class Learner:
             )
         for key, value in state.items():
             if value.dtype != torch.float32 or not value.isfinite().all():
-                raise ValueError(f"the learner state {path} is damaged: {key} holds what is no finite float32")
+                raise ValueError(f"the learner state {path} is damaged: {key} has values that are not finite float32")
         self.names, self.state = list(names), {k: v.to(self.device) for k, v in state.items()}

@@ -1,13 +1,13 @@
-"""A decoder whose weights carry an agent axis: the population is a batch dimension.
+"""A decoder whose weights have an agent axis, so that the population is a batch dimension.
 
-Tokens of all agents lie packed in one tensor, agent after agent, without padding. `StackedWeights` holds the linear
-weights of A agents in one of two forms, chosen by what is cheaper: merged, W + BA for each agent, which is the better
-trade while the model is small (a few million parameters: one product in place of three), and factored, one shared W
-with each agent's A and B, which is the only one that fits a large model. `hidden` is the one forward pass: prompts,
-single steps and training differ in the `attend` they pass.
+Tokens of all agents are packed in one tensor, in agent order, without padding. `StackedWeights` holds the linear
+weights of A agents in one of two forms: merged, W + B A for each agent, which is faster for small models (up to a few
+million parameters: one product instead of three), and factored, one shared W with A and B of each agent, which is the
+only form that fits in memory for large models. `hidden` is the only forward pass; prompts, single steps and training
+differ in the `attend` argument.
 
-Shapes in names and comments: A agents, T tokens, D model width, H query heads, G key-value heads, E head size, V
-vocabulary. Left out: sharding over devices.
+Shapes: A agents, T tokens, D model width, H query heads, G key-value heads, E head size, V vocabulary.
+Left out: sharding over devices.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ from torch import Tensor
 
 from agents.attention import Ops, Packing, TorchOps
 from agents.checkpoint import EMBEDDING, FUSED, HEAD, BaseModel, ModelConfig
-from agents.grouped_gemm import Run, grouped_mm, runs_of
+from agents.grouped_gemm import Segment, grouped_mm, segments_of
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Each agent's own matrix: weight (A, in, out)."""
+    """A separate matrix for each agent: weight [A, in, out]."""
 
     weight: Tensor
 
-    def __call__(self, x: Tensor, runs: Sequence[Run]) -> Tensor:
-        return grouped_mm(x, self.weight, runs)
+    def __call__(self, x: Tensor, segments: Sequence[Segment]) -> Tensor:
+        return grouped_mm(x, self.weight, segments)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """One matrix for all agents: weight (in, out)."""
+    """One matrix for all agents: weight [in, out]."""
 
     weight: Tensor
 
-    def __call__(self, x: Tensor, runs: Sequence[Run]) -> Tensor:
+    def __call__(self, x: Tensor, segments: Sequence[Segment]) -> Tensor:
         return x @ self.weight
 
 
 @dataclass(frozen=True)
 class Factored:
-    """A shared matrix and low-rank terms (Hu et al. 2021) of the projections fused in it.
+    """A shared matrix, and low-rank terms (Hu et al. 2021) of the projections that are fused in it.
 
-    weight (in, out); down (A, in, projections * rank), the scale folded in; up, for each projection, (A, rank, its
-    out), in the order of the columns.
+    weight [in, out]; down [A, in, projections * rank], multiplied by the scale; up: [A, rank, out] for each
+    projection, in column order.
     """
 
     weight: Tensor
     down: Tensor
     up: tuple[Tensor, ...]
 
-    def __call__(self, x: Tensor, runs: Sequence[Run]) -> Tensor:
-        low = grouped_mm(x, self.down, runs).chunk(len(self.up), dim=1)
-        delta = [grouped_mm(part.contiguous(), up, runs) for part, up in zip(low, self.up, strict=True)]
+    def __call__(self, x: Tensor, segments: Sequence[Segment]) -> Tensor:
+        low = grouped_mm(x, self.down, segments).chunk(len(self.up), dim=1)
+        delta = [grouped_mm(part.contiguous(), up, segments) for part, up in zip(low, self.up, strict=True)]
         return x @ self.weight + (delta[0] if len(delta) == 1 else torch.cat(delta, dim=1))
 
 
@@ -67,8 +67,8 @@ Linear = Merged | Shared | Factored
 
 @dataclass(frozen=True)
 class Layer:
-    """Weights of one block. `bias` is that of the fused q, k, v (Qwen2), the last two the norms of each head of q and
-    k (Qwen3)."""
+    """Weights of one block. `bias` belongs to the fused q, k and v (Qwen2); `norm_q` and `norm_k` are the norms of the
+    heads of q and k (Qwen3)."""
 
     linear: dict[str, Linear]
     norm_in: Tensor
@@ -79,7 +79,7 @@ class Layer:
 
 
 class StackedWeights:
-    """A base model as its agents see it: their linear weights, with shared embeddings, norms and biases."""
+    """The weights of A agents: linear weights per agent, with shared embeddings, norms and biases."""
 
     def __init__(self, base: BaseModel, linears: Sequence[dict[str, Linear]]) -> None:
         self.config = base.config
@@ -92,7 +92,7 @@ class StackedWeights:
 
     @staticmethod
     def of_base(base: BaseModel) -> StackedWeights:
-        """The base model as a population of one; differentiable in the base's weights."""
+        """The base model as a population of one agent. Differentiable in the base weights."""
         layers = range(base.config.num_hidden_layers)
         return StackedWeights(base, [{g: Shared(base.fused(i, g).t()) for g in FUSED} for i in layers])
 
@@ -103,24 +103,33 @@ Attend = Callable[[int, Tensor], Tensor]
 def hidden(
     weights: StackedWeights,
     tokens: Tensor,
-    runs: Sequence[Run],
+    segments: Sequence[Segment],
     attend: Attend,
     ops: Ops,
     last: Tensor | None = None,
-    last_runs: Sequence[Run] = (),
+    last_segments: Sequence[Segment] = (),
 ) -> Tensor:
-    """The normed hidden states of packed tokens (T,) -> (T, D), ready for `logits`.
+    """Segment the forward pass up to the final norm.
 
-    `attend(layer, qkv)` turns the fused (T, (H + 2G) E) of a layer into (T, H E); it applies positions and keeps
-    caches. With `last`, only these tokens are wanted: the last layer then runs on them alone after its attention
-    (which may give all tokens or only those), with the groups `last_runs`.
+    Args:
+        weights: weights of the agents.
+        tokens: [T], packed in agent order.
+        segments: segments of the tokens by agent (see `agents.grouped_gemm`).
+        attend: attend(layer, qkv) maps [T, (H + 2G) E] to [T, H E]; it applies positions and updates caches.
+        ops: implementation of the other operations.
+        last: indices of the tokens whose output is needed (default: all). After its attention, the last layer runs on
+            these only; `attend` may then return only their rows.
+        last_segments: segments of `last` by agent.
+
+    Returns:
+        Hidden states [T, D], or [len(last), D], as input of `logits`.
     """
     c = weights.config
     x = F.embedding(tokens, weights.embed)
     delta: Tensor | None = None
     for i, layer in enumerate(weights.layers):
         x, y = ops.add_norm(x, delta, layer.norm_in, c.rms_norm_eps)
-        qkv = layer.linear["qkv"](y, runs)
+        qkv = layer.linear["qkv"](y, segments)
         if layer.bias is not None:
             qkv = qkv + layer.bias
         if layer.norm_q is not None and layer.norm_k is not None:
@@ -128,19 +137,19 @@ def hidden(
         y = attend(i, qkv)
         if last is not None and i == len(weights.layers) - 1:
             y = y if y.shape[0] == len(last) else y.index_select(0, last)
-            x, runs = x.index_select(0, last), last_runs
-        x, y = ops.add_norm(x, layer.linear["o"](y, runs), layer.norm_mid, c.rms_norm_eps)
-        delta = layer.linear["down"](ops.swiglu(layer.linear["gu"](y, runs)), runs)
+            x, segments = x.index_select(0, last), last_segments
+        x, y = ops.add_norm(x, layer.linear["o"](y, segments), layer.norm_mid, c.rms_norm_eps)
+        delta = layer.linear["down"](ops.swiglu(layer.linear["gu"](y, segments)), segments)
     return ops.add_norm(x, delta, weights.final_norm, c.rms_norm_eps)[1]
 
 
 def logits(weights: StackedWeights, states: Tensor) -> Tensor:
-    """(T, V)"""
+    """Logits [T, V] of hidden states [T, D]."""
     return F.linear(states, weights.head)
 
 
 def norm_heads(c: ModelConfig, qkv: Tensor, norm_q: Tensor, norm_k: Tensor) -> Tensor:
-    """RMS norm over each head of q and of k (Qwen3)."""
+    """RMS-normalise each head of q and k (Qwen3) in qkv [T, (H + 2G) E]."""
     h, g, e = c.num_attention_heads, c.num_key_value_heads, c.head_dim
     heads = qkv.view(-1, h + 2 * g, e)
     q = F.rms_norm(heads[:, :h], (e,), norm_q, c.rms_norm_eps)
@@ -153,5 +162,5 @@ def full_logits(weights: StackedWeights, rows: Sequence[Sequence[int]], ops: Ops
     ops = ops or TorchOps(weights.config, weights.embed.device, weights.embed.dtype)
     packing = Packing([len(r) for r in rows], weights.embed.device)
     tokens = torch.tensor([i for r in rows for i in r], device=weights.embed.device)
-    states = hidden(weights, tokens, runs_of([len(tokens)]), lambda _, qkv: ops.attention(qkv, packing), ops)
+    states = hidden(weights, tokens, segments_of([len(tokens)]), lambda _, qkv: ops.attention(qkv, packing), ops)
     return list(torch.split(logits(weights, states), packing.lengths))

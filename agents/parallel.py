@@ -1,8 +1,8 @@
-"""Independent pieces of torch work on several cores.
+"""Run independent pieces of torch work on several threads.
 
-The tensors of a small model are too small to split: two threads inside each operation gain little. Whole pieces (the
-parts of one engine call, the agents of one sleep) are independent, so each runs on a thread of its own with
-single-threaded operations. What a piece computes does not depend on which thread takes it, or when.
+The tensors of a small model are too small for parallelism within operations. Larger pieces (parts of an engine call,
+agents of a sleep) are independent, so each runs on its own thread with single-threaded operations. The result of a
+piece does not depend on its thread or on timing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Result = TypeVar("Result")
 
 
 def workers(device: torch.device) -> int:
-    """Threads that pieces of work on this device are spread over: those torch is set to use, and one for a GPU."""
+    """Number of threads for work on a device: torch's setting on the CPU, 1 for a GPU."""
     return torch.get_num_threads() if device.type == "cpu" else 1
 
 
 def in_threads(function: Callable[[Piece], Result], pieces: Sequence[Piece], threads: int) -> list[Result]:
-    """`[function(p) for p in pieces]`, on so many threads. One piece uses all that torch is set to use by itself."""
+    """Compute `[function(p) for p in pieces]` on `threads` threads. A single piece uses all of them."""
     if threads == 1 or len(pieces) < 2:
         return [function(p) for p in pieces]
     torch.set_num_threads(1)
@@ -35,7 +35,8 @@ def in_threads(function: Callable[[Piece], Result], pieces: Sequence[Piece], thr
 
 
 def evenly(count: int, most: int, threads: int) -> list[slice]:
-    """Slices of `range(count)` of nearly equal length, at most `most` long, their number a multiple of `threads`."""
+    """Split `range(count)` into slices of nearly equal length, at most `most`; their number is a multiple of `threads`
+    if `count` allows."""
     if count == 0:
         return []
     parts = min(count, threads * -(-count // (threads * most)))

@@ -1,8 +1,8 @@
-"""What a PEFT folder says about itself, checked against the adapters of a population.
+"""Read a PEFT folder and check that it is plain LoRA that matches the adapters of a population.
 
-PEFT can write much more than the plain LoRA that acts here: other ranks and scales, patterns of them, DoRA, trained
-embeddings and biases. What would act differently is refused by name. A folder may hold a subset of the projections;
-the others then act as the base model does.
+PEFT supports more than the plain LoRA implemented here: other ranks and scales, patterns of them, DoRA, trained
+embeddings and biases. Settings that would change the forward pass raise an error that names them. A folder may contain
+a subset of the projections; the others then act as in the base model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLAIN: dict[str, tuple[object, ...]] = {
     "alora_invocation_tokens": (None,),
     "arrow_config": (None,),
     "kasa_config": (None,),
-    "init_lora_weights": (True, False, None, "gaussian", "eva"),  # others change the base weights too
+    "init_lora_weights": (True, False, None, "gaussian", "eva"),  # other values also change the base weights
     "fan_in_fan_out": (False, None),
     "lora_bias": (False, None),
     "rank_pattern": ({}, None),
@@ -40,9 +40,15 @@ PLAIN: dict[str, tuple[object, ...]] = {
 
 
 def read_peft(folder: Path, rank: int, alpha: float, known: Collection[str]) -> dict[str, Tensor]:
-    """The tensors of a PEFT folder by name. `known` are the names there may be.
+    """Read the tensors of a PEFT folder, by name.
 
-    Raises ValueError, naming the folder and what does not fit, for anything but plain LoRA of this rank and alpha.
+    Args:
+        folder: the PEFT folder.
+        rank, alpha: required LoRA settings.
+        known: names of the tensors that it may contain.
+
+    Raises:
+        ValueError: the folder is damaged, or is not plain LoRA of this rank and alpha; the message says what differs.
     """
     try:
         config: dict[str, Any] = read_object(folder / "adapter_config.json")
@@ -62,7 +68,7 @@ def read_peft(folder: Path, rank: int, alpha: float, known: Collection[str]) -> 
                 f"the adapter in {folder} does not fit: it holds {name[:200]!r}, which no adapter here has"
             )
         if not tensor.is_floating_point() or not tensor.isfinite().all():
-            raise ValueError(f"the adapter in {folder} is damaged: {name} holds what is no finite number")
+            raise ValueError(f"the adapter in {folder} is damaged: {name} has values that are not finite floats")
     targets = config.get("target_modules") if not config.get("layers_to_transform") else None
     for name in sorted(known):
         if isinstance(targets, list) and name.split(".")[-3] in targets and name not in tensors:

@@ -1,4 +1,4 @@
-"""What a model is given: a text to be gone on with, or a chat that its own template words."""
+"""Prompts of a model: a text to continue, or a chat that the model's own template renders."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Chat:
-    """What a model that follows instructions is asked, to be worded by its own chat template.
+    """A chat for an instruction-tuned model, rendered by its own chat template.
 
-    `user` may quote other agents: neither text ever holds what a template would take for one of its own marks.
-    `schema` is a JSON schema, as JSON text, that the answer should fit; engines that cannot hold a model to it ignore
-    it. `thinking` allows models that can to think before they answer.
+    `user` may quote other agents; special tokens in either text are treated as plain text. `schema` is a JSON schema,
+    as JSON text, for the answer; engines without structured output ignore it. `thinking` permits models with a
+    thinking mode to use it.
     """
 
     system: str
@@ -20,9 +20,9 @@ class Chat:
     thinking: bool = False
 
     def __str__(self) -> str:
-        """Both texts, as people read them: no engine's wording."""
+        """Both texts in readable form, independent of any template."""
         return f"{self.system}\n\n{self.user}" if self.system else self.user
 
 
 Prompt = str | Chat
-"""A text to be gone on with, or something to be answered."""
+"""A text to continue, or a chat to answer."""

@@ -1,10 +1,10 @@
-"""A model's own chat template: where it lies, and the text it makes of a system's and a user's words.
+"""Find a model's chat template, and render a system and a user message with it.
 
-Templates are Jinja programs that come with models. They run in Jinja's sandbox in a process of its own with limits of
-time and memory (`agents/template_child.py`), with what such templates expect to find and without a clock, so that a
-text is worded alike on any day. What agents wrote is never given to a template: it sees
-names in its place, and the words are put in afterwards, so that a template can neither be confused by them nor change
-them beyond the white space around them. Left out: tools, documents, pictures, and longer conversations.
+Templates are Jinja programs that come with models. They run in Jinja's sandbox in a separate process with limits on
+time and memory (`agents/template_child.py`), with the variables that such templates expect and a fixed date, so that
+the result is deterministic. Templates never see text of agents: they get placeholders, which are replaced after
+rendering, so that messages can neither affect the template nor be changed by it, except for surrounding white space.
+Left out: tools, documents, images, and longer conversations.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from agents.json_file import read_json
 from agents.prompt import Chat
 from agents.template_worker import WORKER
 
-FILES = ("chat_template.jinja", "tokenizer_config.json", "chat_template.json")  # the first that has one counts
-SHAPES = 512  # so many wordings are kept
+FILES = ("chat_template.jinja", "tokenizer_config.json", "chat_template.json")  # the first file with a template is used
+SHAPES = 512  # number of cached renderings
 
 
 @dataclass(frozen=True)
-class Wording:
-    """A worded chat. `names` stand in `text` for the system's and the user's words, which `fill` puts there."""
+class RenderedChat:
+    """A rendered chat. `text` has placeholders `names` for the messages `words`, which `fill` inserts."""
 
     text: str
     names: tuple[str, ...]
     words: tuple[str, ...] = ()
 
     def fill(self, text: str) -> str:
-        """`text`, a part of `self.text`, with the words in place of their names."""
+        """Insert the messages into `text`, which is a part of `self.text`."""
         if not self.names:
             return text
         found = dict(zip(self.names, self.words, strict=True))
@@ -41,10 +41,18 @@ class Wording:
 
 
 class ChatTemplate:
-    """One template. `tokens` are a model's named special tokens, such as bos_token, which templates may write."""
+    """A chat template.
+
+    Args:
+        source: Jinja source.
+        place: path of the file, for error messages.
+        tokens: named special tokens of the model, such as bos_token, which the template may use.
+
+    Raises:
+        ValueError: the source is not a valid template.
+    """
 
     def __init__(self, source: str, place: str, tokens: dict[str, str]) -> None:
-        """`place` is the file, for errors. Raises ValueError if the source is no template."""
         self.place, self._tokens = place, tokens
         number, taken = 0, source + "".join(tokens.values())
         while f"Words{number}" in taken:
@@ -54,31 +62,33 @@ class ChatTemplate:
         kind, why = WORKER.ask(source, None, False, {})
         if kind != "text":
             raise ValueError(f"the chat template in {place} cannot be read: {why}")
-        self._shape: Callable[..., Wording] = lru_cache(SHAPES)(self._shape_of)
+        self._shape: Callable[..., RenderedChat] = lru_cache(SHAPES)(self._shape_of)
 
-    def word(self, chat: Chat) -> Wording:
-        """How the model is asked, up to where its answer begins.
+    def render(self, chat: Chat) -> RenderedChat:
+        """Render a chat up to the start of the answer.
 
-        Where a template knows no system, its words stand before the user's. Raises ValueError for a template that
-        fails, or that leaves out what the user says.
+        If the template does not support a system message, its text is put in front of the user message.
+
+        Raises:
+            ValueError: the template fails or omits the user message.
         """
         for system, user in dict.fromkeys(((chat.system, chat.user), ("", str(chat)))):
             shape = self._shape(_around(system) if system else None, _around(user), chat.thinking)
             if shape.text:
                 words = tuple(w.strip() for w in (system, user)[-len(shape.names) :])
-                return Wording(shape.text, shape.names, words)
+                return RenderedChat(shape.text, shape.names, words)
         raise AssertionError("a shape without a system is a text or an error")
 
     def after_answer(self) -> str:
-        """What the template writes after an answer; empty if it cannot be told."""
+        """The text that the template puts after an answer; empty if that cannot be determined."""
         try:
             text = self._render([("user", self._system), ("assistant", self._user)], False, False)
         except ValueError:
             return ""
         return text.rpartition(self._user)[2] if self._user in text else ""
 
-    def _shape_of(self, system: tuple[str, str] | None, user: tuple[str, str], thinking: bool) -> Wording:
-        """The text with names in place of words, white space around them as it is. Empty: it knows no system."""
+    def _shape_of(self, system: tuple[str, str] | None, user: tuple[str, str], thinking: bool) -> RenderedChat:
+        """Render placeholders with the given surrounding white space. Empty: no support for a system message."""
         messages = [("user", user[0] + self._user + user[1])]
         if system is not None:
             messages.insert(0, ("system", system[0] + self._system + system[1]))
@@ -87,14 +97,14 @@ class ChatTemplate:
         except ValueError:
             if system is None:
                 raise
-            return Wording("", ())
+            return RenderedChat("", ())
         names = (self._system, self._user) if system is not None else (self._user,)
         if self._user not in text:
-            raise ValueError(f"the chat template in {self.place} leaves out what the user says")
-        return Wording(text, names) if names[0] in text else Wording("", ())
+            raise ValueError(f"the chat template in {self.place} omits the user message")
+        return RenderedChat(text, names) if names[0] in text else RenderedChat("", ())
 
     def _render(self, messages: list[tuple[str, str]], prompt: bool, thinking: bool) -> str:
-        """Raises ValueError, whatever goes wrong in the template."""
+        """Render messages. Raises ValueError for any error in the template."""
         given = [{"role": role, "content": content} for role, content in messages]
         known: dict[str, Any] = {"tools": None, "documents": None, "enable_thinking": thinking, **self._tokens}
         kind, text = WORKER.ask(self._source, given, prompt, known)
@@ -104,9 +114,18 @@ class ChatTemplate:
 
 
 def find_template(folder: Path, settings: dict[str, Any], tokens: dict[str, str]) -> ChatTemplate | None:
-    """The template of the model in a folder, of which `settings` is tokenizer_config.json; None if it has none.
+    """Find the chat template of a model.
 
-    Raises ValueError, naming the file, for one that cannot be read.
+    Args:
+        folder: folder of the model.
+        settings: content of tokenizer_config.json.
+        tokens: named special tokens of the model.
+
+    Returns:
+        The template, or None if there is none.
+
+    Raises:
+        ValueError: a template cannot be read; the message names the file.
     """
     for name in FILES:
         path = folder / name
@@ -125,7 +144,7 @@ def find_template(folder: Path, settings: dict[str, Any], tokens: dict[str, str]
 
 
 def _chosen(found: Any, path: Path) -> str:
-    """The template, or of several by name the one called default."""
+    """The template; if there are several, the one named default."""
     if isinstance(found, list) and all(isinstance(t, dict) for t in found):
         found = {t.get("name"): t.get("template") for t in found}
     if isinstance(found, dict):
@@ -137,7 +156,7 @@ def _chosen(found: Any, path: Path) -> str:
 
 
 def _around(text: str) -> tuple[str, str]:
-    """The white space before and after a text's words."""
+    """Leading and trailing white space of a text."""
     words = text.strip()
     before = text.index(words)
     return text[:before], text[before + len(words) :]

@@ -1,11 +1,12 @@
-"""Words chats by templates that anybody may have written, in a process of its own with little memory.
+"""Render untrusted chat templates in a separate process with limited memory.
 
-A template is a program in Jinja's sandbox, which keeps it from files and from Python's insides, not from counting for
-ever or from doubling a text until the memory is full. Here it may: the process that asks (`agents/template_worker.py`)
-waits so long and no longer, and memory is limited before the first template is read.
+A template is a program. Jinja's sandbox denies it access to files and Python internals, but does not limit time and
+memory. Therefore the parent process (`agents/template_worker.py`) has a timeout, and memory is limited before any
+template is parsed.
 
-A line of JSON is asked, `[source, messages, prompt, known]`, and a line is answered: `["text", ...]`, `["read", why]`
-for what is no template, `["fail", why]`. Without messages a template is only read. Nothing of the program is imported.
+Each request is a line of JSON, `[source, messages, prompt, known]`, and is answered by a line: `["text", ...]`,
+`["read", why]` for an invalid template, or `["fail", why]`. If messages is null, the template is only parsed. This
+module imports no other module of the program.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-TODAY = datetime(2024, 7, 26)  # the day for templates that tell one: what those of Llama 3 say without a clock
+TODAY = datetime(2024, 7, 26)  # date for templates that print one; the default of the Llama 3 templates
 MEMORY = 1_000_000_000
 LONGEST = 1_000_000
-"""Letters of a worded chat."""
+"""Maximum length of a rendered chat, in characters."""
 ALONE = 60
-"""Seconds after which a template ends its process, should nobody be there any more to end it."""
+"""Seconds after which the process kills itself, in case its parent is gone."""
 
 
 class Generation(Extension):
-    """`{% generation %}`, by which some templates mark what a model is to learn: here its body and nothing else."""
+    """`{% generation %}`, with which some templates mark trainable text; renders its body."""
 
     tags = {"generation"}  # noqa: RUF012  (as Jinja declares it)
 
@@ -52,7 +53,7 @@ def compiled(source: str) -> Template:
 
 
 def to_json(value: Any, indent: int | None = None, **options: Any) -> str:
-    """As templates expect it: letters as they are, and no escapes for HTML."""
+    """JSON as chat templates expect it: no ASCII or HTML escapes."""
     return json.dumps(value, ensure_ascii=False, indent=indent, **options)
 
 
@@ -69,9 +70,9 @@ def answer(source: str, messages: list[dict[str, str]] | None, prompt: bool, kno
         return ["text", ""]
     try:
         text = template.render(messages=messages, add_generation_prompt=prompt, **known)
-    except (Exception, MemoryError) as error:  # a template is a program of somebody's
+    except (Exception, MemoryError) as error:  # untrusted code may raise anything
         return ["fail", one_line(error)]
-    return ["text", text] if len(text) <= LONGEST else ["fail", f"it makes a text of {len(text):,} letters"]
+    return ["text", text] if len(text) <= LONGEST else ["fail", f"it writes a text of {len(text):,} characters"]
 
 
 def one_line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""The process that words chats (`agents/template_child.py`), as a function: started when it is first needed, one for
-all templates, and started afresh after one that took too long or too much.
+"""Client of the process that renders chat templates (`agents/template_child.py`).
 
-Left out: walls around it beyond its memory; a template that broke out of Jinja's sandbox could do what the user can.
+One process serves all templates. It is started on first use, and again after a template exceeded its time or memory.
+Not guaranteed: isolation beyond Jinja's sandbox; a template that escapes it has the permissions of the user.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 CHILD = Path(__file__).with_name("template_child.py")
-PATIENCE = 20.0
-"""Seconds that a template may take; real ones take a thousandth of one."""
+TIMEOUT = 20.0
+"""Seconds that rendering a template may take; real templates take about a millisecond."""
 START = 120.0
-"""Seconds that the process may take to be there, on a busy machine."""
+"""Seconds that the process may take to start, on a busy machine."""
 
 
 class Worker:
-    """Answers one request at a time, from any thread."""
+    """Serves one request at a time. Thread-safe."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -33,7 +33,17 @@ class Worker:
     def ask(
         self, source: str, messages: list[dict[str, str]] | None, prompt: bool, known: dict[str, Any]
     ) -> tuple[str, str]:
-        """("text", the wording), or ("read" or "fail", why there is none); no messages: the template is only read."""
+        """Render a template.
+
+        Args:
+            source: Jinja source.
+            messages: messages with "role" and "content"; None: only parse the template.
+            prompt: whether to add the start of the answer.
+            known: further variables of the template.
+
+        Returns:
+            ("text", the rendered chat), ("read", error) for an invalid template, or ("fail", error).
+        """
         asked = json.dumps([source, messages, prompt, known]).encode() + b"\n"
         with self._lock:
             try:
@@ -41,13 +51,13 @@ class Worker:
                 assert process.stdin is not None
                 process.stdin.write(asked)
                 process.stdin.flush()
-                kind, text = json.loads(self._line(process, PATIENCE))
+                kind, text = json.loads(self._line(process, TIMEOUT))
             except TimeoutError:
                 self._stop()
-                return "fail", f"it takes more than {PATIENCE:g} s"
+                return "fail", f"it takes more than {TIMEOUT:g} s"
             except (OSError, ValueError):
                 self._stop()
-                return "fail", "it takes more memory than it may"
+                return "fail", "it exceeds its memory limit"
         return str(kind), str(text)
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -67,7 +77,7 @@ class Worker:
         return self._process
 
     def _line(self, process: subprocess.Popen[bytes], seconds: float) -> bytes:
-        """One line of what it says. Raises TimeoutError where it says nothing for so long, OSError where it ended."""
+        """Read one line. Raises TimeoutError if there is no output for `seconds`, OSError if the process ended."""
         assert process.stdout is not None
         found = b""
         while not found.endswith(b"\n"):

@@ -1,9 +1,9 @@
-"""Text to token ids and back, through a Hugging Face tokenizer.json.
+"""Convert between text and token ids with a Hugging Face tokenizer.json.
 
-The shipped tokenizer is word-level: words separated by single spaces, one id each. Those of published models work on
-bytes or on pieces of words; which tokens end a text they say in tokenizer_config.json, generation_config.json and
-config.json. A chat is worded by the model's own template (`agents/template.py`); no text of an agent's is ever read as
-one of the marks that templates are made of. Left out: a token for the beginning of a text that is no chat.
+The shipped tokenizer is word-level: words separated by single spaces, one id each. Those of published models are
+byte-level or subword; tokenizer_config.json, generation_config.json and config.json list their end-of-text tokens. A
+chat is rendered by the model's own template (`agents/template.py`); text of agents never becomes a special token.
+Left out: a beginning-of-text token for prompts that are not chats.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from agents.architectures import token_ids
 from agents.hub import find_model
 from agents.json_file import read_object
 from agents.prompt import Chat, Prompt
-from agents.template import Wording, find_template
+from agents.template import RenderedChat, find_template
 
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
-THINKING = re.compile(r"</?(think|thinking|thought|reasoning)>")  # shown even where a model calls it special
+THINKING = re.compile(r"</?(think|thinking|thought|reasoning)>")  # visible even if the model declares it special
 
 
 class Tokenizer:
-    """Encode and decode.
+    """Encodes and decodes text.
 
-    `eos` is put after a completion that is trained on (`end_of` says what after a chat); any of `stops` ends one that
-    is sampled, and none of them is ever part of its text. `pad` fills rows up and is never looked at; a model without
-    one is given `eos`.
+    `eos` is appended to completions for training (for chats see `end_of`). Any of `stops` ends a sampled completion
+    and is not part of its text. `pad` fills rows and is always masked; it is `eos` if the model defines none.
     """
 
     eos: int
@@ -39,15 +38,19 @@ class Tokenizer:
     pad: int
 
     def __init__(self, name: str | Path) -> None:
-        """Read a folder, or a model by its Hugging Face name. Raises ValueError, naming the file, if tokenizer.json
-        is missing or damaged, nothing says which token ends a text, or there is a chat template that is none."""
+        """Load the tokenizer of a folder or of a model with a Hugging Face name.
+
+        Raises:
+            ValueError: tokenizer.json is missing or damaged, no end-of-text token is defined, or the chat template is
+                invalid; the message names the file.
+        """
         folder = find_model(name)
         self._path = path = folder / "tokenizer.json"
         try:
             self._tokenizer = HFTokenizer.from_file(str(path))
-        except Exception as error:  # the library raises plain Exception for a missing or damaged file
+        except Exception as error:  # tokenizers raises Exception for a missing or damaged file
             raise ValueError(f"cannot load a tokenizer from {path}: {error}") from None
-        self._tokenizer.encode_special_tokens = True  # "<eos>" in somebody's text is text
+        self._tokenizer.encode_special_tokens = True  # "<eos>" in a text is encoded as plain text
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         own, mapped = _settings(folder / "tokenizer_config.json"), _settings(folder / "special_tokens_map.json")
@@ -76,7 +79,7 @@ class Tokenizer:
 
     @property
     def largest(self) -> int:
-        """The largest id there is."""
+        """The largest token id."""
         return max(self._tokenizer.get_vocab().values())
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -84,8 +87,11 @@ class Tokenizer:
         return [e.ids for e in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
     def encode_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Token ids of each prompt; a chat is worded by the model's own template. Raises ValueError where there is
-        none, or where it fails."""
+        """Token ids of each prompt. Chats are rendered by the model's own template.
+
+        Raises:
+            ValueError: there is no template, or it fails.
+        """
         if not any(isinstance(p, Chat) for p in prompts):
             return self.encode([str(p) for p in prompts])
         asked = dict.fromkeys(prompts)
@@ -95,10 +101,10 @@ class Tokenizer:
         return [list(found[p]) for p in prompts]
 
     def encode_completions(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[list[int]]:
-        """Token ids of each completion as it is learned after its prompt, with the token that ends it.
+        """Token ids of each completion for training after its prompt, including the end token.
 
-        A text is gone on with one space away: byte-level tokenizers keep that space in the first token, word-level ones
-        have none to keep. An answer begins where the chat's prompt ends.
+        A text prompt and its completion are separated by a space, which byte-level tokenizers include in the first
+        token and word-level tokenizers drop. The answer to a chat starts directly after the prompt.
         """
         spaced = ["" if isinstance(p, Chat) else self._gap for p in prompts]
         ids = self.encode([s + c for s, c in zip(spaced, completions, strict=True)])
@@ -112,7 +118,7 @@ class Tokenizer:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
-        """Text of each row of ids, special tokens left out."""
+        """The text of each row of ids, without special tokens."""
         shown = [[i for i in row if i not in self._hidden] for row in rows]
         return list(self._tokenizer.decode_batch(shown, skip_special_tokens=False))
 
@@ -126,7 +132,7 @@ class Tokenizer:
             self._worded = HFTokenizer.from_file(str(self._path))
             self._worded.no_truncation()
             self._worded.no_padding()
-        wordings = [self._template.word(chat) for chat in chats]
+        wordings = [self._template.render(chat) for chat in chats]
         marks = {w.text: self._marks_in(self._worded.encode(w.text, add_special_tokens=False).ids) for w in wordings}
         whole = self._worded.encode_batch([w.fill(w.text) for w in wordings], add_special_tokens=False)
         return [
@@ -137,8 +143,8 @@ class Tokenizer:
     def _marks_in(self, ids: Sequence[int]) -> list[int]:
         return [i for i in ids if i in self._marks]
 
-    def _encode_apart(self, wording: Wording) -> list[int]:
-        """The ids of a chat whose words look like marks: only those that the template wrote are read as such."""
+    def _encode_apart(self, wording: RenderedChat) -> list[int]:
+        """Encode a chat whose messages contain special tokens: only those from the template are encoded as such."""
         assert self._worded is not None
         bare = self._worded.encode(wording.text, add_special_tokens=False)
         found, at = list[int](), 0
@@ -151,10 +157,10 @@ class Tokenizer:
         return found
 
     def _take_marks(self) -> tuple[frozenset[int], frozenset[int]]:
-        """Which ids no text may become, and which are not shown.
+        """Find the ids that plain text may not be encoded to, and those that decoding omits.
 
-        Models have further tokens that are not called special but that templates are made of, such as those around
-        thinking. They are text in a text too, but they are shown.
+        Models also have tokens that are not declared special but are used by templates, such as those around thinking.
+        Plain text may not be encoded to them either, but decoding shows them.
         """
         added = self._tokenizer.get_added_tokens_decoder()
         marks = {i: token for i, token in added.items() if token.special or token.content.strip()}
@@ -166,14 +172,14 @@ class Tokenizer:
         return frozenset(marks), frozenset(hidden)
 
     def _end_of_turn(self) -> int:
-        """The mark that the template puts after an answer, or what ends any text."""
+        """The token that the template puts after an answer; `eos` if there is none."""
         after = self._template.after_answer().lstrip() if self._template else ""
         added = self._tokenizer.get_added_tokens_decoder()
         ends = {len(token.content): i for i, token in added.items() if after.startswith(token.content)}
         return ends[max(ends)] if ends else self.eos
 
     def _named(self, path: Path, settings: Sequence[dict[str, Any]], key: str, default: str) -> int | None:
-        """The id of a special token that the first of the settings names, or of the default if it is there."""
+        """The id of the token that the first of `settings` with `key` names, else of `default`; None if missing."""
         for found in settings:
             token = found.get(key)
             text = token.get("content") if isinstance(token, dict) else token
@@ -187,13 +193,13 @@ class Tokenizer:
 
 
 def _texts(settings: dict[str, Any]) -> dict[str, str]:
-    """The special tokens that tokenizer_config.json names, by their names there."""
+    """The named special tokens in tokenizer_config.json."""
     found = {k: v.get("content") if isinstance(v, dict) else v for k, v in settings.items() if k.endswith("_token")}
     return {k: v for k, v in found.items() if isinstance(v, str)}
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """A JSON file beside the tokenizer; empty if it is not there."""
+    """Read a JSON file in the folder of the tokenizer; empty if it is missing."""
     try:
         return read_object(path)
     except FileNotFoundError:

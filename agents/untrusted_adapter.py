@@ -1,6 +1,6 @@
-"""An adapter that comes from elsewhere, as the bytes of a PEFT safetensors file: checked before it is anybody's.
+"""Validate an adapter from an untrusted source, given as the bytes of a PEFT safetensors file.
 
-Left out: what it does. A hostile adapter can make an agent speak ill; what agents say is judged like anything else.
+Not guaranteed: how it behaves. A hostile adapter can make an agent write harmful text, which is checked like any other.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from agents.checkpoint import projection_path
 
 
 def read_adapter(layout: AdapterLayout, data: bytes) -> Tensor:
-    """(size,) The flat row of an adapter of exactly this layout, in float32.
+    """Read an adapter of exactly this layout. Returns its flat row [size], in float32.
 
-    Raises ValueError, saying which tensor, for bytes that are no safetensors file, tensors that are missing or too
-    many, another shape or dtype than float32, and values that are not finite.
+    Raises:
+        ValueError: the bytes are not a safetensors file; a tensor is missing, unknown, of another shape, not float32
+            or not finite. The message names the tensor.
     """
     if len(data) > 8 * layout.size + (1 << 20):
         raise ValueError(f"an adapter here has {4 * layout.size:,} bytes of weights, this file has {len(data):,}")

@@ -112,10 +112,10 @@ def test_a_template_that_takes_all_time_or_memory_is_one_line_and_the_next_one_w
     source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ChatTemplate("{{ messages[-1].content }}", "good", {})  # the process is there
-    monkeypatch.setattr(agents.template_worker, "PATIENCE", 1.0)
+    monkeypatch.setattr(agents.template_worker, "TIMEOUT", 1.0)
     with pytest.raises(ValueError, match="the chat template in bad"):
         ChatTemplate(source, "bad", {}).word(Chat("", "hello", "", False))
-    monkeypatch.setattr(agents.template_worker, "PATIENCE", 60.0)
+    monkeypatch.setattr(agents.template_worker, "TIMEOUT", 60.0)
     assert ChatTemplate("{{ messages[-1].content }}!", "good", {}).word(Chat("", "hi", "", False)).text.endswith("!")
 
 

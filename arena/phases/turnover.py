@@ -155,7 +155,7 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row], coming: Sequence[I
         seed = f"{arena.seed}/{arena.generation.index}/school"
         lessons.add(school(arena, learner, first, seed, remembered(arena, begins[first]) if first in begins else {}))
         if first not in begins:
-            learner.graduate(first, starts[first])
+            learner.remove_start(first, starts[first])
         for name in others:
             learner.copy(first, name)
     return lessons
@@ -176,7 +176,7 @@ def consolidate(arena: Arena, learner: Learner) -> Row:
     learner.add(commons, start.clone())
     arena.places[commons] = EVERYWHERE
     school(arena, learner, commons, seed, {})
-    learner.graduate(commons, start)
+    learner.remove_start(commons, start)
     path = f"adapters/{COMMONS}-g{g:04d}"
     sha = learner.layout.save_peft(learner.acting_row(commons), arena.folder / path, arena.base_name)
     arena.commons = learner.layout.load_peft(arena.folder / path)

@@ -162,7 +162,7 @@ def test_a_model_without_a_template_is_refused(tmp_path: Path, tokenizer: Tokeni
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "fails: access to attribute"),
         ("{{ messages.append(1) }}{{ messages[0].content }}", "fails: "),
         ("{{ messages[0].content[0] + 1 }}", "fails: "),
-        ("hello", "leaves out what the user says"),
+        ("hello", "omits the user message"),
     ],
 )
 def test_a_template_that_does_not_work_is_named(source: str, says: str, tmp_path: Path) -> None:

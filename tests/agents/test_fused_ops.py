@@ -16,16 +16,16 @@ from torch import Tensor
 from agents.architectures import ModelConfig
 from agents.attention import Packing, TorchOps
 from agents.checkpoint import BaseModel
-from agents.fused_ops import FastOps, make_ops
+from agents.fused_ops import FusedOps, make_ops
 from arena.config.shipped import ROOT
 
 kernels = pytest.importorskip("agents.kernels")
 SHAPES = [(4, 2, 32), (4, 4, 16), (6, 2, 8), (3, 1, 8)]  # query heads, key-value heads, head size
 
 
-def both(heads: int = 4, groups: int = 2, size: int = 32) -> tuple[ModelConfig, TorchOps, FastOps]:
+def both(heads: int = 4, groups: int = 2, size: int = 32) -> tuple[ModelConfig, TorchOps, FusedOps]:
     config = ModelConfig(11, heads * size, 40, 1, heads, groups, head_dim=size)
-    return config, TorchOps(config, "cpu", torch.float32), FastOps(config)
+    return config, TorchOps(config, "cpu", torch.float32), FusedOps(config)
 
 
 def random(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
@@ -118,7 +118,7 @@ def test_sampling_equals_torchs(spread: float) -> None:
 
 
 def test_half_precision_and_other_devices_keep_torchs_operations(base: BaseModel) -> None:
-    assert type(make_ops(base.config, "cpu", torch.float32)) is FastOps
+    assert type(make_ops(base.config, "cpu", torch.float32)) is FusedOps
     assert type(make_ops(base.config, "cpu", torch.bfloat16)) is TorchOps
     assert type(make_ops(base.config, "meta", torch.float32)) is TorchOps
 

@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.grouped_gemm import RUN_COST, grouped_mm, rectangles, runs_of
+from agents.grouped_gemm import SEGMENT_COST, grouped_mm, rectangles, segments_of
 
 counts = st.lists(st.integers(0, 20), min_size=1, max_size=24)
 
 
 @given(counts)
 def test_runs_cover_every_row_once_and_in_order(heights: list[int]) -> None:
-    runs = runs_of(heights)
+    runs = segments_of(heights)
     rows = [(r.first + i // r.height, r.start + i) for r in runs for i in range(r.count * r.height)]
     assert rows == [(a, i) for i, a in enumerate(a for a, h in enumerate(heights) for _ in range(h))]
 
@@ -23,10 +23,10 @@ def test_runs_cover_every_row_once_and_in_order(heights: list[int]) -> None:
 def test_rectangles_hold_every_row_and_cost_no_more_than_either_extreme(found: list[int]) -> None:
     heights = rectangles(found)
     assert all(h >= c and (h == 0) == (c == 0) for h, c in zip(heights, found, strict=True))
-    cost = sum(heights) + RUN_COST * len(runs_of(heights))
-    assert cost <= sum(found) + RUN_COST * sum(c > 0 for c in found)
+    cost = sum(heights) + SEGMENT_COST * len(segments_of(heights))
+    assert cost <= sum(found) + SEGMENT_COST * sum(c > 0 for c in found)
     if all(found):
-        assert cost <= max(found) * len(found) + RUN_COST
+        assert cost <= max(found) * len(found) + SEGMENT_COST
 
 
 @pytest.mark.parametrize("heights", [[3, 3, 3], [1, 1, 5, 5, 2], [0, 4, 0, 0, 4, 4, 0], [7]])
@@ -34,7 +34,7 @@ def test_the_product_and_its_gradients_equal_a_loop_over_agents(heights: list[in
     torch.manual_seed(0)
     x = torch.randn(sum(heights), 6, requires_grad=True)
     w = torch.randn(len(heights), 6, 5, requires_grad=True)
-    y = grouped_mm(x, w, runs_of(heights))
+    y = grouped_mm(x, w, segments_of(heights))
     loop = torch.cat([rows @ w[a] for a, rows in enumerate(x.split(heights))])
     assert torch.allclose(y, loop, atol=1e-5)
     upstream = torch.randn_like(y)

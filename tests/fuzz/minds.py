@@ -222,7 +222,7 @@ def templates(_: Place, value: tuple[str, str, int, int]) -> None:
     source, piece, at, cut = value
     at %= len(source) + 1
     source = source[:at] + piece + source[at + cut :] if piece or cut else source
-    agents.template_worker.PATIENCE = 1.0
+    agents.template_worker.TIMEOUT = 1.0
     with answers():
         made = ChatTemplate(source, "here", {"bos_token": "<s>"})
         made.after_answer()

@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
 
-from agents.learner import NOBODY, Example, Score
+from agents.learner import BASE_MODEL, Example, Score
 from arena.rounds.roles import setter
 from arena.run.state import Arena
 from arena.run.store import Row
@@ -55,14 +55,14 @@ def collapse(arena: Arena) -> list[Row]:
     valid = {a: [r for r in proposals[a] if r["valid"]] for a in agents}
     asked = [
         Example(
-            NOBODY,
+            BASE_MODEL,
             setter.ask(arena.voice, arena.domains[r["domain"]], a, r["parent"]),
             setter.say(arena.voice, r["proposal"]),
         )
         for a in agents
         for r in valid[a]
     ]
-    minds = (NOBODY, *arena.living)
+    minds = (BASE_MODEL, *arena.living)
     asked += [Example(mind, *text) for mind in minds for text in reference()]
     scores = learner.score(asked)
     arena.generation.tokens.prompt += sum(arena.engine.count_tokens(str(e.prompt)) for e in asked)
@@ -75,7 +75,7 @@ def collapse(arena: Arena) -> list[Row]:
             "generation": g,
             "agent": a,
             "perplexity": _known(_perplexity(of_proposals[a])),
-            "tail_mass": _known(_tail(of_reference[a], of_reference[NOBODY])) if a in of_reference else None,
+            "tail_mass": _known(_tail(of_reference[a], of_reference[BASE_MODEL])) if a in of_reference else None,
             "distinct_2": _known(distinct_at([r["text"].partition("|")[0] for r in valid[a]], 2, WORDS)),
             "depth": _mean([r["depth"] for r in valid[a]]),
             "entropy": _entropy(proposals[a]),

@@ -41,7 +41,7 @@ def schooled(arena: Arena) -> list[Row]:
         learner.add(pupil, start.clone())
         reports = learner.sleep([Example(pupil, e.prompt, e.completion) for e in examples], f"{seed}/{g}/{MIND}")
         arena.generation.tokens.trained += sum(r.tokens for r in reports)
-        learner.graduate(pupil, start)
+        learner.remove_start(pupil, start)
     arena.act()
     rows = examine(arena, list(taught))
     for name in [m for m in learner.names if m.startswith(f"{PUPIL}-")]:

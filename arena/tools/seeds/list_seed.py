@@ -26,7 +26,7 @@ from agents.atomic import write_atomically
 from agents.attention import Ops, Packing
 from agents.checkpoint import PROJECTIONS, BaseModel, ModelConfig, projection_path
 from agents.fused_ops import make_ops
-from agents.grouped_gemm import runs_of
+from agents.grouped_gemm import segments_of
 from agents.model import StackedWeights, hidden, logits
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
 from arena.tools.seeds.list_card import measure_skills, write_card
@@ -96,7 +96,7 @@ def batch_loss(weights: StackedWeights, ops: Ops, rows: Sequence[tuple[list[int]
     device = weights.embed.device
     packing = Packing([len(p) + len(c) for p, c in rows], device)
     tokens = torch.tensor([i for p, c in rows for i in p + c], device=device)
-    runs = runs_of([packing.total])
+    runs = segments_of([packing.total])
     states = hidden(weights, tokens, runs, lambda _, qkv: ops.attention(qkv, packing), ops)
     learned = torch.tensor([w for p, c in rows for w in [False] * len(p) + [True] * len(c)], device=device)
     at = learned.nonzero()[:, 0]

@@ -18,7 +18,7 @@ from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.identity import KeyRing
-from agents.learner import NOBODY, Example, Learner, LearnerConfig
+from agents.learner import BASE_MODEL, Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config
 from arena.loop import play
@@ -51,14 +51,14 @@ def test_a_score_is_what_the_engine_says_of_a_text_it_spoke(learner: Learner, en
     done = engine.generate(requests)
     spoken = [(r, c) for r, c in zip(requests, done, strict=True) if c.finish == "stop"]
     assert len(spoken) >= 8
-    scores = learner.score([Example(r.adapter or NOBODY, r.prompt, c.text) for r, c in spoken])
+    scores = learner.score([Example(r.adapter or BASE_MODEL, r.prompt, c.text) for r, c in spoken])
     for (_, completion), score in zip(spoken, scores, strict=True):
         assert score.tokens == completion.generated_tokens
         assert score.nats == pytest.approx(-completion.logprob, abs=2e-3)
 
 
 def test_a_score_depends_neither_on_the_batch_nor_on_what_is_trained(learner: Learner) -> None:
-    texts = [Example(who, *text) for text in reference()[:9] for who in ("c", NOBODY, "a")]
+    texts = [Example(who, *text) for text in reference()[:9] for who in ("c", BASE_MODEL, "a")]
     together, alone = learner.score(texts), [learner.score([text])[0] for text in texts]
     assert [s.nats for s in together] == pytest.approx([s.nats for s in alone], abs=1e-3)
     assert [s.tokens for s in together] == [s.tokens for s in alone]
@@ -196,7 +196,7 @@ def test_a_mind_that_learns_its_own_words_alone_loses_the_tail_and_one_that_accu
         learned = {"replace": own["replace"], "accumulate": rng.sample(texts, n)}
         made.sleep([Example(agent, *text) for agent in agents for text in learned[agent]], f"{g}")
     before, replaced, accumulated = (
-        [s.nats for s in made.score([Example(who, *text) for text in reference()])] for who in (NOBODY, *agents)
+        [s.nats for s in made.score([Example(who, *text) for text in reference()])] for who in (BASE_MODEL, *agents)
     )
     lost = [tail_mass(now, before, BELOW) for now in (replaced, accumulated)]
     assert lost[0] > 0.25 > 2 * lost[1], lost

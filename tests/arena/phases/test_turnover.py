@@ -414,7 +414,7 @@ def test_who_graduates_acts_by_what_it_learned_and_not_by_its_birth(learner: Lea
     learner._update = keep  # type: ignore[method-assign]
     learner.sleep(LESSON, "night")
     assert len(trained) == 3
-    learner.graduate("a", start)
+    learner.remove_start("a", start)
     weights = [0.1 * 0.9 ** (2 - i) for i in range(3)]
     due = sum(w * t for w, t in zip(weights, trained, strict=True)) / sum(weights)
     assert isinstance(due, Tensor) and torch.allclose(learner.acting_row("a"), due, atol=1e-6)
@@ -422,5 +422,5 @@ def test_who_graduates_acts_by_what_it_learned_and_not_by_its_birth(learner: Lea
 
 def test_who_learned_nothing_graduates_as_it_came(learner: Learner) -> None:
     before = learner.acting_row("b").clone()
-    learner.graduate("b", learner.layout.fresh("b") + 1.0)
+    learner.remove_start("b", learner.layout.fresh("b") + 1.0)
     assert torch.equal(learner.acting_row("b"), before)
