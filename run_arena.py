@@ -436,7 +436,9 @@ def _play(arena: Any, quiet: bool) -> None:
     console, on = Console(), f"go on with: python run_arena.py resume {arena.folder}"
     with arena:
         spent, folder = arena.budget.line, arena.folder
-        progress = Progress(arena.config, console, quiet, compute=arena.store.compute(), spent=spent, folder=folder)
+        progress = Progress(
+            arena.config, console, arena.store, quiet, compute=arena.store.compute(), spent=spent, folder=folder
+        )
         try:
             with (
                 progress,

@@ -280,6 +280,11 @@ class Config(Section):
     sinks: list[str] = Field(default_factory=list)
     """Where figures go while the run is played, beside its own store, such as [tensorboard] (docs/sinks.md)."""
 
+    @property
+    def main_domain(self) -> str:
+        """The domain of which held-out skill and diversity are reported: the first of `domains`."""
+        return next(iter(self.domains))
+
     @field_validator("sinks")
     @classmethod
     def _known_sinks(cls, names: list[str]) -> list[str]:

@@ -63,7 +63,7 @@ def play_cell(spec: dict[str, Any]) -> None:
     with Arena.open(folder) if (folder / "run.db").exists() else Arena.create(config) as arena:
         if not play(arena, Log(parent)):
             raise ValueError(f"{folder} stopped before its end: {arena.budget.stopped or 'as somebody asked'}")
-        record = cell_record(arena.store, arena.config, arena.main.name)
+        record = cell_record(arena.store, arena.config, arena.config.main_domain)
     record |= {"arm": spec["arm"], "model_sha256": model_digest(config), "commit": commit()}
     write_atomically(folder / "cell.json", json.dumps(record, indent=1))
 

@@ -113,7 +113,7 @@ def completed(cell: Cell) -> dict[str, Any]:
     series = record.setdefault("series", {})
     if missing := [m for m in METRICS if m not in record["metrics"]] + [s for s in SERIES if s not in series]:
         store = Store(cell.folder / "run.db")
-        run = FinishedRun.read(store, next(iter(cell.config.domains)), cell.config.library)
+        run = FinishedRun.read(store, cell.config.main_domain, cell.config.library)
         record["metrics"] |= {m: METRICS[m](run) for m in missing if m in METRICS and m not in record["metrics"]}
         series |= {s: SERIES[s](run) for s in missing if s in SERIES and s not in series}
         store.close()

@@ -57,7 +57,7 @@ def play_islands(config: Config, folder: Path, quiet: bool, say: Say, warn: Say)
     console = Console()
     with Head(config, folder, make_workers(config, warn)) as head:
         progress = Progress(
-            config, console, plain=quiet, compute=head.store.compute(), spent=lambda: head.budget().line()
+            config, console, head.store, plain=quiet, compute=head.store.compute(), spent=lambda: head.budget().line()
         )
         with (
             progress,

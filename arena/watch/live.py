@@ -23,7 +23,10 @@ from rich.text import Text
 
 from arena.config.schema import Config
 from arena.phases.order import LOOP
+from arena.report.metrics import generation
+from arena.report.metrics.heldout import rates
 from arena.report.tables import count, decimal, duration, gain_sentence, heldout_table, names_sentence, rate
+from arena.run.store import Store
 
 SHOWN = 12
 """Generations the live table shows."""
@@ -33,8 +36,8 @@ GROUPS = (("1-2", (1, 2)), ("3", (3,)), ("4", (4,)), ("5", (5,)), ("6", (6,)), (
 
 
 @dataclass
-class Played:
-    """One line of the table: what is known of a generation so far; None where nothing was told."""
+class Line:
+    """One line of the table: what is known of a generation so far; None for phases that were not seen."""
 
     label: str
     proposed: int | None = None
@@ -53,41 +56,36 @@ class Played:
     seconds: float = 0.0
     phases: set[str] = field(default_factory=set)
 
-    def take(self, done: dict[str, Any], main: str) -> None:
-        """Add one finished phase."""
-        records, phase = done["records"], done["phase"]
+    def add(self, done: dict[str, Any], store: Store, main: str) -> None:
+        """Add one finished phase, which `store` holds already. `main`: the domain of which held-out skill is shown."""
+        phase, g = done["phase"], done["generation"]
         tokens = done["prompt_tokens"] + done["generated_tokens"]
         self.tokens += tokens + done["trained_tokens"]
         self.counted += tokens + 3 * done["trained_tokens"] if done["counted"] else 0
         self.seconds += done["seconds"]
         self.phases.add(phase)
-        if "problems" in records:
-            depths = [p["depth"] for p in records["problems"] if p["valid"]]
-            self.proposed, self.valid, self.difficulty = len(records["problems"]), len(depths), _mean(depths)
-            guesses = records.get("guesses", [])
-            self.guesses, self.right_guesses = len(guesses), sum(g["correct"] for g in guesses)
-        if "outcomes" in records:
-            self.learnable = sum(o["learnable"] for o in records["outcomes"])
-            self.solve_rate = _mean([o["solve_rate"] for o in records["outcomes"] if o["solve_rate"] is not None])
-            votes = [g["agrees"] for g in records.get("grades", ()) if g["agrees"] is not None]
-            self.agreement = _mean(votes)
-        if "posts" in records:
-            self.posts = len(records["posts"])
-        if phase in ("read", "solve"):  # what agents read asleep is another thing
-            self.reads = (self.reads or 0) + len(records.get("reads", ()))
-        if "evaluations" in records:
-            rights: dict[int, list[int]] = {}
-            for e in records["evaluations"]:
-                if e["domain"] == main and e["mode"] in ("greedy", "full") and e["reading"] != 0:
-                    rights.setdefault(e["depth"], []).append(e["correct"])
-            self.heldout = {depth: sum(x) / len(x) for depth, x in rights.items()}
+        if phase == "propose":
+            p = generation.proposals(store, g).get(g, generation.Proposals())
+            self.proposed, self.valid, self.difficulty = p.proposed, p.valid, p.depth
+            guessed = generation.guesses(store, g).get(g, generation.Guesses())
+            self.guesses, self.right_guesses = guessed.made, guessed.right
+        elif phase in ("read", "solve"):
+            self.reads = generation.reads(store, g).get(g, 0)
+        elif phase == "grade":
+            outcomes = generation.outcomes(store, g).get(g, generation.Outcomes())
+            self.learnable, self.solve_rate = outcomes.learnable, outcomes.solve_rate
+            self.agreement = generation.agreement(store, g).get(g)
+        elif phase == "post":
+            self.posts = generation.posts(store, g).get(g, 0)
+        elif phase in ("baseline", "measure", "final"):
+            self.heldout = rates(store, main, g)
 
 
-def _group(p: Played, depths: tuple[int, ...]) -> float | None:
+def _group(p: Line, depths: tuple[int, ...]) -> float | None:
     return _mean([p.heldout[d] for d in depths if d in p.heldout])
 
 
-def _cell(depths: tuple[int, ...], p: Played) -> str:
+def _cell(depths: tuple[int, ...], p: Line) -> str:
     return rate(_group(p, depths))
 
 
@@ -100,7 +98,7 @@ def _mean(values: list[Any]) -> float | None:
 
 
 # name, rank (on a narrow screen those of the highest rank go first), cell
-COLUMNS: tuple[tuple[str, int, Callable[[Played], str]], ...] = (
+COLUMNS: tuple[tuple[str, int, Callable[[Line], str]], ...] = (
     ("gen", 0, lambda p: p.label),
     ("set/valid/learn", 2, lambda p: _parts(p.proposed, p.valid, p.learnable)),
     ("depth", 2, lambda p: decimal(p.difficulty, 1)),
@@ -126,6 +124,7 @@ class Progress:
         self,
         config: Config,
         console: Console,
+        store: Store,
         plain: bool = False,
         quiet: bool = False,
         compute: float = 0.0,
@@ -133,11 +132,10 @@ class Progress:
         folder: Path | None = None,
     ) -> None:
         self.folder = folder or Path(config.run.folder) / config.run.name  # which may have been moved since
-        self.config, self.console, self.quiet = config, console, quiet
+        self.config, self.console, self.store, self.quiet = config, console, store, quiet
         self.plain = plain or not console.is_terminal
-        self.main = next(iter(config.domains))
         self.compute, self.spent = compute, spent
-        self.played: list[Played] = []
+        self.played: list[Line] = []
         self.generation, self.phase, self.ended = 0, "", False
         self.started = self.phase_started = time.monotonic()
         self.live: Live | None = None
@@ -177,16 +175,16 @@ class Progress:
         phase = data["phase"]
         label = {"birth": "0", "baseline": "0", "final": "end"}.get(phase, str(data["generation"]))
         if not self.played or self.played[-1].label != label:
-            self.played.append(Played(label))
+            self.played.append(Line(label))
         line = self.played[-1]
-        line.take(data, self.main)
+        line.add(data, self.store, self.config.main_domain)
         if data["counted"]:
             self.compute += data["prompt_tokens"] + data["generated_tokens"] + 3 * data["trained_tokens"]
         self.phase, self.ended = "", phase == "final"
         if self.plain and not self.quiet and phase in ("baseline", "measure", "final"):
             self.console.print(Text(self.plain_line(line)), soft_wrap=True)
 
-    def plain_line(self, p: Played) -> str:
+    def plain_line(self, p: Line) -> str:
         """One generation as one line of words, without control characters."""
         held = ", ".join(
             f"{name}: {rate(_group(p, depths))}" for name, depths in GROUPS if _group(p, depths) is not None

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from arena.report.metrics.heldout import MIDDLE_DEPTHS
+from arena.report.metrics import generation
+from arena.report.metrics.heldout import MIDDLE_DEPTHS, middle_mean
 from arena.report.source import Source
 
 Row = dict[str, Any]
@@ -47,7 +48,7 @@ def compute_curve(runs: Sequence[Source], depths: Sequence[int]) -> list[Row]:
     """Held-out skill over compute units (evaluation apart), at the same places for all runs of the arm."""
     curves = []
     for run in runs:
-        units = units_by_generation(run)
+        units = {0: 0.0} | generation.compute(run.store)
         curve = [(units[int(g)], rate) for g, rate in heldout_curve(run, depths) if int(g) in units]
         if len(curve) > 1:
             curves.append(curve)
@@ -65,23 +66,8 @@ def heldout_curve(run: Source, depths: Sequence[int]) -> Curve:
     rates: dict[int, dict[int, float]] = {}
     for h in run.analysis["heldout"]:
         rates.setdefault(h["generation"], {})[h["depth"]] = h["pass_at_1"]
-    return [
-        (g, statistics.fmean(by_depth[d] for d in depths))
-        for g, by_depth in sorted(rates.items())
-        if depths and all(d in by_depth for d in depths)
-    ]
-
-
-def units_by_generation(run: Source) -> dict[int, float]:
-    """Compute units used up to the end of each generation, 0 before the first."""
-    units, found = 0.0, {0: 0.0}
-    for row in run.store.query(
-        "SELECT generation, SUM(counted * (prompt_tokens + generated_tokens + 3 * trained_tokens)) AS units FROM phases"
-        " GROUP BY generation ORDER BY generation"
-    ):
-        units += row["units"]
-        found[row["generation"]] = units
-    return found
+    means = {g: middle_mean(by_depth, depths) for g, by_depth in sorted(rates.items())}
+    return [(g, mean) for g, mean in means.items() if mean is not None]
 
 
 def _played(run: Source, key: str) -> Iterable[tuple[float, float]]:

@@ -14,10 +14,13 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
+from arena.report.metrics import generation
 from arena.report.metrics.finished_run import FinishedRun, Metric, Points, difference
+from arena.report.metrics.generation import Discovery
+from arena.report.metrics.ratchet import Reading, readings, rise
+from arena.report.stats.over_seeds import real
 from curricula.hidden_world import level_of
 
 # -- what is known ----------------------------------------------------------------------------------------------------
@@ -29,10 +32,7 @@ def known_at(run: FinishedRun, generation: int, column: str = "known") -> float 
 
 
 def knowledge(run: FinishedRun, column: str) -> Points:
-    rows = run.store.query(
-        f"SELECT generation, AVG({column}) AS mean FROM knowledge GROUP BY generation ORDER BY generation"
-    )
-    return [(r["generation"], r["mean"]) for r in rows if r["mean"] is not None]
+    return [(r["generation"], r[column]) for r in generation.knowledge(run.store) if r[column] is not None]
 
 
 def names_known_end(run: FinishedRun) -> float | None:
@@ -67,23 +67,9 @@ def names_known_after_restore(run: FinishedRun) -> float | None:
 # -- what is found ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Discovery:
-    """The first right guess of a name in a run: the how manyeth of all its guesses it was, from 1."""
-
-    name: str
-    generation: int
-    guesses: int
-
-
 def discoveries_of(run: FinishedRun) -> list[Discovery] | None:
     """All discoveries in their order; None if nothing was guessed at all."""
-    found: dict[str, Discovery] = {}
-    rows = run.store.query("SELECT generation, name, correct FROM guesses ORDER BY generation, rowid")
-    for at, r in enumerate(rows, 1):
-        if r["correct"] and r["name"] not in found:
-            found[r["name"]] = Discovery(r["name"], r["generation"], at)
-    return list(found.values()) if rows else None
+    return generation.discoveries(run.store) if generation.guesses(run.store) else None
 
 
 def discoveries(run: FinishedRun) -> float | None:
@@ -94,8 +80,7 @@ def discoveries(run: FinishedRun) -> float | None:
 def guesses_per_discovery(run: FinishedRun) -> float | None:
     """All guesses over all discoveries; None without a discovery."""
     found = discoveries_of(run)
-    total = run.number("SELECT COUNT(*) FROM guesses")
-    return total / len(found) if found and total is not None else None
+    return sum(g.made for g in generation.guesses(run.store).values()) / len(found) if found else None
 
 
 def discoveries_half(run: FinishedRun) -> float | None:
@@ -107,8 +92,8 @@ def discoveries_half(run: FinishedRun) -> float | None:
 def guesses_per_discovery_half(run: FinishedRun) -> float | None:
     """The same as `guesses_per_discovery`, of the first half."""
     found = discoveries_half(run)
-    total = run.number("SELECT COUNT(*) FROM guesses WHERE generation <= ?", [half(run)])
-    return total / found if found and total is not None else None
+    made = generation.guesses(run.store)
+    return sum(n.made for g, n in made.items() if g <= half(run)) / found if found else None
 
 
 def half(run: FinishedRun) -> int:
@@ -140,9 +125,9 @@ def level_reached(run: FinishedRun) -> float | None:
 # -- the ratchet ------------------------------------------------------------------------------------------------------
 
 NEWBORN, SCHOOLED = "newborn", "schooled"
-"""Minds of table `ratchet`: a frozen newborn; one that slept on a library. Any other is of those who live then."""
-OWN, FIRST, STALE, EMPTY, WRONG = "own", "first", "stale", "none", "wrong"
-"""Libraries: of that generation; of the first; an earlier one; nothing to read; what names mean elsewhere."""
+"""Readers in table `ratchet`: a newborn, which is the base model without an adapter; one that slept on a library."""
+OWN, EMPTY, WRONG = "own", "none", "wrong"
+"""Libraries: of that generation; nothing to read; definitions of another world."""
 CONTROLS = ("filler", "shuffled", "authors")
 MIDDLE, WHOLE = (3, 4, 5, 6), (3, 4, 5, 6, 7, 8)
 """Depths over which schools are averaged."""
@@ -150,22 +135,15 @@ READINGS = 3
 """Readings over which the end of a run is averaged."""
 
 
-def shares(run: FinishedRun, mind: str | None, library: str, needs: int = 1) -> dict[int, float]:
-    """Share of a reading's problems solved, by generation. `mind` None: of those who live then. `needs` 1: problems
-    that cannot be solved without knowing a name."""
-    who = "mind = ?" if mind else "mind NOT IN (?, ?)"
-    rows = run.store.query(
-        f"SELECT generation, AVG(correct > 0) AS share FROM ratchet WHERE {who} AND library = ? AND needs = ?"
-        " GROUP BY generation",
-        [*((mind,) if mind else (NEWBORN, SCHOOLED)), library, needs],
-    )
-    return {r["generation"]: r["share"] for r in rows}
+def by_reading(run: FinishedRun, value: Callable[[Reading], float]) -> Points:
+    """A figure of each reading of the ratchet, without the readings for which it is undefined."""
+    found = [(r.generation, value(r)) for r in readings(run.store)]
+    return [(g, v) for g, v in found if not math.isnan(v)]
 
 
-def ratchet(run: FinishedRun, control: str = FIRST) -> Points:
+def ratchet(run: FinishedRun, control: str = "first") -> Points:
     """By generation, how much more a frozen newborn solves with that generation's library than with another."""
-    own, other = shares(run, NEWBORN, OWN), shares(run, NEWBORN, control)
-    return [(g, own[g] - other[g]) for g in sorted(own) if g in other]
+    return by_reading(run, lambda r: r.above(control).value)
 
 
 def end_of(points: Sequence[tuple[int, float]]) -> float | None:
@@ -178,9 +156,8 @@ def ratchet_end(run: FinishedRun) -> float | None:
 
 
 def ratchet_slope(run: FinishedRun) -> float | None:
-    """Least-squares slope of the ratchet, a generation, over all readings; None with fewer than two."""
-    points = ratchet(run)
-    return statistics.linear_regression(*zip(*points, strict=True)).slope if len(points) > 1 else None
+    """Least-squares slope of the ratchet per generation, over all readings; None with fewer than two."""
+    return real(rise([r for r in readings(run.store) if r.above("first").n]).value)
 
 
 def ratchet_margin(run: FinishedRun) -> float | None:
@@ -191,29 +168,22 @@ def ratchet_margin(run: FinishedRun) -> float | None:
 
 def ratchet_over_stale(run: FinishedRun) -> float | None:
     """Own library minus the stale one, at the end."""
-    return end_of(ratchet(run, STALE))
-
-
-def channels(run: FinishedRun, terms: Sequence[tuple[int, str | None, str]]) -> float | None:
-    """A signed sum of shares (sign, mind, library) at the end, over the readings that have all of them."""
-    found = [(sign, shares(run, mind, library)) for sign, mind, library in terms]
-    common = sorted(set.intersection(*(set(by) for _, by in found)))
-    return end_of([(g, sum(sign * by[g] for sign, by in found)) for g in common])
+    return end_of(ratchet(run, "stale"))
 
 
 def text_channel(run: FinishedRun) -> float | None:
     """What reading alone gives: a newborn with the library minus the same without."""
-    return channels(run, [(1, NEWBORN, OWN), (-1, NEWBORN, EMPTY)])
+    return end_of(by_reading(run, lambda r: r.channels().text.value))
 
 
 def weights_channel(run: FinishedRun) -> float | None:
-    """What weights alone give: who lives then, without a library, minus a newborn without."""
-    return channels(run, [(1, None, EMPTY), (-1, NEWBORN, EMPTY)])
+    """What weights alone give: the living agents without a library minus a newborn without."""
+    return end_of(by_reading(run, lambda r: r.channels().weights.value))
 
 
 def synergy(run: FinishedRun) -> float | None:
-    """What both give together beyond what they give apart."""
-    return channels(run, [(1, None, OWN), (-1, NEWBORN, OWN), (-1, None, EMPTY), (1, NEWBORN, EMPTY)])
+    """What both give together beyond the sum of the two."""
+    return end_of(by_reading(run, lambda r: r.channels().synergy.value))
 
 
 def over_nothing(run: FinishedRun, library: str) -> float | None:
@@ -244,20 +214,14 @@ def filler_difference(run: FinishedRun) -> float | None:
     return over_nothing(run, "filler")
 
 
-def where_shown(column: str, library: str) -> Metric:
-    """Mean of a column over the problems of which a newborn was shown all it needs, at the end. With a wrong library,
-    those are left out for which the wrong definitions make the right answer. Answers count, however they came about.
-    """
+def follows(library: str) -> Metric:
+    """Share of the answers that follow the definitions shown, at the end (`Reading.followed`)."""
+    return lambda run: end_of(by_reading(run, lambda r: r.followed(library)[0].value))
 
-    def metric(run: FinishedRun) -> float | None:
-        rows = run.store.query(
-            f"SELECT generation, AVG({column}) AS share FROM ratchet WHERE mind = ? AND library = ?"
-            " AND follows IS NOT NULL GROUP BY generation ORDER BY generation",
-            [NEWBORN, library],
-        )
-        return end_of([(r["generation"], r["share"]) for r in rows])
 
-    return metric
+def right_despite_wrong(run: FinishedRun) -> float | None:
+    """Share of the answers that are right although the definitions shown are wrong, at the end."""
+    return end_of(by_reading(run, lambda r: r.followed(WRONG)[1].value))
 
 
 # -- schools ----------------------------------------------------------------------------------------------------------
@@ -293,20 +257,14 @@ def late_over_early_3_8(run: FinishedRun) -> float | None:
 
 
 def distinct_problems(run: FinishedRun) -> Points:
-    """By generation, behaviours that differ over the number of valid problems."""
-    rows = run.store.query(
-        "SELECT generation, CAST(COUNT(DISTINCT domain || '/' || behaviour_key) AS REAL) / COUNT(*) AS share"
-        " FROM problems WHERE valid GROUP BY generation ORDER BY generation"
-    )
-    return [(r["generation"], r["share"]) for r in rows]
+    """By generation, distinct behaviours as a share of the valid problems."""
+    found = generation.proposals(run.store)
+    return [(g, p.behaviours / p.valid) for g, p in found.items() if p.valid]
 
 
 def depth(run: FinishedRun) -> Points:
     """By generation, mean depth of the valid problems."""
-    rows = run.store.query(
-        "SELECT generation, AVG(depth) AS mean FROM problems WHERE valid GROUP BY generation ORDER BY generation"
-    )
-    return [(r["generation"], r["mean"]) for r in rows if r["mean"] is not None]
+    return [(g, p.depth) for g, p in generation.proposals(run.store).items() if p.depth is not None]
 
 
 def prompt_entropy(run: FinishedRun) -> float | None:
@@ -365,9 +323,9 @@ CULTURE_METRICS: dict[str, Metric] = {
     "synergy": synergy,
     "reading_difference": reading_difference,
     "filler_difference": filler_difference,
-    "follows_own": where_shown("follows", OWN),
-    "follows_wrong": where_shown("follows", WRONG),
-    "right_despite_wrong": where_shown("answer_correct", WRONG),
+    "follows_own": follows(OWN),
+    "follows_wrong": follows(WRONG),
+    "right_despite_wrong": right_despite_wrong,
     "late_over_early": late_over_early,
     "late_over_early_3_8": late_over_early_3_8,
     "school_none_3_6": schooled("none"),

@@ -1,70 +1,97 @@
-"""What the evaluations say: held-out skill by depth, before and after, and names with and without reading.
+"""Held-out skill by depth, before and after a run, and names with and without reading.
 
-Of a generation that was measured twice, in passing (mode "greedy") and in full (mode "full"), the full one counts. A
-rate by depth has a Wilson interval, as if its trials were independent; agents that try the same problem in passing make
-it somewhat too narrow. Means over depths 3 to 6 are bootstrapped over problems.
+Of a generation that was measured twice, with the small set (mode "greedy") and with the full set (mode "full"), the
+full one counts. A rate by depth has a Wilson interval, as if its trials were independent; agents that try the same
+problem of the small set make it somewhat too narrow. Means over depths 3 to 6 are bootstrapped over problems.
 
 Left out: pass@k of k other than the number of samples taken. Not guaranteed: that a gain would show with other seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from arena.report.stats.intervals import bootstrap_interval, pass_at_k, wilson_interval
+from arena.report.metrics.generation import Database
+from arena.report.stats.intervals import bootstrap_interval, wilson_interval
 from arena.run.store import Row, Store
 from curricula.hidden_world import WORDS
 
 MIDDLE_DEPTHS = (3, 4, 5, 6)
-COUNTS = "(reading IS NULL OR reading = 1) AND NOT (generation = 0 AND id LIKE '%/after/%')"
-"""Which evaluations count: what an agent can do with all it may read. A run of no generations measures the same agents
-twice; one of both counts."""
+NOT_TWICE = "NOT (generation = 0 AND id LIKE '%/after/%')"
+"""A run of no generations measures the same agents twice; only one of the two measurements counts."""
+WITH_READING, WITHOUT_READING = "(reading IS NULL OR reading = 1)", "reading = 0"
+COUNTS = f"{WITH_READING} AND {NOT_TWICE}"
+"""Evaluations that count as held-out skill: those in which an agent could read all that it may read."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Held-out problems of one generation and depth: asked, and solved by any of `k` attempts each."""
+
+    n: int
+    solved: int
+    k: int = 1
+
+    @property
+    def rate(self) -> float:
+        """pass@k."""
+        return self.solved / self.n
+
+
+def solved(
+    db: Database, domain: str, mode: str, generation: int | None = None, reading: bool = True
+) -> dict[int, dict[int, Solved]]:
+    """Held-out problems solved, by generation and depth.
+
+    Mode `greedy` is one greedy attempt at the small set of each generation, `full` one at the full set before the first
+    and after the last generation, `pass` k samples a problem of the full set. `reading` False: of problems that are
+    asked with and without the library, those without.
+    """
+    where, values = ("", []) if generation is None else (" AND generation = ?", [generation])
+    sql = (
+        "SELECT generation, depth, COUNT(*) AS n, SUM(correct > 0) AS solved, MIN(k) AS k FROM evaluations"
+        f" WHERE domain = ? AND mode = ? AND {WITH_READING if reading else WITHOUT_READING} AND {NOT_TWICE}{where}"
+        " GROUP BY generation, depth ORDER BY generation, depth"
+    )
+    found: dict[int, dict[int, Solved]] = {}
+    for r in db.query(sql, [domain, mode, *values]):
+        found.setdefault(r["generation"], {})[r["depth"]] = Solved(r["n"], r["solved"], r["k"])
+    return found
+
+
+def rates(db: Database, domain: str, generation: int) -> dict[int, float]:
+    """Pass rates of one generation by depth, one greedy attempt a problem; of two measurements the full one."""
+    greedy, full = (solved(db, domain, mode, generation).get(generation, {}) for mode in ("greedy", "full"))
+    return {depth: found.rate for depth, found in sorted((greedy | full).items())}
+
+
+def middle_mean(by_depth: Mapping[int, float], depths: Sequence[int] = MIDDLE_DEPTHS) -> float | None:
+    """Mean of the pass rates at depths 3 to 6, each depth counting once; None if one of them was not measured."""
+    return statistics.fmean(by_depth[d] for d in depths) if depths and all(d in by_depth for d in depths) else None
 
 
 def heldout(store: Store, domain: str) -> list[Row]:
     """Pass rates of one domain by generation and depth; `pass_at_k` is over k samples where taken, else k = 1.
 
-    `low` and `high` bound `pass_at_1`, `k_low` and `k_high` `pass_at_k`, where every problem had k samples.
+    `low` and `high` bound `pass_at_1`, `k_low` and `k_high` `pass_at_k`.
     """
-    sql = (
-        "SELECT generation, mode, depth, COUNT(*) AS n, SUM(correct) AS correct FROM evaluations WHERE domain = ?"
-        f" AND mode IN ('greedy', 'full') AND {COUNTS} GROUP BY generation, depth, mode"
-        " ORDER BY generation, depth, mode DESC"
-    )
     found: dict[tuple[int, int], Row] = {}
-    for row in store.query(sql, [domain]):  # "greedy" comes first, so "full" stays
-        low, high = wilson_interval(row["correct"], row["n"])
-        rate = row["correct"] / row["n"]
-        found[row["generation"], row["depth"]] = {
-            "generation": row["generation"],
-            "depth": row["depth"],
-            "mode": row["mode"],
-            "pass_at_1": rate,
-            "low": low,
-            "high": high,
-            "pass_at_k": rate,
-            "k_low": low,
-            "k_high": high,
-            "k": 1,
-            "n": row["n"],
-        }
-    sql = (
-        "SELECT generation, depth, k, correct, COUNT(*) AS n FROM evaluations WHERE domain = ? AND mode = 'pass'"
-        f" AND {COUNTS} GROUP BY generation, depth, k, correct"
-    )
-    sampled: dict[tuple[int, int], list[Row]] = {}
-    for row in store.query(sql, [domain]):
-        sampled.setdefault((row["generation"], row["depth"]), []).append(row)
-    for key, rows in sampled.items():
-        if key in found:
-            k, n = min(r["k"] for r in rows), sum(r["n"] for r in rows)
-            total = sum(pass_at_k(r["k"], r["correct"], k) * r["n"] for r in rows)
-            found[key] |= {"pass_at_k": total / n, "k": k, "k_low": None, "k_high": None}
-            if all(r["k"] == k for r in rows):  # of k samples one is right, or none: a rate like any other
-                ends = wilson_interval(sum(r["n"] for r in rows if r["correct"]), n)
-                found[key] |= dict(zip(("k_low", "k_high"), ends, strict=True))
-    return list(found.values())
+    for mode in ("greedy", "full"):  # the full measurement replaces the small one
+        for g, by_depth in solved(store, domain, mode).items():
+            for depth, x in by_depth.items():
+                low, high = wilson_interval(x.solved, x.n)
+                one = {"pass_at_1": x.rate, "low": low, "high": high}
+                many = {"pass_at_k": x.rate, "k_low": low, "k_high": high, "k": 1}
+                found[g, depth] = {"generation": g, "depth": depth, "mode": mode, **one, **many, "n": x.n}
+    for g, by_depth in solved(store, domain, "pass").items():
+        for depth, x in by_depth.items():
+            if (g, depth) in found:
+                low, high = wilson_interval(x.solved, x.n)
+                found[g, depth] |= {"pass_at_k": x.rate, "k": x.k, "k_low": low, "k_high": high}
+    return [found[key] for key in sorted(found)]
 
 
 def heldout_before_after(store: Store, domain: str) -> Row:
@@ -93,35 +120,58 @@ def heldout_before_after(store: Store, domain: str) -> Row:
 def names(store: Store) -> Row:
     """Problems with hidden names, solved with and without what the library holds on them.
 
-    `known` keeps the problems whose names were all defined by the time they were asked, by anyone. Each try with
-    reading is paired with the same agent's try at the same problem without. `overall` pools all generations from 1 on;
-    `final` is the full evaluation after the last generation, its interval bootstrapped over names, since all problems
-    of a name hang on one definition.
+    `known` keeps the problems whose names were all defined by the time they were asked, by anyone. Each attempt with
+    reading is paired with the same agent's attempt at the same problem without. `overall` pools all generations from 1
+    on; `final` is the full evaluation after the last generation, its interval bootstrapped over names, since all
+    problems of a name depend on one definition.
     """
-    # a post that waited for a reviewer is known from the generation in which it was let in
-    sql = (
-        "SELECT p.title, MIN(COALESCE(w.decided, p.generation)) AS generation FROM posts p LEFT JOIN waiting w"
-        " ON w.id = p.id WHERE p.kind = 'definition' GROUP BY p.title"
-    )
-    defined = {r["title"]: r["generation"] for r in store.query(sql)}
-    sql = (
-        "SELECT generation, mode, depth, agent, problem, reading, correct FROM evaluations"
-        " WHERE domain = 'hidden_words' AND mode IN ('greedy', 'full') AND reading IS NOT NULL ORDER BY rowid"
-    )
-    tries: dict[tuple[int, str], dict[tuple[Any, ...], dict[int, int]]] = {}
-    for r in store.query(sql):
-        pairs = tries.setdefault((r["generation"], r["mode"]), {})
-        pairs.setdefault((r["depth"], r["agent"], r["problem"]), {})[r["reading"]] = r["correct"]
+    defined = definitions(store)
+    pairs = _name_pairs(store, defined)
     by_generation, pooled, final = [], list[Row](), None
-    for g in sorted({g for g, _ in tries}):
-        full = (g, "full") in tries
-        pairs = tries[g, "full" if full else "greedy"]
-        found = [_pair(key[2], both, g, defined) for key, both in pairs.items() if len(both) == 2]
+    for g in sorted({g for g, _ in pairs}):
+        full = (g, "full") in pairs
+        found = pairs[g, "full" if full else "greedy"]
         by_generation.append({"generation": g, **_both(found)})
         if g:
             pooled += found
             final = {"generation": g, **_both(found, interval=True)} if full else final
     return {"generations": by_generation, "overall": _both(pooled), "final": final, "defined": len(defined)}
+
+
+def names_at(store: Store, generation: int, mode: str) -> Row:
+    """The same of one measurement: `all` and `known`, each with rates and their difference, None without a problem."""
+    pairs = _name_pairs(store, definitions(store), generation)
+    return _both(pairs.get((generation, mode), []))
+
+
+def definitions(store: Store) -> dict[str, int]:
+    """Names with a definition in the library, and the generation in which it was admitted."""
+    # a post that waited for a reviewer is known from the generation of the decision
+    sql = (
+        "SELECT p.title, MIN(COALESCE(w.decided, p.generation)) AS generation FROM posts p LEFT JOIN waiting w"
+        " ON w.id = p.id WHERE p.kind = 'definition' GROUP BY p.title"
+    )
+    return {r["title"]: r["generation"] for r in store.query(sql)}
+
+
+def _name_pairs(
+    store: Store, defined: dict[str, int], generation: int | None = None
+) -> dict[tuple[int, str], list[Row]]:
+    """Attempts with and without reading, paired, by generation and mode."""
+    where, values = ("", []) if generation is None else (" AND generation = ?", [generation])
+    sql = (
+        "SELECT generation, mode, depth, agent, problem, reading, correct FROM evaluations"
+        " WHERE domain = 'hidden_words' AND mode IN ('greedy', 'full') AND reading IS NOT NULL"
+        f" AND {NOT_TWICE}{where} ORDER BY rowid"
+    )
+    tries: dict[tuple[int, str], dict[tuple[Any, ...], dict[int, int]]] = {}
+    for r in store.query(sql, values):
+        pairs = tries.setdefault((r["generation"], r["mode"]), {})
+        pairs.setdefault((r["depth"], r["agent"], r["problem"]), {})[r["reading"]] = r["correct"]
+    return {
+        (g, mode): [_pair(key[2], both, g, defined) for key, both in pairs.items() if len(both) == 2]
+        for (g, mode), pairs in tries.items()
+    }
 
 
 def _pair(problem: str, both: dict[int, int], generation: int, defined: dict[str, int]) -> Row:

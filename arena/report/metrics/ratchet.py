@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from arena.report.metrics.generation import Database
 from arena.report.stats.intervals import wilson_interval
 from arena.run.store import Row, Store
 from culture.transmission import Channels, Estimate, channels, ratchet, slope
@@ -49,9 +50,10 @@ class Reading:
 
     generation: int
     results: dict[tuple[str, str, int], Results]
-    wrong: tuple[tuple[int, int], ...] = ()
-    """Of each problem that a newborn met with a wrong definition, which makes another answer than the right one:
-    whether its answer followed the definition, and whether it was right."""
+    shown: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
+    """By library, for each problem of which a newborn was shown all definitions that it needs: whether its answer
+    followed them, and whether it was right. With a wrong library, problems are left out for which the wrong definitions
+    make the right answer."""
 
     def of(self, mind: str, library: str, needs: int = 1) -> Results:
         return self.results.get((mind, library, needs), {})
@@ -68,17 +70,25 @@ class Reading:
         both = [p for p in own if p in other]
         return ratchet([own[p] for p in both], [other[p] for p in both])
 
+    def paired(self, library: str) -> tuple[int, int, int, int]:
+        """Problems that a newborn met with both libraries: how many, solved with its own, with its own alone, with the
+        other alone."""
+        own, other = self.of("newborn", "own"), self.of("newborn", library)
+        both = [(own[p], other[p]) for p in own if p in other]
+        return len(both), sum(a for a, _ in both), sum(a > b for a, b in both), sum(a < b for a, b in both)
+
     def learned(self, needs: int) -> Estimate:
         """What the living solve more than the newborn, without anything to read."""
         living, newborn = self.of("living", "none", needs), self.of("newborn", "none", needs)
         both = [p for p in living if p in newborn]
         return ratchet([living[p] for p in both], [newborn[p] for p in both])
 
-    def followed(self) -> tuple[Estimate, Estimate]:
-        """Of the problems in `wrong`, the shares that followed the definition and that were right, with Wilson's
+    def followed(self, library: str = "wrong") -> tuple[Estimate, Estimate]:
+        """Of the problems in `shown`, the shares that followed the definitions and that were right, with Wilson
         intervals."""
-        n = len(self.wrong)
-        counts = [sum(pair[i] for pair in self.wrong) for i in (0, 1)]
+        pairs = self.shown.get(library, ())
+        n = len(pairs)
+        counts = [sum(pair[i] for pair in pairs) for i in (0, 1)]
         one, other = (Estimate(c / n if n else math.nan, *wilson_interval(c, n), n) for c in counts)
         return one, other
 
@@ -89,23 +99,26 @@ class Reading:
         return channels(a, b, c, d)
 
 
-def readings(store: Store) -> list[Reading]:
-    """All readings, oldest first; schools are none."""
+def readings(db: Database, generation: int | None = None) -> list[Reading]:
+    """All readings, or those of one generation, oldest first, without the schools."""
     found: dict[int, dict[tuple[str, str, int], Results]] = defaultdict(lambda: defaultdict(dict))
-    wrong: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    shown: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
+    where, values = ("", []) if generation is None else (" AND generation = ?", [generation])
     sql = (
-        "SELECT generation, mind, library, needs, domain, depth, problem, correct, answer_correct, follows FROM ratchet"
-        " WHERE mind != ? ORDER BY rowid"
+        "SELECT id, generation, mind, library, needs, domain, depth, problem, correct, answer_correct, follows"
+        f" FROM ratchet WHERE mind != ?{where} ORDER BY rowid"
     )
-    for r in store.query(sql, [SCHOOLED]):
+    for r in db.query(sql, [SCHOOLED, *values]):
         found[r["generation"]][r["mind"], r["library"], r["needs"]][problem_of(r)] = r["correct"]
-        if (r["mind"], r["library"]) == ("newborn", "wrong") and r["follows"] is not None:
-            wrong[r["generation"]].append((r["follows"], r["answer_correct"]))
-    return [Reading(g, dict(results), tuple(wrong[g])) for g, results in sorted(found.items())]
+        if r["mind"] == "newborn" and r["follows"] is not None:
+            shown[r["generation"]][r["library"]].append((r["follows"], r["answer_correct"]))
+    return [Reading(g, dict(results), dict(shown[g])) for g, results in sorted(found.items())]
 
 
 def problem_of(row: Row) -> str:
-    return f"{row['domain']}/{row['depth']}/{row['problem']}"
+    """A key that pairs rows: the problem and, where several islands asked it, the island, which ends a row's id."""
+    island = row["id"].rpartition("/")[2].partition("i")[2]
+    return f"{row['domain']}/{row['depth']}/{row['problem']}/{island}"
 
 
 # -- schools -----------------------------------------------------------------------------------------------------
@@ -136,7 +149,7 @@ class Schools:
 def schools(store: Store) -> Schools | None:
     """The last schools of a run; None if nobody went to one."""
     sql = (
-        "SELECT generation, library, domain, depth, problem, correct FROM ratchet WHERE mind = ? AND generation ="
+        "SELECT id, generation, library, domain, depth, problem, correct FROM ratchet WHERE mind = ? AND generation ="
         " (SELECT MAX(generation) FROM ratchet WHERE mind = ?) ORDER BY rowid"
     )
     rows = store.query(sql, [SCHOOLED, SCHOOLED])

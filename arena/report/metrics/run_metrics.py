@@ -11,36 +11,21 @@ Not guaranteed: that `seconds` compares across machines or loads. It is the one 
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterator, Sequence
-
+from arena.report.metrics import generation
 from arena.report.metrics.culture_metrics import CULTURE_METRICS
-from arena.report.metrics.finished_run import FinishedRun, Metric, difference
-from arena.run.store import Row
-from curricula.hidden_world import WORDS
+from arena.report.metrics.finished_run import FinishedRun, Metric, Points, difference
+from arena.report.metrics.heldout import middle_mean, names_at, solved
 
 __all__ = ["METRICS", "FinishedRun", "all_metrics", "curve", "heldout"]
-HELDOUT_DEPTHS = (3, 4, 5, 6)
 
 
 # -- held-out skill -------------------------------------------------------------------------------------------------
 
 
-def heldout(run: FinishedRun, generation: int, mode: str) -> float | None:
-    """Mean over depths 3 to 6 of the share of held-out problems solved by any of k attempts; None without a depth.
-
-    Mode `full` is one greedy attempt (pass@1), `pass` k samples (pass@k with n = k), `greedy` one greedy attempt at the
-    small set of each generation.
-    """
-    rows = run.store.query(
-        "SELECT depth, AVG(correct > 0) AS share FROM evaluations WHERE generation = ? AND mode = ? AND domain = ?"
-        " GROUP BY depth",
-        [generation, mode, run.main],
-    )
-    shares = {r["depth"]: r["share"] for r in rows}
-    if not all(d in shares for d in HELDOUT_DEPTHS):
-        return None
-    return statistics.fmean(shares[d] for d in HELDOUT_DEPTHS)
+def heldout(run: FinishedRun, at: int, mode: str) -> float | None:
+    """Mean over depths 3 to 6 of the share of held-out problems solved by any of k attempts; None without a depth."""
+    by_depth = solved(run.store, run.main, mode, at).get(at, {})
+    return middle_mean({depth: found.rate for depth, found in by_depth.items()})
 
 
 def heldout_3_6(run: FinishedRun) -> float | None:
@@ -61,79 +46,67 @@ def pass_at_k_3_6(run: FinishedRun) -> float | None:
 
 def curve(run: FinishedRun) -> list[tuple[float, float]]:
     """(compute units up to the end of a generation, held-out 3 to 6 greedy then), by generation."""
-    points, units = [], 0.0
-    for row in run.store.query(
-        "SELECT generation, SUM(counted * (prompt_tokens + generated_tokens + 3 * trained_tokens)) AS units FROM phases"
-        " GROUP BY generation ORDER BY generation"
-    ):
-        units += row["units"]
-        share = heldout(run, row["generation"], "greedy")
-        if share is not None:
-            points.append((units, share))
-    return points
+    shares = dict(heldout_series(run))
+    return [(units, shares[g]) for g, units in generation.compute(run.store).items() if g in shares]
+
+
+def heldout_series(run: FinishedRun) -> Points:
+    """Held-out skill at depths 3 to 6, one greedy attempt, on the small set of each generation."""
+    found = solved(run.store, run.main, "greedy")
+    means = {g: middle_mean({d: x.rate for d, x in by_depth.items()}) for g, by_depth in found.items()}
+    return [(g, mean) for g, mean in sorted(means.items()) if mean is not None]
 
 
 # -- names ----------------------------------------------------------------------------------------------------------
 
 
-def names(run: FinishedRun, reading: int, known: bool = False) -> float | None:
-    """Share of held-out problems with hidden words solved at the end, greedy, reading the library or not.
+def names(run: FinishedRun, key: str, known: bool = False) -> float | None:
+    """A rate of `heldout.names_at` at the end of the run: `with_reading`, `without_reading` or their `difference`.
 
     `known`: only problems all of whose names have a definition in the library.
     """
-    rows: Sequence[Row] = run.store.query(
-        "SELECT problem, correct FROM evaluations WHERE generation = ? AND mode = 'full' AND domain = 'hidden_words'"
-        " AND reading = ?",
-        [run.last, reading],
-    )
-    if known:
-        defined = {r["title"] for r in run.store.query("SELECT title FROM posts WHERE kind = 'definition'")}
-        rows = [r for r in rows if defined.issuperset(names_of(r["problem"]))]
-    return statistics.fmean(r["correct"] for r in rows) if rows else None
-
-
-def names_of(problem: str) -> Iterator[str]:
-    """The issued names in a problem's program."""
-    return (word for word in problem.partition("|")[0].split() if word in WORDS)
+    rates = names_at(run.store, run.last, "full")["known" if known else "all"]
+    found: float | None = rates[key]
+    return found
 
 
 def names_with_reading(run: FinishedRun) -> float | None:
-    return names(run, 1)
+    return names(run, "with_reading")
 
 
 def names_without_reading(run: FinishedRun) -> float | None:
-    return names(run, 0)
+    return names(run, "without_reading")
 
 
 def names_difference(run: FinishedRun) -> float | None:
-    return difference(names(run, 1), names(run, 0))
+    return names(run, "difference")
 
 
 def names_known_with_reading(run: FinishedRun) -> float | None:
-    return names(run, 1, known=True)
+    return names(run, "with_reading", known=True)
 
 
 def names_known_without_reading(run: FinishedRun) -> float | None:
-    return names(run, 0, known=True)
+    return names(run, "without_reading", known=True)
 
 
 def names_known_difference(run: FinishedRun) -> float | None:
-    return difference(names(run, 1, known=True), names(run, 0, known=True))
+    return names(run, "difference", known=True)
 
 
 # -- the game and what it cost --------------------------------------------------------------------------------------
 
 
-def per_generation(run: FinishedRun, total: float | None) -> float | None:
-    return (total or 0.0) / run.last if run.last else None
+def per_generation(run: FinishedRun, total: float) -> float | None:
+    return total / run.last if run.last else None
 
 
 def learnable_per_generation(run: FinishedRun) -> float | None:
-    return per_generation(run, run.number("SELECT SUM(learnable) FROM outcomes"))
+    return per_generation(run, sum(o.learnable for o in generation.outcomes(run.store).values()))
 
 
 def valid_per_generation(run: FinishedRun) -> float | None:
-    return per_generation(run, run.number("SELECT SUM(valid) FROM problems"))
+    return per_generation(run, sum(p.valid for p in generation.proposals(run.store).values()))
 
 
 def generations(run: FinishedRun) -> float | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from arena.config.schema import Config
 from arena.phases.order import LOOP
-from arena.report.metrics import randomised_uplift, ratchet
+from arena.report.metrics import generation, randomised_uplift, ratchet
 from arena.report.metrics.grader_calibration import reviewed
 from arena.report.metrics.heldout import heldout, heldout_before_after, names
 from arena.run.budget import price, spent_so_far
@@ -32,7 +32,7 @@ MIN_PROPOSALS = 20
 def analyze(store: Store, config: Config) -> dict[str, Any]:
     """Everything the report shows. Holds only dicts, lists, str, int, float, bool and None; no NaN."""
     done = store.finished()
-    main = next(iter(config.domains))
+    main = config.main_domain
     result: dict[str, Any] = {
         "run": config.run.name,
         "seed": config.seed,
@@ -69,39 +69,10 @@ def without_nan(value: Any) -> Any:
 
 def generations(store: Store, done: set[tuple[int, str]]) -> list[Row]:
     """One object a generation from 1 on that has at least one finished phase, in order."""
-    problems = _by_generation(
-        store,
-        "SELECT generation, COUNT(*) AS proposed, SUM(valid) AS valid,"
-        " AVG(CASE WHEN valid THEN depth END) AS difficulty,"
-        " COUNT(DISTINCT CASE WHEN valid THEN behaviour_key END) AS behaviours FROM problems GROUP BY generation",
-    )
-    outcomes = _by_generation(
-        store,
-        "SELECT generation, SUM(learnable) AS learnable, AVG(solve_rate) AS solve_rate FROM outcomes"
-        " GROUP BY generation",
-    )
-    seconds = _by_generation(
-        store,
-        "SELECT generation, SUM(seconds) AS seconds FROM telemetry WHERE phase != 'final' GROUP BY generation",
-    )
-    tokens = _by_generation(
-        store,
-        "SELECT generation, SUM(prompt_tokens) AS prompt, SUM(generated_tokens) AS generated,"
-        " SUM(trained_tokens) AS trained FROM phases WHERE counted GROUP BY generation",
-    )
-    measured = _by_generation(
-        store,
-        "SELECT generation, SUM(prompt_tokens + generated_tokens) AS n FROM phases WHERE phase = 'measure'"
-        " GROUP BY generation",
-    )
-    posts = _by_generation(store, "SELECT generation, COUNT(*) AS n FROM posts GROUP BY generation")
-    reads = _by_generation(
-        store, "SELECT generation, COUNT(*) AS n FROM reads WHERE phase != 'sleep' GROUP BY generation"
-    )
-    guesses = _by_generation(
-        store, "SELECT generation, COUNT(*) AS n, SUM(correct) AS correct FROM guesses GROUP BY generation"
-    )
-    grades = _by_generation(store, "SELECT generation, AVG(agrees) AS agreement FROM grades GROUP BY generation")
+    proposals, outcomes = generation.proposals(store), generation.outcomes(store)
+    seconds, posts, reads = generation.seconds(store), generation.posts(store), generation.reads(store)
+    guesses, agreement = generation.guesses(store), generation.agreement(store)
+    counted, measured = generation.tokens(store, counted=True), generation.tokens(store, counted=False)
     reasons = _tally(
         store, "SELECT generation, reason AS key, COUNT(*) AS n FROM problems WHERE NOT valid GROUP BY 1, 2"
     )
@@ -109,29 +80,30 @@ def generations(store: Store, done: set[tuple[int, str]]) -> list[Row]:
     result = []
     for g in sorted({g for g, phase in done if g >= 1 and phase in LOOP}):
         proposed, graded = (g, "propose") in done, (g, "grade") in done
-        p, o, t = problems.get(g, {}), outcomes.get(g, {}), tokens.get(g, {})
+        p, o = proposals.get(g, generation.Proposals()), outcomes.get(g, generation.Outcomes())
+        t, guessed = counted.get(g, generation.Tokens()), guesses.get(g, generation.Guesses())
         result.append(
             {
                 "index": g,
                 "complete": all((g, phase) in done for phase in LOOP),
-                "proposed": p.get("proposed", 0) if proposed else None,
-                "valid": p.get("valid", 0) if proposed else None,
-                "learnable": o.get("learnable", 0) if graded else None,
-                "mean_difficulty": p.get("difficulty"),
+                "proposed": p.proposed if proposed else None,
+                "valid": p.valid if proposed else None,
+                "learnable": o.learnable if graded else None,
+                "mean_difficulty": p.depth,
                 "depths": depths.get(g, {}),
-                "distinct_behaviours": p.get("behaviours", 0) if proposed else None,
-                "solve_rate": o.get("solve_rate"),
+                "distinct_behaviours": p.behaviours if proposed else None,
+                "solve_rate": o.solve_rate,
                 "rejections": reasons.get(g, {}),
-                "seconds": seconds.get(g, {}).get("seconds") or 0.0,
-                "prompt_tokens": t.get("prompt") or 0,
-                "generated_tokens": t.get("generated") or 0,
-                "trained_tokens": t.get("trained") or 0,
-                "evaluation_tokens": measured.get(g, {}).get("n") or 0,
-                "posts": posts.get(g, {}).get("n", 0) if (g, "post") in done else None,
-                "reads": reads.get(g, {}).get("n", 0) if (g, "solve") in done else None,
-                "guesses": guesses.get(g, {}).get("n", 0) if proposed else None,
-                "right_guesses": guesses.get(g, {}).get("correct", 0) if proposed else None,
-                "grader_agreement": grades.get(g, {}).get("agreement"),
+                "seconds": seconds.get(g, 0.0),
+                "prompt_tokens": t.prompt,
+                "generated_tokens": t.generated,
+                "trained_tokens": t.trained,
+                "evaluation_tokens": measured[g].total if g in measured else 0,
+                "posts": posts.get(g, 0) if (g, "post") in done else None,
+                "reads": reads.get(g, 0) if (g, "solve") in done else None,
+                "guesses": guessed.made if proposed else None,
+                "right_guesses": guessed.right if proposed else None,
+                "grader_agreement": agreement.get(g),
             }
         )
     return result
@@ -272,10 +244,6 @@ def _distinct_share(played: Sequence[Row]) -> float | None:
 
 def _total(rows: Iterable[Row], key: str) -> int:
     return sum(row[key] or 0 for row in rows)
-
-
-def _by_generation(store: Store, sql: str) -> dict[int, Row]:
-    return {row["generation"]: row for row in store.query(sql)}
 
 
 def _tally(store: Store, sql: str) -> dict[int, dict[Any, int]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from arena.report.metrics.culture_metrics import depth, discoveries_of, distinct_problems, knowledge, ratchet
 from arena.report.metrics.finished_run import FinishedRun, Points
-from arena.report.metrics.run_metrics import heldout
+from arena.report.metrics.run_metrics import heldout_series
 
 Series = Callable[[FinishedRun], Points]
 
@@ -34,13 +34,6 @@ def discoveries(run: FinishedRun) -> Points:
     return points
 
 
-def heldout_3_6(run: FinishedRun) -> Points:
-    """Held-out skill at depths 3 to 6, one greedy attempt, on the small set of each generation."""
-    rows = run.store.query("SELECT DISTINCT generation FROM evaluations WHERE mode = 'greedy' ORDER BY generation")
-    found = [(r["generation"], heldout(run, r["generation"], "greedy")) for r in rows]
-    return [(g, share) for g, share in found if share is not None]
-
-
 SERIES: dict[str, Series] = {
     "names_known": column("known"),
     "names_read": column("read"),
@@ -49,7 +42,7 @@ SERIES: dict[str, Series] = {
     "level": column("level"),
     "discoveries": discoveries,
     "ratchet": ratchet,
-    "heldout_3_6": heldout_3_6,
+    "heldout_3_6": heldout_series,
     "distinct_problems": distinct_problems,
     "depth": depth,
 }

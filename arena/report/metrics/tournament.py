@@ -146,7 +146,7 @@ def questions(store: Store, config: Config, generation: int, most: int) -> list[
         " ON a.round = p.round AND a.seat = 'solver_0' AND a.number = 0"
         " WHERE p.valid AND p.generation = ? AND p.domain = ? ORDER BY p.round"
     )
-    rows = store.query(sql, [generation + 1, next(iter(config.domains))])
+    rows = store.query(sql, [generation + 1, config.main_domain])
     rng = random.Random(f"{config.seed}/tournament/{generation}")
     chosen = sorted(rng.sample(range(len(rows)), min(most, len(rows))))
     return [
@@ -182,7 +182,7 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
         adapters = Adapters(base, layout, [p.name for p in players], flat)
     except (ValueError, OSError, torch.OutOfMemoryError) as error:
         raise _not_here(error) from None
-    domain = next(iter(make_domains(config).values()))
+    domain = make_domains(config)[config.main_domain]
     problems = [domain.problem(q.text) for q in plan.questions]
     voice = voice_of_run(config.prompts, store)
     requests = [

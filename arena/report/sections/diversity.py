@@ -66,7 +66,7 @@ ENTROPY = Measure("entropy of proposals, nats a token", lambda r: r["entropy"])
 
 
 def section(source: Source) -> Section:
-    domain = next(iter(source.config.domains))
+    domain = source.config.main_domain
     rows, amount = diversity(source.store, domain, source.config.seed)
     sure = entropy(source.store)
     missing = []
@@ -88,7 +88,7 @@ def section(source: Source) -> Section:
 
 def collapsed(source: Source) -> list[str]:
     """Whether anything collapsed, in a sentence or two; nothing before anything was set."""
-    rows, _ = diversity(source.store, next(iter(source.config.domains)), source.config.seed)
+    rows, _ = diversity(source.store, source.config.main_domain, source.config.seed)
     sure = entropy(source.store)
     return collapse([*changes(rows, MEASURES), *changes(sure, (ENTROPY,))], max(len(rows), len(sure)))
 

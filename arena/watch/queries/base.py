@@ -6,6 +6,7 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def open_run(folder: Path) -> Run:
     run = Run(
         folder,
         config.run.name,
-        next(iter(config.domains)),
+        config.main_domain,
         config.generations,
         config.rounds.solvers,
         config.rewards.setter,
@@ -95,6 +96,16 @@ def safe(text: str) -> str:
         return text
     bad = ("Cc", "Cf", "Cs", "Zl", "Zp")
     return "".join(c if c == "\n" or unicodedata.category(c) not in bad else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A connection as the functions of `arena.report.metrics` take it."""
+
+    db: sqlite3.Connection
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        return dicts(self.db, sql, parameters)
 
 
 def dicts(db: sqlite3.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:

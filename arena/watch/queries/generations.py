@@ -6,10 +6,13 @@ import json
 import sqlite3
 from collections import defaultdict
 
+from arena.report.metrics.generation import Outcomes, Proposals, outcomes, proposals
 from arena.report.metrics.grader_calibration import REVIEWED
+from arena.report.metrics.heldout import rates
 from arena.report.metrics.paired_uplift import EVALUATIONS
+from arena.report.metrics.ratchet import readings
 from arena.watch.models import Member, Summary
-from arena.watch.queries.base import dicts
+from arena.watch.queries.base import Rows, dicts
 from culture.measures import hill_numbers
 
 RECENT = 5
@@ -38,42 +41,31 @@ def usual_seconds(db: sqlite3.Connection, phase: str) -> float | None:
 
 def summary(db: sqlite3.Connection, generation: int, phases: frozenset[str], main: str) -> Summary:
     """One generation's figures from its own rows; `main` is the domain whose held-out rates are wanted."""
-    proposed, valid, depth, duplicates = db.execute(
-        "SELECT COUNT(*), SUM(valid), AVG(CASE WHEN valid THEN depth END), SUM(reason = 'duplicate')"
-        " FROM problems WHERE generation = ?",
-        [generation],
-    ).fetchone()
-    learnable, solve_rate = db.execute(
-        "SELECT SUM(learnable), AVG(solve_rate) FROM outcomes WHERE generation = ?", [generation]
-    ).fetchone()
+    rows = Rows(db)
+    p = proposals(rows, generation).get(generation, Proposals())
+    o = outcomes(rows, generation).get(generation, Outcomes())
     solved = db.execute(
         "SELECT SUM(p.depth * o.solve_rate) / SUM(o.solve_rate) FROM outcomes o JOIN problems p ON p.round = o.round"
         " WHERE o.generation = ?",
         [generation],
     ).fetchone()[0]
     kinds = db.execute(
-        "SELECT COUNT(*) FROM problems WHERE generation = ? AND valid GROUP BY behaviour_key", [generation]
-    ).fetchall()
-    rates = db.execute(
-        "SELECT depth, AVG(correct) FROM evaluations WHERE generation = ? AND domain = ? AND mode IN ('greedy', 'full')"
-        " AND (reading IS NULL OR reading = 1) AND NOT (generation = 0 AND id LIKE '%/after/%')"
-        " GROUP BY depth, mode ORDER BY depth, mode DESC",
-        [generation, main],
+        "SELECT COUNT(*) FROM problems WHERE generation = ? AND valid GROUP BY domain, behaviour_key", [generation]
     ).fetchall()
     set_, settled = "propose" in phases, "grade" in phases
     return Summary(
         generation,
         phases,
-        proposed if set_ else None,
-        valid or 0 if set_ else None,
-        learnable or 0 if settled else None,
-        depth,
+        p.proposed if set_ else None,
+        p.valid if set_ else None,
+        o.learnable if settled else None,
+        p.depth,
         solved,
-        solve_rate,
-        len(kinds) if set_ else None,
+        o.solve_rate,
+        p.behaviours if set_ else None,
         hill_numbers(n for (n,) in kinds)[1] if set_ else None,
-        duplicates or 0,
-        dict(rates),  # "greedy" comes first, so "full" stays
+        p.duplicates,
+        rates(rows, main, generation),
         ratchet(db, generation) if "measure" in phases else None,
     )
 
@@ -81,14 +73,8 @@ def summary(db: sqlite3.Connection, generation: int, phases: frozenset[str], mai
 def ratchet(db: sqlite3.Connection, generation: int) -> tuple[int, int, int, int] | None:
     """(problems that need a definition, solved by the newborn with its own library, with it alone, with the first
     library alone) of a generation's reading; None without one."""
-    n, own, gained, lost = db.execute(
-        "SELECT COUNT(*), SUM(a.correct), SUM(a.correct > b.correct), SUM(a.correct < b.correct) FROM ratchet a"
-        " JOIN ratchet b ON b.generation = a.generation AND b.domain = a.domain AND b.depth = a.depth"
-        " AND b.problem = a.problem AND b.mind = a.mind AND b.library = 'first'"
-        " WHERE a.generation = ? AND a.mind = 'newborn' AND a.library = 'own' AND a.needs",
-        [generation],
-    ).fetchone()
-    return (n, own, gained, lost) if n else None
+    found = [r.paired("first") for r in readings(Rows(db), generation)]
+    return found[0] if found and found[0][0] else None
 
 
 def population(db: sqlite3.Connection, generation: int) -> list[Member]:

@@ -25,8 +25,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from arena.report.metrics.heldout import MIDDLE_DEPTHS
-from arena.report.stats.intervals import pass_at_k
+from arena.report.metrics import generation
+from arena.report.metrics.heldout import middle_mean, solved
 from arena.run.budget import spent_so_far
 from arena.run.store import Row, Store
 
@@ -36,19 +36,20 @@ TEXT_OF = "example"
 
 
 def scalars(store: Store, done: Mapping[str, Any]) -> Scalars:
-    """The figures of one finished phase, as `arena.loop.play` tells of it ("done"), without those over nothing."""
-    phase, generation, records = done["phase"], done["generation"], done["records"]
+    """The figures of one finished phase, given as `arena.loop.play` reports it ("done"). Undefined ones are left out.
+
+    `store` holds the phase already.
+    """
+    phase, g, records = done["phase"], done["generation"], done["records"]
     found: dict[str, float | None] = {}
-    if "evaluations" in records and not (phase == "final" and generation == 0):  # the same agents, measured again
-        found |= _heldout(phase, records["evaluations"])
+    if "evaluations" in records and not (phase == "final" and g == 0):  # the same agents, measured again
+        found |= _heldout(store, phase, g, records["evaluations"])
     if phase == "propose":
-        found |= _proposed(records)
+        found |= _proposed(store, g)
     elif phase == "solve":
-        found["reading/reads"] = _count(
-            store, "SELECT COUNT(*) AS n FROM reads WHERE generation = ? AND phase != 'sleep'", generation
-        )
+        found["reading/reads"] = generation.reads(store, g).get(g, 0)
     elif phase == "grade":
-        found |= _graded(records)
+        found |= _graded(store, g, records.get("rewards", ()))
     elif phase == "post":
         kinds = store.query("SELECT kind, COUNT(*) AS n FROM posts GROUP BY kind ORDER BY kind")
         found |= {f"library/{r['kind']}": r["n"] for r in kinds}
@@ -60,11 +61,10 @@ def scalars(store: Store, done: Mapping[str, Any]) -> Scalars:
         if sleeps:
             found |= {f"sleep/{key}": sum(s[key] for s in sleeps) for key in ("tokens", "examples")}
     elif phase == "measure":
-        found |= _speed(store, generation)
+        found |= _speed(store, g)
     if phase in ("birth", "turnover"):
-        found["population/agents"] = _count(
-            store, "SELECT (SELECT COUNT(*) FROM agents) - (SELECT COUNT(*) FROM retirements) AS n"
-        )
+        living = store.query("SELECT (SELECT COUNT(*) FROM agents) - (SELECT COUNT(*) FROM retirements) AS n")
+        found["population/agents"] = living[0]["n"]
     return {name: float(v) for name, v in found.items() if v is not None and math.isfinite(v)}
 
 
@@ -77,64 +77,47 @@ def texts(done: Mapping[str, Any]) -> dict[str, str]:
     return {TEXT_OF: f"{best['title']}\nby {best['author']}\n\n{best['body']}"}
 
 
-def _heldout(phase: str, rows: Sequence[Row]) -> Scalars:
+def _heldout(store: Store, phase: str, g: int, rows: Sequence[Row]) -> Scalars:
     """Shares by domain and depth. The measurement before the first generation begins the curve of each generation's,
     and the one after the last, of the same generation as that one's, has names of its own."""
     found: Scalars = {}
-    rates: dict[tuple[str, str], dict[int, list[float]]] = {}
-    for row in rows:
-        place = row["domain"] + ("/without_reading" if row["reading"] == 0 else "")
-        if row["mode"] == "pass":
-            names, rate = [f"pass_at_{row['k']}"], pass_at_k(row["k"], row["correct"], row["k"])
-        else:
-            names = {"baseline": ["heldout", "heldout_full"], "final": ["heldout_full"]}.get(phase, ["heldout"])
-            rate = row["correct"]
+    for domain, mode, reading in sorted({(r["domain"], r["mode"], r["reading"] != 0) for r in rows}):
+        measured = solved(store, domain, mode, g, reading).get(g, {})
+        names = {"baseline": ["heldout", "heldout_full"], "final": ["heldout_full"]}.get(phase, ["heldout"])
+        if mode == "pass":
+            names = sorted({f"pass_at_{x.k}" for x in measured.values()})
+        rates = {depth: x.rate for depth, x in measured.items()}
+        mean = middle_mean(rates)
         for name in names:
-            rates.setdefault((name, place), {}).setdefault(row["depth"], []).append(rate)
-    for (name, place), by_depth in rates.items():
-        means = {depth: sum(x) / len(x) for depth, x in sorted(by_depth.items())}
-        found |= {f"{name}/{place}/depth_{depth}": mean for depth, mean in means.items()}
-        if all(d in means for d in MIDDLE_DEPTHS):
-            found[f"{name}/{place}/mean_3_6"] = sum(means[d] for d in MIDDLE_DEPTHS) / len(MIDDLE_DEPTHS)
+            place = f"{name}/{domain}" + ("" if reading else "/without_reading")
+            found |= {f"{place}/depth_{depth}": rate for depth, rate in rates.items()}
+            found |= {} if mean is None else {f"{place}/mean_3_6": mean}
     return found
 
 
-def _proposed(records: Mapping[str, Sequence[Row]]) -> dict[str, float | None]:
-    depths = [p["depth"] for p in records["problems"] if p["valid"]]
-    guesses = records.get("guesses", ())
-    found: dict[str, float | None] = {
-        "setting/proposed": len(records["problems"]),
-        "setting/valid": len(depths),
-        "setting/depth": _mean(depths),
-    }
-    if guesses:
-        found |= {"guessing/made": len(guesses), "guessing/right": sum(g["correct"] for g in guesses)}
-    return found
+def _proposed(store: Store, g: int) -> dict[str, float | None]:
+    set_ = generation.proposals(store, g).get(g, generation.Proposals())
+    guesses = generation.guesses(store, g).get(g)
+    found = {"setting/proposed": set_.proposed, "setting/valid": set_.valid, "setting/depth": set_.depth}
+    return found | ({"guessing/made": guesses.made, "guessing/right": guesses.right} if guesses else {})
 
 
-def _graded(records: Mapping[str, Sequence[Row]]) -> dict[str, float | None]:
-    outcomes, paid = records["outcomes"], records.get("rewards", ())
+def _graded(store: Store, g: int, paid: Sequence[Row]) -> dict[str, float | None]:
+    outcomes = generation.outcomes(store, g).get(g, generation.Outcomes())
     found: dict[str, float | None] = {
-        "setting/learnable": sum(o["learnable"] for o in outcomes),
-        "solving/solve_rate": _mean([o["solve_rate"] for o in outcomes if o["solve_rate"] is not None]),
-        "grading/agreement": _mean([g["agrees"] for g in records.get("grades", ()) if g["agrees"] is not None]),
+        "setting/learnable": outcomes.learnable,
+        "solving/solve_rate": outcomes.solve_rate,
+        "grading/agreement": generation.agreement(store, g).get(g),
     }
     for role in sorted({r["role"] for r in paid}):
         found[f"reward/{role}"] = _weighted((r["reward"], r["n"]) for r in paid if r["role"] == role)
     return found
 
 
-def _speed(store: Store, generation: int) -> dict[str, float | None]:
+def _speed(store: Store, g: int) -> dict[str, float | None]:
     spent = spent_so_far(store)
-    seconds = _count(
-        store, "SELECT TOTAL(seconds) AS n FROM telemetry WHERE generation = ? AND phase != 'final'", generation
-    )
-    tokens = _count(
-        store,
-        "SELECT TOTAL(prompt_tokens + generated_tokens + trained_tokens) AS n FROM phases WHERE generation = ?"
-        " AND phase != 'final'",
-        generation,
-    )
+    seconds = generation.seconds(store, g).get(g, 0.0)
+    tokens = generation.tokens(store, g).get(g, generation.Tokens()).total
     return {
         "speed/seconds": seconds,
         "speed/tokens_per_second": tokens / seconds if seconds else None,
@@ -142,14 +125,6 @@ def _speed(store: Store, generation: int) -> dict[str, float | None]:
         "spent/requests": spent.requests,
         "spent/tokens": spent.tokens,
     }
-
-
-def _count(store: Store, sql: str, *parameters: int) -> float:
-    return float(store.query(sql, list(parameters))[0]["n"])
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def _weighted(pairs: Iterable[tuple[float, float]]) -> float | None:

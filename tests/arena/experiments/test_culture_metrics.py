@@ -59,9 +59,12 @@ def reading(
     generation: int, mind: str, library: str, right: int, of: int = 10, needs: int = 1, depth: int = 1
 ) -> list[Row]:
     row = {"generation": generation, "mind": mind, "library": library, "domain": "hidden_words", "depth": depth}
-    row |= {"needs": needs, "problem": "w0 | 1"}
     place = f"{generation}/{mind}/{library}/{needs}/{depth}"
-    return [row | {"id": f"{place}/{i}", "correct": int(i < right), "answer_correct": 1} for i in range(of)]
+    return [
+        row
+        | {"id": f"{place}/{i}", "needs": needs, "problem": f"w0 | {i}", "correct": int(i < right), "answer_correct": 1}
+        for i in range(of)
+    ]
 
 
 def problem(number: int, generation: int, text: str | None, key: str, depth: int, domain: str = "list_programs") -> Row:

@@ -1,25 +1,49 @@
 """What a running arena shows, told made-up phases."""
 
 import io
+from collections import Counter
 
 import pytest
 from rich.console import Console
 
 from arena.config.schema import make_config
 from arena.phases.order import LOOP
+from arena.run.store import Store
 from arena.watch.live import Progress, summary
 
 CONFIG = make_config({"run": {"name": "shown"}, "generations": 4, "population": {"agents": 3}})
 
 
+@pytest.fixture
+def progress_of(tmp_path):
+    """A function that makes the listener, with a store of its own."""
+    stores = []
+
+    def make(config, console, **options):
+        stores.append(Store(tmp_path / f"{len(stores)}.db", create=True))
+        return Progress(config, console, stores[-1], **options)
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+IDS = Counter()
+
+
+def fresh():
+    IDS["row"] += 1
+    return {"id": f"id{IDS['row']}"}
+
+
 def records(phase, g):
     evaluations = [
-        {"domain": domain, "mode": mode, "depth": depth, "reading": reading, "correct": int(depth < 5)}
+        {"generation": g, "domain": "list_programs", "mode": mode, "depth": depth, "correct": int(depth < 5), "k": 1}
         for depth in range(1, 9)
-        for mode, domain, reading in (("greedy", "list_programs", None), ("pass", "list_programs", None))
+        for mode in ("greedy", "pass")
     ]
     full = [e | {"mode": "full"} for e in evaluations if e["mode"] == "greedy"]
-    return {
+    made = {
         "propose": {
             "problems": [{"valid": 1, "depth": 3}, {"valid": 1, "depth": 4}, {"valid": 0, "depth": None}],
             "guesses": [{"correct": 1}, {"correct": 0}],
@@ -28,11 +52,22 @@ def records(phase, g):
             "outcomes": [{"learnable": 1, "solve_rate": 0.5}, {"learnable": 0, "solve_rate": None}],
             "grades": [{"agrees": 1}, {"agrees": None}],
         },
-        "post": {"posts": [{"id": "a"}], "refused": []},
+        "post": {"posts": [dict.fromkeys(("kind", "author", "title", "body", "cites", "about", "public_key"), "")]},
         "measure": {"evaluations": evaluations},
         "baseline": {"evaluations": full},
         "final": {"evaluations": full},
-    }.get(phase, {}) | {"reads": [{}] * 7 if phase in ("solve", "sleep") else []}
+    }.get(phase, {})
+    read = {"phase": phase, "agent": "ada", "request": "r", "post": "p", "propensity": 1.0}
+    return made | {"reads": [read] * 7 if phase in ("solve", "sleep") else []}
+
+
+def stored(table, row, g):
+    row = {"generation": g, **row}
+    if table in ("reads", "evaluations", "grades", "guesses", "posts"):
+        row |= fresh()
+    if table in ("problems", "outcomes"):
+        row |= {"round": fresh()["id"]}
+    return row | ({"seq": IDS["row"], "signature": ""} if table == "posts" else {})
 
 
 def tell(progress, g, phase, seconds=1.0):
@@ -40,7 +75,10 @@ def tell(progress, g, phase, seconds=1.0):
     tokens = {"prompt_tokens": 100, "generated_tokens": 50, "trained_tokens": 10 if phase == "sleep" else 0}
     counted = int(phase not in ("baseline", "measure", "final"))
     row = {"generation": g, "phase": phase, **tokens, "counted": counted, "seconds": seconds}
-    progress("done", row | {"records": records(phase, g)})
+    made = records(phase, g)
+    with progress.store.transaction():
+        progress.store.insert({table: [stored(table, r, g) for r in rows] for table, rows in made.items()})
+    progress("done", row | {"records": made})
 
 
 def play(progress, first=1, last=4, start=0):
@@ -65,9 +103,9 @@ def shown(progress, width):
     return console.file.getvalue()
 
 
-def test_plain_mode_prints_one_line_a_generation_without_control_characters():
+def test_plain_mode_prints_one_line_a_generation_without_control_characters(progress_of):
     console = screen(80)
-    with Progress(CONFIG, console, plain=True) as progress:
+    with progress_of(CONFIG, console, plain=True) as progress:
         play(progress)
     lines = console.file.getvalue().splitlines()
     assert [line.split(":")[0] for line in lines] == ["before", *(f"generation {g}/4" for g in range(1, 5)), "after"]
@@ -76,29 +114,29 @@ def test_plain_mode_prints_one_line_a_generation_without_control_characters():
     assert all(line.isprintable() for line in lines)
 
 
-def test_where_there_is_no_terminal_lines_are_plain_unasked():
-    assert Progress(CONFIG, screen(80)).plain
-    assert not Progress(CONFIG, screen(80, terminal=True)).plain
+def test_where_there_is_no_terminal_lines_are_plain_unasked(progress_of):
+    assert progress_of(CONFIG, screen(80)).plain
+    assert not progress_of(CONFIG, screen(80, terminal=True)).plain
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_quiet_mode_prints_nothing(terminal):
+def test_quiet_mode_prints_nothing(terminal, progress_of):
     console = screen(80, terminal)
-    with Progress(CONFIG, console, quiet=True) as progress:
+    with progress_of(CONFIG, console, quiet=True) as progress:
         play(progress)
     assert console.file.getvalue() == ""
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 132, 200])
-def test_the_screen_fits_any_width(width):
-    progress = Progress(CONFIG, screen(width), quiet=True)
+def test_the_screen_fits_any_width(width, progress_of):
+    progress = progress_of(CONFIG, screen(width), quiet=True)
     play(progress, last=2)
     progress("phase", {"generation": 3, "phase": "solve"})
     assert max(map(len, shown(progress, width).splitlines())) <= width
 
 
-def test_eighty_columns_hold_the_essential_and_two_hundred_everything():
-    progress = Progress(CONFIG, screen(80), quiet=True)
+def test_eighty_columns_hold_the_essential_and_two_hundred_everything(progress_of):
+    progress = progress_of(CONFIG, screen(80), quiet=True)
     play(progress, last=2)
     progress("phase", {"generation": 3, "phase": "solve"})
     narrow, wide = shown(progress, 80), shown(progress, 200)
@@ -109,16 +147,16 @@ def test_eighty_columns_hold_the_essential_and_two_hundred_everything():
         assert part in wide
 
 
-def test_the_table_keeps_the_last_generations():
+def test_the_table_keeps_the_last_generations(progress_of):
     config = CONFIG.model_copy(update={"generations": 30})
-    progress = Progress(config, screen(80), quiet=True)
+    progress = progress_of(config, screen(80), quiet=True)
     play(progress, last=30)
     assert progress.table(80).row_count == 12
 
 
-def test_a_run_resumed_within_a_generation_is_shown_with_gaps():
+def test_a_run_resumed_within_a_generation_is_shown_with_gaps(progress_of):
     console = screen(80, terminal=True)
-    with Progress(CONFIG, console, compute=1000.0) as progress:
+    with progress_of(CONFIG, console, compute=1000.0) as progress:
         play(progress, first=2, start=4)  # posts, sleep, ... of generation 2
         assert progress.compute == 1000 + 3 * 150 + 30 + 2 * (7 * 150 + 30)
     lines = shown(progress, 80).splitlines()
@@ -126,15 +164,15 @@ def test_a_run_resumed_within_a_generation_is_shown_with_gaps():
     assert lines[3].split()[:2] == ["3", "3/2/1"]
 
 
-def test_a_run_resumed_before_its_final_evaluation_is_shown():
+def test_a_run_resumed_before_its_final_evaluation_is_shown(progress_of):
     console = screen(80)
-    with Progress(CONFIG, console) as progress:
+    with progress_of(CONFIG, console) as progress:
         tell(progress, 4, "final")
     assert console.file.getvalue().startswith("after: held-out 1-2: 1.00")
 
 
-def test_time_left_is_projected_from_whole_generations():
-    progress = Progress(CONFIG, screen(80), quiet=True)
+def test_time_left_is_projected_from_whole_generations(progress_of):
+    progress = progress_of(CONFIG, screen(80), quiet=True)
     assert progress.time_left() is None
     play(progress, last=1)
     assert progress.time_left() == pytest.approx(3 * 8 + 2)  # three generations, and the evaluation as before
@@ -144,16 +182,16 @@ def test_time_left_is_projected_from_whole_generations():
     assert progress.time_left() == pytest.approx(3 * 8 + 2 - 1)
 
 
-def test_a_compute_limit_shortens_the_time_left():
+def test_a_compute_limit_shortens_the_time_left(progress_of):
     config = CONFIG.model_copy(update={"limits": CONFIG.limits.model_copy(update={"compute": 2 * 1080.0 + 150})})
-    progress = Progress(config, screen(80), quiet=True)
+    progress = progress_of(config, screen(80), quiet=True)
     play(progress, last=1)
     assert progress.time_left() == pytest.approx(8 + 2)
 
 
-def test_the_terminal_is_given_back_when_a_run_fails():
+def test_the_terminal_is_given_back_when_a_run_fails(progress_of):
     console = screen(80, terminal=True)
-    with pytest.raises(OSError, match="disk"), Progress(CONFIG, console) as progress:
+    with pytest.raises(OSError, match="disk"), progress_of(CONFIG, console) as progress:
         tell(progress, 0, "birth")
         assert progress.live is not None
         raise OSError("disk full")
@@ -161,9 +199,9 @@ def test_the_terminal_is_given_back_when_a_run_fails():
     assert console.file.getvalue().rstrip().endswith("\x1b[?25h")  # the cursor is visible again
 
 
-def test_a_pause_and_a_stop_are_said():
+def test_a_pause_and_a_stop_are_said(progress_of):
     console = screen(80)
-    with Progress(CONFIG, console, plain=True) as progress:
+    with progress_of(CONFIG, console, plain=True) as progress:
         progress("control", {"state": "running", "forgotten": "pause"})
         for state in ("paused", "running", "stopping"):
             progress("control", {"state": state, "generation": 2, "phase": "solve"})
@@ -176,8 +214,8 @@ def test_a_pause_and_a_stop_are_said():
 
 
 @pytest.mark.parametrize("width", [40, 80])
-def test_the_live_screen_shows_a_pause_and_a_stop(width):
-    progress = Progress(CONFIG, screen(width), quiet=True)
+def test_the_live_screen_shows_a_pause_and_a_stop(width, progress_of):
+    progress = progress_of(CONFIG, screen(width), quiet=True)
     play(progress, last=2)
     progress("control", {"state": "paused", "generation": 3, "phase": "read"})
     shown_ = shown(progress, width)

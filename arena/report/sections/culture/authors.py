@@ -110,7 +110,7 @@ class Against:
 
 
 def part(source: Source) -> Section:
-    found = authors(source.store, next(iter(source.config.domains)))
+    found = authors(source.store, source.config.main_domain)
     if not found:
         return Section("authors", "", missing=("No round has been settled yet, so no problem has earned anything.",))
     played = source.store.query("SELECT COUNT(DISTINCT generation) AS n FROM outcomes")[0]["n"]

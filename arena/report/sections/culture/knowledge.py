@@ -6,19 +6,13 @@ can be used: a body may be longer than its reader can follow.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from arena.report.figures.figure import Figure, Panel, Section, Series
+from arena.report.metrics import generation
 from arena.report.source import Source
 from arena.run.store import Row, Store
 from arena.text import count
-
-KNOWN = (
-    "SELECT generation, AVG(known) AS known, AVG(read) AS read, AVG(recalled) AS recalled, AVG(wrong) AS wrong,"
-    " AVG(level) AS level FROM knowledge GROUP BY generation ORDER BY generation"
-)
-FOUND = (
-    "SELECT generation, COUNT(*) AS n FROM (SELECT MIN(generation) AS generation FROM guesses WHERE correct"
-    " GROUP BY name) GROUP BY generation"
-)
 
 
 def part(source: Source) -> Section:
@@ -30,12 +24,12 @@ def part(source: Source) -> Section:
 
 def by_generation(store: Store) -> list[Row]:
     """Means over agents, and discoveries up to the generation's end; empty where nobody guesses."""
-    found = {r["generation"]: r["n"] for r in store.query(FOUND)}
-    guesses = {r["generation"]: r["n"] for r in store.query("SELECT generation, COUNT(*) AS n FROM guesses GROUP BY 1")}
+    found = Counter(d.generation for d in generation.discoveries(store))
+    guesses = generation.guesses(store)
     rows, discovered, made = list[Row](), 0, 0
-    for row in store.query(KNOWN):
-        discovered += found.get(row["generation"], 0)
-        made += guesses.get(row["generation"], 0)
+    for row in generation.knowledge(store):
+        discovered += found[row["generation"]]
+        made += guesses.get(row["generation"], generation.Guesses()).made
         rows.append({**row, "discoveries": discovered, "guesses": made})
     return rows if made else []
 

@@ -131,7 +131,7 @@ def wrong_words(r: Reading) -> str:
     follows, right = r.followed()
     if not follows.n:
         return ""
-    times = [f"{sum(pair[i] for pair in r.wrong)}" for i in (0, 1)]
+    times = [f"{sum(pair[i] for pair in r.shown.get('wrong', ()))}" for i in (0, 1)]
     return (
         f"With a wrong definition the answer followed it in {times[0]} of {count(follows.n, 'problem')} "
         f"({say(follows, sign=False)}), and was right in the true world in {times[1]} ({say(right, sign=False)}); "
