@@ -1,6 +1,7 @@
-"""Draw the README's pictures from a finished run: `python docs/make_picture.py runs/quickstart`.
+"""Draw the pictures of README.md and docs/tour.md from a finished run: `python docs/make_picture.py runs/quickstart`.
 
-docs/run.svg is what `analyze` prints; the others are figures of the report, which is written into the run's folder.
+docs/run.svg is the terminal output of `analyze`; the others are figures of the report, which is written into the run
+folder.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ store, config = Store(folder / "run.db"), load_config(folder / "config.yaml")
 analysis = analyze(store, config)
 console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
 print_report(console, analysis)
-console.save_svg(str(docs / "run.svg"), title=f"python run_arena.py analyze {folder}")
+console.save_svg(str(docs / "run.svg"), title=f"ratchet analyze {folder}")
 write_report(Source(folder, store, config, analysis))
 for name in FIGURES:
     shutil.copyfile(folder / "report" / "figures" / f"{name}.png", docs / f"{name}.png")

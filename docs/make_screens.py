@@ -1,9 +1,8 @@
 """Draw the screens of `watch` from a finished run: `python docs/make_screens.py runs/quickstart`.
 
-Writes one SVG a screen beside this file, or into the folder that is named second: arena.svg, rounds.svg (a round whose
-grader disagreed, opened), agent.svg, library.svg (the most useful posts), post.svg (the first of them, opened) and
-review.svg (the reviewer's desk). A screen more is a line more in SCREENS. `--size 200x50` draws them larger than the
-README has them.
+Writes one SVG per screen beside this file, or into the folder given as second argument: arena.svg, rounds.svg (an
+opened round whose grader disagreed), agent.svg, library.svg (the most useful posts), post.svg (the first of them,
+opened) and review.svg. A new screen is one entry in SCREENS. `--size 200x50` draws them larger than in docs/tour.md.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from arena.watch.app import Watch
 from arena.watch.queries import open_run
 
 SIZE = (120, 36)
-# Keys that lead from the screen before to this one; each screen is left as its keys found it.
+# Keys that lead from the previous screen to this one.
 SCREENS = {
     "arena": ["1"],
     "rounds": ["2", "f", "f", "f", "enter"],
@@ -29,7 +28,7 @@ SCREENS = {
 
 
 async def settle(app: Watch, pilot: Any) -> None:
-    """Wait until everything that was asked for has been read and drawn."""
+    """Wait until all workers have finished and the screen is drawn."""
     for _ in range(4):
         while any(not worker.is_finished for worker in app.workers):
             await asyncio.sleep(0.02)
@@ -45,7 +44,7 @@ async def draw(folder: Path, to: Path, size: tuple[int, int]) -> None:
                 await pilot.press(key)
                 await settle(app, pilot)
             path = to / f"{name}.svg"
-            title = f"python run_arena.py watch runs/{folder.name}"
+            title = f"ratchet watch runs/{folder.name}"
             path.write_text(app.export_screenshot(title=title), encoding="utf-8")
             print(f"wrote {path}")
 
