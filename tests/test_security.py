@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 import agents.template_worker
 from agents.prompt import Chat
 from agents.template import ChatTemplate
+from arena.cli.app import app, one_line
 from arena.config.bounded_yaml import yaml_data
 from arena.config.schema import load_config
-from run_arena import app, one_line
 from tests.test_architecture import TREES, called
 
 

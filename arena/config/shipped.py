@@ -1,10 +1,90 @@
-"""Files that ship with the package: the program's folder and the seed model."""
+"""Files that ship with the program (the seed model, the example configs), and the command that started it.
+
+Used from a checkout and from an installed wheel, where the configs lie in `arena/shipped_configs/`.
+
+Left out: model weights other than the seed model's. Not guaranteed: that a checkout is complete; `doctor` checks it.
+"""
 
 from __future__ import annotations
 
+import difflib
+import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the packages `arena`, `agents`, `culture` and `curricula`."""
 SEED_FOLDER = ROOT / "agents" / "seed"
 """The seed model, in Hugging Face format."""
+PACKAGES = ("agents", "arena", "culture", "curricula")
+PROGRAM = ROOT / "run_arena.py"
+"""The script that the program starts itself with, in processes of its own."""
+CHECKOUT = (ROOT / "pyproject.toml").is_file()
+"""Whether the program runs from a checkout of the repository, not from an installed wheel."""
+CONFIGS = ROOT / "configs" if CHECKOUT else ROOT / "arena" / "shipped_configs"
+"""The folder of the shipped configs."""
+COMMANDS = ("ratchet", "ratchet-arena")
+"""Names under which the program is installed."""
+
+
+def is_own_file(path: str) -> bool:
+    """Whether a source file is the program's own, not a dependency's in the same folder."""
+    file = Path(path)
+    return file == PROGRAM or any(file.is_relative_to(ROOT / package) for package in PACKAGES)
+
+
+def find_config(path: str | Path, folder: str = "", suffix: str = ".yaml") -> Path:
+    """The file that a user means by a path or by the name of a shipped config.
+
+    `path`: an existing file, which is returned as it is; or `tiny`, `tiny.yaml` or `configs/tiny.yaml` for a file
+    in `folder` of the shipped configs. Returns `path` itself where neither exists, for the caller to report.
+    """
+    given = Path(path)
+    if given.is_file() or given.is_absolute():
+        return given
+    name = given.with_name(given.name.removesuffix(suffix) + suffix)
+    inner = CONFIGS / folder / name
+    if name.parts[:1] == ("configs",):
+        inner = CONFIGS.joinpath(*name.parts[1:])
+    return inner if ".." not in name.parts and inner.is_file() else given
+
+
+def nearest_config(path: str | Path, folder: str = "") -> str:
+    """`; did you mean X?` with the nearest name of a config beside `path` or among the shipped ones; else empty."""
+    given = Path(path)
+    names = [p.stem for p in given.parent.glob("*.yaml")] + [p.stem for p in (CONFIGS / folder).glob("*.yaml")]
+    found = difflib.get_close_matches(given.stem, names, n=1, cutoff=0.5)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def shipped_configs(folder: str = "") -> list[tuple[str, str]]:
+    """(name, first comment line) of the shipped configs in `folder`, by name."""
+    found = []
+    for path in sorted((CONFIGS / folder).glob("*.yaml")):
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        found.append((path.stem, first.lstrip("# ") if first.startswith("#") else ""))
+    return found
+
+
+def typed_command(*arguments: object) -> str:
+    """The command that started this program, followed by `arguments` in place of its own, quoted for a shell.
+
+    `ratchet` if the installed command was started through PATH, `.venv/bin/ratchet` if by its path,
+    `python run_arena.py` if the script was; `ratchet` where the program was imported by another one.
+    """
+    words = os.environ.get("RATCHET_COMMAND")  # of the process that started this one
+    return " ".join([words or shlex.join(_typed()), *(shlex.quote(str(a)) for a in arguments)])
+
+
+def _typed() -> list[str]:
+    started = Path(sys.argv[0])
+    if started.name.removesuffix(".exe") in COMMANDS:
+        found = shutil.which(started.name)
+        by_name = found is not None and Path(found).absolute() == started.absolute()
+        return [started.name if by_name else sys.argv[0]]
+    if started.name != PROGRAM.name:
+        return [COMMANDS[0]]
+    own = len(sys.argv) - 1
+    return sys.orig_argv[: len(sys.orig_argv) - own]

@@ -74,9 +74,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_commands_and_their_options_are_frozen() -> None:
     import typer
 
-    import run_arena
+    from arena.cli.app import app
 
-    command = typer.main.get_command(run_arena.app)
+    command = typer.main.get_command(app)
     found = {
         name: {o for p in sub.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")}
         for name, sub in command.commands.items()  # type: ignore[attr-defined]

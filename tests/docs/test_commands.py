@@ -12,7 +12,7 @@ import click
 import pytest
 import typer
 
-import run_arena
+from arena.cli.app import app
 from arena.config.shipped import ROOT
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,7 +26,7 @@ def commands() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("document", "command"), commands())
 def test_every_command_in_the_docs_is_one(document: str, command: str) -> None:
-    group = typer.main.get_command(run_arena.app)
+    group = typer.main.get_command(app)
     name, *arguments = shlex.split(command)
     assert isinstance(group, click.Group) or hasattr(group, "commands")
     sub = group.commands[name]  # type: ignore[attr-defined]

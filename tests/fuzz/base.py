@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from run_arena import one_line
+from arena.cli.app import one_line
 
 PATIENCE = 20
 """Seconds that one value may take."""

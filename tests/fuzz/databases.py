@@ -15,6 +15,7 @@ from typing import Any
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from arena.cli.app import app
 from arena.config.schema import load_config
 from arena.report.metrics.run_summary import analyze
 from arena.report.page import render
@@ -25,7 +26,6 @@ from arena.run.store import Store
 from arena.watch.history import History
 from arena.watch.queries import open_run, post, posts, reading, round_detail, rounds
 from arena.watch.review_queue import Queue
-from run_arena import app
 from tests.fuzz.base import JSON, SCALARS, Place, Target, answers, damaged
 
 COMMANDS: tuple[tuple[str, ...], ...] = (

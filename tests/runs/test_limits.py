@@ -241,7 +241,7 @@ def test_kill_nine_in_the_middle_of_a_batch_loses_no_paid_completion(
     assert done.returncode == 0, done.stderr
     said = done.stdout.strip().splitlines()[-1]
     assert said.startswith("stopped: limits.requests (60) is reached: 60 requests and ")
-    assert said.endswith(f"go on with: python run_arena.py resume {folder} limits.requests=120")
+    assert said.endswith(f"resume with: {sys.executable} run_arena.py resume {folder} limits.requests=120")
     assert len(server.served) == 60
     with Arena.open(folder, ["limits.requests=null"]) as arena:
         assert play(arena)

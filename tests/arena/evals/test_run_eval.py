@@ -14,12 +14,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import run_arena
 from agents.adapters import AdapterLayout, Adapters
 from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
+from arena.cli.app import app
 from arena.evals.results import as_csv, as_data, write
 from arena.evals.run_eval import Result, Wanted, examine
 from arena.evals.sampling import requests
@@ -70,7 +70,7 @@ def texts(result: Result) -> dict[tuple[str, int, int | None], str]:
 
 def tell(*arguments: object) -> Any:
     """The command line, with its mistakes as `main` tells them."""
-    return CliRunner().invoke(run_arena.app, list(map(str, arguments)))
+    return CliRunner().invoke(app, list(map(str, arguments)))
 
 
 def test_agents_and_base_answer_every_item_alike_twice_and_the_run_is_as_it_was(run: Path, mine: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_newborn_speaks_as_its_parent_on_another_island(calm: Path) -> None:
 
 @pytest.mark.slow
 def test_readers_take_the_union_for_a_run(calm: Path, tmp_path: Path) -> None:
-    from run_arena import app
+    from arena.cli.app import app
 
     folder = tmp_path / "calm"
     shutil.copytree(calm, folder, symlinks=True)

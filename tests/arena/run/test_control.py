@@ -211,7 +211,10 @@ def test_a_run_in_another_process_is_paused_resumed_stopped_and_gone_on_with(und
     finally:
         process.kill()
     assert process.returncode == 0, err
-    assert "PAUSED before" in out and f"stopped, as asked; go on with: python run_arena.py resume {folder}" in out
+    assert (
+        "PAUSED before" in out
+        and f"stopped, as asked; resume with: {sys.executable} run_arena.py resume {folder}" in out
+    )
     assert last_of(folder)[1] in ("baseline", "measure") and state(folder) == "idle"
     done = subprocess.run(
         [sys.executable, "run_arena.py", "resume", str(folder), "--quiet"], capture_output=True, text=True

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from arena.cli.app import app
 from arena.run.paths import LONGEST_PART, check_folder, inside
-from run_arena import app
 
 BAD = (
     "",

@@ -1,0 +1,1 @@
+"""The command line: one module per group of commands; `arena.cli.app` has the entry point."""

@@ -1,0 +1,57 @@
+"""The entry point: `main` runs the command line and reports a user's mistake in one line.
+
+Exit status: 0 finished, stopped as asked (by SIGTERM too) or at a limit; 1 a check found a fault; 2 a mistake that the
+message names; 130 interrupted, 143 terminated within a phase (the run can be resumed).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from arena.cli import analyze, eval_play, experiment, export, library, play, tools
+
+LONGEST_LINE = 2000
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Ratchet: self-play and culture in populations of language-model agents.",
+)
+app.command()(play.run)
+app.command()(play.resume)
+app.command()(play.watch)
+app.command()(play.control)
+app.command()(analyze.analyze)
+app.command()(library.library)
+app.command("eval")(eval_play.evaluate)
+app.command("play")(eval_play.play_seat)
+app.command()(export.export)
+app.command("export-domain")(export.export_domain)
+app.command()(experiment.experiment)
+app.command()(analyze.digest)
+app.command()(tools.doctor)
+app.command()(tools.bench)
+app.command()(tools.chaos)
+app.command("make-seed")(tools.make_seed)
+
+
+def one_line(error: Exception) -> str:
+    """An error's message as one line without control characters, whatever input the message repeats."""
+    text = str(error) or type(error).__name__
+    shown = "".join(c if c.isprintable() else " " for c in text[:LONGEST_LINE])
+    return " ".join(shown.split()) + (" ..." if len(text) > LONGEST_LINE else "")
+
+
+def main() -> None:
+    """Run the command line; ValueError and OSError are printed to standard error as one line, without a traceback."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        if os.environ.get("RATCHET_TRACEBACK"):
+            raise
+        typer.echo(f"error: {one_line(error)}", err=True)
+        sys.exit(2)
