@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.config.schema import Config, load_config, nearest
+from arena.config.shipped import typed_command
 from arena.run.agents import FILES, file_digest, there
 from arena.run.paths import check_folder, inside
 from arena.run.store import Row, Store
@@ -62,7 +63,7 @@ def opened(folder: Path) -> Iterator[tuple[Store, Config]]:
         except OSError:
             raise ValueError(
                 f"{folder} is being played by another process: wait, or stop it after this generation with "
-                f"`run_arena.py control {folder} stop`"
+                f"`{typed_command('control', folder, 'stop')}`"
             ) from None
         store = Store(folder / "run.db")
         undo.callback(store.close)

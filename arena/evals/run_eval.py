@@ -1,4 +1,4 @@
-"""An examination of a run's agents, from its folder and the user's files to numbers: what `run_arena.py eval` does.
+"""An examination of a run's agents, from its folder and the user's files to numbers: what the command `eval` does.
 
 The run is held only while it is read; nobody can play it then. All that is asked is made before the first request:
 prompts, adapters, and what the run had met. Nothing is written into the run's database; tokens of it are evaluation

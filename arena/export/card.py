@@ -234,7 +234,7 @@ def _how(made: Made) -> str:
     )
     versions = "\n".join(f"{key}: {value}" for key, value in made.versions.items())
     return (
-        f"`python run_arena.py export RUN`, of the run with digest `{made.digest}`. With the same versions, this config"
-        " gives the same run again, and `python run_arena.py digest RUN` tells whether it did.\n\n"
+        f"`ratchet export RUN`, of the run with digest `{made.digest}`. With the same versions, this config"
+        " gives the same run again, and `ratchet digest RUN` tells whether it did.\n\n"
         f"{fence(shown.to_yaml().rstrip(), 'yaml')}\n\n{fence(versions)}"
     )

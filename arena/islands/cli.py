@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import Config
+from arena.config.shipped import typed_command
 from arena.islands.coordinator import Head, drive
 from arena.islands.workers import InlineWorkers, Workers
 from arena.run.reconfigure import amended, write_config
@@ -54,7 +55,7 @@ def play_islands(config: Config, folder: Path, quiet: bool, say: Say, warn: Say)
 
     from arena.report.metrics.run_summary import analyze
 
-    console = Console()
+    console, resume_with = Console(), f"resume with: {typed_command('resume', folder)}"
     with Head(config, folder, make_workers(config, warn)) as head:
         progress = Progress(
             config, console, head.store, plain=quiet, compute=head.store.compute(), spent=lambda: head.budget().line()
@@ -67,11 +68,11 @@ def play_islands(config: Config, folder: Path, quiet: bool, say: Say, warn: Say)
             head.listen = both(progress, sinks, lambda event, data: _tell(event, data, warn))
             ended = drive(head)
         if head.stopped:
-            say(f"stopped: {head.stopped}; go on with: python run_arena.py resume {folder} {head.budget().higher()}")
+            say(f"stopped: {head.stopped}; {resume_with} {head.budget().higher()}")
         elif leaving.asked and not ended:
-            say(f"stopped by SIGTERM, everything played is stored; go on with: python run_arena.py resume {folder}")
+            say(f"stopped by SIGTERM, all finished phases are stored; {resume_with}")
         elif not ended:
-            say(f"stopped, as asked; go on with: python run_arena.py resume {folder}")
+            say(f"stopped, as asked; {resume_with}")
         else:
             for island, generation in sorted(head.union.lost().items()):
                 say(f"note: island {island} was given up in generation {generation}; the run went on without it")

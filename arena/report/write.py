@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agents.atomic import write_atomically
+from arena.config.shipped import typed_command
 from arena.report.figures.figure import Section
 from arena.report.figures.matplotlib_backend import save
 from arena.report.figures.rows import write_rows
@@ -76,7 +77,7 @@ def page_of(source: Source, sections: list[Section]) -> str:
     played = sum(g["complete"] for g in a["generations"])
     state = "finished" if a["finished"] else f"not finished, {played} of {a['planned_generations']} generations"
     lead = f"Self-play and culture in a population of language-model agents: seed {a['seed']}, {state}."
-    return render(f"Run {a['run']}", lead, a["warnings"], sections, f"python run_arena.py analyze {source.folder}")
+    return render(f"Run {a['run']}", lead, a["warnings"], sections, typed_command("analyze", source.folder))
 
 
 def write_pictures(analysis: dict[str, Any], folder: Path, written: Sequence[Path] = ()) -> list[Path]:

@@ -1,9 +1,9 @@
 """What people ask of a run while it is played: pause, resume, stop.
 
-A command is a row of table `control`, written by the watcher or by `run_arena.py control`. Between phases the loop
+A command is a row of table `control`, written by the watcher or by the command `control`. Between phases the loop
 looks at the last one, which is the one that counts: `pause` waits after the phase in progress, `resume` goes on and
 takes back a pause or a stop, `stop` ends the run after the generation in progress, without the final evaluation, so
-that `run_arena.py resume` goes on another day. A command that was taken is marked with the generation it was taken in,
+that `resume` goes on another day. A command that was taken is marked with the generation it was taken in,
 and counts no more.
 
 A run that stops at a limit (`arena.run.budget`) leaves a row of kind `limit` that says which, for who watches.

@@ -20,6 +20,7 @@ from pathlib import Path
 from sqlite_utils import Database, Migrations
 
 from agents.atomic import replacing
+from arena.config.shipped import typed_command
 
 SCHEMA_VERSION = "4"
 """`schema_version` in table `meta`; steps do not change it."""
@@ -71,7 +72,7 @@ def version_error(db: Database, path: Path, upgrade: bool = False) -> str | None
     if version in UNRELEASED:
         return (
             f"{path} has schema version {version}, which was never released and cannot be read: play the run again, "
-            f"`python run_arena.py run {path.with_name('config.yaml')} run.name=NEW_NAME`"
+            f"`{typed_command('run', path.with_name('config.yaml'), 'run.name=NEW_NAME')}`"
         )
     if version != SCHEMA_VERSION:
         later = str(version).isdecimal() and int(str(version)) > int(SCHEMA_VERSION)
@@ -84,6 +85,6 @@ def version_error(db: Database, path: Path, upgrade: bool = False) -> str | None
     if steps and not upgrade:
         return (
             f"{path} was written by an earlier version (it lacks the schema step {steps[0]!r}): "
-            f"`python run_arena.py resume {path.parent}` updates it and keeps a backup"
+            f"`{typed_command('resume', path.parent)}` updates it and keeps a backup"
         )
     return None

@@ -115,7 +115,7 @@ class Arena:
         if (folder / "run.db").exists():
             raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
         if island is None and config.cluster.islands > 1:
-            raise ValueError(f"cluster.islands is {config.cluster.islands}: such a run is played by run_arena.py run")
+            raise ValueError(f"cluster.islands is {config.cluster.islands}: such a run is played by the command run")
         make_domains(config)  # these three fail before anything is written
         engine_version(config)
         engine, learner = load_minds(config)

@@ -343,7 +343,7 @@ class Watch(App[None]):
         if self.standing.state == "stopping":
             self.command("resume")
             return
-        question = "Stop the run after this generation? Nothing is lost; `python run_arena.py resume` goes on with it."
+        question = "Stop the run after this generation? Nothing is lost; `resume` continues it."
         self.push_screen(Confirm(question), lambda yes: self.command("stop") if yes else None)
 
     def command(self, command: str) -> None:

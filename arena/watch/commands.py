@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from arena.config.schema import nearest
+from arena.config.shipped import typed_command
 from arena.run.control import COMMANDS, DECISIONS, LAST_COMMAND, MAX_NOTE
 from arena.watch.models import Run
 from arena.watch.queries import reading
@@ -108,7 +109,7 @@ class Desk:
         if now.state == "idle":
             raise ValueError(
                 f"no process is playing {self.run.name}, so there is nothing to {command}; "
-                f"to go on: python run_arena.py resume {self.run.folder}"
+                f"resume it with: {typed_command('resume', self.run.folder)}"
             )
         same = {"pause": ("paused", "pausing"), "resume": ("running",), "stop": ("stopping",)}[command]
         if now.state in same:

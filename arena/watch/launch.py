@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from arena.config.shipped import ROOT
+from arena.config.shipped import PROGRAM, typed_command
 from arena.watch.commands import is_held
 from arena.watch.queries import open_run
 
-PROGRAM = ROOT / "run_arena.py"
 LINES = 15
 """Last lines of a failed run's log that are shown."""
 LOOK_EVERY = 0.1
@@ -44,7 +43,7 @@ class Player:
 
     @staticmethod
     def start(command: Sequence[str], folder: Path) -> Player:
-        """Play `run_arena.py COMMAND --quiet` of the run in `folder`."""
+        """Start the program with `command` and `--quiet` for the run in `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "run.log").open("ab") as log:
             began = log.tell()
@@ -53,7 +52,7 @@ class Player:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONUNBUFFERED": "1", "RATCHET_COMMAND": typed_command()},
                 start_new_session=True,
             )
         return Player(process, folder, began)
@@ -85,15 +84,15 @@ class Player:
         if code is None:
             return [
                 f"The run goes on in process {self.process.pid}; what it says is in {self.log}.",
-                f"  look at it again:  python run_arena.py watch {self.folder}",
+                f"  watch it again:    {typed_command('watch', self.folder)}",
                 f"  interrupt it:      kill -INT {self.process.pid}",
             ]
         if code:
             return [self.last_lines(), f"The run ended with exit status {code}."]
         return [
             f"The run has ended; its summary is in {self.log}.",
-            f"  look at it again:  python run_arena.py watch {self.folder}",
-            f"  what came out:     python run_arena.py analyze {self.folder}",
+            f"  watch it again:    {typed_command('watch', self.folder)}",
+            f"  report on it:      {typed_command('analyze', self.folder)}",
         ]
 
 
@@ -106,7 +105,7 @@ def launch(
     """
     new = not folder.exists()
     if is_held(folder):
-        raise ValueError(f"another process is running {folder}; look at it: python run_arena.py watch {folder}")
+        raise ValueError(f"another process is running {folder}; watch it with: {typed_command('watch', folder)}")
     player = Player.start(command, folder)
     print(f"starting the run, process {player.process.pid}; what it says is in {player.log}", file=out, flush=True)
     try:

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from arena.config.schema import Config
+from arena.config.shipped import typed_command
 from arena.phases.order import LOOP
 from arena.report.metrics import generation
 from arena.report.metrics.heldout import rates
@@ -270,7 +271,8 @@ class Progress:
         if self.ended:
             return Text("the run is finished", style="green")
         if self.state == "paused":
-            return Text(f"paused; to go on, elsewhere: python run_arena.py control {self.folder} resume", style="bold")
+            resume_with = typed_command("control", self.folder, "resume")
+            return Text(f"paused; to resume, elsewhere: {resume_with}", style="bold")
         if not self.phase and not self.played:
             return Text("starting", style="dim")
         if self.phase and self.phase not in LOOP:
@@ -318,4 +320,4 @@ def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> N
         console.print(Text(f"! {warning}", style="yellow"))
     console.print(Text(f"\nEverything is in {folder}. Next:"))
     for verb in ("watch", "analyze", "resume", "digest"):
-        console.print(Text(f"  python run_arena.py {verb} {folder}"), soft_wrap=True)
+        console.print(Text(f"  {typed_command(verb, folder)}"), soft_wrap=True)

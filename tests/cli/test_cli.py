@@ -67,7 +67,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout  # not a terminal: plain lines
     assert done.stdout.count("generation") >= 3
-    assert "python run_arena.py analyze" in done.stdout
+    assert f"{sys.executable} {ROOT / 'run_arena.py'} analyze" in done.stdout
     return folder / "tiny"
 
 

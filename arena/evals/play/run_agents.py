@@ -15,6 +15,7 @@ from agents.adapters import AdapterLayout, Adapters
 from agents.engine import Engine, Request
 from agents.prompt import Prompt
 from arena.config.schema import Config, nearest
+from arena.config.shipped import typed_command
 from arena.library.definitions import definitions_in
 from arena.rounds.roles.voice import Voice
 from arena.run.agents import find_teams, voice_of_run
@@ -95,7 +96,7 @@ def open_agents(folder: Path, store: Store, config: Config, count: int, domain: 
     sql = "SELECT name FROM agents WHERE name NOT IN (SELECT name FROM retirements) ORDER BY number"
     living = [r["name"] for r in store.query(sql)]
     if not living:
-        raise ValueError(f"nobody lives in {folder} yet: play a generation first, with run_arena.py resume {folder}")
+        raise ValueError(f"{folder} has no agents yet: play a generation first, with {typed_command('resume', folder)}")
     if config.engine.kind == "openai":
         return RunAgents(store, config, domains[chosen], connect(config), living[:count], adapted=False)
     ran_with, here = store.meta().get("base model"), base_digest(config)

@@ -83,6 +83,6 @@ def card(domain: Domain, options: Mapping[str, Any], rows: Mapping[str, int], ex
         "- `problem`, `answer`, `solution` and the last of `messages` tell the answer: show a model `prompt`, or"
         " `messages` without its last.\n"
         "- No licence is given here: who publishes the data sets one.",
-        f"Made by `python run_arena.py export-domain {domain.name} --to FOLDER`.",
+        f"Made by `ratchet export-domain {domain.name} --to FOLDER`.",
     ]
     return "\n\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.atomic import write_atomically
+from arena.config.shipped import typed_command
 from arena.report.figures.figure import Section
 from arena.report.figures.matplotlib_backend import save
 from arena.report.figures.rows import write_rows
@@ -40,6 +41,6 @@ def write_comparison(comparison: dict[str, Any], sections: Sequence[Section], fo
     runs = comparison["runs"]
     lead = f"{len(runs)} runs, grouped by what their configs differ in, seeds pooled."
     title = ", ".join(arms) if len(arms) <= 3 else f"{len(arms)} arms"
-    command = f"python run_arena.py analyze {' '.join(run['folder'] for run in runs)} --out {folder}"
+    command = typed_command("analyze", *(run["folder"] for run in runs), "--out", folder)
     write_atomically(page, render(f"Comparison: {title}", lead, None, sections, command))
     return [page, data, *written]

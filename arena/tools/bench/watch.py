@@ -28,7 +28,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from arena.config.shipped import ROOT
+from arena.config.shipped import PROGRAM, find_config
 from arena.phases.order import LOOP
 from arena.run.store import Store
 from arena.tools.bench.synthetic_run import Scale, fill
@@ -211,7 +211,7 @@ def runs(config: str, generations: int, repeats: int, folder: Path, say: Say) ->
 def play(config: str, generations: int, folder: Path, watched: bool) -> dict[str, Any]:
     """One run in a process of its own: seconds of each generation, processor seconds of the run and of its watcher."""
     folder.mkdir()
-    command = [sys.executable, str(ROOT / "run_arena.py"), "run", str(ROOT / config), f"generations={generations}",
+    command = [sys.executable, str(PROGRAM), "run", str(find_config(config)), f"generations={generations}",
                f"run.folder={folder}", "run.name=run", "--quiet"]  # fmt: skip
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
@@ -243,13 +243,13 @@ def play(config: str, generations: int, folder: Path, watched: bool) -> dict[str
 
 
 class Watcher:
-    """`run_arena.py watch` in a terminal of its own, whose screen is read and thrown away."""
+    """The command `watch` in a terminal of its own, whose screen is read and thrown away."""
 
     def __init__(self, folder: Path) -> None:
         self.ours, theirs = pty.openpty()
         environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(SIZE[0]), "LINES": str(SIZE[1])}
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "run_arena.py"), "watch", str(folder)],
+            [sys.executable, str(PROGRAM), "watch", str(folder)],
             stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # ends with its terminal, whatever ends this
         )  # fmt: skip

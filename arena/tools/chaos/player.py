@@ -1,8 +1,8 @@
 """The process that is killed: a run that is made or gone on with, and tells what it is at.
 
 It is a fork of a process that has loaded the program and the fixed held-out problems and holds nothing of a run, which
-saves the seconds that loading takes and nothing else: making, opening, playing, storing and the locks are those of
-`run_arena.py`. What it tells of the inside of transactions and renames comes from SQLite's own trace and Python's audit
+saves the seconds that loading takes and nothing else: making, opening, playing, storing and the locks are the
+program's own. What it tells of the inside of transactions and renames comes from SQLite's own trace and Python's audit
 hook, so the program is as it is.
 """
 

@@ -1,4 +1,4 @@
-"""`run_arena.py chaos`: kill a config's run at random moments until it was killed often enough; what came of it.
+"""The command `chaos`: kill a config's run at random moments until it was killed often enough; what came of it.
 
 The config is played once undisturbed; then again, in processes that are killed with SIGKILL and gone on with, to its
 end, as often as it takes. A run is the undisturbed one if its digest is, its log holds, its files are what their rows

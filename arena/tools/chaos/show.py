@@ -1,4 +1,4 @@
-"""What `run_arena.py chaos` prints."""
+"""What the command `chaos` prints."""
 
 from __future__ import annotations
 

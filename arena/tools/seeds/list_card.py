@@ -69,7 +69,7 @@ def write_card(folder: Path, recipe: object, skills: dict[str, float]) -> None:
     lines = [
         "# The seed model",
         "",
-        "A word-level Llama that ships with Ratchet, trained from scratch by `python run_arena.py make-seed`.",
+        "A word-level Llama that ships with Ratchet, trained from scratch by `ratchet make-seed`.",
         "It is small and half-taught on purpose: it solves short list programs, reads definitions, sets and varies",
         "problems, and leaves the rest to self-play and culture.",
         "",

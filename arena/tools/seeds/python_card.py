@@ -47,7 +47,7 @@ def measure_skills(folder: Path, device: str = "cpu", n: int = 60) -> dict[str, 
 
 def write_card(folder: Path, size: str, recipe: object, examples: int, skills: dict[str, float]) -> None:
     """README.md of the model folder."""
-    command = f"python run_arena.py make-seed --school python --size {size} --folder {folder.name}"
+    command = f"ratchet make-seed --school python --size {size} --folder {folder.name}"
     shares = ", ".join(f"{level}: {part}" for level, part in zip(LEVELS, SHARES, strict=True))
     lines = [
         "# A seed model for python_programs",

@@ -48,7 +48,7 @@ def phase_line(s: Snapshot, quiet: float, width: int, state: str = "running") ->
     if state == "paused":
         return Text(f"next: {s.coming} of generation {at}; last finished: {phase}; P: go on", DIM)
     if state == "idle":
-        return Text(f"next: {s.coming} of generation {at}; to go on: python run_arena.py resume", DIM)
+        return Text(f"next: {s.coming} of generation {at}; continue with `resume`", DIM)
     usual = f", usually {duration(s.usual)}" if s.usual else ""
     if quiet > max(60.0, 10 * (s.usual or 0.0)):
         return Text(

@@ -143,7 +143,7 @@ def test_several_lines_are_one_text_between_fences_and_the_screen_shows_no_contr
 def test_mistakes_are_told(run: Path, empty: Path) -> None:
     with pytest.raises(ValueError, match="has no domain 'hidden_word'; did you mean 'hidden_words'"):
         at_table(run, Typed([]), domain="hidden_word")
-    with pytest.raises(ValueError, match="nobody lives in"):
+    with pytest.raises(ValueError, match="has no agents yet"):
         at_table(empty, Typed([]))
     shutil.rmtree(run / "adapters")  # then the base model speaks for them
     assert events(at_table(run, Typed(["1"]), rounds=1))[1]["event"] == "solved"

@@ -297,7 +297,7 @@ def test_sigterm_ends_a_run_of_islands_with_what_was_played_stored(tmp_path: Pat
         time.sleep(0.05)
     player.send_signal(signal.SIGTERM)
     said, _ = player.communicate(timeout=120)
-    assert player.returncode == 0 and "stopped by SIGTERM, everything played is stored" in said
+    assert player.returncode == 0 and "stopped by SIGTERM, all finished phases are stored" in said
     with closing(Store(tmp_path / "left" / "run.db")) as store:
         assert not any(phase == "final" for _, phase in store.finished())
     resumed = [sys.executable, "run_arena.py", "resume", str(tmp_path / "left"), "--quiet"]

@@ -158,7 +158,7 @@ def test_closing_the_watcher_does_not_end_the_run(tmp_path: Path) -> None:
     assert os.getpgid(pids[0]) == pids[0] != os.getpgid(0)  # no signal to this terminal's processes reaches it
     os.kill(pids[0], 2)  # as the farewell says
     os.waitpid(pids[0], 0)
-    assert "go on with: python run_arena.py resume" in (tmp_path / "tiny" / "run.log").read_text()
+    assert "resume with: ratchet resume" in (tmp_path / "tiny" / "run.log").read_text()
 
 
 @pytest.mark.slow

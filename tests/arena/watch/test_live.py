@@ -252,9 +252,9 @@ def test_the_summary_says_what_came_of_the_run_and_what_is_next(width):
         "1 definition, 2 worked examples",
         "rev [red] | 1 2: rev 2 1",
         "Something is odd.",
-        "python run_arena.py watch runs/shown",
-        "python run_arena.py analyze runs/shown",
-        "python run_arena.py digest runs/shown",
+        "ratchet watch runs/shown",
+        "ratchet analyze runs/shown",
+        "ratchet digest runs/shown",
     ):
         assert part in text
     assert max(map(len, text.splitlines())) <= width

@@ -107,7 +107,7 @@ def test_what_the_user_sees(tmp_path: Path) -> None:
     assert process.returncode == 0, err
     assert time.monotonic() - began < 25
     on = f"resume with: {sys.executable} run_arena.py resume {folder}"
-    assert out.strip().splitlines()[-1] == f"stopped by SIGTERM, everything played is stored; {on}"
+    assert out.strip().splitlines()[-1] == f"stopped by SIGTERM, all finished phases are stored; {on}"
     assert err.count("\n") <= 1 and "Traceback" not in err
     with Arena.open(folder) as arena:
         finished = arena.store.finished()
