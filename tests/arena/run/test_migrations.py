@@ -12,13 +12,13 @@ import pytest
 from sqlite_utils import Database
 from typer.testing import CliRunner
 
+from arena.cli.app import app
 from arena.loop import play
 from arena.run.ledger import verify
 from arena.run.migrations import STEPS, backup_path
 from arena.run.state import Arena
 from arena.run.store import Store, ours
 from arena.watch.queries import open_run
-from run_arena import app
 from tests.helpers.brief_runs import digest
 
 SCHEMA4 = Path(__file__).parent / "data" / "schema4.tar.gz"
