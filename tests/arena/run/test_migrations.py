@@ -96,7 +96,7 @@ def test_steps_run_when_resumed(undisturbed: Path, tmp_path: Path, step: Callabl
     step("0001_mood", "ALTER TABLE agents ADD COLUMN mood TEXT")
     step("0002_moods", "UPDATE agents SET mood = 'calm'", "CREATE TABLE moods (mood TEXT)")
     for opens in (open_run, lambda f: Store(f / "run.db")):
-        with pytest.raises(ValueError, match=r"lacks the schema step '0001_mood'\): `python .* resume .*old`"):
+        with pytest.raises(ValueError, match=r"lacks the schema step '0001_mood'\): `ratchet resume .*old`"):
             opens(folder)
     assert dump(folder / "run.db") == before
     backup = folder / "run.db.before_0001_mood.bak"
@@ -166,7 +166,7 @@ def test_unreleased_versions_are_refused(version: str, stored: Path) -> None:
     before = dump(stored / "run.db")
     for opens in (Arena.open, open_run, lambda f: Store(f / "run.db"), lambda f: Store(f / "run.db", upgrade=True)):
         with pytest.raises(
-            ValueError, match=rf"run\.db has schema version {version}, which was never released .*`python"
+            ValueError, match=rf"run\.db has schema version {version}, which was never released .*`ratchet"
         ):
             opens(stored)
     assert dump(stored / "run.db") == before and not list(stored.glob("*.bak"))
