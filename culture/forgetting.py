@@ -51,13 +51,18 @@ def freshness(item: Indexed, now: int, half_life: float) -> float:
 
 
 def forgotten(
-    policy: Policy, items: Sequence[Indexed], now: int, half_life: float = 8.0, index_tokens: int = 2000
+    policy: Policy,
+    items: Sequence[Indexed],
+    now: int,
+    half_life: float = 8.0,
+    index_tokens: int = 2000,
+    decay_below: float = DECAY_BELOW,
 ) -> list[str]:
     """Ids to take out of the index in generation `now`, in the order of admission (`seq`).
 
-    `keep`: none. `decay`: whose score is below DECAY_BELOW, but nothing within a half-life of its last use, so that the
-    new has time to show what it does. `budget` and `books`: the best by score, then the fresher, then the earlier, are
-    kept while `index_tokens` last; one that does not fit is forgotten, and shorter ones after it may fit still.
+    `keep`: none. `decay`: whose score is below `decay_below`, but nothing within a half-life of its last use, so that
+    the new has time to show what it does. `budget` and `books`: the best by score, then the fresher, then the earlier,
+    are kept while `index_tokens` last; one that does not fit is forgotten, and shorter ones after it may fit still.
     (`books` differs by what the arena does before: books take the place of what they compile.)
     """
     if policy not in POLICIES:
@@ -70,7 +75,7 @@ def forgotten(
         return []
     if policy == "decay":
         old = [item for item in inorder if now - item.generation > half_life]
-        return [item.post_id for item in old if score(item, now, half_life) < DECAY_BELOW]
+        return [item.post_id for item in old if score(item, now, half_life) < decay_below]
     left, gone = index_tokens, set[str]()
     for item in sorted(inorder, key=lambda i: (-score(i, now, half_life), -fresh[i.post_id], i.seq)):
         if item.tokens <= left:

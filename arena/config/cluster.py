@@ -1,42 +1,42 @@
-"""The section of a config that says on how many islands a run is played, where they are, and how they trade
-(docs/islands.md)."""
+"""The section of a config for several islands: how many, where they run, and what they exchange (docs/islands.md)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from arena.config.culture import Section
-
-if TYPE_CHECKING:
-    pass
+from arena.config.section import Section
 
 
 class ClusterSection(Section):
-    """Islands: populations of their own, each with its own engine and learner, that trade agents and posts.
+    """Islands: separate populations, each with its own engine and learner, that exchange agents and posts.
 
-    With more than one, `population.agents` is how many live on each.
+    With more than one island, `population.agents` is the number of agents on each.
     """
 
     address: Literal["", "auto", "local", "inline"] = ""
-    """Where islands are played. Empty: no cluster. `auto`: on the Ray cluster that this machine belongs to, or that
-    RAY_ADDRESS names; `local`: on a Ray started here; `inline`: in this process, one after another, without Ray."""
+    """Where islands run. Empty: no cluster. `auto`: the Ray cluster that this machine belongs to, or that RAY_ADDRESS
+    names. `local`: a Ray instance started on this machine. `inline`: this process, one island after another, without
+    Ray."""
     islands: int = Field(1, ge=1, le=4096)
-    """How many. With one, the run's records are those of a run without a cluster."""
+    """Number of islands. With one, the run's records are the same as without a cluster."""
     gpus_per_island: float = Field(1, ge=0, le=64)
-    """GPUs an island is given, where the cluster has any."""
+    """Number of GPUs reserved per island, if the cluster has any."""
     every: int = Field(5, ge=1)
-    """Generations between exchanges: what leaves after generations every, 2 every, ... is taken in with the next."""
+    """Number of generations between exchanges. What is sent after generation `every`, 2 `every`, ... arrives in the
+    next."""
     topology: Literal["ring", "all", "star", "none"] = "ring"
-    """Who sends to whom: island i to i + 1; each to every other; all to island 0 and it to all; nobody to anybody."""
+    """Direction of exchange. `ring`: island i to i + 1. `all`: each to every other. `star`: all to island 0 and
+    island 0 to all. `none`: no exchange."""
     agents: int = Field(1, ge=0)
-    """Newborns with the weights of another island's agents that an island takes in at an exchange, each in the place
-    of the one paid least; the best paid are sent. 0 where nobody learns."""
+    """Number of agents that an island receives per exchange: newborns with the weights of the sender's best paid
+    agents, in the places of its own lowest paid. 0 if nothing is trained."""
     posts: int = Field(8, ge=0)
-    """Posts an island sends at an exchange: the most useful first, then definitions, then worked examples."""
+    """Number of posts that an island sends per exchange: highest uplift first, then definitions, then worked
+    examples."""
     restarts: int = Field(3, ge=0)
-    """How often a lost island is started again before the run goes on without it."""
+    """Number of restarts of a lost island before the run continues without it."""
 
     @property
     def clustered(self) -> bool:

@@ -1,154 +1,189 @@
-"""The sections of a config that say how knowledge lasts: library, sleep, turnover, and what is measured of them."""
+"""The sections of a config for how knowledge lasts: library, sleep, turnover, and the measurements of them."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from arena.config.section import Section
 
 KIND = Literal["definition", "worked_example", "lesson", "failure", "question", "review", "book"]
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class LibrarySection(Section):
-    """What is written, what stays in the index, and who reads what of it (docs/library.md)."""
+    """What agents write, what stays in the index, and who reads it (docs/library.md)."""
 
     kinds: tuple[KIND, ...] = ("definition", "worked_example", "lesson", "failure", "review")
-    """Kinds of posts agents write. Retractions and supersessions are always open to an author."""
+    """Kinds of posts that agents write. Authors may always retract or supersede their own posts."""
     quota: int = Field(0, ge=0)
-    """Most posts of an author in a generation; 0: no limit."""
+    """Maximum number of posts per author and generation. 0: no limit."""
+    most: dict[str, int] = Field(default_factory=lambda: {"lesson": 2, "failure": 2, "question": 1, "review": 2})
+    """Maximum number of posts per author and generation, by kind. Kinds that are not named are limited by `quota`
+    only."""
     network: Literal["all", "ring", "islands", "line", "self"] = "all"
-    """Whose posts an agent reads and sleeps on, by the places agents live in (a newborn takes the place of the one who
-    retired): everybody's; its own place's and the one before it; its island's; its own place's; its own only."""
+    """Whose posts an agent reads and is trained on, by place (a newborn takes the place of the agent that retired).
+    `all`: everybody's. `ring`: those of its own place and of the place before it. `islands`: those of its island.
+    `line`: those of its own place. `self`: only its own."""
     islands: int = Field(2, ge=1)
-    """Islands of `network: islands`; place i is on island i modulo this."""
+    """Number of islands of `network: islands`. Place i is on island i modulo this number."""
     reading: bool = True
-    """Solvers and guessers are shown posts. false: what an agent knows is what its weights know."""
+    """Show posts to solvers and guessers. If false, agents know only what their weights hold."""
     budget: int = Field(40, ge=0)
-    """Tokens of posts put in a solver's context."""
+    """Maximum number of tokens of posts in a solver's context."""
     limit: int = Field(3, ge=0)
-    """Posts put in a solver's context."""
+    """Maximum number of posts in a solver's context."""
     by_words: bool = False
-    """Also show worked examples found by words, to models that were taught to read them (the shipped seed was not)."""
+    """Also retrieve posts by full-text search. For models that can use them; the shipped seed model was not trained
+    to."""
     distractors: int = Field(1, ge=0)
-    """Other definitions shown beside the ones a problem needs."""
+    """Number of other definitions shown with the ones that a problem needs."""
     withhold: float = Field(0.05, ge=0.0, lt=1.0)
-    """Share of the posts chosen for a reader that is left out at random, so that what a post does for its readers is a
-    causal estimate."""
+    """Share of retrieved posts that is withheld at random, so that the effect of a post on its readers is a causal
+    estimate."""
     explore: float = Field(0.1, gt=0.0, le=1.0)
-    """Where several posts could serve: the share of choices made at random, the rest goes to the most useful."""
+    """Where several posts match: share of choices made at random. The others take the post with the highest uplift."""
+    uplift_window: int = Field(12, ge=1)
+    """Number of past generations whose reads count for the uplift by which posts are chosen."""
     forget: Literal["keep", "decay", "budget", "books"] = "keep"
-    """What leaves the index (never the log): nothing; what is older than `half_life` says and useful to nobody; the
-    least useful and fresh beyond `index` tokens; the same, after books have taken the place of what they compile."""
+    """What is removed from the index (the log keeps everything). `keep`: nothing. `decay`: posts that are old by
+    `half_life` and of no use. `budget`: the least useful and oldest beyond `index` tokens. `books`: the same, after
+    books have replaced the posts that they compile."""
     index: int = Field(2000, ge=1)
-    """Tokens of definitions the index holds under `forget: budget` or `books`."""
+    """Maximum number of tokens of definitions in the index under `forget: budget` or `books`."""
     half_life: float = Field(8.0, gt=0)
-    """Generations in which a post's freshness halves."""
+    """Number of generations in which the freshness of a post halves."""
+    decay_below: float = Field(0.05, ge=0)
+    """Score (uplift times freshness) below which `forget: decay` removes a post."""
+    book_every: int = Field(4, ge=1)
+    """Number of generations between books compiled from definitions."""
+    lesson_window: int = Field(12, ge=0)
+    """Number of past generations searched for an equivalent, shorter problem when lessons are written."""
     lasts: int = Field(0, ge=0)
-    """Generations a post can be read after the one it was written in; 0: for good. 1 wipes the library every
-    generation: what was found in one is read in the next and never again."""
+    """Number of generations after its own in which a post can be read. 0: no limit. With 1, what is found in one
+    generation is readable in the next and never again."""
     burn: int = Field(0, ge=0)
-    """In this generation the library burns: nothing written before it is read or slept on. 0: it does not."""
+    """Generation in which the library burns: from then on, earlier posts are neither read nor trained on. 0: never."""
     restore: int = Field(0, ge=0)
-    """In this generation what burned is given back. 0: never."""
+    """Generation in which the burned posts become readable again. 0: never."""
     content: Literal["own", "another_world", "shuffled", "filler"] = "own"
-    """A control: what a reader of a definition sees in its place. `another_world`: what that name means in another
-    world; `shuffled`: the body of another definition; `filler`: as many words that say nothing."""
+    """Control: what readers of a definition see instead of it. `own`: the definition. `another_world`: what the name
+    means in another world. `shuffled`: the body of another definition. `filler`: as many words without meaning."""
 
     @model_validator(mode="after")
-    def _fire(self) -> LibrarySection:
+    def _burned(self) -> LibrarySection:
         if self.restore and not 0 < self.burn < self.restore:
-            raise ValueError(f"restore is {self.restore}, but burn is {self.burn}: it must burn before, from 1 on")
+            raise ValueError(f"restore is {self.restore}, but burn is {self.burn}: burn must be at least 1 and earlier")
         return self
 
 
 class SleepSection(Section):
+    """How agents are fine-tuned after each generation."""
+
     enabled: bool = True
-    """Agents learn while they sleep. false: nothing is trained, every agent speaks as the base model all its life; a
-    server (engine.kind openai) cannot be trained, so there it is false unless it is set."""
+    """Train adapters. If false, every agent is the base model for its whole life. With a remote model the default is
+    false, and true is an error."""
     rank: int = Field(32, ge=1)
+    """LoRA rank."""
     alpha: float = Field(64.0, gt=0)
+    """LoRA alpha; updates are scaled by alpha / rank."""
     learning_rate: float = Field(1e-3, gt=0)
+    """Learning rate of AdamW."""
     batch: int = Field(16, ge=1)
-    """Examples an agent and optimiser step."""
+    """Number of examples per agent and optimiser step."""
     clip: float = Field(1.0, gt=0)
+    """Maximum norm of an agent's gradient."""
     weight_decay: float = Field(0.0, ge=0)
+    """Weight decay of AdamW."""
     tokens: int = Field(4096, ge=1)
-    """About so many tokens in a micro-batch of the learner: a matter of speed and memory, not of what is learned."""
+    """Approximate number of tokens in a micro-batch. Affects speed and memory, not results."""
     average: float = Field(0.95, ge=0, lt=1)
-    """Decay, a step, of the averaged weights that act."""
+    """Decay per step of the exponential moving average of the weights. Agents act with the average."""
     fresh: int = Field(96, ge=0)
-    """Worked examples of this generation an agent sleeps on."""
+    """Number of worked examples of this generation that an agent is trained on."""
     archive: int = Field(96, ge=0)
-    """Worked examples of earlier generations."""
+    """Number of worked examples of earlier generations."""
     memory: Literal["accumulate", "replace", "budget"] = "accumulate"
-    """Which earlier worked examples there are to sleep on: all; those of the last generation alone; the last
-    `memory_size`."""
+    """Which earlier worked examples are available. `accumulate`: all. `replace`: those of the last generation.
+    `budget`: the last `memory_size`."""
     memory_size: int = Field(512, ge=1)
+    """Number of worked examples under `memory: budget`."""
     lore: int = Field(0, ge=0)
-    """Exercises an agent draws from what else its library holds: recalling a definition, guessing what is known."""
+    """Number of exercises on definitions per agent: recalling a definition, guessing a known one."""
+    dreams: float = Field(0.45, ge=0.0, le=1.0)
+    """Share of these exercises that guess synthetic names, whose bodies are assembled from known ones."""
+    unknown: float = Field(0.375, ge=0.0)
+    """Exercises on names without a definition, whose answer is that the name is unknown, per exercise that uses a known
+    name."""
     seed_examples: int = Field(32, ge=0)
-    """Examples from the seed model's own school, against forgetting."""
+    """Number of examples from the training data of the seed model, against forgetting."""
     proposals: int = Field(48, ge=0)
-    """At most this many of an agent's own proposals, the best paid first; each weighs what it was paid."""
+    """Maximum number of an agent's own proposals, highest paid first. Each is weighted by its reward."""
     proposal_weight: float = Field(0.5, ge=0)
+    """Factor on that weight."""
     newborn: int = Field(256, ge=0)
-    """Examples of the library that a newborn sleeps on before its first day, where it inherits the library."""
+    """Number of worked examples that a newborn is trained on before its first generation, if it inherits the
+    library."""
 
 
 class TurnoverSection(Section):
+    """How agents retire and are replaced."""
+
     policy: Literal["tournament", "age", "none"] = "tournament"
-    """Who retires: every `every` generations the one paid least; whoever has lived `life` generations; nobody."""
+    """Which agents retire. `tournament`: every `every` generations, the lowest paid. `age`: agents that have lived
+    `life` generations. `none`: none."""
     every: int = Field(12, ge=0)
-    """Generations between retirements of the tournament; 0: nobody retires."""
+    """Number of generations between retirements under `policy: tournament`. 0: nobody retires."""
     life: int = Field(1, ge=1)
-    """Generations an agent lives under `policy: age`."""
+    """Number of generations that an agent lives under `policy: age`."""
     inherit: Literal["weights", "library", "both", "nothing"] = "weights"
-    """A newborn starts from its parents' weights; from the seed, with the library to sleep on; from its parents'
-    weights, with the library to sleep on; from the seed. Reading is a channel of its own: library.reading."""
+    """What a newborn starts from. `weights`: its parents' weights. `library`: the base model, trained on the library.
+    `both`: its parents' weights, trained on the library. `nothing`: the base model. Reading is separate:
+    `library.reading`."""
     crossing: Literal["copy", "mutation", "crossover", "average"] = "copy"
-    """How weights are inherited: the best agent's; the same with noise; each adapter module from one of the two best;
-    the mean of all."""
+    """How weights are inherited. `copy`: from the best agent. `mutation`: the same with noise. `crossover`: each
+    adapter module from one of the two best. `average`: the mean of all agents."""
     mutation: float = Field(0.02, ge=0)
-    """Noise of `mutation`, and of `crossover`, as a share of each module's own standard deviation."""
+    """Noise of `mutation` and `crossover`, relative to the standard deviation of each module."""
     window: int = Field(4, ge=1)
-    """Generations over which agents are compared."""
+    """Number of generations over which agents are compared."""
     consolidate: int = Field(0, ge=0)
-    """Every so many generations the big sleep: what the population knows becomes one adapter, from which every agent
-    goes on and every newborn starts; 0: never."""
+    """Number of generations between consolidations: the population's knowledge becomes one adapter, from which all
+    agents and later newborns continue. 0: never."""
     consolidate_from: Literal["adapters", "library"] = "adapters"
-    """What is distilled: the average of the agents' adapters, or the library, by a mind that starts from the seed."""
+    """Source of a consolidation. `adapters`: the average of the agents' adapters. `library`: a new adapter trained on
+    the library."""
 
 
 class RatchetSection(Section):
-    """The ratchet meter: what a frozen newborn does with the library of each generation (docs/library.md)."""
+    """The ratchet meter: what a frozen newborn can do with the library of each generation (docs/library.md)."""
 
     every: int = Field(0, ge=0)
-    """Generations between readings; 0: none is taken. It is made larger where a reading would cost more than
-    `share`."""
+    """Number of generations between ratchet measurements. 0: none. It is increased if a measurement would cost more
+    than `share`."""
     per_depth: int = Field(8, ge=1)
-    """Held-out problems a depth and arm."""
+    """Number of held-out problems per depth and arm."""
     stale: int = Field(5, ge=1)
-    """Age in generations of the stale library."""
+    """Age of the stale library, in generations."""
     school: int = Field(0, ge=0)
-    """After the last generation, newborns go to school on so many worked examples each: of the first third of the
-    generations, of the last, of any; what that taught them is measured. 0: no school."""
+    """After the last generation, train newborns on this many worked examples each (from the first third of the
+    generations, the last third, or any) and measure what they learned. 0: skip."""
     share: float = Field(0.1, gt=0)
-    """Most tokens of a reading, as a share of those of the generations between readings."""
+    """Maximum cost of a measurement, as a share of the tokens of the generations between two."""
 
 
 class MeasureSection(Section):
+    """What is measured on held-out problems. Evaluation is never trained on and not counted as compute."""
+
     per_depth: int = Field(12, ge=0)
-    """Held-out problems a depth and agent, greedy, each generation."""
+    """Number of held-out problems per depth, agent and generation, solved greedily."""
     final_per_depth: int = Field(100, ge=1)
-    """Held-out problems a depth, dealt to the agents in turn, before the first and after the last generation."""
+    """Number of held-out problems per depth, distributed over the agents, before the first and after the last
+    generation."""
     passes: int = Field(8, ge=1)
-    """k of pass@k, before and after."""
+    """k of pass@k, before the first and after the last generation."""
     split: Literal["dev", "test"] = "dev"
-    """`test` is sealed: it is opened by `experiment --final` only."""
+    """Held-out split. `test` is sealed: only `experiment --final` uses it."""
     collapse: int = Field(0, ge=0)
-    """Generations between looks for collapse, against the base model without an adapter; 0: none."""
+    """Number of generations between checks for collapse against the base model without an adapter. 0: none."""
     ratchet: RatchetSection = RatchetSection()

@@ -1,268 +1,73 @@
-"""The run's configuration: typed, documented where declared, strict.
+"""The run's configuration: typed, documented where it is declared, strict.
 
-A YAML file plus dotted `key=value` overrides become one frozen `Config`. An unknown key fails and names the nearest
-right one. The resolved copy is saved in the run folder; running that copy again repeats the run.
+A YAML file and dotted `key=value` overrides become one frozen `Config`. An unknown key is an error that names the
+nearest valid one. The resolved copy is saved in the run folder; running that copy again repeats the run. The sections
+are declared in the other modules of this package; `arena.config.reference` lists all keys.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from arena.config.bounded_yaml import yaml_data
 from arena.config.cluster import ClusterSection
-from arena.config.culture import LibrarySection, MeasureSection, Section, SleepSection, TurnoverSection
-from arena.config.registries import SINKS
+from arena.config.culture import LibrarySection, MeasureSection, SleepSection, TurnoverSection
+from arena.config.engine import EngineSection, ModelSection
+from arena.config.limits import LimitsSection, PricesSection, StoreSection
+from arena.config.registries import check_sink, find_domain, find_engine, is_path, nearest
+from arena.config.rounds import (
+    DomainSection,
+    PopulationSection,
+    PromptsSection,
+    ReviewSection,
+    RewardsSection,
+    RoundsSection,
+)
+from arena.config.section import Section
 
-SETTERS = Literal["self", "frozen", "mutator", "uniform", "seed"]
+__all__ = [
+    "Config",
+    "LimitsSection",
+    "PricesSection",
+    "PromptsSection",
+    "RewardsSection",
+    "StoreSection",
+    "load_config",
+    "make_config",
+    "nearest",
+    "notices",
+    "read_yaml",
+]
 
-
-PRIVATE = ("engine.openai.url", "engine.openai.api_key_env")  # a key put here by mistake is not repeated
+PRIVATE = ("engine.openai.url", "engine.openai.api_key_env")
+"""Keys whose values errors do not repeat: somebody may have put an API key there by mistake."""
 
 
 class RunSection(Section):
+    """Name and folder of the run."""
+
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    """The run's folder is `<folder>/<name>`."""
+    """Name of the run. Its folder is `<folder>/<name>`."""
     folder: str = "runs"
-    """Where run folders lie."""
-
-
-class PopulationSection(Section):
-    agents: int = Field(4, ge=3, le=512)
-    """How many agents live at a time. At least 3: an author and two solvers."""
-
-
-class ModelSection(Section):
-    path: str = "seed"
-    """A Llama, Qwen2 or Qwen3: its folder in Hugging Face format, or its Hugging Face name such as Qwen/Qwen3-0.6B
-    (looked up in the local cache, else downloaded: pip install .[hub]). `seed` is the model that ships with Ratchet."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """In what the base weights are held; `auto`: float32 on the CPU, elsewhere what the checkpoint is stored in."""
-
-
-class OpenAISection(Section):
-    """The server of `engine.kind: openai`."""
-
-    url: str = "http://localhost:8000/v1"
-    """Where its API begins, in most cases with /v1 at the end. No key and no password in it: it is stored."""
-    model: str = ""
-    """The model's name in the server's own list."""
-    api: Literal["completions", "chat"] = "completions"
-    """`completions` goes on with the prompt's text, `chat` sends the prompt as one message of a user."""
-    api_key_env: str = ""
-    """The NAME of the environment variable that holds the key, never the key itself; empty: no key is sent."""
-    concurrency: int = Field(32, ge=1, le=4096)
-    """Requests under way at a time."""
-    retries: int = Field(6, ge=0, le=30)
-    """Further tries of a request that failed in a way that may pass, each after a longer wait."""
-    timeout_s: float = Field(120.0, gt=0)
-    """Seconds that one try may take from its sending to the last byte of its answer."""
-    logprobs: bool = False
-    """Ask for log-probabilities; otherwise column `logprob` stays empty."""
-    tokenize: bool = True
-    """Count the tokens of posts with the server's /tokenize; where it has none, or if false, they are estimated."""
-    extra: dict[str, Any] = Field(default_factory=dict)
-    """Fields added to each request's body, such as {top_k: 40}; null takes one out, such as {seed: null}."""
-
-    @field_validator("url")
-    @classmethod
-    def _plain_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is none, expected something like http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError(
-                "no user, password, query or fragment belongs in it: a key goes into api_key_env's variable"
-            )
-        return url.rstrip("/")
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _variable(cls, name: str) -> str:
-        if name and not (name.isascii() and name.isidentifier()):
-            raise ValueError("expected the name of an environment variable, not what it holds")
-        return name
-
-    @field_validator("extra")
-    @classmethod
-    def _free_fields(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        taken = {"model", "prompt", "messages", "stream", "n"} & set(extra)
-        if taken:
-            raise ValueError(f"{', '.join(sorted(taken))} cannot be set here")
-        return extra
-
-
-class VllmSection(Section):
-    """What engine.kind vllm is started with; the others do not read it."""
-
-    adapters: int = Field(32, ge=1)
-    """Most adapters in one batch. A larger population takes turns; each slot takes memory of an adapter."""
-    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
-    """Numbers of weights, adapters and cache. The greedy texts of the torch engine come of float32 only."""
-    cache_gb: float = Field(1.0, gt=0)
-    """Memory for keys and values, in 10^9 bytes. Requests that do not fit wait for their turn."""
-    context: int = Field(4096, ge=16)
-    """Longest prompt and completion together, in tokens, or what the model has, if less; `cache_gb` has to hold one."""
-    eager: bool = True
-    """No compiled graphs: starts in seconds. False is for GPUs; the CPU is eager always."""
-    sleep: bool = False
-    """Give the GPU's memory back while agents sleep, so that the learner can use it. GPU only, and not measured."""
-
-
-class EngineSection(Section):
-    kind: Literal["torch", "vllm", "openai"] = "torch"
-    """Which engine generates: in-process torch, vLLM with one LoRA an agent, or any OpenAI-compatible server."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the torch engine and the learner compute; auto is the GPU where there is one."""
-    max_rows: int = Field(96, ge=1)
-    """Rows the torch engine writes at a time, on each thread; others wait for a row to end."""
-    openai: OpenAISection = OpenAISection()
-    threads: int = Field(2, ge=1)
-    """Torch threads. Part of what makes a run repeatable: another number rounds differently."""
-    vllm: VllmSection = VllmSection()
-
-
-class DomainSection(BaseModel):
-    """One domain: how large a share of the rounds it gets; every further key is an option of that domain."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    share: float = Field(1.0, ge=0.0, le=1.0)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
-
-
-class RoundsSection(Section):
-    per_agent: int = Field(60, ge=1)
-    """Problems each agent sets in a generation."""
-    solvers: int = Field(2, ge=1)
-    """Solvers a problem, never its author."""
-    attempts: int = Field(2, ge=1)
-    """Attempts each solver makes."""
-    setter: SETTERS = "self"
-    """Who sets: the agents (self), the untrained seed model (frozen), a programmatic mutator of library parents,
-    uniformly random problems of depth 1 to 8, or problems from the seed's own solve data (seed). The last three cost
-    no tokens."""
-    vary: float = Field(0.75, ge=0.0, le=1.0)
-    """Share of proposals that vary a parent problem taken from the library."""
-    temperature: float = Field(0.8, ge=0.0, le=4.0)
-    """Sampling temperature of attempts."""
-    set_temperature: float = Field(1.0, ge=0.0, le=4.0)
-    """Sampling temperature of proposals and guesses."""
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    grade: float = Field(0.1, ge=0.0, le=1.0)
-    """Share of the problems of which one attempt is graded by a third agent that solves again, blind."""
-    guesses: int = Field(12, ge=0)
-    """Guesses at hidden names each agent makes in a generation (hidden_words only)."""
-    guesser: Literal["self", "program", "search"] = "self"
-    """Who guesses: the agents; a program that extends what the library holds by a random primitive; a program that
-    tries every extension on the examples first. The last two cost no tokens."""
-    recall: bool = False
-    """Before they guess, agents are asked what each name means without anything to read; what they answer counts as
-    known to them, right or wrong."""
-    max_tokens: int = Field(112, ge=8)
-    """Longest completion."""
-
-
-class PromptsSection(Section):
-    """How agents are spoken to (docs/chat.md)."""
-
-    style: Literal["bare", "chat"] = "bare"
-    """`bare`: the domains' own notation, which the shipped model was taught. `chat`: prose, for models that follow
-    instructions, worded by the model's own chat template or by the server."""
-    thinking: bool = False
-    """Let models that can think do so before they answer; what they thought is recorded and not read."""
-    structured: bool = False
-    """Hold replies to JSON of the asked form, where the engine can: vLLM, and servers that offer it."""
-    personas: list[str] = Field(default_factory=list)
-    """Sentences that tell an agent who it is, dealt to the places agents live in."""
-    posts: int = Field(0, ge=0)
-    """Posts in its own words an agent may write in a generation: lessons, failures, recipes, books (chat only)."""
-
-
-class RewardsSection(Section):
-    setter: Literal["variance", "inverse"] = "variance"
-    """How a problem's solve rate p pays its author: 4p(1-p), or 1-p for p > 0."""
-    invalid: float = Field(-0.25, le=0.0)
-    """What a rejected proposal costs its author."""
-
-
-class ReviewSection(Section):
-    """How far the arena goes alone (docs/review.md). Short form: `review: sample`."""
-
-    mode: Literal["off", "sample", "gate"] = "off"
-    """`off`: no human decision is taken. `sample`: some attempts and posts of each generation are put on the desk, and
-    the run never waits. `gate`: besides, posts that pass the admission check wait for approval, and the run goes on
-    without them."""
-    per_generation: int = Field(8, ge=1)
-    """At most so many items of a generation are put on the desk; posts that wait come on top."""
-
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _off(cls, mode: Any) -> Any:
-        return "off" if mode is False else mode  # what YAML makes of a bare off
-
-
-class PricesSection(Section):
-    """What a model server charges. Tokens of cached prompts are reckoned in full, so the sum is rather too high."""
-
-    prompt: float | None = Field(None, ge=0)
-    """Of a million prompt tokens."""
-    generated: float | None = Field(None, ge=0)
-    """Of a million generated tokens."""
-    currency: str = Field("USD", pattern=r"^\S{1,8}$")
-    """What it is called in lines and tables."""
-
-    @property
-    def known(self) -> bool:
-        return self.prompt is not None and self.generated is not None
-
-
-class LimitsSection(Section):
-    """Where a run ends or stops. `compute` ends it; the other four count evaluation too, and stop it where it is, to
-    be gone on with under a higher limit (docs/servers.md)."""
-
-    compute: float | None = Field(None, gt=0)
-    """Compute units (1 a prompt or generated token, 3 a trained token, evaluation apart) after which the run ends
-    with the generation in progress."""
-    requests: int | None = Field(None, ge=1)
-    """Completions the run may ask for."""
-    tokens: int | None = Field(None, ge=1)
-    """Prompt and generated tokens the run may take; trained ones are not counted here."""
-    money: float | None = Field(None, gt=0)
-    """What those tokens may cost at `prices`."""
-    seconds: float | None = Field(None, gt=0)
-    """How long the run may be played, pauses and interruptions not counted."""
-    prices: PricesSection = PricesSection()
-    """What a million tokens cost: {prompt: 0.15, generated: 0.60}."""
-
-
-class StoreSection(Section):
-    """What of a long run stays on disk (docs/long_runs.md). May be changed when a run goes on."""
-
-    retention: int = Field(0, ge=0)
-    """Generations whose words are kept: proposals, attempts, grades, guesses and what stood in their context. Of older
-    ones verdicts and counts stay, and the library and its log are never touched. 0: all are kept."""
-    adapters: int = Field(10, ge=0)
-    """Of generations before the last two, each so manyeth keeps its adapters; 0: none of them does."""
-    most_adapters: int = Field(0, ge=0)
-    """Most of those older generations; where there would be more, each second goes. 0: no bound."""
+    """Folder that holds run folders."""
 
 
 class Config(Section):
+    """All of it."""
+
     run: RunSection = RunSection()
     seed: int = Field(0, ge=0)
+    """Random seed of the run. It determines hidden worlds, plans and samples."""
     generations: int = Field(40, ge=0)
+    """Number of generations to play."""
     domains: dict[str, DomainSection] = Field(default_factory=lambda: {"list_programs": DomainSection(share=1.0)})
-    """Domains by name with their share of the rounds; the first is the main one."""
+    """Domains by name, each with its share of the rounds; the first is the main one. A domain of your own is named by
+    import path, such as mypackage.mydomain:MyDomain (docs/add_a_domain.md)."""
     population: PopulationSection = PopulationSection()
     model: ModelSection = ModelSection()
     engine: EngineSection = EngineSection()
@@ -278,7 +83,8 @@ class Config(Section):
     store: StoreSection = StoreSection()
     cluster: ClusterSection = ClusterSection()
     sinks: list[str] = Field(default_factory=list)
-    """Where figures go while the run is played, beside its own store, such as [tensorboard] (docs/sinks.md)."""
+    """Where to send metrics during the run, in addition to run.db, such as [tensorboard] (docs/sinks.md). A sink of
+    your own is named by import path, such as mypackage.sinks:JsonLines."""
 
     @property
     def main_domain(self) -> str:
@@ -289,9 +95,7 @@ class Config(Section):
     @classmethod
     def _known_sinks(cls, names: list[str]) -> list[str]:
         for name in names:
-            if name not in SINKS:
-                near = nearest(name, list(SINKS)) or f"; expected one of {', '.join(SINKS)}"
-                raise ValueError(f"unknown sink {name!r}{near}")
+            check_sink(name)
         return list(dict.fromkeys(names))
 
     @field_validator("review", mode="before")
@@ -305,41 +109,47 @@ class Config(Section):
         total = sum(d.share for d in domains.values())
         if not domains or abs(total - 1.0) > 1e-6:
             raise ValueError(f"the domains' shares must add up to 1, they add up to {total:g}")
+        names = [domain_name(key) for key in domains]
+        if twice := [n for n in names if names.count(n) > 1]:
+            raise ValueError(f"two domains have the name {twice[0]!r}")
         return domains
 
     @model_validator(mode="before")
     @classmethod
-    def _awake(cls, data: Any) -> Any:
-        """Behind a server nobody sleeps; whoever asks for it is told (`_server`). The shipped model's school is in bare
-        notation, so who is chatted with does not go there unless it is asked for."""
+    def _defaults(cls, data: Any) -> Any:
+        """Defaults that depend on other keys: no training with an engine that cannot train, and no seed examples with
+        chat prompts, because they are in the bare notation."""
         parts = ("engine", "sleep", "prompts")
         engine, sleep, prompts = (data.get(k, {}) for k in parts) if isinstance(data, dict) else ({}, {}, {})
         if isinstance(prompts, dict) and prompts.get("style") == "chat" and isinstance(sleep, dict):
             data = {**data, "sleep": {"seed_examples": 0, **sleep}}
             sleep = data["sleep"]
-        if isinstance(engine, dict) and engine.get("kind") == "openai" and isinstance(sleep, dict):
+        if isinstance(engine, dict) and isinstance(sleep, dict) and not _trains(engine.get("kind")):
             return {**data, "sleep": {"enabled": False, **sleep}}
         return data
 
     @model_validator(mode="after")
-    def _server(self) -> Config:
-        if self.engine.kind == "openai":
-            if self.sleep.enabled:
-                raise ValueError(
-                    "sleep.enabled is true, but engine.kind is openai: a server's model cannot be trained, leave it out"
-                )
-            if not self.engine.openai.model:
-                raise ValueError("engine.kind openai needs engine.openai.model, the model's name in the server's list")
+    def _trainable(self) -> Config:
+        if self.sleep.enabled and not self.engine.spec.trains:
+            raise ValueError(
+                f"sleep.enabled is true, but engine.kind is {self.engine.kind}: {_untrained(self)}, leave it out"
+            )
         return self
 
     @model_validator(mode="after")
-    def _spoken(self) -> Config:
-        if self.prompts.style == "chat" and self.engine.kind == "openai" and self.engine.openai.api != "chat":
+    def _chat(self) -> Config:
+        engine = self.engine
+        if self.prompts.style == "chat" and engine.spec.section == "openai" and engine.openai.api != "chat":
             raise ValueError(
                 "prompts.style is chat, but engine.openai.api is completions: chat prompts need engine.openai.api=chat"
             )
         if self.prompts.posts and self.prompts.style != "chat":
-            raise ValueError("prompts.posts needs prompts.style chat: the shipped notation has no words of its own")
+            raise ValueError("prompts.posts needs prompts.style chat: the bare notation has no free text")
+        if self.prompts.shortest_post > self.prompts.longest_post:
+            raise ValueError(
+                f"prompts.shortest_post is {self.prompts.shortest_post}, but prompts.longest_post is "
+                f"{self.prompts.longest_post}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -368,20 +178,51 @@ class Config(Section):
         check_cluster(self)
         return self
 
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """The domains' own names, in order: what is stored with problems."""
+        return tuple(map(domain_name, self.domains))
+
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
+def domain_name(key: str) -> str:
+    """The name of the domain that a key of `domains` names."""
+    return find_domain(key).name if is_path(key) else key
+
+
+def _trains(kind: Any) -> bool:
+    """Whether adapters can be trained for this engine; true for what is no engine, which fails later by its key."""
+    try:
+        return kind is None or find_engine(str(kind)).trains
+    except ValueError:
+        return True
+
+
+def _untrained(config: Config) -> str:
+    """Why nothing is trained."""
+    spec = config.engine.spec
+    if spec.trains:
+        return "as configured"
+    return "a server's model cannot be trained" if spec.remote else "this engine cannot train adapters"
+
+
 def notices(config: Config) -> list[str]:
-    """What a config leaves out that its reader may count on, each with the key that says so."""
+    """Sentences on settings that have no effect or an unexpected one, each with its key."""
+    found = []
+    if config.prompts.structured and not config.engine.spec.structured:
+        found.append(
+            f"prompts.structured: engine.kind {config.engine.kind} cannot constrain replies; agents are only asked "
+            "for JSON"
+        )
     if config.sleep.enabled:
         school = [key for key in ("seed_examples", "lore") if getattr(config.sleep, key)]
         if config.prompts.style == "chat" and school:
             told = " and ".join(f"sleep.{key}" for key in school)
-            return [f"{told}: these examples are in the bare notation, though prompts.style is chat"]
-        return []
-    why = "a server's model cannot be trained" if config.engine.kind == "openai" else "as configured"
-    found = [f"sleep.enabled is false ({why}): nothing is learned and no adapters are written"]
+            found.append(f"{told}: these examples are in the bare notation, though prompts.style is chat")
+        return found
+    found.append(f"sleep.enabled is false ({_untrained(config)}): nothing is learned and no adapters are written")
     t = config.turnover
     if t.inherit != "nothing" and (t.policy == "age" or (t.policy == "tournament" and t.every)):
         found.append("turnover.inherit is not used: there are no weights to inherit, newborns begin like everyone else")
@@ -425,12 +266,6 @@ def make_config(data: Any, overrides: Sequence[str] = (), source: str = "config"
         return Config.model_validate(data)
     except ValidationError as error:
         raise ValueError(f"{source}: {_explain(error)}") from None
-
-
-def nearest(word: str, choices: Sequence[str]) -> str:
-    """`; did you mean X?` if something is near, else empty."""
-    found = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _review(section: Any) -> Any:

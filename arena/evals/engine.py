@@ -31,7 +31,7 @@ class Minds:
     def __init__(self, folder: Path, store: Store, config: Config, players: Sequence[Player]) -> None:
         """Raises ValueError or OSError for a base model, an adapter or a server that is not as the run had it."""
         self.tokenizer: Tokenizer | None = None
-        if config.engine.kind == "openai":
+        if config.engine.spec.remote:
             self.engine: Engine = connect(config)
             return
         ran_with, here = store.meta().get("base model"), base_digest(config)

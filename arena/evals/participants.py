@@ -76,7 +76,7 @@ def line_up(store: Store, config: Config, folder: Path, wanted: str, generation:
 
     Raises ValueError, naming what there is, for agents or a generation that are not there.
     """
-    at = there(store, folder) if config.sleep.enabled and config.engine.kind != "openai" else {}
+    at = there(store, folder) if config.sleep.enabled and config.engine.spec.trains else {}
     if at:
         g = max(at) if generation is None else generation
         if g not in at:
@@ -95,7 +95,7 @@ def line_up(store: Store, config: Config, folder: Path, wanted: str, generation:
         chosen = choose(store, alive, g, wanted)
         why = (
             "a server's model answers for all agents alike"
-            if config.engine.kind == "openai"
+            if config.engine.spec.remote
             else "no adapters were written in this run, so the base model answers for all agents alike"
         )
         players, base, said = [], Player(MODEL, chosen[0]["name"]), [why]

@@ -90,8 +90,8 @@ def cell_record(store: Store, config: Config, main: str) -> dict[str, Any]:
 
 def model_digest(config: Config) -> str:
     """SHA-256 of the base model's weights; the name under which a server lists its model."""
-    if config.engine.kind == "openai":
-        return config.engine.openai.model
+    if config.engine.spec.remote:
+        return config.engine.model_name
     return weights_digest(model_folder(config))
 
 

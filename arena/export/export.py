@@ -88,7 +88,7 @@ def _write(
         return lambda done, total: tell(part, done, total)
 
     lines = tables = agents = posts = None
-    voice = voice_of_run(config.prompts, store)
+    voice = voice_of_run(config, store)
     if "traces" in parts:
         lines = write_traces(store, domains, withheld, folder, told("traces"), voice)
     if "tables" in parts:

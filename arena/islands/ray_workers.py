@@ -207,7 +207,7 @@ class RayWorkers:
                 self._place_again(island, placed)  # Ray still counted on a node that was gone already
                 return None
             cause = getattr(error, "cause", None)
-            if isinstance(cause, ValueError) or (isinstance(cause, OSError) and self.config.engine.kind == "openai"):
+            if isinstance(cause, ValueError) or (isinstance(cause, OSError) and self.config.engine.spec.remote):
                 raise type(cause)(f"island {island} on {placed.where}: {cause}") from None
             return Lost(island, f"{why} ({placed.where})")
         if ref == placed.about:

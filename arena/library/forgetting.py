@@ -33,6 +33,6 @@ def forget(arena: Arena, out: Collection[str] = ()) -> list[Row]:
         for r in arena.store.query(_INDEXED)
         if r["id"] not in out and (left is None or any(first <= r["generation"] <= last for first, last in left))
     ]
-    gone = forgotten(config.forget, items, g, config.half_life, config.index)
+    gone = forgotten(config.forget, items, g, config.half_life, config.index, config.decay_below)
     reason = "older than its use" if config.forget == "decay" else f"beyond {config.index} tokens of index"
     return [{"post": p, "generation": g, "state": "forgotten", "cause": "", "reason": reason} for p in gone]

@@ -24,13 +24,8 @@ from culture.library import Library
 from culture.posts import Post
 from curricula.domain import SPLITS, Domain
 
-EPISODES = 4
-"""Problems an author is shown of what it did in a generation."""
-OWN = 8
-"""Titles it is shown of what it wrote before."""
-LONGEST_TITLE, SHORTEST, LONGEST = 120, 20, 1500
-SHOWN = 700
-"""Characters of a question or an answer that an author is reminded of."""
+LONGEST_TITLE = 120
+"""Characters of the title of a post in free text."""
 
 
 def is_prose(post: Post) -> bool:
@@ -47,7 +42,7 @@ def write(arena: Arena) -> tuple[list[Post], list[Row]]:
         tried = episodes(arena, agent)
         if not tried:
             continue
-        own = earlier(arena.library, agent)
+        own = earlier(arena.library, agent, arena.config.prompts.own_posts)
         asked.append((agent, [r for r, _ in tried], own))
         prompt = author.ask(arena.voice, agent, [e for _, e in tried], [f"{p.kind}: {p.title}" for p in own], most)
         c = arena.config.rounds
@@ -69,6 +64,7 @@ def write(arena: Arena) -> tuple[list[Post], list[Row]]:
 def episodes(arena: Arena, agent: str) -> list[tuple[Round, Episode]]:
     """A few of the problems that an agent tried in this generation, failures and successes in turn."""
     found: dict[bool, list[tuple[Round, Episode]]] = {False: [], True: []}
+    most, excerpt = arena.config.prompts.episodes, arena.config.prompts.excerpt
     for r in arena.generation.rounds:
         mine = [(a, v) for a, v in zip(r.attempts, r.verdicts, strict=True) if a.agent == agent]
         if r.problem is None or not mine or r.doubt:
@@ -77,24 +73,24 @@ def episodes(arena: Arena, agent: str) -> list[tuple[Round, Episode]]:
         others = (a.text for a, v in zip(r.attempts, r.verdicts, strict=True) if v.correct)
         better = "" if verdict.correct else next(others, "")
         outcome = "right" if verdict.correct else f"wrong: {verdict.reason}"
-        episode = Episode(r.problem.shown[:SHOWN], attempt.text[:SHOWN], outcome, better[:SHOWN])
+        episode = Episode(r.problem.shown[:excerpt], attempt.text[:excerpt], outcome, better[:excerpt])
         found[verdict.correct].append((r, episode))
     rng = arena.rng(arena.generation.index, agent, "episodes")
     for items in found.values():
         rng.shuffle(items)
     wrong, right = found[False], found[True]
-    few = min(EPISODES // 2, len(right))
-    chosen = wrong[: EPISODES - few]
-    return chosen + right[: EPISODES - len(chosen)]
+    few = min(most // 2, len(right))
+    chosen = wrong[: most - few]
+    return chosen + right[: most - len(chosen)]
 
 
-def earlier(library: Library, agent: str) -> list[Post]:
+def earlier(library: Library, agent: str, most: int) -> list[Post]:
     """What an agent wrote in prose that is still in the index, the newest last."""
     sql = (
         "SELECT id FROM posts WHERE author = ? AND about LIKE 'prose/%' AND id NOT IN (SELECT post FROM removals)"
         " ORDER BY seq DESC LIMIT ?"
     )
-    ids = [row[0] for row in library.db.conn.execute(sql, (agent, OWN))]
+    ids = [row[0] for row in library.db.conn.execute(sql, (agent, most))]
     return [post for id in reversed(ids) if (post := library.get(id)) is not None]
 
 
@@ -128,8 +124,9 @@ def check(arena: Arena, post: Post) -> str | None:
         return f"a {post.kind.replace('_', ' ')} cannot be written in prose"
     if len(post.title) > LONGEST_TITLE or "\n" in post.title:
         return f"a title has one line of at most {LONGEST_TITLE} characters"
-    if not SHORTEST <= len(post.body) <= LONGEST:
-        return f"a text has {SHORTEST} to {LONGEST} characters, this one {len(post.body)}"
+    shortest, longest = arena.config.prompts.shortest_post, arena.config.prompts.longest_post
+    if not shortest <= len(post.body) <= longest:
+        return f"a text has {shortest} to {longest} characters, this one {len(post.body)}"
     return _unfounded(arena, post, round_) or _gives_away(domain, post) or _repeats(arena, post)
 
 

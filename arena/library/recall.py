@@ -14,7 +14,6 @@ from culture.scope import Scope
 from curricula.domain import Rejection
 from curricula.hidden_world import level_of
 
-RECALL_TOKENS = 16
 RECALL_INPUTS = ("3 1 4", "2 7")
 
 
@@ -33,7 +32,7 @@ def recall(arena: Arena, shelves: Shelves) -> dict[str, dict[str, Body]]:
         heard = arena.library.within(Scope(authors=circle(arena, agent))).definition_ids()
         asked += [(agent, name) for name in heard if name not in shelves.of(agent)]
     requests = [
-        Request(f"{arena.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, RECALL_TOKENS, 0.0)
+        Request(f"{arena.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, arena.config.rounds.recall_tokens, 0.0)
         for agent, name in asked
         for given in RECALL_INPUTS
         for prompt in words.recall_prompts([name], given)

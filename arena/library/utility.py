@@ -17,9 +17,6 @@ from culture.uplift import Trial, estimates
 if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
     from arena.run.state import Arena
 
-WINDOW = 12
-"""Generations that count."""
-
 _TRIALS = """SELECT r.post, r.propensity, a.round AS request, a.correct, p.kind, p.author
     FROM {table} r JOIN posts p ON p.id = r.post
     JOIN attempts a ON a.round = substr(r.request, 1, instr(r.request, '/') - 1)
@@ -50,6 +47,6 @@ def worth(arena: Arena) -> Mapping[str, float]:
     """Shrunken uplift by post id, over the generations before the one in progress; made once a generation."""
     if arena.generation.worth is None:
         g = arena.generation.index
-        found = trials(arena.store, g - WINDOW, g - 1)
+        found = trials(arena.store, g - arena.config.library.uplift_window, g - 1)
         arena.generation.worth = {post: w.shrunk for post, w in estimates(found.rows, found.kinds).items()}
     return arena.generation.worth

@@ -17,8 +17,6 @@ from arena.run.state import Arena
 from arena.run.store import Records, Row
 from curricula.learnability import is_learnable
 
-REVIEW_LAG = 4  # generations after which a review is paid
-
 
 def grade(arena: Arena) -> Produced:
     """Grades, outcomes of all rounds, and the mean reward of each agent in each role."""
@@ -45,7 +43,7 @@ def grade(arena: Arena) -> Produced:
     outcomes, paid = [], dict[tuple[str, str], list[float]]()
     for r in graded:
         r.doubt = doubted.get(r.id, "")
-        for _, agent, role, reward in rewards(r, config.rewards.setter, config.rewards.invalid):
+        for _, agent, role, reward in rewards(r, config.rewards.rule, config.rewards.invalid):
             paid.setdefault((agent, role), []).append(reward)
             if role == "setter":
                 p = r.solve_rate
@@ -86,10 +84,11 @@ def review_rewards(arena: Arena) -> list[tuple[str, float]]:
     """(agent, reward) for each review of some generations ago by who still lives: half a point to or fro, by whether
     what the post has done for its readers since then bears the verdict out. Posts that nobody read pay nothing."""
     sql = "SELECT author, about, body FROM posts WHERE kind = 'review' AND generation = ? ORDER BY seq"
-    rows = [r for r in arena.store.query(sql, [arena.generation.index - REVIEW_LAG]) if r["author"] in arena.living]
+    then, paid = arena.generation.index - arena.config.rewards.review_lag, arena.config.rewards.review
+    rows = [r for r in arena.store.query(sql, [then]) if r["author"] in arena.living]
     known = worth(arena) if rows else {}
     return [
-        (r["author"], 0.5 if (known[r["about"]] > 0) == r["body"].startswith("helps") else -0.5)
+        (r["author"], paid if (known[r["about"]] > 0) == r["body"].startswith("helps") else -paid)
         for r in rows
         if r["about"] in known
     ]

@@ -14,8 +14,6 @@ from arena.run.store import Row
 from curricula.domain import Guess, Rejection
 from curricula.scripted_guessers import program_guess, search_guess
 
-GUESS_TOKENS = 16
-
 
 class Guessing:
     """The guesses of one generation, from their plan to their records."""
@@ -50,7 +48,7 @@ class Guessing:
                 f"{seed}/{id_}/guess",
                 guesser.ask(voice, words, agent, guess),
                 agent,
-                rounds.max_tokens if voice.chat else GUESS_TOKENS,
+                rounds.max_tokens if voice.chat else rounds.guess_tokens,
                 rounds.set_temperature,
                 rounds.top_p,
             )

@@ -10,6 +10,7 @@ wait, and what was approved since is posted, before anything else. What agents w
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -30,11 +31,6 @@ from curricula.definitions import compile_book, pages
 from curricula.hidden_words import HiddenWords
 from curricula.learnability import is_learnable
 from curricula.post_forms import PostDomain
-
-LESSONS, FAILURES, QUESTIONS, REVIEWS = 2, 2, 1, 2
-"""Most posts of a kind an agent writes in a generation. Definitions and worked examples have no limit but the quota."""
-BOOK_EVERY = 4
-"""Generations between books."""
 
 
 def post(arena: Arena) -> Produced:
@@ -121,14 +117,17 @@ def lessons(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     """That a program is another, shorter one: of a proposal that did nothing, or of a problem that does what an earlier
     one did in other words."""
     g, count, told = arena.generation.index, Counter[str](), set[str]()
+    most, window = most_of(arena, "lesson"), arena.config.library.lesson_window
     nothing = [
         (r.author, r.domain, r.proposal, None)
         for r in arena.generation.rounds
         if r.rejection is not None and r.rejection.reason == "no-op"
     ]
-    alike = [(r["author"], arena.domains[r["domain"]], r["text"], r["other"]) for r in arena.store.query(_ALIKE, [g])]
+    alike = [
+        (r["author"], arena.domains[r["domain"]], r["text"], r["other"]) for r in arena.store.query(_ALIKE, [g, window])
+    ]
     for author, domain, program, other in [*nothing, *alike]:
-        if count[author] >= LESSONS or not isinstance(domain, PostDomain):
+        if count[author] >= most or not isinstance(domain, PostDomain):
             continue
         text = domain.lesson_from(program, other)
         if text is None or text in told or is_told(arena, "lesson", text):
@@ -139,7 +138,7 @@ def lessons(arena: Arena, shelves: Shelves) -> Iterator[Post]:
 
 
 _ALIKE = """WITH near AS MATERIALIZED
-    (SELECT * FROM problems WHERE generation BETWEEN ?1 - 12 AND ?1 AND valid),
+    (SELECT * FROM problems WHERE generation BETWEEN ?1 - ?2 AND ?1 AND valid),
     fresh AS MATERIALIZED (SELECT * FROM near WHERE generation = ?1)
     SELECT a.author, a.domain, a.text, MIN(b.text) AS other FROM fresh a JOIN near b
     ON b.behaviour_key = a.behaviour_key AND b.domain = a.domain AND b.depth < a.depth
@@ -148,10 +147,10 @@ _ALIKE = """WITH near AS MATERIALIZED
 
 def failures(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     """Refuted guesses, and attempts at problems that others could solve."""
-    g, count = arena.generation.index, Counter[str]()
+    g, count, most = arena.generation.index, Counter[str](), most_of(arena, "failure")
     words = arena.words_domain()
     for agent, name, body in arena.generation.wrong_guesses:
-        if words is None or count[agent] >= FAILURES // 2 or name in shelves.held(agent):
+        if words is None or count[agent] >= most // 2 or name in shelves.held(agent):
             continue
         found = words.failure_from_guess(name, body)
         if found is None or is_told(arena, "failure", *found):
@@ -160,7 +159,7 @@ def failures(arena: Arena, shelves: Shelves) -> Iterator[Post]:
         yield Post("failure", agent, g, *found, (), words.name)
     for r in arena.generation.rounds:
         for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
-            if r.problem is None or verdict.correct or count[attempt.agent] >= FAILURES:
+            if r.problem is None or verdict.correct or count[attempt.agent] >= most:
                 continue
             teaches = r.domain.failure_from_attempt if isinstance(r.domain, PostDomain) else None
             found = teaches(r.problem, verdict, attempt.text) if teaches else None
@@ -172,9 +171,9 @@ def failures(arena: Arena, shelves: Shelves) -> Iterator[Post]:
 
 def questions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     """Problems that nobody solved, asked by who set them."""
-    count = Counter[str]()
+    count, most = Counter[str](), most_of(arena, "question")
     for r in arena.generation.rounds:
-        if r.problem is None or r.solve_rate != 0.0 or r.doubt or count[r.author] >= QUESTIONS:
+        if r.problem is None or r.solve_rate != 0.0 or r.doubt or count[r.author] >= most:
             continue
         if not isinstance(r.domain, PostDomain):
             continue
@@ -185,15 +184,19 @@ def questions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
 
 def reviews(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     """What readers say of what they were shown, by what came of it; once a reader and post, never of one's own."""
-    count = Counter[str]()
-    g = arena.generation.index
+    g, count, most = arena.generation.index, Counter[str](), most_of(arena, "review")
     for row in arena.store.query(_READ, [arena.store.before("reads", g), g]):
         agent = row["agent"]
-        if row["author"] == agent or count[agent] >= REVIEWS or has_reviewed(arena.library, agent, row["post"]):
+        if row["author"] == agent or count[agent] >= most or has_reviewed(arena.library, agent, row["post"]):
             continue
         count[agent] += 1
         verdict = "helps" if 2 * row["right"] >= row["n"] else f"fails because {row['n'] - row['right']} of {row['n']}"
         yield Post("review", agent, arena.generation.index, row["title"], verdict, (row["post"],), row["post"])
+
+
+def most_of(arena: Arena, kind: str) -> int:
+    """Maximum number of posts of this kind per author and generation; a large number if there is no limit."""
+    return arena.config.library.most.get(kind, sys.maxsize)
 
 
 def has_reviewed(library: Library, agent: str, post_id: str) -> bool:
@@ -214,7 +217,7 @@ def books(arena: Arena, shelves: Shelves) -> Iterator[Post]:
     of the index what it reads: circles of a ring overlap.
     """
     g, words = arena.generation.index, arena.words_domain()
-    if words is None or g % BOOK_EVERY:
+    if words is None or g % arena.config.library.book_every:
         return
     held: dict[frozenset[str] | None, tuple[str, dict[str, Held]]] = {}
     for agent in arena.living:

@@ -19,8 +19,6 @@ from arena.run.store import Records, Row
 from culture.library import Read
 from curricula.replay import ParentPool
 
-PARENT_FADE = 0.8  # parents of a generation ago are this much less likely than fresh ones
-
 
 def read(arena: Arena) -> Produced:
     """Decide who sets what for whom: authors, solvers, graders, and the library post each setter reads and varies.
@@ -50,10 +48,10 @@ def read(arena: Arena) -> Produced:
                     continue
             wants_parent = domain == "hidden_words" or config.setter == "mutator" or rng.random() < config.vary
             if wants_parent and domain not in pools:
-                pools[domain] = arena.bank.parent_pool(g, PARENT_FADE, domain, mine)
+                pools[domain] = arena.bank.parent_pool(g, config.parent_fade, domain, mine)
             found = pools[domain].draw(rng, 1) if wants_parent else []
             parent, post = (found[0].text, found[0].post) if found else (None, None)
-            if domain == "hidden_words" and (not found or rng.random() < 0.5):
+            if domain == "hidden_words" and (not found or rng.random() < config.from_name):
                 parent = rng.choice(known)
                 post = shelf[parent].post
             others = rng.sample([a for a in arena.living if a != author], len(arena.living) - 1)

@@ -22,9 +22,6 @@ from arena.run.store import Row
 from culture.library import Read
 from curricula.replay import Entry
 
-DREAMS, UNKNOWN = 0.45, 0.375
-"""Of the exercises in definitions: the share that guesses at dreamt words; unknown names, as a share of known ones."""
-
 
 @dataclass
 class Lessons:
@@ -118,13 +115,14 @@ def exercises(arena: Arena, shelves: Shelves, agent: str, memory: Mapping[str, B
     What is remembered is rehearsed (Robins 1995): else a night on a library that has lost a definition would teach that
     its name is unknown. Where both speak of a name, the library is believed.
     """
-    words, g, n = arena.words_domain(), arena.generation.index, arena.config.sleep.lore
+    words, g, config = arena.words_domain(), arena.generation.index, arena.config.sleep
+    n = config.lore
     known = shelves.of(agent, sleeping=True) if words and n else {}
     bodies = dict(memory) | {name: found.body for name, found in known.items() if found.body is not None}
     if not words or not n or not bodies:
         return Lessons()
     rng = arena.rng(g, agent, "lore")
-    drawn = words.practice(bodies, rng, n, guess=0.0, dreams=DREAMS, unknown=UNKNOWN)
+    drawn = words.practice(bodies, rng, n, guess=0.0, dreams=config.dreams, unknown=config.unknown)
     into += [Example(agent, prompt, completion) for prompt, completion in drawn]
     posts = dict.fromkeys(found.post for found in known.values())
     return Lessons(reads=[Read(g, "sleep", agent, f"g{g:04d}/lore", post, 1.0) for post in posts])

@@ -18,6 +18,7 @@ answer, as theirs do. An answer without marks is taken as it stands.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,13 @@ from gymnasium.spaces import Dict, Text
 from pettingzoo import ParallelEnv
 from pettingzoo.utils.conversions import parallel_to_aec
 
+from arena.config.registries import find_rule, make_domain
 from arena.rounds.rewards import rewards
 from arena.rounds.roles.voice import BARE, Voice
 from arena.rounds.round import GRADER, SETTER, Round, solver_seat
 from arena.text import visible
 from curricula.domain import Domain, Problem, Rejection
-from curricula.learnability import RULES
-from curricula.registry import make_domain
+from curricula.learnability import PaymentRule
 
 CHARSET = "\n" + "".join(map(chr, range(32, 127)))  # what samples are made of
 MAX_TEXT = 512  # characters of an observation or action, at the least
@@ -75,7 +76,7 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         solvers: int = 2,
         attempts: int = 2,
         grader: bool = True,
-        rule: str = "variance",
+        rule: str | PaymentRule = "variance",
         invalid: float = -0.25,
         parent: str | None = None,
         render_mode: str | None = None,
@@ -84,16 +85,15 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
     ) -> None:
         if solvers < 1 or attempts < 1:
             raise ValueError(f"a round needs a solver and an attempt, got solvers={solvers}, attempts={attempts}")
-        if rule not in RULES:
-            raise ValueError(f"unknown payment rule {rule!r}: expected one of {', '.join(RULES)}")
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"unknown render mode {render_mode!r}: expected one of {', '.join(RENDER_MODES)}")
         if max_text is not None and max_text < 1:
             raise ValueError(f"an observation holds a character or more, got max_text={max_text}")
         self.domain = make_domain(domain) if isinstance(domain, str) else domain
-        self.voice = Voice(chat=True) if chat else BARE
+        self.rule = rule if isinstance(rule, PaymentRule) else find_rule(rule)
+        self.voice = replace(Voice(chat=True) if chat else BARE, rule=self.rule)
         self.max_text = max_text or longest(self.domain, chat)
-        self.attempts, self.rule, self.invalid = attempts, rule, invalid
+        self.attempts, self.invalid = attempts, invalid
         self.parent, self.render_mode = parent, render_mode
         self.solvers = tuple(solver_seat(i) for i in range(solvers))
         self.possible_agents = [SETTER, *self.solvers, *([GRADER] if grader else [])]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.config.schema import PromptsSection
+from arena.config.schema import Config
 from arena.rounds.roles.voice import Voice, make_voice
 from arena.run.paths import inside
 from arena.run.store import Row, Store
@@ -77,10 +77,10 @@ def file_digest(path: Path) -> str:
         return ""
 
 
-def voice_of_run(prompts: PromptsSection, store: Store) -> Voice:
+def voice_of_run(config: Config, store: Store) -> Voice:
     """How a stored run's agents are spoken to, by the places it holds."""
     places = {r["name"]: r["place"] or 0 for r in store.query("SELECT name, place FROM agents")}
-    return make_voice(prompts, lambda agent: places.get(agent, 0))
+    return make_voice(config, lambda agent: places.get(agent, 0))
 
 
 def there(store: Store, run: Path) -> dict[int, list[Row]]:

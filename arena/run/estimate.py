@@ -44,7 +44,7 @@ class Lengths:
 
 def estimate(config: Config) -> list[str]:
     """Lines on tokens, time and memory."""
-    domains, served_elsewhere = make_domains(config), config.engine.kind == "openai"
+    domains, served_elsewhere = make_domains(config), config.engine.spec.remote
     loaded = None if served_elsewhere else load_base(config)
     long = worded(config, domains, loaded[1]) if loaded and config.prompts.style == "chat" else Lengths()
     r, s, m, agents = config.rounds, config.sleep, config.measure, config.population.agents

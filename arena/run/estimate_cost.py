@@ -82,7 +82,7 @@ class Spoken:
 
 def spoken(config: Config, domains: Mapping[str, Domain]) -> list[Spoken]:
     """Prompts of the roles, for one held-out problem a depth; what is read from the library is not in them."""
-    voice, found = make_voice(config.prompts, lambda agent: 0), list[Spoken]()
+    voice, found = make_voice(config, lambda agent: 0), list[Spoken]()
     for name, domain in domains.items():
         problems = [p for d in domain.depths for p in list(domain.heldout("dev", d))[:1]]
         solving = [

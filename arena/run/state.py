@@ -28,6 +28,7 @@ from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
+from arena.config.registries import make_domain
 from arena.config.schema import Config
 from arena.config.shipped import SEED_FOLDER
 from arena.rounds.roles.voice import make_voice
@@ -44,7 +45,6 @@ from culture.library import Library
 from culture.merkle import Frontier
 from curricula.domain import Domain
 from curricula.hidden_words import HiddenWords
-from curricula.registry import make_domain
 from curricula.replay import Bank, Entry
 
 
@@ -99,7 +99,7 @@ class Arena:
         self.places, self.births = dict[str, int](), dict[str, int]()  # of everybody who was ever born
         self.commons: Tensor | None = None  # the adapter of the last big sleep, from which newborns start
         self.log: Frontier | None = None  # of the ledger, once something was sealed (arena.run.ledger)
-        self.voice = make_voice(config.prompts, lambda agent: self.places.get(agent, 0))
+        self.voice = make_voice(config, lambda agent: self.places.get(agent, 0))
         self.generation = Generation(0)
         self.forgotten: str | None = None  # what an earlier process was asked and this one is not
 
@@ -354,7 +354,7 @@ def load_minds(config: Config) -> tuple[Engine, Learner | None]:
 
     Raises ValueError or OSError naming the file or the server that is not as it should be.
     """
-    if config.engine.kind == "openai":
+    if config.engine.spec.remote:
         return connect(config), None
     base, tokenizer = load_base(config)
     engine, s = make_engine(config, base, tokenizer, model_folder(config)), config.sleep
@@ -366,7 +366,7 @@ def load_minds(config: Config) -> tuple[Engine, Learner | None]:
 
 def base_place(config: Config) -> str:
     """Where the base model is: a folder, or a server, which may move while a run is interrupted."""
-    return config.engine.openai.url if config.engine.kind == "openai" else config.model.path
+    return config.engine.openai.url if config.engine.spec.section == "openai" else config.model.path
 
 
 def base_digest(config: Config) -> str:
@@ -374,19 +374,20 @@ def base_digest(config: Config) -> str:
 
     Raises ValueError if there are none.
     """
-    if config.engine.kind == "openai":
-        return config.engine.openai.model
+    if config.engine.spec.remote:
+        return config.engine.model_name
     return weights_digest(model_folder(config))[:16]
 
 
 def make_domains(config: Config) -> dict[str, Domain]:
     """The configured domains by name. Raises ValueError for an unknown name or option."""
     domains: dict[str, Domain] = {}
-    for name, section in config.domains.items():
+    for key, section in config.domains.items():
         options: dict[str, Any] = section.options
-        if name == "hidden_words":
+        if key == "hidden_words":
             options.setdefault("world", config.seed)
-        domains[name] = make_domain(name, **options)
+        domain = make_domain(key, **options)
+        domains[domain.name] = domain
     return domains
 
 

@@ -1,10 +1,8 @@
 """Payment rules: what a solve rate pays."""
 
-from typing import get_args
-
 import pytest
 
-from arena.config.schema import RewardsSection
+from arena.config.schema import make_config
 from curricula.learnability import RULES, inverse, is_learnable, variance
 
 
@@ -33,5 +31,8 @@ def test_learnable_means_some_succeed_and_some_fail():
     assert [is_learnable(p) for p in (0.0, 0.25, 1.0)] == [False, True, False]
 
 
-def test_the_config_knows_every_rule():
-    assert set(get_args(RewardsSection.model_fields["setter"].annotation)) == set(RULES)
+def test_the_config_knows_exactly_these_rules():
+    for name, rule in RULES.items():
+        assert name == rule.name and make_config({}, [f"rewards.setter={name}"]).rewards.rule is rule
+    with pytest.raises(ValueError, match=r"rewards\.setter: unknown payment rule 'varience'; did you mean 'variance'"):
+        make_config({}, ["rewards.setter=varience"])

@@ -19,6 +19,7 @@ from arena.rounds.round import Round
 from arena.run.state import make_domains
 from curricula import registry
 from curricula.domain import SPLITS, Domain, Problem, Rejection, Verdict
+from curricula.learnability import RULES
 
 DOC = (ROOT / "docs" / "add_a_domain.md").read_text(encoding="utf-8")
 
@@ -72,7 +73,7 @@ def test_a_whole_round_is_played_with_it():
     round_.take(["answer 43", "answer 42"])
     round_.take(["answer 43"])
     assert round_.phase == "done" and round_.solve_rate == 0.5
-    assert [pay for _, _, _, pay in rewards(round_, "variance", -0.25)] == [1.0, 1.0, 0.0, 1.0]
+    assert [pay for _, _, _, pay in rewards(round_, RULES["variance"], -0.25)] == [1.0, 1.0, 0.0, 1.0]
 
 
 @pytest.mark.usefixtures("registered")

@@ -94,7 +94,7 @@ def test_an_estimate_counts_the_chats_as_they_are_worded(model: Path, tmp_path: 
     found = re.search(r"chats of ([\d,]+) tokens, replies of at most 16", lines[0])
     assert found
     words, problem = ListPrograms(), ListPrograms().heldout("dev", 3)[0]
-    voice = make_voice(config.prompts, lambda agent: 0)
+    voice = make_voice(config, lambda agent: 0)
     (ids,) = Tokenizer(model).encode_prompts([solver.ask(voice, words, "a1", problem, ())])
     assert 0.8 * len(ids) < float(found[1].replace(",", "")) < 1.5 * len(ids)
     with pytest.raises(ValueError, match=r"no chat template: use prompts\.style=bare"):

@@ -136,7 +136,7 @@ def test_a_run_s_agents_load_in_transformers_and_peft_and_speak_the_same(undistu
 
 
 def test_agents_without_a_shared_library_sleep_on_their_own_posts(tmp_path: Path) -> None:
-    overrides = [f"run.folder={tmp_path}", "run.name=alone", "library.shared=false", "generations=2"]
+    overrides = [f"run.folder={tmp_path}", "run.name=alone", "library.network=self", "generations=2"]
     with Arena.create(load_config("configs/tiny.yaml", overrides)) as arena:
         play(arena)
         sql = """SELECT COUNT(*) AS n FROM reads r JOIN posts p ON p.id = r.post

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from arena.evals.play.run_agents import RunAgents, Wanted
 from arena.rounds.roles import setter, solver
 from curricula.domain import Problem, Rejection, Verdict
-from curricula.learnability import RULES
 
 TRIES = 3
 """Times an agent is asked for a problem that is none, before one of the run's own is taken."""
@@ -128,7 +127,7 @@ class Game:
 
     def pay(self, author: str, tries: Sequence[Tried]) -> float:
         """Pay a problem's author by the share of right answers of others."""
-        paid = RULES[self.agents.config.rewards.setter](sum(t.right for t in tries) / len(tries))
+        paid = self.agents.config.rewards.rule(sum(t.right for t in tries) / len(tries))
         self.scores.setdefault(author, Score()).pay.append(paid)  # who set it once need not be at the table
         return paid
 

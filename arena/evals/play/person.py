@@ -105,7 +105,7 @@ def _answer(game: Game, problem: Problem, at: Terminal) -> tuple[str, bool]:
 
 def _set(game: Game, rounds: int, at: Terminal, record: Transcript) -> None:
     """The person sets problems, and the agents try."""
-    pays = "most when about half of the attempts are right"
+    pays = game.agents.config.rewards.rule.summary
     at.say(f"\nNow you set {rounds} problem{'s' if rounds > 1 else ''}. A problem pays {pays}.", "bold")
     at.say(setting(game))
     for number in range(1, rounds + 1):

@@ -48,7 +48,7 @@ class RunAgents:
     ) -> None:
         self.config, self.domain, self.engine, self.names = config, domain, engine, tuple(names)
         self._adapted, self._library = adapted, Library(store.db)
-        self.voice: Voice = voice_of_run(config.prompts, store)
+        self.voice: Voice = voice_of_run(config, store)
         self._meanings = {name: " ".join(held.body) for name, held in definitions_in(self._library).items()}
         sql = "SELECT text, author FROM problems WHERE valid AND domain = ? ORDER BY generation DESC, round LIMIT ?"
         self.stored = [(r["author"], r["text"]) for r in store.query(sql, [domain.name, PARENTS])]
@@ -97,7 +97,7 @@ def open_agents(folder: Path, store: Store, config: Config, count: int, domain: 
     living = [r["name"] for r in store.query(sql)]
     if not living:
         raise ValueError(f"{folder} has no agents yet: play a generation first, with {typed_command('resume', folder)}")
-    if config.engine.kind == "openai":
+    if config.engine.spec.remote:
         return RunAgents(store, config, domains[chosen], connect(config), living[:count], adapted=False)
     ran_with, here = store.meta().get("base model"), base_digest(config)
     if ran_with not in (None, here):

@@ -41,10 +41,12 @@ def flat(config: Config) -> dict[str, str]:
     data = config.model_dump(mode="json")
     for name in IGNORED:
         data.pop(name, None)
-    for kind in ("openai", "vllm"):
-        if config.engine.kind != kind:
-            data["engine"].pop(kind)
-    if config.engine.kind != "torch":
+    for section in ("openai", "vllm"):
+        if config.engine.spec.section != section:
+            data["engine"].pop(section)
+    if not config.engine.options:
+        data["engine"].pop("options")
+    if not config.engine.spec.in_process:
         data["engine"].pop("max_rows")
     if not config.sleep.enabled:
         data["sleep"] = {"enabled": False}

@@ -120,7 +120,7 @@ def tournament(
 
 def make_plan(folder: Path, store: Store, config: Config, per_generation: int) -> Plan:
     """Who can play what, from the database and the adapters that are there. Raises NotPlayed."""
-    if config.engine.kind != "torch":
+    if not config.engine.spec.in_process:
         raise NotPlayed(
             f"The tournament of old and new agents needs the in-process engine; this run used {config.engine.kind}."
         )
@@ -184,7 +184,7 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
         raise _not_here(error) from None
     domain = make_domains(config)[config.main_domain]
     problems = [domain.problem(q.text) for q in plan.questions]
-    voice = voice_of_run(config.prompts, store)
+    voice = voice_of_run(config, store)
     requests = [
         Request(
             f"tournament/{g}/{q.round}",

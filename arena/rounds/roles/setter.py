@@ -1,4 +1,4 @@
-"""The setter: what it is asked and how its proposal is read."""
+"""The setter: its prompt, and how its proposal is parsed."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from curricula.domain import Domain, Spoken
 
 PART = "problem"
 SCHEMA = object_schema(problem={"type": "string"})
-ROLE = (
-    "Now you set a problem for other agents. You are paid most when about half of their attempts solve it: a problem "
-    "that everybody solves or nobody can solve pays nothing, and one that is not in the asked form costs you."
-)
+ROLE = "Now you set a problem for other agents."
+"""Followed by the sentence of the payment rule."""
 
 
 def ask(voice: Voice, domain: Domain, agent: str, parent: str | None) -> Prompt:
+    """The prompt that asks `agent` for a problem, or for a variation of the problem text `parent`."""
     if not voice.chat:
         return domain.propose_prompt(parent)
     asked = domain.setting(parent) if isinstance(domain, Spoken) else domain.propose_prompt(parent)
-    return voice.say(agent, f"{ROLE} {voice.form(PART)}", asked, SCHEMA)
+    role = f"{ROLE} {voice.rule.prompt}, and one that is not in the asked form costs you."
+    return voice.say(agent, f"{role} {voice.form(PART)}", asked, SCHEMA)
 
 
 def read(voice: Voice, text: str) -> str:
-    """The proposal in a reply, in the domain's own form or what was written in its place."""
+    """The proposal in a reply: the marked part, or the whole text in the bare notation."""
     return part(text, PART) if voice.chat else text
 
 
 def say(voice: Voice, text: str) -> str:
-    """The reply that proposes `text`: what is learned from a proposal that was paid."""
+    """The reply that proposes `text`: the completion to train on."""
     return mark(PART, text, voice.structured) if voice.chat else text

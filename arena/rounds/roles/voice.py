@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agents.prompt import Chat
+from curricula.learnability import RULES, PaymentRule
 
 if TYPE_CHECKING:
-    from arena.config.schema import PromptsSection
+    from arena.config.schema import Config
 
 
 def nowhere(agent: str) -> int:
@@ -26,6 +27,7 @@ class Voice:
     structured: bool = False
     personas: tuple[str, ...] = ()
     place: Callable[[str], int] = nowhere  # of an agent: whoever takes a place over speaks as it did
+    rule: PaymentRule = RULES["variance"]  # what setters are told they are paid by
 
     def persona(self, agent: str) -> str:
         return self.personas[self.place(agent) % len(self.personas)] if self.personas else ""
@@ -50,8 +52,10 @@ class Voice:
 BARE = Voice()
 
 
-def make_voice(prompts: PromptsSection, place: Callable[[str], int]) -> Voice:
-    return Voice(prompts.style == "chat", prompts.thinking, prompts.structured, tuple(prompts.personas), place)
+def make_voice(config: Config, place: Callable[[str], int]) -> Voice:
+    """How a config words its prompts; `place` gives the place of an agent."""
+    p = config.prompts
+    return Voice(p.style == "chat", p.thinking, p.structured, tuple(p.personas), place, config.rewards.rule)
 
 
 def mark(name: str, text: str, structured: bool) -> str:

@@ -74,7 +74,7 @@ def chaos(
     Raises ValueError for a config that cannot be played here so, OSError for a player that fails by itself.
     """
     loaded = load_config(config, [])
-    if loaded.engine.kind != "torch" or loaded.engine.device == "cuda":
+    if not loaded.engine.spec.in_process or loaded.engine.device == "cuda":
         raise ValueError("chaos plays with engine.kind torch on the CPU: try configs/tiny.yaml")
     if loaded.cluster.clustered:
         raise ValueError("chaos plays one population, no islands: leave cluster out of its config")

@@ -18,7 +18,7 @@ from arena.phases.records import Listener
 from arena.run.store import Store
 from arena.watch.sinks.registry import load_sinks
 from arena.watch.sinks.scalars import scalars, texts
-from arena.watch.sinks.sink import Sink, SinkFile
+from arena.watch.sinks.sink import Sink
 
 
 def both(*listeners: Listener) -> Listener:
@@ -45,13 +45,13 @@ class Sinks:
     def __init__(self, arena: Run, warn: Callable[[str], None]) -> None:
         self.arena, self.warn = arena, warn
         self.open: dict[str, Sink] = {}
-        for name, file in load_sinks(arena.config.sinks).items():
-            self._guard(name, partial(self._open, name, file))
+        for name, kind in load_sinks(arena.config.sinks).items():
+            self._guard(name, partial(self._open, name, kind))
 
-    def _open(self, name: str, file: SinkFile) -> None:
+    def _open(self, name: str, kind: Callable[[Path], Sink]) -> None:
         folder = self.arena.folder / name
         folder.mkdir(exist_ok=True)
-        self.open[name] = file.open_sink(folder)
+        self.open[name] = kind(folder)
 
     def __call__(self, event: str, data: dict[str, Any]) -> None:
         if event != "done" or not self.open:

@@ -1,8 +1,7 @@
 """What a sink is: something that is told a run's figures while it is played, such as TensorBoard.
 
-A sink's file has a function `open_sink(folder)` that gives a `Sink`; `folder` is `<run folder>/<sink's name>` and is
-there already. A sink is told each figure once, in the order of generations, also by a run that was interrupted and
-resumed: it then opens the same folder again and goes on.
+A sink is a class that is called with a folder, `<run folder>/<sink's name>`, which exists already. It receives each
+figure once, in the order of generations. When an interrupted run is resumed, it is opened again with the same folder.
 
 Left out: reading back. A sink is never part of a run's record: nothing reads it, and the run's digest does not see it.
 Not guaranteed: that a figure arrives. A sink that raises is turned off until the run is opened again, and a run that
@@ -12,7 +11,6 @@ is killed between storing a phase and telling of it never tells of that phase.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 
@@ -25,9 +23,3 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """The run stops being played, finished or not. Nothing is told after this."""
-
-
-class SinkFile(Protocol):
-    """The module of a sink."""
-
-    def open_sink(self, folder: Path) -> Sink: ...

@@ -47,7 +47,3 @@ class TensorBoard:
     def _write(self, generation: int, what: Any) -> None:
         now = datetime.now(UTC).timestamp()
         self.writer.write_event(Event(wall_time=now, step=generation, summary=what))
-
-
-def open_sink(folder: Path) -> TensorBoard:
-    return TensorBoard(folder)

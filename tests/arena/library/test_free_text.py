@@ -22,6 +22,7 @@ from arena.rounds.validity import doubts
 from arena.run.state import Arena
 from culture.posts import Post
 from curricula.domain import Judged, Problem
+from curricula.learnability import RULES
 from curricula.list_programs import ListPrograms
 from tests.helpers.culture_runs import peopled, publish
 
@@ -138,7 +139,7 @@ def test_books_take_the_place_of_their_author_s_own_prose_and_of_nothing_else(ar
     assert "two or more" in str(admit(arena, replace(book, cites=(mine[0],))))
     assert "own author" in str(admit(arena, replace(book, cites=(mine[0], theirs[0]))))
     publish(arena, book)
-    assert [p.title for p in free_text.earlier(arena.library, arena.living[0])] == ["Own 2", "Book"]
+    assert [p.title for p in free_text.earlier(arena.library, arena.living[0], 8)] == ["Own 2", "Book"]
     assert definitions_in(arena.library) == {}  # a book in prose has no pages
 
 
@@ -196,6 +197,6 @@ def test_the_domain_is_told_who_is_strong_on_other_problems_and_who_finds_it_unc
 def test_a_doubted_problem_costs_its_author_and_pays_nobody():
     domain = Doubting()
     r = played(domain, "r0", "rev 4 1 3 ; inc 5 2 4 answer 5 2 4", "no", grade="no")
-    before = rewards(r, "variance", -0.25)
+    before = rewards(r, RULES["variance"], -0.25)
     r.doubt = "disputed"
-    assert rewards(r, "variance", -0.25) == [("setter", "ada", "setter", -0.25)] != before
+    assert rewards(r, RULES["variance"], -0.25) == [("setter", "ada", "setter", -0.25)] != before

@@ -13,8 +13,8 @@ import pytest
 from arena.library.context import BESIDE
 from arena.library.definitions import Shelves
 from arena.library.forgetting import forget
-from arena.library.utility import WINDOW, trials, worth
-from arena.phases.grade import REVIEW_LAG, review_rewards
+from arena.library.utility import trials, worth
+from arena.phases.grade import review_rewards
 from arena.phases.post import post
 from arena.rounds.round import Round
 from arena.run.state import Arena
@@ -342,7 +342,7 @@ def test_a_post_is_worth_what_reading_it_did_as_against_its_being_left_out(tmp_p
         arena.generation.index, arena.generation.worth = 6, None
         known = worth(arena)
         assert set(known) == {good, bad} and known[good] > 0 > known[bad]
-        arena.generation.index, arena.generation.worth = 6 + WINDOW, None
+        arena.generation.index, arena.generation.worth = 6 + arena.config.library.uplift_window, None
         assert worth(arena) == {}
 
 
@@ -392,7 +392,7 @@ def test_what_burned_takes_no_room_in_the_index(tmp_path: Path) -> None:
 
 
 def test_reviews_are_paid_by_what_the_post_has_done_since(tmp_path: Path) -> None:
-    with press(tmp_path, generation=5 + REVIEW_LAG) as arena:
+    with press(tmp_path, generation=5 + make_config({}).rewards.review_lag) as arena:
         ada, bo, cy = arena.living
         good, bad, unread = define(arena, 1, ada, "w0", "w1", "w2")
 

@@ -13,6 +13,7 @@ from arena.rounds.env import CHARSET, MAX_TEXT, env, parallel_env, round_of
 from arena.rounds.rewards import rewards
 from arena.rounds.round import GRADER, SETTER, Round
 from curricula.domain import Domain
+from curricula.learnability import RULES
 from curricula.registry import DOMAINS as REGISTERED
 from curricula.registry import make_domain
 
@@ -208,7 +209,7 @@ def test_a_round_played_through_the_environment_is_the_round_played_by_the_arena
         paid = play_parallel(made, steps, {"parent": parent})
         assert play_in_turn(in_turn, steps, {"parent": parent}) == paid
         expected = dict.fromkeys(made.possible_agents, 0.0)
-        for seat, _, _, reward in rewards(direct, rule, invalid):
+        for seat, _, _, reward in rewards(direct, RULES[rule], invalid):
             expected[seat] += reward
         for played in (round_of(made), round_of(in_turn)):
             assert played.proposal == direct.proposal

@@ -4,6 +4,7 @@ import pytest
 
 from arena.rounds.rewards import rewards
 from arena.rounds.round import Round
+from curricula.learnability import RULES
 from curricula.list_programs import ListPrograms
 
 DOMAIN = ListPrograms()
@@ -25,7 +26,7 @@ def played(attempts: list[str], grader: str | None = None, proposal: str = "rev 
 
 def test_a_rejected_proposal_costs_its_author_and_pays_nobody():
     round_ = played([RIGHT, RIGHT], RIGHT, proposal="rev rev | 1 2")
-    assert rewards(round_, "variance", -0.25) == [("setter", "ada", "setter", -0.25)]
+    assert rewards(round_, RULES["variance"], -0.25) == [("setter", "ada", "setter", -0.25)]
 
 
 @pytest.mark.parametrize(
@@ -40,11 +41,11 @@ def test_a_rejected_proposal_costs_its_author_and_pays_nobody():
 )
 def test_a_setter_is_paid_by_the_solve_rate_of_others(attempts: list[str], variance: float, inverse: float):
     for rule, pay in (("variance", variance), ("inverse", inverse)):
-        assert rewards(played(attempts), rule, -0.25)[0] == ("setter", "ada", "setter", pay)
+        assert rewards(played(attempts), RULES[rule], -0.25)[0] == ("setter", "ada", "setter", pay)
 
 
 def test_a_solver_has_one_entry_an_attempt_and_needs_the_whole_trace():
-    assert rewards(played([RIGHT, WRONG, UNSHOWN, JUNK]), "variance", -0.25)[1:] == [
+    assert rewards(played([RIGHT, WRONG, UNSHOWN, JUNK]), RULES["variance"], -0.25)[1:] == [
         ("solver_0", "bob", "solver", 1.0),
         ("solver_0", "bob", "solver", 0.0),
         ("solver_1", "eve", "solver", 0.0),
@@ -54,8 +55,11 @@ def test_a_solver_has_one_entry_an_attempt_and_needs_the_whole_trace():
 
 @pytest.mark.parametrize(("first", "grader", "pay"), [(RIGHT, RIGHT, 1.0), (WRONG, RIGHT, 1.0), (RIGHT, WRONG, 0.0)])
 def test_a_grader_is_paid_for_agreeing_with_execution(first: str, grader: str, pay: float):
-    assert rewards(played([first, RIGHT], grader), "variance", -0.25)[-1] == ("grader", "cy", "grader", pay)
+    assert rewards(played([first, RIGHT], grader), RULES["variance"], -0.25)[-1] == ("grader", "cy", "grader", pay)
 
 
 def test_a_grader_without_an_answer_has_no_pay():
-    assert {role for _, _, role, _ in rewards(played([RIGHT, RIGHT], JUNK), "variance", -0.25)} == {"setter", "solver"}
+    assert {role for _, _, role, _ in rewards(played([RIGHT, RIGHT], JUNK), RULES["variance"], -0.25)} == {
+        "setter",
+        "solver",
+    }

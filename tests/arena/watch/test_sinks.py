@@ -19,7 +19,7 @@ from arena.loop import play
 from arena.run.state import Arena
 from arena.run.store import Store
 from arena.watch.sinks.listener import Sinks, both
-from arena.watch.sinks.registry import SINKS, load_sinks
+from arena.watch.sinks.registry import load_sinks
 from arena.watch.sinks.scalars import scalars
 
 
@@ -116,7 +116,7 @@ def test_tensorboard_shows_the_config_and_an_agent_s_words_as_plain_text(interru
 
 
 def test_a_fence_in_an_agent_s_words_does_not_end_the_text(tmp_path: Path):
-    sink = load_sinks(["tensorboard"])["tensorboard"].open_sink(tmp_path)
+    sink = load_sinks(["tensorboard"])["tensorboard"](tmp_path)
     sink.text(1, "example", "a\n```\n<script>alert(1)</script>\u202e")
     sink.close()
     (value,) = [v for e in events(tmp_path) for v in e.summary.value]
@@ -125,7 +125,7 @@ def test_a_fence_in_an_agent_s_words_does_not_end_the_text(tmp_path: Path):
 
 def test_two_files_opened_in_one_second_do_not_overwrite_each_other(tmp_path: Path):
     for step in (1, 2, 3):
-        sink = load_sinks(["tensorboard"])["tensorboard"].open_sink(tmp_path)
+        sink = load_sinks(["tensorboard"])["tensorboard"](tmp_path)
         sink.scalars(step, {"x": step})
         sink.close()
     assert points(tmp_path) == [("x", 1, 1.0), ("x", 2, 2.0), ("x", 3, 3.0)]
@@ -136,11 +136,10 @@ def test_the_sink_of_the_documentation_works(tmp_path: Path, monkeypatch: pytest
     (source,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
     (tmp_path / "sink_of_the_docs.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(SINKS, "jsonl", "sink_of_the_docs")
-    config = tiny(tmp_path, "sinks=[jsonl]", "generations=1")
+    config = tiny(tmp_path, "sinks=[sink_of_the_docs:JsonLines]", "generations=1")
     with Arena.create(config) as arena, Sinks(arena, pytest.fail) as sinks:
         play(arena, sinks)
-    written = (tmp_path / "tiny" / "jsonl" / "scalars.jsonl").read_text(encoding="utf-8")
+    written = (tmp_path / "tiny" / "sink_of_the_docs.JsonLines" / "scalars.jsonl").read_text(encoding="utf-8")
     lines = [json.loads(line) for line in written.splitlines()]
     assert {line["generation"] for line in lines} == {0, 1}
     assert any("heldout/list_programs/mean_3_6" in line for line in lines)
@@ -154,17 +153,16 @@ def test_a_sink_that_fails_is_told_of_once_and_the_run_goes_on(
         f"class Bad:\n    def __init__(self, folder): self.calls = 0; self.act('open')\n"
         f"    def act(self, what):\n        if what == {when!r}: raise OSError('no space left')\n"
         "    def scalars(self, g, values): self.act('scalars')\n    def text(self, g, name, text): self.act('text')\n"
-        "    def close(self): self.act('close')\nopen_sink = Bad\n"
+        "    def close(self): self.act('close')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "bad_sink", raising=False)
-    monkeypatch.setitem(SINKS, "bad", "bad_sink")
     warned: list[str] = []
-    config = tiny(tmp_path, "sinks=[bad]", "generations=1")
+    config = tiny(tmp_path, "sinks=[bad_sink:Bad]", "generations=1")
     with Arena.create(config) as arena, Sinks(arena, warned.append) as sinks:
         play(arena, sinks)
         assert arena.store.query("SELECT COUNT(*) AS n FROM phases WHERE phase = 'final'")[0]["n"] == 1
-    assert warned == ["the sink 'bad' failed and is turned off: OSError: no space left"]
+    assert warned == ["the sink 'bad_sink.Bad' failed and is turned off: OSError: no space left"]
 
 
 def test_an_unknown_sink_is_refused_with_the_nearest_right_one(tmp_path: Path):
