@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from arena.config.schema import Config
 from arena.library.context import BESIDE
 from arena.library.definitions import Shelves
 from arena.library.forgetting import forget
@@ -392,7 +393,7 @@ def test_what_burned_takes_no_room_in_the_index(tmp_path: Path) -> None:
 
 
 def test_reviews_are_paid_by_what_the_post_has_done_since(tmp_path: Path) -> None:
-    with press(tmp_path, generation=5 + make_config({}).rewards.review_lag) as arena:
+    with press(tmp_path, generation=5 + Config().rewards.review_lag) as arena:
         ada, bo, cy = arena.living
         good, bad, unread = define(arena, 1, ada, "w0", "w1", "w2")
 
