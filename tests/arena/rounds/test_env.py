@@ -11,6 +11,7 @@ from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, see
 
 from arena.rounds.env import CHARSET, MAX_TEXT, env, parallel_env, round_of
 from arena.rounds.rewards import rewards
+from arena.rounds.roles.voice import Voice
 from arena.rounds.round import GRADER, SETTER, Round
 from curricula.domain import Domain
 from curricula.learnability import RULES
@@ -202,7 +203,7 @@ def test_a_round_played_through_the_environment_is_the_round_played_by_the_arena
         in_turn = env(domain, solvers, attempts, grader, rule, invalid, PARENTS[name])
         grader_seat = GRADER if grader else None
         direct = play_directly(
-            Round("env", domain, SETTER, made.solvers, attempts, grader_seat, parent),
+            Round("env", domain, SETTER, made.solvers, attempts, grader_seat, parent, voice=Voice(rule=RULES[rule])),
             texts,
         )
         steps = texts_of_steps(texts, made.solvers, attempts)
