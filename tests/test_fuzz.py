@@ -1,4 +1,4 @@
-"""A little of every fuzz target, always the same; `python -m tests.fuzz` throws more (tests/fuzz)."""
+"""A few fixed inputs for every fuzz target; `python -m tests.fuzz` generates more (tests/fuzz)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.fuzz.targets import TARGETS
     [pytest.param(t, marks=pytest.mark.slow if t.slow else ()) for t in TARGETS.values()],
     ids=lambda t: t.name,
 )
-def test_hostile_input_is_a_value_or_one_clear_line(target: Target, undisturbed: Path, tmp_path: Path) -> None:
+def test_fuzz_target(target: Target, undisturbed: Path, tmp_path: Path) -> None:
+    """Hostile input gives a value or a one-line error."""
     place = Place(undisturbed, tmp_path / "here")
     place.scratch.mkdir()
 

@@ -1,5 +1,5 @@
-"""What docs/security.md promises and nothing else tests: no unpickling, no objects from YAML, no lines that steer a
-terminal, limits on templates and servers, and a run.db in which nothing runs."""
+"""Promises of docs/security.md that no other test covers: no unpickling, no objects from YAML, no control characters on
+the terminal, limits on templates and servers, and no code execution from run.db."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from arena.config.schema import load_config
 from tests.test_architecture import TREES, called
 
 
-def test_nothing_that_is_loaded_can_be_a_program():
-    """safetensors only: pickle is one call away in torch and numpy, objects in YAML, code in a model's folder."""
+def test_loaders_never_execute_code():
+    """Only safetensors are loaded: torch and numpy can unpickle, YAML can construct objects, and model folders can
+    contain code."""
     loads = {
         "torch.load",
         "np.load",
@@ -49,8 +50,8 @@ def test_nothing_that_is_loaded_can_be_a_program():
     assert not trusted
 
 
-def test_a_path_of_a_row_is_taken_through_one_helper():
-    """`folder / row["path"]` would follow whatever a database says."""
+def test_stored_paths_are_checked():
+    """`folder / row["path"]` would follow any path in a database."""
     found = [
         f"{path}:{node.lineno}"
         for path, tree in TREES.items()
@@ -78,7 +79,7 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\
         ("x" * 1_000_001, "letters"),
     ],
 )
-def test_yaml_is_plain_data_of_a_size(text: str, says: str | None) -> None:
+def test_yaml_is_bounded_plain_data(text: str, says: str | None) -> None:
     if says is None:
         assert yaml_data(text)
         return
@@ -86,14 +87,14 @@ def test_yaml_is_plain_data_of_a_size(text: str, says: str | None) -> None:
         yaml_data(text)
 
 
-def test_a_bomb_in_a_config_is_one_line_that_names_the_file(tmp_path: Path) -> None:
+def test_yaml_bomb_in_config(tmp_path: Path) -> None:
     path = tmp_path / "bomb.yaml"
     path.write_text(BOMB)
     with pytest.raises(ValueError, match=r"bomb\.yaml"):
         load_config(path)
 
 
-def test_an_error_steers_no_terminal() -> None:
+def test_errors_have_no_control_characters() -> None:
     assert one_line(ValueError("a\x1b[2J\nb\u202ec")) == "a [2J b c"
     assert len(one_line(ValueError("x" * 10**6))) < 2100
     assert one_line(ValueError("")) == "ValueError"
@@ -108,15 +109,14 @@ def test_an_error_steers_no_terminal() -> None:
         "{{ 9 ** 9 ** 9 ** 9 }}",
     ],
 )
-def test_a_template_that_takes_all_time_or_memory_is_one_line_and_the_next_one_works(
-    source: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ChatTemplate("{{ messages[-1].content }}", "good", {})  # the process is there
+def test_template_limits(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template that exceeds time or memory gives a one-line error, and the next template works."""
+    ChatTemplate("{{ messages[-1].content }}", "good", {})  # starts the process
     monkeypatch.setattr(agents.template_worker, "TIMEOUT", 1.0)
     with pytest.raises(ValueError, match="the chat template in bad"):
-        ChatTemplate(source, "bad", {}).word(Chat("", "hello", "", False))
+        ChatTemplate(source, "bad", {}).render(Chat("", "hello", "", False))
     monkeypatch.setattr(agents.template_worker, "TIMEOUT", 60.0)
-    assert ChatTemplate("{{ messages[-1].content }}!", "good", {}).word(Chat("", "hi", "", False)).text.endswith("!")
+    assert ChatTemplate("{{ messages[-1].content }}!", "good", {}).render(Chat("", "hi", "", False)).text.endswith("!")
 
 
 STRANGE = {
@@ -134,7 +134,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("says", STRANGE)
-def test_a_strange_run_db_is_refused_before_anything_is_read(undisturbed: Path, tmp_path: Path, says: str) -> None:
+def test_foreign_run_db_is_refused(undisturbed: Path, tmp_path: Path, says: str) -> None:
     for command in (["digest"], ["analyze"], ["resume"], ["watch"]):
         run = tmp_path / command[0]
         shutil.copytree(undisturbed, run)
@@ -154,7 +154,7 @@ def test_a_strange_run_db_is_refused_before_anything_is_read(undisturbed: Path, 
         ("UPDATE problems SET features = '[1]'", "table problems, row 1, column features"),
     ],
 )
-def test_a_damaged_row_is_named_by_who_falls_over_it(undisturbed: Path, tmp_path: Path, damage: str, says: str) -> None:
+def test_damaged_row_is_named(undisturbed: Path, tmp_path: Path, damage: str, says: str) -> None:
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)
     with sqlite3.connect(run / "run.db") as db:
@@ -167,7 +167,7 @@ def test_a_damaged_row_is_named_by_who_falls_over_it(undisturbed: Path, tmp_path
     assert any(re.search(says, str(e)) for e in exceptions), exceptions
 
 
-def test_a_file_that_is_no_run_is_not_written_to(undisturbed: Path, tmp_path: Path) -> None:
+def test_other_file_is_not_modified(undisturbed: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(undisturbed / "config.yaml", run)
@@ -179,7 +179,7 @@ def test_a_file_that_is_no_run_is_not_written_to(undisturbed: Path, tmp_path: Pa
     assert (run / "run.db").read_bytes() == before
 
 
-def test_a_run_with_rows_missing_is_not_gone_on_with_and_says_so(undisturbed: Path, tmp_path: Path) -> None:
+def test_incomplete_run_is_not_resumed(undisturbed: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)
     with sqlite3.connect(run / "run.db") as db:

@@ -1,7 +1,6 @@
-"""Llama, Qwen2 and Qwen3: random-weight miniatures made with transformers, read and run by ours.
+"""Llama, Qwen2 and Qwen3: tiny models with random weights, made with transformers and run by our forward pass.
 
-The forward pass written out here is a second reading of the config's fields, slow and plain: it shows that they
-suffice, apart from the one that is used.
+The plain forward pass in this file is a second implementation from the config's fields, independent of the one in use.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ ROWS = [[5, 6, 7, 8, 9, 10, 11, 12], [3], [90, 1, 2, 44, 17], [(7 * i) % 97 for 
 
 
 def make(name: str, folder: Path) -> Path:
-    """A miniature with noise in every weight, biases and norms too, so that one left out is seen."""
+    """Make a tiny model with noise in every weight, including biases and norms, so that an omitted one is detected."""
     settings = TINY | MINIATURES[name]
     model = transformers.AutoModelForCausalLM.from_config(
         transformers.AutoConfig.for_model(**settings), dtype=torch.float32
@@ -53,7 +52,7 @@ def make(name: str, folder: Path) -> Path:
         for key, parameter in model.named_parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * (0.2 if parameter.dim() == 1 else 0.05))
             if key.endswith("o_proj.bias"):
-                parameter.zero_()  # transformers gives o_proj one too; ours has no place for it
+                parameter.zero_()  # transformers has a bias on o_proj too, which we do not support
     model.save_pretrained(folder, **({"max_shard_size": "60KB"} if "sharded" in name else {}))
     return folder
 
@@ -75,7 +74,7 @@ def theirs(folder: Path, rows: list[list[int]], model: Any = None) -> list[Tenso
 
 
 def reference_logits(base: BaseModel, ids: list[int]) -> Tensor:
-    """(len, V) logits of one row: the forward pass of all three families, one head layout at a time."""
+    """Logits [len(ids), V] of one row, by a plain forward pass for all three architectures."""
     c, n = base.config, len(ids)
     h, g, e = c.num_attention_heads, c.num_key_value_heads, c.head_dim
     angle = torch.arange(n, dtype=torch.float32)[:, None] * inverse_frequencies(c).repeat(2)[None]  # (S, E)
@@ -109,13 +108,14 @@ def reference_logits(base: BaseModel, ids: list[int]) -> Tensor:
     return norm(x, base.weights["model.norm.weight"]) @ base.weights["lm_head.weight"].T
 
 
-def test_the_config_s_fields_suffice_for_transformers_logits(folder: Path) -> None:
+def test_config_suffices_for_logits(folder: Path) -> None:
+    """A plain forward pass from the fields of the config gives the logits of transformers."""
     base = BaseModel.load(folder)
     for ours, other in zip([reference_logits(base, row) for row in ROWS], theirs(folder, ROWS), strict=True):
         assert torch.allclose(ours, other, atol=1e-4), (ours - other).abs().max()
 
 
-def test_the_engine_s_forward_pass_gives_transformers_logits(folder: Path) -> None:
+def test_forward_pass_equals_transformers(folder: Path) -> None:
     from agents.model import StackedWeights, full_logits
 
     ours = full_logits(StackedWeights.of_base(BaseModel.load(folder)), ROWS)
@@ -124,7 +124,8 @@ def test_the_engine_s_forward_pass_gives_transformers_logits(folder: Path) -> No
         assert torch.allclose(mine, other, atol=1e-4), (mine - other).abs().max()
 
 
-def test_the_miniatures_cover_what_the_families_differ_in(folders: dict[str, Path]) -> None:
+def test_miniatures_cover_all_differences(folders: dict[str, Path]) -> None:
+    """The random models cover all differences between the architectures."""
     configs = {name: BaseModel.load(folder).config for name, folder in folders.items()}
     assert {c.family for c in configs.values()} == {"llama", "qwen2", "qwen3"}
     assert {n for n, c in configs.items() if c.attention_bias} == {"llama_biased", "qwen2"}
@@ -136,15 +137,15 @@ def test_the_miniatures_cover_what_the_families_differ_in(folders: dict[str, Pat
 
 
 @pytest.mark.parametrize("head_dim", [64, 128])
-def test_scaled_frequencies_are_transformers_to_the_bit(head_dim: int) -> None:
-    """As in Llama 3.2 1B and Llama 3.1 8B."""
+def test_scaled_frequencies(head_dim: int) -> None:
+    """Scaled frequencies are bit-identical to transformers, as in Llama 3.2 1B and Llama 3.1 8B."""
     rope = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0 if head_dim == 64 else 8.0,
             "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}  # fmt: skip
     config = transformers.LlamaConfig(hidden_size=head_dim * 4, num_attention_heads=4, rope_parameters=rope)
     rotary = transformers.models.llama.modeling_llama.LlamaRotaryEmbedding(config)
     ours = ModelConfig.from_hf(config.to_dict())
     assert torch.equal(inverse_frequencies(ours), rotary.inv_freq)
-    older = config.to_dict() | {"rope_theta": 500000.0, "rope_scaling": rope}  # as such models are published
+    older = config.to_dict() | {"rope_theta": 500000.0, "rope_scaling": rope}  # the layout of published models
     del older["rope_parameters"]
     assert ModelConfig.from_hf(older) == ours
 
@@ -159,9 +160,7 @@ def test_scaled_frequencies_are_transformers_to_the_bit(head_dim: int) -> None:
         ("llama", (128256, 4096, 14336, 32, 32, 8, None, False), (8.03, 6.98)),  # Llama-3.1-8B
     ],
 )
-def test_models_have_as_many_parameters_as_published(
-    family: str, sizes: tuple[Any, ...], billions: tuple[float, float]
-) -> None:
+def test_parameter_counts(family: str, sizes: tuple[Any, ...], billions: tuple[float, float]) -> None:
     keys = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
             "num_key_value_heads", "head_dim", "tie_word_embeddings")  # fmt: skip
     config = ModelConfig.from_hf({"model_type": family, **dict(zip(keys, sizes, strict=True))})
@@ -170,12 +169,12 @@ def test_models_have_as_many_parameters_as_published(
     assert (sum(count.values()) / 1e9, inner / 1e9) == pytest.approx(billions, rel=0.005)
 
 
-def test_a_config_is_written_and_read_back(folder: Path) -> None:
+def test_config_round_trip(folder: Path) -> None:
     config = BaseModel.load(folder).config
     assert ModelConfig.from_hf(json.loads(json.dumps(config.to_hf()))) == config
 
 
-def test_the_seed_s_config_file_is_written_to_the_byte() -> None:
+def test_seed_config_is_reproduced() -> None:
     stored = (SEED_FOLDER / "config.json").read_bytes()
     assert json.dumps(ModelConfig.from_hf(json.loads(stored)).to_hf(), indent=1).encode() == stored
 
@@ -203,7 +202,7 @@ QWEN = json.loads((SEED_FOLDER / "config.json").read_text()) | {"model_type": "q
         ({"use_sliding_window": True, "layer_types": ["full_attention", "sliding_attention"]}, "sliding_window 64"),
     ],
 )
-def test_what_would_need_another_forward_pass_is_refused(change: dict[str, Any], says: str, tmp_path: Path) -> None:
+def test_unsupported_configs_raise(change: dict[str, Any], says: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(QWEN | change))
     with pytest.raises(ValueError) as error:
         BaseModel.load(tmp_path)
@@ -215,11 +214,11 @@ def test_what_would_need_another_forward_pass_is_refused(change: dict[str, Any],
     [{"use_sliding_window": False}, {"use_sliding_window": True, "max_window_layers": 28},
      {"use_sliding_window": True, "max_window_layers": 0, "sliding_window": 256}],
 )  # fmt: skip
-def test_a_sliding_window_that_hides_nothing_is_let_pass(change: dict[str, Any]) -> None:
+def test_ineffective_sliding_window(change: dict[str, Any]) -> None:
     assert ModelConfig.from_hf(QWEN | change).family == "qwen2"
 
 
-def test_weights_that_do_not_fit_are_named(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_mismatched_weights_raise(folders: dict[str, Path], tmp_path: Path) -> None:
     whole = load_file(folders["qwen3"] / "model.safetensors")
     config = (folders["qwen3"] / "config.json").read_text()
 
@@ -243,7 +242,7 @@ def test_weights_that_do_not_fit_are_named(folders: dict[str, Path], tmp_path: P
     assert torch.equal(BaseModel.load(tmp_path).weights["lm_head.weight"], whole["model.embed_tokens.weight"])
 
 
-def test_damaged_shards_are_named(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_damaged_shards_raise(folders: dict[str, Path], tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folders["qwen3_sharded"], copy)
     index, digest = copy / "model.safetensors.index.json", weights_digest(copy)
@@ -266,7 +265,7 @@ def test_damaged_shards_are_named(folders: dict[str, Path], tmp_path: Path) -> N
         BaseModel.load(copy)
 
 
-def test_weights_are_held_in_the_wanted_dtype(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_dtype(folders: dict[str, Path], tmp_path: Path) -> None:
     half = BaseModel.load(folders["qwen2"], "bfloat16")
     assert half.dtype == torch.bfloat16 == half.weights["model.layers.0.self_attn.q_proj.bias"].dtype
     copy = tmp_path / "copy"
@@ -289,7 +288,7 @@ def noisy(layout: AdapterLayout) -> Tensor:
 
 
 def merged(base: BaseModel, layout: AdapterLayout, row: Tensor) -> BaseModel:
-    """The base with one adapter added in, matrix by matrix."""
+    """The base model with one adapter merged into its matrices."""
     leaves, weights = layout.leaves(row[None]), dict(base.weights)
     for layer in range(base.config.num_hidden_layers):
         for p in PROJECTIONS:
@@ -304,7 +303,8 @@ def in_peft(folder: Path, adapter: Path) -> Any:
     return peft.PeftModel.from_pretrained(model, adapter)
 
 
-def test_saved_adapters_act_in_peft_as_merged_by_hand(folder: Path, tmp_path: Path) -> None:
+def test_saved_adapter_in_peft(folder: Path, tmp_path: Path) -> None:
+    """PEFT with a saved adapter gives the logits of the merged weights."""
     base = BaseModel.load(folder)
     layout = AdapterLayout(base.config, rank=4, alpha=8.0)
     row = noisy(layout)
@@ -318,7 +318,7 @@ def test_saved_adapters_act_in_peft_as_merged_by_hand(folder: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("targets", [["q_proj", "v_proj"], list(PROJECTIONS)])
-def test_what_peft_wrote_acts_the_same_here(targets: list[str], folders: dict[str, Path], tmp_path: Path) -> None:
+def test_adapter_from_peft(targets: list[str], folders: dict[str, Path], tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     base = BaseModel.load(folders["qwen3"])
     model = transformers.AutoModelForCausalLM.from_pretrained(folders["qwen3"], dtype=torch.float32)
@@ -333,7 +333,7 @@ def test_what_peft_wrote_acts_the_same_here(targets: list[str], folders: dict[st
     for ids, other in zip(ROWS, theirs(folders["qwen3"], ROWS, made), strict=True):
         assert torch.allclose(reference_logits(merged(base, layout, row), ids), other, atol=1e-4)
     untouched = layout.leaves(row[None])[0, "gate_proj", "A"]
-    assert untouched.any()  # trainable: a zero A and a zero B would have no gradient
+    assert untouched.any()  # trainable: with both A and B zero there would be no gradient
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def test_what_peft_wrote_acts_the_same_here(targets: list[str], folders: dict[st
         ({"target_modules": ["q_proj", "gate_proj"]}, "lacks base_model.model.model.layers.0.mlp.gate_proj.lora_A"),
     ],
 )
-def test_an_adapter_that_would_act_otherwise_is_refused(
+def test_unsupported_adapters_raise(
     change: dict[str, Any], says: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     layout = AdapterLayout(BaseModel.load(folders["qwen2"]).config, rank=4, alpha=8.0)
@@ -365,7 +365,7 @@ def test_an_adapter_that_would_act_otherwise_is_refused(
     assert says in str(error.value) and str(tmp_path) in str(error.value)
 
 
-def test_an_adapter_of_another_model_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_adapter_of_other_model_raises(folders: dict[str, Path], tmp_path: Path) -> None:
     layouts = [AdapterLayout(BaseModel.load(folders[n]).config, rank=4, alpha=8.0) for n in ("qwen2", "qwen3")]
     layouts[0].save_peft(noisy(layouts[0]), tmp_path, "x")
     with pytest.raises(ValueError, match=r"o_proj\.lora_A\.weight should have shape \(4, 80\)|q_proj\.lora_B"):

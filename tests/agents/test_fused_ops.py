@@ -1,4 +1,4 @@
-"""The fused kernels compute what torch's operations compute, forward and backward."""
+"""The fused kernels are equivalent to the torch operations, forward and backward."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def random(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("lengths", [[1], [1, 2, 5, 17, 40, 33, 3, 8], [64, 63]])
-def test_attention_and_its_gradient_equal_torchs(shape: tuple[int, int, int], lengths: list[int]) -> None:
+def test_attention_equals_torch(shape: tuple[int, int, int], lengths: list[int]) -> None:
     heads, groups, size = shape
     _, plain, fused = both(*shape)
     packing, found = Packing(lengths), []
@@ -47,7 +47,7 @@ def test_attention_and_its_gradient_equal_torchs(shape: tuple[int, int, int], le
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_cached_steps_equal_torchs(shape: tuple[int, int, int]) -> None:
+def test_cached_decoding_equals_torch(shape: tuple[int, int, int]) -> None:
     heads, groups, size = shape
     _, plain, fused = both(*shape)
     packing, prompt_of = Packing([3, 1, 7]), np.array([0, 2, 2, 1])
@@ -59,7 +59,7 @@ def test_cached_steps_equal_torchs(shape: tuple[int, int, int]) -> None:
         first = [c.prefill(0, random(packing.total, width)) for c in caches]
         assert torch.allclose(first[0][packing.last], first[1], atol=2e-5)
         for step in range(4):
-            if step == 2:  # slot 1 ends, another prompt takes it
+            if step == 2:  # slot 1 ends and is reused for another prompt
                 for cache in caches:
                     cache.admit(Packing([2]), np.array([0]), np.array([1]))
                     cache.prefill(0, random(2, width, seed=9))
@@ -71,7 +71,7 @@ def test_cached_steps_equal_torchs(shape: tuple[int, int, int]) -> None:
             assert torch.allclose(*found, atol=2e-5)
 
 
-def test_norms_and_gates_and_their_gradients_equal_torchs() -> None:
+def test_norms_and_gates_equal_torch() -> None:
     _, plain, fused = both()
     found = []
     for ops in (plain, fused):
@@ -89,12 +89,12 @@ def test_norms_and_gates_and_their_gradients_equal_torchs() -> None:
         assert torch.allclose(a, b, rtol=1e-5, atol=1e-5 * float(b.detach().abs().max()))
 
 
-def test_exponentials_hold_from_end_to_end() -> None:
+def test_exponential_accuracy() -> None:
     x = np.linspace(-69, 0, 100_001, dtype=np.float32)
     out, bits = x.copy(), np.empty(len(x), np.int32)
     total = kernels.exp_sum(out, bits, len(x), np.float32(0))
     exact = np.exp(x.astype(np.float64))
-    # near zero the polynomial's own error; far out that of x * log2(e) in float32
+    # near zero the error of the polynomial; far from zero that of x * log2(e) in float32
     assert np.abs(out / exact - 1)[x > -1].max() < 5e-7 and np.abs(out / exact - 1).max() < 1e-5
     assert total == pytest.approx(exact.sum(), rel=1e-4)
     extreme = np.array([-1e30, -200.0, 0.0], dtype=np.float32)
@@ -103,13 +103,13 @@ def test_exponentials_hold_from_end_to_end() -> None:
 
 
 @pytest.mark.parametrize("spread", [0.1, 3.0, 30.0])
-def test_sampling_equals_torchs(spread: float) -> None:
+def test_sampling_equals_torch(spread: float) -> None:
     _, plain, fused = both()
     logits, noise = random(2000, 113, scale=spread), torch.rand(2000, generator=torch.Generator().manual_seed(5))
     temperature = torch.rand(2000, generator=torch.Generator().manual_seed(6)) * 2
     temperature[::7], temperature[::5] = 0.0, 1.0
     a, b = (ops.sample(logits, temperature, None, noise) for ops in (plain, fused))
-    assert (a[0] != b[0]).sum() <= 2  # rounding at the border of two tokens
+    assert (a[0] != b[0]).sum() <= 2  # rounding at the boundary between two tokens
     same = a[0] == b[0]
     assert torch.allclose(a[1][same], b[1][same], atol=1e-4)
     masked = logits.clone()
@@ -117,14 +117,14 @@ def test_sampling_equals_torchs(spread: float) -> None:
     assert set(fused.sample(masked, temperature, None, noise)[0].tolist()) <= {0, 1, 2}
 
 
-def test_half_precision_and_other_devices_keep_torchs_operations(base: BaseModel) -> None:
+def test_other_dtypes_use_torch(base: BaseModel) -> None:
     assert type(make_ops(base.config, "cpu", torch.float32)) is FusedOps
     assert type(make_ops(base.config, "cpu", torch.bfloat16)) is TorchOps
     assert type(make_ops(base.config, "meta", torch.float32)) is TorchOps
 
 
 def answers() -> str:
-    """A digest of what every kernel gives for fixed inputs."""
+    """A digest of the outputs of all kernels for fixed inputs."""
     draw, single = np.random.default_rng(0), np.float32
     lengths = draw.integers(1, 50, 40)
     starts, total = np.cumsum(lengths) - lengths, int(lengths.sum())
@@ -158,8 +158,8 @@ def answers() -> str:
 
 
 @pytest.mark.slow
-def test_kernels_compiled_now_and_kernels_from_the_cache_are_equal_to_the_bit(tmp_path: Path) -> None:
-    """Else the first run on a machine would differ from the second."""
+def test_cached_kernels_are_bit_identical(tmp_path: Path) -> None:
+    """Otherwise the first run on a machine would differ from the second."""
     root = ROOT
     command = [sys.executable, "-c", "from tests.test_fast import answers; print(answers())"]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(root)}

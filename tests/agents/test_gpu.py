@@ -1,4 +1,4 @@
-"""The engine and the learner on a GPU: what the CPU writes and learns, in float32; and half precision."""
+"""Engine and learner on a GPU: the same results as on the CPU in float32; half precision works."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def speak(device: str, dtype: str, factored: bool, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("factored", [False, True])
-def test_greedy_texts_are_those_of_the_cpu(factored: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_greedy_texts_equal_cpu(factored: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     assert speak("cuda", "float32", factored, monkeypatch) == speak("cpu", "float32", factored, monkeypatch)
 
 
 @pytest.mark.parametrize("factored", [False, True])
-def test_half_precision_speaks(factored: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_precision_generates(factored: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = speak("cuda", "bfloat16", factored, monkeypatch)
     assert sum("answer" in t for t in texts) > 5
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_sleeping_learns_as_on_the_cpu(dtype: str) -> None:
+def test_training_equals_cpu(dtype: str) -> None:
     found = []
     for device in ("cpu", "cuda"):
         base = BaseModel.load(SEED_FOLDER, dtype if device == "cuda" else "float32", device)

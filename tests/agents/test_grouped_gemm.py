@@ -1,4 +1,4 @@
-"""Products of ragged groups: equal to a loop over agents, forward and backward, at little padding."""
+"""Grouped matrix products equal a loop over agents, forward and backward, with little padding."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ counts = st.lists(st.integers(0, 20), min_size=1, max_size=24)
 
 
 @given(counts)
-def test_runs_cover_every_row_once_and_in_order(heights: list[int]) -> None:
+def test_segments_cover_all_rows(heights: list[int]) -> None:
     runs = segments_of(heights)
     rows = [(r.first + i // r.height, r.start + i) for r in runs for i in range(r.count * r.height)]
     assert rows == [(a, i) for i, a in enumerate(a for a, h in enumerate(heights) for _ in range(h))]
 
 
 @given(counts)
-def test_rectangles_hold_every_row_and_cost_no_more_than_either_extreme(found: list[int]) -> None:
+def test_rectangles_cost(found: list[int]) -> None:
+    """Padded heights fit every row and cost no more than no padding or full padding."""
     heights = rectangles(found)
     assert all(h >= c and (h == 0) == (c == 0) for h, c in zip(heights, found, strict=True))
     cost = sum(heights) + SEGMENT_COST * len(segments_of(heights))
@@ -30,7 +31,7 @@ def test_rectangles_hold_every_row_and_cost_no_more_than_either_extreme(found: l
 
 
 @pytest.mark.parametrize("heights", [[3, 3, 3], [1, 1, 5, 5, 2], [0, 4, 0, 0, 4, 4, 0], [7]])
-def test_the_product_and_its_gradients_equal_a_loop_over_agents(heights: list[int]) -> None:
+def test_grouped_mm_equals_loop(heights: list[int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(sum(heights), 6, requires_grad=True)
     w = torch.randn(len(heights), 6, 5, requires_grad=True)

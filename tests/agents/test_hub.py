@@ -1,4 +1,4 @@
-"""Models by folder or by name. The Hugging Face cache is a real one, written here; the network is never asked."""
+"""Models by folder or by name, with a real Hugging Face cache written by the tests and without network access."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "someone/small-model"
 
 
 def fill(cache: Path, files: list[str]) -> Path:
-    """A snapshot of a model as huggingface_hub lays it out."""
+    """Write a snapshot of a model in the layout of huggingface_hub."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     home = cache / f"models--{NAME.replace('/', '--')}"
     snapshot = home / "snapshots" / commit
@@ -30,23 +30,23 @@ def fill(cache: Path, files: list[str]) -> Path:
 
 
 def offline(code: str, cache: Path) -> subprocess.CompletedProcess[str]:
-    """Run code in a process of its own, which reads the cache's place and that there is no network when it starts."""
+    """Run code in a new process, because the path of the cache and offline mode are read at start-up."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     environment |= {"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
 
 
-def test_a_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_used_as_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_model(SEED_FOLDER) == SEED_FOLDER and whole(SEED_FOLDER)
     monkeypatch.chdir(ROOT)
-    assert find_model("agents/seed") == Path("agents/seed")  # a name by its form, a folder by being there
+    assert find_model("agents/seed") == Path("agents/seed")  # has the form of a name, but exists as a folder
     for path in ("/nowhere/model", "./some/where/model", "~/model", "model"):
         assert find_model(path) == Path(path)
     assert not whole(tmp_path)
 
 
 @pytest.mark.slow
-def test_a_name_is_found_in_the_cache_and_loaded(tmp_path: Path) -> None:
+def test_name_in_cache(tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     snapshot = fill(tmp_path, ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
     code = (
@@ -63,10 +63,11 @@ def test_a_name_is_found_in_the_cache_and_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("files", [None, ["config.json"]])
 @pytest.mark.slow
-def test_a_name_that_is_not_to_be_had_says_in_one_line_how_to_fetch_it(tmp_path: Path, files: list[str] | None) -> None:
+def test_unavailable_model_raises(tmp_path: Path, files: list[str] | None) -> None:
+    """The one-line error says how to fetch the model."""
     pytest.importorskip("huggingface_hub")
     if files:
-        fill(tmp_path, files)  # somebody looked at the config once; the weights are not there
+        fill(tmp_path, files)  # only the config was downloaded before
     done = offline(
         "import sys, run_arena\n"
         f"sys.argv = ['run_arena', 'run', 'configs/tiny.yaml', 'model.path={NAME}', 'run.folder={tmp_path}/runs']\n"
@@ -78,7 +79,7 @@ def test_a_name_that_is_not_to_be_had_says_in_one_line_how_to_fetch_it(tmp_path:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_without_the_package_a_name_says_what_to_install(tmp_path: Path) -> None:
+def test_missing_package_raises(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['huggingface_hub'] = None\n"
         "from agents.checkpoint import BaseModel\n"
@@ -125,8 +126,8 @@ print(engine.generate([Request('k', 'solve rev inc | 3 1 4 think', 'a', 40, 0.0)
 
 
 @pytest.mark.slow
-def test_engine_and_learner_need_four_packages_only(tmp_path: Path) -> None:
-    """Where models are large, they run in an environment that has torch, numpy, safetensors and tokenizers."""
+def test_minimal_dependencies(tmp_path: Path) -> None:
+    """Large models run in an environment with only torch, numpy, safetensors and tokenizers."""
     done = offline(ALONE, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"

@@ -1,4 +1,4 @@
-"""Keys are kept whole and private, and names are readable, unique and the same every time."""
+"""Keys are stored atomically and privately; names are readable, unique and deterministic."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ from arena.config.shipped import ROOT
 from culture.posts import Post, sign_post
 
 
-def test_a_created_key_loads_and_signs(tmp_path):
+def test_created_key_signs(tmp_path):
     ring = KeyRing(tmp_path / "keys")
     made = ring.create("ada")
     assert KeyRing(tmp_path / "keys").load("ada") == made
@@ -28,19 +28,20 @@ def test_a_created_key_loads_and_signs(tmp_path):
     Ed25519PublicKey.from_public_bytes(bytes.fromhex(made.public_key)).verify(ring.sign("ada", b"data"), b"data")
 
 
-def test_a_key_signs_posts(tmp_path):
+def test_key_signs_posts(tmp_path):
     ring = KeyRing(tmp_path)
     ring.create("ada")
     post = Post("lesson", "ada", 0, "title", "body")
     assert sign_post(post, ring.public_key("ada"), lambda data: ring.sign("ada", data)).verify()
 
 
-def test_every_agent_has_a_key_of_its_own(tmp_path):
+def test_keys_differ(tmp_path):
     ring = KeyRing(tmp_path)
     assert ring.create("ada").public_key != ring.create("bo").public_key
 
 
-def test_only_the_owner_can_read_keys_whatever_the_umask(tmp_path):
+def test_file_permissions(tmp_path):
+    """Only the owner can read keys, whatever the umask is."""
     old = os.umask(0)
     try:
         KeyRing(tmp_path / "keys").create("ada")
@@ -50,12 +51,12 @@ def test_only_the_owner_can_read_keys_whatever_the_umask(tmp_path):
     assert stat.S_IMODE((tmp_path / "keys" / "ada.pem").stat().st_mode) == 0o600
 
 
-def test_nothing_but_the_key_is_left_in_the_folder(tmp_path):
+def test_no_temporary_files_remain(tmp_path):
     KeyRing(tmp_path).create("ada")
     assert [path.name for path in tmp_path.iterdir()] == ["ada.pem"]
 
 
-def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+def test_failed_write_leaves_no_file(tmp_path, monkeypatch):
     def fail(descriptor: int) -> None:
         raise OSError("disk full")
 
@@ -65,7 +66,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_is_never_replaced(tmp_path):
+def test_existing_key_is_not_replaced(tmp_path):
     ring = KeyRing(tmp_path)
     made = ring.create("ada")
     with pytest.raises(ValueError, match="already has a key"):
@@ -73,7 +74,7 @@ def test_a_key_is_never_replaced(tmp_path):
     assert ring.load("ada") == made
 
 
-def test_ensure_makes_a_key_once(tmp_path):
+def test_ensure_creates_key_once(tmp_path):
     ring = KeyRing(tmp_path)
     assert ring.ensure("ada") == ring.ensure("ada") == ring.load("ada")
 
@@ -97,7 +98,7 @@ def test_ensure_makes_a_key_once(tmp_path):
         None,
     ],
 )
-def test_a_name_that_is_no_name_is_refused_everywhere(tmp_path, name):
+def test_invalid_names_raise(tmp_path, name):
     ring = KeyRing(tmp_path / "keys")
     for act in (ring.create, ring.ensure, ring.load, ring.public_key, lambda n: ring.sign(n, b"")):
         with pytest.raises(ValueError, match="must match"):
@@ -105,7 +106,7 @@ def test_a_name_that_is_no_name_is_refused_everywhere(tmp_path, name):
     assert not (tmp_path / "keys").exists()
 
 
-def test_a_missing_key_file_is_named(tmp_path):
+def test_missing_key_file_raises(tmp_path):
     with pytest.raises(ValueError, match=r"ada.*ada\.pem"):
         KeyRing(tmp_path).load("ada")
 
@@ -124,14 +125,14 @@ def damaged_files() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("what", damaged_files())
-def test_a_damaged_key_file_is_named(tmp_path, what):
+def test_damaged_key_file_raises(tmp_path, what):
     (tmp_path / "ada.pem").write_bytes(damaged_files()[what])
     for act in (KeyRing(tmp_path).load, lambda name: KeyRing(tmp_path).sign(name, b"")):
         with pytest.raises(ValueError, match=r"ada\.pem"):
             act("ada")
 
 
-def test_names_are_unique_and_fit_for_keys(tmp_path):
+def test_names_are_unique_and_valid(tmp_path):
     names = [agent_name(0, index) for index in range(300)]
     assert len(set(names)) == 300
     assert set(names[: len(GIVEN_NAMES)]) == set(GIVEN_NAMES)
@@ -139,7 +140,7 @@ def test_names_are_unique_and_fit_for_keys(tmp_path):
     KeyRing(tmp_path).create(names[-1])
 
 
-def test_names_depend_on_the_seed_and_on_nothing_else():
+def test_names_depend_on_seed_only():
     assert [agent_name(1, i) for i in range(9)] != [agent_name(2, i) for i in range(9)]
     code = "from agents.identity import agent_name; print(agent_name(1, 3), agent_name(1, 70))"
     shown = {

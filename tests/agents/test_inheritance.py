@@ -1,4 +1,4 @@
-"""Inheritance: what a newborn's adapter row is made of."""
+"""Inheritance: the adapter row of a newborn from those of its parents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def layout(base: BaseModel) -> AdapterLayout:
 
 
 def parents(layout: AdapterLayout, n: int, rank: int | None = None) -> list[Tensor]:
-    """Rows of random A and B; of these, `rank` directions are used."""
+    """Rows with random A and B, of which `rank` directions are used."""
     rows = torch.randn(n, layout.size, generator=torch.Generator().manual_seed(n)) * 0.1
     leaves = layout.leaves(rows)
     for (_, _, side), leaf in leaves.items():
@@ -29,7 +29,7 @@ def parents(layout: AdapterLayout, n: int, rank: int | None = None) -> list[Tens
 
 
 def deltas(layout: AdapterLayout, row: Tensor) -> dict[tuple[int, str], Tensor]:
-    """What each module adds to its weight matrix, (out, in)."""
+    """The update [out, in] of the weight matrix of each module."""
     leaves = layout.leaves(row[None].double())
     return {(i, p): layout.scale * leaves[i, p, "B"][0] @ leaves[i, p, "A"][0] for i, p, side in leaves if side == "A"}
 
@@ -39,7 +39,7 @@ def mean_delta(layout: AdapterLayout, rows: list[Tensor], shares: list[float]) -
     return {m: sum((w * d[m] for w, d in zip(shares, each, strict=True)), torch.zeros(())) for m in each[0]}
 
 
-def test_a_copy_is_the_best_parents_row_and_a_tensor_of_its_own(layout: AdapterLayout) -> None:
+def test_copy(layout: AdapterLayout) -> None:
     rows = parents(layout, 2)
     child = inherit("copy", rows, layout, 0.5, "s")
     assert torch.equal(child, rows[0]) and torch.equal(copy(rows), rows[0])
@@ -47,11 +47,12 @@ def test_a_copy_is_the_best_parents_row_and_a_tensor_of_its_own(layout: AdapterL
     assert not torch.equal(child, rows[0])
 
 
-def test_the_noise_of_a_mutation_is_a_share_of_each_matrix_own_deviation(layout: AdapterLayout) -> None:
+def test_mutation_noise(layout: AdapterLayout) -> None:
+    """The noise has `scale` times the standard deviation of each matrix."""
     row = parents(layout, 1)[0]
     leaves = layout.leaves(row[None])
     for i, key in enumerate(leaves):
-        leaves[key] *= 1 + i  # every matrix at a scale of its own
+        leaves[key] *= 1 + i  # a different scale for each matrix
     leaves[0, "q_proj", "B"].zero_()
     before = row.clone()
     noise = layout.leaves((mutation(row, layout, 0.1, "s") - row)[None])
@@ -63,14 +64,15 @@ def test_the_noise_of_a_mutation_is_a_share_of_each_matrix_own_deviation(layout:
     assert torch.equal(mutation(row, layout, 0.0, "s"), row)
 
 
-def test_chance_is_keyed_by_the_seed(layout: AdapterLayout) -> None:
+def test_draws_depend_on_seed(layout: AdapterLayout) -> None:
     rows = parents(layout, 2)
     for how in ("mutation", "crossover"):
         assert torch.equal(inherit(how, rows, layout, 0.1, "s"), inherit(how, rows, layout, 0.1, "s"))
         assert not torch.equal(inherit(how, rows, layout, 0.1, "s"), inherit(how, rows, layout, 0.1, "t"))
 
 
-def test_crossover_takes_each_module_whole_from_one_of_both_parents(layout: AdapterLayout) -> None:
+def test_crossover(layout: AdapterLayout) -> None:
+    """Each module comes from one of the two parents."""
     a, b = parents(layout, 2)
     child = layout.leaves(crossover(a, b, layout, "s")[None])
     from_a, from_b = layout.leaves(a[None]), layout.leaves(b[None])
@@ -88,9 +90,7 @@ def test_crossover_takes_each_module_whole_from_one_of_both_parents(layout: Adap
     assert torch.equal(inherit("crossover", [a], layout, 0.0, "s"), a)
 
 
-def test_the_average_of_identical_rows_acts_as_they_do(
-    layout: AdapterLayout, base: BaseModel, tokenizer: Tokenizer
-) -> None:
+def test_average_of_identical_rows(layout: AdapterLayout, base: BaseModel, tokenizer: Tokenizer) -> None:
     row = parents(layout, 1)[0]
     child = inherit("average", [row] * 3, layout, 0.0, "s")
     for module, delta in deltas(layout, row).items():
@@ -101,19 +101,21 @@ def test_the_average_of_identical_rows_acts_as_they_do(
             assert torch.allclose(linear.weight[0], linear.weight[1], atol=1e-5)
 
 
-def test_the_average_has_the_smallest_error_a_row_of_this_rank_can_have(layout: AdapterLayout) -> None:
+def test_average_is_best_approximation(layout: AdapterLayout) -> None:
+    """No row of this rank is closer to the mean of the products."""
     rows, shares = parents(layout, 3), [0.5, 0.3, 0.2]
     child = deltas(layout, average(rows, layout, [5, 3, 2]))
     by_parameters = deltas(layout, sum((w * r for w, r in zip(shares, rows, strict=True)), torch.zeros(())))
     for module, wanted in mean_delta(layout, rows, shares).items():
         values = torch.linalg.svdvals(wanted)
         least = float(values[layout.rank :].square().sum().sqrt())
-        assert least > 0.01  # there is something to lose
+        assert least > 0.01  # the approximation is not exact
         assert float((child[module] - wanted).norm()) == pytest.approx(least, rel=1e-4), module
         assert float((by_parameters[module] - wanted).norm()) > 1.05 * least, module
 
 
-def test_where_ranks_allow_the_average_does_to_inputs_what_the_parents_do_on_average(layout: AdapterLayout) -> None:
+def test_average_is_exact_at_low_rank(layout: AdapterLayout) -> None:
+    """If the rank of the mean is low enough, the average acts as the mean of its parents."""
     rows = parents(layout, 2, rank=2)
     child = deltas(layout, average(rows, layout))
     each = [deltas(layout, row) for row in rows]
@@ -125,7 +127,8 @@ def test_where_ranks_allow_the_average_does_to_inputs_what_the_parents_do_on_ave
     assert any(not torch.allclose(by_parameters[m], child[m], atol=1e-2) for m in child)
 
 
-def test_a_and_b_of_an_average_share_its_strength_and_have_settled_signs(layout: AdapterLayout) -> None:
+def test_average_is_balanced(layout: AdapterLayout) -> None:
+    """A and B have equal norms, and their signs are determined."""
     rows = parents(layout, 3)
     leaves = layout.leaves(average(rows, layout)[None])
     for i, p, side in leaves:
@@ -136,9 +139,8 @@ def test_a_and_b_of_an_average_share_its_strength_and_have_settled_signs(layout:
     assert torch.allclose(average(rows, layout), average(rows[::-1], layout), atol=1e-5)
 
 
-def test_the_average_of_those_who_learned_nothing_does_nothing_and_can_still_learn(
-    layout: AdapterLayout, base: BaseModel, tokenizer: Tokenizer
-) -> None:
+def test_average_of_untrained_rows(layout: AdapterLayout, base: BaseModel, tokenizer: Tokenizer) -> None:
+    """The average of untrained adapters has no effect but can be trained."""
     child = average([layout.fresh("a"), layout.fresh("b")], layout)
     assert all(not delta.any() for delta in deltas(layout, child).values())
     learner = Learner(base, tokenizer, LearnerConfig(rank=4, alpha=12.0))
@@ -147,7 +149,7 @@ def test_the_average_of_those_who_learned_nothing_does_nothing_and_can_still_lea
     assert any(delta.abs().max() > 1e-6 for delta in deltas(layout, learner.acting_row("child")).values())
 
 
-def test_mistakes_name_what_is_wrong(layout: AdapterLayout) -> None:
+def test_invalid_arguments_raise(layout: AdapterLayout) -> None:
     rows = parents(layout, 2)
     for how, given, words in (
         ("crosover", rows, "did you mean crossover"),

@@ -1,4 +1,4 @@
-"""Sleep: one mixed batch over all agents, each agent's optimiser its own."""
+"""Sleep: one mixed batch for all agents, with a separate optimiser for each."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def examples(agent: str, n: int, seed: int = 0) -> list[Example]:
     return [Example(agent, e.prompt, e.completion) for e in (data.draw(rng) for _ in range(n))]
 
 
-def test_the_mixed_batch_equals_one_agent_after_another(base: BaseModel, tokenizer: Tokenizer) -> None:
-    """Gradients (the first moment after one step) agree; Adam would blow up rounding where they are 0."""
+def test_mixed_batch_equals_single_agents(base: BaseModel, tokenizer: Tokenizer) -> None:
+    """The gradients (first moments after one step) agree. Updates are not compared, because Adam amplifies rounding
+    where gradients are 0."""
     together, apart = learner(base, tokenizer, ""), learner(base, tokenizer, "")
     for made in (together, apart):
         for name in "abc":
@@ -48,7 +49,7 @@ def test_the_mixed_batch_equals_one_agent_after_another(base: BaseModel, tokeniz
     assert ((mine - theirs).norm(dim=1) / mine.norm(dim=1)).max() < 1e-3
 
 
-def test_absent_agents_are_untouched_to_the_bit(base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_absent_agents_are_unchanged(base: BaseModel, tokenizer: Tokenizer) -> None:
     made = learner(base, tokenizer)
     made.sleep(examples("a", 10) + examples("b", 10), "first")
     before = {k: v.clone() for k, v in made.state.items()}
@@ -58,27 +59,27 @@ def test_absent_agents_are_untouched_to_the_bit(base: BaseModel, tokenizer: Toke
     assert not torch.equal(made.state["trained"][0], before["trained"][0])
 
 
-def test_ragged_numbers_of_examples_are_all_used(base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_all_examples_are_used(base: BaseModel, tokenizer: Tokenizer) -> None:
     reports = learner(base, tokenizer).sleep(examples("a", 3) + examples("b", 30) + examples("c", 17), "s")
     assert [(r.agent, r.examples) for r in reports] == [("a", 3), ("b", 30), ("c", 17)]
     assert all(r.tokens > 0 and r.steps > 0 and 0 < r.loss < 10 for r in reports)
 
 
-def test_the_first_update_is_adamw_as_torch_does_it(base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_first_update_equals_torch_adamw(base: BaseModel, tokenizer: Tokenizer) -> None:
     made = learner(base, tokenizer, "a")
     start = made.state["trained"].clone()
     parameter = torch.nn.Parameter(start.clone())
     optimizer = torch.optim.AdamW([parameter], lr=5e-3, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0)
     for step in range(3):
         gradient = torch.randn(start.shape, generator=torch.Generator().manual_seed(step))
-        gradient = gradient / gradient.norm()  # at the clip
+        gradient = gradient / gradient.norm()  # clipped to norm 1
         made._update(torch.tensor([0]), gradient.clone())
         parameter.grad = gradient.clone()
         optimizer.step()
     assert torch.allclose(made.state["trained"], parameter.detach(), atol=1e-6)
 
 
-def test_weights_scale_examples_and_zero_leaves_them_out(base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_example_weights(base: BaseModel, tokenizer: Tokenizer) -> None:
     good, other = examples("a", 8, seed=1), examples("a", 8, seed=2)
     only, both = learner(base, tokenizer, "a"), learner(base, tokenizer, "a")
     only.sleep(good, "s")
@@ -86,14 +87,14 @@ def test_weights_scale_examples_and_zero_leaves_them_out(base: BaseModel, tokeni
     assert torch.equal(only.state["trained"], both.state["trained"])
 
 
-def test_sleeping_learns_what_it_is_shown(base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_sleep_learns_examples(base: BaseModel, tokenizer: Tokenizer) -> None:
     shown = [Example("a", f"guess | {i} {j} body", "book review") for i in range(8) for j in range(4)]
     made = learner(base, tokenizer, "a", LearnerConfig(rank=8, alpha=16, learning_rate=1e-2, batch=8))
     losses = [made.sleep(shown, f"night {n}")[0].loss for n in range(4)]
     assert losses[-1] < 0.2 * losses[0]
 
 
-def test_the_acting_average_lags_the_trained_weights(base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_acting_average(base: BaseModel, tokenizer: Tokenizer) -> None:
     made = learner(base, tokenizer, "a")
     start = made.state["trained"].clone()
     made.sleep(examples("a", 8), "s")
@@ -101,7 +102,7 @@ def test_the_acting_average_lags_the_trained_weights(base: BaseModel, tokenizer:
     assert torch.allclose(average, moved * (1 - CONFIG.average), atol=1e-6) and moved.abs().max() > 0
 
 
-def test_saved_state_is_restored_and_misfits_are_refused(base: BaseModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_save_and_load(base: BaseModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
     made = learner(base, tokenizer)
     made.sleep(examples("b", 9), "s")
     path = tmp_path / "learner.safetensors"
@@ -118,7 +119,7 @@ def test_saved_state_is_restored_and_misfits_are_refused(base: BaseModel, tokeni
         Learner(base, tokenizer, CONFIG).load(path, ["a", "b", "c"])
 
 
-def test_agents_come_and_go(base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_add_and_remove_agents(base: BaseModel, tokenizer: Tokenizer) -> None:
     made = learner(base, tokenizer)
     made.sleep(examples("a", 4) + examples("c", 4), "s")
     row = made.acting_row("c").clone()
@@ -133,10 +134,10 @@ def test_agents_come_and_go(base: BaseModel, tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize("way", ["factored", "torch operations", "many micro-batches"])
-def test_other_ways_of_computing_learn_the_same(
+def test_other_implementations_agree(
     way: str, base: BaseModel, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Gradients, for one step from adapters that have moved."""
+    """Gradients of one step, from adapters that have been trained, are the same."""
     usual, other = learner(base, tokenizer, ""), learner(base, tokenizer, "")
     for name in "abc":
         noise = 0.02 * torch.randn(usual.layout.size, generator=torch.Generator().manual_seed(ord(name)))
@@ -158,7 +159,8 @@ def test_other_ways_of_computing_learn_the_same(
     assert ((mine - theirs).norm(dim=1) / mine.norm(dim=1)).max() < 1e-3
 
 
-def test_a_row_without_a_prompt_is_not_predicted_from_the_row_before(base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_row_without_prompt(base: BaseModel, tokenizer: Tokenizer) -> None:
+    """The first token of a row without a prompt is not predicted from the previous row."""
     alone, beside = learner(base, tokenizer, "ab"), learner(base, tokenizer, "ab")
     bare = [Example("a", "", "rev inc sort | 3 1 4")]
     (found,) = alone.sleep(bare, "s")

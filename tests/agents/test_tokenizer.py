@@ -1,4 +1,4 @@
-"""Tokenizers: the shipped word-level one, and a byte-level BPE in miniature with the files published models have."""
+"""Tokenizers: the shipped word-level one, and a tiny byte-level BPE with the files of published models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXTS = ["solve rev inc | 3 1 4 think rev 4 1 3 ; inc 5 2 4 answer 5 2 4", "prop
 
 
 def byte_level(folder: Path, named: dict[str, Any], generation: dict[str, Any] | None = None) -> Tokenizer:
-    """As Qwen's: bytes, no space put before a text, and a template that would add a special token."""
+    """A tokenizer like Qwen's: byte-level, no space in front of a text, and a template that adds a special token."""
     made = HFTokenizer(models.BPE())
     made.normalizer = normalizers.NFC()  # type: ignore[assignment]
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
@@ -52,33 +52,33 @@ def test_byte_level_text_round_trips(chat: Tokenizer, text: str) -> None:
     assert chat.decode(chat.encode([composed])) == [composed]
 
 
-def test_text_that_starts_or_ends_in_the_middle_round_trips(chat: Tokenizer) -> None:
+def test_partial_texts_round_trip(chat: Tokenizer) -> None:
     for text in TEXTS:
         for cut in range(len(text)):
             head, tail = chat.encode([text[:cut], text[cut:]])
             assert chat.decode([head, tail, head + tail]) == [text[:cut], text[cut:], text]
 
 
-def test_a_character_cut_in_two_is_no_error(chat: Tokenizer) -> None:
+def test_split_character_is_decoded(chat: Tokenizer) -> None:
     ids = chat.encode(["é世"])[0]
     for cut in range(len(ids) + 1):
         assert isinstance(chat.decode([ids[:cut]])[0], str)
     assert chat.decode([ids]) == ["é世"]
 
 
-def test_ids_beyond_the_tokenizer_are_no_text(chat: Tokenizer) -> None:
-    """Models are often given more rows than the tokenizer has ids, and may sample them."""
+def test_ids_beyond_vocabulary(chat: Tokenizer) -> None:
+    """Models often have more rows than the tokenizer has ids, and may sample them."""
     assert chat.decode([[*chat.encode(["rev"])[0], 100_000]]) == ["rev"]
 
 
-def test_special_tokens_are_never_made_from_text_nor_shown(chat: Tokenizer) -> None:
+def test_special_tokens_are_separate(chat: Tokenizer) -> None:
     ids = chat.encode([f"a{TURN}b{END}"])[0]
     assert not chat.stops & set(ids) and chat.decode([ids]) == [f"a{TURN}b{END}"]
     assert chat.decode([[*chat.encode(["rev"])[0], chat.eos]]) == ["rev"]
     assert chat.count(TEXTS[0]) == len(chat.encode([TEXTS[0]])[0])
 
 
-def test_a_completion_is_encoded_as_it_follows_its_prompt(chat: Tokenizer, tokenizer: Tokenizer) -> None:
+def test_completion_after_prompt(chat: Tokenizer, tokenizer: Tokenizer) -> None:
     prompt, completion = "solve rev inc | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
     for each in (chat, tokenizer):
         (before,), (learned,) = each.encode([prompt]), each.encode_completions([prompt], [completion])
@@ -99,21 +99,22 @@ def test_a_completion_is_encoded_as_it_follows_its_prompt(chat: Tokenizer, token
         ({}, {"eos_token_id": [0, 1], "pad_token_id": 0}, 0, {0, 1}, 0),
     ],
 )
-def test_what_ends_a_text_is_read_from_the_model_s_files(
+def test_end_tokens_from_config_files(
     named: dict[str, Any], generation: dict[str, Any] | None, eos: int, stops: set[int], pad: int, tmp_path: Path
 ) -> None:
     found = byte_level(tmp_path, named, generation)
     assert (found.eos, found.stops, found.pad) == (eos, stops, pad)
 
 
-def test_the_special_tokens_map_and_the_model_s_config_are_asked_too(tmp_path: Path) -> None:
+def test_end_tokens_from_other_files(tmp_path: Path) -> None:
+    """special_tokens_map.json and config.json are used too."""
     (tmp_path / "special_tokens_map.json").write_text(json.dumps({"eos_token": {"content": TURN}, "pad_token": END}))
     (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": 0}))
     found = byte_level(tmp_path, {})
     assert (found.eos, found.stops, found.pad) == (1, {0, 1}, 0)
 
 
-def test_a_tokenizer_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+def test_unusable_tokenizer_raises(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks a token that ends a text"):
         byte_level(tmp_path, {})
     with pytest.raises(ValueError, match=r"lacks the eos_token '<\|missing\|>'"):
@@ -123,5 +124,5 @@ def test_a_tokenizer_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
         Tokenizer(tmp_path)
 
 
-def test_the_shipped_tokenizer_is_as_it_was(tokenizer: Tokenizer) -> None:
+def test_seed_tokenizer_is_unchanged(tokenizer: Tokenizer) -> None:
     assert (tokenizer.pad, tokenizer.eos, tokenizer.stops, tokenizer.largest) == (0, 1, {1}, len(tokenizer) - 1)

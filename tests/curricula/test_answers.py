@@ -1,4 +1,4 @@
-"""Answers are compared as values, and nothing that is not one value passes for one."""
+"""Comparison of answers as values; texts without exactly one value are never correct."""
 
 import threading
 
@@ -43,27 +43,29 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("said", "reference"), SAME)
-def test_the_same_value_in_other_clothes(said: str, reference: str):
+def test_same_value_in_other_notation(said: str, reference: str):
     assert same_answer(said, reference) is True
 
 
 @pytest.mark.parametrize(("said", "reference"), OTHER)
-def test_another_value(said: str, reference: str):
+def test_different_values(said: str, reference: str):
     assert same_answer(said, reference) is False
 
 
 @pytest.mark.parametrize("said", NOT_A_VALUE)
-def test_what_is_not_one_number_is_none_for_a_number(said: str):
+def test_not_a_number_gives_none(said: str):
+    """A text that is not exactly one number has no value, if the reference is a number."""
     assert same_answer(said, "5") is None
 
 
 @pytest.mark.parametrize("reference", ["5", "[1, 2]", "x^2+1", r"2\sqrt{3}", "Tuesday"])
-def test_hostile_answers_neither_hang_nor_raise_nor_are_right(reference: str):
+def test_hostile_answers(reference: str):
+    """Hostile answers neither hang nor raise nor count as correct."""
     for said in HOSTILE:
         assert same_answer(said, reference) is not True
 
 
-def test_answers_are_compared_in_any_thread():
+def test_comparison_in_other_threads():
     found = list[bool | None]()
     threads = [threading.Thread(target=lambda: found.append(same_answer(r"\sqrt{12}", r"2\sqrt{3}"))) for _ in range(4)]
     for thread in threads:
@@ -73,32 +75,33 @@ def test_answers_are_compared_in_any_thread():
     assert found == [True] * 4
 
 
-def test_an_empty_reference_is_refused():
+def test_empty_reference_raises():
     with pytest.raises(ValueError, match="empty"):
         same_answer("5", " ")
 
 
 @given(st.text(max_size=60) | st.text("0123456789+-*/^(){}[]\\frac sqrt,.%x=<>$", max_size=40))
 @settings(max_examples=150, deadline=None)
-def test_any_text_is_compared(said: str):
+def test_comparison_is_total(said: str):
     for reference in ("5", "[1, 2]", "x+1", "Tuesday"):
         assert same_answer(said, reference) in (True, False, None)
 
 
 @given(st.fractions(-(10**9), 10**9, max_denominator=1000))
 @settings(max_examples=50, deadline=None)
-def test_a_fraction_is_itself_however_written(value):
+def test_fraction_notations_are_equal(value):
     assert same_value(str(value), str(value)) is True
     assert same_value(rf"\frac{{{value.numerator}}}{{{value.denominator}}}", str(value)) in (True, None)
 
 
-def test_final_answers_are_boxes_then_lines_then_short_texts():
+def test_final_answer_precedence():
+    """Boxes take precedence over marked lines, and these over a short whole text."""
     assert final_answers(r"answer: 3 but \boxed{\frac{1}{2}} and \boxed{7") == [r"\frac{1}{2}"]
     assert final_answers("We get 4.\nSo the final answer is: **4**.") == ["4"]
     assert final_answers("4 " * 200) == []
 
 
-def test_numbers_are_found_in_prose():
+def test_numbers_in_prose():
     found = {
         int(n) if n.denominator == 1 else float(n)
         for n in numbers_in("Twenty-five men, 3,000 cows, 2.5 kg; two dozen.")

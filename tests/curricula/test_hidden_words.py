@@ -1,6 +1,6 @@
-"""Hidden words: worlds, guesses checked by behaviour, recalled definitions, and what may not be asked.
+"""Hidden words: worlds, guesses checked by behaviour, recalled definitions, and held-out problems.
 
-Leaves out whether a world can be learned. Fuzzing shows no crash and no false yes; it proves neither.
+Left out: whether a world can be learned. Fuzzing found no crash and no false acceptance; it does not prove either.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ TRACE = "inc 4 2 5 ; swap 2 4 5 ; rev 5 4 2 answer 5 4 2"
 
 
 def recall(name: str, body: str) -> str:
-    """How a solver's text recalls a definition."""
+    """The text with which a solver recalls a definition."""
     return f"{name} {body} ; "
 
 
@@ -38,14 +38,15 @@ ANY_TEXT = st.one_of(st.text(max_size=200), SOUP, SOUP.map(lambda s: recall("w0"
 # -- worlds ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_world_is_its_seed():
+def test_world_depends_on_seed_only():
     assert World(3).bodies == World(3).bodies
     assert World(3).bodies != World(4).bodies
     assert World(3).successors != World(4).successors
 
 
 @pytest.mark.parametrize("seed", [0, 1, 100])
-def test_a_name_of_level_n_has_n_plus_1_primitives_and_extends_a_name_one_level_below(seed: int):
+def test_bodies_extend_level_below(seed: int):
+    """A body of level n has n + 1 primitives, follows the grammar, and extends a body one level below."""
     world = World(seed)
     assert tuple(world.bodies) == WORDS and len(WORDS) == LEVELS * PER_LEVEL
     for name, body in world.bodies.items():
@@ -60,17 +61,18 @@ def test_a_name_of_level_n_has_n_plus_1_primitives_and_extends_a_name_one_level_
 
 
 @pytest.mark.parametrize("seed", [0, 1, 100])
-def test_no_two_names_mean_the_same_and_none_means_nothing_or_one_primitive(seed: int):
+def test_bodies_behave_differently(seed: int):
+    """No two names have the same behaviour, and none behaves like the identity or a primitive."""
     keys = {lp.behaviour_key(body) for body in World(seed).bodies.values()}
     assert len(keys) == len(WORDS)
     assert not keys & {lp.IDENTITY, *(lp.behaviour_key((p,)) for p in lp.NAMES)}
 
 
-def test_it_is_a_domain():
+def test_is_a_domain():
     assert isinstance(DOMAIN, Domain)
 
 
-def test_levels_limits_the_names():
+def test_levels_option_limits_names():
     small = HiddenWords(levels=2)
     assert small.words == WORDS[:16] and small.depths == (1, 2)
     found = small.parse_proposal("w16 | 3 1 4")
@@ -98,20 +100,20 @@ def test_levels_limits_the_names():
         ("w0 dec swap | 3 1 4", "no-op"),
     ],
 )
-def test_proposal_is_rejected_with_its_reason(text: str, reason: str):
+def test_rejected_proposals(text: str, reason: str):
     found = DOMAIN.parse_proposal(text)
     assert isinstance(found, Rejection)
     assert found.reason == reason
     assert reason in DOMAIN.reasons
 
 
-def test_a_proposal_needs_something_to_build_on():
+def test_proposal_needs_a_parent():
     with pytest.raises(ValueError, match="needs a parent"):
         DOMAIN.propose_prompt(None)
     assert "w0" in DOMAIN.propose_prompt("w0 rev | 3 1 4")
 
 
-def test_stored_text_that_is_no_problem_raises():
+def test_invalid_stored_text_raises():
     with pytest.raises(ValueError, match="not a hidden_words problem"):
         DOMAIN.problem("w0")
     with pytest.raises(ValueError, match="unknown word 'w64'"):
@@ -130,7 +132,8 @@ def test_parser_is_total_and_canonical(text: str):
 
 
 @pytest.mark.parametrize("level", range(1, LEVELS + 1))
-def test_random_problems_use_a_name_of_the_level_and_their_solution_verifies(level: int):
+def test_random_problems(level: int):
+    """Random problems use one name of the requested level, and their reference solution verifies."""
     rng = random.Random(level)
     for _ in range(10):
         problem = DOMAIN.random_problem(rng, level)
@@ -143,17 +146,18 @@ def test_random_problems_use_a_name_of_the_level_and_their_solution_verifies(lev
 # -- attempts --------------------------------------------------------------------------------------------------------
 
 
-def test_reference_solution_recalls_says_what_it_means_and_traces():
+def test_reference_solution():
+    """A reference solution recalls the names, writes the expanded program, and traces it."""
     assert DOMAIN.solution(PROBLEM) == RIGHT
     assert DOMAIN.verify(PROBLEM, RIGHT).correct
 
 
 @pytest.mark.parametrize("text", [TRACE, recall("w0", BODY) + TRACE, f"means {BODY} rev ; {TRACE}"])
-def test_recalling_and_meaning_are_optional(text: str):
+def test_recall_and_expansion_are_optional(text: str):
     assert DOMAIN.verify(PROBLEM, text).correct
 
 
-def test_a_trace_that_recalls_an_equal_body_in_other_words_verifies():
+def test_equivalent_recalled_body_verifies():
     other = "swap inc"
     assert other != BODY and DOMAIN.check_guess("w0", other) == ("swap", "inc")
     trace = "swap 1 3 4 ; inc 2 4 5 ; rev 5 4 2 answer 5 4 2"
@@ -177,7 +181,12 @@ def test_a_trace_that_recalls_an_equal_body_in_other_words_verifies():
         (recall("w0", f"{BODY} {BODY}") + TRACE, "recalls a wrong definition", 0, True),
         (recall("w0", "rev rev " * 6 + BODY) + TRACE, "recalls a wrong definition", 0, True),  # longer than a program
         (recall("w0", "3 1 4") + TRACE, "recalls a wrong definition", 0, True),
-        (recall("w1", "rev") + TRACE, "recalls a wrong definition", 0, True),  # even of a name that is not asked for
+        (
+            recall("w1", "rev") + TRACE,
+            "recalls a wrong definition",
+            0,
+            True,
+        ),  # even of an unused name
         (f"{recall('w0', 'inc')}inc 4 2 5 ; rev 5 2 4 answer 5 2 4", "recalls a wrong definition", 0, False),
         ("w0 2 4 5 ; rev 5 4 2 answer 5 4 2", "recalls a wrong definition", 0, True),
         (recall("w64", BODY) + TRACE, "step names the wrong operation", 1, True),
@@ -190,24 +199,24 @@ def test_a_trace_that_recalls_an_equal_body_in_other_words_verifies():
         (TRACE.replace("answer 5", "answer ５"), "answer is not a list of digits", None, False),
     ],
 )
-def test_hostile_attempt_is_refused(text: str, reason: str, step: int | None, answer_correct: bool):
+def test_refused_attempts(text: str, reason: str, step: int | None, answer_correct: bool):
     verdict = DOMAIN.verify(PROBLEM, text)
     assert not verdict.correct
     assert (verdict.reason, verdict.step, verdict.answer_correct) == (reason, step, answer_correct)
 
 
-def test_a_huge_attempt_gets_a_verdict():
+def test_huge_attempt_gets_a_verdict():
     assert DOMAIN.verify(PROBLEM, recall("w0", BODY) * 2_000 + TRACE).correct
     assert not DOMAIN.verify(PROBLEM, recall("w0", BODY) * 2_000 + "the").correct
     assert not DOMAIN.verify(PROBLEM, "means " + "rev " * 200_000).correct
 
 
-def test_a_recalled_body_that_passed_the_checks_must_still_reach_the_true_answer(monkeypatch: pytest.MonkeyPatch):
-    """Checks are finitely many; a body that slipped through them pays nothing where it differs."""
+def test_recall_must_reach_true_answer(monkeypatch: pytest.MonkeyPatch):
+    """A wrong body that passes all check inputs is refused on an input where it differs."""
     domain = HiddenWords()
     monkeypatch.setattr(domain, "_checks", [(3, 1, 4)])
     assert domain.world.bodies["w12"] == ("inc", "swap", "init")
-    assert domain.check_guess("w12", "inc init swap") == ("inc", "init", "swap")  # equal on three digits
+    assert domain.check_guess("w12", "inc init swap") == ("inc", "init", "swap")  # equivalent on three digits
     problem = domain.problem("w12 | 0 1")
     assert problem.answer == "2"
     verdict = domain.verify(problem, recall("w12", "inc init swap") + "inc 1 2 ; init 1 ; swap 1 answer 1")
@@ -218,7 +227,8 @@ def test_a_recalled_body_that_passed_the_checks_must_still_reach_the_true_answer
 
 @given(ANY_TEXT)
 @settings(max_examples=200, deadline=None)
-def test_verifier_is_total_and_a_yes_has_the_true_answer(text: str):
+def test_verifier_is_total(text: str):
+    """Any text gets a verdict, and a correct one has the true answer."""
     verdict = DOMAIN.verify(PROBLEM, text)
     assert not verdict.correct or verdict.answer_correct
     assert verdict.answer_correct == (verdict.answer == PROBLEM.answer)
@@ -227,7 +237,8 @@ def test_verifier_is_total_and_a_yes_has_the_true_answer(text: str):
 
 @given(st.integers(0, 200), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
-def test_an_edited_solution_is_never_correct_with_another_answer(seed: int, rng: random.Random):
+def test_edited_solutions(seed: int, rng: random.Random):
+    """An edited solution is never correct with a wrong answer."""
     problem = DOMAIN.random_problem(random.Random(seed))
     words = DOMAIN.solution(problem).split()
     at = rng.randrange(len(words))
@@ -240,7 +251,8 @@ def test_an_edited_solution_is_never_correct_with_another_answer(seed: int, rng:
 
 @given(ANY_TEXT)
 @settings(max_examples=200, deadline=None)
-def test_splitting_off_what_is_recalled_is_total_and_takes_from_the_front(text: str):
+def test_split_recall_is_total(text: str):
+    """Splitting off recalled definitions is total, and takes only a prefix of the text."""
     recalled, meant, trace = split_recall(text)
     assert {name for name, _ in recalled} <= set(WORDS)
     assert text.endswith(trace)
@@ -261,17 +273,18 @@ def test_splitting_off_what_is_recalled_is_total_and_takes_from_the_front(text: 
         ("w0", "w0", "unknown name"),
         ("w0", "inc", "wrong"),
         ("w0", "inc rev", "wrong"),
-        ("w12", "inc init swap", "wrong"),  # differs from inc swap init on lists of two digits only
-        ("w26", "inc init sort dbl", "wrong"),  # differs on some lists of two digits only
+        ("w12", "inc init swap", "wrong"),  # differs from inc swap init only on lists of two digits
+        ("w26", "inc init sort dbl", "wrong"),  # differs only on some lists of two digits
     ],
 )
-def test_a_wrong_guess_is_refused_with_its_reason(name: str, text: str, reason: str):
+def test_wrong_guesses(name: str, text: str, reason: str):
     found = DOMAIN.check_guess(name, text)
     assert isinstance(found, Rejection)
     assert found.reason == reason
 
 
-def test_every_body_is_a_right_guess_in_any_words_and_at_no_other_name():
+def test_correct_guesses():
+    """Every body is a correct guess, in any equivalent form, for its own name only."""
     for name, body in DOMAIN.world.bodies.items():
         assert DOMAIN.check_guess(name, " ".join(body)) == body
         assert DOMAIN.check_guess(name, " ".join((*body, "rev", "rev"))) == (*body, "rev", "rev")
@@ -279,7 +292,8 @@ def test_every_body_is_a_right_guess_in_any_words_and_at_no_other_name():
             assert other == name or isinstance(DOMAIN.check_guess(other, " ".join(body)), Rejection)
 
 
-def test_no_short_body_passes_as_a_name_that_it_differs_from():
+def test_check_inputs_separate_short_bodies():
+    """No short body passes the check of a name whose behaviour differs."""
     inputs = [(a, b) for a in range(10) for b in range(10)] + [(a,) for a in range(10)] + [(3, 1, 4), (9, 0, 8)]
     outputs = {w: [lp.run(DOMAIN.world.bodies[w], xs)[-1] for xs in inputs] for w in WORDS}
     for n in (2, 3):
@@ -291,7 +305,7 @@ def test_no_short_body_passes_as_a_name_that_it_differs_from():
                     assert [lp.run(words, xs)[-1] for xs in inputs] == outputs[name], (name, words)
 
 
-def test_a_definition_text_is_checked_in_this_world():
+def test_check_definition():
     assert DOMAIN.check_definition(DOMAIN.definition("w0", BODY.split())) is None
     assert DOMAIN.check_definition("w0 = swap inc") is None
     for text in ("", "w0", "w0 =", "w0 = ", "w0 = rev", "w64 = rev", "lesson w0 = inc swap", "w0 = inc swap = inc"):
@@ -300,7 +314,8 @@ def test_a_definition_text_is_checked_in_this_world():
     assert other.check_definition(f"w0 = {BODY}") is not None
 
 
-def test_a_guess_shows_true_examples_and_the_body_of_a_known_parent():
+def test_guess_question():
+    """The question shows true examples and the body of a known name of the level below."""
     name = "w9"
     rng = random.Random(0)
     known = [w for w in WORDS if level_of(w) == 1]
@@ -315,7 +330,7 @@ def test_a_guess_shows_true_examples_and_the_body_of_a_known_parent():
     assert DOMAIN.guess("w0", [], rng).parents == ()
 
 
-def test_names_are_reachable_level_by_level():
+def test_reachable_names():
     assert DOMAIN.reachable([]) == list(WORDS[:8])
     assert DOMAIN.reachable(["w3"]) == [w for w in WORDS[:16] if w != "w3"]
 
@@ -327,12 +342,12 @@ def heldout(domain: HiddenWords, split: str) -> list[Problem]:
     return [p for level in domain.depths for p in domain.heldout(split, level)]
 
 
-def test_heldout_sets_of_world_0_are_frozen():
+def test_heldout_sets_are_frozen():
     texts = "\n".join(p.text for split in SPLITS for p in heldout(DOMAIN, split))
     assert hashlib.sha256(texts.encode()).hexdigest() == HELDOUT_SHA256
 
 
-def test_dev_and_test_share_no_problem():
+def test_dev_and_test_are_disjoint():
     dev, test = heldout(DOMAIN, "dev"), heldout(DOMAIN, "test")
     assert len(dev) == len(test) == 48 * LEVELS
     assert not {p.heldout_key for p in dev} & {p.heldout_key for p in test}
@@ -340,14 +355,14 @@ def test_dev_and_test_share_no_problem():
         assert DOMAIN.verify(problem, DOMAIN.solution(problem)).correct
 
 
-def test_no_heldout_problem_is_accepted_from_a_proposal():
+def test_heldout_problems_are_rejected():
     for problem in heldout(DOMAIN, "dev") + heldout(DOMAIN, "test"):
         found = DOMAIN.parse_proposal(problem.text)
         assert isinstance(found, Rejection) and found.reason in ("held-out", "no-op")
         assert DOMAIN.is_heldout(problem)
 
 
-def test_a_heldout_program_is_refused_with_any_other_input():
+def test_heldout_program_with_other_input():
     rng = random.Random(0)
     for problem in heldout(DOMAIN, "dev") + heldout(DOMAIN, "test"):
         program = problem.text.partition(" | ")[0]
@@ -356,7 +371,8 @@ def test_a_heldout_program_is_refused_with_any_other_input():
             assert isinstance(found, Rejection) and found.reason in ("held-out", "no-op")
 
 
-def test_a_problem_whose_expansion_is_a_heldout_list_program_is_refused():
+def test_expansion_is_heldout_list_program():
+    """A problem whose expansion is a held-out list program is rejected."""
     plain = {p.heldout_key for split in SPLITS for d in (3, 4) for p in lp.ListPrograms().heldout(split, d)}
     own = {p.heldout_key for split in SPLITS for p in heldout(DOMAIN, split)}
     refused = 0

@@ -1,6 +1,6 @@
-"""List programs: what each primitive does, what the parser takes, and that the verifier cannot be talked into a yes.
+"""List programs: primitives, parser, and a verifier that accepts correct traces only.
 
-Leaves out how problems are drawn for training. Fuzzing shows no crash and no false yes; it proves neither.
+Left out: how problems are drawn for training. Fuzzing found no crash and no false acceptance; it does not prove either.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ ANY_TEXT = st.one_of(st.text(max_size=200), SOUP)
         ("cum", (3, 1, 4, 9), (3, 4, 8, 7)),
         ("dup", (3, 1, 4), (3, 3, 1, 4)),
         ("dup", (5,), (5, 5)),
-        ("dup", (1, 2, 3, 4, 5, 6), (1, 1, 2, 3, 4, 5)),  # a list holds six digits; the last falls out
+        ("dup", (1, 2, 3, 4, 5, 6), (1, 1, 2, 3, 4, 5)),  # a list has at most six digits; the last is dropped
     ],
 )
 def test_primitive(name: str, given_: lp.List, expected: lp.List):
@@ -56,24 +56,25 @@ def test_primitive(name: str, given_: lp.List, expected: lp.List):
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6).map(tuple))
 @settings(max_examples=100, deadline=None)
-def test_primitives_are_total_on_lists_of_one_to_six_digits(xs: lp.List):
+def test_primitives_are_total(xs: lp.List):
+    """Primitives map lists of one to six digits to such lists."""
     for primitive in lp.PRIMITIVES.values():
         out = primitive(xs)
         assert 1 <= len(out) <= lp.MAX_LIST
         assert all(type(x) is int and 0 <= x <= 9 for x in out)
 
 
-def test_it_is_a_domain():
+def test_is_a_domain():
     assert isinstance(DOMAIN, Domain)
 
 
-def test_a_problem_says_what_it_is():
+def test_problem_fields():
     assert (PROBLEM.text, PROBLEM.depth, PROBLEM.answer, PROBLEM.names) == ("rev inc | 3 1 4", 2, "5 2 4", ())
     assert DOMAIN.solution(PROBLEM) == RIGHT
     assert DOMAIN.features(PROBLEM)["depth"] == 2.0
 
 
-def test_behaviour_key_tells_programs_apart_by_what_they_do():
+def test_behaviour_key():
     assert lp.behaviour_key(("rev", "rev")) == lp.IDENTITY
     assert lp.behaviour_key(("inc", "rev")) == lp.behaviour_key(("rev", "inc"))
     assert lp.behaviour_key(("inc", "sort")) != lp.behaviour_key(("sort", "inc"))
@@ -108,11 +109,11 @@ def test_behaviour_key_tells_programs_apart_by_what_they_do():
         ("__import__('os') | 1 2", "unknown name"),
         ("1) or (True | 1 2", "unknown name"),
         ("rev rev | 1 2", "no-op"),
-        ("rev | 1 2 1", "no-op"),  # this input stays as it is
+        ("rev | 1 2 1", "no-op"),  # does not change this input
         ("sort | 1 2", "no-op"),
     ],
 )
-def test_proposal_is_rejected_with_its_reason(text: str, reason: str):
+def test_rejected_proposals(text: str, reason: str):
     found = DOMAIN.parse_proposal(text)
     assert isinstance(found, Rejection)
     assert found.reason == reason
@@ -120,12 +121,12 @@ def test_proposal_is_rejected_with_its_reason(text: str, reason: str):
     assert len(found.detail) < 200
 
 
-def test_proposal_with_odd_spacing_becomes_the_canonical_text():
+def test_spacing_is_normalised():
     found = DOMAIN.parse_proposal("  rev \t inc|3  1 4\n")
     assert found == DOMAIN.parse_proposal("rev inc | 3 1 4") == PROBLEM
 
 
-def test_stored_text_that_is_no_problem_raises():
+def test_invalid_stored_text_raises():
     with pytest.raises(ValueError, match="not a list_programs problem"):
         DOMAIN.problem("rev")
     with pytest.raises(ValueError, match="unknown primitive 'w0'"):
@@ -144,7 +145,8 @@ def test_parser_is_total_and_canonical(text: str):
 
 
 @pytest.mark.parametrize("depth", lp.DEPTHS)
-def test_random_problems_have_the_depth_asked_for_and_their_solution_verifies(depth: int):
+def test_random_problems(depth: int):
+    """Random problems have the requested depth, and their reference solution verifies."""
     rng = random.Random(depth)
     for _ in range(20):
         problem = DOMAIN.random_problem(rng, depth)
@@ -164,7 +166,7 @@ def test_mutation_adds_one_primitive():
 # -- attempts --------------------------------------------------------------------------------------------------------
 
 
-def test_right_attempt_is_correct():
+def test_correct_attempts():
     verdict = DOMAIN.verify(PROBLEM, RIGHT)
     assert (verdict.correct, verdict.answer_correct, verdict.reason) == (True, True, "ok")
     assert (verdict.step, verdict.answer) == (None, "5 2 4")
@@ -210,21 +212,22 @@ def test_right_attempt_is_correct():
         ("rev 4 1 3 ; inc 5 2 4 ; " * 50_000 + " answer 5 2 4", "step too many", 3, True),
     ],
 )
-def test_hostile_attempt_is_refused_with_its_first_failing_step(
-    text: str, reason: str, step: int | None, answer_correct: bool
-):
+def test_refused_attempts(text: str, reason: str, step: int | None, answer_correct: bool):
+    """Wrong attempts are refused with the first wrong step."""
     verdict = DOMAIN.verify(PROBLEM, text)
     assert not verdict.correct
     assert (verdict.reason, verdict.step, verdict.answer_correct) == (reason, step, answer_correct)
 
 
-def test_answer_of_a_huge_number_is_refused_without_converting_it():
+def test_huge_number_as_answer():
+    """A huge number is refused without being converted."""
     assert DOMAIN.verify(PROBLEM, "rev 4 1 3 ; inc 5 2 4 answer " + "9" * 1_000_000).reason.startswith("answer is not")
 
 
 @given(ANY_TEXT)
 @settings(max_examples=200, deadline=None)
-def test_verifier_is_total_and_says_yes_only_to_the_one_right_trace(text: str):
+def test_verifier_is_total(text: str):
+    """Any text gets a verdict, and only the correct trace is accepted."""
     verdict = DOMAIN.verify(PROBLEM, text)
     assert not verdict.correct or " ".join(text.split()) == RIGHT
     assert not verdict.answer_correct or text.partition(" answer ")[2].split() == ["5", "2", "4"]
@@ -232,7 +235,8 @@ def test_verifier_is_total_and_says_yes_only_to_the_one_right_trace(text: str):
 
 @given(st.integers(0, 200), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
-def test_an_edited_trace_is_correct_only_if_its_words_are_unchanged(seed: int, rng: random.Random):
+def test_edited_traces(seed: int, rng: random.Random):
+    """An edited trace is correct only if its words are unchanged."""
     problem = DOMAIN.random_problem(random.Random(seed))
     words = DOMAIN.solution(problem).split()
     edited = list(words)
@@ -255,7 +259,7 @@ def test_heldout_sets_are_frozen():
     assert hashlib.sha256(texts.encode()).hexdigest() == HELDOUT_SHA256
 
 
-def test_each_depth_has_its_number_of_heldout_problems_in_each_split():
+def test_heldout_set_sizes():
     for split in SPLITS:
         for depth in ALL_DEPTHS:
             problems = DOMAIN.heldout(split, depth)
@@ -263,30 +267,32 @@ def test_each_depth_has_its_number_of_heldout_problems_in_each_split():
             assert {p.depth for p in problems} == {depth}
 
 
-def test_dev_and_test_share_no_problem_and_from_depth_3_on_no_program():
+def test_dev_and_test_are_disjoint():
+    """Dev and test share no problem and, from depth 3 on, no program."""
     dev, test = heldout("dev"), heldout("test")
     assert not {p.heldout_key for p in dev} & {p.heldout_key for p in test}
     assert not {p.text for p in dev} & {p.text for p in test}
 
 
-def test_no_heldout_problem_is_accepted_from_a_proposal():
+def test_heldout_problems_are_rejected():
     for problem in heldout("dev") + heldout("test"):
         found = DOMAIN.parse_proposal(problem.text)
         assert isinstance(found, Rejection) and found.reason == "held-out"
         assert DOMAIN.is_heldout(problem)
 
 
-def test_from_depth_3_on_a_heldout_program_is_refused_with_any_other_input():
+def test_heldout_program_with_other_input():
+    """From depth 3 on, a held-out program is rejected with every input."""
     rng = random.Random(0)
     for problem in heldout("dev") + heldout("test"):
         program = problem.text.partition(" | ")[0]
         found = DOMAIN.parse_proposal(f"{program} | {lp.show(lp.random_list(rng))}")
         if problem.depth >= lp.HELDOUT_BY_PROGRAM_FROM:
             assert isinstance(found, Rejection) and found.reason in ("held-out", "no-op")
-    assert isinstance(DOMAIN.parse_proposal("rev | 9 8 7 6 5 1"), Problem)  # below, other inputs stay open
+    assert isinstance(DOMAIN.parse_proposal("rev | 9 8 7 6 5 1"), Problem)  # at lower depths, other inputs are accepted
 
 
-def test_odd_spacing_does_not_hide_a_heldout_problem():
+def test_spacing_does_not_hide_heldout():
     program, _, xs = DOMAIN.heldout("dev", 3)[0].text.partition(" | ")
     found = DOMAIN.parse_proposal(f"\t{program.replace(' ', '  ')}|{xs} \n")
     assert isinstance(found, Rejection) and found.reason == "held-out"

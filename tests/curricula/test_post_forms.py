@@ -1,6 +1,6 @@
-"""What posts say is checked by running it: definitions on definitions, lessons, failures, questions, books.
+"""Checks of posts by execution: nested definitions, lessons, failures, questions, books.
 
-Leaves out who writes a post when. Fuzzing shows that no text crashes a check; it does not prove a check right.
+Left out: authorship and timing. Fuzzing found no text that crashes a check; it does not prove the checks correct.
 """
 
 import itertools
@@ -37,7 +37,9 @@ ANY_TEXT = st.one_of(st.text(max_size=200), SOUP)
 DOMAINS = st.sampled_from([LISTS, WORLD])
 
 
-def test_both_domains_have_lore_and_a_domain_needs_none():
+def test_post_domain_protocol():
+    """Both domains implement `PostDomain`; a domain without it can still check worked examples."""
+
     class Bare:
         name = "bare"
         problem, verify, is_heldout = LISTS.problem, LISTS.verify, LISTS.is_heldout
@@ -50,7 +52,7 @@ def test_both_domains_have_lore_and_a_domain_needs_none():
 # -- definitions that build on definitions ---------------------------------------------------------------------------
 
 
-def test_a_definition_may_use_names_that_the_world_knows():
+def test_definitions_with_names():
     assert WORLD.check_definition("w12 = w0 init") is None
     assert WORLD.check_definition("w12 = inc swap init") is None
     assert WORLD.check_definition("w12 = w1 init").startswith("wrong: differs on")
@@ -71,11 +73,12 @@ def test_a_definition_may_use_names_that_the_world_knows():
         ("w12 = ", "malformed: "),
     ],
 )
-def test_a_definition_is_refused_with_what_is_wrong(text: str, reason: str):
+def test_refused_definitions(text: str, reason: str):
     assert WORLD.check_definition(text) == reason
 
 
-def test_known_definitions_say_what_names_mean_and_show_circles():
+def test_known_definitions_and_circles():
+    """Names have their bodies in `known`, and circles through it are found."""
     known = {"w0": ("inc", "swap"), "w12": "w12 = w0 init"}
     assert WORLD.check_definition("w20 = w12 neg", known) is None
     assert WORLD.check_definition("w20 = w1 neg", known) == "unknown name: w1"
@@ -84,7 +87,8 @@ def test_known_definitions_say_what_names_mean_and_show_circles():
     assert WORLD.check_definition("w1 = w3", {"w3": ("w4",), "w4": ("w3",)}) == "goes round in a circle: w3 w4 w3"
 
 
-def test_doubling_definitions_are_refused_before_they_are_written_out():
+def test_exponential_definitions():
+    """Definitions that grow exponentially are refused before they are expanded."""
     known: dict[str, tuple[str, ...]] = {"w13": ("inc", "swap")}
     known |= {f"w{i}": (f"w{i - 1}", f"w{i - 1}") for i in range(14, 64)}
     assert WORLD.check_definition("w12 = w63", known) == "too long: more than 12 primitives"
@@ -93,7 +97,8 @@ def test_doubling_definitions_are_refused_before_they_are_written_out():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_compacted_definitions_expand_to_themselves_are_right_and_short(seed: int):
+def test_compact_round_trip(seed: int):
+    """Compacted definitions expand to the same body, are true, and are short."""
     world = HiddenWords(world=seed)
     for name, body in world.world.bodies.items():
         text = compact(name, body, world.world.bodies)
@@ -105,7 +110,7 @@ def test_compacted_definitions_expand_to_themselves_are_right_and_short(seed: in
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_no_wording_is_shorter_than_a_compacted_one(data: st.DataObject):
+def test_compact_is_shortest(data: st.DataObject):
     alphabet = st.lists(st.sampled_from(["rev", "inc", "dec"]), min_size=1, max_size=7).map(tuple)
     body, known = data.draw(alphabet), dict(zip(WORDS, data.draw(st.lists(alphabet, max_size=4)), strict=False))
     words = compact("w9", body, known).split()[2:]
@@ -116,14 +121,15 @@ def test_no_wording_is_shorter_than_a_compacted_one(data: st.DataObject):
             assert tuple(p for w in wording for p in usable.get(w, (w,))) != body
 
 
-def test_compacting_prefers_a_long_beginning_then_the_lowest_number():
+def test_compact_tie_breaking():
+    """Ties are broken by the longest first word, then by the lowest number."""
     known = {"w10": ("rev", "inc"), "w2": ("rev", "inc"), "w3": ("inc", "dec")}
     assert compact("w9", ("rev", "inc", "dec"), known) == "w9 = w2 dec"
     assert compact("w9", ("neg", "inc", "dec", "neg"), known) == "w9 = neg w3 neg"
-    assert compact("w9", ("rev", "inc"), known) == "w9 = rev inc"  # an equal body would invite a circle
+    assert compact("w9", ("rev", "inc"), known) == "w9 = rev inc"  # using an equal body could create a circle
 
 
-def test_depth_counts_definitions_on_the_way_down():
+def test_definition_depth():
     definitions = {"w0": ("inc", "swap"), "w12": "w12 = w0 init", "w20": ("w12", "neg"), "w21": ("w12", "w0", "w63")}
     assert [definition_depth(w, definitions) for w in definitions] == [1, 2, 3, 3]
     with pytest.raises(ValueError, match="no definition of 'w1'"):
@@ -136,7 +142,7 @@ def test_depth_counts_definitions_on_the_way_down():
 
 
 @pytest.mark.parametrize("body", ["rev rev = nothing", "rev sort = sort", "inc dec = nothing", "neg neg neg = neg"])
-def test_a_lesson_is_true_and_shortens(body: str):
+def test_accepted_lessons(body: str):
     assert LISTS.check_lesson(body) is None
     assert WORLD.check_lesson(body) is None
 
@@ -159,13 +165,13 @@ def test_a_lesson_is_true_and_shortens(body: str):
         ("tail init = init", "not true"),
     ],
 )
-def test_a_lesson_is_refused_with_what_is_wrong(body: str, reason: str):
+def test_refused_lessons(body: str, reason: str):
     assert LISTS.check_lesson(body).startswith(reason)
     assert WORLD.check_lesson(body)
 
 
-def test_a_lesson_that_holds_on_three_digits_and_more_alone_is_refused():
-    """`swap init` and `init swap` differ on two digits only."""
+def test_lesson_must_hold_on_short_lists():
+    """`swap init` and `init swap` differ only on lists of two digits."""
     left, right = ("swap", "init", "swap"), ("init",)
     assert all(lp.last(left, xs) == lp.last(right, xs) for xs in lp.lesson_checks() if len(xs) > 2)
     assert LISTS.check_lesson("swap init swap = init").startswith("not true: the sides differ on")
@@ -179,24 +185,25 @@ def test_a_lesson_that_holds_on_three_digits_and_more_alone_is_refused():
         ("inc rev sort dbl", "inc sort dbl | 1 2", "rev sort = sort"),
         ("sort", "rev sort", "rev sort = sort"),
         ("inc rev rev", "inc", "rev rev = nothing"),
-        ("rev inc", "inc rev", None),  # equal, but neither is shorter
+        ("rev inc", "inc rev", None),  # equivalent, but neither is shorter
         ("rev inc", "inc", None),
-        ("sort | 1 2 3", None, None),  # does nothing to this list, but is not nothing
+        ("sort | 1 2 3", None, None),  # does not change this list, but is not the identity
         ("w0 dec swap | 3 1 4", None, None),  # a definition that nobody guessed
         ("", None, None),
         ("rev " * 14, None, None),
     ],
 )
-def test_lessons_come_from_equal_programs_without_what_they_share(program: str, other: str | None, lesson: str | None):
+def test_lesson_from(program: str, other: str | None, lesson: str | None):
+    """Lessons come from equivalent programs, without their common prefix and suffix."""
     assert LISTS.lesson_from(program, other) == WORLD.lesson_from(program, other) == lesson
 
 
-def test_what_shared_words_are_needed_for_stays():
-    """`rot` and `rev rot` are not the same, `rot sort` and `rev rot sort` are."""
+def test_lesson_keeps_needed_words():
+    """`rot` and `rev rot` are not equivalent, but `rot sort` and `rev rot sort` are."""
     assert LISTS.lesson_from("rev rot sort", "rot sort") == "rev rot sort = rot sort"
 
 
-def test_no_lesson_speaks_of_a_heldout_program():
+def test_no_lesson_about_heldout_program():
     program = next(p.text.partition(" |")[0] for p in LISTS.heldout("dev", 3))
     text = f"{program} rev rev = {program}"
     assert LISTS.check_lesson(text) == f"held-out program: {program}"
@@ -205,7 +212,7 @@ def test_no_lesson_speaks_of_a_heldout_program():
 
 @given(st.lists(st.sampled_from(lp.NAMES), max_size=6), st.lists(st.sampled_from(lp.NAMES), max_size=6))
 @settings(max_examples=200, deadline=None)
-def test_every_lesson_found_passes_its_check(left: list[str], right: list[str]):
+def test_found_lessons_pass_their_check(left: list[str], right: list[str]):
     text = LISTS.lesson_from(" ".join(left), " ".join(right))
     assert text is None or LISTS.check_post("lesson", text.partition(" = ")[0], text) is None
 
@@ -228,7 +235,7 @@ PROBLEM = LISTS.problem("dbl init sort | 2 2 0")  # 4 4 0 ; 4 4 ; 4 4
         (LISTS.solution(PROBLEM), None),
     ],
 )
-def test_a_failed_attempt_says_which_step_fails(text: str, clause: str | None):
+def test_failure_names_the_wrong_step(text: str, clause: str | None):
     draft = LISTS.failure_from_attempt(PROBLEM, LISTS.verify(PROBLEM, text), text)
     assert draft == (clause and (PROBLEM.text, f"{PROBLEM.text} fails {clause}"))
     if draft:
@@ -252,12 +259,14 @@ def test_a_failed_attempt_says_which_step_fails(text: str, clause: str | None):
         (" because answer", "expected 'because answer digits'"),
     ],
 )
-def test_a_failure_has_to_fail(clause: str, reason: str):
+def test_refused_failures(clause: str, reason: str):
+    """A failure is refused if its claim is not wrong."""
     for domain in (LISTS, WORLD):
         assert domain.check_failure(PROBLEM.text, f"{PROBLEM.text} fails{clause}").startswith(reason)
 
 
-def test_a_failure_names_its_problem_in_the_title_and_no_heldout_one():
+def test_failure_title():
+    """The title of a failure is its problem, which may not be held out."""
     assert "is not what fails" in LISTS.check_failure("rev | 1 2", f"{PROBLEM.text} fails because answer 1")
     assert "write the problem as" in LISTS.check_failure("rev |1 2", "rev |1 2 fails because answer 1")
     assert "not a list_programs problem" in LISTS.check_failure("rev 1 2", "rev 1 2 fails because answer 1")
@@ -270,7 +279,7 @@ def test_a_failure_names_its_problem_in_the_title_and_no_heldout_one():
     assert WORLD.check_failure(problem.text, said).startswith(("held-out", "no-op"))
 
 
-def test_a_refuted_guess_is_a_failure_and_a_right_one_is_none():
+def test_failure_from_guess():
     assert WORLD.failure_from_guess("w0", "rev dec") == ("w0", "w0 | rev dec fails")
     assert WORLD.check_post("failure", "w0", "w0 | rev dec fails") is None
     assert WORLD.failure_from_guess("w0", "swap inc") is None
@@ -296,21 +305,22 @@ NAMED = WORLD.problem("w0 rot | 3 1 4")  # inc swap rot: 4 2 5 ; 2 4 5 ; 4 5 2
             "w0 swap inc ; means swap inc rot ; swap 1 3 4 ; inc 2 4 4 ; rot 4 4 2 answer 4 4 2",
             ("swap inc rot | 3 1 4", "swap inc rot | 3 1 4 fails 2 because inc 2 4 4"),
         ),
-        ("w0 inc swap ; means swap inc rot ; swap 1 3 4 answer 1", None),  # says the same in other words
+        ("w0 inc swap ; means swap inc rot ; swap 1 3 4 answer 1", None),  # equivalent expansion
         ("rot 1 4 3 answer 1 4 3", None),
         ("unknown w0", None),
         ("answer 1", None),
     ],
 )
-def test_a_failed_attempt_with_names_tells_of_what_it_recalled_itself(text: str, draft: tuple[str, str] | None):
-    """Never of what the world knows: an attempt that recalls nothing would else be told what its name means."""
+def test_failure_reveals_no_body(text: str, draft: tuple[str, str] | None):
+    """Failures contain only bodies that the attempt recalled; otherwise an attempt without recalls would reveal a
+    definition."""
     verdict = WORLD.verify(NAMED, text)
     assert not verdict.correct
     assert WORLD.failure_from_attempt(NAMED, verdict, text) == draft
     assert draft is None or WORLD.check_post("failure", *draft) is None
 
 
-def test_a_meaning_that_is_right_does_not_fail():
+def test_correct_expansion_is_no_failure():
     assert WORLD.check_failure(NAMED.text, f"{NAMED.text} fails because means inc swap rot").startswith("does not fail")
     assert WORLD.check_failure(NAMED.text, f"{NAMED.text} fails because means swap inc rot").startswith("does not fail")
     assert "expected" in WORLD.check_failure(NAMED.text, f"{NAMED.text} fails 2 because rev 1 2")
@@ -320,7 +330,7 @@ def test_a_meaning_that_is_right_does_not_fail():
 # -- questions -------------------------------------------------------------------------------------------------------
 
 
-def test_questions_are_about_unknown_names_and_open_problems():
+def test_accepted_questions():
     for title in ("w7", "w7 sort | 3 1 4"):
         assert WORLD.check_post("question", title, "question w7") is None
     assert WORLD.check_post("question", *WORLD.question_about("w7 sort | 3 1 4")) is None
@@ -341,11 +351,11 @@ def test_questions_are_about_unknown_names_and_open_problems():
         ("rev | 3 1 4", "question rev | 3 1 4", "no issued name"),
     ],
 )
-def test_a_question_is_refused_with_what_is_wrong(title: str, body: str, reason: str):
+def test_refused_questions(title: str, body: str, reason: str):
     assert WORLD.check_question(title, body).startswith(reason)
 
 
-def test_nobody_asks_about_a_heldout_problem():
+def test_no_question_about_heldout_problem():
     for domain, problem in ((LISTS, LISTS.heldout("test", 4)[0]), (WORLD, WORLD.heldout("test", 4)[0])):
         assert domain.check_question(*domain.question_about(problem.text)).startswith("held-out")
     problem = WORLD.heldout("dev", 3)[0]
@@ -356,7 +366,8 @@ def test_nobody_asks_about_a_heldout_problem():
 
 
 @pytest.mark.parametrize("compacted", [True, False])
-def test_a_book_of_the_whole_world_is_right_and_fits_a_post(compacted: bool):
+def test_book_of_the_whole_world(compacted: bool):
+    """A book of all definitions of a world is correct and fits in a post."""
     assert MAX_BOOK == MAX_BODY
     body = compile_book(BODIES, compacted)
     assert pages(body) == BODIES
@@ -366,7 +377,7 @@ def test_a_book_of_the_whole_world_is_right_and_fits_a_post(compacted: bool):
     assert set(" ".join(["book", body]).split()) <= set(VOCABULARY)
 
 
-def test_a_book_too_long_for_its_limit_leaves_its_last_pages_out():
+def test_book_limit_drops_last_pages():
     whole = compile_book(BODIES)
     short = compile_book(BODIES, limit=200)
     assert len(short) <= 200 and whole.startswith(short + "\n")
@@ -374,7 +385,7 @@ def test_a_book_too_long_for_its_limit_leaves_its_last_pages_out():
     assert compile_book({}) == ""
 
 
-def test_a_book_is_made_of_definitions_that_build_on_each_other_too():
+def test_book_from_nested_definitions():
     given_ = {"w20": ("w12", "neg"), "w12": "w12 = w0 init", "w0": ("inc", "swap")}
     assert compile_book(given_) == "w0 = inc swap\nw12 = w0 init\nw20 = w12 neg"
     assert compile_book(given_, False) == "w0 = inc swap\nw12 = inc swap init\nw20 = inc swap init neg"
@@ -397,14 +408,15 @@ def test_a_book_is_made_of_definitions_that_build_on_each_other_too():
         ("book", "w0 = inc swap\n" * 400, "a book has at most 4000 characters, this one 5600"),
     ],
 )
-def test_a_book_is_refused_with_its_page(title: str, body: str, reason: str):
+def test_refused_books(title: str, body: str, reason: str):
+    """Refused books, with the page in the reason."""
     assert WORLD.check_book(title, body).startswith(reason)
 
 
 # -- all kinds -------------------------------------------------------------------------------------------------------
 
 
-def test_one_entry_checks_titles_too_and_knows_its_kinds():
+def test_check_post():
     assert WORLD.check_post("definition", "w12", "w12 = w0 init") is None
     assert "is not the name" in WORLD.check_post("definition", "w13", "w12 = w0 init")
     assert "single spaces" in WORLD.check_post("definition", "w12", "w12 = w0\ninit")
@@ -417,7 +429,7 @@ def test_one_entry_checks_titles_too_and_knows_its_kinds():
         assert "cannot check posts of kind" in LISTS.check_post(kind, "title", "body")
 
 
-def test_worked_examples_are_verified_and_heldout_ones_refused():
+def test_check_worked_example():
     right = LISTS.solution(PROBLEM)
     assert LISTS.check_post("worked_example", PROBLEM.text, right, "list_programs/g0001r000") is None
     assert LISTS.check_post("worked_example", PROBLEM.text, "rev answer 4 4") == "step names the wrong operation"
@@ -431,7 +443,7 @@ def test_worked_examples_are_verified_and_heldout_ones_refused():
 
 @given(DOMAINS, st.sampled_from(KINDS), ANY_TEXT, ANY_TEXT, st.one_of(st.none(), st.just({"w0": ("w1",), "w1": "w0"})))
 @settings(max_examples=400, deadline=None)
-def test_no_text_crashes_a_check(
+def test_checks_are_total(
     domain: ListPrograms | HiddenWords, kind: str, title: str, body: str, known: dict[str, str] | None
 ):
     assert domain.check_post(kind, title, body, "", known) is None or domain.check_post(kind, title, body, "", known)
@@ -440,8 +452,9 @@ def test_no_text_crashes_a_check(
 
 
 @pytest.mark.parametrize("domain", [LISTS, WORLD])
-def test_what_a_domain_words_it_also_lets_in_and_the_seed_model_can_read(domain: ListPrograms | HiddenWords):
-    """Attempts with one word changed: failures come of many of them, and all of those pass."""
+def test_written_posts_pass_their_check(domain: ListPrograms | HiddenWords):
+    """Posts that a domain writes pass its check and use the vocabulary of the seed model. The attempts have one
+    changed word, so that many of them give failures."""
     rng, posts = random.Random(0), 0
     for _ in range(300):
         problem = domain.random_problem(rng)

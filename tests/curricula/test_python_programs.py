@@ -1,7 +1,7 @@
-"""Python programs: what is a problem, that equal programs have equal keys, that no verdict is talked into a yes.
+"""Python programs: parser, keys of equivalent programs, and a verifier that accepts correct answers only.
 
-Leaves out the sandbox itself (test_sandbox.py) and reading values (test_values.py). Fuzzing shows no crash and no false
-yes; it proves neither.
+Left out: the sandbox (test_sandbox.py) and parsing values (test_values.py). Fuzzing found no crash and no false
+acceptance; it does not prove either.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ def deduction(body: str, given: str = "3", head: str = "def f(a):") -> str:
     return f"deduction\n{head}\n    {body}\ninput: {given}"
 
 
-def test_it_is_a_domain_that_speaks_prose():
+def test_is_a_domain_with_prose():
     assert isinstance(DOMAIN, Domain) and isinstance(DOMAIN, Spoken)
     assert isinstance(make_domain("python_programs", kinds=["induction"], seconds=0.2), PythonPrograms)
 
@@ -57,12 +57,12 @@ def test_it_is_a_domain_that_speaks_prose():
 @pytest.mark.parametrize(
     "options", [{"kinds": ["deductions"]}, {"kinds": "deduction"}, {"kinds": []}, {"sandbox": "none"}, {"seconds": 0}]
 )
-def test_unknown_options_are_refused_by_name(options: dict[str, object]):
+def test_invalid_options_raise(options: dict[str, object]):
     with pytest.raises(ValueError, match=next(iter(options))):
         make_domain("python_programs", **options)
 
 
-def test_a_problem_says_what_it_is():
+def test_problem_fields():
     assert (DEDUCTION.depth, DEDUCTION.answer, DEDUCTION.shown) == (4, "15", DEDUCTION.text)
     assert (ABDUCTION.answer, ABDUCTION.shown) == ("3, [6, 1, 9]", f"abduction\n{SUMS}\noutput: 15")
     assert INDUCTION.answer == SUMS
@@ -73,7 +73,7 @@ def test_a_problem_says_what_it_is():
     assert (features["loops"], features["branches"], features["inputs"], features["induction"]) == (1, 1, 4, 1)
 
 
-def test_solvers_never_see_what_is_asked_for():
+def test_question_hides_the_answer():
     for problem in PROBLEMS:
         for text in (DOMAIN.solve_prompt(problem, ()), DOMAIN.asking(problem)):
             assert problem.answer not in text
@@ -81,7 +81,7 @@ def test_solvers_never_see_what_is_asked_for():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_example_in_prose_is_a_problem_of_its_kind(kind: str):
+def test_prose_examples_are_valid(kind: str):
     example = python_prose.EXAMPLES[kind]
     assert example.splitlines()[0] == kind
     assert isinstance(DOMAIN.parse_proposal(example), Problem)
@@ -102,7 +102,7 @@ def test_the_example_in_prose_is_a_problem_of_its_kind(kind: str):
         (SUMS + "\ninput: 3, [1]", "malformed"),
         (deduction("return a + 1") + "\ninput: 4", "malformed"),
         ("deduction\ndef f(a):\n    return a + 1", "malformed"),
-        (deduction("return a + 1", "3, 4"), "raises"),  # a tuple: one argument
+        (deduction("return a + 1", "3, 4"), "raises"),  # one argument, a tuple
         (deduction("return a + b", "3", "def f(a, b):"), "malformed"),
         (deduction("return a + 1", head="def g(a):"), "malformed"),
         (deduction("return a + 1", head="def f(a=1):"), "malformed"),
@@ -150,27 +150,28 @@ def test_the_example_in_prose_is_a_problem_of_its_kind(kind: str):
         (deduction("yield a + 1"), "unsupported"),
     ],
 )
-def test_proposal_is_rejected_with_its_reason(text: str, reason: str):
+def test_rejected_proposals(text: str, reason: str):
     found = DOMAIN.parse_proposal(text)
     assert isinstance(found, Rejection), found
     assert (found.reason, reason in DOMAIN.reasons) == (reason, True), found
     assert len(found.detail) <= 250
 
 
-def test_what_never_ends_is_stopped():
+def test_endless_proposal_is_stopped():
     found = PythonPrograms(seconds=0.05).parse_proposal(deduction("while a:\n        a += 1\n    return a"))
     assert isinstance(found, Rejection) and found.reason == "time"
 
 
-def test_kinds_that_were_not_chosen_are_refused():
+def test_disabled_kinds_are_rejected():
     domain = PythonPrograms(kinds=["induction"])
     assert isinstance(domain.parse_proposal(INDUCTION.text), Problem)
     assert isinstance(domain.parse_proposal(DEDUCTION.text), Rejection)
-    assert domain.problem(DEDUCTION.text) == DEDUCTION  # what is stored stays readable
+    assert domain.problem(DEDUCTION.text) == DEDUCTION  # stored problems remain readable
     assert {p.text.partition("\n")[0] for p in domain.heldout("dev", 2)} == {"induction"}
 
 
-def test_layout_comments_docstrings_and_annotations_make_no_difference():
+def test_layout_is_normalised():
+    """Layout, comments, docstrings and annotations make no difference."""
     odd = (
         "```python\nDeduction:\n\ndef f(a: int , xs: list[int]) -> int:\n  'Sums.'\n  total: int = 0 # start\n"
         "  for x in xs :\n      if x%a==0 : total+=x\n  return (total)\n\n  Input :  3,[6,1, 9,]\r\n```\n"
@@ -178,7 +179,8 @@ def test_layout_comments_docstrings_and_annotations_make_no_difference():
     assert DOMAIN.parse_proposal(odd) == DEDUCTION
 
 
-def test_names_make_no_other_program_but_another_constant_does():
+def test_key_ignores_variable_names():
+    """Renaming variables keeps the key; changing a constant does not."""
     renamed = DOMAIN.problem(DEDUCTION.text.replace("total", "t").replace("xs", "values"))
     changed = DOMAIN.problem(DEDUCTION.text.replace("== 0", "== 1"))
     assert (renamed.heldout_key, renamed.behaviour_key) == (DEDUCTION.heldout_key, DEDUCTION.behaviour_key)
@@ -187,14 +189,14 @@ def test_names_make_no_other_program_but_another_constant_does():
     assert ABDUCTION.heldout_key == INDUCTION.heldout_key == DEDUCTION.heldout_key
 
 
-def test_programs_that_do_the_same_have_one_behaviour():
+def test_behaviour_key():
     left, right = DOMAIN.problem(deduction("return a + a")), DOMAIN.problem(deduction("return 2 * a"))
     assert left.behaviour_key == right.behaviour_key and left.heldout_key != right.heldout_key
 
 
 @given(ANY_TEXT)
 @settings(max_examples=150, deadline=None)
-def test_the_parser_is_total_and_canonical(text: str):
+def test_parser_is_total_and_canonical(text: str):
     found = DOMAIN.parse_proposal(text)
     if isinstance(found, Rejection):
         assert found.reason in DOMAIN.reasons
@@ -204,7 +206,7 @@ def test_the_parser_is_total_and_canonical(text: str):
 
 @given(st.integers(0, 10**9), st.integers(1, 6))
 @settings(max_examples=40, deadline=None)
-def test_code_is_written_once_and_for_all(seed: int, level: int):
+def test_normalised_code_is_stable(seed: int, level: int):
     code, _ = draw_function(random.Random(seed), level)
     assert parse_code(code.text) == code and code.level == level
 
@@ -218,12 +220,12 @@ def test_code_is_written_once_and_for_all(seed: int, level: int):
         "return a if a else -a",
     ],
 )
-def test_odd_code_is_refused_or_written_the_same_again(body: str):
+def test_unusual_code_is_stable_or_refused(body: str):
     code = parse_code(f"def f(a):\n    {body}")
     assert isinstance(code, Failure) or parse_code(code.text) == code
 
 
-def test_stored_text_that_is_no_problem_raises():
+def test_invalid_stored_text_raises():
     for text in ("", "deduction", deduction("return a + 'b'")):
         with pytest.raises(ValueError, match="not a python_programs problem"):
             DOMAIN.problem(text)
@@ -237,7 +239,8 @@ EQUAL = "def f(a, xs):\n    {}"
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=KINDS)
-def test_the_reference_solution_is_right_and_checks_as_a_worked_example(problem: Problem):
+def test_reference_solution(problem: Problem):
+    """The reference solution is correct and passes as a worked example."""
     verdict = DOMAIN.verify(problem, DOMAIN.solution(problem))
     assert (verdict.correct, verdict.reason, verdict.answer) == (True, "ok", problem.answer)
     assert check_worked_example(DOMAIN, problem.text, DOMAIN.solution(problem)) is None
@@ -258,7 +261,8 @@ def test_the_reference_solution_is_right_and_checks_as_a_worked_example(problem:
         (INDUCTION, f"answer:\ndef g(y, n):\n    return y % n == 0\n{HELPED}"),
     ],
 )
-def test_any_right_answer_is_right_and_all_right_ones_agree(problem: Problem, text: str):
+def test_correct_attempts(problem: Problem, text: str):
+    """Every correct answer is accepted, and all of them record the same answer."""
     verdict = DOMAIN.verify(problem, text)
     assert (verdict.correct, verdict.answer) == (True, problem.answer), verdict
 
@@ -314,19 +318,19 @@ def test_any_right_answer_is_right_and_all_right_ones_agree(problem: Problem, te
         (INDUCTION, f"```\n{SUMS}\n```\nor\n```\n{SUMS}\n```", "several answers"),
     ],
 )
-def test_attempt_is_refused_with_its_reason(problem: Problem, text: str, reason: str):
+def test_refused_attempts(problem: Problem, text: str, reason: str):
     verdict = DOMAIN.verify(problem, text)
     assert (verdict.correct, verdict.answer_correct, verdict.reason) == (False, False, reason)
 
 
-def test_an_attempt_that_never_ends_is_stopped():
+def test_endless_attempt_is_stopped():
     verdict = PythonPrograms(seconds=0.05).verify(INDUCTION, EQUAL.format("while a:\n        a += 1\n    return xs"))
     assert verdict.reason == "time"
 
 
 @given(ANY_TEXT, st.sampled_from(PROBLEMS))
 @settings(max_examples=150, deadline=None)
-def test_the_verifier_is_total(text: str, problem: Problem):
+def test_verifier_is_total(text: str, problem: Problem):
     verdict = DOMAIN.verify(problem, text)
     assert verdict.correct == (verdict.reason == "ok")
 
@@ -334,14 +338,14 @@ def test_the_verifier_is_total(text: str, problem: Problem):
 # -- held-out sets and drawing ---------------------------------------------------------------------------------------
 
 
-def test_held_out_sets_are_frozen():
+def test_heldout_sets_are_frozen():
     problems = [p for split in SPLITS for depth in DOMAIN.depths for p in DOMAIN.heldout(split, depth)]
     shown = "\n\n".join(f"{p.text}\n{p.question}\n{p.answer}\n{p.behaviour_key}" for p in problems)
     assert hashlib.sha256(shown.encode()).hexdigest() == HELDOUT_SHA256
     assert len({p.heldout_key for p in problems}) == len(problems) == 2 * 6 * python_heldout.PER_DEPTH
 
 
-def test_held_out_problems_are_of_their_level_and_mixed_kinds():
+def test_heldout_levels_and_kinds():
     for split in SPLITS:
         for depth in DOMAIN.depths:
             problems = DOMAIN.heldout(split, depth)
@@ -355,21 +359,22 @@ def test_held_out_problems_are_of_their_level_and_mixed_kinds():
 
 
 @pytest.mark.parametrize("depth", [1, 6])
-def test_held_out_problems_run_as_they_were_frozen(depth: int):
+def test_heldout_outputs_are_reproduced(depth: int):
     for problem in DOMAIN.heldout("dev", depth):
         assert DOMAIN.problem(problem.text) == problem
         assert DOMAIN.verify(problem, DOMAIN.solution(problem)).correct
 
 
 @pytest.mark.slow
-def test_held_out_sets_are_drawn_the_same_again():
+def test_heldout_draws_are_reproduced():
     for depth in (1, 5):
         drawn = python_heldout.as_lines(python_heldout.draw(depth))
         kept = [dict(e) for e in python_heldout._entries() if e["depth"] == depth]
         assert drawn == python_heldout.as_lines(kept)
 
 
-def test_held_out_functions_are_refused_under_other_names_with_other_inputs_and_in_other_kinds():
+def test_heldout_functions_are_rejected():
+    """Held-out functions are rejected with other names, with other inputs, and in other kinds."""
     held = next(p for p in DOMAIN.heldout("test", 2) if p.text.startswith("deduction\ndef f(ys):"))
     task = parse_task(held.text)
     assert not isinstance(task, Failure)
@@ -382,7 +387,8 @@ def test_held_out_functions_are_refused_under_other_names_with_other_inputs_and_
     assert DOMAIN.is_heldout(DOMAIN.problem(held.text))
 
 
-def test_inductions_that_do_what_a_held_out_one_does_are_refused():
+def test_equivalent_heldout_induction():
+    """Inductions with the behaviour of a held-out one are rejected."""
     held = next(p for p in DOMAIN.heldout("dev", 1) if p.text.startswith("induction"))
     task = parse_task(held.text)
     assert not isinstance(task, Failure)
@@ -396,7 +402,8 @@ def test_inductions_that_do_what_a_held_out_one_does_are_refused():
     assert isinstance(DOMAIN.parse_proposal(single.text), Problem)
 
 
-def test_random_problems_are_new_valid_and_of_the_level_that_was_asked_for():
+def test_random_problems():
+    """Random problems are distinct, valid, and of the requested level."""
     rng = random.Random(7)
     for depth in DOMAIN.depths:
         problem = DOMAIN.random_problem(rng, depth)
@@ -405,7 +412,7 @@ def test_random_problems_are_new_valid_and_of_the_level_that_was_asked_for():
     assert DOMAIN.random_problem(again, 1) == DOMAIN.random_problem(random.Random(7), 1)
 
 
-def test_variations_are_problems_that_differ_from_their_parent():
+def test_mutations():
     rng = random.Random(3)
     for problem in PROBLEMS:
         varied = [DOMAIN.mutate(problem.text, rng) for _ in range(5)]
@@ -414,8 +421,8 @@ def test_variations_are_problems_that_differ_from_their_parent():
 
 
 @pytest.mark.parametrize("voice", [BARE, Voice(chat=True)])
-def test_a_round_is_played_bare_and_in_prose(voice: Voice):
-    """Different right inputs of an abduction agree, so that a grader who found another one says yes."""
+def test_round_in_both_prompt_styles(voice: Voice):
+    """Different correct inputs of an abduction agree, so that a grader who found another one accepts."""
     round_ = Round("r0", DOMAIN, "ada", ("bob", "eve"), grader="cy", voice=voice)
     (ask,) = round_.asks()
     assert ask.prompt == "propose\n" if not voice.chat else "a Python function" in str(ask.prompt)

@@ -1,4 +1,4 @@
-"""The bank: what can be drawn from it, and what is drawn more often."""
+"""The bank of learnable problems: filters and weights of draws."""
 
 import random
 from collections import Counter
@@ -25,7 +25,7 @@ def test_entries_accumulate_in_order():
     assert [e.post for e in made.entries] == ["a", "b", "c"]
 
 
-def test_sample_draws_different_entries_and_no_more_than_there_are():
+def test_sample_without_replacement():
     made = bank(*(entry(str(i)) for i in range(5)))
     assert len({e.post for e in made.sample(random.Random(0), 3, now=0)}) == 3
     assert sorted(e.post for e in made.sample(random.Random(0), 9, now=0)) == list("01234")
@@ -37,14 +37,14 @@ def by(author: str) -> Readable:
     return lambda e: e.author == author
 
 
-def test_a_draw_is_its_random_stream():
+def test_sample_is_deterministic():
     made = bank(*(entry(str(i), i / 10) for i in range(10)))
     assert made.sample(random.Random(3), 4, now=2) == made.sample(random.Random(3), 4, now=2)
     again = [made.parents(random.Random(3), 4, 2, 0.9, "list_programs") for _ in range(2)]
     assert again[0] == again[1]
 
 
-def test_sample_filters_by_domain_author_and_generation():
+def test_sample_filters():
     made = bank(
         entry("a"),
         entry("b", domain="hidden_words"),
@@ -69,7 +69,7 @@ def test_hard_entries_are_drawn_more_often():
     assert 850 < drawn["hard"] < 950
 
 
-def test_recent_entries_are_drawn_more_often_when_they_fade():
+def test_recent_entries_are_drawn_more_often():
     made, rng = bank(entry("old", generation=0), entry("new", generation=2)), random.Random(0)
     faded = Counter(made.sample(rng, 1, now=2, fade=0.5)[0].post for _ in range(1000))
     assert 750 < faded["new"] < 850  # expected 800
@@ -77,13 +77,14 @@ def test_recent_entries_are_drawn_more_often_when_they_fade():
     assert 450 < plain["new"] < 550
 
 
-def test_an_entry_that_everybody_solves_can_still_be_drawn():
+def test_solved_entries_can_be_drawn():
     made = bank(entry("solved", 1.0))
     assert [e.post for e in made.sample(random.Random(0), 1, now=0)] == ["solved"]
     assert len(made.parents(random.Random(0), 2, 0, 1.0, "list_programs")) == 2
 
 
-def test_parents_are_drawn_with_replacement_from_one_domain_and_author():
+def test_parents():
+    """Parents are drawn with replacement from readable entries of one domain."""
     made = bank(entry("a"), entry("b", author="bob"), entry("c", domain="hidden_words"))
     drawn = made.parents(random.Random(0), 50, 0, 1.0, "list_programs")
     assert len(drawn) == 50 and {e.post for e in drawn} == {"a", "b"}

@@ -1,7 +1,7 @@
-"""Code that nobody vouches for: what it may do, and that nothing else happens.
+"""The sandboxes: permitted operations work, and hostile programs have no other effect.
 
-Hostile programs are given a folder with a secret, the port of a listener and our process id, and try what they can;
-looked at is what they did, not only what the sandbox says of them.
+Hostile programs get a folder with a secret, the port of a listener and our process id. The tests check their actual
+effects, not only the results that the sandbox reports.
 """
 
 import os
@@ -42,7 +42,7 @@ def value(sandbox: Sandbox, code: str, *args: Any) -> CallResult:
 
 
 def children() -> list[int]:
-    """Processes of the subprocess sandbox that live, whoever their parent is."""
+    """Ids of live processes of the subprocess sandbox, with any parent."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -53,10 +53,10 @@ def children() -> list[int]:
     return found
 
 
-# What is meant to work
+# Permitted operations
 
 
-def test_values_go_in_and_come_out_as_they_are(sandbox: Sandbox) -> None:
+def test_values_round_trip(sandbox: Sandbox) -> None:
     values: list[Any] = [None, True, 1, -(2**200), 0.5, float("inf"), "ä\n\"'", [1, (2,)], {"a": {1, 2}, 3: []}, set()]
     results = sandbox.call("def f(x):\n    return x", "f", [(v,) for v in values])
     assert [r.value for r in results] == values and all(r.ok and r.reason == "ok" for r in results)
@@ -64,7 +64,7 @@ def test_values_go_in_and_come_out_as_they_are(sandbox: Sandbox) -> None:
     assert type(results[6].value[1] if isinstance(results[6].value, list) else results[7].value[1]) is tuple
 
 
-def test_each_call_has_a_namespace_and_arguments_of_its_own(sandbox: Sandbox) -> None:
+def test_calls_are_isolated(sandbox: Sandbox) -> None:
     code = "seen = []\ndef f(xs):\n    seen.append(1)\n    xs.append(len(seen))\n    return xs"
     one = [0]
     assert [r.value for r in sandbox.call(code, "f", [(one,), (one,), (one,)])] == [[0, 1]] * 3
@@ -72,7 +72,8 @@ def test_each_call_has_a_namespace_and_arguments_of_its_own(sandbox: Sandbox) ->
     assert value(sandbox, "def f():\n    return seen").reason == "raised"
 
 
-def test_what_a_program_says_is_told_apart(sandbox: Sandbox) -> None:
+def test_reasons(sandbox: Sandbox) -> None:
+    """Each kind of failure has its own reason."""
     cases = {
         "def f(:": ("syntax", "line 1"),
         "def g():\n    return 1": ("raised", "does not define f"),
@@ -84,7 +85,7 @@ def test_what_a_program_says_is_told_apart(sandbox: Sandbox) -> None:
     for code, (reason, words) in cases.items():
         ran = value(sandbox, code)
         assert (ran.ok, ran.reason) == (False, reason) and words in ran.detail, (code, ran)
-    assert value(sandbox, "ｆ = lambda: 1").value == 1  # Python reads names in their normal form
+    assert value(sandbox, "ｆ = lambda: 1").value == 1  # Python normalises identifiers
     assert sandbox.call("def f():\n    return 1", "f(); f", [()])[0].reason == "syntax"
     assert sandbox.call("", "f", []) == []
 
@@ -102,12 +103,13 @@ def test_what_a_program_says_is_told_apart(sandbox: Sandbox) -> None:
         "def f():\n    'doc'\n    return f.__doc__",
     ],
 )
-def test_what_monty_lacks_is_no_fault_of_the_program(code: str) -> None:
+def test_monty_unsupported_features(code: str) -> None:
+    """Features that monty lacks give the reason "unsupported"."""
     assert value(make_sandbox("monty", LIMITS), code).reason == "unsupported"
     assert value(make_sandbox("subprocess", LIMITS), code).reason in ("ok", "not data")
 
 
-def test_a_program_gives_the_same_every_time(sandbox: Sandbox) -> None:
+def test_programs_are_deterministic(sandbox: Sandbox) -> None:
     code = "def f():\n    return [str({str(i) for i in range(20)}), hash('a')]"
     assert len({str(value(sandbox, code)) for _ in range(3)}) == 1
     if sandbox.name == "monty":
@@ -116,7 +118,7 @@ def test_a_program_gives_the_same_every_time(sandbox: Sandbox) -> None:
         assert first == second and first.ok
 
 
-def test_the_whole_language_is_in_the_other_sandbox() -> None:
+def test_subprocess_runs_full_python() -> None:
     names = (
         "bisect cmath collections copy dataclasses datetime decimal enum fractions functools hashlib heapq itertools "
     )
@@ -127,10 +129,10 @@ def test_the_whole_language_is_in_the_other_sandbox() -> None:
     assert value(make_sandbox("subprocess", LIMITS), code, 3).value == ["1/3", [0, 1], "X", True]
 
 
-# Data only
+# Plain data only
 
 
-def test_only_plain_data_comes_back(sandbox: Sandbox) -> None:
+def test_only_plain_data_is_returned(sandbox: Sandbox) -> None:
     for made in (
         "lambda: 1",
         "range(3)",
@@ -168,7 +170,7 @@ def test_only_plain_data_comes_back(sandbox: Sandbox) -> None:
         "c",
     ],
 )
-def test_too_much_data_stays_where_it_is(sandbox: Sandbox, made: str) -> None:
+def test_large_values_are_refused(sandbox: Sandbox, made: str) -> None:
     code = "a = []\na.append(a)\nb = 0\nfor _ in range(20000):\n    b = [b]\n"
     code += "c = [0]\nfor _ in range(9):\n    c = [c] * 50\n"
     ran = value(sandbox, f"{code}def f():\n    return {made}")
@@ -176,7 +178,7 @@ def test_too_much_data_stays_where_it_is(sandbox: Sandbox, made: str) -> None:
     assert ran.reason == "output" or made == "c"
 
 
-def test_data_is_copied_and_counted() -> None:
+def test_plain_copies_and_counts() -> None:
     inner = [1]
     copied = plain((inner, inner), Limits())
     assert copied == ([1], [1]) and copied[0] is not inner and copied[0] is not copied[1]
@@ -188,7 +190,8 @@ def test_data_is_copied_and_counted() -> None:
 @pytest.mark.parametrize(
     "said", ["x", ["i"], ["i", 3, 4], ["q", []], ["l", 3], ["d", [[1]]], 3, ["s", [["l", []]]], {}]
 )
-def test_what_comes_through_the_pipe_is_read_as_data_or_refused(said: Any) -> None:
+def test_decode_is_safe(said: Any) -> None:
+    """Any JSON from the pipe is decoded to plain data or refused."""
     if isinstance(said, str):
         assert decode(said) == said
         return
@@ -202,7 +205,7 @@ def test_what_comes_through_the_pipe_is_read_as_data_or_refused(said: Any) -> No
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Iterator[tuple[str, int, int]]:
-    """What a program is pointed at; afterwards nothing of it has changed and nobody has called."""
+    """Targets of hostile programs (folder, port, process id); checks afterwards that nothing changed or connected."""
     (tmp_path / "secret").write_text("the secret")
     before = set(Path.cwd().iterdir())
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -217,7 +220,7 @@ def victim(tmp_path: Path) -> Iterator[tuple[str, int, int]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("programs", [FILES, PROCESSES, NETWORK], ids=["files", "processes", "network"])
-def test_nothing_outside_is_reached(sandbox: Sandbox, programs: dict[str, str], victim: tuple[str, int, int]) -> None:
+def test_no_outside_access(sandbox: Sandbox, programs: dict[str, str], victim: tuple[str, int, int]) -> None:
     if sandbox.name == "subprocess" and not {"seccomp", "landlock"} <= set(sandbox.guards):
         pytest.skip(f"guards in force here: {', '.join(sandbox.guards)}")
     began = time.monotonic()
@@ -230,7 +233,7 @@ def test_nothing_outside_is_reached(sandbox: Sandbox, programs: dict[str, str], 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("programs", [HANGING, BIG, DEEP], ids=["time", "size", "depth"])
-def test_nothing_runs_on(sandbox: Sandbox, programs: dict[str, str]) -> None:
+def test_no_process_survives(sandbox: Sandbox, programs: dict[str, str]) -> None:
     for name, body in programs.items():
         began = time.monotonic()
         ran = value(sandbox, f"def f():\n    {body}")
@@ -240,7 +243,7 @@ def test_nothing_runs_on(sandbox: Sandbox, programs: dict[str, str]) -> None:
     assert value(sandbox, "def f():\n    return 1").value == 1 and not children()
 
 
-def test_a_program_that_hangs_again_and_again_is_given_up(sandbox: Sandbox) -> None:
+def test_repeated_timeouts_end_the_calls(sandbox: Sandbox) -> None:
     code = "def f(n):\n    while n > 1:\n        pass\n    return n"
     began = time.monotonic()
     ran = sandbox.call(code, "f", [(0,), (5,), (1,), (5,), *[(5,)] * 96, (1,)])
@@ -249,7 +252,7 @@ def test_a_program_that_hangs_again_and_again_is_given_up(sandbox: Sandbox) -> N
 
 
 @pytest.mark.slow
-def test_tricks_come_to_nothing(sandbox: Sandbox) -> None:
+def test_introspection_tricks_fail(sandbox: Sandbox) -> None:
     sources = SOURCES | {name: f"def f():\n    {body}" for name, body in TRICKS.items()}
     for name, code in sources.items():
         began = time.monotonic()
@@ -260,7 +263,7 @@ def test_tricks_come_to_nothing(sandbox: Sandbox) -> None:
     assert value(sandbox, "def f():\n    return 1").value == 1 and not children()
 
 
-def test_a_call_that_forges_a_result_forges_its_own_only() -> None:
+def test_forged_result_affects_own_call_only() -> None:
     code = (
         "import os\ndef f(i):\n    if i == 1:\n        for fd in range(64):\n            for _ in range(3):\n"
         '                try:\n                    os.write(fd, b\'S\\0\\0\\0\\x10["ok", true, ""]\')\n'
@@ -270,7 +273,7 @@ def test_a_call_that_forges_a_result_forges_its_own_only() -> None:
     assert [r.value for r in ran] == [0, None, 2] and ran[1].reason == "crashed"
 
 
-def test_text_in_an_argument_stays_text(sandbox: Sandbox) -> None:
+def test_text_arguments_are_not_code(sandbox: Sandbox) -> None:
     said = "1) or (True"
     assert value(sandbox, "def f(x):\n    return x == 1", said).value is False
     assert value(sandbox, "def f(x):\n    return x", "\"'''\n\\").value == "\"'''\n\\"
@@ -278,7 +281,7 @@ def test_text_in_an_argument_stays_text(sandbox: Sandbox) -> None:
 
 @given(st.one_of(st.text(max_size=60), st.text("def f():\n returnx+([{'\\\"0,=\t", max_size=60)), st.text(max_size=3))
 @settings(max_examples=150, deadline=None)
-def test_any_text_at_all_gets_a_result(code: str, name: str) -> None:
+def test_call_is_total(code: str, name: str) -> None:
     for function in ("f", name):
         (ran,) = make_sandbox("monty", LIMITS).call(code, function, [()])
         assert ran.ok or (ran.reason in REASONS and ran.detail.isprintable() and len(ran.detail) <= DETAIL)
@@ -289,7 +292,7 @@ def test_any_text_at_all_gets_a_result(code: str, name: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
-def test_a_worker_that_is_gone_is_replaced(how: signal.Signals) -> None:
+def test_killed_worker_is_replaced(how: signal.Signals) -> None:
     sandbox = make_sandbox("monty", Limits(time=0.25))
     mine = Path(f"/proc/self/task/{os.getpid()}/children")
     before = set(mine.read_text().split())
@@ -301,26 +304,26 @@ def test_a_worker_that_is_gone_is_replaced(how: signal.Signals) -> None:
     assert value(sandbox, "def f():\n    return 2").value == 2
     sandbox.close()
     assert not set(mine.read_text().split()) - before
-    assert value(sandbox, "def f():\n    return 3").value == 3  # opened again
+    assert value(sandbox, "def f():\n    return 3").value == 3  # the pool is opened again
     sandbox.close()
 
 
-def test_threads_share_a_sandbox(sandbox: Sandbox) -> None:
+def test_sandbox_is_thread_safe(sandbox: Sandbox) -> None:
     codes = [f"def f(x):\n    return x * {i}" for i in range(8)] + ["import json\ndef f(x):\n    return 1 // 0"] * 2
     with ThreadPoolExecutor(5) as pool:
         ran = list(pool.map(lambda code: sandbox.call(code, "f", [(1,), (2,)]), codes))
     assert [[r.value for r in each] for each in ran] == [[i, 2 * i] for i in range(8)] + [[None, None]] * 2
 
 
-def test_an_interpreter_that_dies_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_interpreter_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = Subprocess(LIMITS)
     assert value(sandbox, "import ctypes\ndef f():\n    return ctypes.string_at(0)").reason == "crashed"
     monkeypatch.setattr(sandbox, "_guards", ["seccomp", "no such guard"])
-    assert value(sandbox, "def f():\n    return 1").reason == "crashed"  # never without what was promised
+    assert value(sandbox, "def f():\n    return 1").reason == "crashed"  # never runs without a promised guard
 
 
-def test_it_is_the_guards_that_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without them the same programs get through, so that what the others show is not for want of trying."""
+def test_without_guards_attacks_succeed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without guards the same programs succeed, which shows that the guards stop them in the other tests."""
     sandbox = Subprocess(LIMITS)
     found = sandbox._guards
     (tmp_path / "secret").write_text("the secret")
@@ -340,11 +343,11 @@ def test_it_is_the_guards_that_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     program = (
         "import os, time\ndef f(*_):\n    if os.fork() == 0:\n        os.setsid()\n        time.sleep(99)\n    return 1"
     )
-    assert under().reason == "time" and not children()  # what it left was found and ended
+    assert under().reason == "time" and not children()  # its remaining processes were killed
     assert "seccomp" not in found or under("seccomp").detail.startswith("PermissionError")
 
 
-def test_where_there_is_no_seccomp_the_network_is_an_empty_one(victim: tuple[str, int, int]) -> None:
+def test_network_namespace_without_seccomp(victim: tuple[str, int, int]) -> None:
     sandbox = Subprocess(LIMITS)
     sandbox._guards = ["network namespace"]
     ran = value(sandbox, NETWORK["connect"], *victim)
@@ -353,7 +356,7 @@ def test_where_there_is_no_seccomp_the_network_is_an_empty_one(victim: tuple[str
     assert ran.reason == "raised" and "OSError" in ran.detail
 
 
-def test_code_is_closed_only_if_it_can_leave_nothing() -> None:
+def test_closed_code() -> None:
     assert closed("import math\nfrom itertools import chain, count\ndef f(x):\n    return math.gcd(x, 3)")
     for code in (
         "import random", "import math, random", "from os import path", "exec('1')", "x = id(3)", "class A: pass",
@@ -362,7 +365,9 @@ def test_code_is_closed_only_if_it_can_leave_nothing() -> None:
         assert not closed(code), code
 
 
-def test_a_guard_is_missing_only_if_the_system_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guard_detection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard counts as missing only if the system reports it; a failed start raises OSError."""
+
     def answers(said: bytes) -> None:
         monkeypatch.setattr("curricula.sandbox_subprocess.exchange", lambda messages, seconds: said)
 
@@ -376,7 +381,7 @@ def test_a_guard_is_missing_only_if_the_system_says_so(monkeypatch: pytest.Monke
             available.__wrapped__()
 
 
-def test_doctor_says_which_guards_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_lists_guards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curricula.sandboxes._shared", {})
     monkeypatch.setattr("curricula.sandbox_subprocess.available", lambda: ("rlimits",))
     (fast, line), (state, said) = sandboxes()
@@ -385,7 +390,7 @@ def test_doctor_says_which_guards_are_in_force(monkeypatch: pytest.MonkeyPatch) 
     make_sandbox("monty").close()
 
 
-def test_sandboxes_are_shared_and_named() -> None:
+def test_sandboxes_are_shared() -> None:
     assert make_sandbox("monty", LIMITS) is make_sandbox("monty", LIMITS)
     assert make_sandbox() is not make_sandbox("monty", LIMITS)
     with pytest.raises(ValueError, match="monty, subprocess, got 'docker'"):

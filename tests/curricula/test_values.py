@@ -1,4 +1,4 @@
-"""Values: any text is a literal or a failure, writing and reading agree, and comparing minds types."""
+"""Values: total parsing, round trips, and comparison that respects types."""
 
 import math
 
@@ -45,7 +45,7 @@ PIECES = [
 
 @given(VALUES)
 @settings(max_examples=80, deadline=None)
-def test_what_is_written_is_read_as_the_same(value: object):
+def test_round_trip(value: object):
     if unfit(value) is None:
         again = parse_value(show_value(value))
         assert same_value(again, value)
@@ -54,7 +54,7 @@ def test_what_is_written_is_read_as_the_same(value: object):
 
 @given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 @settings(max_examples=200, deadline=None)
-def test_reading_is_total(text: str):
+def test_parse_value_is_total(text: str):
     found = parse_value(text)
     assert isinstance(found, Failure) or unfit(found) is None
 
@@ -69,7 +69,7 @@ def test_reading_is_total(text: str):
         "[" + "1," * 400 + "]", "[[[[[[[[[[1]]]]]]]]]]", "10**10", "not 1", "1 2",
     ],
 )  # fmt: skip
-def test_what_is_no_literal_of_modest_size_is_refused(text: str):
+def test_refused_texts(text: str):
     assert isinstance(parse_value(text), Failure)
 
 
@@ -81,7 +81,7 @@ def test_what_is_no_literal_of_modest_size_is_refused(text: str):
         (math.nan, 0.0),
     ],
 )  # fmt: skip
-def test_values_of_another_type_or_size_are_not_the_same(left: object, right: object):
+def test_different_values(left: object, right: object):
     assert not same_value(left, right)
     assert not same_value(right, left)
 
@@ -93,7 +93,8 @@ def test_values_of_another_type_or_size_are_not_the_same(left: object, right: ob
         ([{"a": (1, math.nan)}], [{"a": (1, math.nan)}]), (math.inf, math.inf),
     ],
 )  # fmt: skip
-def test_values_that_differ_in_order_or_last_digits_are_the_same(left: object, right: object):
+def test_equal_values(left: object, right: object):
+    """Values are equal if they differ only in the order of sets and dicts or in the last digits of floats."""
     assert same_value(left, right)
 
 
@@ -115,12 +116,13 @@ class Pretender(int):
 @pytest.mark.parametrize(
     "value", [Agreeable(), [Agreeable()], {"a": Agreeable()}, Pretender(1), [Pretender(1)], b"", 1j]
 )
-def test_objects_that_are_no_data_are_told_by_their_type_and_never_asked(value: object):
+def test_foreign_objects_are_refused(value: object):
+    """Objects of other types are refused by type, without calling their methods."""
     assert unfit(value) is not None
     assert not same_value(value, 1)
 
 
-def test_bombs_are_unfit():
+def test_huge_values_are_refused():
     endless: list[object] = []
     endless.append(endless)
     doubled: object = [1]

@@ -1,4 +1,4 @@
-"""Word problems: what is a problem, what an answer, and what makes either doubtful."""
+"""Word problems: parser, verdicts, and doubt about problems."""
 
 import hashlib
 import random
@@ -27,19 +27,19 @@ def made(question: str, *lines: str) -> Problem:
     return found
 
 
-def test_it_is_a_domain_that_speaks_and_doubts():
+def test_is_a_domain_with_prose_and_doubt():
     assert isinstance(WORDS, Spoken) and isinstance(WORDS, Doubtful)
     assert EXAMPLE.splitlines()[0] in WORDS.setting(None) and "> Nadia" in WORDS.setting(EXAMPLE)
 
 
-def test_solvers_see_the_question_and_nothing_of_the_program():
+def test_program_is_hidden_from_solvers():
     problem = made(PENCILS, "return 3 * 12 - 7")
     assert problem.shown == PENCILS and problem.answer == "29" and problem.depth == 2
     for asked in (WORDS.asking(problem), WORDS.solve_prompt(problem, ["a note\nof two lines"])):
         assert PENCILS in asked and "def answer" not in asked and "29" not in asked
 
 
-def test_a_text_is_canonical_whatever_it_was_written_like():
+def test_texts_are_normalised():
     problem = made(PENCILS, "return 3 * 12 - 7")
     for text in (
         f"**Question:**  {PENCILS}\n\n```python\ndef answer() -> int:\n  'Says.'\n  return (3*12)-7  # pencils\n```\n",
@@ -82,13 +82,13 @@ def test_a_text_is_canonical_whatever_it_was_written_like():
         ("not an answer", PENCILS, ["return ('pencils ' * 12)"]),
     ],
 )
-def test_what_is_not_a_problem_is_told_why(reason: str, question: str, lines: list[str]):
+def test_rejected_proposals(reason: str, question: str, lines: list[str]):
     found = proposed(question, *lines)
     assert isinstance(found, Rejection) and found.reason == reason and reason in WORDS.reasons, found
 
 
 @pytest.mark.slow
-def test_a_program_that_does_not_end_is_told_so():
+def test_endless_program_is_rejected():
     found = proposed(PENCILS, "n = 3", "while n: n = n + 12")
     assert isinstance(found, Rejection) and found.reason == "time"
 
@@ -109,12 +109,12 @@ def test_a_program_that_does_not_end_is_told_so():
         ("Ann runs 0.1 km and then 0.2 km more. How many kilometres is that?", "return 0.1 + 0.2", "0.3"),
     ],
 )
-def test_numbers_fractions_words_and_rows_are_answers(question: str, line: str, answer: str):
+def test_types_of_answers(question: str, line: str, answer: str):
     problem = made(question, line)
     assert problem.answer == answer and WORDS.verify(problem, WORDS.solution(problem)).correct
 
 
-def test_verdicts_come_from_values():
+def test_verdicts_compare_values():
     problem = made(PENCILS, "return 3 * 12 - 7")
     for text in ("29", "So 36 - 7 = 29.\nAnswer: 29 pencils", r"\boxed{29}", "twenty-nine", "29.0", "x = 29"):
         assert WORDS.verify(problem, text) == Verdict(True, True, "ok", answer="29")
@@ -142,26 +142,26 @@ def test_verdicts_come_from_values():
         ("answer()", "no value in the answer"),
     ],
 )
-def test_an_answer_that_is_not_one_value_is_not_right(text: str, reason: str):
+def test_refused_attempts(text: str, reason: str):
     assert WORDS.verify(made(PENCILS, "return 3 * 12 - 7"), text) == Verdict(False, False, reason)
 
 
 @given(st.text(max_size=200) | st.text("0123456789 -\ndefansw()?:*+returnmany\\{}", max_size=120))
 @settings(max_examples=150, deadline=None)
-def test_any_text_is_judged(text: str):
+def test_parser_and_verifier_are_total(text: str):
     assert isinstance(WORDS.parse_proposal(text), Problem | Rejection)
     found = WORDS.parse_proposal(f"{PENCILS}\n---\n{text}")
     assert isinstance(found, Problem | Rejection)
     assert isinstance(WORDS.verify(WORDS.heldout("dev", 1)[0], text), Verdict)
 
 
-def test_held_out_problems_are_what_they_were():
+def test_heldout_sets_are_frozen():
     texts = [p.text for split in SPLITS for depth in DEPTHS for p in WORDS.heldout(split, depth)]
     assert len(set(texts)) == 400
     assert hashlib.sha256("\n\n".join(texts).encode()).hexdigest()[:16] == "6ce922742a9de683"
 
 
-def test_held_out_answers_are_what_their_programs_give():
+def test_heldout_answers_match_programs():
     keys = set()
     for split in SPLITS:
         for depth in DEPTHS:
@@ -171,7 +171,7 @@ def test_held_out_answers_are_what_their_programs_give():
     assert len(keys) == 100
 
 
-def test_a_held_out_problem_is_refused_in_other_words_too():
+def test_reworded_heldout_is_rejected():
     problem = next(p for p in WORDS.heldout("dev", 1) if " - " in p.text and "%" not in p.text)
     a, b = (n for n in problem.text.partition("def")[2].split() if n.isdigit())
     other = f"Somebody loses {b} out of {a} old maps. How many maps are left?"
@@ -181,7 +181,7 @@ def test_a_held_out_problem_is_refused_in_other_words_too():
     assert isinstance(proposed(other.replace(b, "1234"), f"return {a} - 1234"), Problem)
 
 
-def test_drawn_and_varied_problems_are_problems():
+def test_random_problems_and_mutations():
     rng = random.Random(0)
     drawn = [WORDS.random_problem(rng, depth) for depth in DEPTHS for _ in range(6)]
     assert [p.depth for p in drawn] == [d for d in DEPTHS for _ in range(6)]
@@ -191,7 +191,7 @@ def test_drawn_and_varied_problems_are_problems():
     assert WORDS.mutate("nothing like it", rng) == "nothing like it"
 
 
-def test_a_solution_shows_the_steps_where_it_can():
+def test_worked_solution():
     problem = made(PENCILS, "pencils = 3 * 12", "return pencils - 7")
     assert WORDS.solution(problem) == "pencils = 3 * 12 = 36\n36 - 7 = 29\nanswer: 29"
     other = made(PENCILS, "return max(3, 12) * 3 - 7")
@@ -218,11 +218,11 @@ def judged(*answers: tuple[str, str | None, bool]) -> list[Judged]:
         ([("a", None, True), ("b", None, True), ("c", "29", True)], None),
     ],
 )
-def test_what_solvers_say_may_make_a_problem_doubtful(answers: list[tuple[str, str | None, bool]], doubt: str | None):
+def test_doubt(answers: list[tuple[str, str | None, bool]], doubt: str | None):
     assert WORDS.doubt(made(PENCILS, "return 3 * 12 - 7"), judged(*answers)) == doubt
 
 
-def test_mistakes_in_options_are_told_at_once():
+def test_invalid_options_raise():
     with pytest.raises(ValueError, match="sandbox must be one of"):
         make_domain("word_problems", sandbox="none")
     with pytest.raises(ValueError, match="no held-out set 'dev' of depth 9"):

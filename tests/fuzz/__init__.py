@@ -1,10 +1,10 @@
-"""Hostile input for everything that Ratchet reads, thrown by hypothesis: in the suite a little of it, always the same;
-as a campaign as much as one likes.
+"""Fuzz tests of everything that Ratchet reads, with hypothesis: a few fixed inputs in the test suite, and a campaign
+with new inputs.
 
-    python -m tests.fuzz --minutes 10            # all targets in turns, new input every time
-    python -m tests.fuzz --minutes 10 run.db     # targets whose names hold one of these words
-    python -m tests.fuzz --atheris --minutes 10 yaml    # one target, led by coverage (pip install atheris)
+    python -m tests.fuzz --minutes 10            # all targets in turn, with new input each time
+    python -m tests.fuzz --minutes 10 run.db     # targets whose name contains one of the words
+    python -m tests.fuzz --atheris --minutes 10 yaml    # one target, guided by coverage (pip install atheris)
 
-A target makes a value and uses it. What comes back has to be a value or one clear line of ValueError or OSError:
-never another exception, a hang, memory without bound, or a file outside the folder that is played in.
+A target generates a value and uses it. The result must be a value, or a ValueError or OSError with a one-line message:
+never another exception, a hang, unbounded memory, or a file outside the working folder.
 """

@@ -1,4 +1,4 @@
-"""A campaign: all targets in turns, each turn in a process of its own with a limit on its memory."""
+"""A fuzzing campaign: all targets in turn, each turn in a separate process with limited memory."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from arena.config.shipped import ROOT
 
 sys.path.insert(0, str(ROOT))
 TURN = 25.0
-"""Seconds of one target's turn."""
+"""Duration of a turn, in seconds."""
 MEMORY = 12_000_000_000
-"""Bytes of address space of a turn; torch and its threads reserve some of it."""
+"""Address space of a turn, in bytes; torch and its threads reserve part of it."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("python -m tests.fuzz", description="Throw hostile input at all that is read.")
-    parser.add_argument("names", nargs="*", help="words of the targets' names; all targets if none is given")
+    parser = argparse.ArgumentParser("python -m tests.fuzz", description="Fuzz all readers of untrusted input.")
+    parser.add_argument("names", nargs="*", help="words in the names of targets (default: all targets)")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, default=0, help="of the first turn; each further one has the next")
-    parser.add_argument("--list", action="store_true", help="print the targets and do nothing")
-    parser.add_argument("--atheris", action="store_true", help="let coverage lead: one target, as long as it goes")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the first turn; increased by one per round")
+    parser.add_argument("--list", action="store_true", help="print the targets and exit")
+    parser.add_argument("--atheris", action="store_true", help="guide one target by coverage for the whole time")
     parser.add_argument("--turn", nargs=3, metavar=("TARGET", "RUN", "SECONDS"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.turn:
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def make_run(folder: Path) -> Path:
-    """A small finished run."""
+    """Play a small run. Returns its folder."""
     os.chdir(ROOT)
     command = [
         sys.executable,
@@ -60,7 +60,7 @@ def make_run(folder: Path) -> Path:
 
 
 def campaign(names: list[str], run: Path, seconds: float, seed: int, atheris: bool) -> int:
-    """Turns until the time is up; 1 if anything was found."""
+    """Run turns until the time is up. Returns 1 if there was a failure."""
     end, tried, found = time.monotonic() + seconds, Counter[str](), dict[str, str]()
     while (left := end - time.monotonic()) > 1:
         for name in names:
@@ -86,7 +86,7 @@ def campaign(names: list[str], run: Path, seconds: float, seed: int, atheris: bo
 
 
 def turn(name: str, run: Path, seconds: float, seed: int, atheris: bool) -> int:
-    """One target until its time is up."""
+    """Run one target until its time is up."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     import torch
 
@@ -99,12 +99,12 @@ def turn(name: str, run: Path, seconds: float, seed: int, atheris: bool) -> int:
     place = Place(run, scratch / "here")
     place.scratch.mkdir()
     try:
-        return (led if atheris else thrown)(target, place, seconds, seed)
+        return (coverage_guided if atheris else random_inputs)(target, place, seconds, seed)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def thrown(target: object, place: object, seconds: float, seed: int) -> int:
+def random_inputs(target: object, place: object, seconds: float, seed: int) -> int:
     import hypothesis
     from hypothesis import HealthCheck, given, settings
 
@@ -131,8 +131,8 @@ def thrown(target: object, place: object, seconds: float, seed: int) -> int:
     return 0
 
 
-def led(target: object, place: object, seconds: float, seed: int) -> int:
-    """Hypothesis makes the values out of bytes, and atheris chooses the bytes by what they reach in the program."""
+def coverage_guided(target: object, place: object, seconds: float, seed: int) -> int:
+    """Hypothesis builds values from bytes that atheris chooses by coverage."""
     import atheris
 
     with atheris.instrument_imports(include=["arena", "agents", "curricula", "culture", "yaml", "jinja2"]):

@@ -1,4 +1,4 @@
-"""What a target is, and what it may come to."""
+"""Fuzz targets, and the results that they allow."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from arena.cli.app import one_line
 
-PATIENCE = 20
-"""Seconds that one value may take."""
+TIMEOUT = 20
+"""Time limit of one value, in seconds."""
 
 
 class Hang(BaseException):
-    """A value took too long. Not an Exception: nothing in the program may catch it."""
+    """A value took too long. Not an Exception, so that the program does not catch it."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where is played: `run` is the folder of a small finished run, which stays as it is; `scratch` one for copies."""
+    """Folders of a target: `run` is a small finished run, which is not modified; `scratch` is for copies."""
 
     run: Path
     scratch: Path
@@ -31,7 +31,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Target:
-    """`attack` uses a value that `values` made; `examples` of them in the suite, where `slow` ones are marked so."""
+    """A fuzz target: `attack` uses a value from `values`. The test suite tries `examples` values."""
 
     name: str
     values: st.SearchStrategy[Any]
@@ -42,23 +42,23 @@ class Target:
 
 @contextmanager
 def answers(*names: str) -> Iterator[None]:
-    """A value, or one clear line of error, which names one of `names` if there are some."""
+    """Check that the block succeeds or raises a one-line error, which contains one of `names` if any are given."""
     try:
         with in_time():
             yield
     except (ValueError, OSError) as error:
         said = one_line(error)
-        assert str(error).strip(), f"an error without a word: {error!r}"
+        assert str(error).strip(), f"an error without a message: {error!r}"
         assert len(said.splitlines()) == 1 and said.isprintable(), f"an error of several lines: {said[:500]!r}"
         assert not names or any(name in said for name in names), f"an error that does not name it: {said[:500]!r}"
 
 
 @contextmanager
-def in_time(seconds: float = PATIENCE) -> Iterator[None]:
-    def ring(*_: object) -> None:
+def in_time(seconds: float = TIMEOUT) -> Iterator[None]:
+    def on_alarm(*_: object) -> None:
         raise Hang(f"no answer in {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before = signal.signal(signal.SIGALRM, on_alarm)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -67,7 +67,7 @@ def in_time(seconds: float = PATIENCE) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-# -- values that come up everywhere ------------------------------------------------------------------------------------
+# -- common values -----------------------------------------------------------------------------------------------------
 
 SCALARS = (
     st.none()
@@ -81,15 +81,15 @@ SCALARS = (
 JSON = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
 )
-"""Anything that JSON has a word for."""
+"""Any JSON value."""
 DEEP = st.sampled_from(
     ["[" * 100_000, '{"a":' * 100_000, "[" * 3000 + "]" * 3000, "9" * 5000, '"' + "\\u0000" * 9 + '"']
 )
-"""Texts of JSON that parsers stumble over."""
+"""JSON texts that break naive parsers."""
 
 
 def damaged(data: bytes, edits: list[tuple[int, int]], end: int | None) -> bytes:
-    """Bytes with some of them set to others, and cut off at `end` thousandths."""
+    """Change some bytes, and truncate to `end` thousandths."""
     out = bytearray(data)
     for at, value in edits:
         if out:

@@ -1,4 +1,4 @@
-"""A run folder that somebody sent: run.db with damaged bytes, other tables, strange rows; read by every command."""
+"""An untrusted run folder, read by every command: run.db with damaged bytes, changed tables or changed rows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SLOW: tuple[tuple[str, ...], ...] = (
     ("play", "RUN", "--rounds", "1"),
 )
 PAGE = 99
-"""The number of a command that stands for the report's page, which takes seconds."""
+"""Command number for which the page of the report is built too, which takes seconds."""
 STRANGE = [
     "CREATE VIEW v AS SELECT 1",
     "DROP TABLE rewards; CREATE VIEW rewards AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r)"
@@ -94,7 +94,7 @@ STRANGE = [
 
 @cache
 def tables(run: Path) -> dict[str, list[str]]:
-    """The tables that hold something, with their columns."""
+    """The tables that are not empty, with their columns."""
     with closing(sqlite3.connect(run / "run.db")) as db:
         names = [r[0] for r in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
         found = {}
@@ -106,7 +106,7 @@ def tables(run: Path) -> dict[str, list[str]]:
 
 
 def fresh(place: Place) -> Path:
-    """A copy of the run, to be damaged."""
+    """Copy the run, to be damaged."""
     folder = place.scratch / "run"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(place.run, folder, ignore=shutil.ignore_patterns("report", "export", "eval", "play", "run.db*"))
@@ -120,7 +120,7 @@ def fresh(place: Place) -> Path:
 
 
 def command(place: Place, folder: Path, words: tuple[str, ...]) -> None:
-    """One command, in this process: done, or one line. Nothing outside the folders is touched."""
+    """Run a command in this process. It must succeed or give a one-line error, and not write outside its folders."""
     out = place.scratch / "out"
     shutil.rmtree(out, ignore_errors=True)
     sets = place.scratch / "a.jsonl"
@@ -135,12 +135,12 @@ def command(place: Place, folder: Path, words: tuple[str, ...]) -> None:
 
 
 def outside(place: Place) -> set[str]:
-    """What lies beside the folders that may be written to."""
+    """Names of the files next to the folders that a command may write to."""
     return {p for p in os.listdir(place.scratch) if p not in ("run", "out")} | set(os.listdir(place.scratch.parent))
 
 
 def screens(folder: Path) -> None:
-    """What the watcher reads."""
+    """Read everything that the screens of `watch` read."""
     with answers():
         run = open_run(folder)
         with reading(run.database) as db:
@@ -155,12 +155,12 @@ def screens(folder: Path) -> None:
                 for row in posts(db)[:4]:
                     post(db, row.id)
                 Queue(run).items(db, 1.0)
-            except sqlite3.Error as error:  # the screens say so and try again
+            except sqlite3.Error as error:  # the screens report it and try again
                 raise OSError(str(error)) from None
 
 
 def pages(folder: Path) -> None:
-    """The report's page, without its pictures."""
+    """Build the page of the report, without figures."""
     with answers(), explained([folder]):
         store, config = Store(folder / "run.db"), load_config(folder / "config.yaml")
         source = Source(folder, store, config, analyze(store, config))
@@ -209,7 +209,7 @@ def rows(commands: tuple[tuple[str, ...], ...]) -> Callable[[Place, Any], None]:
 
 
 def _update(db: sqlite3.Connection, table: str, field: str, new: Any, everywhere: bool) -> None:
-    """Set a field, past what guards it, in the last row or in all."""
+    """Set a field in the last row or in all rows, with its triggers disabled."""
     if isinstance(new, list | dict):
         new = json.dumps(new)
     if isinstance(new, int) and not -(2**63) <= new < 2**63:
@@ -224,7 +224,7 @@ def _update(db: sqlite3.Connection, table: str, field: str, new: Any, everywhere
     try:
         db.execute(f"UPDATE {table} SET {field} = ?{where}", [new])
     except sqlite3.Error:
-        pass  # a key that is there already
+        pass  # the key exists already
     finally:
         for sql in guards.values():
             db.execute(sql)
@@ -249,5 +249,5 @@ TARGETS = [
     Target("run.db bytes", st.tuples(st.integers(0, 99), BROKEN, WHOLE), broken_bytes, 8, True),
     Target("run.db tables", st.tuples(st.integers(0, 99), st.sampled_from(STRANGE)), strange, 8, True),
     Target("run.db rows", ROWS, rows(COMMANDS), 10, True),
-    Target("run.db rows, minds", ROWS, rows(SLOW), 2, True),
+    Target("run.db rows, models", ROWS, rows(SLOW), 2, True),
 ]

@@ -1,4 +1,4 @@
-"""What agents write: proposals, attempts, stored problems and posts, in every domain."""
+"""Text of agents in every domain: proposals, attempts, stored problems and posts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from curricula.registry import DOMAINS, make_domain
 from tests.fuzz.base import DEEP, JSON, Place, Target, answers, in_time
 
 CHAT = Voice(chat=True) if "chat" in Voice.__dataclass_fields__ else BARE
-"""Pieces that texts of the domains are made of, so that they come near to being right."""
+"""Fragments of texts of the domains, so that generated texts are nearly valid."""
 PIECES = [
     *"|;()[]{}'\"\\\n\t\0,.=<>#-+*/% ",
     *("rev", "inc", "dbl", "sort", "w1", "w7", "answer", "think", "lib", "0", "9", "-1", "1e9", "10**10", "__import__"),
@@ -61,7 +61,7 @@ def domain(name: str) -> Domain:
 
 @cache
 def some(name: str) -> tuple[Problem, ...]:
-    """Some right problems of a domain."""
+    """Some valid problems of a domain."""
     rng = random.Random(0)
     return tuple(domain(name).random_problem(rng) for _ in range(3))
 
@@ -71,7 +71,7 @@ def spliced(name: str) -> st.SearchStrategy[tuple[int, str, int, int]]:
 
 
 def splice(text: str, piece: str, at: int, cut: int) -> str:
-    """A right text with a piece put in place of some of it."""
+    """Replace a part of a valid text by a piece."""
     at %= len(text) + 1
     return text[:at] + piece + text[at + cut :]
 
@@ -108,7 +108,7 @@ def attempts(name: str) -> Any:
 
 
 def replies(_: Place, text: str) -> None:
-    """What each role makes of a reply, bare or as a chat."""
+    """Parse a reply in every role, in both prompt styles."""
     with in_time():
         for voice in (BARE, CHAT):
             for role in (setter, solver, guesser, examinee):

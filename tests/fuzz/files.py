@@ -1,4 +1,4 @@
-"""Files that somebody else wrote: configs, experiments, sets of questions, journals."""
+"""Untrusted files: configs, experiments, question sets, journals."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def leaves(data: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 @cache
 def keys() -> tuple[tuple[str, ...], ...]:
-    """Every key that a config has."""
+    """All keys of a config."""
     return tuple(leaves(Config().model_dump(mode="json")))
 
 
@@ -195,7 +195,7 @@ def journal(place: Place, value: tuple[list[Any], tuple[Any, Any]]) -> None:
 
 
 def names(place: Place, word: str) -> None:
-    """What a person types for a post."""
+    """The name of a post as typed by a user."""
     store = Store(place.run / "run.db")
     try:
         with answers():

@@ -1,4 +1,4 @@
-"""What a model server may answer: any JSON, any bytes, slowly, cut off, or without end."""
+"""Answers of a model server: any JSON, any bytes, slow, truncated, or endless."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODELS = b'HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n{"data": [{"id": "seed"}
 
 @contextmanager
 def raw(answer: bytes, piece: int) -> Iterator[str]:
-    """A server that takes a request and sends these bytes, `piece` at a time; /models is answered as it should be."""
+    """A server that answers every request with these bytes, `piece` at a time, except /models, which works."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -103,7 +103,7 @@ HUGE = [
 
 
 def huge(_: Place, which: int) -> None:
-    """Answers that do not fit are refused before they are held."""
+    """Oversized answers are refused before they are in memory."""
     import resource
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,6 +1,7 @@
-"""Chat templates shaped like those of published models, and miniature models that have them.
+"""Chat templates in the style of published models, and tiny models that have them.
 
-Written anew for these tests: the marks and the structure are the published ones', as far as one question needs them.
+Written for these tests. The special tokens and the structure are those of the published templates, as far as a single
+question needs them.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ SMOL = """{% for message in messages %}{% generation %}{{ '<|im_start|>' ~ messa
 {%- endgeneration %}{{ '<|im_end|>\\n' }}{% endfor %}
 {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
 
-MARKS: dict[str, tuple[str, ...]] = {  # special ones; the end of a turn comes last
+MARKS: dict[str, tuple[str, ...]] = {  # special tokens; the last one ends a turn
     "qwen3": ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
     "qwen25": ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
     "llama3": ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|end_of_text|>", "<|eot_id|>"),
@@ -125,7 +126,7 @@ SPLIT = (
 
 
 def tokenizer_files(folder: Path, name: str, **more: Any) -> Path:
-    """A byte-level tokenizer with a model's marks and template, as its folder would hold them."""
+    """Write a byte-level tokenizer with the special tokens and the template of a model to a folder."""
     from tokenizers import Regex
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +158,7 @@ def tokenizer_files(folder: Path, name: str, **more: Any) -> Path:
 
 
 def miniature(folder: Path, positions: int = 1024) -> Path:
-    """A Qwen3 of random weights that can be talked to."""
+    """Write a tiny Qwen3 with random weights and a chat template."""
     import torch
     import transformers
 

@@ -1,5 +1,8 @@
-"""Programs that try what they can. Those that reach for the outside are `f(folder, port, pid)`: a folder with a file
-`secret`, the port of a listener, and the process that asked; the others are bodies of `f()`, or whole sources."""
+"""Hostile programs for tests of the sandboxes.
+
+`FILES`, `PROCESSES` and `NETWORK` try to reach the outside, with functions `f(folder, port, pid)`: a folder with a file
+`secret`, the port of a listener, and the calling process. `SOURCES` are complete sources, the others bodies of `f()`.
+"""
 # ruff: noqa: E501
 
 FILES = {

@@ -1,4 +1,4 @@
-"""Libraries made for tests: authors with keys, posts, and a database that holds them."""
+"""Test libraries: authors with keys, posts, and a database that stores them."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""A small HTTP server on loopback for tests: it answers as a script says, and keeps count of what it did.
+"""A small scripted HTTP server on loopback for tests, which records its requests.
 
-`SeedModel` is a script that answers as a server of the shipped model would, through the torch engine.
+The script `SeedModel` answers like a server of the shipped model, using the torch engine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Reply:
-    """What is sent back. `cut` sends that many bytes of the body and hangs up; `trickle` waits after each byte."""
+    """A reply. `cut`: disconnect after so many bytes of the body. `trickle`: seconds to wait after each byte."""
 
     body: Any = None
     status: int = 200
@@ -38,13 +38,13 @@ Script = Callable[[str, Json, int], Reply]
 
 
 class Server:
-    """Listens while it is a context. A script is asked with (path, body, how often this seed was asked before)."""
+    """A context manager that serves a script: (path, body, number of earlier requests with this seed) -> reply."""
 
     def __init__(self, script: Script, models: tuple[str, ...] = ("seed",)) -> None:
         self.script, self.models = script, models
-        self.asked, self.served = Counter[int](), Counter[int]()  # by seed: tries, and completions sent whole
+        self.asked, self.served = Counter[int](), Counter[int]()  # by seed: requests, and completions sent completely
         self.paths, self.bodies, self.headers = Counter[str](), list[Json](), list[dict[str, str]]()
-        self.usage = Counter[str]()  # of completions sent whole
+        self.usage = Counter[str]()  # of completions sent completely
         self.at_once = self.most_at_once = 0
         self._lock = threading.Lock()
         server = self
@@ -66,7 +66,7 @@ class Server:
             request_queue_size = 128
 
             def handle_error(self, *_: object) -> None:
-                pass  # a client that hung up
+                pass  # the client disconnected
 
         self._http = Quiet(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
@@ -126,7 +126,7 @@ def completion(text: str, prompt_tokens: int = 5, completion_tokens: int = 3, fi
 
 
 class SeedModel:
-    """Answers with the shipped model, one request at a time, so that equal requests have equal answers to the bit."""
+    """Answers with the shipped model, one request at a time, so that equal requests have bit-identical answers."""
 
     def __init__(self, base: BaseModel, tokenizer: Tokenizer) -> None:
         self.engine, self._lock = TorchEngine(base, tokenizer), threading.Lock()

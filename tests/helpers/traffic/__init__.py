@@ -1,7 +1,7 @@
 """Recorded traffic between a run and a server: two generations of scripted agents, every request with its reply.
 
-`scripted.jsonl` has a line a request: the seed, the digest of what was asked, the reply; and, for the first of each
-role and domain, what was asked, to be read. Record it anew, after a change of the prompts that is meant, with
+`scripted.jsonl` has one line per request: the seed, the digest of the request, the reply; and, for the first request of
+each role and domain, its messages for readers. After an intended change of the prompts, record it again with
 
     python -m tests.helpers.traffic
 """
@@ -19,7 +19,7 @@ OUTCOMES = Path(__file__).parent / "outcomes.json"
 
 
 def asked(body: dict[str, Any]) -> str:
-    """First 16 hex digits of the SHA-256 of everything a request holds but the model's name."""
+    """First 16 hex digits of the SHA-256 of a request without the name of the model."""
     text = json.dumps({k: v for k, v in body.items() if k != "model"}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -30,7 +30,7 @@ def recorded() -> Iterator[dict[str, Any]]:
 
 
 def outcomes(query: Any) -> dict[str, list[list[Any]]]:
-    """What a run made of the traffic: what each proposal, attempt, guess and grade came to, and what was posted."""
+    """The results of a run: of each proposal, attempt, guess and grade, and the posts."""
     asked = {
         "problems": "SELECT round, valid, reason, depth FROM problems ORDER BY round",
         "attempts": "SELECT id, correct, answer_correct, reason, answer FROM attempts ORDER BY id",

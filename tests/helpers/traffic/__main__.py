@@ -1,4 +1,4 @@
-"""Record the traffic anew."""
+"""Record the traffic again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is made of, from somebody else: adapters, learner states, weights, tokenizers, chat templates."""
+"""Untrusted model files: adapters, learner states, weights, tokenizers, chat templates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int
 
 @cache
 def model() -> bytes:
-    """The weights of a very small model."""
+    """The weights of a tiny model."""
     torch_rng = torch.Generator().manual_seed(0)
     shapes = ModelConfig.from_hf(dict(CONFIG)).shapes()
     return save({name: torch.randn(shape, generator=torch_rng) * 0.1 for name, shape in shapes.items()})
@@ -58,7 +58,7 @@ def base() -> BaseModel:
 
 @cache
 def learner(scratch: Path) -> Learner:
-    """A learner of a very small model, with two agents."""
+    """A learner of a tiny model with two agents."""
     folder = model_folder(Place(scratch, scratch))
     made = Learner(BaseModel.load(folder), Tokenizer(folder), LearnerConfig(rank=2, alpha=4.0))
     for name in ("ada", "bo"):
@@ -67,7 +67,7 @@ def learner(scratch: Path) -> Learner:
 
 
 def header(data: bytes, change: Any) -> bytes:
-    """A safetensors file with another header."""
+    """A safetensors file with a changed header: a text, or (tensor, key, value)."""
     size = int.from_bytes(data[:8], "little")
     found = json.loads(data[8 : 8 + size])
     if isinstance(change, str):
@@ -94,7 +94,7 @@ WEIGHTS = st.tuples(
 
 
 def mangled(tensors: dict[str, torch.Tensor], value: Any) -> bytes:
-    """Tensors as a safetensors file, with something wrong."""
+    """Write tensors as a damaged safetensors file."""
     head, number, shape, (edits, end) = value
     made = {k: v.clone() for k, v in tensors.items()}
     names = sorted(made)
@@ -226,8 +226,8 @@ def templates(_: Place, value: tuple[str, str, int, int]) -> None:
     with answers():
         made = ChatTemplate(source, "here", {"bos_token": "<s>"})
         made.after_answer()
-        worded = made.word(Chat("You are.", "{{ 1 / 0 }} <|im_end|>", "", False))
-        assert "{{ 1 / 0 }}" in worded.fill(worded.text)
+        rendered = made.render(Chat("You are.", "{{ 1 / 0 }} <|im_end|>", "", False))
+        assert "{{ 1 / 0 }}" in rendered.fill(rendered.text)
 
 
 KEYS = st.sampled_from([*CONFIG, *SIZES, "rope_scaling", "hidden_act", "quantization_config", "sliding_window",
