@@ -156,15 +156,9 @@ def prefill(
 ) -> None:
     """Causal attention within each packed prompt; stores its keys and values.
 
-    Args:
-        qkv: [T, (H + 2G) E].
-        starts, lengths: [prompts]; prompt p is rows starts[p] to starts[p] + lengths[p].
-        places: [prompts]; where prompt p is stored in `keys` and `values`.
-        cos, sin: [positions, E/2].
-        keys: [places, G, E, width], transposed so that scores are computed along contiguous rows.
-        values: [places, G, width, E].
-        only_last: compute the output of the last token of each prompt only.
-        out: [T, H E], or [prompts, H E] with `only_last`.
+    qkv [T, (H + 2G) E]; starts, lengths, places [prompts]: prompt p is rows starts[p] to starts[p] + lengths[p], stored
+    at places[p]; cos, sin [positions, E/2]; keys [places, G, E, width], transposed so that scores are computed along
+    contiguous rows; values [places, G, width, E]; out [T, H E], or [prompts, H E] of the last tokens with `only_last`.
     """
     half = cos.shape[1]
     e = 2 * half
@@ -243,13 +237,8 @@ def attention_backward(
 ) -> None:
     """Gradient of causal attention within packed sequences.
 
-    Probabilities are recomputed (as in FlashAttention, Dao et al. 2022), for four queries at a time.
-
-    Args:
-        qkv, starts, lengths, cos, sin: as in `prefill`.
-        groups: G.
-        grad: [T, H E], gradient of the output of `prefill`.
-        out: [T, (H + 2G) E], gradient of `qkv`.
+    Probabilities are recomputed (as in FlashAttention, Dao et al. 2022), for four queries at a time. Inputs are as in
+    `prefill`; groups is G; grad [T, H E] is the gradient of its output; out [T, (H + 2G) E] is that of qkv.
     """
     half = cos.shape[1]
     e = 2 * half
@@ -371,14 +360,9 @@ def decode(
 ) -> None:
     """Attention of one token per row to its prompt, which rows may share, and to the tokens generated in its slot.
 
-    Args:
-        qkv: [N, (H + 2G) E].
-        slots: [N]; the slot of each row, -1 for padding rows.
-        steps: [N]; number of tokens generated before this one.
-        place_of, length_of: [slots]; place and length of the prompt of each slot.
-        cos, sin, keys, values: as in `prefill`.
-        own_keys, own_values: [slots, G, E, most] and [slots, G, most, E]; generated tokens; this one is added.
-        out: [N, H E].
+    qkv [N, (H + 2G) E]; slots [N], -1 for padding rows; steps [N], tokens generated before this one; place_of and
+    length_of [slots], the prompt of each slot; cos, sin, keys, values as in `prefill`; own_keys [slots, G, E, most] and
+    own_values [slots, G, most, E], the generated tokens, to which this one is added; out [N, H E].
     """
     half = cos.shape[1]
     e = 2 * half

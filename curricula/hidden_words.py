@@ -14,7 +14,7 @@ body still has to reach the true answer.
 
 from __future__ import annotations
 
-import itertools
+import functools
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -23,24 +23,23 @@ from curricula import list_programs as lp
 from curricula import list_prose, post_forms
 from curricula.definitions import body_words, expand, pages
 from curricula.domain import SPLITS, Guess, Problem, Rejection, Verdict
+from curricula.hidden_practice import draw_examples, exercises
 from curricula.hidden_world import (
     LEVELS,
     MEANS,
     PER_LEVEL,
     WORDS,
     World,
+    draw_use,
     guess_prompt,
     level_of,
     spelled_out,
     split_recall,
-    world_of,
 )
 from curricula.post_forms import BOOK, FAILS, QUESTION, Bodies, Draft
-from curricula.synthetic_names import synthetic_body, transitions
 
 CHECKS = 8
 RECALL_INPUT = "3 1 4"
-OTHER_WORLDS = 1_000_003  # seeds of other worlds are the own seed + 1, 2, ... times this
 
 
 class HiddenWords:
@@ -162,7 +161,7 @@ class HiddenWords:
     def random_use(self, rng: random.Random, names: Sequence[str]) -> Problem:
         """Draw a problem that uses one of `names` and 0 to 2 primitives."""
         while True:
-            found = self.parse_proposal(self._draw_use(rng, names))
+            found = self.parse_proposal(draw_use(rng, names))
             if isinstance(found, Problem):
                 return found
 
@@ -182,10 +181,7 @@ class HiddenWords:
                 Both draw the same names if their order is the same.
             rng: source of the draws.
         """
-        examples = []
-        for _ in range(2):
-            xs = tuple(rng.randrange(10) for _ in range(rng.randint(3, 4)))
-            examples.append((lp.show(xs), lp.show(lp.run(self._expand[name], xs)[-1])))
+        examples = draw_examples(self._expand[name], rng)
         parents = [w for w in known if level_of(w) == level_of(name) - 1]
         parent = rng.choice(parents) if parents else None
         bodies = known if isinstance(known, Mapping) else self._expand
@@ -212,10 +208,9 @@ class HiddenWords:
 
     def another_world(self, name: str) -> World:
         """The first world, in the sequence of seeds derived from this one, in which `name` has another meaning."""
-        number = 1
-        while not isinstance(self.check_guess(name, " ".join(self._other_world(number).bodies[name])), Rejection):
-            number += 1
-        return self._other_world(number)
+        return next(
+            w for w in self.world.others() if isinstance(self.check_guess(name, " ".join(w.bodies[name])), Rejection)
+        )
 
     def wrong_body(self, name: str) -> tuple[str, ...]:
         """A wrong body of `name` of the correct length: its body in another world. Raises ValueError if unknown."""
@@ -399,22 +394,8 @@ class HiddenWords:
         for name in bodies:
             if name not in self._expand:
                 raise ValueError(f"practice of {name!r}: this world has w0 to {self.words[-1]}")
-        others = [w for w in self.words if w not in bodies]
-        usable = [w for w in bodies if bodies[w]]
-        if not usable:
-            return []
-        guesses, synthetic = round(n * guess), round(n * dreams)
-        uses = n - guesses - synthetic
-        unknowns = round(uses * unknown / (1 + unknown)) if others else 0
-        made = [self._practise_guess(bodies[w], bodies, rng) for w in _in_turn(usable, guesses, rng)]
-        known, longest = transitions(bodies.values()), 1 + max(map(len, bodies.values()))
-        made += [self._practise_guess(synthetic_body(known, longest, rng), bodies, rng) for _ in range(synthetic)]
-        for names, count in ((usable, uses - unknowns), (others, unknowns)):
-            turns = _in_turn(names, 4 * count, rng)  # a name is skipped if all its draws are held out
-            exercises = (e for w in turns if (e := self._practise_use(w, bodies, rng)))
-            made += itertools.islice(exercises, count)
-        rng.shuffle(made)
-        return made
+        use = functools.partial(self._practise_use, bodies=bodies, rng=rng)
+        return exercises(bodies, self.words, use, rng, n, guess=guess, dreams=dreams, unknown=unknown)
 
     def recall_prompts(self, names: Sequence[str], given: str = RECALL_INPUT) -> list[str]:
         """Prompts that test recall: for each name, the problem `name | given`, without notes."""
@@ -434,25 +415,12 @@ class HiddenWords:
         """The first check input of the world on which two programs differ; None if they agree on all."""
         return next((xs for xs in self._checks if lp.last(left, xs) != lp.last(right, xs)), None)
 
-    def _other_world(self, number: int) -> World:
-        return world_of(self.world.seed + number * OTHER_WORLDS)
-
-    def _practise_guess(
-        self, body: tuple[str, ...], bodies: Mapping[str, tuple[str, ...]], rng: random.Random
-    ) -> tuple[str, str]:
-        hint = body[:-1] if len(body) > 2 or body[:-1] in bodies.values() else ()
-        examples = []
-        for _ in range(2):
-            xs = tuple(rng.randrange(10) for _ in range(rng.randint(3, 4)))
-            examples.append((lp.show(xs), lp.show(lp.last(body, xs))))
-        return guess_prompt(hint, examples), " ".join(body)
-
     def _practise_use(
         self, name: str, bodies: Mapping[str, tuple[str, ...]], rng: random.Random
     ) -> tuple[str, str] | None:
         """A problem that uses `name`, with its solution by `bodies` or `unknown name`; None after 20 failed draws."""
         for _ in range(20):
-            problem = self.problem(self._draw_use(rng, [name]))
+            problem = self.problem(draw_use(rng, [name]))
             words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
             program = [p for w in words for p in bodies.get(w, (w,))]
             if len(program) > lp.MAX_DEPTH or self.is_heldout(problem):
@@ -463,12 +431,6 @@ class HiddenWords:
                 return lp.solve_prompt(problem.text, ()), spelled_out({name: bodies[name]}, words, xs)
         return None
 
-    def _draw_use(self, rng: random.Random, names: Sequence[str]) -> str:
-        words = [rng.choice(list(names))]
-        for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
-            words.insert(rng.randint(0, len(words)), rng.choice(lp.NAMES))
-        return f"{' '.join(words)} | {lp.show(lp.random_list(rng))}"
-
     def _draw_heldout(self, split: str, level: int) -> tuple[Problem, ...]:
         """48 problems per level, six for each name; dev has the even, test the odd draws of one stream."""
         rng = random.Random(f"ratchet/hidden_words/heldout/{self.world.seed}/{level}")
@@ -477,7 +439,7 @@ class HiddenWords:
         count = dict.fromkeys(names, 0)
         while any(c < 12 for c in count.values()):
             name = next(n for n in names if count[n] < 12)
-            text = self._draw_use(rng, [name])
+            text = draw_use(rng, [name])
             words, xs = lp.split_problem(text)  # type: ignore[misc]
             problem = lp.make_problem(words, xs, self._expand, self.name)
             if problem.depth > lp.MAX_DEPTH or problem.answer == lp.show(xs) or len(words) == 1:
@@ -487,11 +449,3 @@ class HiddenWords:
                 count[name] += 1
         problems = tuple(found.values())
         return problems[SPLITS.index(split) :: 2]
-
-
-def _in_turn(names: Sequence[str], count: int, rng: random.Random) -> list[str]:
-    """`count` names in random order, whose frequencies differ by at most one."""
-    turns: list[str] = []
-    while names and len(turns) < count:
-        turns += rng.sample(names, len(names))
-    return turns[:count]

@@ -5,8 +5,9 @@ Used by the domain in `curricula.hidden_words`. Left out: checking a text agains
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from curricula import list_programs as lp
@@ -16,6 +17,7 @@ PER_LEVEL = 8
 WORDS = tuple(f"w{i}" for i in range(LEVELS * PER_LEVEL))
 SUCCESSORS = 3
 MEANS = "means "
+OTHER_WORLDS = 1_000_003  # seeds of other worlds are the own seed + 1, 2, ... times this
 
 
 class World:
@@ -43,6 +45,10 @@ class World:
                     used.add(key)
                     self.bodies[name], self.parent[name] = body, parent
 
+    def others(self) -> Iterator[World]:
+        """The other worlds whose seeds are derived from this one's, without end."""
+        return (world_of(self.seed + number * OTHER_WORLDS) for number in itertools.count(1))
+
 
 @cache
 def world_of(seed: int) -> World:
@@ -53,6 +59,14 @@ def world_of(seed: int) -> World:
 def level_of(name: str) -> int:
     """The level of a name, from 1."""
     return int(name[1:]) // PER_LEVEL + 1
+
+
+def draw_use(rng: random.Random, names: Sequence[str]) -> str:
+    """Draw the text of a problem that uses one of `names` and 0 to 2 primitives."""
+    words = [rng.choice(list(names))]
+    for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
+        words.insert(rng.randint(0, len(words)), rng.choice(lp.NAMES))
+    return f"{' '.join(words)} | {lp.show(lp.random_list(rng))}"
 
 
 def spelled_out(definitions: Mapping[str, Sequence[str]], words: Sequence[str], xs: lp.List) -> str:

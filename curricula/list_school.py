@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from curricula import hidden_world as hw
 from curricula import list_programs as lp
 from curricula.domain import Problem
+from curricula.hidden_practice import draw_examples
 
 WORDS = (
     *map(str, range(10)), *lp.NAMES, "|", ";", ",", "=", "->",
@@ -123,8 +124,4 @@ class SeedData:
         depth = rng.choices((2, 3, 4, 5), (55, 25, 12, 8))[0]
         body = lp.random_program(rng, depth)
         parent = body[:-1] if depth > 2 else []
-        examples = []
-        for _ in range(2):
-            xs = tuple(rng.randrange(10) for _ in range(rng.randint(3, 4)))
-            examples.append((lp.show(xs), lp.show(lp.run(body, xs)[-1])))
-        return hw.guess_prompt(parent, examples), " ".join(body)
+        return hw.guess_prompt(parent, draw_examples(body, rng)), " ".join(body)
