@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
-from arena.cli import analyze, eval_play, experiment, export, library, play, tools
+from arena.cli import analyze, configs, eval_play, experiment, export, library, play, tools
+from arena.config.shipped import agents_conflict, program_version
 
 LONGEST_LINE = 2000
 app = typer.Typer(
@@ -19,8 +21,24 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Ratchet: self-play and culture in populations of language-model agents.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ratchet {program_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Ratchet: self-play and culture in populations of language-model agents."""
+
+
 app.command()(play.run)
 app.command()(play.resume)
 app.command()(play.watch)
@@ -32,6 +50,7 @@ app.command("play")(eval_play.play_seat)
 app.command()(export.export)
 app.command("export-domain")(export.export_domain)
 app.command()(experiment.experiment)
+app.command()(configs.configs)
 app.command()(analyze.digest)
 app.command()(tools.doctor)
 app.command()(tools.bench)
@@ -48,6 +67,9 @@ def one_line(error: Exception) -> str:
 
 def main() -> None:
     """Run the command line; ValueError and OSError are printed to standard error as one line, without a traceback."""
+    if conflict := agents_conflict():
+        typer.echo(f"error: {conflict}", err=True)
+        sys.exit(2)
     try:
         app()
     except (ValueError, OSError) as error:

@@ -29,6 +29,7 @@ from arena.config.rounds import (
     RoundsSection,
 )
 from arena.config.section import Section
+from arena.config.shipped import find_config, nearest_config
 
 __all__ = [
     "Config",
@@ -236,11 +237,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def read_yaml(path: str | Path, what: str) -> Any:
-    """The data of a YAML file. Raises ValueError that names the file and the nearest one there, or what is wrong."""
+    """The data of a YAML file or of a shipped one, by name. Raises ValueError that names the file and the nearest one,
+    or what is wrong."""
+    folder = "experiments" if what == "experiment" else ""
     try:
-        return yaml_data(Path(path).read_text(encoding="utf-8"))
+        return yaml_data(find_config(path, folder).read_text(encoding="utf-8"))
     except OSError as error:
-        near = nearest(Path(path).stem, [p.stem for p in Path(path).parent.glob("*.yaml")])
+        near = nearest_config(path, folder)
         raise ValueError(f"cannot read the {what} {path}: {error.strerror or error}{near}") from None
     except ValueError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None

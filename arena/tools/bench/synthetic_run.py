@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.config.schema import load_config
-from arena.config.shipped import ROOT
+from arena.config.shipped import CONFIGS
 from arena.phases.order import LOOP
 from arena.run.store import Row, Store
 from culture.posts import Post
 
-CONFIG = ROOT / "configs" / "tiny.yaml"
+CONFIG = CONFIGS / "tiny.yaml"
 UNSIGNED = {"public_key": "", "signature": ""}
 COUNT = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
 
