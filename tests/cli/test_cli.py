@@ -51,6 +51,7 @@ OPTIONS = {
     "export-domain": {"--to", "--n", "--options"},
     "digest": set(),
     "chaos": {"--kills", "--config", "--seed", "--folder", "--json"},
+    "configs": set(),
     "doctor": set(),
 }
 

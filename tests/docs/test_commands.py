@@ -24,7 +24,7 @@ DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 PROGRAM = r"(?:\S*bin/)?(?:ratchet|python (?:-m )?run_arena(?:\.py)?)"
 TYPED = re.compile(rf"^(?:\w+=\S+ )*{PROGRAM} (?P<command>[^#]+)")
-SUGGESTED = re.compile(rf"go on with: {PROGRAM} (?P<command>[^#]+)")
+SUGGESTED = re.compile(rf"resume with: {PROGRAM} (?P<command>[^#]+)")
 KINDS_OF_CONFIG = {"run": ("", ".yaml"), "experiment": ("experiments", ".yaml"), "eval": ("eval", ".jsonl")}
 COMING = ("configs", "config-help")
 EXAMPLES = {"README.md": 1, "docs/library.md": 1, "docs/review.md": 1, "docs/sandbox.md": 1}
