@@ -19,10 +19,12 @@ from agents.engine import Halted
 from arena.phases.records import Listener, PhaseSpec, Produced, silent
 from arena.phases.registry import PHASES, SPECS
 from arena.run.control import Controls, note_limit
+from arena.run.fold import Generation
 from arena.run.integrity import explained
 from arena.run.ledger import seal, seal_rest
+from arena.run.models import Tokens
 from arena.run.retention import prune_adapters, thin, thin_rest
-from arena.run.state import Arena, Generation, Tokens
+from arena.run.state import Arena
 from arena.run.store import Row
 
 Finished = Collection[tuple[int, str]]
@@ -67,14 +69,14 @@ def play_on(arena: Arena, listen: Listener) -> bool:
 
 def begin(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
     """Generation 0: the first population, and the measurement before anything was learned."""
-    arena.generation = Generation(0)
+    arena.state.generation = Generation(0)
     for name in ("birth", "baseline"):
         run_phase(arena, SPECS[name], finished, listen, controls)
 
 
 def play_generation(arena: Arena, g: int, finished: Finished, listen: Listener, controls: Controls) -> None:
     """One generation, from where it was left."""
-    arena.generation = Generation(g)
+    arena.state.generation = Generation(g)
     for phase in PHASES:
         run_phase(arena, phase, finished, listen, controls)
     prune_adapters(arena)
@@ -82,7 +84,7 @@ def play_generation(arena: Arena, g: int, finished: Finished, listen: Listener, 
 
 def end(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
     """The measurement after the last generation."""
-    arena.generation = Generation(last_generation(arena))
+    arena.state.generation = Generation(last_generation(arena))
     prune_adapters(arena)  # a process that died right after the last measurement has not
     run_phase(arena, SPECS["final"], finished, listen, controls)
     seal_rest(arena)
@@ -94,7 +96,7 @@ def run_phase(arena: Arena, phase: PhaseSpec, finished: Finished, listen: Listen
 
     A phase that was finished before is folded from its stored rows.
     """
-    g = arena.generation.index
+    g = arena.state.generation.index
     if (g, phase.name) in finished:
         if phase.resume_from:
             with explained([arena.folder]):
@@ -121,8 +123,8 @@ def run_phase(arena: Arena, phase: PhaseSpec, finished: Finished, listen: Listen
 
 def compute(arena: Arena, phase: PhaseSpec) -> Produced:
     """The phase's records. The seconds of a phase that is interrupted are stored: they count for `limits.seconds`."""
-    g = arena.generation.index
-    arena.generation.tokens = Tokens()
+    g = arena.state.generation.index
+    arena.models.tokens = Tokens()
     arena.budget.begin(g, phase.name)
     try:
         return phase.play(arena)
@@ -135,9 +137,9 @@ def compute(arena: Arena, phase: PhaseSpec) -> Produced:
 
 def phase_row(arena: Arena, phase: PhaseSpec) -> Row:
     """The phase's row of table `phases`: what it used."""
-    tokens = arena.generation.tokens
+    tokens = arena.models.tokens
     return {
-        "generation": arena.generation.index,
+        "generation": arena.state.generation.index,
         "phase": phase.name,
         "prompt_tokens": tokens.prompt,
         "generated_tokens": tokens.generated,

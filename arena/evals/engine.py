@@ -1,28 +1,20 @@
-"""What the players need: the run's kind of engine with their adapters, and an arena that can be read and not played."""
+"""What an examination needs of a run: its kind of engine with the players' adapters, and its state, to be read."""
 
 from __future__ import annotations
 
-import io
 import unicodedata
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-
-from agents.adapters import AdapterLayout, Adapters
-from agents.engine import Engine
 from agents.engine_openai import estimate_tokens
-from agents.tokenizer import Tokenizer
 from arena.config.schema import Config
 from arena.evals.participants import Player
 from arena.evals.sampling import Options, Question
-from arena.run.engines import connect, make_engine
-from arena.run.paths import inside
-from arena.run.state import Arena, Generation, base_digest, load_base, model_folder
+from arena.run.agents import RunModels
+from arena.run.fold import RunState
 from arena.run.store import Store
 from arena.text import count
-from culture.library import Library
+from curricula.domain import Domain
 
 
 class Minds:
@@ -30,21 +22,11 @@ class Minds:
 
     def __init__(self, folder: Path, store: Store, config: Config, players: Sequence[Player]) -> None:
         """Raises ValueError or OSError for a base model, an adapter or a server that is not as the run had it."""
-        self.tokenizer: Tokenizer | None = None
-        if config.engine.spec.remote:
-            self.engine: Engine = connect(config)
-            return
-        ran_with, here = store.meta().get("base model"), base_digest(config)
-        if ran_with not in (None, here):
-            raise ValueError(f"{folder} was run with base model {ran_with}, here it is {here}")
-        base, self.tokenizer = load_base(config)
-        self.engine = make_engine(config, base, self.tokenizer, model_folder(config))
-        self.positions = base.config.max_position_embeddings
-        adapted = {p.agent: p.adapter for p in players if p.adapter}
-        if adapted:
-            layout = AdapterLayout(base.config, config.sleep.rank, config.sleep.alpha)
-            rows = [layout.load_peft(inside(folder, path)).to(base.device) for path in adapted.values()]
-            self.engine.set_adapters(Adapters(base, layout, list(adapted), torch.stack(rows)))
+        models = RunModels(folder, store, config)
+        models.use({p.agent: p.adapter for p in players if p.adapter})
+        self.engine, self.tokenizer = models.engine, models.tokenizer
+        if models.base is not None:
+            self.positions = models.base.config.max_position_embeddings
 
     def lengths(self, asked: Sequence[Question]) -> list[int]:
         """Tokens of each prompt; behind a server they are estimated, since asking it costs a request a prompt."""
@@ -81,22 +63,9 @@ def _letters(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def reader(folder: Path, store: Store, config: Config, engine: Engine, generation: int) -> Arena:
-    """The arena as it stood in `generation`, to read and to be worded by. It is never played and never closed: store
-    and engine are the caller's."""
-    arena = Arena(folder, config, store, io.StringIO(), engine, None)
-    arena.library = Library(store.db, generation)
-    arena.generation = Generation(generation)
+def state_after(store: Store, config: Config, domains: Mapping[str, Domain], generation: int) -> RunState:
+    """The run as it stood in `generation`, for reading its library and wording prompts."""
+    state = RunState(config, store, domains, generation)
     for row in store.query("SELECT name, place, born FROM agents WHERE born <= ?", [generation]):
-        arena.places[row["name"]], arena.births[row["name"]] = row["place"] or 0, row["born"]
-    return arena
-
-
-@contextmanager
-def own_threads() -> Iterator[None]:
-    """Opening an arena sets torch's threads; they are put back."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        state.places[row["name"]], state.births[row["name"]] = row["place"] or 0, row["born"]
+    return state

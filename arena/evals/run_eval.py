@@ -18,11 +18,13 @@ from pathlib import Path
 from arena.config.schema import Config, PricesSection
 from arena.evals.contamination import met
 from arena.evals.dataset import ItemSet, read_sets
-from arena.evals.engine import Minds, own_threads, reader
+from arena.evals.engine import Minds, state_after
 from arena.evals.participants import Line, line_up, opened
 from arena.evals.sampling import Options, Progress, Question, answer, questions
 from arena.evals.scorers import Judge, Judged
 from arena.evals.scores import Scores, score
+from arena.rounds.roles.voice import make_voice
+from arena.run.agents import run_threads
 from arena.run.budget import amount, price
 from arena.run.engines import close
 from arena.run.state import make_domains
@@ -72,8 +74,8 @@ class Result:
 def examine(folder: Path, files: Sequence[Path], wanted: Wanted, listen: Listener, tell: Progress) -> list[Result]:
     """Ask all sets. Raises ValueError or OSError for what the user has to mend, if it can before anything is asked."""
     with ExitStack() as ends:
-        ends.enter_context(own_threads())
         with opened(folder) as (store, config):
+            ends.enter_context(run_threads(config))
             domains, options = make_domains(config), wanted.options(config)
             sets = [s.limited(wanted.limit) for s in read_sets(files, domains)]
             line = line_up(store, config, folder, wanted.agents, wanted.generation, wanted.library)
@@ -81,11 +83,12 @@ def examine(folder: Path, files: Sequence[Path], wanted: Wanted, listen: Listene
             mets = [met(store, domains, s.items, line.generation) for s in sets]
             minds = Minds(folder, store, config, line.players)
             ends.callback(close, minds.engine)
-            arena = reader(folder, store, config, minds.engine, line.generation)
-            judge = Judge(arena.voice, domains, sandbox)
+            state = state_after(store, config, domains, line.generation)
+            voice = make_voice(config, state.place)
+            judge = Judge(voice, domains, sandbox)
             for s in sets:
                 judge.try_checkers(s)
-            asked = questions(arena, sets, line.players)
+            asked = questions(state, voice, minds.engine.count_tokens, sets, line.players)
         lengths = minds.lengths(asked)
         minds.check_fit(asked, lengths, options)
         cost = _cost(asked, lengths, options, config.limits.prices)

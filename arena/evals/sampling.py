@@ -19,7 +19,8 @@ from arena.evals.participants import Player
 from arena.library.context import notes
 from arena.library.definitions import Shelves
 from arena.rounds.roles import examinee
-from arena.run.state import Arena
+from arena.rounds.roles.voice import Voice
+from arena.run.fold import RunState
 from curricula.domain import Problem, digest
 
 PART = 1024
@@ -64,18 +65,33 @@ class Reply:
     generated_tokens: int
 
 
-def questions(arena: Arena, sets: Sequence[ItemSet], players: Sequence[Player]) -> list[Question]:
+def questions(
+    state: RunState,
+    voice: Voice,
+    count_tokens: Callable[[str], int],
+    sets: Sequence[ItemSet],
+    players: Sequence[Player],
+) -> list[Question]:
     """What is asked, set by set, item by item, player by player; readers with what they would read at work."""
-    shelves, found = Shelves(arena), list[Question]()
+    shelves, found = Shelves(state), list[Question]()
     for s in sets:
         for item in s.items:
             shown = dict[str, tuple[str, ...]]()  # by agent: who reads the same library reads the same
             for player in players:
                 if player.reads and player.agent not in shown:
                     place = f"eval/{s.digest[:16]}/{item.line}"
-                    shown[player.agent] = notes(arena, shelves, _as_problem(item), player.agent, place, "eval").texts
+                    shown[player.agent] = notes(
+                        state,
+                        shelves,
+                        _as_problem(item),
+                        player.agent,
+                        place,
+                        "eval",
+                        count_tokens=count_tokens,
+                        chat=voice.chat,
+                    ).texts
                 texts = shown[player.agent] if player.reads else ()
-                found.append(Question(s, item, player, _prompt(arena, item, texts), texts))
+                found.append(Question(s, item, player, _prompt(state, voice, item, texts), texts))
     return found
 
 
@@ -102,10 +118,10 @@ def _request(q: Question, sample: int | None, options: Options) -> Request:
     return Request(f"{q.key}/{sample}", q.prompt, adapter, options.max_tokens, options.temperature, options.top_p)
 
 
-def _prompt(arena: Arena, item: Item, shown: Sequence[str]) -> Prompt:
+def _prompt(state: RunState, voice: Voice, item: Item, shown: Sequence[str]) -> Prompt:
     if item.problem:
-        return examinee.ask_problem(arena.voice, arena.domains[item.problem.domain], item.problem, shown)
-    return examinee.ask(arena.voice, item.text, item.system, shown)
+        return examinee.ask_problem(voice, state.domains[item.problem.domain], item.problem, shown)
+    return examinee.ask(voice, item.text, item.system, shown)
 
 
 def _as_problem(item: Item) -> Problem:

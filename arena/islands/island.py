@@ -24,11 +24,12 @@ from arena.phases.migration import departures, leaving
 from arena.phases.records import silent
 from arena.phases.turnover import ranking
 from arena.run.control import Controls
+from arena.run.fold import Generation
 from arena.run.messages import Arrivals, Package, Result, SentAgent, SentPost, digest
 from arena.run.paths import inside
 from arena.run.receipts import ARENA
 from arena.run.reconfigure import write_config
-from arena.run.state import Arena, Generation
+from arena.run.state import Arena
 
 
 class Island:
@@ -108,14 +109,15 @@ class Island:
         return (generation, "measure" if generation else "baseline") in finished
 
     def _result(self, arena: Arena, generation: int, sha: str) -> bytes:
+        state = arena.state
         posts, agents = tuple[SentPost, ...](), tuple[SentAgent, ...]()
         if self.config.cluster.exchanges(generation + 1, self.config.generations):
-            arena.generation = Generation(generation)
-            posts, agents = leaving(arena, *ranking(arena))
+            state.generation = Generation(generation)
+            posts, agents = leaving(arena, *ranking(state))
             sql = "SELECT 1 FROM migrations WHERE direction = 'out' AND generation = ?"
             if not arena.store.query(sql, [generation]):
                 with arena.store.transaction():
-                    arena.store.insert({"migrations": departures(arena, posts, agents)})
+                    arena.store.insert({"migrations": departures(state, posts, agents)})
         rows = increment(arena.store, generation)
         marks, _ = marks_of(arena.store, generation)
         return Result(

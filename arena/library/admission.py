@@ -1,33 +1,36 @@
-"""TODO."""
+"""What is admitted to the library: posts are signed by their authors and checked before they are added.
+
+The check executes what a post claims, by the domain it is about. Posts in free text are checked for what is on record
+(`arena.library.free_text`). Left out: quotas and references between posts, which `culture.library` checks.
+"""
 
 from __future__ import annotations
 
+from agents.identity import KeyRing
 from arena.library.free_text import check as check_prose
 from arena.library.free_text import is_prose
-from arena.run.state import Arena
+from arena.run.fold import RunState
 from culture.posts import Post, SignedPost, sign_post
 from curricula.post_forms import PostDomain, check_worked_example
 
 
-def sign(arena: Arena, post_: Post) -> SignedPost:
-    return sign_post(post_, arena.keys.public_key(post_.author), lambda data: arena.keys.sign(post_.author, data))
+def sign(keys: KeyRing, post: Post) -> SignedPost:
+    return sign_post(post, keys.public_key(post.author), lambda data: keys.sign(post.author, data))
 
 
-def admit(arena: Arena, post_: Post) -> str | None:
-    """The library's admission check: what a post says is executed by the domain it speaks of.
-
-    Reviews and retractions say nothing that can be executed; the library holds them to its own rules.
-    """
-    if post_.kind in ("review", "retraction"):
+def admit(state: RunState, post: Post) -> str | None:
+    """Why a post is refused, or None. Reviews and retractions claim nothing that can be executed: the library's own
+    rules are all that they have to meet."""
+    if post.kind in ("review", "retraction"):
         return None
-    if is_prose(post_):
-        return check_prose(arena, post_)
-    name = post_.about.partition("/")[0]
-    domain = arena.domains.get(name)
+    if is_prose(post):
+        return check_prose(state, post)
+    name = post.about.partition("/")[0]
+    domain = state.domains.get(name)
     if domain is None:
-        return f"speaks of no domain of this run: {post_.about!r}"
+        return f"speaks of no domain of this run: {post.about!r}"
     if isinstance(domain, PostDomain):
-        return domain.check_post(post_.kind, post_.title, post_.body, post_.about)
-    if post_.kind == "worked_example":
-        return check_worked_example(domain, post_.title, post_.body, post_.about)
-    return f"{name} cannot check posts of kind {post_.kind!r}"
+        return domain.check_post(post.kind, post.title, post.body, post.about)
+    if post.kind == "worked_example":
+        return check_worked_example(domain, post.title, post.body, post.about)
+    return f"{name} cannot check posts of kind {post.kind!r}"

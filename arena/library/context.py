@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from arena.library.definitions import PROSE, Shelves
 from arena.library.free_text import note
 from arena.library.utility import worth
 from arena.library.visibility import scope
-from arena.run.state import Arena
+from arena.run.fold import RunState
 from culture.library import Read
 from culture.posts import Post
 from culture.retrieval import retrieve
@@ -30,33 +31,47 @@ class Notes:
 
 
 def notes(
-    arena: Arena, shelves: Shelves, problem: Problem, agent: str, place: str, phase: str, withhold: float = 0.0
+    state: RunState,
+    shelves: Shelves,
+    problem: Problem,
+    agent: str,
+    place: str,
+    phase: str,
+    *,
+    count_tokens: Callable[[str], int],
+    chat: bool,
+    withhold: float = 0.0,
 ) -> Notes:
-    """What `agent` is given to read for a problem."""
-    config = arena.config.library
+    """The posts that `agent` is shown with a problem: definitions of the names in it, posts found by words where
+    `library.by_words` is set, and distractors.
+
+    `place` keys what is drawn at random, `phase` is what the reads are logged under, `count_tokens` measures the token
+    budget, `chat` says whether posts are quoted as in a chat. `withhold`: probability of leaving a found post out.
+    """
+    config = state.config.library
     if not config.reading or not config.limit or not (problem.names or config.by_words):
         return Notes()
     shelf = shelves.of(agent)
     pages = {name: shown.page for name, shown in shelf.items()}
     source = {shown.page.id: shown.post for shown in shelf.values()}
-    render = note if arena.voice.chat else body_of
+    render = note if chat else body_of
     found = retrieve(
-        arena.library.within(scope(arena, agent)),
+        state.library.within(scope(state, agent)),
         names=problem.names,
         words=problem.shown if config.by_words else "",
         budget=config.budget,
         limit=config.limit,
-        count_tokens=arena.engine.count_tokens,
-        rng=arena.rng(place, "read"),
+        count_tokens=count_tokens,
+        rng=state.rng(place, "read"),
         distractors=config.distractors,
         render=render,
         definitions=pages,
-        worth=worth(arena) if config.by_words else None,  # a name has one page on a shelf, so nothing to choose among
+        worth=worth(state) if config.by_words else None,  # a name has one page on a shelf, so nothing to choose among
         explore=config.explore,
         withhold=withhold,
         accept=lambda post: speaks_of(post) in (problem.domain, *KIN.get(problem.domain, ())),
     )
-    g = arena.generation.index
+    g = state.generation.index
     log = [
         (f.shown, Read(g, phase if f.asked else BESIDE, agent, place, source.get(f.post.id, f.post.id), f.propensity))
         for f in found

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from arena.library.visibility import circle, scope
-from arena.run.state import Arena
+from arena.run.fold import RunState
 from culture.library import Library
 from culture.posts import Post
 from curricula.definitions import expand, pages
@@ -52,25 +52,25 @@ class Shown:
 class Shelves:
     """The shelves of one phase, each made once; posts that are added while it lives are not on them."""
 
-    def __init__(self, arena: Arena) -> None:
-        self.arena = arena
+    def __init__(self, state: RunState) -> None:
+        self.state = state
         self._held: dict[frozenset[str] | None, dict[str, Held]] = {}
         self._seen: dict[frozenset[str] | None, dict[str, Shown]] = {}
 
     def held(self, agent: str) -> dict[str, Held]:
         """What the library holds for `agent` to read, by name, oldest first, as it was written."""
-        key = circle(self.arena, agent)
+        key = circle(self.state, agent)
         if key not in self._held:
-            self._held[key] = definitions_in(self.arena.library.within(scope(self.arena, agent)))
+            self._held[key] = definitions_in(self.state.library.within(scope(self.state, agent)))
         return self._held[key]
 
     def of(self, agent: str, sleeping: bool = False) -> dict[str, Shown]:
         """The same as a reader sees it. Empty where nobody reads, unless it is asked for what is slept on."""
-        if not (self.arena.config.library.reading or sleeping):
+        if not (self.state.config.library.reading or sleeping):
             return {}
-        key = circle(self.arena, agent)
+        key = circle(self.state, agent)
         if key not in self._seen:
-            self._seen[key] = lens(self.arena, self.held(agent))
+            self._seen[key] = lens(self.state, self.held(agent))
         return self._seen[key]
 
 
@@ -87,10 +87,10 @@ def definitions_in(view: Library) -> dict[str, Held]:
     return found
 
 
-def lens(arena: Arena, found: Mapping[str, Held]) -> dict[str, Shown]:
+def lens(state: RunState, found: Mapping[str, Held]) -> dict[str, Shown]:
     """What `library.content` makes of a shelf. A single definition has no other whose body it could have: it is not
     shown where they are shuffled."""
-    words, content, names = arena.words_domain(), arena.config.library.content, list(found)
+    words, content, names = state.words_domain(), state.config.library.content, list(found)
     shown = dict[str, Shown]()
     if content == "shuffled" and len(names) < 2:
         return shown

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Fine-tuning examples: worked examples of the library, and the school that the shipped model was taught on."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ import random
 from agents.learner import Example
 from arena.library.definitions import Shelves
 from arena.rounds.roles import solver
-from arena.run.state import Arena
+from arena.rounds.roles.voice import Voice
+from arena.run.fold import RunState
 from curricula.list_school import SeedData
 from curricula.replay import Entry
 
 
-def seed_examples(arena: Arena, agent: str, n: int) -> list[Example]:
-    rng, data = arena.rng(arena.generation.index, agent, "school"), SeedData()
+def seed_examples(state: RunState, agent: str, n: int) -> list[Example]:
+    rng, data = state.rng(state.generation.index, agent, "school"), SeedData()
     drawn = [data.draw(rng) for _ in range(n)]
     return [Example(agent, e.prompt, e.completion) for e in drawn]
 
 
-def entry_example(arena: Arena, shelves: Shelves, agent: str, entry: Entry) -> Example:
+def entry_example(state: RunState, voice: Voice, shelves: Shelves, agent: str, entry: Entry) -> Example:
     """A worked example as its reader would meet it: names with their definitions, shuffled among others."""
-    domain = arena.domains[entry.domain]
+    domain = state.domains[entry.domain]
     problem = domain.problem(entry.text)
     shown: list[str] = []
-    if problem.names and arena.config.library.reading:
-        rng = random.Random(f"{arena.seed}/{arena.generation.index}/{agent}/{entry.post}")
+    if problem.names and state.config.library.reading:
+        rng = random.Random(f"{state.seed}/{state.generation.index}/{agent}/{entry.post}")
         defined = shelves.of(agent)
         shown = [defined[n].text for n in problem.names if n in defined]
         others = [n for n in defined if n not in problem.names]
-        more = rng.sample(others, min(arena.config.library.distractors, len(others)))
+        more = rng.sample(others, min(state.config.library.distractors, len(others)))
         shown += [defined[n].text for n in more]
         rng.shuffle(shown)
-    prompt = solver.ask(arena.voice, domain, agent, problem, shown)
-    return Example(agent, prompt, solver.say(arena.voice, entry.solution))
+    prompt = solver.ask(voice, domain, agent, problem, shown)
+    return Example(agent, prompt, solver.say(voice, entry.solution))

@@ -7,11 +7,11 @@ bringing back what was forgotten; who needs it has to find it again."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from arena.library.utility import worth
 from arena.library.visibility import spans
-from arena.run.state import Arena
+from arena.run.fold import RunState
 from arena.run.store import Row
 from culture.forgetting import Indexed, forgotten
 
@@ -21,16 +21,16 @@ _INDEXED = """SELECT p.id, p.seq, p.generation, p.body, MAX(p.generation, COALES
     AND p.id NOT IN (SELECT post FROM removals) ORDER BY p.seq"""
 
 
-def forget(arena: Arena, out: Collection[str] = ()) -> list[Row]:
+def forget(state: RunState, count_tokens: Callable[[str], int], out: Collection[str] = ()) -> list[Row]:
     """Rows of table `removals`; posts in `out` have left already, though no row says so yet."""
-    g, config = arena.generation.index, arena.config.library
+    g, config = state.generation.index, state.config.library
     if config.forget == "keep":
         return []
-    known, left = worth(arena), spans(config, g)
+    known, left = worth(state), spans(config, g)
     usual = sum(known.values()) / len(known) if known else 0.0
     items = [
-        Indexed(r["id"], r["seq"], r["used"], arena.engine.count_tokens(r["body"]), known.get(r["id"], usual))
-        for r in arena.store.query(_INDEXED)
+        Indexed(r["id"], r["seq"], r["used"], count_tokens(r["body"]), known.get(r["id"], usual))
+        for r in state.store.query(_INDEXED)
         if r["id"] not in out and (left is None or any(first <= r["generation"] <= last for first, last in left))
     ]
     gone = forgotten(config.forget, items, g, config.half_life, config.index, config.decay_below)

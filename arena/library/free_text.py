@@ -18,7 +18,8 @@ from arena.library.definitions import PROSE
 from arena.rounds.roles import author
 from arena.rounds.roles.author import Drafted, Episode, Unread
 from arena.rounds.round import Round
-from arena.run.state import Arena
+from arena.run.fold import RunState
+from arena.run.models import Models
 from arena.run.store import Row
 from culture.library import Library
 from culture.posts import Post
@@ -32,24 +33,24 @@ def is_prose(post: Post) -> bool:
     return post.about.startswith(PROSE)
 
 
-def write(arena: Arena) -> tuple[list[Post], list[Row]]:
+def write(state: RunState, models: Models) -> tuple[list[Post], list[Row]]:
     """The posts of a generation in their authors' words, and rows of table `refusals` for what is none."""
-    g, most = arena.generation.index, arena.config.prompts.posts
+    g, most = state.generation.index, state.config.prompts.posts
     if not most:
         return [], []
     asked, requests = [], []
-    for agent in arena.living:
-        tried = episodes(arena, agent)
+    for agent in state.living:
+        tried = episodes(state, agent)
         if not tried:
             continue
-        own = earlier(arena.library, agent, arena.config.prompts.own_posts)
+        own = earlier(state.library, agent, state.config.prompts.own_posts)
         asked.append((agent, [r for r, _ in tried], own))
-        prompt = author.ask(arena.voice, agent, [e for _, e in tried], [f"{p.kind}: {p.title}" for p in own], most)
-        c = arena.config.rounds
-        key = f"{arena.seed}/g{g:04d}{agent}/post"
+        prompt = author.ask(models.voice, agent, [e for _, e in tried], [f"{p.kind}: {p.title}" for p in own], most)
+        c = state.config.rounds
+        key = f"{state.seed}/g{g:04d}{agent}/post"
         requests.append(Request(key, prompt, agent, c.max_tokens, c.temperature, c.top_p))
     posts, refusals = dict[str, Post](), list[Row]()
-    for (agent, rounds, own), done in zip(asked, arena.generate(requests), strict=True):
+    for (agent, rounds, own), done in zip(asked, models.generate(requests), strict=True):
         for at, draft in enumerate(author.read(done.text)):
             made = posted(draft, agent, g, rounds, own) if at < most else Unread(_title(draft), "one post too many")
             if isinstance(made, Post):
@@ -61,11 +62,11 @@ def write(arena: Arena) -> tuple[list[Post], list[Row]]:
     return list(posts.values()), refusals
 
 
-def episodes(arena: Arena, agent: str) -> list[tuple[Round, Episode]]:
+def episodes(state: RunState, agent: str) -> list[tuple[Round, Episode]]:
     """A few of the problems that an agent tried in this generation, failures and successes in turn."""
     found: dict[bool, list[tuple[Round, Episode]]] = {False: [], True: []}
-    most, excerpt = arena.config.prompts.episodes, arena.config.prompts.excerpt
-    for r in arena.generation.rounds:
+    most, excerpt = state.config.prompts.episodes, state.config.prompts.excerpt
+    for r in state.generation.rounds:
         mine = [(a, v) for a, v in zip(r.attempts, r.verdicts, strict=True) if a.agent == agent]
         if r.problem is None or not mine or r.doubt:
             continue
@@ -75,7 +76,7 @@ def episodes(arena: Arena, agent: str) -> list[tuple[Round, Episode]]:
         outcome = "right" if verdict.correct else f"wrong: {verdict.reason}"
         episode = Episode(r.problem.shown[:excerpt], attempt.text[:excerpt], outcome, better[:excerpt])
         found[verdict.correct].append((r, episode))
-    rng = arena.rng(arena.generation.index, agent, "episodes")
+    rng = state.rng(state.generation.index, agent, "episodes")
     for items in found.values():
         rng.shuffle(items)
     wrong, right = found[False], found[True]
@@ -114,31 +115,31 @@ def posted(draft: Drafted | Unread, agent: str, g: int, rounds: Sequence[Round],
         return Unread(draft.title, str(error))
 
 
-def check(arena: Arena, post: Post) -> str | None:
+def check(state: RunState, post: Post) -> str | None:
     """Why a post in prose is not let in, or None."""
     _, domain_name, round_ = [*post.about.split("/", 2), "", ""][:3]
-    domain = arena.domains.get(domain_name)
+    domain = state.domains.get(domain_name)
     if domain is None:
         return f"speaks of no domain of this run: {post.about[:60]!r}"
     if post.kind not in author.KINDS:
         return f"a {post.kind.replace('_', ' ')} cannot be written in prose"
     if len(post.title) > LONGEST_TITLE or "\n" in post.title:
         return f"a title has one line of at most {LONGEST_TITLE} characters"
-    shortest, longest = arena.config.prompts.shortest_post, arena.config.prompts.longest_post
+    shortest, longest = state.config.prompts.shortest_post, state.config.prompts.longest_post
     if not shortest <= len(post.body) <= longest:
         return f"a text has {shortest} to {longest} characters, this one {len(post.body)}"
-    return _unfounded(arena, post, round_) or _gives_away(domain, post) or _repeats(arena, post)
+    return _unfounded(state, post, round_) or _gives_away(domain, post) or _repeats(state, post)
 
 
-def _unfounded(arena: Arena, post: Post, round_: str) -> str | None:
+def _unfounded(state: RunState, post: Post, round_: str) -> str | None:
     if post.kind == "book":
         for id in post.cites:
-            found = arena.library.get(id)
+            found = state.library.get(id)
             if found is None or found.author != post.author or not is_prose(found):
                 return f"a book takes the place of its own author's posts in prose only, not of {id}"
         return None if len(post.cites) > 1 else "a book puts together two or more posts"
     sql = "SELECT correct FROM attempts WHERE round = ? AND agent = ?"
-    outcomes = {bool(r["correct"]) for r in arena.store.query(sql, [round_, post.author])}
+    outcomes = {bool(r["correct"]) for r in state.store.query(sql, [round_, post.author])}
     if not outcomes:
         return f"its author did not try the problem it comes from: {round_[:40]!r}"
     if post.kind == "failure" and False not in outcomes:
@@ -167,9 +168,9 @@ def _held_out(domain: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f" {' '.join(text.split())} " for text in texts))
 
 
-def _repeats(arena: Arena, post: Post) -> str | None:
+def _repeats(state: RunState, post: Post) -> str | None:
     sql = "SELECT 1 FROM posts WHERE about LIKE 'prose/%' AND kind = ? AND (title = ? OR body = ?) LIMIT 1"
-    told = arena.store.query(sql, [post.kind, post.title, post.body])
+    told = state.store.query(sql, [post.kind, post.title, post.body])
     return "says what another post says already" if told else None
 
 

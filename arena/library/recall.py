@@ -1,4 +1,8 @@
-"""TODO."""
+"""What an agent knows of hidden names from its weights, asked without anything to read (`rounds.recall`).
+
+Recalled definitions stand beside those that an agent reads; where both define a name, the one it reads counts. Left
+out: confidence. An agent that gives the same body twice is taken to know it, right or wrong.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from collections.abc import Mapping
 from agents.engine import Request
 from arena.library.definitions import Body, Shelves, Shown
 from arena.library.visibility import circle
-from arena.run.state import Arena
+from arena.run.fold import RunState
+from arena.run.models import Models
 from arena.run.store import Row
 from culture.scope import Scope
 from curricula.domain import Rejection
@@ -17,28 +22,28 @@ from curricula.hidden_world import level_of
 RECALL_INPUTS = ("3 1 4", "2 7")
 
 
-def recall(arena: Arena, shelves: Shelves) -> dict[str, dict[str, Body]]:
+def recall(state: RunState, models: Models, shelves: Shelves) -> dict[str, dict[str, Body]]:
     """What each living agent says that names mean which it has heard of and not on its shelf; one engine call.
 
     It has heard of what anybody in its circle ever defined, burned or not. Each name is asked twice with nothing to
     read, greedily, with two inputs, and what is not said both times is not known: who makes a meaning up seldom makes
     up the same one twice.
     """
-    words, g = arena.words_domain(), arena.generation.index
-    if words is None or not arena.config.rounds.recall:
+    words, g = state.words_domain(), state.generation.index
+    if words is None or not state.config.rounds.recall:
         return {}
     asked = []
-    for agent in arena.living:
-        heard = arena.library.within(Scope(authors=circle(arena, agent))).definition_ids()
+    for agent in state.living:
+        heard = state.library.within(Scope(authors=circle(state, agent))).definition_ids()
         asked += [(agent, name) for name in heard if name not in shelves.of(agent)]
     requests = [
-        Request(f"{arena.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, arena.config.rounds.recall_tokens, 0.0)
+        Request(f"{state.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, state.config.rounds.recall_tokens, 0.0)
         for agent, name in asked
         for given in RECALL_INPUTS
         for prompt in words.recall_prompts([name], given)
     ]
-    done = arena.generate(requests)
-    found: dict[str, dict[str, Body]] = {agent: {} for agent in arena.living}
+    done = models.generate(requests)
+    found: dict[str, dict[str, Body]] = {agent: {} for agent in state.living}
     for at, (agent, name) in enumerate(asked):
         one, other = (words.recalled(name, c.text) for c in done[2 * at : 2 * at + 2])
         if one is not None and one == other:
@@ -52,13 +57,15 @@ def beliefs(shelf: Mapping[str, Shown], recalled: Mapping[str, Body]) -> dict[st
     return read | {name: body for name, body in recalled.items() if name not in read}
 
 
-def knowledge_row(arena: Arena, agent: str, read: int, recalled: Mapping[str, Body], known: Mapping[str, Body]) -> Row:
+def knowledge_row(
+    state: RunState, agent: str, read: int, recalled: Mapping[str, Body], known: Mapping[str, Body]
+) -> Row:
     """A row of table `knowledge`: `known` counts beliefs that are right, `level` is the deepest level of one."""
-    words = arena.words_domain()
+    words = state.words_domain()
     assert words is not None
     right = [n for n, body in known.items() if not isinstance(words.check_guess(n, " ".join(body)), Rejection)]
     return {
-        "generation": arena.generation.index,
+        "generation": state.generation.index,
         "agent": agent,
         "read": read,
         "recalled": len(recalled),
@@ -69,10 +76,10 @@ def knowledge_row(arena: Arena, agent: str, read: int, recalled: Mapping[str, Bo
     }
 
 
-def remembered(arena: Arena, agent: str) -> dict[str, Body]:
+def remembered(state: RunState, agent: str) -> dict[str, Body]:
     """What `agent` recalled in this generation, or, of a newborn, the one whose weights it begins with."""
     sql = "SELECT memory FROM knowledge WHERE generation = ? AND agent = ?"
-    found = arena.store.query(sql, [arena.generation.index, agent])
+    found = state.store.query(sql, [state.generation.index, agent])
     if not found:
         return {}
     return {name: tuple(body.split()) for name, body in json.loads(found[0]["memory"]).items()}

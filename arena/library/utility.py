@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from arena.run.fold import RunState
 from arena.run.store import Store
 from culture.uplift import Trial, estimates
-
-if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
-    from arena.run.state import Arena
 
 _TRIALS = """SELECT r.post, r.propensity, a.round AS request, a.correct, p.kind, p.author
     FROM {table} r JOIN posts p ON p.id = r.post
@@ -43,10 +40,10 @@ def trials(store: Store, first: int, last: int) -> Trials:
     return found
 
 
-def worth(arena: Arena) -> Mapping[str, float]:
+def worth(state: RunState) -> Mapping[str, float]:
     """Shrunken uplift by post id, over the generations before the one in progress; made once a generation."""
-    if arena.generation.worth is None:
-        g = arena.generation.index
-        found = trials(arena.store, g - arena.config.library.uplift_window, g - 1)
-        arena.generation.worth = {post: w.shrunk for post, w in estimates(found.rows, found.kinds).items()}
-    return arena.generation.worth
+    if state.generation.utilities is None:
+        g = state.generation.index
+        found = trials(state.store, g - state.config.library.uplift_window, g - 1)
+        state.generation.utilities = {post: w.shrunk for post, w in estimates(found.rows, found.kinds).items()}
+    return state.generation.utilities

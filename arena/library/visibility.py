@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from arena.config.culture import LibrarySection
-from arena.run.state import Arena
+from arena.run.fold import RunState
 from culture.scope import Scope
 from curricula.replay import Entry
 
@@ -18,9 +18,9 @@ EVERYWHERE = -1
 """The place of who reads everybody, whatever the network: the mind of the big sleep, which nobody lives in."""
 
 
-def circle(arena: Arena, agent: str) -> frozenset[str] | None:
+def circle(state: RunState, agent: str) -> frozenset[str] | None:
     """The authors that `agent` reads, dead ones too; None: everybody."""
-    library, place, n = arena.config.library, arena.places[agent], arena.config.population.agents
+    library, place, n = state.config.library, state.places[agent], state.config.population.agents
     if library.network == "all" or place == EVERYWHERE:
         return None
     if library.network == "self":
@@ -30,7 +30,7 @@ def circle(arena: Arena, agent: str) -> frozenset[str] | None:
         "ring": lambda p: p in (place, (place - 1) % n),
         "islands": lambda p: p % library.islands == place % library.islands,
     }[library.network]
-    return frozenset(name for name, p in arena.places.items() if near(p))
+    return frozenset(name for name, p in state.places.items() if near(p))
 
 
 def spans(library: LibrarySection, now: int) -> tuple[tuple[int, int], ...] | None:
@@ -41,16 +41,16 @@ def spans(library: LibrarySection, now: int) -> tuple[tuple[int, int], ...] | No
     return ((first, now),) if first else None
 
 
-def scope(arena: Arena, agent: str) -> Scope:
+def scope(state: RunState, agent: str) -> Scope:
     """What `agent` can read in the generation in progress."""
-    now = arena.generation.index
-    return Scope(authors=circle(arena, agent), generations=spans(arena.config.library, now), now=now)
+    now = state.generation.index
+    return Scope(authors=circle(state, agent), generations=spans(state.config.library, now), now=now)
 
 
-def readable(arena: Arena, agent: str, out: Collection[str] = ()) -> Callable[[Entry], bool]:
+def readable(state: RunState, agent: str, out: Collection[str] = ()) -> Callable[[Entry], bool]:
     """The same for the entries of the bank, without those of the posts `out`."""
-    authors, left = circle(arena, agent), spans(arena.config.library, arena.generation.index)
-    removed = {*out, *(r["post"] for r in arena.store.query("SELECT post FROM removals"))}
+    authors, left = circle(state, agent), spans(state.config.library, state.generation.index)
+    removed = {*out, *(r["post"] for r in state.store.query("SELECT post FROM removals"))}
 
     def test(entry: Entry) -> bool:
         there = left is None or any(first <= entry.generation <= last for first, last in left)
@@ -59,7 +59,7 @@ def readable(arena: Arena, agent: str, out: Collection[str] = ()) -> Callable[[E
     return test
 
 
-def ends(arena: Arena, agent: str) -> bool:
+def ends(state: RunState, agent: str) -> bool:
     """Whether `agent` has lived its life by the end of this generation (`turnover.policy: age`)."""
-    g, config = arena.generation.index, arena.config.turnover
-    return config.policy == "age" and g < arena.config.generations and g - arena.births[agent] >= config.life
+    g, config = state.generation.index, state.config.turnover
+    return config.policy == "age" and g < state.config.generations and g - state.births[agent] >= config.life

@@ -13,6 +13,7 @@ from arena.phases.records import Produced, request
 from arena.rounds.rewards import rewards
 from arena.rounds.round import GRADER, Grade
 from arena.rounds.validity import doubts
+from arena.run.fold import RunState
 from arena.run.state import Arena
 from arena.run.store import Records, Row
 from curricula.learnability import is_learnable
@@ -20,9 +21,10 @@ from curricula.learnability import is_learnable
 
 def grade(arena: Arena) -> Produced:
     """Grades, outcomes of all rounds, and the mean reward of each agent in each role."""
-    g, config, rounds = arena.generation.index, arena.config, arena.generation.rounds
+    state = arena.state
+    g, config, rounds = state.generation.index, arena.config, state.generation.rounds
     waiting = [r for r in rounds if r.phase == "grade"]
-    done = arena.generate([request(arena, r.id, r.asks()[0], 0.0, r.grader) for r in waiting])
+    done = arena.models.generate([request(state, r.id, r.asks()[0], 0.0, r.grader) for r in waiting])
     judged = {r.id: r.judge_grade(completion.text) for r, completion in zip(waiting, done, strict=True)}
     grades = [
         {
@@ -57,9 +59,9 @@ def grade(arena: Arena) -> Produced:
                         "doubt": r.doubt or None,
                     }
                 )
-    for agent, reward in label_rewards(arena.generation.labels, arena.living):
+    for agent, reward in label_rewards(state.generation.labels, state.living):
         paid.setdefault((agent, "grader"), []).append(reward)
-    for agent, reward in review_rewards(arena):
+    for agent, reward in review_rewards(state):
         paid.setdefault((agent, "reviewer"), []).append(reward)
     totals = [
         {"generation": g, "agent": a, "role": role, "reward": sum(x) / len(x), "n": len(x)}
@@ -70,23 +72,24 @@ def grade(arena: Arena) -> Produced:
 
 def fold_grade(arena: Arena, records: Records) -> None:
     """Grades and outcomes as they were stored."""
+    state = arena.state
     grades = {r["round"]: r for r in records.get("grades", ())}
     outcomes = {r["round"]: r for r in records["outcomes"]}
-    for round_ in arena.generation.rounds:
+    for round_ in state.generation.rounds:
         if row := grades.get(round_.id):
             says, agrees = (None if row[name] is None else bool(row[name]) for name in ("says_correct", "agrees"))
             round_.set_grade(Grade(0, row["grader"], row["answer"], says, agrees))
         round_.doubt = outcomes.get(round_.id, {}).get("doubt") or ""
-    arena.generation.outcomes = outcomes
+    state.generation.outcomes = outcomes
 
 
-def review_rewards(arena: Arena) -> list[tuple[str, float]]:
+def review_rewards(state: RunState) -> list[tuple[str, float]]:
     """(agent, reward) for each review of some generations ago by who still lives: half a point to or fro, by whether
     what the post has done for its readers since then bears the verdict out. Posts that nobody read pay nothing."""
     sql = "SELECT author, about, body FROM posts WHERE kind = 'review' AND generation = ? ORDER BY seq"
-    then, paid = arena.generation.index - arena.config.rewards.review_lag, arena.config.rewards.review
-    rows = [r for r in arena.store.query(sql, [then]) if r["author"] in arena.living]
-    known = worth(arena) if rows else {}
+    then, paid = state.generation.index - state.config.rewards.review_lag, state.config.rewards.review
+    rows = [r for r in state.store.query(sql, [then]) if r["author"] in state.living]
+    known = worth(state) if rows else {}
     return [
         (r["author"], paid if (known[r["about"]] > 0) == r["body"].startswith("helps") else -paid)
         for r in rows

@@ -9,7 +9,8 @@ from agents.engine import Completion, Request
 from arena.library.definitions import Body, Shelves
 from arena.library.recall import beliefs, knowledge_row, recall
 from arena.rounds.roles import guesser
-from arena.run.state import Arena
+from arena.run.fold import RunState
+from arena.run.models import Models
 from arena.run.store import Row
 from curricula.domain import Guess, Rejection
 from curricula.scripted_guessers import program_guess, search_guess
@@ -18,31 +19,31 @@ from curricula.scripted_guessers import program_guess, search_guess
 class Guessing:
     """The guesses of one generation, from their plan to their records."""
 
-    def __init__(self, arena: Arena) -> None:
-        self.arena, self.words = arena, arena.words_domain()
+    def __init__(self, state: RunState, models: Models) -> None:
+        self.state, self.voice, self.words = state, models.voice, state.words_domain()
         self.planned: list[tuple[str, str, Guess]] = []  # (id, agent, guess)
         self.known: dict[str, dict[str, Body]] = {}
         self.knowledge: list[Row] = []
         if self.words is None:
             return
-        shelves = Shelves(arena)
-        recalled = recall(arena, shelves)
-        for agent in arena.living:
+        shelves = Shelves(state)
+        recalled = recall(state, models, shelves)
+        for agent in state.living:
             shelf, said = shelves.of(agent), recalled.get(agent, {})
             known = self.known[agent] = beliefs(shelf, said)
-            self.knowledge.append(knowledge_row(arena, agent, len(shelf), said, known))
+            self.knowledge.append(knowledge_row(state, agent, len(shelf), said, known))
             reachable = self.words.reachable(list(known))
-            for number in range(arena.config.rounds.guesses if reachable else 0):
-                id_ = f"g{arena.generation.index:04d}{agent}q{number:03d}"
-                rng = arena.rng(arena.generation.index, id_)
+            for number in range(state.config.rounds.guesses if reachable else 0):
+                id_ = f"g{state.generation.index:04d}{agent}q{number:03d}"
+                rng = state.rng(state.generation.index, id_)
                 self.planned.append((id_, agent, self.words.guess(rng.choice(reachable), known, rng)))
 
     def requests(self) -> list[Request]:
         """What the engine is asked; nothing where a program guesses."""
-        rounds, voice, words = self.arena.config.rounds, self.arena.voice, self.words
+        rounds, voice, words = self.state.config.rounds, self.voice, self.words
         if rounds.guesser != "self" or words is None:
             return []
-        seed = self.arena.seed
+        seed = self.state.seed
         return [
             Request(
                 f"{seed}/{id_}/guess",
@@ -61,12 +62,12 @@ class Guessing:
         for at, (id_, agent, guess) in enumerate(self.planned):
             assert self.words is not None
             text = done[at].text if done else self._by_program(id_, agent, guess)
-            checked = self.words.check_guess(guess.name, guesser.read(self.arena.voice, text))
+            checked = self.words.check_guess(guess.name, guesser.read(self.voice, text))
             wrong = isinstance(checked, Rejection)
             rows.append(
                 {
                     "id": id_,
-                    "generation": self.arena.generation.index,
+                    "generation": self.state.generation.index,
                     "agent": agent,
                     "name": guess.name,
                     "prompt": guess.prompt,
@@ -78,7 +79,7 @@ class Guessing:
         return rows
 
     def _by_program(self, id_: str, agent: str, guess: Guess) -> str:
-        rng: Any = self.arena.rng(self.arena.generation.index, id_, "program")
-        if self.arena.config.rounds.guesser == "search":
+        rng: Any = self.state.rng(self.state.generation.index, id_, "program")
+        if self.state.config.rounds.guesser == "search":
             return search_guess(guess, self.known[agent], rng)
         return program_guess(guess, None, self.known[agent], rng)

@@ -20,6 +20,7 @@ from torch import Tensor
 from agents.untrusted_adapter import read_adapter
 from arena.library.definitions import PROSE
 from arena.library.utility import worth
+from arena.run.fold import RunState
 from arena.run.messages import SentAgent, SentPost
 from arena.run.paths import inside
 from arena.run.state import Arena
@@ -35,7 +36,7 @@ KINDS = ("definition", "worked_example", "lesson", "failure")
 
 
 def take_in(
-    arena: Arena, sent: Sequence[SentPost], check: Callable[[Post], str | None]
+    state: RunState, sent: Sequence[SentPost], check: Callable[[Post], str | None]
 ) -> tuple[list[SignedPost], list[Row]]:
     """Let posts of other islands in, in this order; those that were let in, and a row of `migrations` for each.
 
@@ -44,23 +45,23 @@ def take_in(
     taken: dict[str, SignedPost] = {}
     rows: dict[str, Row] = {}
     for item in sent:
-        id_, reason = item.signed.post.id, _refused(arena, item)
+        id_, reason = item.signed.post.id, _refused(state, item)
         if id_ in taken:
             continue  # a copy that was refused, of a wrong key perhaps, does not shut out a good one
         if reason is None:
-            ((_, reason),) = arena.library.add([item.signed], check, quota=arena.config.library.quota)
+            ((_, reason),) = state.library.add([item.signed], check, quota=state.config.library.quota)
         if reason is None:
             taken[id_] = item.signed
-        rows[id_] = _row(arena, "in", "post", id_, item.island, reason, item.solve_rate)
+        rows[id_] = _row(state, "in", "post", id_, item.island, reason, item.solve_rate)
     return list(taken.values()), list(rows.values())
 
 
-def _refused(arena: Arena, item: SentPost) -> str | None:
+def _refused(state: RunState, item: SentPost) -> str | None:
     """What only a post from elsewhere can be refused for."""
     post = item.signed.post
-    if post.generation >= arena.generation.index:
+    if post.generation >= state.generation.index:
         return f"it says it is of generation {post.generation}, which is not over"
-    native = arena.store.query("SELECT public_key FROM agents WHERE name = ?", [post.author])
+    native = state.store.query("SELECT public_key FROM agents WHERE name = ?", [post.author])
     if native and native[0]["public_key"] != item.signed.public_key:
         return f"{post.author} lives here, with another key"
     if post.kind == "worked_example" and (item.solve_rate is None or not is_learnable(item.solve_rate)):
@@ -75,31 +76,32 @@ class Immigrant:
     sent: SentAgent
     weights: Tensor
 
-    def row(self, arena: Arena, newborn: str) -> Row:
+    def row(self, state: RunState, newborn: str) -> Row:
         """Its row of `migrations`."""
-        return _row(arena, "in", "agent", self.sent.name, self.sent.island, None, newborn=newborn)
+        return _row(state, "in", "agent", self.sent.name, self.sent.island, None, newborn=newborn)
 
 
 def immigrants(arena: Arena, room: int) -> tuple[list[Immigrant], list[Row]]:
     """The agents that reached this island, at most `room` of them; those refused as rows of `migrations`."""
+    state, models = arena.state, arena.models
     most = max(0, min(room, arena.config.cluster.agents))
     found: list[Immigrant] = []
     refused: list[Row] = []
     for sent in arena.arrivals.agents if arena.arrivals else ():
         reason = None
-        if arena.learner is None:
+        if models.learner is None:
             reason = "nobody learns here"
         elif len(found) >= most:
             reason = f"there is room for {most}"
-        elif sent.name in arena.places:
+        elif sent.name in state.places:
             reason = f"{sent.name} is from here"
         else:
             try:
-                found.append(Immigrant(sent, read_adapter(arena.learner.layout, sent.adapter)))
+                found.append(Immigrant(sent, read_adapter(models.learner.layout, sent.adapter)))
             except ValueError as error:
                 reason = str(error)
         if reason is not None:
-            refused.append(_row(arena, "in", "agent", sent.name, sent.island, reason))
+            refused.append(_row(state, "in", "agent", sent.name, sent.island, reason))
     return found, refused
 
 
@@ -113,25 +115,25 @@ def leaving(
 
     `order` are its living agents, the best paid first, `scores` what they were paid (`arena.phases.turnover.ranking`).
     """
-    return tuple(_posts(arena)), tuple(_agents(arena, order, scores))
+    return tuple(_posts(arena.state)), tuple(_agents(arena, order, scores))
 
 
-def departures(arena: Arena, posts: Sequence[SentPost], agents: Sequence[SentAgent]) -> list[Row]:
+def departures(state: RunState, posts: Sequence[SentPost], agents: Sequence[SentAgent]) -> list[Row]:
     """Rows of `migrations` that say what left."""
-    rows = [_row(arena, "out", "post", p.signed.post.id, arena.island, None, p.solve_rate) for p in posts]
-    return rows + [_row(arena, "out", "agent", a.name, arena.island, None) for a in agents]
+    rows = [_row(state, "out", "post", p.signed.post.id, state.island, None, p.solve_rate) for p in posts]
+    return rows + [_row(state, "out", "agent", a.name, state.island, None) for a in agents]
 
 
-def _posts(arena: Arena) -> Iterator[SentPost]:
+def _posts(state: RunState) -> Iterator[SentPost]:
     """The most useful first, then by kind, the newest first; each after what it cites and the others lack."""
-    most, g = arena.config.cluster.posts, arena.generation.index
+    most, g = state.config.cluster.posts, state.generation.index
     sql = "SELECT subject FROM migrations WHERE direction = 'out' AND kind = 'post' AND generation < ?"
-    sent = {r["subject"] for r in arena.store.query(sql, [g])}
-    there = {r["id"]: r for r in arena.store.query(_CANDIDATES, list(KINDS))}
-    if arena.config.cluster.topology == "all":  # what came from elsewhere everybody was sent
-        natives = {r["name"] for r in arena.store.query("SELECT name FROM agents")}
+    sent = {r["subject"] for r in state.store.query(sql, [g])}
+    there = {r["id"]: r for r in state.store.query(_CANDIDATES, list(KINDS))}
+    if state.config.cluster.topology == "all":  # what came from elsewhere everybody was sent
+        natives = {r["name"] for r in state.store.query("SELECT name FROM agents")}
         sent |= {id_ for id_, r in there.items() if r["author"] not in natives}
-    known = worth(arena)
+    known = worth(state)
     order = sorted(
         (id_ for id_, r in there.items() if id_ not in sent and not r["about"].startswith(PROSE)),
         key=lambda id_: (-max(0.0, known.get(id_, 0.0)), KINDS.index(there[id_]["kind"]), -there[id_]["seq"]),
@@ -142,10 +144,10 @@ def _posts(arena: Arena) -> Iterator[SentPost]:
         if needed is not None and len(chosen) + len(needed) <= most:
             chosen |= dict.fromkeys(needed)
     for id_ in chosen:
-        signed = arena.library.signed(id_)
+        signed = state.library.signed(id_)
         assert signed is not None
         rate = there[id_]["solve_rate"]
-        yield SentPost(signed, arena.island, rate)
+        yield SentPost(signed, state.island, rate)
 
 
 _CANDIDATES = """SELECT p.id, p.seq, p.kind, p.author, p.about, p.cites, COALESCE(o.solve_rate, m.solve_rate)
@@ -176,8 +178,9 @@ def _needed(id_: str, there: dict[str, Row], have: set[str]) -> list[str] | None
 
 def _agents(arena: Arena, order: Sequence[str], scores: Mapping[str, float]) -> Iterator[SentAgent]:
     """The best paid of those who live and have slept in this generation."""
-    g, most = arena.generation.index, arena.config.cluster.agents
-    if arena.learner is None or not most:
+    state = arena.state
+    g, most = state.generation.index, arena.config.cluster.agents
+    if arena.models.learner is None or not most:
         return
     sql = (
         "SELECT c.name, c.path, a.public_key FROM checkpoints c JOIN agents a ON a.name = c.name WHERE c.generation = ?"
@@ -185,11 +188,11 @@ def _agents(arena: Arena, order: Sequence[str], scores: Mapping[str, float]) -> 
     slept = {r["name"]: r for r in arena.store.query(sql, [g])}
     for name in [a for a in order if a in slept][:most]:
         file = inside(arena.folder, slept[name]["path"]) / "adapter_model.safetensors"
-        yield SentAgent(name, arena.island, slept[name]["public_key"], scores[name], file.read_bytes())
+        yield SentAgent(name, state.island, slept[name]["public_key"], scores[name], file.read_bytes())
 
 
 def _row(
-    arena: Arena,
+    state: RunState,
     direction: str,
     kind: str,
     subject: str,
@@ -199,8 +202,8 @@ def _row(
     newborn: str | None = None,
 ) -> Row:
     return {
-        "generation": arena.generation.index,
-        "island": arena.island,
+        "generation": state.generation.index,
+        "island": state.island,
         "direction": direction,
         "kind": kind,
         "subject": subject,

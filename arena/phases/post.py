@@ -22,6 +22,7 @@ from arena.library.visibility import circle
 from arena.phases import review
 from arena.phases.migration import take_in
 from arena.phases.records import Produced, insert
+from arena.run.fold import RunState
 from arena.run.messages import SentPost
 from arena.run.state import Arena
 from arena.run.store import Records, Row
@@ -35,15 +36,20 @@ from curricula.post_forms import PostDomain
 
 def post(arena: Arena) -> Produced:
     """The posts of a generation, signed."""
+    state = arena.state
     gate = arena.config.review.mode == "gate"
-    kinds, shelves = arena.config.library.kinds, Shelves(arena)
+    kinds, shelves = arena.config.library.kinds, Shelves(state)
     written: list[Post] = []
     for kind, write in WRITERS.items():
         if kind in kinds or (kind == "book" and arena.config.library.forget == "books"):
-            written += write(arena, shelves)
-    worded, refusals = free_text.write(arena)
-    signed = [sign(arena, p) for p in {p.id: p for p in [*written, *worded]}.values()]
-    posts = {"posts": review.approved(arena), "waiting": signed} if gate else {"posts": signed}
+            written += write(state, shelves)
+    worded, refusals = free_text.write(state, arena.models)
+    signed = [sign(arena.keys, p) for p in {p.id: p for p in [*written, *worded]}.values()]
+    posts = (
+        {"posts": review.approved(arena.store, state.generation.receipts), "waiting": signed}
+        if gate
+        else {"posts": signed}
+    )
     arriving = list(arena.arrivals.posts) if arena.arrivals else []
     return posts | ({"refusals": refusals} if refusals else {}) | ({"arriving": arriving} if arriving else {})
 
@@ -51,22 +57,23 @@ def post(arena: Arena) -> Produced:
 def store_posts(arena: Arena, produced: Produced) -> Produced:
     """Insert the records. Posts are checked for admission here, those that will wait for approval too; refused ones
     become rows of table `refusals`. The `posts` that come back are the rows of those that were admitted."""
+    state = arena.state
     records = dict(produced)
     signed: list[SignedPost] = records.pop("posts", [])
     wait: list[SignedPost] = records.pop("waiting", [])
     arriving: list[SentPost] = records.pop("arriving", [])
 
     def check(item: Post) -> str | None:
-        return admit(arena, item)
+        return admit(state, item)
 
-    results = arena.library.add(signed, check, quota=arena.config.library.quota) if signed else []
-    reasons = dict(results) | {s.post.id: arena.library.refusal(s, check) for s in wait}
+    results = state.library.add(signed, check, quota=arena.config.library.quota) if signed else []
+    reasons = dict(results) | {s.post.id: state.library.refusal(s, check) for s in wait}
     refused = [_refusal(s.post, reason) for s in [*signed, *wait] if (reason := reasons[s.post.id]) is not None]
     if refused:
         records["refusals"] = [*records.get("refusals", []), *refused]
     posts = [{**asdict(s.post), "id": s.post.id} for s in signed if reasons[s.post.id] is None]
     if arriving:
-        taken, records["migrations"] = take_in(arena, arriving, check)
+        taken, records["migrations"] = take_in(state, arriving, check)
         posts += [{**asdict(s.post), "id": s.post.id} for s in taken]
     if "waiting" in produced:
         records["waiting"] = [{**s.to_row(), "decided": None} for s in wait if reasons[s.post.id] is None]
@@ -79,17 +86,17 @@ def _refusal(p: Post, reason: str) -> Row:
 
 def fold_post(arena: Arena, records: Records) -> None:
     """Worked examples go into the bank."""
-    arena.add_worked_examples(records["posts"])
+    arena.state.add_worked_examples(records["posts"])
 
 
-def definitions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+def definitions(state: RunState, shelves: Shelves) -> Iterator[Post]:
     """Each right guess at a name that its author's circle has not defined."""
-    g, words = arena.generation.index, arena.words_domain()
-    waiting = review.waiting_names(arena) if arena.config.review.mode == "gate" else set[str]()
+    g, words = state.generation.index, state.words_domain()
+    waiting = review.waiting_names(state.store) if state.config.review.mode == "gate" else set[str]()
     mine: dict[str, list[str]] = {}  # authors by name, of this generation
-    for agent, name, body in arena.generation.right_guesses:
+    for agent, name, body in state.generation.right_guesses:
         assert words is not None
-        near = circle(arena, agent)
+        near = circle(state, agent)
         told = any(near is None or author in near for author in mine.get(name, ()))
         if name in shelves.held(agent) or name in waiting or told:
             continue
@@ -97,40 +104,40 @@ def definitions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
         yield Post("definition", agent, g, name, words.definition(name, body.split()), (), "hidden_words")
 
 
-def worked_examples(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+def worked_examples(state: RunState, shelves: Shelves) -> Iterator[Post]:
     """The first right attempt at each learnable problem."""
-    for r in arena.generation.rounds:
+    for r in state.generation.rounds:
         rate = r.solve_rate
         if r.problem is None or rate is None or not is_learnable(rate) or r.doubt:
             continue
         solver, text = next((a.agent, a.text) for a, v in zip(r.attempts, r.verdicts, strict=True) if v.correct)
         shelf = shelves.held(solver)
         cites = list(dict.fromkeys(shelf[n].post for n in r.problem.names if n in shelf))
-        parent = arena.generation.plan[r.id]["parent_post"]
+        parent = state.generation.plan[r.id]["parent_post"]
         if parent and parent not in cites:
             cites.append(parent)
         about = f"{r.domain.name}/{r.id}"
-        yield Post("worked_example", solver, arena.generation.index, r.problem.text, text, tuple(cites), about)
+        yield Post("worked_example", solver, state.generation.index, r.problem.text, text, tuple(cites), about)
 
 
-def lessons(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+def lessons(state: RunState, shelves: Shelves) -> Iterator[Post]:
     """That a program is another, shorter one: of a proposal that did nothing, or of a problem that does what an earlier
     one did in other words."""
-    g, count, told = arena.generation.index, Counter[str](), set[str]()
-    most, window = most_of(arena, "lesson"), arena.config.library.lesson_window
+    g, count, told = state.generation.index, Counter[str](), set[str]()
+    most, window = most_of(state, "lesson"), state.config.library.lesson_window
     nothing = [
         (r.author, r.domain, r.proposal, None)
-        for r in arena.generation.rounds
+        for r in state.generation.rounds
         if r.rejection is not None and r.rejection.reason == "no-op"
     ]
     alike = [
-        (r["author"], arena.domains[r["domain"]], r["text"], r["other"]) for r in arena.store.query(_ALIKE, [g, window])
+        (r["author"], state.domains[r["domain"]], r["text"], r["other"]) for r in state.store.query(_ALIKE, [g, window])
     ]
     for author, domain, program, other in [*nothing, *alike]:
         if count[author] >= most or not isinstance(domain, PostDomain):
             continue
         text = domain.lesson_from(program, other)
-        if text is None or text in told or is_told(arena, "lesson", text):
+        if text is None or text in told or is_told(state, "lesson", text):
             continue
         told.add(text)
         count[author] += 1
@@ -145,58 +152,58 @@ _ALIKE = """WITH near AS MATERIALIZED
     GROUP BY a.round ORDER BY a.round"""
 
 
-def failures(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+def failures(state: RunState, shelves: Shelves) -> Iterator[Post]:
     """Refuted guesses, and attempts at problems that others could solve."""
-    g, count, most = arena.generation.index, Counter[str](), most_of(arena, "failure")
-    words = arena.words_domain()
-    for agent, name, body in arena.generation.wrong_guesses:
+    g, count, most = state.generation.index, Counter[str](), most_of(state, "failure")
+    words = state.words_domain()
+    for agent, name, body in state.generation.wrong_guesses:
         if words is None or count[agent] >= most // 2 or name in shelves.held(agent):
             continue
         found = words.failure_from_guess(name, body)
-        if found is None or is_told(arena, "failure", *found):
+        if found is None or is_told(state, "failure", *found):
             continue
         count[agent] += 1
         yield Post("failure", agent, g, *found, (), words.name)
-    for r in arena.generation.rounds:
+    for r in state.generation.rounds:
         for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
             if r.problem is None or verdict.correct or count[attempt.agent] >= most:
                 continue
             teaches = r.domain.failure_from_attempt if isinstance(r.domain, PostDomain) else None
             found = teaches(r.problem, verdict, attempt.text) if teaches else None
-            if found is None or is_told(arena, "failure", *found):
+            if found is None or is_told(state, "failure", *found):
                 continue
             count[attempt.agent] += 1
             yield Post("failure", attempt.agent, g, *found, (), f"{r.domain.name}/{r.id}")
 
 
-def questions(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+def questions(state: RunState, shelves: Shelves) -> Iterator[Post]:
     """Problems that nobody solved, asked by who set them."""
-    count, most = Counter[str](), most_of(arena, "question")
-    for r in arena.generation.rounds:
+    count, most = Counter[str](), most_of(state, "question")
+    for r in state.generation.rounds:
         if r.problem is None or r.solve_rate != 0.0 or r.doubt or count[r.author] >= most:
             continue
         if not isinstance(r.domain, PostDomain):
             continue
         count[r.author] += 1
         title, body = r.domain.question_about(r.problem.text)
-        yield Post("question", r.author, arena.generation.index, title, body, (), f"{r.domain.name}/{r.id}")
+        yield Post("question", r.author, state.generation.index, title, body, (), f"{r.domain.name}/{r.id}")
 
 
-def reviews(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+def reviews(state: RunState, shelves: Shelves) -> Iterator[Post]:
     """What readers say of what they were shown, by what came of it; once a reader and post, never of one's own."""
-    g, count, most = arena.generation.index, Counter[str](), most_of(arena, "review")
-    for row in arena.store.query(_READ, [arena.store.before("reads", g), g]):
+    g, count, most = state.generation.index, Counter[str](), most_of(state, "review")
+    for row in state.store.query(_READ, [state.store.before("reads", g), g]):
         agent = row["agent"]
-        if row["author"] == agent or count[agent] >= most or has_reviewed(arena.library, agent, row["post"]):
+        if row["author"] == agent or count[agent] >= most or has_reviewed(state.library, agent, row["post"]):
             continue
         count[agent] += 1
         verdict = "helps" if 2 * row["right"] >= row["n"] else f"fails because {row['n'] - row['right']} of {row['n']}"
-        yield Post("review", agent, arena.generation.index, row["title"], verdict, (row["post"],), row["post"])
+        yield Post("review", agent, state.generation.index, row["title"], verdict, (row["post"],), row["post"])
 
 
-def most_of(arena: Arena, kind: str) -> int:
+def most_of(state: RunState, kind: str) -> int:
     """Maximum number of posts of this kind per author and generation; a large number if there is no limit."""
-    return arena.config.library.most.get(kind, sys.maxsize)
+    return state.config.library.most.get(kind, sys.maxsize)
 
 
 def has_reviewed(library: Library, agent: str, post_id: str) -> bool:
@@ -210,20 +217,20 @@ _READ = """SELECT r.agent, r.post, p.author, p.title, COUNT(*) AS n, SUM(a.corre
     ORDER BY r.agent, COUNT(*) DESC, r.post"""
 
 
-def books(arena: Arena, shelves: Shelves) -> Iterator[Post]:
+def books(state: RunState, shelves: Shelves) -> Iterator[Post]:
     """What a generation would teach its children: every definition a circle holds, each by what came before it.
 
     A circle writes one where it holds two definitions that no book holds yet, or where the book of another takes out
     of the index what it reads: circles of a ring overlap.
     """
-    g, words = arena.generation.index, arena.words_domain()
-    if words is None or g % arena.config.library.book_every:
+    g, words = state.generation.index, state.words_domain()
+    if words is None or g % state.config.library.book_every:
         return
     held: dict[frozenset[str] | None, tuple[str, dict[str, Held]]] = {}
-    for agent in arena.living:
-        held.setdefault(circle(arena, agent), (agent, shelves.held(agent)))
+    for agent in state.living:
+        held.setdefault(circle(state, agent), (agent, shelves.held(agent)))
     sources = {near: {h.post for h in shelf.values()} for near, (_, shelf) in held.items()}
-    due = {near for near, posts in sources.items() if sum(is_loose(arena.library, p) for p in posts) >= 2}
+    due = {near for near, posts in sources.items() if sum(is_loose(state.library, p) for p in posts) >= 2}
     while True:
         taken = set[str]().union(*(sources[near] for near in due))
         more = {near for near, posts in sources.items() if near not in due and posts & taken}
@@ -248,12 +255,12 @@ def compiled(words: HiddenWords, author: str, g: int, shelf: dict[str, Held]) ->
     return Post("book", author, g, f"book {' '.join(str(g))}", text, cites, words.name, applies="a name is met")
 
 
-def is_told(arena: Arena, kind: str, title: str, body: str | None = None) -> bool:
+def is_told(state: RunState, kind: str, title: str, body: str | None = None) -> bool:
     """Whether the library holds a post of this kind and title, and body if one is given."""
     sql, params = "SELECT 1 FROM posts WHERE kind = ? AND title = ?", [kind, title]
     if body is not None:
         sql, params = sql + " AND body = ?", [*params, body]
-    return bool(arena.store.query(sql + " LIMIT 1", params))
+    return bool(state.store.query(sql + " LIMIT 1", params))
 
 
 WRITERS = {

@@ -18,20 +18,21 @@ from curricula.domain import Problem, Rejection
 
 def propose(arena: Arena) -> Produced:
     """Every setter sets its problems, and every agent guesses at names that nobody knows yet."""
-    g, config, rounds = arena.generation.index, arena.config.rounds, arena.generation.rounds
+    state, models = arena.state, arena.models
+    g, config, rounds = state.generation.index, arena.config.rounds, state.generation.rounds
     by_model = config.setter in ("self", "frozen")
     requests = []
     if by_model:
         for r in rounds:
             ask = r.asks()[0]
             requests.append(
-                request(arena, r.id, ask, config.set_temperature, r.author if config.setter == "self" else None)
+                request(state, r.id, ask, config.set_temperature, r.author if config.setter == "self" else None)
             )
-    guessing = Guessing(arena)
-    done = arena.generate(requests + guessing.requests())
+    guessing = Guessing(state, models)
+    done = models.generate(requests + guessing.requests())
     problems, seen = [], set[str]()
     for i, r in enumerate(rounds):
-        text = done[i].text if by_model else scripted_proposal(arena, r)
+        text = done[i].text if by_model else scripted_proposal(state, r)
         found = r.judge(text, seen)
         valid = isinstance(found, Problem)
         if isinstance(found, Problem):
@@ -60,15 +61,16 @@ def propose(arena: Arena) -> Produced:
 
 def fold_proposals(arena: Arena, records: Records) -> None:
     """Problems and rejections as they were stored; what the world said to each guess."""
+    state = arena.state
     by_round = {r["round"]: r for r in records["problems"]}
-    for round_ in arena.generation.rounds:
+    for round_ in state.generation.rounds:
         row = by_round[round_.id]
         found = round_.domain.problem(row["text"]) if row["valid"] else Rejection(row["reason"], row["detail"])
         round_.set_problem(row["proposal"], found)
         if isinstance(found, Problem):
-            arena.seen.add(found.text_key)
-    if arena.words_domain() is None:
+            state.seen.add(found.text_key)
+    if state.words_domain() is None:
         return
     for row in records.get("guesses", ()):
-        guesses = arena.generation.right_guesses if row["correct"] else arena.generation.wrong_guesses
-        guesses.append((row["agent"], row["name"], guesser.read(arena.voice, row["text"])))
+        guesses = state.generation.right_guesses if row["correct"] else state.generation.wrong_guesses
+        guesses.append((row["agent"], row["name"], guesser.read(arena.models.voice, row["text"])))

@@ -25,22 +25,23 @@ def read(arena: Arena) -> Produced:
 
     What a reviewer has decided is taken here, once a generation; a post that was rejected is not read any more.
     """
-    g, config = arena.generation.index, arena.config.rounds
-    names, shares = list(arena.domains), [d.share for d in arena.config.domains.values()]
+    state = arena.state
+    g, config = state.generation.index, arena.config.rounds
+    names, shares = list(state.domains), [d.share for d in arena.config.domains.values()]
     rows: list[Row] = []
     reads: list[Read] = []
     taken = review.take(arena)
     rejected = taken.pop("removals", [])
     out = {r["post"] for r in rejected}
-    shelves = Shelves(arena)
-    for author in arena.living:
-        shelf, mine = shelves.of(author), readable(arena, author, out)
+    shelves = Shelves(state)
+    for author in state.living:
+        shelf, mine = shelves.of(author), readable(state, author, out)
         known = [name for name in shelf if shelf[name].post not in out]
         pools = dict[str, ParentPool]()
         for _ in range(config.per_agent):
             number = len(rows)
-            id_ = f"g{g:04d}r{number:04d}{arena.mark}"
-            rng = arena.rng(g, id_, "plan")
+            id_ = f"g{g:04d}r{number:04d}{state.mark}"
+            rng = state.rng(g, id_, "plan")
             domain = rng.choices(names, shares)[0]
             if domain == "hidden_words" and not known:  # a name that its author does not know cannot be set
                 domain = next((n for n in names if n != domain), "")
@@ -48,13 +49,13 @@ def read(arena: Arena) -> Produced:
                     continue
             wants_parent = domain == "hidden_words" or config.setter == "mutator" or rng.random() < config.vary
             if wants_parent and domain not in pools:
-                pools[domain] = arena.bank.parent_pool(g, config.parent_fade, domain, mine)
+                pools[domain] = state.bank.parent_pool(g, config.parent_fade, domain, mine)
             found = pools[domain].draw(rng, 1) if wants_parent else []
             parent, post = (found[0].text, found[0].post) if found else (None, None)
             if domain == "hidden_words" and (not found or rng.random() < config.from_name):
                 parent = rng.choice(known)
                 post = shelf[parent].post
-            others = rng.sample([a for a in arena.living if a != author], len(arena.living) - 1)
+            others = rng.sample([a for a in state.living if a != author], len(state.living) - 1)
             grader = others[config.solvers] if len(others) > config.solvers and rng.random() < config.grade else None
             rows.append(
                 {
@@ -72,7 +73,12 @@ def read(arena: Arena) -> Produced:
             )
             if post:
                 reads.append(Read(g, "propose", author, id_, post, 1.0))
-    return {"rounds": rows, "reads": reads, "removals": [*rejected, *forget(arena, out)], **taken}
+    return {
+        "rounds": rows,
+        "reads": reads,
+        "removals": [*rejected, *forget(state, arena.models.engine.count_tokens, out)],
+        **taken,
+    }
 
 
 def store_decisions(arena: Arena, produced: Produced) -> Produced:
@@ -83,20 +89,21 @@ def store_decisions(arena: Arena, produced: Produced) -> Produced:
 
 def fold_rounds(arena: Arena, records: Records) -> None:
     """The planned rounds of the generation."""
-    g = arena.generation
+    state = arena.state
+    g = state.generation
     g.receipts, g.labels = list(records.get("receipts", ())), list(records.get("labels", ()))
     for row in records["rounds"]:
         g.plan[row["id"]] = row
         g.rounds.append(
             Round(
                 row["id"],
-                arena.domains[row["domain"]],
+                state.domains[row["domain"]],
                 row["author"],
                 tuple(json.loads(row["solvers"])),
                 arena.config.rounds.attempts,
                 row["grader"],
                 row["parent"],
-                arena.seen.__contains__,
-                arena.voice,
+                state.seen.__contains__,
+                arena.models.voice,
             )
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from agents.engine import Request
 from arena.rounds.round import Ask
+from arena.run.fold import RunState
 from arena.run.state import Arena
 from arena.run.store import Records
 
@@ -24,10 +25,11 @@ Produced = dict[str, list[Any]]
 
 def insert(arena: Arena, produced: Produced) -> Produced:
     """Insert what a phase produced, inside a transaction of the caller; the records that were stored."""
+    state = arena.state
     records = dict(produced)
     reads = records.pop("reads", [])
-    arena.library.log_reads(reads)
-    arena.library.log_withheld(records.pop("withheld", []))
+    state.library.log_reads(reads)
+    state.library.log_withheld(records.pop("withheld", []))
     arena.store.insert(records)
     return {**records, "reads": reads}
 
@@ -64,7 +66,7 @@ def silent(event: str, data: dict[str, Any]) -> None:
     """A listener that ignores every event."""
 
 
-def request(arena: Arena, round_: str, ask: Ask, temperature: float, adapter: str | None) -> Request:
-    key = f"{arena.seed}/{round_}/{ask.phase}/{ask.seat}/{ask.number}"
-    c = arena.config.rounds
+def request(state: RunState, round_: str, ask: Ask, temperature: float, adapter: str | None) -> Request:
+    key = f"{state.seed}/{round_}/{ask.phase}/{ask.seat}/{ask.number}"
+    c = state.config.rounds
     return Request(key, ask.prompt, adapter, c.max_tokens, temperature, c.top_p)

@@ -39,7 +39,7 @@ def take(arena: Arena) -> dict[str, list[Row]]:
     """
     if arena.config.review.mode == "off":
         return {}
-    g, store = arena.generation.index, arena.store
+    g, store = arena.state.generation.index, arena.store
     if store.query("SELECT 1 FROM control WHERE kind = 'decision' AND taken IS NULL LIMIT 1"):
         with store.transaction():
             store.db.execute("UPDATE control SET taken = ? WHERE kind = 'decision' AND taken IS NULL", [g])
@@ -94,20 +94,20 @@ def close_waiting(store: Store, receipts: Sequence[Row]) -> None:
     )
 
 
-def approved(arena: Arena) -> list[SignedPost]:
-    """The waiting posts that were accepted in this generation, in the order of the decisions."""
+def approved(store: Store, receipts: Sequence[Row]) -> list[SignedPost]:
+    """The waiting posts that the generation's `receipts` accept, in the order of the decisions."""
     found = []
-    for receipt in arena.generation.receipts:
+    for receipt in receipts:
         if receipt["decision"] == "accept":
-            for row in arena.store.query("SELECT * FROM waiting WHERE id = ?", [receipt["subject"]]):
+            for row in store.query("SELECT * FROM waiting WHERE id = ?", [receipt["subject"]]):
                 found.append(SignedPost.from_row(row))
     return found
 
 
-def waiting_names(arena: Arena) -> set[str]:
+def waiting_names(store: Store) -> set[str]:
     """Names whose definition waits for approval: nobody needs to guess at them again."""
     sql = "SELECT title FROM waiting WHERE kind = 'definition' AND decided IS NULL"
-    return {r["title"] for r in arena.store.query(sql)}
+    return {r["title"] for r in store.query(sql)}
 
 
 # -- receipts ------------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def _receipt(arena: Arena, ahead: int, subject: str, decision: str, note: str, f
     last = arena.store.query("SELECT MAX(seq) AS n FROM receipts")[0]["n"] or 0
     row = {
         "seq": last + ahead + 1,
-        "generation": arena.generation.index,
+        "generation": arena.state.generation.index,
         "kind": "review",
         "subject": subject,
         "decision": decision,

@@ -20,23 +20,34 @@ from curricula.domain import Verdict
 
 def solve(arena: Arena) -> Produced:
     """All attempts of all solvers at all valid problems, with their verdicts."""
-    g, config = arena.generation.index, arena.config.rounds
+    state, models = arena.state, arena.models
+    g, config = state.generation.index, arena.config.rounds
     reads: list[Read] = []
     withheld: list[Read] = []
-    shelves = Shelves(arena)
+    shelves = Shelves(state)
     asks = []
-    for r in arena.generation.rounds:
+    for r in state.generation.rounds:
         if r.problem is None:
             continue
         shown = dict[str, tuple[str, ...]]()
         for i, agent in enumerate(r.solvers):
             seat = solver_seat(i)
-            found = notes(arena, shelves, r.problem, agent, f"{r.id}/{seat}", "solve", arena.config.library.withhold)
+            found = notes(
+                state,
+                shelves,
+                r.problem,
+                agent,
+                f"{r.id}/{seat}",
+                "solve",
+                count_tokens=models.engine.count_tokens,
+                chat=models.voice.chat,
+                withhold=arena.config.library.withhold,
+            )
             shown[seat] = found.texts
             reads += found.reads
             withheld += found.withheld
         asks += [(r, ask, shown[ask.seat]) for ask in replace(r, notes=shown).asks()]
-    done = arena.generate([request(arena, r.id, ask, config.temperature, ask.agent) for r, ask, _ in asks])
+    done = models.generate([request(state, r.id, ask, config.temperature, ask.agent) for r, ask, _ in asks])
     attempts = []
     for (r, ask, shown_texts), completion in zip(asks, done, strict=True):
         verdict = r.verify(completion.text)
@@ -67,7 +78,7 @@ def fold_attempts(arena: Arena, records: Records) -> None:
     by_round: dict[str, list[Row]] = {}
     for row in records["attempts"]:
         by_round.setdefault(row["round"], []).append(row)
-    for round_ in arena.generation.rounds:
+    for round_ in arena.state.generation.rounds:
         rows = by_round.get(round_.id, [])
         if rows:
             round_.notes = {r["seat"]: tuple(json.loads(r["notes"])) for r in rows}

@@ -28,6 +28,7 @@ from arena.library.visibility import EVERYWHERE, circle, ends
 from arena.phases.migration import Immigrant, immigrants
 from arena.phases.sleep import Lessons, school
 from arena.run.engines import rest
+from arena.run.fold import RunState
 from arena.run.state import Arena
 from arena.run.store import Records, Row
 
@@ -41,39 +42,40 @@ MIGRATION = "migration"
 
 def turnover(arena: Arena) -> dict[str, list[Any]]:
     """Records of who retired, who was born, and what was learned between the two."""
-    g, config = arena.generation.index, arena.config.turnover
+    state, models = arena.state, arena.models
+    g, config = state.generation.index, arena.config.turnover
     records: dict[str, list[Any]] = {"agents": [], "retirements": []}
     if g >= arena.config.generations:
         return records
-    order, scores = ranking(arena)
-    gone = retiring(arena, order)
+    order, scores = ranking(state)
+    gone = retiring(state, order)
     number = arena.store.query("SELECT COUNT(*) AS n FROM agents")[0]["n"]
-    coming, refused = immigrants(arena, len(arena.living) - len(gone) - 1)
+    coming, refused = immigrants(arena, len(state.living) - len(gone) - 1)
     for i, name in enumerate(gone):
-        parents = parents_of(arena, order, i, len(gone))
-        inherited = config.inherit if arena.learner else "nothing"
-        records["agents"].append(arena.newborn(number + i, g, parents, inherited, arena.places[name]))
+        parents = parents_of(state, order, i, len(gone))
+        inherited = config.inherit if models.learner else "nothing"
+        records["agents"].append(arena.newborn(number + i, g, parents, inherited, state.places[name]))
         records["retirements"].append({"name": name, "generation": g, "reward": scores[name]})
     for i, one in enumerate(coming, len(gone)):
         name = [a for a in order if a not in gone][-1]
-        records["agents"].append(arena.newborn(number + i, g, [one.sent.name], MIGRATION, arena.places[name]))
+        records["agents"].append(arena.newborn(number + i, g, [one.sent.name], MIGRATION, state.places[name]))
         records["retirements"].append({"name": name, "generation": g, "reward": scores[name]})
         gone.append(name)
-    consolidates = bool(arena.learner and config.consolidate and g % config.consolidate == 0)
-    if arena.learner and (gone or consolidates):
-        rest(arena.engine)
+    consolidates = bool(models.learner and config.consolidate and g % config.consolidate == 0)
+    if models.learner and (gone or consolidates):
+        rest(models.engine)
         checkpoints: list[Row] = []
         if consolidates:
-            checkpoints.append(consolidate(arena, arena.learner))
-        lessons = bear(arena, arena.learner, records["agents"], coming)
+            checkpoints.append(consolidate(arena, models.learner))
+        lessons = bear(arena, models.learner, records["agents"], coming)
         for name in gone:
-            arena.learner.remove(name)
+            models.learner.remove(name)
         path = f"adapters/g{g:04d}/{BORN}.safetensors"
-        sha = arena.learner.save(arena.folder / path)
+        sha = models.learner.save(arena.folder / path)
         checkpoints.append({"generation": g, "name": BORN, "path": path, "sha256": sha})
         records |= {"checkpoints": checkpoints, "sleeps": lessons.sleeps, "reads": lessons.reads}
     born = [r["name"] for r in records["agents"] if r["inherited"] == MIGRATION]
-    moved = [*(one.row(arena, name) for one, name in zip(coming, born, strict=True)), *refused]
+    moved = [*(one.row(state, name) for one, name in zip(coming, born, strict=True)), *refused]
     return records | ({"migrations": moved} if moved else {})
 
 
@@ -82,37 +84,37 @@ def fold_turnover(arena: Arena, records: Records) -> None:
     arena.welcome(records.get("agents", ()), records.get("retirements", ()))
 
 
-def ranking(arena: Arena) -> tuple[list[str], dict[str, float]]:
+def ranking(state: RunState) -> tuple[list[str], dict[str, float]]:
     """(living agents, the best first; mean reward summed over roles) over the last `window` generations."""
-    g, config = arena.generation.index, arena.config.turnover
+    g, config = state.generation.index, state.config.turnover
     sql = (
         "SELECT role, SUM(reward * n) / SUM(n) AS reward FROM rewards WHERE agent = ? AND generation > ? GROUP BY role"
     )
-    scores = {a: sum(r["reward"] for r in arena.store.query(sql, [a, g - config.window])) for a in arena.living}
-    return sorted(arena.living, key=lambda a: (scores[a], a), reverse=True), scores
+    scores = {a: sum(r["reward"] for r in state.store.query(sql, [a, g - config.window])) for a in state.living}
+    return sorted(state.living, key=lambda a: (scores[a], a), reverse=True), scores
 
 
-def retiring(arena: Arena, order: Sequence[str]) -> list[str]:
+def retiring(state: RunState, order: Sequence[str]) -> list[str]:
     """Who retires at the end of this generation."""
-    g, config = arena.generation.index, arena.config.turnover
+    g, config = state.generation.index, state.config.turnover
     if config.policy == "tournament":
         return [order[-1]] if config.every and g % config.every == 0 else []
-    return [a for a in arena.living if ends(arena, a)]
+    return [a for a in state.living if ends(state, a)]
 
 
-def parents_of(arena: Arena, order: Sequence[str], at: int, births: int) -> list[str]:
+def parents_of(state: RunState, order: Sequence[str], at: int, births: int) -> list[str]:
     """Parents of the `at`-th newborn, whose weights come first first.
 
     One birth: the best, or the best two, or all. Several at a time: drawn with weights falling with rank, so that a
     whole generation does not come from one.
     """
-    g, config = arena.generation.index, arena.config.turnover
+    g, config = state.generation.index, state.config.turnover
     if config.crossing == "average":
         return list(order)
     want = 2 if config.crossing == "crossover" else 1
     if births == 1:
         return list(order[:want])
-    rng, found = arena.rng(g, "parents", at), list[str]()
+    rng, found = state.rng(g, "parents", at), list[str]()
     while len(found) < want:
         left = [a for a in order if a not in found]
         found += rng.choices(left, [len(order) - order.index(a) for a in left])
@@ -124,36 +126,41 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row], coming: Sequence[I
 
     Those with the weights of another island's agents start from these, by which they act, and go to no school.
     """
+    state = arena.state
     config, starts = arena.config.turnover, dict[str, Tensor]()
     begins: dict[str, str] = {}  # the parent whose weights come first
     classes: dict[tuple[frozenset[str] | None, str], list[str]] = {}
     foreign = iter(coming)
     for row in rows:
         if row["inherited"] == MIGRATION:
-            arena.places[row["name"]] = row["place"]
+            state.places[row["name"]] = row["place"]
             learner.add(row["name"], next(foreign).weights.clone())
             continue
         name, parents = row["name"], json.loads(row["parents"])
-        arena.places[name] = row["place"]
+        state.places[name] = row["place"]
         with_weights = row["inherited"] in ("weights", "both") and parents
         if with_weights:
             known = [learner.acting_row(p) for p in parents]
             begins[name] = parents[0]
-            starts[name] = inherit(config.crossing, known, learner.layout, config.mutation, f"{arena.seed}/{name}")
+            starts[name] = inherit(config.crossing, known, learner.layout, config.mutation, f"{state.seed}/{name}")
         else:
-            starts[name] = arena.beginning(name)
+            starts[name] = arena.initial_adapter(name)
         learner.add(name, starts[name].clone())
         if with_weights and config.crossing == "copy":
             learner.copy(parents[0], name, OPTIMISER)  # it goes on where its parent was, not with great first steps
         origin = hashlib.sha256(starts[name].numpy(force=True).tobytes()).hexdigest() if with_weights else ""
-        classes.setdefault((circle(arena, name), origin), []).append(name)
+        classes.setdefault((circle(state, name), origin), []).append(name)
     lessons = Lessons()
     for names in classes.values():
         if config.inherit not in ("library", "both"):
             continue
         first, *others = names
-        seed = f"{arena.seed}/{arena.generation.index}/school"
-        lessons.add(school(arena, learner, first, seed, remembered(arena, begins[first]) if first in begins else {}))
+        seed = f"{state.seed}/{state.generation.index}/school"
+        lessons.add(
+            school(
+                state, arena.models, learner, first, seed, remembered(state, begins[first]) if first in begins else {}
+            )
+        )
         if first not in begins:
             learner.remove_start(first, starts[first])
         for name in others:
@@ -167,21 +174,22 @@ def consolidate(arena: Arena, learner: Learner) -> Row:
     From `adapters`, it begins as the average of all acting adapters, from `library` as the untrained model; then it
     sleeps on what the library holds of verified work, as a newborn does: distillation by sequences (Kim & Rush 2016).
     """
-    g, config = arena.generation.index, arena.config.turnover
-    rows = [learner.acting_row(a) for a in arena.living]
-    commons = arena.commons_name
-    seed = f"{arena.seed}/{g}/{COMMONS}"
+    state, models = arena.state, arena.models
+    g, config = state.generation.index, arena.config.turnover
+    rows = [learner.acting_row(a) for a in state.living]
+    commons = state.commons_name
+    seed = f"{state.seed}/{g}/{COMMONS}"
     averaged = config.consolidate_from == "adapters"
     start = inherit("average", rows, learner.layout, 0.0, seed) if averaged else learner.layout.fresh(seed)
     learner.add(commons, start.clone())
-    arena.places[commons] = EVERYWHERE
-    school(arena, learner, commons, seed, {})
+    state.places[commons] = EVERYWHERE
+    school(state, models, learner, commons, seed, {})
     learner.remove_start(commons, start)
     path = f"adapters/{COMMONS}-g{g:04d}"
     sha = learner.layout.save_peft(learner.acting_row(commons), arena.folder / path, arena.base_name)
-    arena.commons = learner.layout.load_peft(arena.folder / path)
+    models.commons = learner.layout.load_peft(arena.folder / path)
     learner.remove(commons)
-    del arena.places[commons]
-    for name in arena.living:
-        learner.replace(name, arena.commons.clone())
+    del state.places[commons]
+    for name in state.living:
+        learner.replace(name, models.commons.clone())
     return {"generation": g, "name": commons, "path": path, "sha256": sha}

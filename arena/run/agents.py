@@ -1,17 +1,26 @@
-"""TODO."""
+"""The agents of a stored run, loaded outside of it: by the tournament of the report, by `eval` and by `play`.
+
+Finding them needs the database alone; `RunModels` imports torch when it is made. Nothing is written to the run.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arena.config.schema import Config
 from arena.rounds.roles.voice import Voice, make_voice
 from arena.run.paths import inside
 from arena.run.store import Row, Store
+
+if TYPE_CHECKING:  # imported when models are loaded
+    from agents.checkpoint import BaseModel
+    from agents.engine import Engine
+    from agents.tokenizer import Tokenizer
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -93,3 +102,56 @@ def there(store: Store, run: Path) -> dict[int, list[Row]]:
         if (inside(run, row["path"]) / FILES[1]).is_file():
             found.setdefault(row["generation"], []).append(row)
     return found
+
+
+class RunModels:
+    """The engine of a stored run, for its agents to speak with outside of it. Close it with `arena.run.engines.close`.
+
+    `base` and `tokenizer` are None where a server holds the model.
+    """
+
+    def __init__(self, folder: Path, store: Store, config: Config) -> None:
+        """Raises ValueError or OSError for a base model or a server that is not as the run had it."""
+        from arena.run.engines import connect, make_engine
+        from arena.run.state import base_digest, load_base, model_folder
+
+        self.folder, self.config = folder, config
+        self.base: BaseModel | None = None
+        self.tokenizer: Tokenizer | None = None
+        if config.engine.kind == "openai":
+            self.engine: Engine = connect(config)
+            return
+        ran_with, here = store.meta().get("base model"), base_digest(config)
+        if ran_with not in (None, here):
+            raise ValueError(f"{folder} was run with base model {ran_with}, here it is {here}")
+        self.base, self.tokenizer = load_base(config)
+        self.engine = make_engine(config, self.base, self.tokenizer, model_folder(config))
+
+    def use(self, adapters: Mapping[str, str]) -> None:
+        """Give the engine these adapters: PEFT folders below the run's, by the names that requests use for them.
+
+        Raises ValueError or OSError for one that is missing, damaged or of another shape.
+        """
+        import torch
+
+        from agents.adapters import AdapterLayout, Adapters
+
+        if not adapters:
+            return
+        assert self.base is not None, "adapters for a model behind a server"
+        layout = AdapterLayout(self.base.config, self.config.sleep.rank, self.config.sleep.alpha)
+        rows = [layout.load_peft(inside(self.folder, path)).to(self.base.device) for path in adapters.values()]
+        self.engine.set_adapters(Adapters(self.base, layout, list(adapters), torch.stack(rows)))
+
+
+@contextmanager
+def run_threads(config: Config) -> Iterator[None]:
+    """Torch with the run's number of threads, on which texts may depend in the last bit; put back afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.engine.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -79,7 +79,7 @@ def seal(arena: Arena) -> dict[str, list[Row]]:
     size = arena.store.query("SELECT COALESCE(MAX(seq), 0) AS n FROM leaves")[0]["n"]
     if arena.log is None or arena.log.size != size:  # newly opened, or what was to be stored was not
         arena.log = Frontier(_hashes(arena.store))
-    return seal_generation(arena.store, arena.keys, arena.generation.index, arena.log)
+    return seal_generation(arena.store, arena.keys, arena.state.generation.index, arena.log)
 
 
 def seal_generation(store: Store, keys: KeyRing, g: int, log: Frontier | None = None) -> dict[str, list[Row]]:

@@ -138,7 +138,7 @@ def prune_adapters(arena: Arena) -> None:
     Where that would be more than `store.most_adapters` of those before, each second of them goes, again and again, so
     that what stays is evenly spaced, and of the adapters of big sleeps as many stay, the last (0: no bound).
     """
-    prune_folder(arena.folder, arena.generation.index, arena.config.store)
+    prune_folder(arena.folder, arena.state.generation.index, arena.config.store)
 
 
 def prune_folder(folder: Path, generation: int, config: StoreSection) -> None:

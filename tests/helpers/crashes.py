@@ -38,7 +38,7 @@ def die_inside_every_transaction(monkeypatch: pytest.MonkeyPatch) -> set[tuple[i
     def dying(spec: PhaseSpec) -> PhaseSpec:
         def store(arena: Arena, produced: Produced) -> Produced:
             records = spec.store(arena, produced)
-            here = (arena.generation.index, len(arena.store.finished()))
+            here = (arena.state.generation.index, len(arena.store.finished()))
             if here not in died:
                 died.add(here)
                 raise Crash

@@ -9,7 +9,8 @@ from arena.config.schema import load_config
 from arena.library.admission import admit, sign
 from arena.phases.records import Produced
 from arena.phases.registry import SPECS
-from arena.run.state import Arena, Generation
+from arena.run.fold import Generation
+from arena.run.state import Arena
 from culture.posts import Post
 from curricula.replay import Entry
 
@@ -52,7 +53,7 @@ def peopled(folder: Path, name: str, *overrides: str, generation: int = 5) -> Ar
     """The same with its first population, in a generation of which nothing has been played."""
     arena = begin(folder, name, *overrides)
     run_phase(arena, "birth")
-    arena.generation = Generation(generation)
+    arena.state.generation = Generation(generation)
     return arena
 
 
@@ -70,7 +71,7 @@ def run_phase(arena: Arena, phase: str) -> dict[str, list[Any]]:
 
 
 def meaning(arena: Arena, name: str) -> tuple[str, ...]:
-    words = arena.words_domain()
+    words = arena.state.words_domain()
     assert words is not None
     return words.world.bodies[name]
 
@@ -87,7 +88,7 @@ def define(arena: Arena, generation: int, author: str, *names: str) -> list[str]
 def publish(arena: Arena, *posts: Post) -> list[str]:
     """Posts that have to be let in, in order; their ids."""
     with arena.store.transaction():
-        results = arena.library.add([sign(arena, p) for p in posts], lambda p: admit(arena, p))
+        results = arena.state.library.add([sign(arena.keys, p) for p in posts], lambda p: admit(arena.state, p))
     assert [reason for _, reason in results] == [None] * len(posts)
     return [id for id, _ in results]
 
@@ -95,5 +96,5 @@ def publish(arena: Arena, *posts: Post) -> list[str]:
 def entry(arena: Arena, author: str, generation: int, post: str, rate: float = 0.5, text: str = "rev | 3 1 4") -> Entry:
     """A worked example in the bank, as `post` would have brought it there."""
     made = Entry(post, "list_programs", author, text, "rev 4 1 3 answer 4 1 3", rate, generation)
-    arena.bank.add([made])
+    arena.state.bank.add([made])
     return made

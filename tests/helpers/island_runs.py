@@ -50,11 +50,11 @@ class Mortal(InlineWorkers):
             if how == "middle":
                 arena = self.islands[island].arena
                 assert arena is not None
-                real = arena.act
-                arena.act = lambda: (_ for _ in ()).throw(Dead())  # type: ignore[method-assign,assignment]
+                real = arena.models.act
+                arena.models.act = lambda: (_ for _ in ()).throw(Dead())  # type: ignore[method-assign,assignment]
                 with suppress(Dead):
                     super().wait()
-                arena.act = real  # type: ignore[method-assign]
+                arena.models.act = real  # type: ignore[method-assign]
             self.end(island)
             return Lost(island, f"died {how} generation {generation}")
         return super().wait()

@@ -113,6 +113,6 @@ def test_pruning_keeps_what_resuming_needs(calm: Path) -> None:
 
 def test_the_library_and_its_log_hold_together(calm: Path) -> None:
     with Arena.open(calm) as arena:
-        assert arena.library.verify() == []
+        assert arena.state.library.verify() == []
         assert verify(arena.store) == []
         assert arena.store.query("SELECT * FROM refusals") == []  # what the arena writes itself is let in

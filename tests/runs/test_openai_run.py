@@ -64,7 +64,7 @@ def test_a_run_through_a_server_is_whole_counted_once_and_survives(model: SeedMo
     with Server(model) as server, Arena.create(served(tmp_path, "calm", server)) as arena:
         play(arena)
         store, found = arena.store, analyze(arena.store, arena.config)
-        assert arena.learner is None and not (tmp_path / "calm" / "adapters").exists()
+        assert arena.models.learner is None and not (tmp_path / "calm" / "adapters").exists()
         counted = store.query("SELECT SUM(prompt_tokens) AS p, SUM(generated_tokens) AS g FROM phases")
         assert counted == [{"p": server.usage["prompt_tokens"], "g": server.usage["completion_tokens"]}]
         assert set(server.served.values()) == {1} and len(server.served) > 250
@@ -214,7 +214,7 @@ def test_without_sleep_the_torch_engine_speaks_as_the_base_and_writes_no_adapter
 
     with Arena.create(config("calm")) as arena:
         play(arena)
-        assert arena.learner is None and not (tmp_path / "calm" / "adapters").exists()
+        assert arena.models.learner is None and not (tmp_path / "calm" / "adapters").exists()
         assert not arena.store.query("SELECT * FROM sleeps") and not arena.store.query("SELECT * FROM checkpoints")
         assert analyze(arena.store, arena.config)["finished"]
         sql = (

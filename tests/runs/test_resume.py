@@ -163,13 +163,14 @@ def test_a_locked_database_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_nothing_held_out_is_proposed_posted_or_trained_on(undisturbed: Path) -> None:
     with Arena.open(undisturbed) as arena:
-        for domain in arena.domains.values():
+        for domain in arena.state.domains.values():
             keys = {p.heldout_key for s in ("dev", "test") for d in domain.depths for p in domain.heldout(s, d)}
             sql = "SELECT text FROM problems WHERE valid AND domain = ?"
             texts = [r["text"] for r in arena.store.query(sql, [domain.name])]
             assert not any(domain.problem(t).heldout_key in keys for t in texts)
         assert not any(
-            arena.domains[e.domain].is_heldout(arena.domains[e.domain].problem(e.text)) for e in arena.bank.entries
+            arena.state.domains[e.domain].is_heldout(arena.state.domains[e.domain].problem(e.text))
+            for e in arena.state.bank.entries
         )
 
 

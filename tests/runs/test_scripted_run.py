@@ -95,14 +95,14 @@ def test_twenty_generations_of_competent_sloppy_and_hostile_agents(tmp_path: Pat
 def everything_has_a_reason(arena: Arena) -> None:
     query = arena.store.query
     for row in query("SELECT domain, valid, reason, text, proposal FROM problems"):
-        known = {"ok", "duplicate", *arena.domains[row["domain"]].reasons}
+        known = {"ok", "duplicate", *arena.state.domains[row["domain"]].reasons}
         assert row["reason"] in known and (row["reason"] == "ok") == bool(row["valid"]) == (row["text"] is not None)
     attempts = query("SELECT correct, reason FROM attempts")
     assert attempts and all((row["reason"] == "ok") == bool(row["correct"]) and row["reason"] for row in attempts)
     by_domain = {
         r["domain"]: r for r in query("SELECT domain, COUNT(DISTINCT reason) AS n FROM problems GROUP BY domain")
     }
-    assert set(by_domain) == set(arena.domains) and all(r["n"] > 1 for r in by_domain.values())
+    assert set(by_domain) == set(arena.state.domains) and all(r["n"] > 1 for r in by_domain.values())
     refusals = [r["reason"] for r in query("SELECT reason FROM refusals")]
     assert refusals and all(refusals)
     doubts = query("SELECT doubt, setter_reward, learnable FROM outcomes WHERE doubt IS NOT NULL")
@@ -111,11 +111,11 @@ def everything_has_a_reason(arena: Arena) -> None:
 
 def nothing_held_out_got_in(arena: Arena) -> None:
     for row in arena.store.query("SELECT domain, text FROM problems WHERE valid"):
-        domain = arena.domains[row["domain"]]
+        domain = arena.state.domains[row["domain"]]
         found = domain.parse_proposal(row["text"])
         assert isinstance(found, Problem) and found.text == row["text"] and not domain.is_heldout(found)
     kinds = Counter[str]()
-    for post in arena.library.iterate():
+    for post in arena.state.library.iterate():
         if is_prose(post):
             kinds[post.kind] += 1
             assert post.kind in author.KINDS and "\n" not in post.title and len(post.body) <= 1500

@@ -51,9 +51,9 @@ def test_rejected_proposals_cost_their_author_and_keep_their_reason(store: Store
 
 def test_the_library_is_whole_and_every_post_was_checked(undisturbed: Path) -> None:
     with Arena.open(undisturbed) as arena:
-        assert arena.library.count() > 0 and arena.library.verify() == []
-        for entry in arena.bank.entries:
-            domain = arena.domains[entry.domain]
+        assert arena.state.library.count() > 0 and arena.state.library.verify() == []
+        for entry in arena.state.bank.entries:
+            domain = arena.state.domains[entry.domain]
             assert domain.verify(domain.problem(entry.text), entry.solution).correct
 
 
@@ -80,7 +80,7 @@ def test_reading_a_definition_is_what_makes_a_name_solvable(tmp_path: Path) -> N
     """With the definitions of all names posted, problems with names are solved by reading and never without."""
     overrides = [f"run.folder={tmp_path}", "run.name=read", "generations=0", "measure.final_per_depth=40"]
     with Arena.create(load_config("configs/tiny.yaml", overrides)) as arena:
-        words = arena.words_domain()
+        words = arena.state.words_domain()
         assert words is not None
         problems = words.heldout("dev", 1)[:40]
         rates = {}
@@ -89,7 +89,7 @@ def test_reading_a_definition_is_what_makes_a_name_solvable(tmp_path: Path) -> N
                 words.solve_prompt(p, [words.definition(n, words.world.bodies[n]) for n in p.names] if reading else [])
                 for p in problems
             ]
-            done = arena.generate([Request(f"{i}", t, None, 100, 0.0) for i, t in enumerate(prompts)])
+            done = arena.models.generate([Request(f"{i}", t, None, 100, 0.0) for i, t in enumerate(prompts)])
             right = [words.verify(p, c.text).correct for p, c in zip(problems, done, strict=True)]
             rates[reading] = sum(right) / len(right)
     assert rates[True] > rates[False] + 0.4
@@ -120,10 +120,10 @@ def test_old_adapters_are_pruned_and_the_last_two_kept(undisturbed: Path) -> Non
 def test_a_run_s_agents_load_in_transformers_and_peft_and_speak_the_same(undisturbed: Path) -> None:
     transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
     with Arena.open(undisturbed) as arena:
-        name = arena.living[0]
-        problems = [p for d in (1, 2, 3, 4) for p in arena.main.heldout("dev", d)[:4]]
-        prompts = [arena.main.solve_prompt(p, ()) for p in problems]
-        ours = [c.text for c in arena.engine.generate([Request(p, p, name, 60, 0.0) for p in prompts])]
+        name = arena.state.living[0]
+        problems = [p for d in (1, 2, 3, 4) for p in arena.state.main.heldout("dev", d)[:4]]
+        prompts = [arena.state.main.solve_prompt(p, ()) for p in problems]
+        ours = [c.text for c in arena.models.engine.generate([Request(p, p, name, 60, 0.0) for p in prompts])]
         rows = arena.store.query("SELECT * FROM checkpoints WHERE name = ? ORDER BY generation", [name])
     base = transformers.AutoModelForCausalLM.from_pretrained(SEED_FOLDER, dtype=torch.float32)
     tokenizer = transformers.AutoTokenizer.from_pretrained(SEED_FOLDER)

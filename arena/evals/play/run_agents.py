@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.adapters import AdapterLayout, Adapters
+import torch
+
 from agents.engine import Engine, Request
 from agents.prompt import Prompt
 from arena.config.schema import Config, nearest
 from arena.config.shipped import typed_command
 from arena.library.definitions import definitions_in
 from arena.rounds.roles.voice import Voice
-from arena.run.agents import find_teams, voice_of_run
-from arena.run.engines import connect, make_engine
-from arena.run.paths import inside
-from arena.run.state import base_digest, load_base, make_domains, model_folder
+from arena.run.agents import RunModels, find_teams, voice_of_run
+from arena.run.state import make_domains
 from arena.run.store import Store
 from culture.library import Library
 from curricula.domain import Domain, Problem
@@ -97,21 +96,11 @@ def open_agents(folder: Path, store: Store, config: Config, count: int, domain: 
     living = [r["name"] for r in store.query(sql)]
     if not living:
         raise ValueError(f"{folder} has no agents yet: play a generation first, with {typed_command('resume', folder)}")
-    if config.engine.spec.remote:
-        return RunAgents(store, config, domains[chosen], connect(config), living[:count], adapted=False)
-    ran_with, here = store.meta().get("base model"), base_digest(config)
-    if ran_with not in (None, here):
-        raise ValueError(f"{folder} was run with base model {ran_with}, here it is {here}")
-    base, tokenizer = load_base(config)
-    engine = make_engine(config, base, tokenizer, model_folder(config))
-    teams, _ = find_teams(folder, store) if config.sleep.enabled else ({}, [])
+    models = RunModels(folder, store, config)
+    teams, _ = find_teams(folder, store) if models.base is not None and config.sleep.enabled else ({}, [])
     if not teams:
-        return RunAgents(store, config, domains[chosen], engine, living[:count], adapted=False)
-    import torch
-
+        return RunAgents(store, config, domains[chosen], models.engine, living[:count], adapted=False)
     team = teams[max(teams)][:count]
-    layout = AdapterLayout(base.config, config.sleep.rank, config.sleep.alpha)
-    flat = torch.stack([layout.load_peft(inside(folder, p.path)).to(base.device) for p in team])
+    models.use({p.agent: p.path for p in team})
     torch.set_num_threads(config.engine.threads)  # texts may depend on it in the last bit
-    engine.set_adapters(Adapters(base, layout, [p.agent for p in team], flat))
-    return RunAgents(store, config, domains[chosen], engine, [p.agent for p in team], adapted=True)
+    return RunAgents(store, config, domains[chosen], models.engine, [p.agent for p in team], adapted=True)

@@ -21,7 +21,8 @@ from functools import cache
 
 from agents.learner import BASE_MODEL, Example, Score
 from arena.rounds.roles import setter
-from arena.run.state import Arena
+from arena.run.fold import RunState
+from arena.run.models import Models
 from arena.run.store import Row
 from culture.measures import distinct_at, perplexity, tail_mass
 from curricula.list_school import SeedData
@@ -40,33 +41,33 @@ PROPOSALS = (
 )
 
 
-def collapse(arena: Arena) -> list[Row]:
+def collapse(state: RunState, models: Models) -> list[Row]:
     """Rows of table `collapse`, one for each agent that lives or set problems in this generation; [] when none is due.
 
     NULL stands where there is nothing to measure: proposals of a newborn, the tail of an agent that retired.
     """
-    g, every, learner = arena.generation.index, arena.config.measure.collapse, arena.learner
+    g, every, learner = state.generation.index, state.config.measure.collapse, models.learner
     if learner is None or not every or g % every:
         return []
     proposals: dict[str, list[Row]] = defaultdict(list)
-    for row in arena.store.query(PROPOSALS, [g]):
+    for row in state.store.query(PROPOSALS, [g]):
         proposals[row["author"]].append(row)
-    agents = sorted({*arena.living, *proposals})
+    agents = sorted({*state.living, *proposals})
     valid = {a: [r for r in proposals[a] if r["valid"]] for a in agents}
     asked = [
         Example(
             BASE_MODEL,
-            setter.ask(arena.voice, arena.domains[r["domain"]], a, r["parent"]),
-            setter.say(arena.voice, r["proposal"]),
+            setter.ask(models.voice, state.domains[r["domain"]], a, r["parent"]),
+            setter.say(models.voice, r["proposal"]),
         )
         for a in agents
         for r in valid[a]
     ]
-    minds = (BASE_MODEL, *arena.living)
+    minds = (BASE_MODEL, *state.living)
     asked += [Example(mind, *text) for mind in minds for text in reference()]
     scores = learner.score(asked)
-    arena.generation.tokens.prompt += sum(arena.engine.count_tokens(str(e.prompt)) for e in asked)
-    arena.generation.tokens.prompt += sum(s.tokens for s in scores)
+    models.tokens.prompt += sum(models.engine.count_tokens(str(e.prompt)) for e in asked)
+    models.tokens.prompt += sum(s.tokens for s in scores)
     found = iter(scores)
     of_proposals = {a: [next(found) for _ in valid[a]] for a in agents}
     of_reference = {mind: [next(found) for _ in reference()] for mind in minds}

@@ -16,6 +16,8 @@ from arena.phases.measure.collapse import collapse
 from arena.phases.measure.newborn_school import schooled
 from arena.phases.measure.ratchet_meter import ratchet, reading_due
 from arena.rounds.roles import solver
+from arena.run.fold import RunState
+from arena.run.models import Models
 from arena.run.state import Arena
 from arena.run.store import Row
 from curricula.domain import Problem
@@ -25,27 +27,34 @@ Items = Sequence[tuple[str, Problem, int, int | None]]
 
 def measure(arena: Arena) -> dict[str, list[Any]]:
     """Held-out skill, greedy, on the first problems of each depth, other ones for each agent; at times the ratchet."""
+    state, models = arena.state, arena.models
     n = arena.config.measure.per_depth
     items = [
         (agent, problem, depth, reading)
-        for domain, depth, reading in evaluation_grid(arena)
-        for at, agent in enumerate(arena.living)
+        for domain, depth, reading in evaluation_grid(state)
+        for at, agent in enumerate(state.living)
         for problem in cyclic(domain.heldout(arena.config.measure.split, depth), at * n, n)
     ]
-    found: dict[str, list[Any]] = {"evaluations": evaluate(arena, items, "greedy", 1, 0.0), "collapse": collapse(arena)}
-    return found | ({"ratchet": ratchet(arena)} if reading_due(arena) else {})
+    found: dict[str, list[Any]] = {
+        "evaluations": evaluate(state, models, items, "greedy", 1, 0.0),
+        "collapse": collapse(state, models),
+    }
+    return found | ({"ratchet": ratchet(state, models)} if reading_due(state, models) else {})
 
 
 def baseline(arena: Arena, before: bool = True) -> dict[str, list[Any]]:
     """pass@1 (greedy) and pass@k (k samples), each problem dealt to one agent: run before the first generation."""
+    state, models = arena.state, arena.models
     items = []
-    for domain, depth, reading in evaluation_grid(arena):
+    for domain, depth, reading in evaluation_grid(state):
         problems = cyclic(domain.heldout(arena.config.measure.split, depth), 0, arena.config.measure.final_per_depth)
-        items += [(arena.living[i % len(arena.living)], p, depth, reading) for i, p in enumerate(problems)]
+        items += [(state.living[i % len(state.living)], p, depth, reading) for i, p in enumerate(problems)]
     k = arena.config.measure.passes
     place = "before" if before else "after"
-    greedy = evaluate(arena, items, "full", 1, 0.0, place)
-    sampled = evaluate(arena, [i for i in items if i[3] is None], "pass", k, arena.config.rounds.temperature, place)
+    greedy = evaluate(state, models, items, "full", 1, 0.0, place)
+    sampled = evaluate(
+        state, models, [i for i in items if i[3] is None], "pass", k, arena.config.rounds.temperature, place
+    )
     return {"evaluations": greedy + sampled}
 
 
@@ -54,11 +63,11 @@ def final(arena: Arena) -> dict[str, list[Any]]:
     return baseline(arena, before=False) | {"ratchet": schooled(arena)}
 
 
-def evaluation_grid(arena: Arena) -> list[tuple[Any, int, int | None]]:
+def evaluation_grid(state: RunState) -> list[tuple[Any, int, int | None]]:
     """(domain, depth, reading): names are asked twice, with and without what the library holds on them."""
     return [
         (domain, depth, reading)
-        for domain in arena.domains.values()
+        for domain in state.domains.values()
         for depth in domain.depths
         for reading in ((0, 1) if domain.name == "hidden_words" else (None,))
     ]
@@ -69,7 +78,8 @@ def cyclic(problems: Sequence[Problem], start: int, n: int) -> list[Problem]:
 
 
 def evaluate(
-    arena: Arena,
+    state: RunState,
+    models: Models,
     items: Items,
     mode: str,
     k: int,
@@ -77,28 +87,31 @@ def evaluate(
     place: str = "during",
 ) -> list[Row]:
     """k attempts at each item as (agent, problem, depth, reading); one row an item with the number that were right."""
-    g = arena.generation.index
-    requests, shelves = [], Shelves(arena)
+    g = state.generation.index
+    requests, shelves = [], Shelves(state)
     for at, (agent, problem, _, reading) in enumerate(items):
-        domain = arena.domains[problem.domain]
-        read = notes(arena, shelves, problem, agent, f"evaluate/{mode}/{at}", "evaluate") if reading else None
-        shown = read.texts if read else ()
-        prompt = solver.ask(arena.voice, domain, agent, problem, shown)
+        domain = state.domains[problem.domain]
+        shown: tuple[str, ...] = ()
+        if reading:
+            where = f"evaluate/{mode}/{at}"
+            count, chat = models.engine.count_tokens, models.voice.chat
+            shown = notes(state, shelves, problem, agent, where, "evaluate", count_tokens=count, chat=chat).texts
+        prompt = solver.ask(models.voice, domain, agent, problem, shown)
         adapter = None if g == 0 else agent  # before the first sleep every agent is the base model
         for j in range(k):
-            key = f"{arena.seed}/{g}/{place}/{mode}/{at}/{j}"
-            requests.append(Request(key, prompt, adapter, arena.config.rounds.max_tokens, temperature))
-    done = iter(arena.generate(requests))
+            key = f"{state.seed}/{g}/{place}/{mode}/{at}/{j}"
+            requests.append(Request(key, prompt, adapter, state.config.rounds.max_tokens, temperature))
+    done = iter(models.generate(requests))
     rows = []
     for at, (agent, problem, depth, reading) in enumerate(items):
-        texts = [solver.read(arena.voice, next(done).text) for _ in range(k)]
-        verdicts = [arena.domains[problem.domain].verify(problem, text) for text in texts]
+        texts = [solver.read(models.voice, next(done).text) for _ in range(k)]
+        verdicts = [state.domains[problem.domain].verify(problem, text) for text in texts]
         rows.append(
             {
-                "id": f"g{g:04d}/{place}/{mode}/{at:05d}{arena.mark}",
+                "id": f"g{g:04d}/{place}/{mode}/{at:05d}{state.mark}",
                 "generation": g,
                 "domain": problem.domain,
-                "split": arena.config.measure.split,
+                "split": state.config.measure.split,
                 "depth": depth,
                 "agent": agent,
                 "problem": problem.text,

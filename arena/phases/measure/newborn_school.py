@@ -17,6 +17,8 @@ from arena.library.definitions import Shelves
 from arena.library.examples import entry_example, seed_examples
 from arena.rounds.roles import solver
 from arena.run.engines import rest
+from arena.run.fold import RunState
+from arena.run.models import Models
 from arena.run.state import Arena
 from arena.run.store import Row
 from curricula.replay import Entry
@@ -27,53 +29,54 @@ PUPIL = "pupil"
 
 def schooled(arena: Arena) -> list[Row]:
     """Rows of table `ratchet` with mind `schooled`; none where nobody learns or no school is asked for."""
-    learner, n = arena.learner, arena.config.measure.ratchet.school
+    state, models = arena.state, arena.models
+    learner, n = models.learner, arena.config.measure.ratchet.school
     if learner is None or not n:
         return []
-    g, seed, shelves = arena.generation.index, arena.seed, Shelves(arena)
-    rest(arena.engine)
-    taught = classes(arena, n)
+    g, seed, shelves = state.generation.index, state.seed, Shelves(state)
+    rest(models.engine)
+    taught = classes(state, n)
     for name, entries in taught.items():
         pupil = f"{PUPIL}-{name}"
-        examples = [entry_example(arena, shelves, pupil, e) for e in entries]
-        examples += seed_examples(arena, PUPIL, max(arena.config.sleep.seed_examples, 1))
+        examples = [entry_example(state, models.voice, shelves, pupil, e) for e in entries]
+        examples += seed_examples(state, PUPIL, max(arena.config.sleep.seed_examples, 1))
         start = learner.layout.fresh(f"{seed}/{MIND}")
         learner.add(pupil, start.clone())
         reports = learner.sleep([Example(pupil, e.prompt, e.completion) for e in examples], f"{seed}/{g}/{MIND}")
-        arena.generation.tokens.trained += sum(r.tokens for r in reports)
+        models.tokens.trained += sum(r.tokens for r in reports)
         learner.remove_start(pupil, start)
-    arena.act()
-    rows = examine(arena, list(taught))
+    models.act()
+    rows = examine(state, models, list(taught))
     for name in [m for m in learner.names if m.startswith(f"{PUPIL}-")]:
         learner.remove(name)
-    arena.act()
+    models.act()
     return rows
 
 
-def classes(arena: Arena, n: int) -> dict[str, list[Entry]]:
+def classes(state: RunState, n: int) -> dict[str, list[Entry]]:
     """The worked examples each newborn sleeps on, of domains without names; equally many, or there is no school."""
-    g, plain = arena.generation.index, [d for d in arena.domains if d != "hidden_words"]
-    third, gone = max(1, g // 3), {r["post"] for r in arena.store.query("SELECT post FROM removals")}
+    g, plain = state.generation.index, [d for d in state.domains if d != "hidden_words"]
+    third, gone = max(1, g // 3), {r["post"] for r in state.store.query("SELECT post FROM removals")}
     spans = {"early": range(1, third + 1), "late": range(g - third + 1, g + 1), "any": range(1, g + 1)}
     found: dict[str, list[Entry]] = {"school_none": []}
     for name, span in spans.items():
-        entries = [e for e in arena.bank.entries if e.domain in plain and e.generation in span and e.post not in gone]
-        rng = arena.rng(MIND, name)
+        entries = [e for e in state.bank.entries if e.domain in plain and e.generation in span and e.post not in gone]
+        rng = state.rng(MIND, name)
         found[f"school_{name}"] = rng.sample(entries, min(n, len(entries)))
-        hard = arena.bank.sample(rng, n, g, readable=lambda e: e.domain in plain and e.post not in gone, born=span)
+        hard = state.bank.sample(rng, n, g, readable=lambda e: e.domain in plain and e.post not in gone, born=span)
         found[f"school_hard_{name}"] = hard
     if min(len(entries) for name, entries in found.items() if name != "school_none") < n:
         return {}
     return found
 
 
-def examine(arena: Arena, names: list[str]) -> list[Row]:
+def examine(state: RunState, models: Models, names: list[str]) -> list[Row]:
     """One greedy attempt of each pupil at the held-out problems of each depth."""
-    g, config = arena.generation.index, arena.config
+    g, config = state.generation.index, state.config
     asked = [
         (name, domain, depth, problem)
         for name in names
-        for domain in arena.domains.values()
+        for domain in state.domains.values()
         if domain.name != "hidden_words"
         for depth in domain.depths
         for problem in domain.heldout(config.measure.split, depth)[: config.measure.final_per_depth]
@@ -81,7 +84,7 @@ def examine(arena: Arena, names: list[str]) -> list[Row]:
     requests = [
         Request(
             f"{config.seed}/{g}/{MIND}/{i}",
-            solver.ask(arena.voice, d, PUPIL, p, ()),
+            solver.ask(models.voice, d, PUPIL, p, ()),
             f"{PUPIL}-{name}",
             config.rounds.max_tokens,
             0.0,
@@ -89,11 +92,11 @@ def examine(arena: Arena, names: list[str]) -> list[Row]:
         for i, (name, d, _, p) in enumerate(asked)
     ]
     rows = []
-    for i, ((name, domain, depth, problem), done) in enumerate(zip(asked, arena.generate(requests), strict=True)):
-        verdict = domain.verify(problem, solver.read(arena.voice, done.text))
+    for i, ((name, domain, depth, problem), done) in enumerate(zip(asked, models.generate(requests), strict=True)):
+        verdict = domain.verify(problem, solver.read(models.voice, done.text))
         rows.append(
             {
-                "id": f"g{g:04d}/{MIND}/{name}/{i:05d}{arena.mark}",
+                "id": f"g{g:04d}/{MIND}/{name}/{i:05d}{state.mark}",
                 "generation": g,
                 "mind": MIND,
                 "library": name,

@@ -38,7 +38,7 @@ solutions."""
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.engine import Request
@@ -46,7 +46,8 @@ from agents.prompt import Prompt
 from arena.library.definitions import Held, definitions_in
 from arena.library.visibility import spans
 from arena.rounds.roles import solver
-from arena.run.state import Arena
+from arena.run.fold import RunState
+from arena.run.models import Models
 from arena.run.store import Row
 from culture.scope import Scope
 from curricula import list_programs as lp
@@ -84,46 +85,45 @@ class Cell:
         return int(bool(self.problem.names))
 
 
-def reading_due(arena: Arena) -> bool:
+def reading_due(state: RunState, models: Models) -> bool:
     """Whether the current generation takes a reading; depends on the config and on what is stored alone."""
-    config, g = arena.config.measure.ratchet, arena.generation.index
+    config, g = state.config.measure.ratchet, state.generation.index
     if not config.every or g % config.every:
         return False
-    return cost(arena, cells(arena)) <= config.share * played(arena)
+    return cost(cells(state, models), models.engine.count_tokens) <= config.share * played(state)
 
 
-def played(arena: Arena) -> float:
+def played(state: RunState) -> float:
     """Compute units of the generations since the last reading, the current one included."""
     sql = (
         "SELECT SUM(prompt_tokens + generated_tokens + 3 * trained_tokens) AS units FROM phases WHERE counted"
         " AND generation > (SELECT COALESCE(MAX(generation), 0) FROM ratchet WHERE generation < ? AND mind = 'newborn')"
         " AND generation <= ?"
     )
-    return float(arena.store.query(sql, [arena.generation.index] * 2)[0]["units"] or 0)
+    return float(state.store.query(sql, [state.generation.index] * 2)[0]["units"] or 0)
 
 
-def cost(arena: Arena, asked: Sequence[Cell]) -> int:
+def cost(asked: Sequence[Cell], count: Callable[[str], int]) -> int:
     """About so many tokens a reading takes: each prompt once, and the reference solution in place of what comes."""
-    count = arena.engine.count_tokens
     return sum(count(str(c.prompt)) + count(c.domain.solution(c.problem)) for c in {key(c): c for c in asked}.values())
 
 
-def ratchet(arena: Arena) -> list[Row]:
+def ratchet(state: RunState, models: Models) -> list[Row]:
     """A reading: rows of table `ratchet`, one a problem, mind and library."""
-    g, c = arena.generation.index, arena.config.rounds
-    asked = cells(arena)
+    g, c = state.generation.index, state.config.rounds
+    asked = cells(state, models)
     once = {key(cell): i for i, cell in enumerate(asked)}  # by whom in which words, once
     requests = [
-        Request(f"{arena.config.seed}/{g}/ratchet/{i}", prompt, adapter, c.max_tokens, 0.0)
+        Request(f"{state.config.seed}/{g}/ratchet/{i}", prompt, adapter, c.max_tokens, 0.0)
         for (adapter, prompt), i in once.items()
     ]
-    texts = {k: done.text for k, done in zip(once, arena.generate(requests), strict=True)}
+    texts = {k: done.text for k, done in zip(once, models.generate(requests), strict=True)}
     rows = []
     for i, cell in enumerate(asked):
-        verdict = cell.domain.verify(cell.problem, solver.read(arena.voice, texts[key(cell)]))
+        verdict = cell.domain.verify(cell.problem, solver.read(models.voice, texts[key(cell)]))
         rows.append(
             {
-                "id": f"g{g:04d}/{cell.mind}/{cell.library}/{i:05d}{arena.mark}",
+                "id": f"g{g:04d}/{cell.mind}/{cell.library}/{i:05d}{state.mark}",
                 "generation": g,
                 "mind": cell.mind,
                 "library": cell.library,
@@ -143,18 +143,18 @@ def key(cell: Cell) -> tuple[str | None, Prompt]:
     return cell.adapter, cell.prompt
 
 
-def cells(arena: Arena) -> list[Cell]:
+def cells(state: RunState, models: Models) -> list[Cell]:
     """All that a reading asks."""
-    shelf, found = Shelf(arena), list[Cell]()
-    config = arena.config.measure
-    for domain in arena.domains.values():
+    shelf, found = Shelf(state, models.engine.count_tokens), list[Cell]()
+    config = state.config.measure
+    for domain in state.domains.values():
         for depth in domain.depths:
             for problem in spread(domain.heldout(config.split, depth), config.ratchet.per_depth):
-                agent = arena.living[len(found) % len(arena.living)] if arena.learner else None
+                agent = state.living[len(found) % len(state.living)] if models.learner else None
                 asked = [("newborn", None, a) for a in (LIBRARIES if problem.names else BOTH)]
                 for mind, adapter, library in [*asked, *(("living", agent, a) for a in BOTH)]:
                     notes = shelf.notes(problem, library)
-                    prompt = solver.ask(arena.voice, domain, adapter or mind, problem, notes)
+                    prompt = solver.ask(models.voice, domain, adapter or mind, problem, notes)
                     made = answer_by(problem, notes)
                     if library in FALSE and made == problem.answer:
                         made = None
@@ -190,19 +190,19 @@ def spread(problems: Sequence[Problem], n: int) -> list[Problem]:
 class Shelf:
     """The libraries of one reading."""
 
-    def __init__(self, arena: Arena) -> None:
-        self.arena, self.config = arena, arena.config.library
-        g, stale = arena.generation.index, arena.config.measure.ratchet.stale
-        first = arena.store.query("SELECT MIN(generation) AS g FROM posts")[0]["g"]
-        own = definitions(arena, g)
+    def __init__(self, state: RunState, count_tokens: Callable[[str], int]) -> None:
+        self.state, self.count_tokens, self.config = state, count_tokens, state.config.library
+        g, stale = state.generation.index, state.config.measure.ratchet.stale
+        first = state.store.query("SELECT MIN(generation) AS g FROM posts")[0]["g"]
+        own = definitions(state, g)
         self.held: dict[str, Definitions] = {
             "none": {},
-            "first": {} if first is None else bodies(definitions(arena, first)),
+            "first": {} if first is None else bodies(definitions(state, first)),
             "own": bodies(own),
-            "stale": bodies(definitions(arena, g - stale)),
-            "shuffled": dealt_out(bodies(own), str(arena.config.seed)),
+            "stale": bodies(definitions(state, g - stale)),
+            "shuffled": dealt_out(bodies(own), str(state.config.seed)),
         }
-        self.parts = parts(own, arena.rng(g, "ratchet", "authors"))
+        self.parts = parts(own, state.rng(g, "ratchet", "authors"))
 
     def notes(self, problem: Problem, library: str) -> tuple[str, ...]:
         """What a reader of `problem` is shown, as a reader at work is: needed definitions and distractors, shuffled.
@@ -218,7 +218,7 @@ class Shelf:
         assert held is not None, library
         if not self.config.limit or not problem.names:
             return ()
-        count, left, shown = self.arena.engine.count_tokens, self.config.budget, list[str]()
+        count, left, shown = self.count_tokens, self.config.budget, list[str]()
         for name in problem.names:
             if name in held and len(shown) < self.config.limit and (size := count(held[name])) <= left:
                 shown.append(name)
@@ -228,16 +228,16 @@ class Shelf:
         return tuple(held[n] for n in self._ordered(problem, shown, "place"))
 
     def _ordered(self, problem: Problem, names: Sequence[str] | Definitions, why: str = "pick") -> list[str]:
-        return sorted(names, key=lambda name: digest(f"{self.arena.config.seed}/{why}/{problem.text}/{name}"))
+        return sorted(names, key=lambda name: digest(f"{self.state.config.seed}/{why}/{problem.text}/{name}"))
 
     def _part(self, problem: Problem) -> Definitions:
         """The library of one author, drawn for this problem."""
-        g = self.arena.generation.index
-        return self.arena.rng(g, "ratchet", "author", problem.text).choice(self.parts) if self.parts else {}
+        g = self.state.generation.index
+        return self.state.rng(g, "ratchet", "author", problem.text).choice(self.parts) if self.parts else {}
 
     def _wrong(self, problem: Problem) -> tuple[str, ...]:
         """The notes of `own` in their order, those of needed names with the body of another world."""
-        own, words = self.notes(problem, "own"), self.arena.words_domain()
+        own, words = self.notes(problem, "own"), self.state.words_domain()
         if not own:
             return ()
         assert words is not None, "names without a world"
@@ -249,14 +249,14 @@ class Shelf:
 
         Names that the world does not issue come first, then names nobody has defined, then any.
         """
-        own, words = self.notes(problem, "own"), self.arena.words_domain()
+        own, words = self.notes(problem, "own"), self.state.words_domain()
         if not own:
             return ()
         assert words is not None, "names without a world"
         held, said = self.held["own"], {*problem.names, *(note.partition(" = ")[0] for note in own)}
-        count, found = self.arena.engine.count_tokens, list[str]()
+        count, found = self.count_tokens, list[str]()
         for note in own:
-            rng = self.arena.rng("ratchet", "filler", problem.text, note)
+            rng = self.state.rng("ratchet", "filler", problem.text, note)
             free = [w for w in WORDS if w not in said]
             free = [w for w in free if w not in words.words] or [w for w in free if w not in held] or free
             n, drawn = len(note.split()) - 2, list[str]()
@@ -269,11 +269,11 @@ class Shelf:
         return tuple(found)
 
 
-def definitions(arena: Arena, generation: int) -> dict[str, Held]:
+def definitions(state: RunState, generation: int) -> dict[str, Held]:
     """What there was to read after a generation, by name: without what had burned, worn off or left the index by
     then."""
-    left = spans(arena.config.library, generation)
-    return definitions_in(arena.library.as_of(generation).within(Scope(generations=left, now=generation)))
+    left = spans(state.config.library, generation)
+    return definitions_in(state.library.as_of(generation).within(Scope(generations=left, now=generation)))
 
 
 def bodies(held: Mapping[str, Held]) -> dict[str, str]:

@@ -27,7 +27,6 @@ from pathlib import Path
 from agents.atomic import write_atomically
 from arena.config.schema import Config
 from arena.run.agents import Player, find_teams
-from arena.run.paths import inside
 from arena.run.store import Store
 
 VERSION = 1
@@ -162,24 +161,18 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
     """One engine call for all attempts. Raises NotPlayed where the model is not there or does not fit."""
     import torch
 
-    from agents.adapters import AdapterLayout, Adapters, is_small
+    from agents.adapters import is_small
     from agents.engine import Request
-    from agents.engine_torch import TorchEngine
     from arena.rounds.roles import solver
-    from arena.run.agents import voice_of_run
-    from arena.run.state import base_digest, load_base, make_domains
+    from arena.run.agents import RunModels, run_threads, voice_of_run
+    from arena.run.state import make_domains
 
     try:
-        ran_with, here = store.meta().get("base model"), base_digest(config)
-        if ran_with not in (None, here):
-            raise ValueError(f"the run's base model was {ran_with}, here it is {here}")
-        base, tokenizer = load_base(config)
-        layout = AdapterLayout(base.config, config.sleep.rank, config.sleep.alpha)
-        if base.device.type == "cpu" and not is_small(base):
+        models = RunModels(folder, store, config)
+        assert models.base is not None, config.engine.kind
+        if models.base.device.type == "cpu" and not is_small(models.base):
             raise ValueError("the base model is large, and there is no GPU here")
-        players = [p for team in plan.teams.values() for p in team]
-        flat = torch.stack([layout.load_peft(inside(folder, p.path)).to(base.device) for p in players])
-        adapters = Adapters(base, layout, [p.name for p in players], flat)
+        models.use({p.name: p.path for team in plan.teams.values() for p in team})
     except (ValueError, OSError, torch.OutOfMemoryError) as error:
         raise _not_here(error) from None
     domain = make_domains(config)[config.main_domain]
@@ -196,16 +189,11 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
         for g in plan.teams
         for q, problem, player in zip(plan.questions, problems, plan.turn(g), strict=True)
     ]
-    engine = TorchEngine(base, tokenizer, config.engine.max_rows)
-    engine.set_adapters(adapters)
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.engine.threads)  # texts may depend on it in the last bit
     try:
-        done = engine.generate(requests)
+        with run_threads(config):
+            done = models.engine.generate(requests)
     except (ValueError, torch.OutOfMemoryError) as error:  # such as problems too long for the model
         raise _not_here(error) from None
-    finally:
-        torch.set_num_threads(before)
     n = len(problems)
     right = [int(domain.verify(problems[i % n], solver.read(voice, c.text)).correct) for i, c in enumerate(done)]
     correct = {g: tuple(right[i * n : (i + 1) * n]) for i, g in enumerate(plan.teams)}

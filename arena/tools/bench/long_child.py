@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
             nonlocal began, wall
             if event == "phase" and data["phase"] in ("read", "final"):  # what went before is stored and pruned
                 spent = {"seconds": time.process_time() - began, "wall": time.perf_counter() - wall}
-                grown = {"seen": len(arena.seen), "bank": len(arena.bank.entries)}
+                grown = {"seen": len(arena.state.seen), "bank": len(arena.state.bank.entries)}
                 at = data["generation"] - (data["phase"] == "read")
                 print(json.dumps({"generation": at, **spent, **grown, **held(arena.folder)}), flush=True)
                 began, wall = time.process_time(), time.perf_counter()  # without the time it took to look

@@ -183,7 +183,7 @@ def test_a_run_that_is_being_played_or_damaged_is_not_asked(run: Path, mine: Pat
 def test_reading_is_told_apart_from_weights(tmp_path: Path) -> None:
     with peopled(tmp_path, "still", "sleep.enabled=false", generation=1) as arena:
         name = "w0"
-        define(arena, 1, arena.living[0], name)
+        define(arena, 1, arena.state.living[0], name)
         with arena.store.transaction():
             arena.store.insert({"phases": [{"generation": 1, "phase": "measure"}]})
     file = written(

@@ -85,7 +85,7 @@ def test_words_are_compared_without_case_white_space_and_what_binds_signs() -> N
 def test_what_the_run_had_met(tmp_path: Path) -> None:
     long = "How many stones does it take to fill the old well by the mill to its brim?"
     with peopled(tmp_path, "met", generation=1) as arena:
-        names = arena.living
+        names = arena.state.living
         worked = "rev 4 1 3 ; inc 5 2 4 ; dbl 0 4 8 answer 0 4 8"
         post = Post("worked_example", names[0], 1, "rev inc dbl | 3 1 4", worked, (), "list_programs")
         (id_,) = publish(arena, post)
@@ -113,7 +113,7 @@ def test_what_the_run_had_met(tmp_path: Path) -> None:
             Item(8, "8", "-", "Say"),  # in a text that was set, and too short to tell
             Item(9, "9", "-", "solve dec rot swap | 1 2 3 think"),  # holds one that was set, and is another problem
         ]
-        found = met(arena.store, arena.domains, items, 2)
+        found = met(arena.store, arena.state.domains, items, 2)
         assert found == [{POSTED, TRAINED}, {SET}, set(), set(), set(), {SET}, {SET}, set(), set()]
-        assert met(arena.store, arena.domains, items[:1], 1) == [{POSTED}]
-        assert met(arena.store, arena.domains, items[4:5], 3) == [{POSTED}]
+        assert met(arena.store, arena.state.domains, items[:1], 1) == [{POSTED}]
+        assert met(arena.store, arena.state.domains, items[4:5], 3) == [{POSTED}]

@@ -75,7 +75,7 @@ def test_everything_bad_is_refused_with_its_reason(neighbours, tmp_path: Path) -
 
     with Island(config, 0, copy_of(folders[0], tmp_path / "guarded"), None) as island:
         arena = island._open()
-        resident = arena.living[0]
+        resident = arena.state.living[0]
         text = "rev rev inc"
         unsolved = Post("worked_example", "forger", 1, "rev | 1 2", "rev 2 1", (), "list_programs/r")
         posts = {
@@ -119,10 +119,10 @@ def test_everything_bad_is_refused_with_its_reason(neighbours, tmp_path: Path) -
         assert [r["subject"] for r in rows if r["taken"]] and reasons[own.name] is None
         assert reasons[good.signed.post.id] is None  # though a bad copy of it came first
         taken = arena.store.query("SELECT id FROM posts WHERE author IN ('forger')")
-        assert not taken and arena.library.verify() == []
+        assert not taken and arena.state.library.verify() == []
         assert made.counts["migrations"] >= len(rows)
         born = [r for r in arena.store.query("SELECT * FROM agents WHERE born = 2") if r["inherited"] == "migration"]
-        assert len(born) == 1 and born[0]["name"] in arena.living
+        assert len(born) == 1 and born[0]["name"] in arena.state.living
 
 
 def test_a_package_of_another_island_or_with_other_files_is_refused(neighbours, tmp_path: Path) -> None:

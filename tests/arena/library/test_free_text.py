@@ -87,7 +87,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     """A population of which the first has failed at round g0005r0000 and solved g0005r0001."""
     with peopled(tmp_path_factory.mktemp("prose"), "prose", "library.by_words=true") as found:
         rows: list[dict[str, Any]] = [
-            {"id": f"a{i}", "generation": 5, "round": f"g0005r000{i}", "agent": found.living[0], "correct": i}
+            {"id": f"a{i}", "generation": 5, "round": f"g0005r000{i}", "agent": found.state.living[0], "correct": i}
             for i in range(2)
         ]
         with found.store.transaction():
@@ -96,51 +96,51 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 
 
 def written(arena: Arena, kind: str = "lesson", round_: str = "g0005r0001", **of: Any) -> Post:
-    made = Post(kind, arena.living[0], 5, "Count twice", "Count the digits before you reverse them.", (), "")
+    made = Post(kind, arena.state.living[0], 5, "Count twice", "Count the digits before you reverse them.", (), "")
     return replace(made, **{"about": f"prose/list_programs/{round_}", **of})
 
 
 def test_a_post_is_let_in_for_what_is_on_record(arena: Arena):
-    assert admit(arena, written(arena)) is None
-    assert admit(arena, written(arena, "recipe")) is None
-    assert admit(arena, written(arena, "failure", "g0005r0000")) is None
-    assert "solved" in str(admit(arena, written(arena, "recipe", "g0005r0000")))
-    assert "failed at" in str(admit(arena, written(arena, "failure")))
-    assert "did not try" in str(admit(arena, written(arena, author=arena.living[1])))
-    assert "did not try" in str(admit(arena, written(arena, round_="g0009r0001")))
-    assert "no domain" in str(admit(arena, written(arena, about="prose/chess/g0005r0001")))
-    assert "cannot be written in prose" in str(admit(arena, written(arena, "definition")))
+    assert admit(arena.state, written(arena)) is None
+    assert admit(arena.state, written(arena, "recipe")) is None
+    assert admit(arena.state, written(arena, "failure", "g0005r0000")) is None
+    assert "solved" in str(admit(arena.state, written(arena, "recipe", "g0005r0000")))
+    assert "failed at" in str(admit(arena.state, written(arena, "failure")))
+    assert "did not try" in str(admit(arena.state, written(arena, author=arena.state.living[1])))
+    assert "did not try" in str(admit(arena.state, written(arena, round_="g0009r0001")))
+    assert "no domain" in str(admit(arena.state, written(arena, about="prose/chess/g0005r0001")))
+    assert "cannot be written in prose" in str(admit(arena.state, written(arena, "definition")))
 
 
 def test_a_post_has_a_form(arena: Arena):
-    assert "one line" in str(admit(arena, written(arena, title="Count\ntwice")))
-    assert "one line" in str(admit(arena, written(arena, title="Count " * 30)))
-    assert "20 to 1500" in str(admit(arena, written(arena, body="Count.")))
-    assert "20 to 1500" in str(admit(arena, written(arena, body="Count. " * 300)))
+    assert "one line" in str(admit(arena.state, written(arena, title="Count\ntwice")))
+    assert "one line" in str(admit(arena.state, written(arena, title="Count " * 30)))
+    assert "20 to 1500" in str(admit(arena.state, written(arena, body="Count.")))
+    assert "20 to 1500" in str(admit(arena.state, written(arena, body="Count. " * 300)))
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_a_post_gives_no_held_out_problem_away(arena: Arena, split: str):
-    held = arena.main.heldout(split, 3)[7].text
+    held = arena.state.main.heldout(split, 3)[7].text
     spaced = held.replace(" ", "\n", 1)
-    assert "held-out" in str(admit(arena, written(arena, body=f"What I know of it: {spaced} is easy.")))
-    assert "held-out" in str(admit(arena, written(arena, applies=held)))
-    assert admit(arena, written(arena, body="What I know of it: rev inc | 3 1 is easy.")) is None
+    assert "held-out" in str(admit(arena.state, written(arena, body=f"What I know of it: {spaced} is easy.")))
+    assert "held-out" in str(admit(arena.state, written(arena, applies=held)))
+    assert admit(arena.state, written(arena, body="What I know of it: rev inc | 3 1 is easy.")) is None
 
 
 def test_books_take_the_place_of_their_author_s_own_prose_and_of_nothing_else(arena: Arena):
     mine = publish(arena, *(written(arena, title=f"Own {i}", body=f"Own words, number {i}, of use.") for i in range(3)))
-    assert "already" in str(admit(arena, written(arena, title="Own 1", body="Other words that are long enough.")))
+    assert "already" in str(admit(arena.state, written(arena, title="Own 1", body="Other words that are long enough.")))
     theirs = publish(
-        arena, Post("lesson", arena.living[1], 5, "rev rev = nothing", "rev rev = nothing", (), "list_programs")
+        arena, Post("lesson", arena.state.living[1], 5, "rev rev = nothing", "rev rev = nothing", (), "list_programs")
     )
     book = written(arena, "book", title="Book", body="One, two and three together.", cites=tuple(mine[:2]))
-    assert admit(arena, book) is None
-    assert "two or more" in str(admit(arena, replace(book, cites=(mine[0],))))
-    assert "own author" in str(admit(arena, replace(book, cites=(mine[0], theirs[0]))))
+    assert admit(arena.state, book) is None
+    assert "two or more" in str(admit(arena.state, replace(book, cites=(mine[0],))))
+    assert "own author" in str(admit(arena.state, replace(book, cites=(mine[0], theirs[0]))))
     publish(arena, book)
-    assert [p.title for p in free_text.earlier(arena.library, arena.living[0], 8)] == ["Own 2", "Book"]
-    assert definitions_in(arena.library) == {}  # a book in prose has no pages
+    assert [p.title for p in free_text.earlier(arena.state.library, arena.state.living[0], 8)] == ["Own 2", "Book"]
+    assert definitions_in(arena.state.library) == {}  # a book in prose has no pages
 
 
 def test_a_draft_names_what_it_comes_from():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.engine import Completion, Request
-from arena.library.context import notes
+from arena.library.context import Notes, notes
 from arena.library.definitions import FILLER, Shelves, Shown, definitions_in
 from arena.library.recall import RECALL_INPUTS, beliefs, recall, remembered
 from arena.phases.guess import Guessing
@@ -34,9 +34,14 @@ def school(folder: Path, *overrides: str, generation: int = 5) -> Iterator[Arena
 
 
 def world(arena: Arena) -> HiddenWords:
-    words = arena.words_domain()
+    words = arena.state.words_domain()
     assert words is not None
     return words
+
+
+def shown(arena: Arena, problem: Problem, agent: str, place: str) -> Notes:
+    count = arena.models.engine.count_tokens
+    return notes(arena.state, Shelves(arena.state), problem, agent, place, "solve", count_tokens=count, chat=False)
 
 
 def book(arena: Arena, author: str, generation: int, *names: str, cites: Sequence[str]) -> str:
@@ -62,7 +67,7 @@ def says(arena: Arena, answers: dict[tuple[str, str], str]) -> list[Request]:
             done.append(Completion(r.key, text, "stop", 1, 1, 0.0))
         return done
 
-    arena.engine.generate = generate  # type: ignore[method-assign]
+    arena.models.engine.generate = generate  # type: ignore[method-assign]
     return asked
 
 
@@ -71,48 +76,48 @@ def says(arena: Arena, answers: dict[tuple[str, str], str]) -> list[Request]:
 
 def test_a_shelf_holds_the_oldest_definition_in_force_of_its_circle(tmp_path: Path) -> None:
     with school(tmp_path, "library.network=line") as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         first, again, other = (define(arena, g, a, "w0")[0] for g, a in ((1, ada), (2, ada), (3, bo)))
-        shelves = Shelves(arena)
+        shelves = Shelves(arena.state)
         assert [shelves.held(a)["w0"].post for a in (ada, bo)] == [first, other]
         publish(arena, Post("retraction", ada, 4, "w0", "as it was not mine", (), first))
         assert shelves.held(ada)["w0"].post == first  # a shelf is as it was when it was made
-        assert Shelves(arena).held(ada)["w0"].post == again
+        assert Shelves(arena.state).held(ada)["w0"].post == again
 
 
 def test_pages_of_books_stand_in_for_posts_that_they_compiled(tmp_path: Path) -> None:
     with school(tmp_path) as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         old = define(arena, 1, ada, "w0", "w1")
         own = define(arena, 2, bo, "w2")
         volume = book(arena, ada, 4, "w0", "w1", cites=old)
-        held = Shelves(arena).held(bo)
+        held = Shelves(arena.state).held(bo)
         assert {n: h.post for n, h in held.items()} == {"w2": own[0], "w0": volume, "w1": volume}
         assert all(h.body == meaning(arena, n) for n, h in held.items())
         again = define(arena, 5, bo, "w0")
-        assert Shelves(arena).held(bo)["w0"].post == again[0]  # a post of its own before a page
-        assert set(definitions_in(arena.library.as_of(2))) == {"w0", "w1", "w2"}
+        assert Shelves(arena.state).held(bo)["w0"].post == again[0]  # a post of its own before a page
+        assert set(definitions_in(arena.state.library.as_of(2))) == {"w0", "w1", "w2"}
 
 
 def test_what_is_read_of_a_page_is_a_read_of_the_book_and_two_pages_are_one(tmp_path: Path) -> None:
     with school(tmp_path, "library.distractors=0", "library.limit=3") as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         volume = book(arena, ada, 4, "w0", "w1", cites=define(arena, 1, ada, "w0", "w1"))
         problem = world(arena).problem("w0 w1 | 3 1 4")
-        found = notes(arena, Shelves(arena), problem, bo, "g0005r0000/solver_0", "solve")
+        found = shown(arena, problem, bo, "g0005r0000/solver_0")
         assert sorted(found.texts) == [f"{n} = {' '.join(meaning(arena, n))}" for n in ("w0", "w1")]
         assert [r.post for r in found.reads] == [volume]
 
 
 def test_who_does_not_read_has_an_empty_shelf_and_still_sleeps_on_what_there_is(tmp_path: Path) -> None:
     with school(tmp_path, "library.reading=false", "sleep.lore=6") as arena:
-        ada = arena.living[0]
+        ada = arena.state.living[0]
         (post,) = define(arena, 1, ada, "w0")
-        shelves = Shelves(arena)
+        shelves = Shelves(arena.state)
         assert shelves.of(ada) == {} and set(shelves.of(ada, sleeping=True)) == {"w0"} == set(shelves.held(ada))
-        assert notes(arena, shelves, world(arena).problem("w0 | 3 1 4"), ada, "x", "solve").texts == ()
+        assert shown(arena, world(arena).problem("w0 | 3 1 4"), ada, "x").texts == ()
         drawn: list = []
-        assert [r.post for r in exercises(arena, shelves, ada, {}, drawn).reads] == [post]
+        assert [r.post for r in exercises(arena.state, shelves, ada, {}, drawn).reads] == [post]
         assert len(drawn) == 6 and any("w0" in e.prompt + e.completion for e in drawn)
 
 
@@ -124,10 +129,10 @@ def test_controls_show_something_else_and_change_nothing_that_is_stored(tmp_path
     shown: dict[str, dict[str, Shown]] = {}
     for content in ("own", "another_world", "shuffled", "filler"):
         with school(tmp_path / content, f"library.content={content}") as arena:
-            ada = arena.living[0]
+            ada = arena.state.living[0]
             define(arena, 1, ada, *names)
             before = arena.store.digest()
-            shelves = Shelves(arena)
+            shelves = Shelves(arena.state)
             shown[content] = shelves.of(ada)
             assert list(shown[content]) == list(names)
             assert {n: h.post for n, h in shelves.held(ada).items()} == {n: s.post for n, s in shown[content].items()}
@@ -145,11 +150,11 @@ def test_controls_show_something_else_and_change_nothing_that_is_stored(tmp_path
 
 def test_a_single_definition_cannot_be_shuffled_and_is_not_shown(tmp_path: Path) -> None:
     with school(tmp_path, "library.content=shuffled") as arena:
-        ada = arena.living[0]
+        ada = arena.state.living[0]
         define(arena, 1, ada, "w0")
-        assert Shelves(arena).of(ada) == {}
+        assert Shelves(arena.state).of(ada) == {}
         define(arena, 1, ada, "w1")
-        assert set(Shelves(arena).of(ada)) == {"w0", "w1"}
+        assert set(Shelves(arena.state).of(ada)) == {"w0", "w1"}
 
 
 # -- recall ------------------------------------------------------------------------------------------------------
@@ -157,14 +162,14 @@ def test_a_single_definition_cannot_be_shuffled_and_is_not_shown(tmp_path: Path)
 
 def test_agents_are_asked_for_what_their_circle_ever_defined_and_they_cannot_read(tmp_path: Path) -> None:
     with school(tmp_path, "rounds.recall=true", "library.burn=4", "library.network=line") as arena:
-        ada, bo, cy = arena.living
+        ada, bo, cy = arena.state.living
         define(arena, 1, ada, "w0", "w1")
         define(arena, 4, ada, "w1")
         (gone,) = define(arena, 4, ada, "w2")
         publish(arena, Post("retraction", ada, 5, "w2", "was no use", (), gone))
         define(arena, 1, bo, "w3")
         asked = says(arena, {(ada, "w0"): "rev inc", (ada, "w2"): "dec dec", (bo, "w0"): "rev rev"})
-        found = recall(arena, Shelves(arena))
+        found = recall(arena.state, arena.models, Shelves(arena.state))
         assert {(r.adapter, r.prompt.split()[1]) for r in asked} == {(ada, "w0"), (ada, "w2"), (bo, "w3")}
         assert len(asked) == 2 * 3 == len({r.key for r in asked})
         assert all(r.temperature == 0.0 for r in asked)
@@ -173,17 +178,17 @@ def test_agents_are_asked_for_what_their_circle_ever_defined_and_they_cannot_rea
 
 def test_what_is_not_said_the_same_way_twice_is_not_known(tmp_path: Path) -> None:
     with school(tmp_path, "rounds.recall=true", "library.reading=false") as arena:
-        ada = arena.living[0]
+        ada = arena.state.living[0]
         define(arena, 1, ada, "w0", "w1", "w2")
         says(arena, {(ada, "w0"): "rev inc/rev dec", (ada, "w1"): "no such", (ada, "w2"): "rev inc"})
-        assert recall(arena, Shelves(arena))[ada] == {"w2": ("rev", "inc")}
+        assert recall(arena.state, arena.models, Shelves(arena.state))[ada] == {"w2": ("rev", "inc")}
 
 
 def test_nobody_is_asked_where_recall_is_off(tmp_path: Path) -> None:
     with school(tmp_path, "library.burn=4") as arena:
-        define(arena, 1, arena.living[0], "w0")
+        define(arena, 1, arena.state.living[0], "w0")
         asked = says(arena, {})
-        assert recall(arena, Shelves(arena)) == {} and asked == []
+        assert recall(arena.state, arena.models, Shelves(arena.state)) == {} and asked == []
 
 
 def test_what_is_read_is_believed_before_what_is_remembered() -> None:
@@ -198,30 +203,30 @@ def test_what_is_read_is_believed_before_what_is_remembered() -> None:
 
 def test_what_an_agent_knows_is_written_down_and_remembered_in_that_generation_alone(tmp_path: Path) -> None:
     with school(tmp_path, "rounds.recall=true", "library.burn=4") as arena:
-        ada, bo, cy = arena.living
+        ada, bo, cy = arena.state.living
         define(arena, 1, ada, "w0", "w8")
         define(arena, 4, ada, "w1")
         right, wrong = meaning(arena, "w0"), world(arena).wrong_body("w8")
         says(arena, {(ada, "w0"): " ".join(right), (ada, "w8"): " ".join(wrong)})
-        rows = {r["agent"]: r for r in Guessing(arena).knowledge}
+        rows = {r["agent"]: r for r in Guessing(arena.state, arena.models).knowledge}
         counts = ("read", "recalled", "known", "wrong", "level")
         assert [rows[ada][c] for c in counts] == [1, 2, 2, 1, 1]  # a wrong belief counts for no level
         assert [rows[bo][c] for c in counts] == [1, 0, 1, 0, 1]
         with arena.store.transaction():
             arena.store.insert({"knowledge": list(rows.values())})
-        assert remembered(arena, ada) == {"w0": right, "w8": wrong}
-        assert remembered(arena, cy) == remembered(arena, "a newborn") == {}
-        arena.generation.index = 6
-        assert remembered(arena, ada) == {}
+        assert remembered(arena.state, ada) == {"w0": right, "w8": wrong}
+        assert remembered(arena.state, cy) == remembered(arena.state, "a newborn") == {}
+        arena.state.generation.index = 6
+        assert remembered(arena.state, ada) == {}
 
 
 def test_what_is_remembered_is_rehearsed_and_the_library_is_believed(tmp_path: Path) -> None:
     with school(tmp_path, "sleep.lore=40") as arena:
-        ada = arena.living[0]
+        ada = arena.state.living[0]
         define(arena, 1, ada, "w0")
         truth, memory = meaning(arena, "w0"), {"w0": ("dec", "dec"), "w1": ("rev", "inc")}
         drawn: list = []
-        lessons = exercises(arena, Shelves(arena), ada, memory, drawn)
+        lessons = exercises(arena.state, Shelves(arena.state), ada, memory, drawn)
         texts = [f"{e.prompt} {e.completion}" for e in drawn]
         assert len(lessons.reads) == 1
         assert any(f"w0 {' '.join(truth)}" in t for t in texts) and any("w1 rev inc" in t for t in texts)
@@ -234,10 +239,10 @@ def test_what_is_remembered_is_rehearsed_and_the_library_is_believed(tmp_path: P
 @pytest.mark.parametrize("guesser", ["self", "program", "search"])
 def test_guesses_are_at_names_in_reach_and_programs_cost_nothing(guesser: str, tmp_path: Path) -> None:
     with school(tmp_path, f"rounds.guesser={guesser}", "rounds.guesses=8") as arena:
-        ada = arena.living[0]
+        ada = arena.state.living[0]
         define(arena, 1, ada, "w0")
         run_phase(arena, "read")
-        guessing = Guessing(arena)
+        guessing = Guessing(arena.state, arena.models)
         requests = guessing.requests()
         assert len(requests) == (24 if guesser == "self" else 0)
         rows = guessing.rows([Completion("", "rev inc", "stop", 1, 1, 0.0)] * len(requests))
@@ -259,11 +264,11 @@ def test_guesses_are_at_names_in_reach_and_programs_cost_nothing(guesser: str, t
 def test_a_guesser_builds_on_what_it_believes_right_or_wrong(tmp_path: Path) -> None:
     given = ("rounds.recall=true", "library.reading=false", "rounds.guesses=12")
     with school(tmp_path, *given) as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         define(arena, 1, ada, *(f"w{i}" for i in range(8)))
         wrong = {f"w{i}": " ".join(world(arena).wrong_body(f"w{i}")) for i in range(8)}
         says(arena, {(ada, name): body for name, body in wrong.items()})
-        guessing = Guessing(arena)
+        guessing = Guessing(arena.state, arena.models)
         rows = guessing.rows([])
         mine = [r for r in rows if r["agent"] == ada]
         assert all(level_of(r["name"]) == 2 and " ".join(r["text"].split()[:2]) in wrong.values() for r in mine)
@@ -272,8 +277,8 @@ def test_a_guesser_builds_on_what_it_believes_right_or_wrong(tmp_path: Path) -> 
 
 def test_without_the_words_there_is_nothing_to_guess(tmp_path: Path) -> None:
     with peopled(tmp_path, "plain") as arena:
-        arena.domains.pop("hidden_words")
-        guessing = Guessing(arena)
+        arena.state.domains.pop("hidden_words")
+        guessing = Guessing(arena.state, arena.models)
         assert not guessing.requests() and not guessing.rows([]) and not guessing.knowledge
 
 
@@ -281,7 +286,7 @@ def test_a_played_phase_tells_wrong_guesses_from_right_ones(tmp_path: Path) -> N
     with school(tmp_path, "rounds.guesses=8", "rounds.per_agent=1") as arena:
         run_phase(arena, "read")
         produced = run_phase(arena, "propose")
-        g = arena.generation
+        g = arena.state.generation
         assert len(g.right_guesses) + len(g.wrong_guesses) == len(produced["guesses"]) == 24
         assert all(not isinstance(world(arena).check_guess(n, b), Rejection) for _, n, b in g.right_guesses)
         assert all(isinstance(world(arena).check_guess(n, b), Rejection) for _, n, b in g.wrong_guesses)

@@ -25,7 +25,7 @@ def society(folder: Path, *overrides: str) -> Iterator[Arena]:
 
 
 def named(arena: Arena, places: set[int]) -> frozenset[str]:
-    return frozenset(a for a, place in arena.places.items() if place in places)
+    return frozenset(a for a, place in arena.state.places.items() if place in places)
 
 
 @pytest.mark.parametrize(
@@ -42,27 +42,27 @@ def test_circles_are_of_places_and_outlive_who_lives_there(
     given: list[str], near: dict[int, set[int]], tmp_path: Path
 ) -> None:
     with society(tmp_path, *given) as arena:
-        for agent, place in arena.places.items():
-            assert circle(arena, agent) == named(arena, near[place]), (agent, place)
-        dead, newborn = (a for a, place in arena.places.items() if place == 1)
-        assert circle(arena, newborn) == circle(arena, dead)
-        assert {dead, newborn} <= (circle(arena, newborn) or set())
+        for agent, place in arena.state.places.items():
+            assert circle(arena.state, agent) == named(arena, near[place]), (agent, place)
+        dead, newborn = (a for a, place in arena.state.places.items() if place == 1)
+        assert circle(arena.state, newborn) == circle(arena.state, dead)
+        assert {dead, newborn} <= (circle(arena.state, newborn) or set())
 
 
 def test_everybody_reads_everybody_and_self_reads_not_even_its_predecessor(tmp_path: Path) -> None:
     with society(tmp_path) as arena:
-        assert {circle(arena, a) for a in arena.places} == {None}
+        assert {circle(arena.state, a) for a in arena.state.places} == {None}
     with society(tmp_path / "b", "library.network=self") as arena:
-        assert all(circle(arena, a) == frozenset({a}) for a in arena.places)
+        assert all(circle(arena.state, a) == frozenset({a}) for a in arena.state.places)
 
 
 def test_a_shelf_holds_what_its_circle_wrote(tmp_path: Path) -> None:
     with society(tmp_path, "library.network=ring") as arena:
-        founders = arena.living[:4]
+        founders = arena.state.living[:4]
         for i, agent in enumerate(founders):
             define(arena, 1, agent, f"w{i}")
-        shelves = Shelves(arena)
-        assert [set(shelves.held(a)) for a in arena.living] == [
+        shelves = Shelves(arena.state)
+        assert [set(shelves.held(a)) for a in arena.state.living] == [
             {"w0", "w3"}, {"w0", "w1"}, {"w1", "w2"}, {"w2", "w3"}, {"w0", "w1"},
         ]  # fmt: skip
 
@@ -86,44 +86,44 @@ def test_time_and_fire_leave_spans(given: list[str], left: dict[int, object]) ->
 
 def test_what_burned_is_neither_read_nor_slept_on_until_it_is_given_back(tmp_path: Path) -> None:
     with society(tmp_path, "library.burn=4", "library.restore=6") as arena:
-        ada = arena.living[0]
+        ada = arena.state.living[0]
         define(arena, 3, ada, "w0")
         define(arena, 4, ada, "w1")
         old, new = entry(arena, ada, 3, "old"), entry(arena, ada, 4, "new")
         for now, names, entries in ((3, {"w0"}, [old]), (5, {"w1"}, [new]), (6, {"w0", "w1"}, [old, new])):
-            arena.generation.index = now
-            test = readable(arena, ada)
-            assert set(Shelves(arena).held(ada)) - ({"w1"} if now < 4 else set()) == names, now
-            assert [e for e in arena.bank.entries if test(e) and e.generation <= now] == entries, now
+            arena.state.generation.index = now
+            test = readable(arena.state, ada)
+            assert set(Shelves(arena.state).held(ada)) - ({"w1"} if now < 4 else set()) == names, now
+            assert [e for e in arena.state.bank.entries if test(e) and e.generation <= now] == entries, now
 
 
 def test_what_left_the_index_and_what_a_stranger_wrote_is_not_slept_on(tmp_path: Path) -> None:
     with society(tmp_path, "library.network=line") as arena:
-        ada, bo = arena.living[:2]
+        ada, bo = arena.state.living[:2]
         kept, gone = define(arena, 1, ada, "w0", "w1")
         publish(arena, Post("retraction", ada, 2, "w1", "was no use", (), gone))
         mine, mine_no_more, strange = (entry(arena, *x) for x in ((ada, 1, kept), (ada, 1, gone), (bo, 1, "other")))
-        test = readable(arena, ada)
+        test = readable(arena.state, ada)
         assert [test(e) for e in (mine, mine_no_more, strange)] == [True, False, False]
-        assert [p.title for p in arena.library.within(scope(arena, ada)).iterate("definition")] == ["w0"]
+        assert [p.title for p in arena.state.library.within(scope(arena.state, ada)).iterate("definition")] == ["w0"]
 
 
 def test_lives_end_by_age_and_not_with_the_run(tmp_path: Path) -> None:
     given = ("turnover.policy=age", "turnover.life=2", "generations=4")
     with society(tmp_path, *given) as arena:
-        founder, newborn = arena.living[0], arena.living[-1]  # born in 0 and 3
+        founder, newborn = arena.state.living[0], arena.state.living[-1]  # born in 0 and 3
         found = {}
         for g in range(1, 5):
-            arena.generation.index = g
-            found[g] = (ends(arena, founder), ends(arena, newborn))
+            arena.state.generation.index = g
+            found[g] = (ends(arena.state, founder), ends(arena.state, newborn))
         assert found == {1: (False, False), 2: (True, False), 3: (True, False), 4: (False, False)}
 
 
 @pytest.mark.parametrize("policy", ["tournament", "none"])
 def test_without_age_no_life_ends_by_itself(policy: str, tmp_path: Path) -> None:
     with society(tmp_path, f"turnover.policy={policy}", "turnover.life=1") as arena:
-        arena.generation.index = 2
-        assert not any(ends(arena, a) for a in arena.living)
+        arena.state.generation.index = 2
+        assert not any(ends(arena.state, a) for a in arena.state.living)
 
 
 @pytest.mark.parametrize(

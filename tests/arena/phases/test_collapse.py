@@ -25,7 +25,8 @@ from arena.loop import play
 from arena.phases.measure.collapse import BELOW, collapse, reference
 from arena.report.sections.culture import forgetting
 from arena.report.source import Source
-from arena.run.state import Arena, Generation
+from arena.run.fold import Generation
+from arena.run.state import Arena
 from arena.run.store import Store
 from culture.library import Library
 from culture.measures import distinct_at, distinct_n, perplexity, tail_mass
@@ -155,14 +156,14 @@ def test_the_tail_of_one_that_was_changed_at_random_is_lost(looked: Path, tmp_pa
     """The measure can tell: the untouched base model has lost nothing, a damaged mind most of it."""
     given = [f"run.folder={tmp_path}", "measure.collapse=1"]
     with Arena.create(load_config("configs/tiny.yaml", given)) as arena:
-        assert arena.learner
-        arena.generation = Generation(1)
+        assert arena.models.learner
+        arena.state.generation = Generation(1)
         for name, noise in (("fresh", 0.0), ("damaged", 0.3)):
-            row = arena.learner.layout.fresh(name)
+            row = arena.models.learner.layout.fresh(name)
             row += noise * torch.randn(row.shape, generator=torch.Generator().manual_seed(0))
-            arena.learner.add(name, row)
-            arena.living.append(name)
-        damaged, fresh = collapse(arena)
+            arena.models.learner.add(name, row)
+            arena.state.living.append(name)
+        damaged, fresh = collapse(arena.state, arena.models)
     assert (fresh["agent"], fresh["tail_mass"]) == ("fresh", 0.0)
     assert damaged["tail_mass"] > 0.5
 

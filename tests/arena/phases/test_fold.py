@@ -11,7 +11,8 @@ from arena.config.schema import load_config
 from arena.loop import play
 from arena.phases.order import LOOP
 from arena.phases.registry import PHASES, SPECS
-from arena.run.state import Arena, Generation
+from arena.run.fold import Generation
+from arena.run.state import Arena
 from curricula.domain import Domain, Problem, Rejection, Verdict
 from tests.helpers.crashes import Crash
 
@@ -28,7 +29,7 @@ class Counted:
 
     def __init__(self, arena: Arena) -> None:
         self.phase, self.calls = "", Counter[tuple[str, str]]()
-        for domain in arena.domains.values():
+        for domain in arena.state.domains.values():
             self._wrap(domain)
 
     def _wrap(self, domain: Domain) -> None:
@@ -80,16 +81,16 @@ def test_resume_judges_nothing(last: str, overrides: tuple[str, ...], tmp_path: 
     with start(tmp_path, *overrides) as arena:
         with pytest.raises(Crash):
             play(arena, crash)
-        before, seen, bank = arena.generation, set(arena.seen), list(arena.bank.entries)
+        before, seen, bank = arena.state.generation, set(arena.state.seen), list(arena.state.bank.entries)
     with Arena.open(tmp_path / "run") as arena:
         counted = Counted(arena)
-        arena.generation = Generation(1)
+        arena.state.generation = Generation(1)
         for phase in PHASES[: LOOP.index(last) + 1]:
             if phase.resume_from:
                 phase.fold(arena, {table: arena.store.rows(table, 1) for table in phase.resume_from})
         assert not counted.calls
-        assert arena.seen == seen and arena.bank.entries == bank
-        now = arena.generation
+        assert arena.state.seen == seen and arena.state.bank.entries == bank
+        now = arena.state.generation
         assert [vars(r) | {"seen": None, "domain": r.domain.name, "voice": None} for r in now.rounds] == [
             vars(r) | {"seen": None, "domain": r.domain.name, "voice": None} for r in before.rounds
         ]

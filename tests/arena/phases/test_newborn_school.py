@@ -26,35 +26,35 @@ def played(folder: Path, *overrides: str, school: int = 3) -> Iterator[Arena]:
     with peopled(folder, "played", *given, generation=9) as arena:
         for g in range(1, 10):
             for rate in (0.1, 0.9):
-                entry(arena, arena.living[0], g, f"{g}/{rate}", rate, f"rev | {g} {int(10 * rate)} 4")
+                entry(arena, arena.state.living[0], g, f"{g}/{rate}", rate, f"rev | {g} {int(10 * rate)} 4")
             named = Entry(f"{g}/named", "hidden_words", "x", "w0 | 3 1 4", "w0 rev", 0.5, g)
-            arena.bank.add([named])
+            arena.state.bank.add([named])
         yield arena
 
 
 def test_classes_are_equally_large_and_of_their_third_of_the_run(tmp_path: Path) -> None:
     with played(tmp_path) as arena:
-        found = classes(arena, 3)
+        found = classes(arena.state, 3)
         assert set(found) == {"school_none", *SCHOOLS} and found.pop("school_none") == []
         for name, entries in found.items():
             assert len(entries) == len({e.post for e in entries}) == 3
             born = {"early": range(1, 4), "late": range(7, 10), "any": range(1, 10)}[name.rpartition("_")[2]]
             assert all(e.generation in born and e.domain == "list_programs" for e in entries), name
-        assert classes(arena, 3)["school_late"] == found["school_late"]
+        assert classes(arena.state, 3)["school_late"] == found["school_late"]
 
 
 def test_hard_classes_are_harder(tmp_path: Path) -> None:
     with played(tmp_path) as arena:
-        rates = {n: sum(e.solve_rate for e in x) / len(x) for n, x in classes(arena, 6).items() if x}
+        rates = {n: sum(e.solve_rate for e in x) / len(x) for n, x in classes(arena.state, 6).items() if x}
         assert rates["school_early"] == rates["school_late"] == 0.5  # there are six
-        rates = {n: sum(e.solve_rate for e in x) / len(x) for n, x in classes(arena, 3).items() if x}
+        rates = {n: sum(e.solve_rate for e in x) / len(x) for n, x in classes(arena.state, 3).items() if x}
         assert all(rates[f"school_hard_{w}"] < 0.5 for w in ("early", "late", "any"))
 
 
 def test_with_too_few_examples_there_is_no_school(tmp_path: Path) -> None:
     with played(tmp_path, school=7) as arena:
-        assert classes(arena, 7) == {} and schooled(arena) == []
-        assert arena.generation.tokens.trained == 0
+        assert classes(arena.state, 7) == {} and schooled(arena) == []
+        assert arena.models.tokens.trained == 0
 
 
 @pytest.mark.parametrize("given", [("measure.ratchet.school=0",), ("sleep.enabled=false",)])
@@ -65,7 +65,7 @@ def test_no_school_is_held_where_none_is_asked_for_or_nobody_learns(given: tuple
 
 def test_every_pupil_starts_alike_sleeps_on_its_class_and_solves_the_same_problems(tmp_path: Path) -> None:
     with played(tmp_path) as arena:
-        learner = arena.learner
+        learner = arena.models.learner
         assert learner is not None
         before = {k: v.clone() for k, v in learner.state.items()}
         slept: dict[str, Sequence[Example]] = {}
@@ -95,8 +95,8 @@ def test_every_pupil_starts_alike_sleeps_on_its_class_and_solves_the_same_proble
         assert all(p == problems["school_none"] for p in problems.values())
         assert len({r["id"] for r in rows}) == len(rows)
 
-        assert learner.names == arena.living
+        assert learner.names == arena.state.living
         assert all(torch.equal(v, before[k]) for k, v in learner.state.items())
-        assert arena.generation.tokens.trained > 0
+        assert arena.models.tokens.trained > 0
         learner.sleep, learner.add = sleep, add  # type: ignore[method-assign]
         assert schooled(arena) == rows

@@ -40,10 +40,10 @@ def play_round(
     arena: Arena, author: str, proposal: str, *texts: str, parent: str | None = None, domain: str = "list_programs"
 ) -> Round:
     """A round of the generation in progress: the first other agent tries once a text."""
-    g = arena.generation
+    g = arena.state.generation
     id = f"g{g.index:04d}r{len(g.rounds):04d}"
-    solver = next(a for a in arena.living if a != author)
-    made = Round(id, arena.domains[domain], author, (solver,), max(1, len(texts)), parent="w0")
+    solver = next(a for a in arena.state.living if a != author)
+    made = Round(id, arena.state.domains[domain], author, (solver,), max(1, len(texts)), parent="w0")
     made.take([proposal])
     if made.problem and texts:
         made.take(texts)
@@ -57,7 +57,7 @@ def posted(arena: Arena, kind: str | None = None) -> list[Post]:
     """What the phase writes, all of which has to be let in."""
     records = run_phase(arena, "post")
     assert records.get("refusals", []) == []
-    written = list(arena.library.iterate())
+    written = list(arena.state.library.iterate())
     ids = {row["id"] for row in records["posts"]}
     return [p for p in written if p.id in ids and kind in (None, p.kind)]
 
@@ -70,14 +70,14 @@ def seen(arena: Arena, agent: str, post_id: str, right: Sequence[int], phase: st
 def shown(
     arena: Arena, table: str, agent: str, post_id: str, right: Sequence[int], phase: str = "solve", p: float = 0.9
 ) -> None:
-    g = arena.generation.index
+    g = arena.state.generation.index
     with arena.store.transaction():
         for correct in right:
             n = arena.store.query("SELECT COUNT(*) AS n FROM attempts")[0]["n"]
             place = f"x{n}"
             row = {"id": f"{place}/s/0", "generation": g, "round": place, "agent": agent, "seat": "s", "number": 0}
             arena.store.insert({"attempts": [{**row, "text": "", "correct": correct}]})
-            log = arena.library.log_reads if table == "reads" else arena.library.log_withheld
+            log = arena.state.library.log_reads if table == "reads" else arena.state.library.log_withheld
             log([Read(g, phase, agent, f"{place}/s", post_id, p)])
 
 
@@ -86,40 +86,40 @@ def shown(
 
 def test_a_right_guess_becomes_a_definition_once_in_its_circle(tmp_path: Path) -> None:
     with press(tmp_path, "library.network=line") as arena:
-        ada, bo, cy = arena.living
+        ada, bo, cy = arena.state.living
         define(arena, 1, ada, "w0")
         w0, w1 = (" ".join(meaning(arena, n)) for n in ("w0", "w1"))
-        arena.generation.right_guesses = [(ada, "w0", w0), (bo, "w0", w0), (bo, "w0", w0), (ada, "w1", w1)]
+        arena.state.generation.right_guesses = [(ada, "w0", w0), (bo, "w0", w0), (bo, "w0", w0), (ada, "w1", w1)]
         found = posted(arena, "definition")
         assert [(p.author, p.title, p.body) for p in found] == [(bo, "w0", f"w0 = {w0}"), (ada, "w1", f"w1 = {w1}")]
-        assert set(Shelves(arena).held(bo)) == {"w0"} and Shelves(arena).held(cy) == {}
+        assert set(Shelves(arena.state).held(bo)) == {"w0"} and Shelves(arena.state).held(cy) == {}
 
 
 def test_where_all_read_all_the_first_to_find_a_name_defines_it(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         w0 = " ".join(meaning(arena, "w0"))
-        arena.generation.right_guesses = [(bo, "w0", w0), (ada, "w0", w0)]
+        arena.state.generation.right_guesses = [(bo, "w0", w0), (ada, "w0", w0)]
         assert [p.author for p in posted(arena, "definition")] == [bo]
 
 
 def test_what_burned_is_defined_again(tmp_path: Path) -> None:
     with press(tmp_path, "library.burn=4") as arena:
-        ada = arena.living[0]
+        ada = arena.state.living[0]
         define(arena, 3, ada, "w0")
-        arena.generation.right_guesses = [(ada, "w0", " ".join(meaning(arena, "w0")))]
+        arena.state.generation.right_guesses = [(ada, "w0", " ".join(meaning(arena, "w0")))]
         assert [(p.generation, p.title) for p in posted(arena, "definition")] == [(5, "w0")]
 
 
 def test_a_learnable_problem_becomes_a_worked_example_by_who_solved_it_first(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         (w0,) = define(arena, 1, ada, "w0")
         (parent,) = define(arena, 2, bo, "w1")
         hard = play_round(arena, ada, "rev | 3 1 4", WRONG, RIGHT, parent=parent)
         play_round(arena, ada, "rev | 5 1 4", "rev 4 1 5 answer 4 1 5")  # everybody can
         play_round(arena, ada, "rev | 6 1 4", WRONG)  # nobody could
-        words = arena.words_domain()
+        words = arena.state.words_domain()
         assert words is not None
         solution = words.solution(words.problem("w0 | 3 1 4"))
         play_round(arena, ada, "w0 | 3 1 4", solution, NONSENSE, parent=w0, domain="hidden_words")
@@ -127,7 +127,7 @@ def test_a_learnable_problem_becomes_a_worked_example_by_who_solved_it_first(tmp
         assert (plain.author, plain.title, plain.body, plain.cites) == (bo, "rev | 3 1 4", RIGHT, (parent,))
         assert plain.about == f"list_programs/{hard.id}"
         assert (named.title, named.body, named.cites) == ("w0 | 3 1 4", solution, (w0,))
-        assert [(e.author, e.text, e.solve_rate) for e in arena.bank.entries] == [
+        assert [(e.author, e.text, e.solve_rate) for e in arena.state.bank.entries] == [
             (bo, "rev | 3 1 4", 0.5),
             (bo, "w0 | 3 1 4", 0.5),
         ]
@@ -135,14 +135,14 @@ def test_a_learnable_problem_becomes_a_worked_example_by_who_solved_it_first(tmp
 
 def test_a_proposal_that_does_nothing_becomes_a_lesson_once_and_two_an_author_at_most(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         for proposal in ("rev rev | 3 1 4", "rev rev | 1 2", "inc dec | 3 1 4", "neg neg | 3 1 4", "no program"):
             play_round(arena, ada, proposal)
         play_round(arena, bo, "inc dec | 5 6")
         play_round(arena, bo, "sort | 1 2 3")  # which changes nothing here and something elsewhere
         found = posted(arena, "lesson")
         assert [(p.author, p.body) for p in found] == [(ada, "rev rev = nothing"), (ada, "inc dec = nothing")]
-        arena.generation.index, arena.generation.rounds = 6, []
+        arena.state.generation.index, arena.state.generation.rounds = 6, []
         play_round(arena, bo, "rev rev | 3 3 4")
         play_round(arena, bo, "neg neg | 3 3 4")
         assert [p.body for p in posted(arena, "lesson")] == ["neg neg = nothing"]
@@ -150,12 +150,12 @@ def test_a_proposal_that_does_nothing_becomes_a_lesson_once_and_two_an_author_at
 
 def test_refuted_guesses_and_failed_attempts_become_failures_two_an_author_at_most(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
-        ada, bo, _ = arena.living
-        words = arena.words_domain()
+        ada, bo, _ = arena.state.living
+        words = arena.state.words_domain()
         assert words is not None
         define(arena, 1, ada, "w0")
         bad = {n: " ".join(words.wrong_body(n)) for n in ("w0", "w1", "w2")}
-        arena.generation.wrong_guesses = [
+        arena.state.generation.wrong_guesses = [
             (bo, "w0", bad["w0"]),  # who can read what it means would not be told
             (bo, "w1", "what is this"),  # no guess at all
             (bo, "w1", bad["w1"]),
@@ -168,13 +168,13 @@ def test_refuted_guesses_and_failed_attempts_become_failures_two_an_author_at_mo
         assert [(p.author, p.title) for p in found] == [(bo, "w1"), (bo, "rev | 3 1 4")]
         assert found[0].body == f"w1 | {bad['w1']} fails"
         assert found[1].body == "rev | 3 1 4 fails 1 because rev 4 1 4"
-        arena.generation.index, arena.generation.rounds = 6, []
+        arena.state.generation.index, arena.state.generation.rounds = 6, []
         assert [p.title for p in posted(arena, "failure")] == ["w2"]  # what was told is not told again
 
 
 def test_what_nobody_solved_becomes_a_question_one_an_author(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         play_round(arena, ada, "rev | 3 1 4", RIGHT, WRONG)
         play_round(arena, ada, "rev | 3 1 5", NONSENSE)
         play_round(arena, ada, "rev | 3 1 6", NONSENSE)
@@ -185,7 +185,7 @@ def test_what_nobody_solved_becomes_a_question_one_an_author(tmp_path: Path) -> 
 
 def test_readers_review_once_what_they_were_shown_by_what_came_of_it(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
-        ada, bo, cy = arena.living
+        ada, bo, cy = arena.state.living
         good, bad, third, own, aside = define(arena, 1, ada, "w0", "w1", "w2", "w3", "w4")
         seen(arena, bo, good, [1, 0])
         seen(arena, bo, bad, [0, 1, 0])
@@ -199,7 +199,7 @@ def test_readers_review_once_what_they_were_shown_by_what_came_of_it(tmp_path: P
         }
         assert {verdict(p) for p in found.values()} == {"helps", "fails"}
         assert found[good].cites == (good,) and found[good].title == "w0"
-        arena.generation.index = 6
+        arena.state.generation.index = 6
         seen(arena, bo, good, [0, 0])
         seen(arena, bo, third, [0])
         assert [(p.about, p.body) for p in posted(arena, "review")] == [(third, "fails because 1 of 1")]
@@ -210,81 +210,85 @@ def test_readers_review_once_what_they_were_shown_by_what_came_of_it(tmp_path: P
 
 def test_a_book_takes_the_place_of_its_sources_and_the_next_of_the_book(tmp_path: Path) -> None:
     with press(tmp_path, generation=4) as arena:
-        ada, bo, cy = arena.living
+        ada, bo, cy = arena.state.living
         old = [*define(arena, 1, ada, "w0", "w8"), *define(arena, 2, bo, "w1")]
         (first,) = posted(arena, "book")
         assert first.author == ada and first.title == "book 4" and set(first.cites) == set(old)
         assert pages(first.body) == {n: meaning(arena, n) for n in ("w0", "w1", "w8")}
         left = {r["post"]: (r["state"], r["cause"]) for r in arena.store.query("SELECT * FROM removals")}
         assert left == dict.fromkeys(old, ("compiled", first.id))
-        assert {n: h.post for n, h in Shelves(arena).held(cy).items()} == dict.fromkeys(("w0", "w1", "w8"), first.id)
-        arena.generation.index = 8
+        assert {n: h.post for n, h in Shelves(arena.state).held(cy).items()} == dict.fromkeys(
+            ("w0", "w1", "w8"), first.id
+        )
+        arena.state.generation.index = 8
         define(arena, 6, cy, "w2")
         assert posted(arena, "book") == []  # of one that no book holds there is none
         new = define(arena, 7, cy, "w3")
-        arena.generation.index = 12
+        arena.state.generation.index = 12
         (second,) = posted(arena, "book")
         assert second.title == "book 1 2" and {first.id, *new} < set(second.cites)
-        assert set(Shelves(arena).held(bo)) == {"w0", "w1", "w8", "w2", "w3"}
-        assert arena.library.verify() == []
+        assert set(Shelves(arena.state).held(bo)) == {"w0", "w1", "w8", "w2", "w3"}
+        assert arena.state.library.verify() == []
 
 
 def test_books_are_written_every_fourth_generation_and_where_they_are_asked_for(tmp_path: Path) -> None:
     few = "library.kinds=[definition]"
     for i, (g, given, n) in enumerate([(5, [], 0), (4, [few], 0), (4, [few, "library.forget=books"], 1)]):
         with press(tmp_path / str(i), *given, generation=g) as arena:
-            define(arena, 1, arena.living[0], "w0", "w1")
+            define(arena, 1, arena.state.living[0], "w0", "w1")
             assert len(posted(arena, "book")) == n
 
 
 def test_a_circle_s_book_holds_what_that_circle_reads(tmp_path: Path) -> None:
     with press(tmp_path, "library.network=line", generation=4) as arena:
-        ada, bo, cy = arena.living
+        ada, bo, cy = arena.state.living
         define(arena, 1, ada, "w0", "w1")
         define(arena, 2, bo, "w0", "w2", "w3")  # another definition of the same name
         (kept,) = define(arena, 3, cy, "w0")
         found = {p.author: set(pages(p.body)) for p in posted(arena, "book")}
         assert found == {ada: {"w0", "w1"}, bo: {"w0", "w2", "w3"}}
-        assert Shelves(arena).held(cy)["w0"].post == kept
+        assert Shelves(arena.state).held(cy)["w0"].post == kept
 
 
 def test_of_several_definitions_of_a_name_a_book_compiles_the_one_in_force(tmp_path: Path) -> None:
     with press(tmp_path, generation=4) as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         mine = define(arena, 1, ada, "w0", "w1")
         (other,) = define(arena, 2, bo, "w0")
         (found,) = posted(arena, "book")
         assert set(found.cites) == set(mine)
-        assert Shelves(arena).held(bo)["w0"].post == other
-        assert set(Shelves(arena).held(bo)) == {"w0", "w1"}
+        assert Shelves(arena.state).held(bo)["w0"].post == other
+        assert set(Shelves(arena.state).held(bo)) == {"w0", "w1"}
 
 
 @pytest.mark.parametrize("network", ["all", "line", "ring", "islands", "self"])
 def test_no_reader_loses_a_name_to_another_circle_s_book(network: str, tmp_path: Path) -> None:
     """Circles of a ring overlap: what one compiles leaves the index of its neighbour too."""
     with press(tmp_path, f"library.network={network}", "population.agents=4", generation=4) as arena:
-        for i, agent in enumerate(arena.living[:2]):
+        for i, agent in enumerate(arena.state.living[:2]):
             define(arena, 1 + i, agent, f"w{i}")
-        before = {a: dict.fromkeys(Shelves(arena).held(a)) for a in arena.living}
+        before = {a: dict.fromkeys(Shelves(arena.state).held(a)) for a in arena.state.living}
         posted(arena)
-        after = {a: Shelves(arena).held(a) for a in arena.living}
+        after = {a: Shelves(arena.state).held(a) for a in arena.state.living}
         assert {a: set(names) for a, names in before.items() if not set(names) <= set(after[a])} == {}
-        define(arena, 5, arena.living[2], "w2", "w3")
-        before = {a: dict.fromkeys(Shelves(arena).held(a)) for a in arena.living}
-        arena.generation.index = 8
+        define(arena, 5, arena.state.living[2], "w2", "w3")
+        before = {a: dict.fromkeys(Shelves(arena.state).held(a)) for a in arena.state.living}
+        arena.state.generation.index = 8
         posted(arena)
-        assert all(set(names) <= set(Shelves(arena).held(a)) for a, names in before.items())
-        assert all(h.body == meaning(arena, n) for a in arena.living for n, h in Shelves(arena).held(a).items())
+        assert all(set(names) <= set(Shelves(arena.state).held(a)) for a, names in before.items())
+        assert all(
+            h.body == meaning(arena, n) for a in arena.state.living for n, h in Shelves(arena.state).held(a).items()
+        )
 
 
 # -- what is let in --------------------------------------------------------------------------------------------------
 
 
 def everything_happens(arena: Arena) -> None:
-    ada, bo, _ = arena.living
+    ada, bo, _ = arena.state.living
     ids = define(arena, 1, ada, "w0", "w1")
-    arena.generation.right_guesses = [(bo, "w2", " ".join(meaning(arena, "w2")))]
-    arena.generation.wrong_guesses = [(bo, "w3", " ".join(meaning(arena, "w2")))]
+    arena.state.generation.right_guesses = [(bo, "w2", " ".join(meaning(arena, "w2")))]
+    arena.state.generation.wrong_guesses = [(bo, "w3", " ".join(meaning(arena, "w2")))]
     play_round(arena, ada, "rev | 3 1 4", WRONG, RIGHT)
     play_round(arena, ada, "rev rev | 3 1 4")
     play_round(arena, ada, "rev | 3 1 5", NONSENSE)
@@ -305,7 +309,7 @@ def test_every_kind_is_signed_let_in_and_of_the_library(tmp_path: Path) -> None:
         count = Counter(p.kind for p in found)
         assert set(count) == {"definition", "worked_example", "lesson", "failure", "question", "review", "book"}
         assert len({p.id for p in found}) == len(found)
-        assert arena.library.verify() == []
+        assert arena.state.library.verify() == []
 
 
 def test_what_goes_beyond_the_quota_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -330,7 +334,7 @@ def test_under_the_gate_all_of_it_waits(tmp_path: Path) -> None:
 
 def test_a_post_is_worth_what_reading_it_did_as_against_its_being_left_out(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         good, bad, sure = define(arena, 1, ada, "w0", "w1", "w2")
         for id, with_, without in ((good, 1, 0), (bad, 0, 1)):
             shown(arena, "reads", bo, id, [with_] * 8, p=0.5)
@@ -339,42 +343,45 @@ def test_a_post_is_worth_what_reading_it_did_as_against_its_being_left_out(tmp_p
         shown(arena, "reads", bo, sure, [1] * 8, BESIDE, p=0.5)
         found = trials(arena.store, 5, 5)
         assert len(found.rows) == 32 and set(found.kinds) == {good, bad} and set(found.authors.values()) == {ada}
-        assert worth(arena) == {}  # of this generation nothing is known in this generation
-        arena.generation.index, arena.generation.worth = 6, None
-        known = worth(arena)
+        assert worth(arena.state) == {}  # of this generation nothing is known in this generation
+        arena.state.generation.index, arena.state.generation.utilities = 6, None
+        known = worth(arena.state)
         assert set(known) == {good, bad} and known[good] > 0 > known[bad]
-        arena.generation.index, arena.generation.worth = 6 + arena.config.library.uplift_window, None
-        assert worth(arena) == {}
+        arena.state.generation.index, arena.state.generation.utilities = 6 + arena.config.library.uplift_window, None
+        assert worth(arena.state) == {}
 
 
 def test_nothing_is_forgotten_where_all_is_kept(tmp_path: Path) -> None:
     with press(tmp_path, generation=400) as arena:
-        define(arena, 1, arena.living[0], "w0", "w1")
-        assert forget(arena) == []
+        define(arena, 1, arena.state.living[0], "w0", "w1")
+        assert forget(arena.state, arena.models.engine.count_tokens) == []
 
 
 def test_decay_forgets_what_is_old_and_keeps_what_was_read_lately(tmp_path: Path) -> None:
     with press(tmp_path, "library.forget=decay", "library.half_life=2") as arena:
-        ada, bo, _ = arena.living
+        ada, bo, _ = arena.state.living
         old, used = define(arena, 1, ada, "w0", "w1")
         define(arena, 4, ada, "w2")
-        arena.generation.index = 4
+        arena.state.generation.index = 4
         seen(arena, bo, used, [1])
-        arena.generation.index = 5
-        (row,) = forget(arena)
+        arena.state.generation.index = 5
+        (row,) = forget(arena.state, arena.models.engine.count_tokens)
         assert (row["post"], row["state"], row["cause"], row["generation"]) == (old, "forgotten", "", 5)
         store(arena, "read", {"removals": [row]})
-        assert set(Shelves(arena).held(bo)) == {"w1", "w2"}
-        assert forget(arena) == []
+        assert set(Shelves(arena.state).held(bo)) == {"w1", "w2"}
+        assert forget(arena.state, arena.models.engine.count_tokens) == []
 
 
 @pytest.mark.parametrize("policy", ["budget", "books"])
 def test_beyond_the_index_the_stalest_is_forgotten(policy: str, tmp_path: Path) -> None:
     with press(tmp_path, f"library.forget={policy}", "library.index=12") as arena:
-        ada = arena.living[0]
+        ada = arena.state.living[0]
         ids = [define(arena, 1 + i, ada, f"w{i}")[0] for i in range(4)]
-        size = {i: arena.engine.count_tokens(f"w{k} = {' '.join(meaning(arena, f'w{k}'))}") for k, i in enumerate(ids)}
-        gone = [r["post"] for r in forget(arena)]
+        size = {
+            i: arena.models.engine.count_tokens(f"w{k} = {' '.join(meaning(arena, f'w{k}'))}")
+            for k, i in enumerate(ids)
+        }
+        gone = [r["post"] for r in forget(arena.state, arena.models.engine.count_tokens)]
         kept = [i for i in ids if i not in gone]
         assert gone and kept and sum(size[i] for i in kept) <= 12
         assert ids[-1] in kept and ids[0] in gone
@@ -383,18 +390,18 @@ def test_beyond_the_index_the_stalest_is_forgotten(policy: str, tmp_path: Path) 
 def test_what_burned_takes_no_room_in_the_index(tmp_path: Path) -> None:
     """Old posts were of great use; what was found since the fire would have to make way for ash."""
     with press(tmp_path, "library.forget=budget", "library.index=6", "library.burn=4", "library.restore=7") as arena:
-        ada = arena.living[0]
+        ada = arena.state.living[0]
         (ash,) = define(arena, 3, ada, "w0")
         (new,) = define(arena, 4, ada, "w1")
-        arena.generation.worth = {ash: 0.9, new: 0.1}
-        assert forget(arena) == []
-        arena.generation.index = 7
-        assert [r["post"] for r in forget(arena)] == [new]
+        arena.state.generation.utilities = {ash: 0.9, new: 0.1}
+        assert forget(arena.state, arena.models.engine.count_tokens) == []
+        arena.state.generation.index = 7
+        assert [r["post"] for r in forget(arena.state, arena.models.engine.count_tokens)] == [new]
 
 
 def test_reviews_are_paid_by_what_the_post_has_done_since(tmp_path: Path) -> None:
     with press(tmp_path, generation=5 + Config().rewards.review_lag) as arena:
-        ada, bo, cy = arena.living
+        ada, bo, cy = arena.state.living
         good, bad, unread = define(arena, 1, ada, "w0", "w1", "w2")
 
         def review(author: str, about: str, body: str, generation: int = 5) -> None:
@@ -406,9 +413,9 @@ def test_reviews_are_paid_by_what_the_post_has_done_since(tmp_path: Path) -> Non
         review(cy, good, "fails because 1 of 1")
         review(bo, unread, "helps")
         review(cy, unread, "helps", generation=6)
-        arena.generation.worth = {good: 0.4, bad: -0.1}
-        assert review_rewards(arena) == [(bo, 0.5), (bo, -0.5), (cy, 0.5), (cy, -0.5)]
-        arena.living.remove(cy)  # the dead are not paid
-        assert review_rewards(arena) == [(bo, 0.5), (bo, -0.5)]
-        arena.generation.index += 1
-        assert review_rewards(arena) == []
+        arena.state.generation.utilities = {good: 0.4, bad: -0.1}
+        assert review_rewards(arena.state) == [(bo, 0.5), (bo, -0.5), (cy, 0.5), (cy, -0.5)]
+        arena.state.living.remove(cy)  # the dead are not paid
+        assert review_rewards(arena.state) == [(bo, 0.5), (bo, -0.5)]
+        arena.state.generation.index += 1
+        assert review_rewards(arena.state) == []

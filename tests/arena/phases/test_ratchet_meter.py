@@ -28,7 +28,8 @@ from arena.phases.measure.ratchet_meter import (
     ratchet,
     reading_due,
 )
-from arena.run.state import Arena, Generation
+from arena.run.fold import Generation
+from arena.run.state import Arena
 from arena.run.store import Store
 from culture.posts import Post
 from curricula.hidden_world import spelled_out
@@ -44,23 +45,31 @@ def start(folder: Path, *overrides: str) -> Arena:
 
 
 def write(arena: Arena, generation: int, author: str, *names: str) -> None:
-    words = arena.words_domain()
+    words = arena.state.words_domain()
     assert words is not None
     with arena.store.transaction():
         posts = [
             Post("definition", author, generation, n, words.definition(n, words.world.bodies[n]), (), "hidden_words")
             for n in names
         ]
-        results = arena.library.add([sign(arena, p) for p in posts], lambda p: admit(arena, p))
+        results = arena.state.library.add([sign(arena.keys, p) for p in posts], lambda p: admit(arena.state, p))
         assert [reason for _, reason in results] == [None] * len(names)
+
+
+def shelf_of(arena: Arena) -> Shelf:
+    return Shelf(arena.state, arena.models.engine.count_tokens)
+
+
+def cost_of(arena: Arena) -> int:
+    return cost(cells(arena.state, arena.models), arena.models.engine.count_tokens)
 
 
 def begin(arena: Arena, generation: int) -> Arena:
     fold_birth(arena, birth(arena))
     for g, names in WRITTEN.items():
         for name in names:
-            write(arena, g, arena.living[int(name[1:]) % 2], name)
-    arena.generation = Generation(generation)
+            write(arena, g, arena.state.living[int(name[1:]) % 2], name)
+    arena.state.generation = Generation(generation)
     return arena
 
 
@@ -72,7 +81,7 @@ def arena(tmp_path: Path) -> Iterator[Arena]:
 
 
 def named(arena: Arena) -> Any:
-    words = arena.words_domain()
+    words = arena.state.words_domain()
     assert words is not None
     return words
 
@@ -81,7 +90,7 @@ def named(arena: Arena) -> Any:
 
 
 def test_each_library_holds_what_it_says(arena: Arena) -> None:
-    shelf = Shelf(arena)
+    shelf = shelf_of(arena)
     assert set(shelf.held["none"]) == set()
     assert set(shelf.held["first"]) == {"w0", "w1"}
     assert set(shelf.held["stale"]) == {"w0", "w1", "w2"}  # as of generation 3
@@ -93,8 +102,8 @@ def test_each_library_holds_what_it_says(arena: Arena) -> None:
 def test_an_empty_library_is_none_and_its_first_too(tmp_path: Path) -> None:
     with start(tmp_path) as arena:
         fold_birth(arena, birth(arena))
-        arena.generation = Generation(1)
-        shelf = Shelf(arena)
+        arena.state.generation = Generation(1)
+        shelf = shelf_of(arena)
         problem = named(arena).heldout("dev", 1)[0]
         assert all(shelf.notes(problem, library) == () for library in LIBRARIES)
 
@@ -110,12 +119,12 @@ def test_shuffled_bodies_are_all_of_the_library_and_none_under_its_own_name() ->
 
 
 def test_authors_are_permuted_each_keeps_as_many_posts_and_no_post_is_lost(arena: Arena) -> None:
-    own = definitions(arena, 5)
+    own = definitions(arena.state, 5)
     wrote = Counter(p.author for p in own.values())
     assert sorted(wrote.values()) == [2, 3]
     seen = set()
     for seed in range(20):
-        found = parts(own, arena.rng("test", seed))
+        found = parts(own, arena.state.rng("test", seed))
         assert sorted(len(part) for part in found) == [2, 3]
         assert sorted(name for part in found for name in part) == sorted(own)
         seen.add(tuple(sorted(found[0])))
@@ -123,7 +132,7 @@ def test_authors_are_permuted_each_keeps_as_many_posts_and_no_post_is_lost(arena
 
 
 def test_one_author_knows_some_names_and_the_library_knows_all(arena: Arena) -> None:
-    shelf, problems = Shelf(arena), [p for p in named(arena).heldout("dev", 1) if p.names[0] in ("w0", "w1", "w2")]
+    shelf, problems = shelf_of(arena), [p for p in named(arena).heldout("dev", 1) if p.names[0] in ("w0", "w1", "w2")]
     body = shelf.held["own"]
     known = [body[p.names[0]] in shelf.notes(p, "authors") for p in problems]
     assert all(body[p.names[0]] in shelf.notes(p, "own") for p in problems)
@@ -131,19 +140,21 @@ def test_one_author_knows_some_names_and_the_library_knows_all(arena: Arena) -> 
 
 
 def test_filler_has_the_tokens_of_the_own_notes_and_says_nothing_of_a_needed_name(arena: Arena) -> None:
-    shelf, count = Shelf(arena), arena.engine.count_tokens
+    shelf, count = shelf_of(arena), arena.models.engine.count_tokens
     for problem in named(arena).heldout("dev", 1):
         own, filler = shelf.notes(problem, "own"), shelf.notes(problem, "filler")
         assert [count(n) for n in filler] == [count(n) for n in own]
         said = {note.partition(" = ")[0] for note in filler}
         assert not said & set(problem.names) and not said & {n.partition(" = ")[0] for n in own}
         assert said.isdisjoint(named(arena).words)  # a world of one level leaves names unissued
-        assert "unk" not in arena.domains["hidden_words"].solve_prompt(problem, filler)
-        arena.engine.generate([Request("x", arena.domains["hidden_words"].solve_prompt(problem, filler), None, 1, 0.0)])
+        assert "unk" not in arena.state.domains["hidden_words"].solve_prompt(problem, filler)
+        arena.models.engine.generate(
+            [Request("x", arena.state.domains["hidden_words"].solve_prompt(problem, filler), None, 1, 0.0)]
+        )
 
 
 def test_a_wrong_library_shows_its_own_with_the_needed_body_of_another_world(arena: Arena) -> None:
-    shelf, words, met = Shelf(arena), named(arena), 0
+    shelf, words, met = shelf_of(arena), named(arena), 0
     for problem in words.heldout("dev", 1):
         own, wrong = shelf.notes(problem, "own"), shelf.notes(problem, "wrong")
         assert len(own) == len(wrong)
@@ -153,7 +164,7 @@ def test_a_wrong_library_shows_its_own_with_the_needed_body_of_another_world(are
                 met += 1
                 assert instead == words.definition(name, words.wrong_body(name)) != said
                 assert words.check_definition(instead) is not None
-                assert arena.engine.count_tokens(instead) == arena.engine.count_tokens(said)
+                assert arena.models.engine.count_tokens(instead) == arena.models.engine.count_tokens(said)
             else:
                 assert instead == said
     assert met == 5 * 6  # five names are known, each of which six problems use
@@ -175,7 +186,7 @@ def test_what_definitions_make_of_a_problem_is_run(arena: Arena, notes: tuple[st
     assert answer_by(named(arena).problem("w0 | 2 1 7"), notes) == answer
     twice = answer_by(named(arena).problem("w0 dbl w0 | 2 1 7"), notes)
     assert twice == {"8 2 3": "7 5 7", "1 7": "4", None: None}[answer]
-    assert answer_by(arena.domains["list_programs"].problem("rev inc | 2 1 7"), notes) is None
+    assert answer_by(arena.state.domains["list_programs"].problem("rev inc | 2 1 7"), notes) is None
 
 
 def answering(arena: Arena, monkeypatch: pytest.MonkeyPatch, how: str) -> list[dict[str, Any]]:
@@ -185,9 +196,9 @@ def answering(arena: Arena, monkeypatch: pytest.MonkeyPatch, how: str) -> list[d
 
     def answer(prompt: str) -> str:
         head, _, text = prompt.removesuffix(" think").rpartition("solve ")
-        problem = (words if " w" in f" {text}" else arena.domains["list_programs"]).problem(text)
+        problem = (words if " w" in f" {text}" else arena.state.domains["list_programs"]).problem(text)
         if how == "knows" or not problem.names:
-            return str(arena.domains[problem.domain].solution(problem))
+            return str(arena.state.domains[problem.domain].solution(problem))
         notes = [n.split() for n in head.removeprefix("lib ").removesuffix(" ; ").split(" , ") if n]
         shown = {name: body for name, *body in notes if name in problem.names}
         program, _, xs = text.partition(" | ")
@@ -198,8 +209,8 @@ def answering(arena: Arena, monkeypatch: pytest.MonkeyPatch, how: str) -> list[d
     def generate(requests: Any) -> list[Completion]:
         return [Completion(r.key, answer(r.prompt), "stop", 1, 1, 0.0) for r in requests]
 
-    monkeypatch.setattr(arena, "generate", generate)
-    return ratchet(arena)
+    monkeypatch.setattr(arena.models, "generate", generate)
+    return ratchet(arena.state, arena.models)
 
 
 def test_who_does_what_it_reads_follows_wrong_definitions_and_is_never_right_by_them(
@@ -228,31 +239,39 @@ def test_who_knows_and_reads_nothing_is_right_and_does_not_follow(
 
 def test_a_wrong_definition_that_makes_the_right_answer_is_left_out_and_no_other(tmp_path: Path) -> None:
     with start(tmp_path, "measure.ratchet.per_depth=48") as arena:
-        shelf = Shelf(begin(arena, 5))
-        found = [c for c in cells(arena) if c.library == "wrong" and c.problem.names[0] in shelf.held["own"]]
+        shelf = shelf_of(begin(arena, 5))
+        found = [
+            c
+            for c in cells(arena.state, arena.models)
+            if c.library == "wrong" and c.problem.names[0] in shelf.held["own"]
+        ]
         made = [answer_by(c.problem, shelf.notes(c.problem, "wrong")) for c in found]
         assert [c.made for c in found] == [
             None if m == c.problem.answer else m for m, c in zip(made, found, strict=True)
         ]
         assert None not in made and len(found) == 30 and 0 < [c.made for c in found].count(None) < 5
-        own = [c for c in cells(arena) if (c.mind, c.library) == ("newborn", "own") and c.needs and c.made]
+        own = [
+            c
+            for c in cells(arena.state, arena.models)
+            if (c.mind, c.library) == ("newborn", "own") and c.needs and c.made
+        ]
         assert len(own) == 30 and all(c.made == c.problem.answer for c in own)
 
 
 def test_notes_come_with_distractors_under_budget_in_an_order_that_tells_nothing(arena: Arena) -> None:
-    shelf, first = Shelf(arena), 0
+    shelf, first = shelf_of(arena), 0
     known = [p for p in named(arena).heldout("dev", 1) if p.names[0] in shelf.held["own"]]
     for problem in known:
         notes = shelf.notes(problem, "own")
-        assert len(notes) == 2 and sum(map(arena.engine.count_tokens, notes)) <= arena.config.library.budget
+        assert len(notes) == 2 and sum(map(arena.models.engine.count_tokens, notes)) <= arena.config.library.budget
         first += notes[0] == shelf.held["own"][problem.names[0]]
     assert 0 < first < len(known)
 
 
 def test_what_one_library_shows_another_that_holds_the_same_shows_too(arena: Arena) -> None:
-    shelf = Shelf(arena)
-    arena.generation = Generation(4)
-    earlier = Shelf(arena)
+    shelf = shelf_of(arena)
+    arena.state.generation = Generation(4)
+    earlier = shelf_of(arena)
     assert earlier.held["own"] == shelf.held["own"]
     for problem in named(arena).heldout("dev", 1):
         assert earlier.notes(problem, "own") == shelf.notes(problem, "own")
@@ -263,9 +282,9 @@ def test_what_one_library_shows_another_that_holds_the_same_shows_too(arena: Are
 
 
 def test_the_same_problems_are_asked_in_every_arm_and_generation(arena: Arena) -> None:
-    asked = cells(arena)
-    arena.generation = Generation(9)
-    later = cells(arena)
+    asked = cells(arena.state, arena.models)
+    arena.state.generation = Generation(9)
+    later = cells(arena.state, arena.models)
     for library in LIBRARIES:
         texts = [c.problem.text for c in asked if (c.mind, c.library) == ("newborn", library) and c.needs]
         assert texts == [c.problem.text for c in later if (c.mind, c.library) == ("newborn", library) and c.needs]
@@ -273,17 +292,17 @@ def test_the_same_problems_are_asked_in_every_arm_and_generation(arena: Arena) -
         assert len(texts) == len(set(texts)) == 8
     names = [c.problem.names for c in asked if (c.mind, c.library) == ("newborn", "own") and c.needs]
     assert sorted(names) == sorted((f"w{i}",) for i in range(8))  # one a name of the level
-    assert all(arena.domains[c.problem.domain].is_heldout(c.problem) for c in asked)
+    assert all(arena.state.domains[c.problem.domain].is_heldout(c.problem) for c in asked)
     plain = [c for c in asked if not c.needs]
     assert {c.library for c in plain} == set(BOTH) and len(plain) == 8 * 8 * 4
     assert all(c.prompt == f"solve {c.problem.text} think" for c in plain)
 
 
 def test_the_newborn_is_the_base_model_and_the_living_take_turns(arena: Arena) -> None:
-    asked = cells(arena)
+    asked = cells(arena.state, arena.models)
     assert {c.adapter for c in asked if c.mind == "newborn"} == {None}
     turns = Counter(c.adapter for c in asked if c.mind == "living")
-    assert set(turns) == set(arena.living) and max(turns.values()) - min(turns.values()) <= len(asked) / 8
+    assert set(turns) == set(arena.state.living) and max(turns.values()) - min(turns.values()) <= len(asked) / 8
     for library in BOTH:  # both cells of a problem are asked of one agent
         who = [c.adapter for c in asked if (c.mind, c.library) == ("living", library)]
         assert who == [c.adapter for c in asked if (c.mind, c.library) == ("living", "none")]
@@ -293,19 +312,19 @@ def test_a_reading_asks_each_mind_the_same_words_once_and_shares_the_answer(
     arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Request] = []
-    real = arena.engine.generate
+    real = arena.models.engine.generate
 
     def counting(requests: Any) -> list[Completion]:
         sent.extend(requests)
         return real(requests)
 
-    monkeypatch.setattr(arena.engine, "generate", counting)
-    rows = ratchet(arena)
+    monkeypatch.setattr(arena.models.engine, "generate", counting)
+    rows = ratchet(arena.state, arena.models)
     assert len({(r.adapter, r.prompt) for r in sent}) == len({r.key for r in sent}) == len(sent) < 0.75 * len(rows)
     assert all(r.temperature == 0 for r in sent)
-    assert len({r["id"] for r in rows}) == len(rows) == len(cells(arena))
-    used = arena.generation.tokens
-    assert 0.75 < cost(arena, cells(arena)) / (used.prompt + used.generated) < 1.33
+    assert len({r["id"] for r in rows}) == len(rows) == len(cells(arena.state, arena.models))
+    used = arena.models.tokens
+    assert 0.75 < cost_of(arena) / (used.prompt + used.generated) < 1.33
 
     def solved(mind: str, library: str, needs: int = 1) -> int:
         return sum(r["correct"] for r in rows if (r["mind"], r["library"], r["needs"]) == (mind, library, needs))
@@ -316,12 +335,12 @@ def test_a_reading_asks_each_mind_the_same_words_once_and_shares_the_answer(
     assert [f or 0 for f in follows] == right and follows.count(None) == 3  # of eight names five are known
     assert solved("newborn", "none") == solved("newborn", "filler") == solved("newborn", "shuffled") == 0
     assert solved("newborn", "own", 0) == solved("newborn", "none", 0) > 0
-    assert ratchet(arena) == rows
+    assert ratchet(arena.state, arena.models) == rows
 
 
 def test_where_nobody_learns_the_living_are_the_newborn(tmp_path: Path) -> None:
     with start(tmp_path, "sleep.enabled=false") as arena:
-        asked = cells(begin(arena, 5))
+        asked = cells(begin(arena, 5).state, arena.models)
         assert {c.adapter for c in asked} == {None}
         by_mind = [{(c.prompt) for c in asked if c.mind == m and c.library in BOTH} for m in ("newborn", "living")]
         assert by_mind[0] == by_mind[1]
@@ -336,21 +355,24 @@ def phase(g: int, units: int, counted: int = 1) -> dict[str, Any]:
 
 
 def test_a_reading_waits_until_enough_was_played_since_the_last(arena: Arena) -> None:
-    price, share = cost(arena, cells(arena)), arena.config.measure.ratchet.share
-    assert not reading_due(arena)  # nothing was played
+    price, share = (
+        cost_of(arena),
+        arena.config.measure.ratchet.share,
+    )
+    assert not reading_due(arena.state, arena.models)  # nothing was played
     with arena.store.transaction():
         arena.store.insert({"phases": [phase(4, int(0.6 * price / share)), phase(4, 10**9, counted=0)]})
-    assert not reading_due(arena) and "ratchet" not in measure(arena)
+    assert not reading_due(arena.state, arena.models) and "ratchet" not in measure(arena)
     with arena.store.transaction():
         arena.store.insert({"phases": [phase(5, int(0.6 * price / share))]})
-    assert reading_due(arena)
+    assert reading_due(arena.state, arena.models)
     found = measure(arena)
-    assert len(found["ratchet"]) == len(cells(arena)) and found["evaluations"]
+    assert len(found["ratchet"]) == len(cells(arena.state, arena.models)) and found["evaluations"]
     with arena.store.transaction():
         arena.store.insert({"ratchet": found["ratchet"]})
-    assert reading_due(arena)  # played again after a crash, the same generation decides alike
-    arena.generation = Generation(6)
-    assert not reading_due(arena)  # what was played before the last reading has been used up
+    assert reading_due(arena.state, arena.models)  # played again after a crash, the same generation decides alike
+    arena.state.generation = Generation(6)
+    assert not reading_due(arena.state, arena.models)  # what was played before the last reading has been used up
 
 
 def test_readings_are_taken_where_every_divides_and_not_at_all_at_zero(tmp_path: Path) -> None:
@@ -361,8 +383,8 @@ def test_readings_are_taken_where_every_divides_and_not_at_all_at_zero(tmp_path:
                 arena.store.insert({"phases": [phase(g, 10**6) for g in range(1, 8)]})
             found = []
             for g in range(1, 8):
-                arena.generation = Generation(g)
-                found += [g] if reading_due(arena) else []
+                arena.state.generation = Generation(g)
+                found += [g] if reading_due(arena.state, arena.models) else []
             assert found == due
 
 

@@ -184,7 +184,7 @@ def test_a_name_whose_definition_waits_is_not_defined_again(tmp_path: Path) -> N
     with start(tmp_path, "names", "gate", "rounds.guesses=30") as arena:
         play(arena)
         names = [r["title"] for r in arena.store.query("SELECT title FROM waiting WHERE kind = 'definition'")]
-        assert names and len(names) == len(set(names)) and arena.library.count() == 0
+        assert names and len(names) == len(set(names)) and arena.state.library.count() == 0
 
 
 def test_an_accepted_post_still_passes_the_admission_check(tmp_path: Path) -> None:
@@ -199,15 +199,15 @@ def test_an_accepted_post_still_passes_the_admission_check(tmp_path: Path) -> No
         first = waiting(arena.store, 1)
         assert first[1] in {p["id"] for p in arena.store.query("SELECT id FROM posts")}
         assert [r["reason"] for r in arena.store.query("SELECT reason FROM refusals")] == ["bad signature"]
-        assert arena.library.verify() == []
+        assert arena.state.library.verify() == []
 
 
 def test_a_reopened_run_holds_the_same_bank_in_the_same_order(gated: Path, tmp_path: Path) -> None:
     with start(tmp_path, "same", "gate", MORE) as arena:
         play(arena, plain(a_reviewer)(arena))
-        before, kept = list(arena.bank.entries), set(arena.seen)
+        before, kept = list(arena.state.bank.entries), set(arena.state.seen)
     with Arena.open(tmp_path / "same") as arena:
-        assert arena.bank.entries == before and arena.seen == kept and len(before) >= 3
+        assert arena.state.bank.entries == before and arena.state.seen == kept and len(before) >= 3
     assert digest(tmp_path / "same") == digest(gated)
 
 
@@ -265,7 +265,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("held")
     with start(folder, "held", "sample", *HELD) as arena:
         assert play(arena, plain(rejecting)(arena))
-        assert arena.library.verify() == []
+        assert arena.state.library.verify() == []
     return folder / "held"
 
 
@@ -307,7 +307,7 @@ def test_what_had_left_the_index_before_gets_a_receipt_alone_and_forgetting_coun
         states = {r["post"]: r["state"] for r in arena.store.query("SELECT post, state FROM removals")}
         assert [states[r["subject"]] for r in rejected] == ["rejected", "forgotten"]
         assert [json.loads(r["body"]).get("removed") for r in rejected] == [True, None]
-        assert verify_receipts(arena.store) == [] and arena.library.verify() == []
+        assert verify_receipts(arena.store) == [] and arena.state.library.verify() == []
 
 
 @pytest.mark.slow

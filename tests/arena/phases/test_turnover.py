@@ -30,13 +30,13 @@ def town(folder: Path, *overrides: str, generation: int = 5) -> Iterator[Arena]:
     """Three founders with weights of their own, the first paid best; a library with a definition and three examples."""
     with peopled(folder, "town", *NIGHT, *overrides, generation=generation) as arena:
         generator = torch.Generator().manual_seed(3)
-        for i, name in enumerate(arena.living):
-            if arena.learner:
-                row = arena.learner.layout.fresh(name)
-                arena.learner.replace(name, row + 0.01 * torch.randn(row.shape, generator=generator))
+        for i, name in enumerate(arena.state.living):
+            if arena.models.learner:
+                row = arena.models.learner.layout.fresh(name)
+                arena.models.learner.replace(name, row + 0.01 * torch.randn(row.shape, generator=generator))
             pay(arena, name, 1.0 - 0.3 * i)
-        define(arena, 2, arena.living[0], "w0")
-        for i, name in enumerate(arena.living):
+        define(arena, 2, arena.state.living[0], "w0")
+        for i, name in enumerate(arena.state.living):
             entry(arena, name, 2 + i, f"post {i}", text=f"rev | 3 1 {i + 2}")
         yield arena
 
@@ -53,8 +53,8 @@ def turned(arena: Arena) -> dict[str, list[Any]]:
 
 
 def minds(arena: Arena) -> Learner:
-    assert arena.learner is not None
-    return arena.learner
+    assert arena.models.learner is not None
+    return arena.models.learner
 
 
 def row(arena: Arena, name: str) -> Tensor:
@@ -71,15 +71,15 @@ def does_nothing(arena: Arena, row: Tensor) -> bool:
 
 def test_a_tournament_retires_the_one_paid_least_over_the_window(tmp_path: Path) -> None:
     with town(tmp_path, "turnover.every=5", "turnover.window=2") as arena:
-        first, second, third = arena.living
+        first, second, third = arena.state.living
         pay(arena, third, 9.0, generation=3)  # long ago
         pay(arena, first, -2.0, generation=4, role="setter")
-        assert ranking(arena)[0] == [second, third, first]
+        assert ranking(arena.state)[0] == [second, third, first]
         records = turned(arena)
         assert [r["name"] for r in records["retirements"]] == [first]
         (born,) = records["agents"]
         assert (json.loads(born["parents"]), born["place"], born["born"]) == ([second], 0, 5)
-        assert arena.living == [second, third, born["name"]] == minds(arena).names
+        assert arena.state.living == [second, third, born["name"]] == minds(arena).names
 
 
 @pytest.mark.parametrize("given", [("turnover.every=4",), ("turnover.every=0",), ("turnover.policy=none",)])
@@ -95,13 +95,13 @@ def test_with_the_run_nobody_dies(tmp_path: Path) -> None:
 
 def test_of_age_a_whole_generation_dies_and_its_places_are_taken(tmp_path: Path) -> None:
     with town(tmp_path, *AGE) as arena:
-        old = list(arena.living)
+        old = list(arena.state.living)
         records = turned(arena)
         assert [r["name"] for r in records["retirements"]] == old
         assert [a["place"] for a in records["agents"]] == [0, 1, 2]
-        assert arena.living == [a["name"] for a in records["agents"]] == minds(arena).names
-        assert not set(old) & set(arena.living)
-        arena.generation.index = 6
+        assert arena.state.living == [a["name"] for a in records["agents"]] == minds(arena).names
+        assert not set(old) & set(arena.state.living)
+        arena.state.generation.index = 6
         assert turnover(arena)["retirements"] == []  # they are a generation old
 
 
@@ -112,14 +112,14 @@ def test_nothing_is_inherited_where_nothing_is(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=nothing") as arena:
         records = turned(arena)
         assert not records["sleeps"] and not records["reads"]
-        assert all(does_nothing(arena, row(arena, a)) for a in arena.living)
+        assert all(does_nothing(arena, row(arena, a)) for a in arena.state.living)
         assert {a["inherited"] for a in records["agents"]} == {"nothing"}
 
 
 @pytest.mark.parametrize("crossing", ["copy", "mutation", "crossover", "average"])
 def test_weights_are_inherited_as_the_crossing_says(crossing: str, tmp_path: Path) -> None:
     with town(tmp_path, *AGE, f"turnover.crossing={crossing}", "turnover.mutation=0.1") as arena:
-        before = {a: row(arena, a) for a in arena.living}
+        before = {a: row(arena, a) for a in arena.state.living}
         records = turned(arena)
         for born in records["agents"]:
             parents = json.loads(born["parents"])
@@ -135,13 +135,13 @@ def test_weights_are_inherited_as_the_crossing_says(crossing: str, tmp_path: Pat
 
 def test_parents_are_different_and_the_better_paid_have_more_children(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.crossing=crossover") as arena:
-        order, _ = ranking(arena)
-        pairs = [parents_of(arena, order, at, 3) for at in range(300)]
-        assert pairs == [parents_of(arena, order, at, 3) for at in range(300)]
+        order, _ = ranking(arena.state)
+        pairs = [parents_of(arena.state, order, at, 3) for at in range(300)]
+        assert pairs == [parents_of(arena.state, order, at, 3) for at in range(300)]
         assert all(len(set(pair)) == 2 for pair in pairs)
         firsts = [sum(pair[0] == a for pair in pairs) for a in order]
         assert firsts[0] > firsts[1] > firsts[2] > 0
-        assert parents_of(arena, order, 0, 1) == order[:2]
+        assert parents_of(arena.state, order, 0, 1) == order[:2]
 
 
 # -- school --------------------------------------------------------------------------------------------------------
@@ -150,13 +150,13 @@ def test_parents_are_different_and_the_better_paid_have_more_children(tmp_path: 
 def test_newborn_with_equal_starts_and_one_circle_leave_one_school_alike(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=library", "sleep.lore=6") as arena:
         records = turned(arena)
-        first, *others = arena.living
+        first, *others = arena.state.living
         assert [r["agent"] for r in records["sleeps"]] == [first]
-        assert records["sleeps"][0]["tokens"] == arena.generation.tokens.trained > 0
+        assert records["sleeps"][0]["tokens"] == arena.models.tokens.trained > 0
         assert not does_nothing(arena, row(arena, first))
         for name in others:
             for key, state in minds(arena).state.items():
-                assert torch.equal(state[arena.living.index(name)], state[0]), key
+                assert torch.equal(state[arena.state.living.index(name)], state[0]), key
         assert {(r.agent, r.phase) for r in records["reads"]} == {(first, "sleep")}
         assert {r.post for r in records["reads"]} >= {"post 0", "post 1", "post 2"}
         assert any(r.request.endswith("/lore") for r in records["reads"])
@@ -166,8 +166,8 @@ def test_who_comes_from_school_acts_by_what_it_learned_there(tmp_path: Path) -> 
     """An average over so few steps would be what it was born with, nearly."""
     with town(tmp_path, *AGE, "turnover.inherit=library", "sleep.average=0.99") as arena:
         for born in turned(arena)["agents"]:
-            state, at = minds(arena).state, arena.living.index(born["name"])
-            start = arena.beginning(arena.living[0])
+            state, at = minds(arena).state, arena.state.living.index(born["name"])
+            start = arena.initial_adapter(arena.state.living[0])
             assert 1 <= float(state["steps"][at]) <= 4
             learned = torch.dist(state["trained"][at], start)
             assert torch.dist(state["acting"][at], start) > 0.4 * learned > 0
@@ -176,10 +176,10 @@ def test_who_comes_from_school_acts_by_what_it_learned_there(tmp_path: Path) -> 
 def test_who_begins_with_a_parent_s_weights_goes_on_with_their_average_and_optimiser(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=both", "sleep.average=0.9") as arena:
         state = minds(arena).state
-        before = {a: row(arena, a) for a in arena.living}
-        steps = {a: float(state["steps"][arena.living.index(a)]) for a in arena.living}
+        before = {a: row(arena, a) for a in arena.state.living}
+        steps = {a: float(state["steps"][arena.state.living.index(a)]) for a in arena.state.living}
         for born in turned(arena)["agents"]:
-            state, at = minds(arena).state, arena.living.index(born["name"])
+            state, at = minds(arena).state, arena.state.living.index(born["name"])
             parent = json.loads(born["parents"])[0]
             taken = float(state["steps"][at]) - steps[parent]
             assert 1 <= taken <= 4
@@ -208,22 +208,22 @@ def test_pruning_keeps_every_tenth_generation_the_last_two_and_all_big_sleeps(tm
 def test_circles_that_read_differently_hold_schools_of_their_own(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=library", "library.network=line") as arena:
         records = turned(arena)
-        assert [r["agent"] for r in records["sleeps"]] == arena.living
+        assert [r["agent"] for r in records["sleeps"]] == arena.state.living
         own = {r.agent: {x.post for x in records["reads"] if x.agent == r.agent} for r in records["reads"]}
-        assert [own[a] & {"post 0", "post 1", "post 2"} for a in arena.living] == [
+        assert [own[a] & {"post 0", "post 1", "post 2"} for a in arena.state.living] == [
             {"post 0"}, {"post 1"}, {"post 2"},
         ]  # fmt: skip
-        assert not torch.equal(row(arena, arena.living[0]), row(arena, arena.living[1]))
+        assert not torch.equal(row(arena, arena.state.living[0]), row(arena, arena.state.living[1]))
 
 
 def test_who_inherits_both_goes_to_school_from_its_parents_weights(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=both") as arena:
-        before = {a: row(arena, a) for a in arena.living}
+        before = {a: row(arena, a) for a in arena.state.living}
         records = turned(arena)
         parents = {a["name"]: json.loads(a["parents"])[0] for a in records["agents"]}
         assert len(records["sleeps"]) == len(set(parents.values()))  # one school for the children of one parent
-        for a in arena.living:
-            for b in arena.living:
+        for a in arena.state.living:
+            for b in arena.state.living:
                 assert torch.equal(row(arena, a), row(arena, b)) == (parents[a] == parents[b])
             near, far = (
                 torch.dist(row(arena, a), before[p]) for p in sorted(before, key=lambda p: p != parents[a])[:2]
@@ -240,7 +240,7 @@ def test_what_a_parent_recalled_is_rehearsed_by_who_begins_with_its_weights(tmp_
         with town(folder, *AGE, *given) as arena:
             said = {"w1": " ".join(meaning(arena, "w1"))} if knows else {}
             with arena.store.transaction():
-                for a in arena.living:
+                for a in arena.state.living:
                     memory = {"generation": 5, "agent": a, "read": 0, "recalled": len(said), "memory": json.dumps(said)}
                     arena.store.insert({"knowledge": [{**memory, "known": 0, "wrong": 0, "level": 0}]})
             trained[inherits, knows] = len(turned(arena)["sleeps"])
@@ -251,7 +251,7 @@ def test_what_a_parent_recalled_is_rehearsed_by_who_begins_with_its_weights(tmp_
 def test_a_school_without_a_library_changes_nothing(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=library", "library.network=self", "sleep.lore=6") as arena:
         assert turned(arena)["sleeps"] == []
-        assert all(does_nothing(arena, row(arena, a)) for a in arena.living)
+        assert all(does_nothing(arena, row(arena, a)) for a in arena.state.living)
 
 
 def test_where_nobody_learns_they_are_born_all_the_same(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_where_nobody_learns_they_are_born_all_the_same(tmp_path: Path) -> None:
         records = turned(arena)
         assert {a["inherited"] for a in records["agents"]} == {"nothing"}
         assert set(records) == {"agents", "retirements"} or not records.get("sleeps")
-        assert arena.living == [a["name"] for a in records["agents"]]
+        assert arena.state.living == [a["name"] for a in records["agents"]]
 
 
 # -- the big sleep -------------------------------------------------------------------------------------------------
@@ -269,19 +269,25 @@ def test_where_nobody_learns_they_are_born_all_the_same(tmp_path: Path) -> None:
 def test_after_a_big_sleep_all_act_alike_and_the_newborn_too(source: str, tmp_path: Path) -> None:
     given = ("turnover.policy=age", "turnover.life=6", "turnover.inherit=nothing", "turnover.consolidate=5")
     with town(tmp_path, *given, f"turnover.consolidate_from={source}") as arena:
-        before = [row(arena, a) for a in arena.living]
+        before = [row(arena, a) for a in arena.state.living]
         records = turned(arena)
         assert not records["retirements"] and [c["name"] for c in records["checkpoints"]] == ["commons", "born"]
-        assert arena.commons is not None and not does_nothing(arena, arena.commons)
-        assert all(torch.equal(row(arena, a), arena.commons) for a in arena.living)
-        assert not any(torch.equal(r, arena.commons) for r in before)
+        assert arena.models.commons is not None and not does_nothing(arena, arena.models.commons)
+        assert all(torch.equal(row(arena, a), arena.models.commons) for a in arena.state.living)
+        assert not any(torch.equal(r, arena.models.commons) for r in before)
         assert not minds(arena).state["steps"].any() and not minds(arena).state["second_moment"].any()
-        assert COMMONS not in minds(arena).names and COMMONS not in arena.places and COMMONS not in arena.living
-        assert torch.equal(minds(arena).layout.load_peft(arena.folder / "adapters" / "commons-g0005"), arena.commons)
-        arena.generation.index = 6
+        assert (
+            COMMONS not in minds(arena).names
+            and COMMONS not in arena.state.places
+            and COMMONS not in arena.state.living
+        )
+        assert torch.equal(
+            minds(arena).layout.load_peft(arena.folder / "adapters" / "commons-g0005"), arena.models.commons
+        )
+        arena.state.generation.index = 6
         turned(arena)
-        assert all(torch.equal(row(arena, a), arena.commons) for a in arena.living)  # who was born since
-        arena.generation.index = 25
+        assert all(torch.equal(row(arena, a), arena.models.commons) for a in arena.state.living)  # who was born since
+        arena.state.generation.index = 25
         prune_adapters(arena)
         assert (arena.folder / "adapters" / "commons-g0005").is_dir()
 
@@ -291,10 +297,10 @@ def test_from_the_library_the_weights_of_the_living_are_no_matter(tmp_path: Path
     for source in ("adapters", "library"):
         for noise in (0.0, 0.05):
             with town(tmp_path / f"{source}{noise}", f"turnover.consolidate_from={source}") as arena:
-                minds(arena).replace(arena.living[0], row(arena, arena.living[0]) + noise)
+                minds(arena).replace(arena.state.living[0], row(arena, arena.state.living[0]) + noise)
                 consolidate(arena, minds(arena))
-                assert arena.commons is not None
-                made.setdefault(source, []).append(arena.commons)
+                assert arena.models.commons is not None
+                made.setdefault(source, []).append(arena.models.commons)
     assert torch.equal(*made["library"]) and not torch.equal(*made["adapters"])
 
 
@@ -304,8 +310,8 @@ def test_the_big_sleep_is_on_everybodys_library_whoever_reads_whom(network: str,
     for i, given in enumerate(("library.network=all", f"library.network={network}")):
         with town(tmp_path / str(i), given, "turnover.consolidate_from=library", "sleep.lore=4") as arena:
             consolidate(arena, minds(arena))
-            assert arena.commons is not None
-            made.append(arena.commons)
+            assert arena.models.commons is not None
+            made.append(arena.models.commons)
     assert torch.equal(*made)
 
 
@@ -329,12 +335,12 @@ def test_who_dies_tonight_and_leaves_nothing_does_not_sleep(
     given: tuple[str, ...], sleeps: bool, tmp_path: Path
 ) -> None:
     with town(tmp_path, *AGE, *given) as arena:
-        before = [row(arena, a) for a in arena.living]
+        before = [row(arena, a) for a in arena.state.living]
         records = sleep(arena)
-        assert [r["agent"] for r in records["sleeps"]] == (arena.living if sleeps else [])
+        assert [r["agent"] for r in records["sleeps"]] == (arena.state.living if sleeps else [])
         assert len({r.agent for r in records["reads"]}) == (3 if sleeps else 0)
-        assert all(torch.equal(row(arena, a), old) != sleeps for a, old in zip(arena.living, before, strict=True))
-        assert [c["name"] for c in records["checkpoints"]] == [*arena.living, "learner"]
+        assert all(torch.equal(row(arena, a), old) != sleeps for a, old in zip(arena.state.living, before, strict=True))
+        assert [c["name"] for c in records["checkpoints"]] == [*arena.state.living, "learner"]
 
 
 @pytest.mark.parametrize(
@@ -353,13 +359,13 @@ def test_memory_says_which_earlier_examples_there_are_to_sleep_on(
     given: tuple[str, ...], slept: set[str], tmp_path: Path
 ) -> None:
     with town(tmp_path, *given) as arena:
-        first = arena.living[0]
-        bank = list(arena.bank.entries)
-        arena.bank.entries = []
+        first = arena.state.living[0]
+        bank = list(arena.state.bank.entries)
+        arena.state.bank.entries = []
         old = entry(arena, first, 1, "old")
         new = entry(arena, first, 5, "new")
-        arena.bank.entries = [old, *bank, new]
-        found: list[Entry] = library_sample(arena, first)
+        arena.state.bank.entries = [old, *bank, new]
+        found: list[Entry] = library_sample(arena.state, first)
         assert len(found) == len({e.post for e in found})
         assert {e.post for e in found} == slept
 

@@ -88,7 +88,7 @@ def test_sealed_again_and_opened_again_nothing_is_added(run: Path, store: Store)
     before = (leaves(store), heads(store))
     with Arena.open(run) as arena:
         play(arena)
-        arena.generation.index = 3
+        arena.state.generation.index = 3
         assert seal(arena) == {}
     assert (leaves(store), heads(store)) == before
 
@@ -105,11 +105,11 @@ def test_a_run_that_dies_inside_every_transaction_has_the_log_of_one_that_does_n
     def dies_once_sealed(arena: Arena) -> object:
         rows = sealed(arena)
         arena.store.insert(rows)  # what is killed here must not be there afterwards
-        if arena.generation.index not in late:
-            late.add(arena.generation.index)
+        if arena.state.generation.index not in late:
+            late.add(arena.state.generation.index)
             raise Crash
         for table in ("leaves", "heads"):
-            arena.store.db.execute(f"DELETE FROM {table} WHERE generation = ?", [arena.generation.index])
+            arena.store.db.execute(f"DELETE FROM {table} WHERE generation = ?", [arena.state.generation.index])
         return rows
 
     monkeypatch.setattr(loop, "seal", dies_once_sealed)

@@ -1,0 +1,104 @@
+"""What a run knows at a point in it: population, bank, problems seen, library, and the generation in progress.
+
+All of it is a fold over stored records. It is needed to plan, to read the library and to word prompts, and can be made
+for any run whose database can be read, without its lock, its models or torch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from arena.config.schema import Config
+from arena.rounds.round import Round
+from arena.run.store import Row, Store
+from culture.library import Library
+from curricula.domain import Domain
+from curricula.hidden_words import HiddenWords
+from curricula.replay import Bank, Entry
+
+
+@dataclass
+class Generation:
+    """The generation in progress."""
+
+    index: int
+    rounds: list[Round] = field(default_factory=list)
+    plan: dict[str, Row] = field(default_factory=dict)  # rows of table `rounds` by id
+    right_guesses: list[tuple[str, str, str]] = field(default_factory=list)  # (agent, name, body)
+    wrong_guesses: list[tuple[str, str, str]] = field(default_factory=list)
+    outcomes: dict[str, Row] = field(default_factory=dict)
+    utilities: Mapping[str, float] | None = None  # by post, once asked for (arena.library.utility)
+    receipts: list[Row] = field(default_factory=list)  # of reviewers' decisions, taken when the generation began
+    labels: list[Row] = field(default_factory=list)
+
+
+class RunState:
+    """The state of one run. Reads the store; only phases write it."""
+
+    def __init__(
+        self, config: Config, store: Store, domains: Mapping[str, Domain], generation: int | None = None
+    ) -> None:
+        """`generation`: the library as it stood after that generation; None: as it stands."""
+        self.config, self.store, self.domains = config, store, dict(domains)
+        stored = store.meta()
+        self.island, self.islands = int(stored.get("island", 0)), int(stored.get("islands", 1))
+        self.mark = f"i{self.island}" if self.islands > 1 else ""  # ends ids that several islands would number alike
+        self.seed = f"{config.seed}/{self.mark}" if self.mark else str(config.seed)  # of everything drawn here
+        self.library = Library(store.db, generation)
+        self.bank, self.seen = Bank(), set[str]()
+        self.living: list[str] = []
+        self.places, self.births = dict[str, int](), dict[str, int]()  # of every agent that was ever born
+        self.generation = Generation(0 if generation is None else generation)
+
+    @property
+    def main(self) -> Domain:
+        """The first configured domain."""
+        return next(iter(self.domains.values()))
+
+    @property
+    def commons_name(self) -> str:
+        """Name of the checkpoint of the consolidated adapter."""
+        return f"commons-{self.mark}" if self.mark else "commons"
+
+    def words_domain(self) -> HiddenWords | None:
+        found = self.domains.get("hidden_words")
+        return found if isinstance(found, HiddenWords) else None
+
+    def place(self, agent: str) -> int:
+        """The agent's place in the population; 0 for a name that is no agent of this run."""
+        return self.places.get(agent, 0)
+
+    def rng(self, *where: object) -> random.Random:
+        """A generator keyed by the run's seed and a place in the run."""
+        return random.Random("/".join(map(str, (self.seed, *where))))
+
+    # -- folding records in ----------------------------------------------------------------------------------------
+
+    def add_agents(self, agents: Sequence[Row]) -> None:
+        """Rows of table `agents`, of agents that live."""
+        for row in agents:
+            self.living.append(row["name"])
+            self.places[row["name"]], self.births[row["name"]] = row["place"], row["born"]
+
+    def add_worked_examples(self, posts: Sequence[Row]) -> None:
+        """Rows of table `posts`: worked examples go into the bank, others are passed over."""
+        entries = []
+        for row in posts:
+            if row["kind"] == "worked_example":
+                domain, _, round_ = row["about"].partition("/")
+                rate = self._solve_rate(round_, row["id"])
+                entries.append(
+                    Entry(row["id"], domain, row["author"], row["title"], row["body"], rate, row["generation"])
+                )
+        self.bank.add(entries)
+
+    def _solve_rate(self, round_: str, post: str) -> float:
+        """Of the round a post is about: one of an earlier generation if the post waited for approval, or of another
+        island if it migrated."""
+        found = self.generation.outcomes.get(round_)
+        rows = [found] if found else self.store.query("SELECT solve_rate FROM outcomes WHERE round = ?", [round_])
+        if not rows and self.config.cluster.islands > 1:
+            rows = self.store.query("SELECT solve_rate FROM migrations WHERE subject = ? AND taken", [post])
+        return float(rows[0]["solve_rate"])
