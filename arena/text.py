@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _BACKTICKS = re.compile(r"`+")
 KEPT = "\n\t"
@@ -63,6 +64,37 @@ def between(value: float | None, low: float | None, high: float | None, places: 
     """`0.65 [0.52, 0.77]`, without the interval where there is none."""
     ends = number(low, places, sign), number(high, places, sign)
     return number(value, places, sign) + ("" if "-" in ends else f" [{ends[0]}, {ends[1]}]")
+
+
+def interval(found: Mapping[str, Any] | None, key: str, sign: bool = False) -> str:
+    """The value of `key` with the interval from `low` to `high`, as `between` writes it; `-` if it was not measured."""
+    return "-" if found is None else between(found[key], found.get("low"), found.get("high"), sign=sign)
+
+
+def span(depths: Sequence[int]) -> str:
+    """`3-6`, or `3` for a single depth."""
+    return str(depths[0]) if len(depths) == 1 else f"{depths[0]}-{depths[-1]}"
+
+
+def compact(value: float | None) -> str:
+    """A whole number in at most 6 characters: `12345`, `123.5k`, `12.3M`; `-` for what was not measured."""
+    if value is None:
+        return "-"
+    if abs(value) < 99_999.5:
+        return f"{value:.0f}"
+    if abs(value) < 999_950:
+        return f"{value / 1e3:.1f}k"
+    return f"{value / 1e6:.1f}M" if abs(value) < 1e9 else f"{value:.1e}"
+
+
+def duration(seconds: float | None) -> str:
+    """`12.3 s`, `4 min 10 s` or `3 h 12 min`; `-` for what was not measured."""
+    if seconds is None:
+        return "-"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def count(n: int, what: str, many: str = "") -> str:

@@ -16,8 +16,8 @@ from rich.console import Console
 from arena.config.schema import load_config
 from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
-from arena.report.tables import print_report
-from arena.report.write import write_report
+from arena.report.terminal import print_report
+from arena.report.write import build_sections, write_report
 from arena.run.store import Store
 
 FIGURES = ("heldout", "setting", "ability", "tournament", "setters", "uplift", "entropy", "wrong-reasons")
@@ -26,9 +26,11 @@ folder, docs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/quickstart"), Pa
 store, config = Store(folder / "run.db"), load_config(folder / "config.yaml")
 analysis = analyze(store, config)
 console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
-print_report(console, analysis)
+source = Source(folder, store, config, analysis)
+sections = build_sections(source)
+print_report(console, source, sections)
 console.save_svg(str(docs / "run.svg"), title=f"ratchet analyze {folder}")
-write_report(Source(folder, store, config, analysis))
+write_report(source, sections)
 for name in FIGURES:
     shutil.copyfile(folder / "report" / "figures" / f"{name}.png", docs / f"{name}.png")
     print(f"wrote {docs / name}.png")

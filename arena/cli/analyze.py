@@ -29,20 +29,22 @@ def analyze(
 
     store, config = open_to_read(folder)
     analysis = analyze_store(store, config)
-    written: list[Path] = []
-    if plots:
-        from arena.report.source import Source
-        from arena.report.write import write_report
-
-        written = write_report(Source(folder, store, config, analysis))
-    if as_json:
+    if as_json and not plots:
         typer.echo(json.dumps(analysis, indent=1))
         return
     from rich.console import Console
 
-    from arena.report.tables import print_report
+    from arena.report.source import Source
+    from arena.report.terminal import print_report
+    from arena.report.write import build_sections, write_report
 
-    print_report(Console(), analysis)
+    source = Source(folder, store, config, analysis)
+    sections = build_sections(source, replay=plots)
+    written = write_report(source, sections) if plots else []
+    if as_json:
+        typer.echo(json.dumps(analysis, indent=1))
+        return
+    print_report(Console(), source, sections)
     if written:
         typer.echo(f"wrote {written[0]} (open it in a browser) and {len(written) - 1} files of figures beside it")
 
@@ -56,9 +58,10 @@ def digest(folder: RunArg) -> None:
 
 def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
     from arena.report.comparison.compare import compare, distinct
-    from arena.report.comparison.sections import print_sections, sections
+    from arena.report.comparison.sections import sections
     from arena.report.metrics.run_summary import analyze as analyze_store
     from arena.report.source import Source
+    from arena.report.terminal import print_sections
 
     distinct(folders)
     opened = [(folder, *open_to_read(folder)) for folder in folders]

@@ -19,7 +19,7 @@ from arena.evals.participants import AGENTS, BASE
 from arena.evals.results import as_data, checker_failures, write
 from arena.evals.run_eval import Result
 from arena.evals.scores import ALL, CLEAN, GREEDY, READING
-from arena.report.tables import new_table
+from arena.report.terminal import new_table
 from arena.text import between, clear, count, listed
 
 MOST_LEVELS = 16

@@ -1,7 +1,9 @@
-"""What a run was, told after the fact: numbers from the run store, tables for a terminal, and a page with figures.
+"""The report of a run: figures computed from the run store, sections with sentences, and a page.
 
-`analysis` turns a store into plain data, `tables` shows it on a terminal, and `write` makes the page: `sections` say in
-sentences and `figure`s what was found, `draw` and `interactive` draw these, `page` puts them together. `statistics`,
-`rasch`, `ratings` and `usefulness` hold the estimators. Left out: comparisons of several runs. Not guaranteed: that a
-difference between two generations of one run is more than luck; for that, several seeds and their intervals are needed.
+`metrics` computes figures from a store, with the estimators of `stats`; `sections` states findings in sentences, tables
+and `figures`; `page` and `write` make the HTML page, `terminal` prints sentences and tables, and `comparison` compares
+several runs.
+
+Not guaranteed: that a difference between two generations of one run is more than chance; that takes several seeds and
+their intervals.
 """

@@ -29,7 +29,7 @@ from arena.report.figures.figure import Section
 from arena.report.figures.matplotlib_backend import save
 from arena.report.figures.rows import write_rows
 from arena.report.page import render
-from arena.report.sections import SECTIONS
+from arena.report.sections import SECTIONS, tournament
 from arena.report.sections.curriculum import setting_figure
 from arena.report.sections.heldout import heldout_figure
 from arena.report.source import Source
@@ -38,21 +38,32 @@ PICTURES = {"heldout": heldout_figure, "setting": setting_figure}
 """Drawn for every run, even one that has nothing to show in them yet; the README has them."""
 
 
-def write_report(source: Source) -> list[Path]:
+def build_sections(source: Source, replay: bool = True) -> list[Section]:
+    """All sections of the report, in the order of the page. Shows progress on a terminal's standard error.
+
+    `replay` False leaves out the tournament, which loads the run's base model and plays problems again.
+    """
+    builders = [build for build in SECTIONS if replay or build is not tournament.section]
+    with progress() as bar:
+        task, sections = bar.add_task("reading the run", total=len(builders)), []
+        for build in builders:
+            sections.append(build(source))
+            bar.advance(task)
+    return sections
+
+
+def write_report(source: Source, sections: Sequence[Section] | None = None) -> list[Path]:
     """Write everything into `report/` of the run's folder; return the paths, the page first.
 
-    Shows how far it is on a terminal's standard error.
+    `sections` are those of `build_sections` (default: build them). Shows progress on a terminal's standard error.
     """
+    if sections is None:
+        sections = build_sections(source)
     folder = source.folder / "report"
     figures, data = folder / "figures", folder / "data"
     for place in (figures, data):
         place.mkdir(parents=True, exist_ok=True)
     with progress() as bar:
-        task = bar.add_task("reading the run", total=len(SECTIONS))
-        sections = []
-        for build in SECTIONS:
-            sections.append(build(source))
-            bar.advance(task)
         drawn = [f for s in sections for f in s.figures]
         check_keys([f.key for f in drawn])
         task = bar.add_task("drawing figures", total=len(drawn) + 1)
@@ -72,7 +83,7 @@ def write_report(source: Source) -> list[Path]:
     return [page, *pictures, *written]
 
 
-def page_of(source: Source, sections: list[Section]) -> str:
+def page_of(source: Source, sections: Sequence[Section]) -> str:
     a = source.analysis
     played = sum(g["complete"] for g in a["generations"])
     state = "finished" if a["finished"] else f"not finished, {played} of {a['planned_generations']} generations"

@@ -26,8 +26,11 @@ from arena.config.shipped import typed_command
 from arena.phases.order import LOOP
 from arena.report.metrics import generation
 from arena.report.metrics.heldout import rates
-from arena.report.tables import count, decimal, duration, gain_sentence, heldout_table, names_sentence, rate
+from arena.report.sections.culture.knowledge import names_sentence
+from arena.report.sections.heldout import before_after_table, gain_sentence
+from arena.report.terminal import print_table, print_warnings
 from arena.run.store import Store
+from arena.text import compact, duration, number
 
 SHOWN = 12
 """Generations the live table shows."""
@@ -87,11 +90,11 @@ def _group(p: Line, depths: tuple[int, ...]) -> float | None:
 
 
 def _cell(depths: tuple[int, ...], p: Line) -> str:
-    return rate(_group(p, depths))
+    return number(_group(p, depths))
 
 
 def _parts(*numbers: int | None) -> str:
-    return "-" if all(n is None for n in numbers) else "/".join(map(count, numbers))
+    return "-" if all(n is None for n in numbers) else "/".join(map(compact, numbers))
 
 
 def _mean(values: list[Any]) -> float | None:
@@ -102,14 +105,14 @@ def _mean(values: list[Any]) -> float | None:
 COLUMNS: tuple[tuple[str, int, Callable[[Line], str]], ...] = (
     ("gen", 0, lambda p: p.label),
     ("set/valid/learn", 2, lambda p: _parts(p.proposed, p.valid, p.learnable)),
-    ("depth", 2, lambda p: decimal(p.difficulty, 1)),
-    ("solve", 2, lambda p: rate(p.solve_rate)),
+    ("depth", 2, lambda p: number(p.difficulty, 1)),
+    ("solve", 2, lambda p: number(p.solve_rate)),
     *((name, 1, partial(_cell, depths)) for name, depths in GROUPS),
     ("posts/read", 4, lambda p: _parts(p.posts, p.reads)),
     ("guessed", 6, lambda p: _parts(p.right_guesses, p.guesses)),
-    ("graders agree", 6, lambda p: rate(p.agreement)),
-    ("tokens/s", 5, lambda p: count(p.tokens / p.seconds) if p.seconds else "-"),
-    ("sec", 3, lambda p: decimal(p.seconds, 1 if p.seconds < 100 else 0)),
+    ("graders agree", 6, lambda p: number(p.agreement)),
+    ("tokens/s", 5, lambda p: compact(p.tokens / p.seconds) if p.seconds else "-"),
+    ("sec", 3, lambda p: number(p.seconds, 1 if p.seconds < 100 else 0)),
 )
 
 
@@ -188,21 +191,21 @@ class Progress:
     def plain_line(self, p: Line) -> str:
         """One generation as one line of words, without control characters."""
         held = ", ".join(
-            f"{name}: {rate(_group(p, depths))}" for name, depths in GROUPS if _group(p, depths) is not None
+            f"{name}: {number(_group(p, depths))}" for name, depths in GROUPS if _group(p, depths) is not None
         )
         held = f"held-out {held}" if held else "held-out not measured"
         if p.label in ("0", "end"):
             return f"{'before' if p.label == '0' else 'after'}: {held}, {duration(p.seconds)}"
         left = self.time_left()
         parts = [
-            f"generation {p.label}/{self.config.generations}: set {count(p.proposed)}",
-            f"valid {count(p.valid)}",
-            f"learnable {count(p.learnable)}",
-            f"depth {decimal(p.difficulty, 1)}",
-            f"solved {rate(p.solve_rate)}",
+            f"generation {p.label}/{self.config.generations}: set {compact(p.proposed)}",
+            f"valid {compact(p.valid)}",
+            f"learnable {compact(p.learnable)}",
+            f"depth {number(p.difficulty, 1)}",
+            f"solved {number(p.solve_rate)}",
             held,
-            f"posts {count(p.posts)}",
-            f"reads {count(p.reads)}",
+            f"posts {compact(p.posts)}",
+            f"reads {compact(p.reads)}",
             duration(p.seconds),
             *filter(None, [self.spent()]),
         ]
@@ -239,7 +242,7 @@ class Progress:
             f"seed {self.config.seed}",
             f"elapsed {duration(now - self.started)}",
             "finished" if self.ended else f"left {'about ' + duration(left) if left is not None else '?'}",
-            f"compute {count(self.compute)}",
+            f"compute {compact(self.compute)}",
             *filter(None, [self.spent()]),
         ]
         state = {"paused": "PAUSED", "stopping": "stopping after this generation"}.get(self.state)
@@ -301,9 +304,8 @@ def control_line(data: dict[str, Any]) -> str:
 
 def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> None:
     """What came of the run, and what to look at next."""
-    table = heldout_table(analysis)
-    if table:
-        console.print(table)
+    if table := before_after_table(analysis):
+        print_table(console, table, f"Held-out {analysis['domain']}, before and after, 95 % intervals")
         console.print(Text(gain_sentence(analysis)))
     if analysis["names"]:
         console.print(Text(names_sentence(analysis["names"])))
@@ -316,8 +318,7 @@ def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> N
             title = f"{post['title']}: " if kind == "worked_example" else ""
             console.print(Text(f"  {kind.replace('_', ' ')} by {post['author']}, generation {post['generation']}:"))
             console.print(Text(f"    {title}{post['body']}", style="cyan"))
-    for warning in analysis["warnings"]:
-        console.print(Text(f"! {warning}", style="yellow"))
+    print_warnings(console, analysis["warnings"])
     console.print(Text(f"\nEverything is in {folder}. Next:"))
     for verb in ("watch", "analyze", "resume", "digest"):
         console.print(Text(f"  {typed_command(verb, folder)}"), soft_wrap=True)

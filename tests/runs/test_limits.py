@@ -26,7 +26,8 @@ from arena.loop import play
 from arena.report.metrics.run_summary import analyze
 from arena.report.sections import costs
 from arena.report.source import Source
-from arena.report.tables import print_report
+from arena.report.terminal import print_report
+from arena.report.write import build_sections
 from arena.run.budget import spent_so_far
 from arena.run.estimate import estimate
 from arena.run.state import Arena
@@ -275,13 +276,17 @@ def test_what_was_spent_is_on_the_lines_and_in_the_report(calm: Path) -> None:
     assert sum(row["money"] for row in compute["by_phase"]) == pytest.approx(cost)
     assert sum(row["tokens"] for row in compute["by_phase"]) == spent.tokens
     console = Console(file=io.StringIO(), width=100)
-    print_report(console, analyze(store, config))
+    source = Source(calm, store, config, analyze(store, config))
+    print_report(console, source, build_sections(source, replay=False))
     said = console.file.getvalue()  # type: ignore[attr-defined]
-    assert f"{spent.requests} requests, {cost:,.2f} EUR at the prices of the config" in said and "by phase" in said
-    section = costs.section(Source(calm, store, config, analyze(store, config)))
+    told = f"{spent.requests} requests, {cost:,.2f} EUR at the prices of the config"
+    assert told in " ".join(said.split())
+    (columns,) = [line.split() for line in said.splitlines() if line.split()[:2] == ["phase", "seconds"]]
+    assert columns[-1] == "EUR"
+    section = costs.section(source)
     assert section.tables[0].columns[-1] == "EUR" and "requests" in section.tables[0].columns
     assert analyze(store, load_config(calm / "config.yaml"))["compute"]["money"] is None
-    shown = Progress(config, Console(file=io.StringIO()), spent=lambda: "spent 1.00/5 EUR")
+    shown = Progress(config, Console(file=io.StringIO()), store, spent=lambda: "spent 1.00/5 EUR")
     assert "spent 1.00/5 EUR" in shown.header().plain
 
 

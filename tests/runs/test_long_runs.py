@@ -14,8 +14,8 @@ from arena.export.export import PARTS, export_run
 from arena.loop import play
 from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
-from arena.report.tables import print_report
-from arena.report.write import write_report
+from arena.report.terminal import print_report
+from arena.report.write import build_sections, write_report
 from arena.run.estimate_size import predict
 from arena.run.ledger import verify
 from arena.run.retention import GONE, WORDS, prune_adapters, spacing, thin, thinned_until
@@ -121,9 +121,11 @@ def test_what_looks_at_a_run_works_on_a_thinned_one_and_says_what_is_gone(
     assert verify(store) == [] and thinned_until(store) == 6 - KEEP
     mine, other = analyze(store, config), analyze(Store(whole / "run.db"), config)
     assert untimed(mine) == untimed(other) | {"run": "thinned", "words_gone_until": 6 - KEEP}
-    print_report(Console(), mine)
+    source = Source(tmp_path, store, config, mine)
+    sections = build_sections(source, replay=False)
+    print_report(Console(), source, sections)
     assert "up to generation 4 were not kept (store.retention)" in " ".join(capsys.readouterr().out.split())
-    written = write_report(Source(tmp_path, store, config, mine))
+    written = write_report(source, sections)
     assert "were not kept" in written[0].read_text(encoding="utf-8")
     export_run(store, config, thinned, tmp_path / "export", PARTS, "latest", lambda *a: None)
     traces = [json.loads(line) for line in (tmp_path / "export" / "traces.jsonl").read_text().splitlines()]

@@ -1,26 +1,21 @@
-"""A comparison of runs as sections of a page, and the same sections printed on a terminal.
+"""A comparison of runs as sections of a page.
 
 Sentences say what was found and how sure, and they call a difference one only where its interval leaves out 0. Names of
 arms and folders are data and are shown as they are.
 
-Left out: computing (`compare`) and drawing (the page).
+Left out: computing (`compare`), drawing (the page) and printing (`arena.report.terminal`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from arena.report.comparison.cautions import FEW
 from arena.report.figures.figure import COLOURS, Figure, Panel, Section, Series, Table
 from arena.report.metrics.culture_metrics import CULTURE_LABELS
-from arena.report.tables import count, duration
+from arena.text import compact, duration
 from arena.text import figure as number
 
 Row = dict[str, Any]
@@ -82,7 +77,7 @@ def _compared(c: Row) -> Section:
         s = run["scores"]
         played = f"{run['generations']}/{run['planned_generations']}"
         cells = [number(s[k]) if s.get(k) is not None else "-" for k in ("before_3_6", "heldout_3_6", "gain_3_6")]
-        units = count(s.get("compute"))
+        units = compact(s.get("compute"))
         seconds = duration(s["seconds"]) if s.get("seconds") is not None else "-"
         rows.append((run["folder"], run["arm"], str(run["seed"]), played, *cells, units, seconds))
     table = Table(
@@ -269,25 +264,3 @@ def _curves(c: Row) -> Section:
     return Section(
         "curves", "Curves", (), (Figure("curves", "Arms side by side", caption, tuple(panels), tuple(rows)),)
     )
-
-
-# -- the terminal -----------------------------------------------------------------------------------------------------
-
-
-def print_sections(console: Console, made: Sequence[Section]) -> None:
-    """Sentences and tables; figures are for the page."""
-    for section in made:
-        if not (section.findings or section.tables or section.missing):
-            continue
-        console.print(Text(f"\n{section.title}", style="bold"))
-        for line in (*section.findings, *section.missing):
-            console.print(Text(f"- {line}"))
-        for table in section.tables:
-            shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-            shown.caption, shown.caption_justify, shown.caption_style = Text(table.caption), "left", "dim"
-            for name in table.columns:
-                right = name in table.right
-                shown.add_column(Text(name), justify="right" if right else "left", no_wrap=right, overflow="fold")
-            for row in table.rows:
-                shown.add_row(*(Text(cell) for cell in row))
-            console.print(shown)

@@ -8,10 +8,15 @@ Left out: drawing (`draw` for matplotlib, `interactive` for plotly, `placing` fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from arena.run.store import Row
+
+T = TypeVar("T")
+MOST_ROWS = 14
+"""Most rows of a table with a row a generation."""
 
 # Okabe & Ito's colours, told apart by the colour-blind; the first is for what matters most.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
@@ -136,6 +141,13 @@ class Section:
     tables: tuple[Table, ...] = ()
     missing: tuple[str, ...] = field(default=())
     """What this run holds no data for, and what would bring it; one sentence each."""
+
+
+def spread(items: Sequence[T], most: int = MOST_ROWS) -> list[T]:
+    """At most `most` (2 or more) of the items: the first, the last and evenly spaced ones between."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
 def shades(n: int) -> tuple[str, ...]:

@@ -15,9 +15,9 @@ from arena.config.schema import PricesSection
 from arena.phases.order import LOOP, ORDER
 from arena.report.figures.figure import GREY, Figure, Panel, Section, Series, Table
 from arena.report.source import Source
-from arena.report.tables import cost_sentence, count, duration
-from arena.run.budget import price
+from arena.run.budget import amount, price
 from arena.run.store import Row
+from arena.text import compact, duration
 
 MOST_PHASES = 5
 """Phases that have a colour of their own: those that took longest."""
@@ -54,7 +54,7 @@ def findings(a: dict[str, Any], rows: list[Row]) -> tuple[str, ...]:
     units = sum(r["units"] for r in counted)
     said = [
         f"{duration(seconds)} in all, {share(sum(r['seconds'] for r in apart), seconds)} of it for evaluation.",
-        f"{count(units)} compute units; evaluation took {count(sum(r['units'] for r in apart))} more, apart.",
+        f"{compact(units)} compute units; evaluation took {compact(sum(r['units'] for r in apart))} more, apart.",
     ]
     said.append(cost_sentence(a["compute"]) + ".")
     by_phase = totals(counted)
@@ -66,8 +66,15 @@ def findings(a: dict[str, Any], rows: list[Row]) -> tuple[str, ...]:
         )
     learnable = sum(g["learnable"] or 0 for g in a["generations"])
     if learnable and units:
-        said.append(f"A learnable problem cost {count(units / learnable)} units, everything counted in.")
+        said.append(f"A learnable problem cost {compact(units / learnable)} units, everything counted in.")
     return tuple(said)
+
+
+def cost_sentence(compute: dict[str, Any]) -> str:
+    """How many completions were requested and, where prices are set, what they cost, evaluation included."""
+    c = compute
+    paid = "" if c["money"] is None else f", {amount(c['money'], c['currency'])} at the prices of the config"
+    return f"{compact(c['requests'])} requests{paid}, evaluation included"
 
 
 def totals(rows: list[Row]) -> dict[str, Row]:

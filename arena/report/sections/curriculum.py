@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
-from arena.report.figures.figure import GREY, Figure, Heat, Panel, Section, Series, Table
-from arena.report.metrics.heldout import names_in
+from arena.report.figures.figure import GREY, Figure, Heat, Panel, Section, Series, Table, spread
+from arena.report.metrics.heldout import MIDDLE_DEPTHS, names_in
 from arena.report.source import Source
 from arena.report.stats.intervals import wilson_interval
 from arena.run.store import Row, Store
+from arena.text import compact, number, span
 
 Analysis = dict[str, Any]
 MOST_WORDS = 24
@@ -62,9 +64,33 @@ def section(source: Source) -> Section:
         title,
         findings(a, played, fates, words, reasons),
         tuple(figures),
-        (reasons_table(source.store, reasons, sum(g["proposed"] for g in played)),) if reasons else (),
+        (
+            generations_table(a),
+            *([reasons_table(source.store, reasons, sum(g["proposed"] for g in played))] if reasons else []),
+        ),
         tuple(missing),
     )
+
+
+def generations_table(a: Analysis) -> Table:
+    """One row a generation: what was set, solved, posted and read, and held-out skill."""
+    middle: dict[int, list[float]] = {}
+    for h in a["heldout"]:
+        if h["depth"] in MIDDLE_DEPTHS:
+            middle.setdefault(h["generation"], []).append(h["pass_at_1"])
+    held = f"held-out {span(MIDDLE_DEPTHS)}"
+    columns = ("gen", "set", "valid", "learn", "depth", "solved", "posts", "reads", held, "sec")
+    rows = []
+    for g in spread(a["generations"]):
+        counts = (compact(g[key]) for key in ("proposed", "valid", "learnable"))
+        means = (number(g["mean_difficulty"], 1), number(g["solve_rate"]), compact(g["posts"]), compact(g["reads"]))
+        skill = number(fmean(middle[g["index"]])) if g["index"] in middle else "-"
+        rows.append((str(g["index"]), *counts, *means, skill, number(g["seconds"], 1)))
+    caption = (
+        "What was set, solved and posted. learn: learnable, so neither always nor never solved; depth and solved: "
+        f"means over valid problems; {held}: pass rate, mean of these depths."
+    )
+    return Table(columns, tuple(rows), caption, frozenset(columns))
 
 
 # -- what is read ----------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from arena.report.figures.figure import Figure, Panel, Section, Series, Table, shades
+from arena.report.metrics.heldout import MIDDLE_DEPTHS
 from arena.report.source import Source
-from arena.report.tables import gain_sentence, interval, rate, span
 from arena.run.store import Row
+from arena.text import interval, number, span
 
 Analysis = dict[str, Any]
 
@@ -28,10 +29,22 @@ def section(source: Source) -> Section:
         missing.append("Held-out skill between the first and the last generation: measure.per_depth is 0.")
     if not any(h["generation"] > 0 for h in full):
         missing.append("The full evaluation after the last generation, with pass@k: the run has not come to it.")
-    figures = [heldout_figure(a)]
+    figures, table = [heldout_figure(a)], before_after_table(a)
     if full:
         figures.append(before_after_figure(a, full))
-    return Section("heldout", title, findings(a, full), tuple(figures), tables(a, full), tuple(missing))
+    return Section("heldout", title, findings(a, full), tuple(figures), (table,) if table else (), tuple(missing))
+
+
+def gain_sentence(a: Analysis) -> str:
+    """How much the mean over depths 3 to 6 gained, or why that is not known."""
+    means = a["heldout_before_after"]
+    if not means["depths"]:
+        return f"No held-out depth between {MIDDLE_DEPTHS[0]} and {MIDDLE_DEPTHS[-1]} was measured."
+    if means["gain"] is None and a["finished"]:
+        return "No generation was played, so there is no gain."
+    if means["gain"] is None:
+        return "The run has no evaluation after its last generation yet."
+    return f"Gain at depths {span(means['depths'])}: {interval(means['gain'], 'mean', sign=True)}, paired by problem"
 
 
 def findings(a: Analysis, full: list[Analysis]) -> tuple[str, ...]:
@@ -140,9 +153,11 @@ def before_after_figure(a: Analysis, full: list[Analysis]) -> Figure:
     )
 
 
-def tables(a: Analysis, full: list[Analysis]) -> tuple[Table, ...]:
+def before_after_table(a: Analysis) -> Table | None:
+    """Pass rates by depth before the first and after the last generation; None if neither was measured."""
+    full = [h for h in a["heldout"] if h["mode"] == "full"]
     if not full:
-        return ()
+        return None
     before = {h["depth"]: h for h in full if h["generation"] == 0}
     after = {h["depth"]: h for h in full if h["generation"] > 0}
     k = max(h["k"] for h in full)
@@ -151,14 +166,16 @@ def tables(a: Analysis, full: list[Analysis]) -> tuple[Table, ...]:
     for depth in sorted({*before, *after}):
         cells = [interval(side.get(depth), "pass_at_1") for side in (before, after)]
         if k > 1:
-            cells += [rate(side[depth]["pass_at_k"]) if depth in side else "-" for side in (before, after)]
+            cells += [number(side[depth]["pass_at_k"]) if depth in side else "-" for side in (before, after)]
         rows.append((str(depth), *cells))
     means = a["heldout_before_after"]
     if means["depths"]:
         ends = [interval(means[side], "mean") for side in ("before", "after")]
         rows.append((f"mean {span(means['depths'])}", *ends, *([""] * (len(columns) - 3))))
-    caption = f"Full evaluation of {a['domain'].replace('_', ' ')}; 95 % intervals in brackets."
-    return (Table(tuple(columns), tuple(rows), caption, frozenset(columns[1:])),)
+    caption = (
+        f"Held-out {a['domain'].replace('_', ' ')}, before and after, full evaluation; 95 % intervals in brackets."
+    )
+    return Table(tuple(columns), tuple(rows), caption, frozenset(columns))
 
 
 def listed(values: list[int]) -> str:

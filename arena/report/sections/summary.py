@@ -14,12 +14,14 @@ from arena.config.schema import Config
 from arena.report.figures.figure import Section, Table
 from arena.report.metrics.reward_hacking import attempts, rejections
 from arena.report.sections.culture.authors import authors, most_useful
+from arena.report.sections.culture.knowledge import names_sentence
 from arena.report.sections.culture.posts import best, definitions, why_none
 from arena.report.sections.diversity import collapsed
+from arena.report.sections.heldout import gain_sentence
 from arena.report.sections.reward_hacking import gamed
 from arena.report.source import Source
 from arena.report.stats.ratings import ROLES, ratings_of
-from arena.report.tables import count, duration, gain_sentence, interval, names_sentence, span
+from arena.text import compact, duration, interval, span
 
 MOST_ROWS = 12
 SURE = (
@@ -55,8 +57,8 @@ def what_was_run(source: Source) -> str:
     kept = "" if gone is None else f" Words of attempts up to generation {gone} were not kept (store.retention)."
     return (
         f"{config.population.agents} agents played {played} of {a['planned_generations']} generations of {domains} "
-        f"from seed {a['seed']}, in {duration(c['seconds'])} and {count(c['counted'])} compute units "
-        f"(evaluation: {count(c['evaluation'])} more, apart).{kept}"
+        f"from seed {a['seed']}, in {duration(c['seconds'])} and {compact(c['counted'])} compute units "
+        f"(evaluation: {compact(c['evaluation'])} more, apart).{kept}"
     )
 
 
@@ -85,9 +87,9 @@ def held(a: dict[str, Any]) -> str:
     library = a["library"]
     if not library["posts"]:
         return "The library holds nothing."
-    kinds = ", ".join(f"{count(n)} {spaced(kind)}s" for kind, n in library["by_kind"].items())
-    asleep = count(library["sleep_reads"])
-    text = f"The library holds {kinds}, read {count(library['reads'])} times at work and {asleep} asleep"
+    kinds = ", ".join(f"{compact(n)} {spaced(kind)}s" for kind, n in library["by_kind"].items())
+    asleep = compact(library["sleep_reads"])
+    text = f"The library holds {kinds}, read {compact(library['reads'])} times at work and {asleep} asleep"
     if library["cited_by_others"] is not None:
         text += f"; {library['cited_by_others']:.0%} of them are cited by others"
     return text + "."
@@ -153,10 +155,11 @@ def agents_table(source: Source) -> Table:
         until = f"{a['born']} to {a['retired']}" if a["retired"] is not None else f"{a['born']}, alive"
         rated = [ratings.at(role, a["name"]) for role in ROLES]
         cells = (f"{r.mu:.1f} ± {2 * r.sigma:.1f}" if r else "-" for r in rated)
-        rows.append((a["name"], until, ", ".join(a["parents"]) or "-", *cells))
+        origin = f"{a['inherited']} of {', '.join(a['parents'])}" if a["parents"] else a["inherited"]
+        rows.append((a["name"], until, origin, *cells))
     more = f" {MOST_ROWS} of {len(agents)}." if len(agents) > MOST_ROWS else ""
     return Table(
-        ("agent", "lived", "parents", *ROLES),
+        ("agent", "lived", "inherited", *ROLES),
         tuple(rows),
         "Who lived, in generations, and how each stands in its roles: ratings against those alive at the same time, 25 "
         f"at birth, ± 2 standard deviations.{more}",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.text import Text
 
 from arena.report.stats.ratings import ROLES, Rating
-from arena.report.tables import count, rate
+from arena.text import compact, number
 from arena.watch.models import Life, SetRow
 from arena.watch.queries.base import safe
 from arena.watch.render.base import DIM, HEAD, NO_DATA, labelled_strip, line
@@ -29,7 +29,7 @@ def life_text(life: Life, ratings: History, best: Sequence[SetRow], worst: Seque
     for title, rows in (("best-paid problems it set", best), ("worst-paid problems it set", worst)):
         out.append(f"\n{title}\n", DIM)
         for r in rows:
-            solved = f"solved {rate(r.solve_rate)}" if r.solve_rate is not None else safe(r.reason)
+            solved = f"solved {number(r.solve_rate)}" if r.solve_rate is not None else safe(r.reason)
             out.append(f"  {r.paid:5.2f}  gen {r.generation:<4} {safe(r.text) or '(empty)'}  ").append(
                 f"{solved}\n", DIM
             )
@@ -37,11 +37,11 @@ def life_text(life: Life, ratings: History, best: Sequence[SetRow], worst: Seque
             out.append(f"  {NO_DATA}\n")
     out.append("\nread most\n", DIM)
     for p, n in life.most_read:
-        out.append(f"  {count(n):>5} x {p.kind.replace('_', ' ')} by {p.author}: {line(gist(p))}\n")
+        out.append(f"  {compact(n):>5} x {p.kind.replace('_', ' ')} by {p.author}: {line(gist(p))}\n")
     if not life.most_read:
         out.append(f"  {NO_DATA}\n")
     out.append("\nwho reads it\n", DIM)
-    out.append(f"  {', '.join(f'{a} {count(n)}' for a, n in life.readers) or NO_DATA}\n")
+    out.append(f"  {', '.join(f'{a} {compact(n)}' for a, n in life.readers) or NO_DATA}\n")
     return out
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from arena.phases.order import LOOP
-from arena.report.tables import count, rate
-from arena.text import between
+from arena.text import between, compact, number
 from arena.watch.history import Snapshot
 from arena.watch.render.base import DIM, NO_DATA
 from culture.transmission import paired_interval
@@ -27,10 +26,9 @@ def figures(s: Snapshot) -> Text:
     at = s.at
     if at is None or at.proposed is None:
         return Text(f"problems of generation {s.shown}: {NO_DATA}", DIM)
-    line = (
-        f"generation {at.generation}: {count(at.proposed)} set, {count(at.valid)} valid, {count(at.distinct)} distinct"
-    )
-    return Text(f"{line}, {count(at.learnable)} learnable, solved {rate(at.solve_rate)}{ratchet(s)}")
+    line = f"generation {at.generation}: {compact(at.proposed)} set, {compact(at.valid)} valid"
+    line += f", {compact(at.distinct)} distinct"
+    return Text(f"{line}, {compact(at.learnable)} learnable, solved {number(at.solve_rate)}{ratchet(s)}")
 
 
 def ratchet(s: Snapshot) -> str:
@@ -40,4 +38,4 @@ def ratchet(s: Snapshot) -> str:
         return ""
     n, own, gained, lost = last.ratchet
     r = between((gained - lost) / n, *paired_interval(gained, lost, n), sign=True)
-    return f"\nratchet, generation {last.generation}: newborn {rate(own / n)}, R {r}"
+    return f"\nratchet, generation {last.generation}: newborn {number(own / n)}, R {r}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.text import Text
 
 from arena.report.stats.ratings import Rating
-from arena.report.tables import count, rate
+from arena.text import compact, number
 from arena.watch import queries
 from arena.watch.history import Snapshot
 from arena.watch.models import Member
@@ -69,20 +69,20 @@ def _uplift_spread(m: Member, s: Snapshot) -> str:
 
 def _pairs(m: Member, s: Snapshot) -> str:
     worth = s.worth.get(m.name)
-    return count(worth.uplift.n) if worth and worth.uplift else "-"
+    return compact(worth.uplift.n) if worth and worth.uplift else "-"
 
 
 def _bred(m: Member, s: Snapshot) -> str:
     worth = s.worth.get(m.name)
-    return f"{count(worth.offspring.learnable)}/{count(worth.offspring.set)}" if worth else "-"
+    return f"{compact(worth.offspring.learnable)}/{compact(worth.offspring.set)}" if worth else "-"
 
 
 def _earned(m: Member, s: Snapshot) -> str:
-    return count(s.earned[m.name][0]) if m.name in s.earned else "-"
+    return compact(s.earned[m.name][0]) if m.name in s.earned else "-"
 
 
 def _learnable(m: Member, s: Snapshot) -> str:
-    return count(s.earned[m.name][1]) if m.name in s.earned else "-"
+    return compact(s.earned[m.name][1]) if m.name in s.earned else "-"
 
 
 FIRST_TO_GO = ("pairs", "learnable", "bred", "parents", "age")
@@ -93,9 +93,9 @@ NARROW: dict[str, Cell] = {
     "set": _rating("setter", False),
     "solve": _rating("solver", False),
     "grade": _rating("grader", False),
-    "solved": lambda m, s: rate(s.solved.get(m.name)),
+    "solved": lambda m, s: number(s.solved.get(m.name)),
     "earned": _earned,
-    "posts": lambda m, s: count(s.posts.get(m.name, 0)),
+    "posts": lambda m, s: compact(s.posts.get(m.name, 0)),
     "uplift": _uplift,
 }
 WIDE: dict[str, Cell] = NARROW | {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from arena.report.metrics.paired_uplift import Offspring
-from arena.report.tables import count
+from arena.text import compact
 from arena.watch.models import Ancestor, Gone, PostRow, PostView
 from arena.watch.queries.base import safe
 from arena.watch.render.base import DIM, HEAD, one_line
@@ -51,10 +51,10 @@ def post_text(view: PostView, worth: Worth, cited_by: int, width: int) -> Text:
         style = "yellow" if label == "standing" and view.gone else ""
         for i, line in enumerate(textwrap.wrap(words, max(width - 11, 20))):
             out.append(f"{' ' * 11 if i else ''}{line}\n", style)
-    reads = ", ".join(f"{phase} {count(n)}" for phase, n in sorted(view.reads.items()))
-    drawn = f"; {count(view.drawn)} of these drawn at random" if view.drawn else ""
+    reads = ", ".join(f"{phase} {compact(n)}" for phase, n in sorted(view.reads.items()))
+    drawn = f"; {compact(view.drawn)} of these drawn at random" if view.drawn else ""
     out.append("reads      ", DIM).append(f"{reads or 'none'}{drawn}\n")
-    readers = ", ".join(f"{agent} {count(n)}" for agent, n in view.readers)
+    readers = ", ".join(f"{agent} {compact(n)}" for agent, n in view.readers)
     out.append("readers    ", DIM).append(f"{readers or 'nobody'}\n")
     out.append("links      ", DIM).append(f"cites {len(view.cites)}, cited by {cited_by}\n")
     for id_ in view.missing:

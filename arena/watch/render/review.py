@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from arena.report.tables import count, rate
+from arena.text import compact, number
 from arena.watch.commands import Decided
 from arena.watch.models import Run, Try
 from arena.watch.queries.base import safe
@@ -34,7 +34,7 @@ def desk_line(run: Run, d: Decided, left: int, unsent: int, note: str) -> Text:
             " let posts wait for you. "
         )
         return out.append(f"Below: the {left} items that would be asked." if left else "")
-    out.append(f"{count(left)} to decide", HEAD)
+    out.append(f"{compact(left)} to decide", HEAD)
     out.append(f"; {d.open} decided and not taken yet{' (u: undo)' if d.open else ''}; {d.taken} taken by the run")
     if d.void:
         out.append(f"; {d.void} could not be taken")
@@ -110,7 +110,7 @@ def _post(out: Text, c: Case) -> None:
     out.append("signature  ", DIM).append(f"{safe(c.signature)}\n", "green" if c.signature == "valid" else "bold red")
     if c.round is not None:
         r = c.round.row
-        out.append("solved     ", DIM).append(f"{rate(r.solve_rate)} of {len(c.round.attempts)} attempts\n")
+        out.append("solved     ", DIM).append(f"{number(r.solve_rate)} of {len(c.round.attempts)} attempts\n")
 
 
 def _verdict(a: Try) -> str:

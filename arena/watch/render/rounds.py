@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from arena.report.tables import decimal, rate
+from arena.text import number
 from arena.watch.models import Grading, PostRow, RoundDetail, Try
 from arena.watch.queries.base import safe
 from arena.watch.render.base import DIM, HEAD, beside, number_of, steps
@@ -28,14 +28,14 @@ def round_text(d: RoundDetail, pays: str, width: int) -> Text:
         why = f": {safe(d.detail)}" if d.detail else ""
         out.append("checked    ", DIM).append(f"rejected, {safe(r.reason)}{why}\n", "red")
     out.append("solved     ", DIM)
-    out.append(f"{rate(r.solve_rate)} of {len(d.attempts)} attempts" if d.attempts else "nobody has tried it")
+    out.append(f"{number(r.solve_rate)} of {len(d.attempts)} attempts" if d.attempts else "nobody has tried it")
     out.append(", learnable\n" if r.learnable else "\n")
     out.append("earned     ", DIM).append(f"{_earned(d, pays)}\n\n")
     out.append("its author had read\n", DIM).append(_read(d.parent_post, d.parent)).append("\n")
     if d.attempts:
         out.append(_verdicts(d.attempts, width))
-    for number, a in enumerate(d.attempts, 1):
-        out.append("\n").append(_attempt(number, a, width))
+    for at, a in enumerate(d.attempts, 1):
+        out.append("\n").append(_attempt(at, a, width))
     return out
 
 
@@ -46,7 +46,7 @@ def _earned(d: RoundDetail, pays: str) -> str:
     why = "the price of a rejected proposal" if not r.valid else f"learnability, by the rule of {pays}"
     if r.doubt:
         why = f"the problem does not count, {safe(r.doubt)}"
-    return f"{decimal(r.paid, 2)} for {r.author}: {why}"
+    return f"{number(r.paid, 2)} for {r.author}: {why}"
 
 
 def _read(post: PostRow | None, parent: str | None) -> Text:
@@ -64,11 +64,11 @@ def _verdicts(attempts: Sequence[Try], width: int) -> Text:
     left = max((width - who) // 2, 24)
     out = Text(no_wrap=True, overflow="ellipsis")
     out.append(f"{'verdicts':<{who}}{'verifier, executes every step':<{left}}grader, solves it again, blind\n", DIM)
-    for number, a in enumerate(attempts, 1):
+    for at, a in enumerate(attempts, 1):
         verdict = _verdict(a)
         verdict.truncate(left - 2, overflow="ellipsis")
         verdict.pad_right(left - verdict.cell_len)
-        out.append(f"{f'{number} {a.agent}':<{who}}").append(verdict).append(_judgement(a.grade)).append("\n")
+        out.append(f"{f'{at} {a.agent}':<{who}}").append(verdict).append(_judgement(a.grade)).append("\n")
     return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from arena.phases.order import LOOP
-from arena.report.tables import duration
+from arena.text import duration
 from arena.watch.history import Snapshot
 from arena.watch.queries.base import safe
 from arena.watch.render.base import DIM, HEAD

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from arena.report.tables import count, decimal, rate
+from arena.text import compact, number
 from arena.watch import queries, render
 from arena.watch.history import Snapshot
 from arena.watch.models import RoundDetail, RoundRow
@@ -48,8 +48,8 @@ class RoundsPane(Pane):
             self.query_one("#summary", Static).update(Text(f"problems: {render.NO_DATA}", render.DIM))
             self.draw()
             return
-        line = f"generation {at.generation}: {count(at.proposed)} set, {count(at.valid)} valid"
-        line += f", {count(at.learnable)} learnable *" if at.learnable is not None else ", not settled yet"
+        line = f"generation {at.generation}: {compact(at.proposed)} set, {compact(at.valid)} valid"
+        line += f", {compact(at.learnable)} learnable *" if at.learnable is not None else ", not settled yet"
         line = f"{line}; {self.shown} shown; ! disputed"
         self.query_one("#summary", Static).update(Text(line, render.DIM))
         g, shown = at.generation, self.shown
@@ -94,4 +94,4 @@ def round_cells(r: RoundRow, words: bool) -> list[Cell]:
     problem: Cell = render.line(r.text) if r.valid else Text(render.line(f"{r.reason}: {r.text}"), render.DIM)
     depth = "-" if r.depth is None else str(r.depth)
     mark = (", " if words else "").join(marks)
-    return [str(r.number), r.author, depth, rate(r.solve_rate), decimal(r.paid, 2), mark, problem]
+    return [str(r.number), r.author, depth, number(r.solve_rate), number(r.paid, 2), mark, problem]

@@ -19,10 +19,11 @@ from arena.phases.order import LOOP
 from arena.report.comparison.arms import arms, flat
 from arena.report.comparison.compare import compare, effect
 from arena.report.comparison.curves import compute_curve, generation_curves
-from arena.report.comparison.sections import print_sections, sections, sentence
+from arena.report.comparison.sections import sections, sentence
 from arena.report.comparison.write import write_comparison
 from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
+from arena.report.terminal import print_sections
 from arena.run.store import Store
 
 TRIES = 10

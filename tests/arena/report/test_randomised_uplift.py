@@ -18,7 +18,7 @@ from arena.report.metrics.randomised_uplift import summary, worths
 from arena.report.metrics.run_summary import analyze
 from arena.report.sections.culture import worth
 from arena.report.source import Source
-from arena.report.tables import print_report
+from arena.report.terminal import print_sections
 from arena.run.store import Store
 from culture.library import Library
 from culture.posts import Post
@@ -194,13 +194,15 @@ def test_an_arm_without_attempts_has_no_difference(empty: Path) -> None:
 
 def test_the_terminal_shows_the_uplift_by_kind(empty: Path) -> None:
     source, out = played(empty, 300), io.StringIO()
-    print_report(Console(file=out, width=80, color_system=None), source.analysis)
+    print_sections(Console(file=out, width=80, color_system=None), [worth.part(source)])
     lines = out.getvalue().splitlines()
-    at = next(i for i, line in enumerate(lines) if line.startswith("What posts did, some being left out at random"))
-    assert lines[at + 2].split() == ["kind", "posts", "shown", "left", "out", "uplift"]
+    at = next(i for i, line in enumerate(lines) if line.split()[:2] == ["by", "name"])
+    assert lines[at].split() == ["by", "name", "posts", "shown", "left", "out", "uplift"]
     told = source.analysis["worth"]["kinds"]["definition"]
-    assert lines[at + 4].split()[:4] == ["definition", "2", str(told["shown"]), str(told["withheld"])]
-    assert any(line.startswith("To see 0.2 on one post takes 95 problems an arm; 0 of 3") for line in lines)
+    assert lines[at + 2].split()[:5] == ["kind", "definition", "2", str(told["shown"]), str(told["withheld"])]
+    assert "What being shown a post adds to the share of attempts that succeed" in " ".join(out.getvalue().split())
+    assert (source.analysis["worth"]["needed"], source.analysis["worth"]["enough"]) == (95, 0)
+    assert "To see a difference of 0.2 on one post takes about 95 problems an arm" in " ".join(out.getvalue().split())
     assert max(map(len, lines)) <= 80
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from rich.console import Console
 
 from arena.config.schema import Config, load_config, make_config
 from arena.phases.measure.ratchet_meter import LIBRARIES
-from arena.report import tables
 from arena.report.figures.figure import Section
 from arena.report.metrics.ratchet import SCHOOLS, readings, rise, schools, summary
 from arena.report.metrics.run_summary import analyze
 from arena.report.sections import culture
 from arena.report.sections.culture import ratchet
 from arena.report.source import Source
+from arena.report.terminal import print_sections
 from arena.run.store import Store
 from arena.watch.queries import generations
 from tests.helpers.screens import phase_row, press, use
@@ -176,19 +177,24 @@ def test_a_school_after_the_last_reading_leaves_the_slope_alone(store: Store) ->
     assert "With the library of generation 15" in text and "sleeps on late posts" in text
 
 
+def printed(made: Section) -> str:
+    file = io.StringIO()
+    print_sections(Console(file=file, width=80), [made])
+    return file.getvalue()
+
+
 def test_the_terminal_tells_of_schools_in_80_columns(store: Store) -> None:
     teach(store, 15)
-    file, found = io.StringIO(), analyze(store, config())["ratchet"]
-    tables.print_ratchet(Console(file=file, width=80), found)
-    text = file.getvalue()
+    text, said = printed(part(store)), " ".join(printed(part(store)).split())
     assert max(map(len, text.splitlines())) <= 80
-    assert [line.split() for line in text.splitlines() if line.strip().startswith("late posts  ")] == [
-        ["late", "posts", "0.80", "+0.40", "[+0.23,", "+0.54]", "0.60", "+0.33", "[+0.20,", "+0.44]"]
-    ]
-    assert len([line for line in text.splitlines() if line.startswith(" seed examples ")]) == 1
-    assert "late posts less early posts, depths 3-6: +0.20 [" in text
-    assert "late, hard first less early, hard first, depths 3-8: -0.27 [" in text
-    assert "followed it in 0.41 [0.26, 0.59] of 29\nproblems and was right" in text and "true world in 0.17 [" in text
+    (late,) = [row for row in part(store).tables[1].rows if row[0] == "late posts"]
+    assert [cell.partition(" ")[0] for cell in late[1:]] == ["0.80", "+0.40", "0.60", "+0.33"]
+    assert (late[2], late[4]) == ("+0.40 [+0.23, +0.54]", "+0.33 [+0.20, +0.44]")
+    assert len([row for row in part(store).tables[1].rows if row[0] == "seed examples"]) == 1
+    assert "sleeps on late posts solves more than one on early posts: +0.20 [" in said
+    assert re.search(r"drawn hard problems first, solves .* and -0\.27 \[\S+ \S+ at depths 3-8\.", said)
+    assert "followed it in 12 of 29 problems (0.41 [0.26, 0.59]), and was right in the true world in" in said
+    assert re.search(r"in the true world in \d+ \(0\.17 \[", said)
 
 
 # -- words and figures -------------------------------------------------------------------------------------------
@@ -277,24 +283,20 @@ def test_the_section_on_culture_says_what_is_missing_only_where_it_is(made: Path
 
 
 def test_the_terminal_table_fits_80_columns(store: Store) -> None:
-    found = summary(store)
     json.dumps(analyze(store, config()), allow_nan=False)
-    assert found is not None
-    file = io.StringIO()
-    tables.print_ratchet(Console(file=file, width=80), found)
-    text = file.getvalue()
-    assert "0.25  0.75    0.00      0.00     0.38   0.50  +0.50 [+0.32, +0.63]" in text
-    assert "R a generation: +0.050 [" in text and max(map(len, text.splitlines())) <= 80
+    text = printed(part(store))
+    row = next(line for line in text.splitlines() if line.split()[:1] == ["15"])
+    assert row.split() == ["15", "0.00", "0.25", "0.75", "0.00", "0.00", "0.38", "0.50", "+0.50", "[+0.32,", "+0.63]"]
+    assert "R rises: +0.050 [" in " ".join(text.split()) and max(map(len, text.splitlines())) <= 80
 
 
 def test_without_readings_nothing_is_printed(empty: Path) -> None:
     store = Store(empty / "run.db")
     assert summary(store) is None and analyze(store, config())["ratchet"] is None
     read_out(store, needs=(0,))
-    file, found = io.StringIO(), summary(store)
-    assert found is not None
-    tables.print_ratchet(Console(file=file, width=80), found)
-    assert file.getvalue() == ""
+    assert summary(store) is not None
+    made = part(store)
+    assert (made.findings, made.tables, made.figures) == ((), (), ()) and "has no readings" in made.missing[0]
 
 
 def test_the_screen_counts_what_the_report_counts(store: Store) -> None:

@@ -8,8 +8,11 @@ from rich.console import Console
 
 from arena.config.schema import make_config
 from arena.phases.order import LOOP
+from arena.report.figures.figure import spread
 from arena.report.metrics.run_summary import analyze
-from arena.report.tables import print_report, spread
+from arena.report.source import Source
+from arena.report.terminal import print_report
+from arena.report.write import build_sections
 from arena.run.store import Store
 
 
@@ -19,13 +22,22 @@ def config(generations=2, domains=("list_programs", "hidden_words")):
     return make_config(data | {"domains": {name: {"share": share} for name in domains}})
 
 
+def printed(store, config, width=80):
+    """What `analyze --no-plots` prints."""
+    console = Console(width=width, file=io.StringIO())
+    source = Source(store.path.parent, store, config, analyze(store, config))
+    print_report(console, source, build_sections(source, replay=False))
+    return console.file.getvalue()
+
+
 def phase(g, name, prompt=10, generated=20, trained=0, counted=1):
     tokens = {"prompt_tokens": prompt, "generated_tokens": generated, "trained_tokens": trained}
     return {"generation": g, "phase": name, **tokens, "counted": counted}
 
 
 def problem(g, number, depth=None, reason="ok", behaviour="b", domain="list_programs"):
-    row = dict.fromkeys(("proposal", "text", "detail", "text_key", "features", "logprob", "tokens"))
+    row = dict.fromkeys(("proposal", "detail", "text_key", "features", "logprob", "tokens"))
+    row |= {"text": f"rev {number} | 1" if reason == "ok" else None}
     row |= {"round": f"g{g}r{number}", "generation": g, "domain": domain, "author": "ada"}
     return row | {"valid": int(reason == "ok"), "reason": reason, "depth": depth, "behaviour_key": behaviour}
 
@@ -245,7 +257,7 @@ def test_a_store_with_nothing_in_it_is_analysed(tmp_path, generations):
     found = analyze(empty, config(generations))
     assert (found["generations"], found["heldout"], found["agents"], found["finished"]) == ([], [], [], False)
     assert found["heldout_before_after"]["gain"] is None
-    print_report(Console(width=80, file=io.StringIO()), found)
+    assert "generations of list programs and hidden words" in " ".join(printed(empty, config(generations)).split())
 
 
 def test_a_run_of_no_generations_is_measured_once_and_has_no_gain(tmp_path):
@@ -255,9 +267,7 @@ def test_a_run_of_no_generations_is_measured_once_and_has_no_gain(tmp_path):
         made.insert({"phases": [phase(0, "baseline"), phase(0, "final")], "evaluations": both})
     found = analyze(made, config(0))
     assert [h["n"] for h in found["heldout"]] == [1]
-    console = Console(width=80, file=io.StringIO())
-    print_report(console, found)
-    assert "No generation was played" in console.file.getvalue()
+    assert "No generation was played" in printed(made, config(0))
 
 
 def test_figures_of_phases_not_played_are_none(tmp_path):
@@ -267,7 +277,7 @@ def test_figures_of_phases_not_played_are_none(tmp_path):
     (first,) = analyze(begun, config())["generations"]
     assert (first["complete"], first["valid"]) == (False, 1)
     assert [first[key] for key in ("learnable", "solve_rate", "posts", "reads")] == [None] * 4
-    print_report(Console(width=80, file=io.StringIO()), analyze(begun, config()))
+    assert "played 0 of 2 generations" in printed(begun, config())
 
 
 def test_an_empty_library_and_an_unfinished_run_are_warned_of(tmp_path):
@@ -289,13 +299,17 @@ def test_proposals_that_grow_alike_are_warned_of(tmp_path):
 
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_report_fits_the_screen_and_shows_agents_words_as_they_are(store, width):
-    console = Console(width=width, record=True, file=io.StringIO())
-    print_report(console, analyze(store, config()))
-    text = console.export_text()
+    text = printed(store, config(), width)
     assert max(map(len, text.splitlines())) <= width
-    for part in ("Run by-hand, seed 7", "mean 3-4", "Gain at depths 3-4: +0.50", "Hidden names", "weights of ada"):
+    for part in (
+        "Run by-hand, seed 7",
+        "mean 3-4",
+        "Gain at depths 3-4: +0.50",
+        "Held-out problems with names",
+        "weights of ada",
+    ):
         assert part in text
-    assert "…" not in text
+    assert text.count("…") == 2  # keys of the two authors, shortened; no cell is cut off
 
 
 def test_long_runs_show_first_last_and_evenly_spaced_generations():

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 
-from arena.report.figures.figure import Figure, Panel, Section, Series
+from arena.report.figures.figure import Figure, Panel, Section, Series, Table, spread
 from arena.report.metrics import generation
 from arena.report.source import Source
 from arena.run.store import Row, Store
-from arena.text import count
+from arena.text import compact, count, interval, number
 
 
 def part(source: Source) -> Section:
-    rows = by_generation(source.store)
+    rows, names = by_generation(source.store), source.analysis["names"]
+    tables = (names_table(names),) if names and names["generations"] else ()
     if not rows:
-        return Section("knowledge", "")
-    return Section("knowledge", "", (finding(rows),), (figure(source, rows),))
+        return Section("knowledge", "", tables=tables)
+    return Section("knowledge", "", (finding(rows),), (figure(source, rows),), tables)
 
 
 def by_generation(store: Store) -> list[Row]:
@@ -70,3 +71,43 @@ def figure(source: Source, rows: list[Row]) -> Figure:
         ),
         tuple(rows),
     )
+
+
+# -- held-out problems with names -------------------------------------------------------------------------------------
+
+
+def names_sentence(names: Row) -> str:
+    """What reading adds on held-out problems with names, as of the last measurement."""
+    last = names["final"] or (names["generations"][-1] if names["generations"] else None)
+    if last is None:
+        return "Names were not measured."
+    found = last["known"]
+    if not found["n"]:
+        return f"Names: the library defines {names['defined']}; none of them is among the problems measured last."
+    text = f"Known names after generation {last['generation']}: solved {number(found['with_reading'])} with reading, "
+    text += f"{number(found['without_reading'])} without"
+    return f"{text}, difference {interval(found, 'difference', sign=True)} (n = {found['n']})"
+
+
+def names_table(names: Row) -> Table:
+    """Held-out problems with names, solved with and without reading, by generation and in all."""
+
+    def row(label: str, found: Row) -> tuple[str, ...]:
+        every, known = found["all"], found["known"]
+        return (
+            label,
+            *(compact(every["n"]), number(every["with_reading"]), number(every["without_reading"])),
+            *(compact(known["n"]), number(known["with_reading"]), number(known["without_reading"])),
+            interval(known, "difference", sign=True),
+        )
+
+    rows = [row(str(found["generation"]), found) for found in spread(names["generations"])]
+    rows.append(row("1 on", names["overall"]))
+    if names["final"]:
+        rows.append(row("final", names["final"]))
+    columns = ("gen", "problems", "with", "without", "known", "known, with", "known, without", "difference")
+    caption = (
+        "Held-out problems with names, share solved with and without reading. Known: problems whose names were all "
+        "defined by then; difference: of these, with reading less without."
+    )
+    return Table(columns, tuple(rows), caption, frozenset(columns))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from arena.config.schema import Config
-from arena.report.figures.figure import GREY, Figure, Panel, Section, Series, Table
+from arena.report.figures.figure import GREY, Figure, Panel, Section, Series, Table, spread
 from arena.report.metrics.ratchet import (
     CONTROLS,
     GROUPS,
@@ -42,6 +42,8 @@ SAID = {
     "authors": "one author's part",
     "wrong": "wrong definitions",
 }
+TABLED = ("none", "first", "own", "filler", "shuffled", "authors", "stale")
+"""Libraries of the table."""
 COLOURS = {"none": "#555555", "first": "#D55E00", "filler": "#CC79A7", "shuffled": "#E69F00"} | {
     "authors": "#009E73",
     "stale": "#56B4E9",
@@ -60,7 +62,7 @@ def part(source: Source) -> Section:
     findings = [gain(named[-1]), *controls(named[-1], stale), wrong_words(named[-1]), *slope_words(named)]
     findings += [both_ways(named[-1]), plain(named), *said]
     figures = (ratchet_figure(named, stale), channels_figure(named), needs_figure(named))
-    return Section("ratchet", "", tuple(f for f in findings if f), figures, table)
+    return Section("ratchet", "", tuple(f for f in findings if f), figures, (ratchet_table(named), *table))
 
 
 def missing(config: Config, asked: bool = False) -> tuple[str, ...]:
@@ -131,7 +133,7 @@ def wrong_words(r: Reading) -> str:
     follows, right = r.followed()
     if not follows.n:
         return ""
-    times = [f"{sum(pair[i] for pair in r.shown.get('wrong', ()))}" for i in (0, 1)]
+    times = [str(sum(pair[i] for pair in r.shown["wrong"])) for i in (0, 1)]
     return (
         f"With a wrong definition the answer followed it in {times[0]} of {count(follows.n, 'problem')} "
         f"({say(follows, sign=False)}), and was right in the true world in {times[1]} ({say(right, sign=False)}); "
@@ -171,6 +173,21 @@ def school_table(found: Schools) -> Table:
         "intervals."
     )
     return Table(("slept on", *right), tuple(cells), caption, frozenset(right))
+
+
+def ratchet_table(found: Sequence[Reading]) -> Table:
+    """One row a reading: what the newborn solves with each library, and R."""
+    rows = []
+    for r in spread(found):
+        rates = (number(r.rate("newborn", library).value) for library in TABLED)
+        rows.append((str(r.generation), *rates, say(r.above("first"))))
+    columns = ("gen", *TABLED, "R")
+    caption = (
+        "Share of held-out problems with names that a frozen newborn solves, by what it reads "
+        f"({found[-1].above('first').n} problems). R: own less first library, paired, with its 95 % interval. "
+        "Controls: filler of equal length, bodies shuffled, the part of one author, an old library."
+    )
+    return Table(columns, tuple(rows), caption, frozenset(columns))
 
 
 def both_ways(r: Reading) -> str:
