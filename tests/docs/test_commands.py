@@ -61,7 +61,7 @@ def test_commands_are_found() -> None:
 
 
 @pytest.mark.parametrize(("document", "command"), commands())
-def test_every_command_in_the_docs_is_one(document: str, command: str) -> None:
+def test_docs_commands_parse(document: str, command: str) -> None:
     """The command and its options exist; the shipped configs that it names exist too. Capitals are placeholders."""
     group = typer.main.get_command(app)
     name, *arguments = shlex.split(command)
@@ -84,7 +84,7 @@ def test_every_command_in_the_docs_is_one(document: str, command: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", EXAMPLES)
-def test_the_python_examples_run(document: str, undisturbed: Path, tmp_path: Path) -> None:
+def test_python_examples_run(document: str, undisturbed: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), flags=re.S)
     assert len(blocks) == EXAMPLES[document]
     for block in blocks:
@@ -120,11 +120,11 @@ def test_every_page_is_in_the_index() -> None:
     assert pages <= set(re.findall(r"^\| \[([^]]+)\]\(", index, flags=re.M))
 
 
-def test_the_readme_is_short() -> None:
+def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
-def test_make_targets_in_the_readme_exist() -> None:
+def test_readme_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
     assert {"run", "test"} <= targets
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

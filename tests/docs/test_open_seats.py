@@ -1,4 +1,4 @@
-"""docs/open_seats.md works as it stands: each of its examples runs and prints what the page says."""
+"""The examples of docs/open_seats.md run as written and print what the page says."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def quiet() -> Iterator[None]:
 
 
 def execute(marks: str, capsys: pytest.CaptureFixture[str], **replaced: str) -> tuple[dict[str, Any], str]:
-    """Run the one block that holds `marks`; its names and what it printed, which is what its comments say."""
+    """Run the block that contains `marks`, check its output against its comment; return its names and output."""
     (block,) = (b for b in BLOCKS if marks in b)
     code = block
     for old, new in replaced.items():
@@ -57,14 +57,14 @@ def test_a_person(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
     assert "> rev inc | 3 1 4" in printed and printed.endswith("{'setter': 1.0, 'solver_0': 1.0}\n")
 
 
-def test_textarena_s_agents(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_textarena_agents(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("textarena", reason="textarena is not installed")
     monkeypatch.setattr("sys.stdin", io.StringIO("rev inc | 3 1 4\nno\nrev 4 1 3 ; inc 5 2 4 answer 5 2 4\n"))
     _, printed = execute("theirs = ", capsys)
     assert printed.endswith("{'setter': 0.0, 'solver_0': 0.0, 'grader': 1.0}\n")
 
 
-def test_one_of_ours_in_textarena(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_agent_in_textarena(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("textarena", reason="textarena is not installed")
     _, printed = execute("agent_of(", capsys, runs_tiny=str(undisturbed))
     assert printed.startswith("(")
@@ -77,7 +77,7 @@ def test_rllib(capsys: pytest.CaptureFixture[str]) -> None:
     assert seen["setter"].shape == (320,)
 
 
-def test_candidates_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_candidates(capsys: pytest.CaptureFixture[str]) -> None:
     _, printed = execute("choose_among", capsys)
     assert printed.strip() == "(192,) {'setter': ('rev inc | 3 1 4', 'sort dbl | 2 0 1')}"
 

@@ -1,4 +1,4 @@
-"""The recipes for Kubernetes and Slurm are whole files, and name what is there."""
+"""The recipes for Kubernetes and Slurm parse, and agree with the pinned versions and with the config."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def manifest() -> dict[str, Any]:
     return {d["kind"]: d for d in yaml.safe_load_all((RECIPES / "kuberay.yaml").read_text())}
 
 
-def test_the_slurm_script_is_one_that_bash_reads() -> None:
+def test_slurm_script_parses() -> None:
     done = subprocess.run(["bash", "-n", RECIPES / "slurm.sh"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_kubernetes_manifest_has_the_ray_that_is_pinned() -> None:
+def test_manifest_uses_the_pinned_ray() -> None:
     found, wanted = manifest()["RayJob"], wanted_ray()
     assert found["spec"]["rayClusterSpec"]["rayVersion"] == wanted
     assert f"rayproject/ray:{wanted}-" in (RECIPES / "kuberay.yaml").read_text()
 
 
-def test_the_config_in_the_manifest_is_one_whose_islands_fit_its_workers() -> None:
+def test_manifest_islands_fit_the_workers() -> None:
     found = manifest()
     config = make_config(yaml.safe_load(found["ConfigMap"]["data"]["islands.yaml"]))
     (group,) = found["RayJob"]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
@@ -46,7 +46,7 @@ def test_the_config_in_the_manifest_is_one_whose_islands_fit_its_workers() -> No
     assert f"resume {folder} " in found["RayJob"]["spec"]["entrypoint"]
 
 
-def test_volumes_of_the_manifest_are_those_it_makes() -> None:
+def test_manifest_volumes_match() -> None:
     found = manifest()
     spec = found["RayJob"]["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
     made = {v["name"]: v for v in spec["volumes"]}
