@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agents.attention import Ops, Packing, TorchOps
+from agents.attention import Ops
 from agents.checkpoint import EMBEDDING, FUSED, HEAD, BaseModel, ModelConfig
-from agents.grouped_gemm import Segment, grouped_mm, segments_of
+from agents.grouped_gemm import Segment, grouped_mm
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,3 @@ def norm_heads(c: ModelConfig, qkv: Tensor, norm_q: Tensor, norm_k: Tensor) -> T
     q = F.rms_norm(heads[:, :h], (e,), norm_q, c.rms_norm_eps)
     k = F.rms_norm(heads[:, h : h + g], (e,), norm_k, c.rms_norm_eps)
     return torch.cat([q, k, heads[:, h + g :]], dim=1).view(qkv.shape)
-
-
-def full_logits(weights: StackedWeights, rows: Sequence[Sequence[int]], ops: Ops | None = None) -> list[Tensor]:
-    """Logits (length, V) at every position of each row of ids, all rows of the first agent; for tests and tools."""
-    ops = ops or TorchOps(weights.config, weights.embed.device, weights.embed.dtype)
-    packing = Packing([len(r) for r in rows], weights.embed.device)
-    tokens = torch.tensor([i for r in rows for i in r], device=weights.embed.device)
-    states = hidden(weights, tokens, segments_of([len(tokens)]), lambda _, qkv: ops.attention(qkv, packing), ops)
-    return list(torch.split(logits(weights, states), packing.lengths))

@@ -25,12 +25,6 @@ def body_words(body: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(body)
 
 
-def definition_parents(text: str) -> tuple[str, ...]:
-    """The names that a definition's body uses, each once, in their order. Total: of any other text, none."""
-    words = text.partition(" = ")[2].split()
-    return tuple(dict.fromkeys(w for w in words if w not in lp.PRIMITIVES))
-
-
 def expand(text: str | Sequence[str], known: Bodies, longest: int = lp.MAX_DEPTH) -> tuple[str, ...]:
     """Expand a body, or the text of a definition, to primitives.
 
@@ -86,26 +80,6 @@ def compact(name: str, body: Sequence[str], known: Mapping[str, Sequence[str]]) 
         word, size = min(pieces, key=lambda p: (len(best[at + p[1]]), -p[1], name_order(p[0])))
         best[at] = (word, *best[at + size])
     return f"{name} = {' '.join(best[0])}"
-
-
-def definition_depth(name: str, definitions: Bodies) -> int:
-    """1 for a body of primitives, one more than its deepest name for another; names without a definition count 0.
-
-    Raises ValueError if `name` is not among the definitions, or if they go round in a circle.
-    """
-    if name not in definitions:
-        raise ValueError(f"no definition of {name!r}")
-    depths: dict[str, int] = {}
-
-    def of(at: str, path: tuple[str, ...]) -> int:
-        if at in path:
-            raise ValueError(f"goes round in a circle: {' '.join([*path[path.index(at) :], at])}")
-        if at not in depths:
-            used = [w for w in body_words(definitions[at]) if w in definitions and w not in lp.PRIMITIVES]
-            depths[at] = 1 + max((of(w, (*path, at)) for w in used), default=0)
-        return depths[at]
-
-    return of(name, ())
 
 
 def name_order(name: str) -> tuple[int, int, str]:

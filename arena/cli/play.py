@@ -72,16 +72,16 @@ def resume(
     watch: WatchOption = False,
 ) -> None:
     """Continue a run after its last finished phase."""
-    from arena.run.reconfigure import amended
+    from arena.run.reconfigure import reconfigured
 
     if watch:
         open_to_read(folder)[0].close()
-        amended(folder, overrides or [])
+        reconfigured(folder, overrides or [])
         _launch(["resume", str(folder), *(overrides or [])], folder)
     from arena.experiments.runner import check_split
     from arena.run.state import Arena
 
-    if (folder / "run.db").is_file() and amended(folder, overrides or []).cluster.clustered:
+    if (folder / "run.db").is_file() and reconfigured(folder, overrides or []).cluster.clustered:
         from arena.islands.cli import reopen
 
         config = reopen(folder, overrides or [])
@@ -133,7 +133,7 @@ def _play(arena: Arena, quiet: bool) -> None:
 
     from arena.loop import play
     from arena.report.metrics.run_summary import analyze as analyze_store
-    from arena.run.signals import CUT_SHORT, CutShort, Leaving, Left
+    from arena.run.signals import CUT_SHORT, GracefulStop, Interrupted, Stopped
     from arena.watch.live import Progress, summary
     from arena.watch.sinks.listener import Sinks, both
 
@@ -147,14 +147,14 @@ def _play(arena: Arena, quiet: bool) -> None:
             with (
                 progress,
                 Sinks(arena, lambda line: typer.echo(f"note: {line}", err=True)) as sinks,
-                Leaving() as leaving,
+                GracefulStop() as leaving,
             ):
                 ended = play(arena, both(progress, sinks, leaving))
-        except Left:
+        except Stopped:
             typer.echo(f"stopped by SIGTERM, all finished phases are stored; {resume_with}")
             return
         except KeyboardInterrupt as stopped:
-            cut = isinstance(stopped, CutShort)
+            cut = isinstance(stopped, Interrupted)
             why = " by SIGTERM within a phase, which will be played again" if cut else ""
             typer.echo(f"stopped{why}; {resume_with}", err=True)
             raise typer.Exit(CUT_SHORT if cut else 130) from None
@@ -171,13 +171,13 @@ def _play(arena: Arena, quiet: bool) -> None:
 
 def _play_islands(config: Config, folder: Path, quiet: bool) -> None:
     from arena.islands.cli import play_islands
-    from arena.run.signals import CUT_SHORT, CutShort
+    from arena.run.signals import CUT_SHORT, Interrupted
 
     resume_with = f"resume with: {typed_command('resume', folder)}"
     try:
         play_islands(config, folder, quiet, typer.echo, lambda line: typer.echo(line, err=True))
     except KeyboardInterrupt as stopped:
-        cut = isinstance(stopped, CutShort)
+        cut = isinstance(stopped, Interrupted)
         within = " by SIGTERM within a generation, which resumes after its last finished phase" if cut else ""
         typer.echo(f"stopped{within}; {resume_with}", err=True)
         raise typer.Exit(CUT_SHORT if cut else 130) from None

@@ -101,7 +101,7 @@ def chaos(
     outcome = play_chaos(str(config), kills, seed, folder, progress(kills, lambda line: typer.echo(line, err=True)))
     for line in [json.dumps(outcome.to_json(), indent=1)] if as_json else lines(outcome):
         typer.echo(line)
-    raise typer.Exit(0 if outcome.verdict.well else 1)
+    raise typer.Exit(0 if outcome.verdict.passed else 1)
 
 
 def doctor() -> None:

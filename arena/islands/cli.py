@@ -10,8 +10,8 @@ from arena.config.schema import Config
 from arena.config.shipped import typed_command
 from arena.islands.coordinator import Head, drive
 from arena.islands.workers import InlineWorkers, Workers
-from arena.run.reconfigure import amended, write_config
-from arena.run.signals import LeavingIslands
+from arena.run.reconfigure import reconfigured, write_config
+from arena.run.signals import GracefulStopIslands
 from arena.run.state import make_domains, versions
 from arena.watch.live import Progress, summary
 from arena.watch.sinks.listener import Sinks, both
@@ -32,7 +32,7 @@ def begin(config: Config) -> Path:
 def reopen(folder: Path, overrides: Sequence[str]) -> Config:
     """The config of a run that is gone on with; `overrides` of what may change (`arena.run.reconfigure`) are written
     into it."""
-    config = amended(folder, overrides)
+    config = reconfigured(folder, overrides)
     if overrides:
         write_config(folder, config)
     return config
@@ -63,7 +63,7 @@ def play_islands(config: Config, folder: Path, quiet: bool, say: Say, warn: Say)
         with (
             progress,
             Sinks(head, lambda line: warn(f"note: {line}")) as sinks,
-            LeavingIslands(head.leave) as leaving,
+            GracefulStopIslands(head.leave) as leaving,
         ):
             head.listen = both(progress, sinks, lambda event, data: _tell(event, data, warn))
             ended = drive(head)

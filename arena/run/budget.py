@@ -1,14 +1,14 @@
-"""What a run may cost and has cost, and the stop where the one meets the other.
+"""The limits of a run, what it has spent, and the stop when a limit is reached.
 
-Four limits count everything a run does, evaluation too: `requests` (completions asked for), `tokens` (prompt and
-generated), `money` (those tokens at `limits.prices`) and `seconds` (of playing). All engines stop before a phase; a
-model server is sent no further request once a limit is met, and those under way are waited for, so that a limit is
-passed by what `engine.openai.concurrency` requests cost at most, and `requests` not at all. `limits.compute` is another
-thing: it ends a run with its generation, for experiments at equal compute (`arena.loop`).
+Four limits count everything a run does, evaluation included: `requests` (completions asked for), `tokens` (prompt and
+generated), `money` (those tokens at `limits.prices`) and `seconds` (of playing). Every engine stops before a phase. A
+model server is sent no further request once a limit is reached, and requests in flight are waited for: a limit can be
+exceeded by the cost of `engine.openai.concurrency` requests, and `requests` not at all. `limits.compute` is different:
+it ends a run with its generation, for experiments at equal compute (`arena.loop`).
 
-What is spent is what is stored (tables `phases` and `telemetry`), plus, of the phase in progress, what the journal
-holds. Left out: cheaper tokens of cached prompts, and what a server charges for tries that failed. Not guaranteed:
-seconds of a phase whose process was killed.
+What is spent is what is stored (tables `phases` and `telemetry`) plus, for the phase in progress, what the journal
+holds. Left out: cheaper prices of cached prompts, and what a server charges for failed requests. Not guaranteed: that
+the seconds of a phase count whose process was killed.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ class Spent:
         return self.prompt + self.generated
 
     def of(self, name: str, prices: PricesSection) -> float:
-        """How much of the limit `name`."""
+        """The amount that counts against the limit `name`."""
         return price(prices, self.prompt, self.generated) or 0.0 if name == "money" else float(getattr(self, name))
 
 
 def price(prices: PricesSection, prompt: float, generated: float) -> float | None:
-    """What so many tokens cost; None where no prices are set."""
+    """The cost of these tokens; None if no prices are set. Prices are per million tokens."""
     if prices.prompt is None or prices.generated is None:
         return None
     return (prompt * prices.prompt + generated * prices.generated) / 1e6
 
 
 def spent_so_far(store: Store) -> Spent:
-    """What the stored phases took."""
+    """Requests, tokens and seconds of all stored phases."""
     row = store.query(
         "SELECT TOTAL(requests) AS r, TOTAL(prompt_tokens) AS p, TOTAL(generated_tokens) AS g,"
         " (SELECT TOTAL(seconds) FROM telemetry) AS s FROM phases"
@@ -69,7 +69,7 @@ def spent_so_far(store: Store) -> Spent:
 
 
 class Budget:
-    """One run's limits and what it has spent of them; the meter of an engine whose completions cost something."""
+    """The limits of one run and what it has spent; also the meter of an engine whose completions cost money."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Budget:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits, self.stored, self.journal, self.clock = limits, stored, journal, clock
-        self.stopped = ""  # why, once it was
+        self.stopped = ""  # the reason, after the run was stopped
         self._limited = tuple(n for n in NAMES if getattr(limits, n) is not None)
         self._phase = (0, "")
         self._began: float | None = None
@@ -93,18 +93,18 @@ class Budget:
 
     @property
     def spent(self) -> Spent:
-        """Until now, with the phase in progress as far as it is known."""
+        """Everything spent until now, including what is known of the phase in progress."""
         running = 0.0 if self._began is None else self.clock() - self._began
         now = self.stored + self._pending
         return replace(now, seconds=now.seconds + running)
 
     def reached(self, spent: Spent | None = None) -> list[str]:
-        """The limits that are met."""
+        """Names of the limits that are reached."""
         now = spent or self.spent
         return [n for n in self._limited if now.of(n, self.limits.prices) >= getattr(self.limits, n)]
 
     def check(self) -> None:
-        """Raises Halted if a limit is met."""
+        """Raise Halted if a limit is reached."""
         if self._limited and self.reached():
             raise Halted(self.why())
 
@@ -114,14 +114,14 @@ class Budget:
         self._phase, self._began = (generation, phase), self.clock()
 
     def interrupt(self) -> float:
-        """The phase ends before it is stored; its seconds so far, which count."""
+        """End a phase that is not stored. Returns its seconds so far, which count."""
         assert self._began is not None
         seconds, self._began = self.clock() - self._began, None
         self.stored += Spent(seconds=seconds)
         return seconds
 
     def end(self, row: dict[str, Any], seconds: float) -> None:
-        """The phase is stored with `row` of table `phases`."""
+        """End a phase that was stored with `row` of table `phases`."""
         self._began = None
         self.stored += Spent(row["requests"], row["prompt_tokens"], row["generated_tokens"], seconds)
         if self.journal:
@@ -155,20 +155,20 @@ class Budget:
     # -- in words ------------------------------------------------------------------------------------------------
 
     def why(self) -> str:
-        """Which limits are met, and what was spent."""
+        """One sentence: which limits are reached, and what was spent."""
         names = self.reached()
         told = " and ".join(f"limits.{n} ({self._limit(n)})" for n in names)
         return f"{told} {'is' if len(names) == 1 else 'are'} reached: {self.told()}"
 
     def told(self) -> str:
-        """What was spent, such as `5.01 USD for 1,234 requests and 8.1 M tokens in 60 s`."""
+        """What was spent, for example `5.01 USD for 1,234 requests and 8.1 M tokens in 60 s`."""
         now = self.spent
         cost = price(self.limits.prices, now.prompt, now.generated)
         paid = "" if cost is None else f"{amount(cost, self.limits.prices.currency)} for "
         return f"{paid}{now.requests:,} requests and {short(now.tokens)} tokens in {now.seconds:,.0f} s"
 
     def line(self) -> str:
-        """What was spent of what may be, such as `spent 5.01/10 USD, 1,234/5,000 requests`; empty without limits and
+        """What was spent of each limit, for example `spent 5.01/10 USD, 1,234/5,000 requests`; empty without limits and
         prices."""
         now, parts = self.spent, []
         prices = self.limits.prices
@@ -181,7 +181,7 @@ class Budget:
         return f"spent {', '.join(parts)}" if parts else ""
 
     def higher(self) -> str:
-        """Overrides that would let a stopped run go on: each limit that is met, doubled."""
+        """Overrides with which a stopped run can be resumed: each reached limit, doubled."""
         now, given = self.spent, []
         for n in self.reached():
             more = 2 * max(getattr(self.limits, n), now.of(n, self.limits.prices))
@@ -196,12 +196,12 @@ class Budget:
 
 
 def amount(money: float, currency: str) -> str:
-    """`5.01 USD`; sums below a cent with what digits they have."""
+    """For example `5.01 USD`; sums below a cent with two significant digits."""
     return f"{money:,.2f} {currency}" if money >= 0.01 or not money else f"{money:.2g} {currency}"
 
 
 def short(number: float) -> str:
-    """`1,234`, and from a million on `8.1 M`."""
+    """For example `1,234`; from a million on `8.1 M`."""
     return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number:,.0f}"
 
 

@@ -1,18 +1,17 @@
-"""What people ask of a run while it is played: pause, resume, stop.
+"""Commands to a run while it is played: pause, resume, stop.
 
 A command is a row of table `control`, written by the watcher or by the command `control`. Between phases the loop
-looks at the last one, which is the one that counts: `pause` waits after the phase in progress, `resume` goes on and
-takes back a pause or a stop, `stop` ends the run after the generation in progress, without the final evaluation, so
-that `resume` goes on another day. A command that was taken is marked with the generation it was taken in,
-and counts no more.
+looks at the last command only. `pause` waits after the phase in progress; `resume` continues and cancels a pause or a
+stop; `stop` ends the run after the generation in progress, without the final evaluation, so that `resume`
+can continue it later. A command that was carried out is marked with the generation, and no longer counts.
 
-A run that stops at a limit (`arena.run.budget`) leaves a row of kind `limit` that says which, for who watches.
+A run that stops at a limit (`arena.run.budget`) leaves a row of kind `limit` that names it, for the watcher.
 
-A run that is opened again starts unpaused, whatever was asked before, and says so (`forget`). Nothing here is a record:
-a run has one digest with and without pauses.
+A run that is opened again starts unpaused, whatever the commands before, and reports it (`forget`). Commands are not
+records: a run has the same digest with and without pauses.
 
-Left out: stopping within a phase (that is what Ctrl-C does; nothing stored is lost). Not guaranteed: that a paused
-process uses no memory; it keeps everything loaded, and looks five times a second.
+Left out: stopping within a phase (Ctrl-C does that; nothing stored is lost). Not guaranteed: that a paused process uses
+no memory; it keeps everything loaded, and looks for commands five times a second.
 """
 
 from __future__ import annotations
@@ -25,29 +24,29 @@ from arena.run.store import Store
 
 COMMANDS = ("pause", "resume", "stop")
 DECISIONS = ("accept", "reject")
-"""The values of rows of kind "decision", which `arena.phases.review` takes."""
+"""The values of rows of kind "decision", which `arena.phases.review` carries out."""
 MAX_NOTE = 500
-"""Characters of a decision's note that are kept."""
+"""Characters of a decision's note that are stored."""
 LAST_COMMAND = (
     "SELECT seq, kind, taken FROM control WHERE kind IN ('pause', 'resume', 'stop') ORDER BY seq DESC LIMIT 1"
 )
 POLL = 0.2
-"""Seconds between two looks of a paused run."""
+"""Seconds between two queries of a paused run for commands."""
 STATES = {"pause": "paused", "resume": "running", "stop": "stopping"}
 
 
 class Controls:
-    """The loop's ear. `listen` is told ("control", ...) of every change, once."""
+    """Carries out commands between phases. `listen` is called once with ("control", ...) on every change of state."""
 
     def __init__(self, store: Store, listen: Callable[[str, dict[str, Any]], None], forgotten: str | None) -> None:
-        """`forgotten` is what `forget` gave when the run was opened."""
+        """`forgotten` is what `forget` returned when the run was opened."""
         self.store, self.listen = store, listen
         self.state = "running"
         if forgotten:
             listen("control", {"state": "running", "forgotten": forgotten})
 
     def between(self, generation: int, coming: str) -> None:
-        """Before phase `coming`: take the last command, and wait as long as it is a pause."""
+        """Carry out the last command before phase `coming`, and wait while it is a pause."""
         while True:
             for row in self.store.query(LAST_COMMAND):
                 if row["taken"] is None:
@@ -57,7 +56,7 @@ class Controls:
             time.sleep(POLL)
 
     def stops_before(self, generation: int, coming: str) -> bool:
-        """Whether the run is to end here, before phase `coming`."""
+        """Whether the run must end here, before phase `coming`."""
         self.between(generation, coming)
         return self.state == "stopping"
 
@@ -73,22 +72,22 @@ class Controls:
 
 
 def note_limit(store: Store, line: str) -> None:
-    """For the loop: tell who watches that the run stopped at a limit. Counts until the run is opened again."""
+    """Record for the watcher that the run stopped at a limit. Counts until the run is opened again."""
     with store.transaction():
         store.insert({"control": [{"kind": "limit", "note": line}]})
 
 
 def forget_limit(store: Store) -> None:
-    """For who opens a run: that it stopped at a limit counts no more."""
+    """Cancel the record that the run stopped at a limit; called when it is opened again."""
     if store.query("SELECT 1 FROM control WHERE kind = 'limit' AND taken IS NULL LIMIT 1"):
         with store.transaction():
             store.db.execute("UPDATE control SET taken = 0 WHERE kind = 'limit' AND taken IS NULL")
 
 
 def forget(store: Store) -> str | None:
-    """For who opens a run: what was asked of an earlier process counts no more.
+    """Cancel the commands to an earlier process, when a run is opened again; the last command is then a `resume`.
 
-    Leaves a `resume` as the last command. Gives "pause" or "stop" if that is what is left undone, else None.
+    Returns "pause" or "stop" if such a command was pending, else None.
     """
     last = store.query(LAST_COMMAND)
     if not last or (last[0]["kind"] == "resume" and last[0]["taken"] is not None):

@@ -1,12 +1,11 @@
-"""Whether a run.db is one of ours: what is looked at before anything is read from it, and what is wrong when reading
-failed.
+"""Checks that a run.db is a run's database and is not damaged, before it is read and after reading it failed.
 
-Before: the tables and columns are there, nothing in the file would run by itself (a view, a trigger that is not ours,
-a column that is computed), and numbers that others count up to are not absurd. That costs a few looks into indexes,
-whatever the run's size. `diagnose` reads everything, and is for a run that could not be read: it names the table, the
-row and the column.
+Before: its tables and columns exist, nothing in the file runs by itself (a view, an unknown trigger, a generated
+column), and numbers that other code counts up to are plausible. This takes a few index look-ups, whatever the size of
+the run. After: `explained` turns the errors of a damaged run into a one-line diagnosis, for which `diagnose` reads
+everything and names the table, the row and the column.
 
-Left out: whether the records are true (`library verify` checks what is signed), and whether rows fit each other.
+Left out: whether the records are true (`library verify` checks the signed ones), and whether rows fit each other.
 """
 
 from __future__ import annotations
@@ -21,13 +20,12 @@ from pathlib import Path
 
 from arena.config.shipped import ROOT, is_own_file
 
-FALLS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, sqlite3.Error)
-
-
+FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, sqlite3.Error)
+"""Errors, besides ValueError, that reading a damaged record can cause."""
 SLACK = 1000
-"""Generations beyond those played that a row may be of."""
+"""How many generations after the last one played a row may name."""
 LONGEST = 100_000_000
-"""Bytes of one value; nothing in a run is a thousandth of it."""
+"""Bytes of one value, at most; the values of a run stay below a thousandth of it."""
 LISTS = {
     "agents": ("parents",),
     "rounds": ("solvers",),
@@ -35,17 +33,17 @@ LISTS = {
     "posts": ("cites",),
     "waiting": ("cites",),
 }
-"""Columns that hold JSON lists of texts."""
+"""Columns that hold JSON lists of strings, by table."""
 OBJECTS = {"problems": ("features",), "knowledge": ("memory",)}
-"""Columns that hold JSON objects."""
+"""Columns that hold JSON objects, by table."""
 UNINDEXED = {"reads", "withheld", "removals", "guesses", "refusals", "grades", "rounds", "control", "telemetry"}
-"""Tables in which finding the largest generation would take a look at every row."""
+"""Tables without an index of generations, where finding the largest one would read every row."""
 
 
-def check_strange(db: sqlite3.Connection, ours: sqlite3.Connection) -> None:
-    """Raise ValueError, without the file's name, if something in `db` runs by itself that `ours` does not have.
+def check_foreign_objects(db: sqlite3.Connection, ours: sqlite3.Connection) -> None:
+    """Raise ValueError, without the file's name, if `db` has a view, trigger or virtual table that `ours` lacks.
 
-    Nothing of the file's own has run before: it is the first thing to be asked of a file that anybody may have made.
+    Must be the first query on a file of unknown origin, because later queries could run what it holds.
     """
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
     known, found = _parts(ours), _parts(db)
@@ -70,8 +68,8 @@ def check_schema(db: sqlite3.Connection, ours: sqlite3.Connection) -> None:
 
 
 def check_numbers(db: sqlite3.Connection) -> None:
-    """Raise ValueError, without the file's name, for generations that were never played and agents that descend from
-    nobody or from themselves."""
+    """Raise ValueError, without the file's name, for rows of generations that were never played, and for agents with
+    unknown parents or among their own ancestors."""
     phases, least, last = db.execute("SELECT COUNT(*), MIN(generation), MAX(generation) FROM phases").fetchone()
     if phases and not (type(least) is int and type(last) is int and least >= 0 and last < phases + SLACK):
         raise ValueError(f"its {phases} phases are of the generations {_short(least)} to {_short(last)}")
@@ -88,7 +86,7 @@ def check_numbers(db: sqlite3.Connection) -> None:
 
 
 def diagnose(path: Path) -> str | None:
-    """What is wrong with a run.db that could not be read, in one sentence; None if nothing is found."""
+    """The first damage in a run.db that could not be read, in one sentence; None if there is none. Reads all of it."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             db.text_factory = bytes
@@ -99,6 +97,32 @@ def diagnose(path: Path) -> str | None:
             return next(_damage(db), None)
     except sqlite3.Error as error:
         return f"the file is damaged: {error}"
+
+
+@contextmanager
+def explained(folders: Sequence[Path], playing: bool = False) -> Iterator[None]:
+    """Turn an error that a damaged record causes into a ValueError of one line, which names the run and the damage.
+
+    Errors that this program raises itself, for the user to read, pass unchanged; so does every error if the environment
+    variable RATCHET_TRACEBACK is set. While a run is `playing`, an error that no damage explains passes unchanged too,
+    because it is a fault of this program.
+    """
+    try:
+        yield
+    except (*FAILURES, ValueError) as error:
+        if os.environ.get("RATCHET_TRACEBACK") or (isinstance(error, ValueError) and _is_ours(error)):
+            raise
+        for folder in folders:
+            database = folder / "run.db"
+            if database.is_file() and (found := diagnose(database)):
+                raise ValueError(f"{database} cannot be read: {found}") from error
+        if playing:
+            raise
+        names = ", ".join(map(str, folders))
+        raise ValueError(
+            f"{names} cannot be read ({_where(error)}): its records do not fit each other; if nobody changed its "
+            "files, that is a mistake of this program, and RATCHET_TRACEBACK=1 shows where"
+        ) from error
 
 
 def _damage(db: sqlite3.Connection) -> Iterator[str]:
@@ -143,8 +167,8 @@ def _bad_text(db: sqlite3.Connection, table: str, column: str) -> Iterator[str]:
 
 
 def _check_descent(db: sqlite3.Connection) -> None:
-    """An agent's parents are older than it, by birth and then by number; those of who came from another island may be
-    unknown here."""
+    """Parents must be older than their children, by birth and then by number. Only an agent that migrated from another
+    island may have unknown parents."""
     rows = db.execute("SELECT rowid, name, parents, inherited FROM agents ORDER BY born, number").fetchall()
     age = {name: at for at, (_, name, _, _) in enumerate(rows) if isinstance(name, str)}
     for at, (rowid, name, parents, inherited) in enumerate(rows):
@@ -159,7 +183,7 @@ def _check_descent(db: sqlite3.Connection) -> None:
             known = isinstance(parent, str) and parent in age
             stranger = isinstance(parent, str) and not known and inherited == "migration"
             if not stranger and not (known and age[parent] < at):
-                raise ValueError(f"{where}: {_short(name)} descends from {_short(parent)}, who is not older")
+                raise ValueError(f"{where}: {_short(name)} descends from {_short(parent)}, which is not older")
 
 
 def _parts(db: sqlite3.Connection) -> dict[tuple[str, str], object]:
@@ -174,7 +198,7 @@ def _tables(db: sqlite3.Connection) -> list[str]:
 
 
 def _columns(db: sqlite3.Connection, table: str) -> set[str]:
-    """Stored columns of a table; those that are computed are left out."""
+    """Columns of a table, without generated ones."""
     rows = db.execute(f"PRAGMA table_xinfo({table})").fetchall()
     return {str(r[1]) for r in rows if r[6] in (0, 1)}
 
@@ -188,37 +212,14 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-@contextmanager
-def explained(folders: Sequence[Path], playing: bool = False) -> Iterator[None]:
-    """Raises ValueError, naming the run and what is wrong with it, in place of what a damaged record brings about.
-
-    While a run is `playing`, what no damage explains is the program's own mistake and comes through as it is.
-    """
-    try:
-        yield
-    except (*FALLS, ValueError) as error:
-        if os.environ.get("RATCHET_TRACEBACK") or (isinstance(error, ValueError) and _meant(error)):
-            raise
-        for folder in folders:
-            database = folder / "run.db"
-            if database.is_file() and (found := diagnose(database)):
-                raise ValueError(f"{database} cannot be read: {found}") from error
-        if playing:
-            raise
-        names = ", ".join(map(str, folders))
-        raise ValueError(
-            f"{names} cannot be read ({_place(error)}): its records do not fit each other; if nobody changed its "
-            "files, that is a mistake of this program, and RATCHET_TRACEBACK=1 shows where"
-        ) from error
-
-
-def _meant(error: BaseException) -> bool:
-    """Whether a line of this program raised it, for the user to read; not what it called, such as a parser of JSON."""
+def _is_ours(error: BaseException) -> bool:
+    """Whether a `raise` statement of this program raised the error, not code that it called, such as a JSON parser."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and is_own_file(frames[-1].filename) and (frames[-1].line or "").startswith("raise")
 
 
-def _place(error: BaseException) -> str:
+def _where(error: BaseException) -> str:
+    """The error in one line, with the last line of this program on its way."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if is_own_file(f.filename)]
     at = f" in {Path(frames[-1].filename).relative_to(ROOT)}, line {frames[-1].lineno}" if frames else ""
     text = " ".join(str(error).split())[:120]

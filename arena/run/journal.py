@@ -1,10 +1,10 @@
-"""Completions of the phase in progress, kept as they come: what was paid for is not asked for again.
+"""Completions of the phase in progress, written down as they arrive, so that none is paid for twice.
 
-A phase's records are stored when it is finished. What a server has answered until then lies in `journal.jsonl` of the
-run folder, a JSON object a line, so that a phase that is played again after a limit, an error or a death takes from
-there what it asked before. A completion is taken only for the same key and the same digest of everything that was sent.
+The records of a phase are stored when it is finished. Until then the answers of a server are in `journal.jsonl` of the
+run folder, one JSON object a line, and a phase that is played again after a limit, an error or a killed process takes
+them from there. A completion is reused only for the same key and the same digest of everything that was sent.
 
-Left out: what was under way when the process died. Not guaranteed: that lines survive a power cut; they are flushed,
+Left out: requests in flight when the process died. Not guaranteed: that lines survive a power cut; they are flushed,
 not synced.
 """
 
@@ -19,12 +19,12 @@ from typing import Any
 
 from agents.engine import Completion
 
-UNUSED = "unused"  # the key of the line that holds what was paid for and never used
+UNUSED = "unused"  # key of the line that counts completions that were paid for and never used
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A completion, of the phase it was asked in, with the digest of what was sent."""
+    """A completion, with its generation and phase and the digest of the request."""
 
     generation: int
     phase: str
@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Unused:
-    """Completions that were paid for and are in no stored phase: the program asked otherwise when it went on."""
+    """Counts of completions that were paid for and are in no stored phase: the resumed run sent other requests."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -47,13 +47,13 @@ class Unused:
 
 
 class Journal:
-    """The file of one run, for the one process that plays it. Raises ValueError, naming the line, if it is damaged.
+    """The journal of one run, for the one process that plays it. Raises ValueError, naming the line, if it is damaged.
 
-    A last line that was cut short is what a killed process leaves behind: it is dropped, and asked for again.
+    An incomplete last line, as a killed process leaves it, is dropped.
     """
 
     def __init__(self, path: Path, finished: Collection[tuple[int, str]] = ()) -> None:
-        """`finished` are the phases that are stored: what the file holds of them is counted there."""
+        """`finished` are the stored phases, whose completions are ignored because they are already counted."""
         self.path = path
         self.entries: dict[tuple[str, str], Entry] = {}
         self.unused = Unused()
@@ -91,7 +91,7 @@ class Journal:
             self.entries[completion.key, entry.digest] = entry
 
     def found(self, key: str, digest: str) -> Completion | None:
-        """The completion of this request, if it is here."""
+        """The completion of this request, or None."""
         entry = self.entries.get((key, digest))
         if entry is None:
             return None
@@ -99,7 +99,7 @@ class Journal:
         return entry.completion
 
     def keep(self, entry: Entry) -> None:
-        """Write one down, now. Raises OSError, naming the file, if the disk is full."""
+        """Write an entry and flush it. Raises OSError, naming the file, if the disk is full."""
         at = (entry.completion.key, entry.digest)
         try:
             self._file.write(entry.to_line().encode())
@@ -110,7 +110,8 @@ class Journal:
         self._used.add(at)
 
     def empty(self) -> None:
-        """The phase is stored: what it used is counted there, what it did not use stays counted here."""
+        """Empty the journal after its phase was stored; completions that the phase did not use stay counted as
+        unused."""
         left = [e.completion for at, e in self.entries.items() if at not in self._used]
         self.unused = Unused(
             self.unused.requests + len(left),

@@ -1,25 +1,24 @@
-"""The ledger: every post, receipt and training as a leaf of one Merkle log, with a signed head a generation.
+"""The ledger: every post, receipt and training is a leaf of one Merkle log, with a signed head for each generation.
 
-`seal` gives the leaves that a generation adds and its head; the loop stores them in the transaction of the generation's
-last phase, so a killed run holds whole generations of the log too. A leaf is the canonical JSON of
+`seal` returns the leaves that a generation adds, and its head. The loop stores them in the transaction of the
+generation's last phase, so that a killed run holds whole generations of the log too. A leaf is the canonical JSON of
 
     {"kind": "post", "subject": its id, "content": its fields, "public_key": ..., "signature": ...}
-    {"kind": "receipt", "subject": its id, "content": what it says, "public_key": ..., "signature": ...}
-    {"kind": "training", "subject": "g0007/ada", "content": its night}
+    {"kind": "receipt", "subject": its id, "content": its fields, "public_key": ..., "signature": ...}
+    {"kind": "training", "subject": "g0007/ada", "content": its fields}
 
-and table `leaves` holds its hash alone: what a leaf says stands in the run's tables, and `verify` compares the two. A
-night has the fields generation, agent, posts (the ids of what the agent slept on, in alphabetical order), examples,
-tokens, steps, and adapter, the SHA-256 of the weights that came out.
+Table `leaves` holds only the hash of a leaf: its content is in the other tables of the run, and `verify` compares the
+two. The fields of a training are generation, agent, posts (the ids of the posts trained on, in alphabetical order),
+examples, tokens, steps, and adapter, the SHA-256 of the resulting weights.
 
-A generation's leaves are its posts, then receipts, both in the order of their `seq`, then trainings by generation and
-agent; what an earlier seal missed (a run that began without a log, a post that a reviewer let in late) is in the next
-one. A head is the size and root of the log after a generation, signed by the arena's own key over the SHA-256 of the
-canonical JSON of {"generation", "kind": "head", "root", "size"}.
+The leaves of a generation are its posts, then its receipts, both in the order of their `seq`, then its trainings by
+generation and agent. Leaves that an earlier head missed (a post that a reviewer accepted late) come with the next head.
+A head is the size and root of the log after a generation, signed with the arena's key over the SHA-256 of the canonical
+JSON of {"generation", "kind": "head", "root", "size"}.
 
-Left out: attempts, problems and evaluations, which the digest covers; telling the world of a head. Not guaranteed:
-anything against who holds the arena's private key and changes a run of which nobody kept a head: whoever wants to be
-sure later keeps the line that `library RUN verify` ends with. Sealing reads all stored hashes when a run is opened (a
-million: about a second), and no more after that.
+Left out: attempts, problems and evaluations, which the digest covers; publishing heads. Not guaranteed: protection
+against somebody with the arena's private key who changes a run of which nobody kept a head. To be sure later, keep the
+last line that `library RUN verify` prints. Opening a run reads all stored hashes once (a million: about a second).
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ from culture.merkle import (
 )
 from culture.posts import Post
 
-if TYPE_CHECKING:  # the arena brings torch, which who only reads a run does without
+if TYPE_CHECKING:  # imports torch, which reading a run does not need
     from arena.run.state import Arena
     from arena.run.store import Row, Store
 
@@ -55,7 +54,7 @@ _RECEIPT = ("seq", "generation", "kind", "subject", "decision", "note", "body")
 
 @dataclass(frozen=True)
 class Leaf:
-    """What is put in the log of one thing that happened; `place` orders the leaves of one kind."""
+    """One leaf of the log; `place` orders the leaves of one kind."""
 
     kind: str
     subject: str
@@ -72,19 +71,19 @@ class Leaf:
 
 
 def seal(arena: Arena) -> dict[str, list[Row]]:
-    """Rows of `leaves` and `heads` for the generation that ends; none if it has a head already.
+    """Rows of `leaves` and `heads` for the generation that ends; none if it already has a head.
 
-    To be called, and its rows stored, inside the transaction that stores the rest of the generation.
+    Must be called, and its rows stored, in the transaction that stores the rest of the generation.
     """
     size = arena.store.query("SELECT COALESCE(MAX(seq), 0) AS n FROM leaves")[0]["n"]
-    if arena.log is None or arena.log.size != size:  # newly opened, or what was to be stored was not
+    if arena.log is None or arena.log.size != size:  # the run was just opened, or the last rows were not stored
         arena.log = Frontier(_hashes(arena.store))
     return seal_generation(arena.store, arena.keys, arena.state.generation.index, arena.log)
 
 
 def seal_generation(store: Store, keys: KeyRing, g: int, log: Frontier | None = None) -> dict[str, list[Row]]:
-    """The same for generation `g` of a store whose head `keys` signs; `log` is that of all its leaves, if it is at
-    hand."""
+    """`seal` for generation `g` of any store. `keys` signs the head; `log` is the frontier of all stored leaves, read
+    from the store if None."""
     from arena.run.receipts import ARENA
 
     if store.query("SELECT 1 FROM heads WHERE generation = ?", [g]):
@@ -102,13 +101,13 @@ def seal_generation(store: Store, keys: KeyRing, g: int, log: Frontier | None = 
 
 
 def seal_rest(arena: Arena) -> None:
-    """Seal what a run has played without a log (an earlier version did), in a transaction of its own."""
+    """Seal what is stored and not in the log yet, in its own transaction."""
     with arena.store.transaction():
         arena.store.insert(seal(arena))
 
 
 def _logged(store: Store) -> tuple[int, int, int]:
-    """How far the log has come: `seq` of the last post and the last receipt in it, generation of the last training."""
+    """The last leaves of the log: `seq` of the last post and of the last receipt, generation of the last training."""
     last = "SELECT subject FROM leaves WHERE kind = ? ORDER BY seq DESC LIMIT 1"
     found = []
     for kind, table in (("post", "posts"), ("receipt", "receipts")):
@@ -119,7 +118,7 @@ def _logged(store: Store) -> tuple[int, int, int]:
 
 
 def _any(store: Store, table: str) -> bool:
-    """Whether there is one at all: where there is none, its leaf would be looked for among all others."""
+    """Whether a table has rows. Without any, the search for its last leaf would read the whole log."""
     return bool(store.query(f"SELECT 1 FROM {table} LIMIT 1"))
 
 
@@ -127,11 +126,11 @@ def _hashes(store: Store) -> list[bytes]:
     return [bytes.fromhex(row[0]) for row in store.db.conn.execute("SELECT hash FROM leaves ORDER BY seq")]
 
 
-# -- what leaves say -----------------------------------------------------------------------------------------------
+# -- content of leaves -----------------------------------------------------------------------------------------------
 
 
 def _all(store: Store, post: int = 0, receipt: int = 0, slept: int = -1) -> Iterator[Leaf]:
-    """The leaves of what came after, in the order of the log."""
+    """All leaves after the given post, receipt and training, in the order of the log."""
     yield from _posts(store, post)
     yield from _receipts(store, receipt)
     yield from _trainings(store, slept)
@@ -162,9 +161,10 @@ def _signed(kind: str, content: Mapping[str, Any], values: Mapping[str, Any]) ->
 
 
 def _trainings(store: Store, after: int = -1, at: tuple[int, str] | None = None) -> Iterator[Leaf]:
-    """One an agent and night, of nights after generation `after`, or the one of `at`: (generation, agent)."""
+    """The trainings after generation `after`, one for each agent and generation, or only that of `at`, a pair of the
+    two."""
     where, values = ("s.generation = ? AND s.agent = ?", list(at)) if at else ("s.generation > ?", [after])
-    nights = store.db.conn.execute(
+    trainings = store.db.conn.execute(
         "SELECT s.generation, s.agent, s.examples, s.tokens, s.steps, c.sha256 FROM sleeps s LEFT JOIN checkpoints c"
         f" ON c.generation = s.generation AND c.name = s.agent WHERE {where} ORDER BY s.generation, s.agent",
         values,
@@ -176,7 +176,7 @@ def _trainings(store: Store, after: int = -1, at: tuple[int, str] | None = None)
     )
     read = groupby(reads, key=lambda row: (row[0], row[1]))
     ahead = next(read, None)
-    for g, agent, examples, tokens, steps, adapter in nights:
+    for g, agent, examples, tokens, steps, adapter in trainings:
         while ahead and ahead[0] < (g, agent):
             ahead = next(read, None)
         posts = [row[2] for row in ahead[1]] if ahead and ahead[0] == (g, agent) else []
@@ -189,7 +189,7 @@ def _trainings(store: Store, after: int = -1, at: tuple[int, str] | None = None)
 
 
 def _first_read(store: Store, after: int) -> int:
-    """The rowid of the last read of generation `after` or before; reads lie in the order of generations."""
+    """The rowid of the last read up to generation `after`; reads are stored in the order of generations."""
     if after < 0:
         return 0
     for rowid, generation in store.db.conn.execute("SELECT rowid, generation FROM reads ORDER BY rowid DESC"):
@@ -199,16 +199,17 @@ def _first_read(store: Store, after: int) -> int:
 
 
 def leaf_of(store: Store, kind: str, subject: str) -> Leaf | None:
-    """The leaf as the tables have it now, or None if they do not hold its subject."""
+    """The leaf computed from the tables as they are now, or None if its subject is missing."""
     if kind == "training":
-        night, _, agent = subject.partition("/")
-        number = night.removeprefix("g")
+        generation, _, agent = subject.partition("/")
+        number = generation.removeprefix("g")
         return next(_trainings(store, at=(int(number), agent)), None) if number.isdecimal() else None
     return next({"post": _posts, "receipt": _receipts}[kind](store, id=subject), None) if kind in KINDS else None
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no white space; what JSON has no word for (a damaged row) as Python writes it."""
+    """JSON with sorted keys and no white space. Values that JSON cannot hold (from a damaged row) become their
+    `repr`."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
 
 
@@ -220,7 +221,7 @@ def _plain(cites: Any) -> Any:
 
 
 def _statement(head: Mapping[str, Any]) -> bytes:
-    """The 32 bytes that a head's signature is over."""
+    """The 32 bytes that the signature of a head covers."""
     said = {"kind": "head", **{name: head[name] for name in ("generation", "size", "root")}}
     return hashlib.sha256(canonical(said).encode("utf-8", "surrogatepass")).digest()
 
@@ -229,10 +230,10 @@ def _statement(head: Mapping[str, Any]) -> bytes:
 
 
 def verify(store: Store) -> list[str]:
-    """Recheck the log against the tables, then posts and receipts by themselves; empty when all is well.
+    """Check the log against the tables, then posts and receipts by themselves. Returns one readable line a problem.
 
-    One readable line a problem: the first bad leaf, by kind, subject and generation; the first bad head; what should be
-    in the log and is not. What is played of a generation that has not ended is not in it yet, which is no problem.
+    Reports the first bad leaf, by kind, subject and generation; the first bad head; and entries that are missing from
+    the log. Records of a generation that has not ended are not in the log yet, which is not a problem.
     """
     from arena.run.receipts import verify_receipts
 
@@ -245,28 +246,20 @@ def verify(store: Store) -> list[str]:
     for check in checks:
         try:
             problems += check()
-        except (
-            sqlite3.DatabaseError,
-            TypeError,
-            ValueError,
-            AttributeError,
-        ) as error:  # of a row that holds no such thing
+        except (sqlite3.DatabaseError, TypeError, ValueError, AttributeError) as error:  # of a damaged row
             problems.append(f"a damaged row cannot be read: {error}")
     return problems
 
 
 def verify_log(store: Store) -> list[str]:
-    """The part of `verify` that is the log's own."""
+    """The part of `verify` that checks the log."""
     heads = store.query("SELECT * FROM heads ORDER BY generation")
     measured = store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'measure'")[0]["g"] or 0
     leaves = store.query("SELECT COUNT(*) AS n FROM leaves")[0]["n"]
     if not heads:
         if not measured and not leaves:
             return []
-        return [
-            f"no signed head, though {measured} generations ended: the log was taken away, or an earlier version played"
-            " the run and it has not gone on since"
-        ]
+        return [f"no signed head, though {measured} generations ended: the log was removed"]
     problems, log = [], Frontier()
     bad, kinds = None, {kind: iter(part) for kind, part in _parts(store).items()}
     at, bad_head, before, key = 0, None, heads[0]["generation"] - 1, heads[0]["public_key"]
@@ -285,17 +278,17 @@ def verify_log(store: Store) -> list[str]:
             bad = _bad_leaf(store, row, log.size + 1, heads[at]["generation"] if at < len(heads) else None, kinds)
             now = (generation, KINDS.index(kind)) if kind in KINDS else rank
             if not bad and now < rank:
-                bad = "stands out of the order of the log"
+                bad = "it is out of order in the log"
             rank = now
             if bad:
                 problems.append(f"{where}: {bad}")
         try:
             log.append(bytes.fromhex(stored))
         except (TypeError, ValueError):
-            log.append(b"\x00" * 32)  # its leaf is bad, and so is every root over it
+            log.append(b"\x00" * 32)  # this leaf is bad, and so is every later root
     if not bad_head and at < len(heads):
         g, size = heads[at]["generation"], heads[at]["size"]
-        bad_head = f"head of generation {g}: it is of {size} leaves, and there are {log.size}"
+        bad_head = f"head of generation {g}: it covers {size} leaves, and there are {log.size}"
     if bad_head:
         problems.append(bad_head)
     elif before < measured:
@@ -310,7 +303,7 @@ def _parts(store: Store) -> dict[str, Iterator[Leaf]]:
 def _bad_leaf(
     store: Store, row: tuple, expected: int, sealed: int | None, kinds: Mapping[str, Iterator[Leaf]]
 ) -> str | None:
-    """What is wrong with a row of `leaves`, the `expected`-th, under the head of generation `sealed`; or None."""
+    """What is wrong with the `expected`-th row of `leaves`, under the head of generation `sealed`, or None."""
     seq, generation, kind, subject, stored = row
     if seq != expected:
         return f"expected leaf {expected} here; something is missing"
@@ -335,7 +328,7 @@ def _bad_head(head: Row, log: Frontier, before: int, key: str) -> str | None:
     if head["generation"] != before + 1:
         return f"{where}: the one before is of generation {before}; a head is missing"
     if head["size"] != log.size:
-        return f"{where}: it is of {head['size']} leaves, and the head before it of more"
+        return f"{where}: it covers {head['size']} leaves, and the head before it covers more"
     if head["root"] != log.root().hex():
         return (
             f"{where}: the first {log.size} leaves have the root {log.root().hex()[:12]}, not {str(head['root'])[:12]}:"
@@ -354,7 +347,7 @@ def _other_key(store: Store, key: str) -> list[str]:
 
 
 def _unlogged(store: Store, last: int, kinds: Mapping[str, Iterator[Leaf]]) -> list[str]:
-    """What is not in the log though nothing was played since its last head."""
+    """Subjects that are missing from the log although nothing was played since its last head."""
     if store.query("SELECT 1 FROM phases WHERE generation > ? LIMIT 1", [last]):
         return []
     problems = []
@@ -373,7 +366,7 @@ def _short(kind: str, subject: object) -> str:
 
 
 def state(store: Store) -> list[str]:
-    """What the log of a run holds, in sentences: how many leaves of each kind, and its last head."""
+    """The log of a run in sentences: the number of leaves of each kind, and the last head."""
     kinds = store.query("SELECT kind, COUNT(*) AS n FROM leaves GROUP BY kind ORDER BY kind")
     heads = store.query("SELECT * FROM heads ORDER BY generation")
     if not heads:
@@ -394,7 +387,7 @@ def prove(store: Store, subject: str) -> dict[str, Any]:
     """The proof that the leaf of a post, a receipt or a training (`g0007/ada`) is in the log of the last head.
 
     It can be checked without the run, by `check_proof` or any implementation of RFC 6962. Raises ValueError if there is
-    no such leaf, and if the run no longer says what the log holds.
+    no such leaf, or if the tables of the run no longer agree with it.
     """
     found = store.query("SELECT * FROM leaves WHERE subject = ? ORDER BY seq LIMIT 1", [subject])
     heads = store.query("SELECT * FROM heads ORDER BY generation DESC LIMIT 1")
@@ -416,7 +409,7 @@ def prove(store: Store, subject: str) -> dict[str, Any]:
 
 
 def prove_consistency(store: Store, generation: int) -> dict[str, Any]:
-    """The proof that the log of the last head begins with that of a generation. ValueError if that has no head."""
+    """The proof that the log of the last head begins with that of `generation`. Raises ValueError if it has no head."""
     heads = store.query("SELECT * FROM heads ORDER BY generation")
     first = next((h for h in heads if h["generation"] == generation), None)
     if first is None:
@@ -427,10 +420,10 @@ def prove_consistency(store: Store, generation: int) -> dict[str, Any]:
 
 
 def check_proof(proof: Mapping[str, Any], public_key: str | None = None) -> list[str]:
-    """What is wrong with a proof of `prove` or `prove_consistency`; empty when it holds. Needs no run.
+    """Check a proof of `prove` or `prove_consistency`, without the run. Returns one line a problem.
 
-    `public_key`, if given, is the arena's key as it was learned elsewhere; without it a head proves who signed it, and
-    not that it is the arena. Raises KeyError or TypeError for what is no proof.
+    `public_key` is the arena's key from a trusted source; without it, the signature proves only that all heads have the
+    same signer. Raises KeyError or TypeError if `proof` is not a proof.
     """
     head, path = proof["head"], [bytes.fromhex(step) for step in proof["path"]]
     problems = []

@@ -1,7 +1,7 @@
-"""Who plays a run: one process at a time, which the file `.lock` of the run's folder names.
+"""The lock of a run folder: one process at a time plays a run, and the file `.lock` names it.
 
-The lock is the operating system's (flock), so it ends with its process, however that dies; the file stays, and what it
-says of an earlier process means nothing. Each copy of a folder has a lock of its own.
+The lock is the operating system's (flock), so it ends with its process, however that dies. The file stays; its content
+means nothing when the lock is free. Each copy of a folder has its own lock.
 
 Not guaranteed: anything on a network disk that does not pass locks on to other machines.
 """
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TextIO
 
 TRIES, WAIT = 5, 0.1
-"""A watcher that only looks whether the lock is held lets go at once; seconds between two tries."""
+"""Attempts, and seconds between them: a watcher holds the lock for a moment to see whether it is free."""
 
 
 def hold(folder: Path) -> TextIO:
-    """Hold the run for this process until the file that is given is closed, or the process ends.
+    """Lock the run for this process until the returned file is closed or the process ends.
 
     Raises ValueError, naming the process, if another one holds it, and OSError if the folder cannot be written.
     """
@@ -46,13 +46,13 @@ def hold(folder: Path) -> TextIO:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-    except OSError:  # a full disk: the lock holds all the same, and only its name is missing
+    except OSError:  # a full disk: the lock is valid without the name of its holder
         pass
     return file
 
 
 def _holder(file: TextIO) -> str:
-    """What the holder wrote of itself, such as `: process 4711 on my-machine`; closes the file."""
+    """What the holder wrote, for example `: process 4711 on my-machine`; closes the file."""
     with file:
         file.seek(0)
         found = re.fullmatch(r"process \d{1,10} on [\w.-]{1,80}\n", file.read(200))

@@ -1,13 +1,13 @@
-"""What travels between islands and the head: bytes, never objects.
+"""Messages between the islands and the coordinator: bytes, never pickled objects.
 
-A parcel is a magic line, the length of a JSON header and its SHA-256, the header, and the blobs that the header names,
-one after another, each with its SHA-256. Adapters travel as the bytes of their safetensors file. Reading is strict:
-whatever is not exactly such a parcel raises ValueError that says what is wrong, nothing of it is run, and no path in it
-leads out of the folder that it is unpacked into.
+A message is a magic line, the length and SHA-256 of a JSON header, the header, and the blobs that the header names, one
+after another, each with its SHA-256. Adapters are sent as the bytes of their safetensors file. Reading is strict:
+anything that is not exactly one such message raises a ValueError that names the fault. Nothing in a message is run, and
+no path in it leads out of the folder that it is unpacked into.
 
-Left out: secrecy and proof of who sent it. A package holds an island's private keys and goes between that island and
-the head alone; whoever can read the cluster's network can read it (docs/islands.md). Posts are signed and checked where
-they are let in, adapters where they are taken in (`agents.untrusted_adapter`).
+Left out: encryption and authentication. A `Package` holds an island's private keys and is sent between that island and
+the coordinator only; anybody who can read the cluster's network can read it (docs/islands.md). Posts are signed, and
+checked when they are admitted; adapters are checked when they are loaded (`agents.untrusted_adapter`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from culture.posts import SignedPost
 
 MAGIC = b"RATCHET PARCEL 1\n"
 MAX_HEADER = 64 << 20
-"""Bytes of a header: posts and names, no rows and no weights."""
+"""Bytes of a header, which holds posts and names, but no rows and no weights."""
 MAX_ROWS = 1 << 30
-"""Bytes of one table's rows, unpacked."""
+"""Bytes of one table's rows, decompressed."""
 MAX_BLOBS = 100_000
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -37,7 +37,7 @@ Value = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """New rows of one table, in the order they were written; `rowids` are theirs."""
+    """New rows of one table in the order they were written, with their rowids."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...]
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True)
 class SentPost:
-    """A signed post on its way: the island that sends it and, of a worked example, how often its problem was solved."""
+    """A signed post, the island that sends it and, for a worked example, the solve rate of its problem."""
 
     signed: SignedPost
     island: int
@@ -55,7 +55,7 @@ class SentPost:
 
 @dataclass(frozen=True)
 class SentAgent:
-    """An agent's acting weights on their way: whose they are, what it was paid, its island, the safetensors bytes."""
+    """An agent's acting adapter: its name, island, public key, reward, and the bytes of the safetensors file."""
 
     name: str
     island: int
@@ -70,7 +70,7 @@ class SentAgent:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """What reaches `island` for `generation`; empty where nothing is exchanged."""
+    """Posts and agents that reach `island` in `generation`; empty if nothing is exchanged."""
 
     island: int
     generation: int
@@ -78,22 +78,22 @@ class Arrivals:
     agents: tuple[SentAgent, ...] = ()
 
     def to_bytes(self) -> bytes:
-        head, blobs = _party(self.posts, self.agents)
+        head, blobs = _exchange(self.posts, self.agents)
         return pack("arrivals", {"island": self.island, "generation": self.generation, **head}, blobs)
 
     @staticmethod
     def from_bytes(data: bytes) -> Arrivals:
-        """Raises ValueError if these bytes are no such parcel."""
+        """Raises ValueError if `data` is not such a message."""
         head, blobs = unpack("arrivals", data)
         with _strict("arrivals"):
-            posts, agents = _read_party(head, blobs)
+            posts, agents = _read_exchange(head, blobs)
             return Arrivals(_count(head["island"]), _count(head["generation"]), posts, agents)
 
 
 @dataclass(frozen=True)
 class Package:
-    """An island's run folder as it was after `generation`: what it takes to go on elsewhere. Paths are relative, with
-    slashes; `run.db` is a whole database file."""
+    """An island's run folder after `generation`, with which it can be resumed on another machine. Paths are relative,
+    with slashes; `run.db` is a whole database file."""
 
     island: int
     generation: int
@@ -104,7 +104,7 @@ class Package:
 
     @staticmethod
     def from_bytes(data: bytes) -> Package:
-        """Raises ValueError if these bytes are no such parcel."""
+        """Raises ValueError if `data` is not such a message."""
         head, blobs = unpack("package", data)
         with _strict("package"):
             return Package(
@@ -114,9 +114,8 @@ class Package:
 
 @dataclass(frozen=True)
 class Result:
-    """What an island made of one generation: its new rows by table, the files that came with them, what it sends to
-    others, and the last rowid of each table before (`marks`). `arrivals` is the SHA-256 of the arrivals it was played
-    with."""
+    """One generation of an island: new rows by table, new files, the posts and agents it sends to others, and the last
+    rowid of each table before it (`marks`). `arrivals` is the SHA-256 of the arrivals that it was played with."""
 
     island: int
     generation: int
@@ -133,7 +132,7 @@ class Result:
         return {name: len(table.rows) for name, table in self.rows.items()}
 
     def to_bytes(self) -> bytes:
-        head, blobs = _party(self.posts, self.agents)
+        head, blobs = _exchange(self.posts, self.agents)
         blobs |= {f"file/{name}": data for name, data in self.files.items()}
         for name, table in self.rows.items():
             body = {"columns": table.columns, "rowids": table.rowids, "rows": table.rows}
@@ -144,15 +143,15 @@ class Result:
 
     @staticmethod
     def from_bytes(data: bytes) -> Result:
-        """Raises ValueError if these bytes are no such parcel."""
+        """Raises ValueError if `data` is not such a message."""
         head, blobs = unpack("result", data)
         with _strict("result"):
-            posts, agents = _read_party(head, blobs)
+            posts, agents = _read_exchange(head, blobs)
             files = {safe_path(n[5:]): b for n, b in blobs.items() if n.startswith("file/")}
             rows = {_word(n[5:]): _table(b) for n, b in blobs.items() if n.startswith("rows/")}
             marks = {_word(n): _count(v + 1) - 1 for n, v in dict(head["marks"]).items()}
             if not _HEX.fullmatch(head["arrivals"]):
-                raise ValueError("the digest of its arrivals is none")
+                raise ValueError("the digest of its arrivals is not SHA-256")
             where = _count(head["island"]), _count(head["generation"])
             return Result(*where, head["arrivals"], marks, rows, files, posts, agents)
 
@@ -163,7 +162,7 @@ def digest(data: bytes) -> str:
 
 
 def safe_path(name: str) -> str:
-    """A relative path that stays where it is unpacked. Raises ValueError for any other."""
+    """Return a relative path that cannot leave the folder it is unpacked into. Raises ValueError for any other."""
     parts = name.split("/")
     if len(parts) > 6 or not all(_PART.fullmatch(p) for p in parts):
         raise ValueError(f"a path that may lead elsewhere: {name[:80]!r}")
@@ -174,23 +173,23 @@ def safe_path(name: str) -> str:
 
 
 def pack(kind: str, head: Mapping[str, Any], blobs: Mapping[str, bytes]) -> bytes:
-    """One parcel."""
+    """One message of `kind`: a header with `head`, and the blobs by name."""
     named = [[name, len(data), digest(data)] for name, data in blobs.items()]
     text = json.dumps({"kind": kind, **head, "blobs": named}, separators=(",", ":"), allow_nan=False).encode()
     return b"".join([frame(text), *blobs.values()])
 
 
 def frame(header: bytes) -> bytes:
-    """What stands before the blobs."""
+    """The bytes before the blobs."""
     return b"".join([MAGIC, len(header).to_bytes(8, "big"), hashlib.sha256(header).digest(), header])
 
 
 def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """(header, blobs by name). Raises ValueError for anything but one whole parcel of this kind."""
+    """(header, blobs by name). Raises ValueError for anything but one complete message of this kind."""
     with _strict(kind):
         start = len(MAGIC) + 8 + 32
         if data[: len(MAGIC)] != MAGIC:
-            raise ValueError("it does not begin as one, or is of another version")
+            raise ValueError("it begins otherwise, or is of another version")
         length = int.from_bytes(data[len(MAGIC) : len(MAGIC) + 8], "big")
         if length > MAX_HEADER or start + length > len(data):
             raise ValueError(f"its header of {length} bytes is cut short or too long")
@@ -198,10 +197,10 @@ def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
             raise ValueError("its header is damaged")
         head = json.loads(data[start : start + length], parse_constant=_no_constant)
         if not isinstance(head, dict) or head.get("kind") != kind:
-            raise ValueError(f"it is no {kind}")
+            raise ValueError("its kind is another")
         named = head.pop("blobs")
         if not isinstance(named, list) or len(named) > MAX_BLOBS:
-            raise ValueError("its list of blobs is none, or too long")
+            raise ValueError("its list of blobs is missing or too long")
         blobs, at = dict[str, bytes](), start + length
         for name, size, sha in named:
             size = _count(size)
@@ -217,7 +216,7 @@ def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 class _strict:
-    """Whatever goes wrong in reading a parcel is one ValueError that names the kind."""
+    """Turn any error in reading a message into a ValueError that names the kind of the message."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -236,12 +235,12 @@ class _strict:
             OverflowError,
             zlib.error,
         )
-        if isinstance(error, caught) and not str(error).startswith("not a parcel"):
+        if isinstance(error, caught) and not str(error).startswith("not a message"):
             told = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"not a parcel of kind {self.kind}: {told}") from None
+            raise ValueError(f"not a message of kind {self.kind}: {told}") from None
 
 
-def _party(posts: Sequence[SentPost], agents: Sequence[SentAgent]) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _exchange(posts: Sequence[SentPost], agents: Sequence[SentAgent]) -> tuple[dict[str, Any], dict[str, bytes]]:
     head = {
         "posts": [{"row": p.signed.to_row(), "island": p.island, "solve_rate": p.solve_rate} for p in posts],
         "agents": [
@@ -251,7 +250,7 @@ def _party(posts: Sequence[SentPost], agents: Sequence[SentAgent]) -> tuple[dict
     return head, {f"adapter/{i}": a.adapter for i, a in enumerate(agents)}
 
 
-def _read_party(
+def _read_exchange(
     head: Mapping[str, Any], blobs: Mapping[str, bytes]
 ) -> tuple[tuple[SentPost, ...], tuple[SentAgent, ...]]:
     posts = tuple(
@@ -281,24 +280,24 @@ def _table(data: bytes) -> Table:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"it holds {name}, which is no number")
+    raise ValueError(f"it holds {name}, which is not a number")
 
 
 def _value(value: Any) -> Value:
     if value is None or isinstance(value, str | float) or (type(value) is int and -(2**63) <= value < 2**63):
         return value
-    raise ValueError(f"{str(value)[:40]!r} is nothing a table holds")
+    raise ValueError(f"{str(value)[:40]!r} is not a value of a table")
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError(f"{str(value)[:40]!r} is no count")
+        raise ValueError(f"{str(value)[:40]!r} is not a count")
     return value
 
 
 def _number(value: Any) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"{str(value)[:40]!r} is no number")
+        raise ValueError(f"{str(value)[:40]!r} is not a number")
     return float(value)
 
 
@@ -307,17 +306,17 @@ def _rate(value: Any) -> float | None:
         return None
     rate = _number(value)
     if not 0.0 <= rate <= 1.0:
-        raise ValueError(f"{rate!r} is no rate")
+        raise ValueError(f"{rate!r} is not a rate")
     return rate
 
 
 def _word(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", value):
-        raise ValueError(f"{str(value)[:40]!r} is no name")
+        raise ValueError(f"{str(value)[:40]!r} is not a name")
     return value
 
 
 def _key(value: Any) -> str:
     if not isinstance(value, str) or not _HEX.fullmatch(value):
-        raise ValueError(f"{str(value)[:40]!r} is no public key")
+        raise ValueError(f"{str(value)[:40]!r} is not a public key")
     return value

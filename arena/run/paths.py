@@ -1,11 +1,11 @@
-"""Paths that data names, and folders that somebody sent: nothing in them leads out of the folder.
+"""Containment of paths: no path from a file, and no link in a run folder, leads out of the folder.
 
-A row of run.db, a name in a file or a link in a run folder may be anybody's. `inside` turns a path that data names into
-one below a folder, or refuses it; `check_folder` refuses a folder that holds a link leading out of it, or something
-that is neither a file nor a folder, such as a pipe that never ends.
+A row of run.db, a name in a file or a link in a run folder may come from anybody. `inside` turns a path from data into
+one below a folder, or refuses it. `check_folder` refuses a folder with a link that leads out of it, or with anything
+other than files and folders, such as a pipe that never ends.
 
-Left out: paths that the user gives on the command line or in a config, which mean what they say. Not guaranteed:
-anything against who changes the folder between the look and the use; hard links, which cannot be told from files.
+Left out: paths that the user gives on the command line or in a config. Not guaranteed: anything against changes of the
+folder between check and use; hard links, which look like files.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import stat
 from pathlib import Path
 
 LONGEST, LONGEST_PART = 1000, 255
-"""Bytes of a path that data names, and of one part of it."""
+"""Bytes of a path, and of one part of it, at most."""
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)(\..*)?", re.IGNORECASE)
-"""Names that are devices on Windows, whatever follows their first dot."""
+"""Device names on Windows, with any extension."""
 
 
 def inside(folder: Path, path: object) -> Path:
-    """`folder / path`, for a path that data names: relative, plain on every system, and below the folder, links
-    followed. It need not be there. Raises ValueError, naming both, for any other."""
+    """`folder / path`, for a path from data that is relative, portable and, with links followed, below the folder. The
+    path need not exist. Raises ValueError, naming both, for any other path."""
     wrong = _wrong(path)
     if wrong is None:
         found = folder / str(path)
@@ -37,8 +37,8 @@ def inside(folder: Path, path: object) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ValueError, naming the first, for a link in a folder that leads out of it, and for what is neither file nor
-    folder. The folder itself may be a link."""
+    """Raise ValueError, naming the first, for a link that leads out of the folder and for anything that is neither a
+    file nor a folder. The folder itself may be a link."""
     top = Path(os.path.realpath(folder))
     for place, folders, files in os.walk(top):
         for name in sorted([*folders, *files]):
@@ -56,7 +56,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _wrong(path: object) -> str | None:
-    """What is wrong with a path by its letters alone."""
+    """What is wrong with the text of a path, or None."""
     if not isinstance(path, str) or not path:
         return "it is no text" if not isinstance(path, str) else "it is empty"
     if not path.isprintable():

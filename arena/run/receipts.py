@@ -1,4 +1,10 @@
-"""TODO."""
+"""Receipts: the signed records of what a reviewer decided, and a check of all of them.
+
+A receipt is a row of table `receipts`, numbered from 1 without a gap and signed with the arena's key. Labels, and posts
+removed by a rejection, must each have a receipt that decided so. `arena.phases.review` writes them.
+
+Not guaranteed: that receipts missing at the end are noticed here; the log of the run notices them (`arena.run.ledger`).
+"""
 
 from __future__ import annotations
 
@@ -11,15 +17,15 @@ from arena.run.control import DECISIONS
 from arena.run.store import Row, Store
 
 ARENA = "arena"
-"""Whose key signs receipts, in the run's key ring."""
+"""Name of the key, in the run's key ring, that signs receipts."""
 REJECTED = "rejected by the reviewer"
 OUT = "rejected"
-"""State of a post that a rejection took out of the index."""
+"""State, in table `removals`, of a post that a rejection removed."""
 _SIGNED = ("seq", "generation", "kind", "subject", "decision", "note", "body")
 
 
 def receipt_id(row: Row) -> str:
-    """SHA-256, 64 hex digits, of the canonical JSON of what a receipt says."""
+    """SHA-256, 64 hex digits, of the canonical JSON of a receipt's content."""
     return _sha(canonical({name: row[name] for name in _SIGNED}))
 
 
@@ -32,11 +38,11 @@ def _sha(text: str) -> str:
 
 
 def verify_receipts(store: Store) -> list[str]:
-    """Recheck every receipt, label and rejected post; one readable line a problem, an empty list when all is well.
+    """Check every receipt, label and rejected post. Returns one readable line a problem.
 
-    Finds receipts that were changed, are missing from the middle, or carry another key than the first; labels, and
-    posts taken out as rejected, that no receipt bears out; and rejections that took nothing out. Receipts cut off at
-    the end are not missed, unless a label or a rejected post is left of them.
+    Finds receipts that were changed, that are missing from the middle or that have another key than the first; labels
+    and removals without a receipt; and rejections whose removal is missing. Receipts missing at the end are found only
+    if their label or removal is still there.
     """
     problems = []
     key, expected, said = None, 1, dict[str, str]()
@@ -69,6 +75,6 @@ def verify_receipts(store: Store) -> list[str]:
 def _says_removed(body: str) -> bool:
     try:
         said = json.loads(body)
-    except ValueError:  # its id does not fit then, which is told
+    except ValueError:  # then its id is wrong too, which is reported
         return False
     return isinstance(said, dict) and said.get("removed") is True

@@ -1,8 +1,8 @@
-"""What may be changed of a run that has begun: its limits, how much of it is kept, where and how patiently its server
-is asked, and where its islands are played.
+"""Config keys that can change after a run has begun: limits, retention, the server's address and retries, and where
+islands are played.
 
-Everything else is what makes it that run, and stays. What is changed is written into the run folder's `config.yaml`,
-whole or not at all, so that the next time goes on with it too.
+All other keys determine the result of the run and stay. Changes are written into `config.yaml` of the run folder,
+atomically, so that they stay in force.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from arena.run.paths import check_folder
 
 SERVER = ("url", "concurrency", "retries", "timeout_s")
 ISLANDS = ("address", "gpus_per_island", "restarts")
-MAY = (
+CHANGEABLE = (
     *(f"limits.{name}" for name in LimitsSection.model_fields),
     *(f"store.{name}" for name in StoreSection.model_fields),
     *(f"engine.openai.{name}" for name in SERVER),
@@ -25,16 +25,16 @@ MAY = (
 )
 
 
-def amended(folder: Path, overrides: Sequence[str] = ()) -> Config:
-    """The run's config with `overrides`. Raises ValueError for one of a key that may not change."""
+def reconfigured(folder: Path, overrides: Sequence[str] = ()) -> Config:
+    """The config of a run with `overrides`. Raises ValueError for a key that cannot change."""
     for override in overrides:
         key = override.partition("=")[0]
-        if key not in MAY and not key.startswith("limits.prices."):
-            near = difflib.get_close_matches(key, MAY, n=1, cutoff=0.75)
+        if key not in CHANGEABLE and not key.startswith("limits.prices."):
+            near = difflib.get_close_matches(key, CHANGEABLE, n=1, cutoff=0.75)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"{key} cannot be changed in a run that has begun: it would not go on as it began. What can: limits.*, "
-                f"store.* and {', '.join(MAY[-len(SERVER) - len(ISLANDS) :])}{hint}"
+                f"{key} cannot be changed in a run that has begun, because it changes the result. "
+                f"Keys that can: limits.*, store.* and {', '.join(CHANGEABLE[-len(SERVER) - len(ISLANDS) :])}{hint}"
             )
     check_folder(folder)
     file = folder / "config.yaml"
@@ -42,5 +42,5 @@ def amended(folder: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """Replace the run folder's config."""
+    """Write the config of a run folder, atomically."""
     write_atomically(folder / "config.yaml", config.to_yaml())

@@ -1,19 +1,19 @@
-"""How long a run keeps the words of what was tried (`store.retention`), and which old adapters stay on disk.
+"""Retention: how many generations a run keeps the texts of attempts (`store.retention`), and its old adapters.
 
-At the end of generation g, in the transaction of its last phase, what generations up to g - retention said is taken out
-of run.db: the columns of `WORDS` become NULL. Rows stay, and with them every verdict, count, reward and key that
-analysis counts. Posts, reads, receipts, leaves, heads, rewards, evaluations and the texts of valid problems are never
-touched: the ledger is verified from the first, held-out problems are looked for among the last. Nothing that is played
-later reads what goes, so a run is the same run under any retention.
+At the end of generation g, in the transaction of its last phase, the texts of all generations up to g - retention are
+removed from run.db: the columns of `TEXTS` become NULL. Rows stay, and with them every verdict, count, reward and key
+that analysis uses. Posts, reads, receipts, leaves, heads, rewards, evaluations and the texts of valid problems are
+never removed: the log is verified from its beginning, and held-out problems are compared with all problems. Nothing
+that is played later reads what was removed, so retention does not change the course of a run.
 
-Before a generation's words go, table `thinned` gets their SHA-256. The run's digest takes in that row as it takes in
-all others: two runs have one digest if they played the same and kept the same, words that are gone included. A whole
-run and a thinned one have different digests; thin the whole one (resume it with the same `store.retention`) to compare.
+Before the texts of a generation are removed, their SHA-256 is stored in table `thinned`, which the digest of the run
+includes. Two runs have the same digest if they played the same and kept the same. A complete run and a thinned one have
+different digests; to compare them, thin the complete one (resume it with the same `store.retention`).
 
-Rows are taken out and put back under their old numbers, because SQLite gives pages back only when rows leave them; free
-pages are used again by what is written next. Left out: a bound on what stays. It grows by the same number of bytes a
-generation, which `docs/long_runs.md` tells. Not guaranteed: that the words cannot be recovered from the free pages of
-the file; this saves room, and erases nothing.
+Rows are deleted and inserted again under their old rowids, because SQLite frees pages only when rows are deleted; later
+writes use the free pages. Left out: a bound on the rest, which grows by a constant number of bytes a generation
+(docs/long_runs.md). Not guaranteed: that removed texts cannot be recovered from free pages of the file; retention saves
+space and does not erase.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from typing import TYPE_CHECKING
 from arena.run.store import Row, Store
 
 if TYPE_CHECKING:
-    from arena.config.schema import StoreSection  # the arena brings torch, which who only reads a run does without
+    from arena.config.schema import StoreSection  # imports torch, which reading a run does not need
     from arena.run.state import Arena
 
-WORDS: dict[str, tuple[str, ...]] = {
+TEXTS: dict[str, tuple[str, ...]] = {
     "problems": ("proposal", "detail", "features"),
     "attempts": ("notes", "text"),
     "grades": ("text",),
     "guesses": ("prompt", "text"),
     "knowledge": ("memory",),
 }
-"""Columns that go, by table."""
+"""Columns that are removed, by table."""
 KEYED = {"grades": "id", "guesses": "id"}
-"""Tables that are found by generation through an id that begins with it, having no index of generations."""
+"""Tables without an index of generations; their rows are found by an id that begins with the generation."""
 GONE = "(words not kept)"
-"""What is shown in the place of a text that went."""
+"""Shown in place of a removed text."""
 _TABLE = "CREATE TABLE IF NOT EXISTS thinned (generation INTEGER PRIMARY KEY, rows INTEGER, bytes INTEGER, sha256 TEXT)"
 SPARE = 0.25
-"""Share of free pages from which on the file is made smaller."""
+"""Share of free pages above which the file is made smaller."""
 
 
 def thin(store: Store, generation: int, keep: int) -> int:
-    """Take out the words of all generations up to `generation` - `keep`; how many generations that were.
+    """Remove the texts of all generations up to `generation` - `keep`; returns how many generations were thinned.
 
-    `keep` 0 keeps all. To be called inside a transaction of the caller.
+    `keep` 0 keeps all. Must be called inside a transaction.
     """
     last = generation - keep
     if not keep or last < 1:
@@ -66,9 +66,9 @@ def thin(store: Store, generation: int, keep: int) -> int:
 
 
 def _thin(store: Store, g: int) -> Row:
-    """Take out the words of one generation; its row of `thinned`. `bytes` are those of the words in UTF-8."""
+    """Remove the texts of one generation; returns its row of `thinned`. `bytes` counts the texts in UTF-8."""
     conn, total, size, count = store.db.conn, hashlib.sha256(), 0, 0
-    for table, going in WORDS.items():
+    for table, going in TEXTS.items():
         where, values = "generation = ?", list[object]([g])
         if table in KEYED:
             where = f"{where} AND {KEYED[table]} BETWEEN ? AND ?"
@@ -92,17 +92,17 @@ def _thin(store: Store, g: int) -> Row:
 
 
 def _shrink(store: Store) -> None:
-    """Give free pages back to the disk where there are many: after many generations at once, no longer afterwards."""
+    """Give free pages back to the disk if there are many, as after thinning many generations at once."""
     (pages,), (free,) = (
         store.db.conn.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count")
     )
     if free > SPARE * pages:
-        for _ in range(free):  # sqlite3 ends a statement without columns after its first step: one page
+        for _ in range(free):  # each call frees one page: sqlite3 ends a statement without columns after its first step
             store.db.conn.execute("PRAGMA incremental_vacuum(1)")
 
 
 def thin_rest(store: Store, keep: int) -> None:
-    """What a lower `store.retention` asks of a run that has ended, in a transaction of its own."""
+    """Thin a run that has ended to a lower `store.retention`, in its own transaction."""
     if keep:
         last = store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'measure'")[0]["g"]
         with store.transaction():
@@ -110,39 +110,28 @@ def thin_rest(store: Store, keep: int) -> None:
 
 
 def thinned_until(store: Store) -> int | None:
-    """The last generation whose words are gone, or None if all are there."""
+    """The last generation whose texts were removed, or None."""
     if not store.query("SELECT 1 FROM sqlite_master WHERE name = 'thinned'"):
         return None
     last: int | None = store.query("SELECT MAX(generation) AS g FROM thinned")[0]["g"]
     return last
 
 
-def notice(store: Store) -> str | None:
-    """A line that says what is gone, for who looks at a run; None if nothing is."""
-    last = thinned_until(store)
-    if last is None:
-        return None
-    return (
-        f"words of proposals, attempts, grades and guesses up to generation {last} were not kept (store.retention); "
-        "verdicts, counts, posts and the log are whole"
-    )
-
-
 # -- adapters ------------------------------------------------------------------------------------------------------
 
 
 def prune_adapters(arena: Arena) -> None:
-    """Keep the adapters of the last two generations and of each `store.adapters`-th one before (0: of none); the
+    """Keep the adapters of the last two generations and of every `store.adapters`-th one before (0: none), and the
     learner's state of the last two.
 
-    Where that would be more than `store.most_adapters` of those before, each second of them goes, again and again, so
-    that what stays is evenly spaced, and of the adapters of big sleeps as many stay, the last (0: no bound).
+    If more than `store.most_adapters` of those before would stay (0: no bound), every second one is deleted,
+    repeatedly, so that the rest is evenly spaced. Of the adapters of big sleeps, the last `store.most_adapters` stay.
     """
     prune_folder(arena.folder, arena.state.generation.index, arena.config.store)
 
 
 def prune_folder(folder: Path, generation: int, config: StoreSection) -> None:
-    """The same for any run folder."""
+    """`prune_adapters` for any run folder."""
     step = spacing(generation, config.adapters, config.most_adapters)
     for old in sorted((folder / "adapters").glob("g[0-9]*")):
         number = int(old.name[1:])
@@ -160,7 +149,7 @@ def prune_folder(folder: Path, generation: int, config: StoreSection) -> None:
 
 
 def spacing(generation: int, every: int, most: int) -> int:
-    """Of which generations before the last two adapters stay after `generation`: of each so manyeth; 0: of none."""
+    """The N of which every Nth generation before the last two keeps its adapters after `generation`; 0: none does."""
     step = every
     while most and step and (generation - 2) // step > most:
         step *= 2

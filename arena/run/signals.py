@@ -1,13 +1,12 @@
-"""SIGTERM: a run that is asked to end finishes its phase, which stores it, and ends well.
+"""SIGTERM: a run finishes and stores the phase in progress, then ends.
 
-`Leaving` is a listener of `arena.loop.play` and has the process's SIGTERM while it is entered. Asked once, it raises
-`Left` as soon as the phase in progress is stored, at once where none is in progress (a paused run). Asked twice, or
-when `GRACE` seconds are over, it raises `CutShort` in the midst of the phase: what was stored before is whole, and the
-phase is played again when the run goes on. Either way the run can be resumed and comes out the same.
+`GracefulStop` is a listener of `arena.loop.play` and handles SIGTERM while it is entered. On the first SIGTERM it
+raises `Stopped` as soon as the phase in progress is stored, or at once if no phase is in progress (a paused run). On
+the second, or `GRACE` seconds after the first, it raises `Interrupted` within the phase: everything stored before is
+complete, and the phase is played again on resume. Either way the resumed run gives the same result.
 
 Left out: SIGINT, which Python turns into KeyboardInterrupt and which stops at once; SIGHUP, which kills. Not
-guaranteed: that a call into foreign code that takes long is interrupted before it returns; SIGKILL does that, and loses
-nothing either.
+guaranteed: that a long call into C code is interrupted before it returns. SIGKILL does that, and loses nothing either.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ from types import FrameType, TracebackType
 from typing import Any
 
 GRACE = 25.0
-"""Seconds a phase may still take: less than the 30 after which Kubernetes and Slurm kill."""
+"""Seconds that a phase may still take: less than the 30 after which Kubernetes and Slurm kill."""
 CUT_SHORT = 128 + signal.SIGTERM
-"""Exit status of a run that could not finish its phase; one that could exits with 0."""
+"""Exit status of a run that could not finish its phase; otherwise it is 0."""
 
 
-class Left(BaseException):
-    """The run was asked to end, and what was in progress is stored. Nothing on the way may catch it."""
+class Stopped(BaseException):
+    """The run ends on SIGTERM, and the phase in progress is stored. No caller may catch it on the way."""
 
 
-class CutShort(KeyboardInterrupt):
-    """The run was asked to end, and what was in progress is not stored."""
+class Interrupted(KeyboardInterrupt):
+    """The run ends on SIGTERM, and the phase in progress is not stored."""
 
 
 def say_at_once(line: str) -> None:
-    """To standard error past Python's buffers, which may be in use when a signal comes."""
+    """Write to standard error, past Python's buffers, which may be in use when a signal arrives."""
     with suppress(OSError):
         os.write(2, f"note: {line}\n".encode())
 
 
-class Leaving:
-    """A listener and context manager, for the main thread. `say` is given a line when the first SIGTERM comes."""
+class GracefulStop:
+    """A listener and context manager, for the main thread. `say` is called with a line on the first SIGTERM."""
 
     def __init__(self, say: Callable[[str], None] = say_at_once, grace: float = GRACE) -> None:
         self.say, self.grace = say, grace
@@ -54,9 +53,9 @@ class Leaving:
         elif event == "done":
             self._playing = ""
         if self.asked and not self._playing:
-            raise Left
+            raise Stopped
 
-    def __enter__(self) -> Leaving:
+    def __enter__(self) -> GracefulStop:
         for which, act in ((signal.SIGTERM, self._asked), (signal.SIGALRM, self._over)):
             self._before.append((which, signal.signal(which, act)))
         return self
@@ -72,18 +71,18 @@ class Leaving:
             self._over(number, frame)
         self.asked = True
         if not self._playing:
-            raise Left
+            raise Stopped
         signal.setitimer(signal.ITIMER_REAL, self.grace)
         self.say(f"SIGTERM: stopping after {self._playing}, in {self.grace:g} s at the latest")
 
     def _over(self, number: int, frame: FrameType | None) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        raise CutShort
+        raise Interrupted
 
 
-class LeavingIslands(Leaving):
-    """The same for the head of islands: asked once, it has the generations in progress finished and stored, by
-    `stop`."""
+class GracefulStopIslands(GracefulStop):
+    """The same for the coordinator of islands: the first SIGTERM calls `stop`, which has the generations in progress
+    finished and stored."""
 
     def __init__(
         self, stop: Callable[[], None], say: Callable[[str], None] = say_at_once, grace: float = GRACE
@@ -92,7 +91,7 @@ class LeavingIslands(Leaving):
         self.stop = stop
 
     def __call__(self, event: str, data: dict[str, Any]) -> None:
-        """Nothing: where a run of islands ends is its head's to say."""
+        """Ignore all events: the coordinator decides where a run of islands ends."""
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

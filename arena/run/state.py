@@ -38,7 +38,7 @@ from arena.run.lock import hold
 from arena.run.messages import Arrivals
 from arena.run.models import Models
 from arena.run.paths import check_folder, inside
-from arena.run.reconfigure import amended, write_config
+from arena.run.reconfigure import reconfigured, write_config
 from arena.run.store import MIGRATIONS, Row, Store
 from culture.merkle import Frontier
 from curricula.domain import Domain
@@ -101,7 +101,7 @@ class Arena:
         if not folder.is_dir():
             raise ValueError(f"no run folder at {folder}")
         check_folder(folder)
-        config = amended(folder, overrides)
+        config = reconfigured(folder, overrides)
         with ExitStack() as undo:  # whatever fails, the run is not left locked
             lock = undo.enter_context(hold(folder))
             store = Store(folder / "run.db", upgrade=True)

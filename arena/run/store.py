@@ -26,7 +26,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from arena.run.integrity import check_numbers, check_schema, check_strange
+from arena.run.integrity import check_foreign_objects, check_numbers, check_schema
 from arena.run.migrations import SCHEMA_VERSION, STEPS, apply_steps, migrate, version_error
 from culture.library import Library
 
@@ -152,7 +152,7 @@ def create_tables(db: Database) -> None:
 
 
 @cache
-def ours() -> sqlite3.Connection:
+def reference_database() -> sqlite3.Connection:
     """An empty run.db in memory, with which the tables of others are compared."""
     db = Database(sqlite3.connect(":memory:", check_same_thread=False))
     create_tables(db)
@@ -178,7 +178,7 @@ class Store:
             if create:  # must precede the first write; lets arena.run.retention give free pages back
                 self.db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             else:  # before anything of an unknown file is run or written
-                check_strange(connection, ours())
+                check_foreign_objects(connection, reference_database())
                 error = version_error(self.db, path, upgrade)
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
@@ -188,7 +188,7 @@ class Store:
             elif error is None:
                 if upgrade:
                     migrate(self.db, path)
-                check_schema(connection, ours())
+                check_schema(connection, reference_database())
                 check_numbers(connection)
         except sqlite3.DatabaseError as failure:
             connection.close()

@@ -116,7 +116,8 @@ def test_config_suffices_for_logits(folder: Path) -> None:
 
 
 def test_forward_pass_equals_transformers(folder: Path) -> None:
-    from agents.model import StackedWeights, full_logits
+    from agents.model import StackedWeights
+    from tests.helpers.logits import full_logits
 
     ours = full_logits(StackedWeights.of_base(BaseModel.load(folder)), ROWS)
     for mine, other in zip(ours, theirs(folder, ROWS), strict=True):

@@ -16,10 +16,11 @@ from agents.checkpoint import BaseModel
 from agents.engine import Request, counted_noise
 from agents.engine_torch import TorchEngine
 from agents.fused_ops import make_ops
-from agents.model import StackedWeights, full_logits
+from agents.model import StackedWeights
 from agents.tokenizer import Tokenizer
 from arena.config.shipped import SEED_FOLDER
 from curricula.list_school import SeedData
+from tests.helpers.logits import full_logits
 
 
 def prompts(n: int, seed: int = 0) -> list[str]:

@@ -163,7 +163,7 @@ def test_greedy_completions_equal_peft_s(vllm: VllmEngine, trained: Adapters, tm
 @needs_vllm
 def test_the_log_probability_of_a_sample_is_the_model_s_at_temperature_one(vllm: VllmEngine, ours: TorchEngine) -> None:
     """Whatever temperature and top-p drew it: the torch engine's base says what the drawn text is worth."""
-    from agents.model import full_logits
+    from tests.helpers.logits import full_logits
 
     requests = [Request(f"s{i}", p, (None, *NAMES)[i % 9], 40, 1.5, 0.9) for i, p in enumerate(prompts(27, seed=4))]
     for request, completion in zip(requests, vllm.generate(requests), strict=True):

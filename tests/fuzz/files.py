@@ -17,7 +17,7 @@ from arena.experiments.file import load_experiment, make_cells
 from arena.export.domain.write import read_options
 from arena.export.library.find import resolve
 from arena.run.journal import Journal
-from arena.run.reconfigure import amended
+from arena.run.reconfigure import reconfigured
 from arena.run.state import make_domains
 from arena.run.store import Store
 from tests.fuzz.base import DAMAGE, DEEP, JSON, Place, Target, answers, damaged
@@ -115,11 +115,11 @@ def config_values(_: Place, value: tuple[tuple[str, ...], Any]) -> None:
 def overrides(place: Place, value: list[str]) -> None:
     with answers():
         used(make_config(json.loads(json.dumps(TINY)), value))
-    folder = place.scratch / "amended"
+    folder = place.scratch / "reconfigured"
     folder.mkdir(exist_ok=True)
     shutil.copy(place.run / "config.yaml", folder)
     with answers():
-        used(amended(folder, value))
+        used(reconfigured(folder, value))
     with answers():
         read_options(value)
 

@@ -180,7 +180,7 @@ def test_an_engine_in_process_stops_between_phases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("seed=3", "seed cannot be changed in a run that has begun: it would not go on as it began"),
+        ("seed=3", "seed cannot be changed in a run that has begun, because it changes the result"),
         ("engine.openai.modle=x", "engine.openai.modle cannot be changed"),
         ("limits.mony=3", "did you mean 'limits.money'?"),
         ("limits.money=3", "limits.money is set, but limits.prices.prompt is missing"),

@@ -1,8 +1,7 @@
-"""The benchmark: our engine and learner beside the systems a user would take instead, in the same minutes.
+"""Benchmarks: our engine and learner beside the systems that a user would take instead, measured in the same minutes.
 
-`parts.py` says what is compared with what and which ratio is aimed at, `workload.py` what is done, `measure.py` how it
-is timed; `ours.py` and the `*_peer*.py` files do it; `limit.py` is the measured limit of matrix products.
-`large.py` stands apart: real model sizes on a GPU, against what the device can do. `watch.py`, on a run of
-`large_run.py`, is about the screens. Left out: quality of what is
-generated or learned, several machines.
+`plans.py` says what is compared with what and the target ratios, `workload.py` holds the work and `timing.py` the
+timing; `ours.py` and the `*_peer*.py` files do the work; `roofline.py` measures the limit of matrix products. `gpu.py`
+stands apart: real model sizes on a GPU, against the rates of the device. `watch.py` measures the screens on a run of
+`synthetic_run.py`. Left out: quality of what is generated or learned; several machines.
 """

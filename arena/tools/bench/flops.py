@@ -1,8 +1,8 @@
-"""What generating and learning cannot do without: operations, and bytes read, counted from the shapes.
+"""The operations and bytes that generating and learning need at least, counted from the shapes.
 
-Counted for factored adapters, whichever form an engine chooses: what padding, merging or recomputing adds is not
-necessary and is not counted. Left out, as next to nothing: norms, gates, rotation, sampling, the optimiser, and the
-rows that are looked up in the embedding.
+Counted for factored adapters, whichever form an engine chooses: padding, merging and recomputing are not necessary and
+are not counted, which is why torch's flop counter, which counts what is run, only checks these numbers in tests. Left
+out as negligible: norms, gates, rotary positions, sampling, the optimiser, and embedding look-ups.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agents.checkpoint import EMBEDDING, PROJECTIONS
 
 @dataclass(frozen=True)
 class Operations:
-    """Of a forward pass: the products with the base's matrices, with the adapters', and inside attention."""
+    """Operations of a forward pass: products with the base's matrices, with the adapters', and inside attention."""
 
     base: int
     adapters: int
@@ -34,14 +34,14 @@ class Operations:
 
     @property
     def training(self) -> int:
-        """Forward and backward: the base's matrices are frozen, so that only the gradient of their input is taken;
-        for the others, those of both factors."""
+        """Forward and backward. The base's matrices are frozen and need only the gradient of their input; the others
+        need the gradients of both factors."""
         return 2 * self.base + 3 * self.adapters + 3 * self.attention
 
 
 def forward(layout: AdapterLayout, tokens: int, wanted: int, pairs: int) -> Operations:
-    """Over `tokens` tokens with `pairs` pairs of a token and one it attends to; only the `wanted` ones go on after
-    the last layer's attention."""
+    """Operations of a pass over `tokens` tokens that attend to `pairs` tokens in all. Only `wanted` tokens are computed
+    after the last layer's attention. Two operations a multiply-add."""
     c, base, adapters = layout.config, 0, 0
     for projection in PROJECTIONS:
         out, width = c.shape(projection)
@@ -54,7 +54,7 @@ def forward(layout: AdapterLayout, tokens: int, wanted: int, pairs: int) -> Oper
 
 
 def step_bytes(layout: AdapterLayout, adapters: int, seen: int, item: int) -> int:
-    """What one decoding step reads: the base once, the adapters that act in it, and the keys and values of the `seen`
+    """Bytes that one decoding step reads: the base once, `adapters` adapters, and the keys and values of the `seen`
     positions that its rows attend to, at `item` bytes a number."""
     c = layout.config
     shapes = {name: shape for name, shape in c.shapes().items() if name != EMBEDDING or c.tie_word_embeddings}
@@ -64,9 +64,9 @@ def step_bytes(layout: AdapterLayout, adapters: int, seen: int, item: int) -> in
 
 
 class DecodeClock:
-    """An engine's `Ops` that time its decoding steps, apart from its prompts, and count what they need.
+    """`Ops` that time the decoding steps of an engine, without its prompts, and count what they need.
 
-    For prompts of one length and as many rows of every adapter.
+    Requires prompts of one length and the same number of rows for every adapter.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DecodeClock:
     ) -> None:
         self.ops, self.layout, self.prompt, self.per_adapter, self.item = ops, layout, prompt, per_adapter, item
         self.sync, self.since = sync, -1.0
-        self.seconds, self.noted = 0.0, list[tuple[int, int]]()  # of each step: rows, and positions they attend to
+        self.seconds, self.noted = 0.0, list[tuple[int, int]]()  # for each step: rows, and positions they attend to
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.ops, name)
@@ -83,13 +83,13 @@ class DecodeClock:
         return _ClockedCache(self.ops.cache(slots, width, steps), self)
 
     def pause(self) -> None:
-        """Prompts are read, or the call is over."""
+        """Stop the clock: prompts are read, or the call has ended."""
         if self.since >= 0:
             self.sync()
             self.seconds, self.since = self.seconds + time.perf_counter() - self.since, -1.0
 
     def step(self, slots: NDArray[np.int64], written: NDArray[np.int64]) -> None:
-        """A step of these slots (-1: no row) begins; each has `written` tokens behind the one it goes on from."""
+        """Start a step of these slots (-1: no row), each with `written` tokens after its prompt."""
         if self.since < 0:
             self.sync()
             self.since = time.perf_counter()
@@ -98,7 +98,7 @@ class DecodeClock:
 
     @property
     def read(self) -> int:
-        """Bytes that all steps had to read."""
+        """Bytes that all steps need to read."""
         return sum(step_bytes(self.layout, -(-rows // self.per_adapter), seen, self.item) for rows, seen in self.noted)
 
     @property

@@ -1,9 +1,9 @@
-"""Real model sizes on a GPU: how near generating and learning come to what the device can do.
+"""Real model sizes on a GPU: how close generating and learning come to the rates of the device.
 
-Random weights of published shapes, made on the device; only time and memory are looked at. Also a command of its own
-for a bare machine, `python -m arena.tools.bench.gpu`, which needs torch, numpy, safetensors and tokenizers only. What
-is counted as necessary is in `large_count.py`, the shapes and the device in `large_setup.py`. Left out: peers, quality,
-several devices. On the CPU it runs on one thread, and shows that it runs.
+The weights are random, of published shapes, and made on the device; only time and memory are measured. Also a command
+for a bare machine, `python -m arena.tools.bench.gpu`, which needs torch, numpy, safetensors and tokenizers only.
+`flops.py` counts the necessary operations; `gpu_setup.py` has the shapes and the device. Left out: peers, quality,
+several devices. On the CPU it runs on one thread, as a check that it works.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FORM = "{:<30} {:>10} {:>17} {:>9} {:>10} {:>9}"
 
 @dataclass(frozen=True)
 class Large:
-    """What to measure. No shapes: qwen3-0.6b on a GPU, miniature on a CPU."""
+    """What to measure. Default shapes: qwen3-0.6b on a GPU, miniature on a CPU."""
 
     shapes: tuple[str, ...] = ()
     adapters: tuple[int, ...] = (16, 64)
@@ -57,7 +57,7 @@ class Large:
 
     @staticmethod
     def parse(shapes: str | None, adapters: str, repeats: int) -> Large:
-        """From the words of a command line. Raises ValueError for what is no number or no shape."""
+        """Parse the options of a command line. Raises ValueError for a bad number or an unknown shape."""
         if not all(n.strip().isdecimal() for n in adapters.split(",")):
             raise ValueError(f"--adapters takes numbers such as 16,64, got {adapters!r}")
         names = tuple(s.strip().lower() for s in shapes.split(",")) if shapes else ()
@@ -66,8 +66,8 @@ class Large:
 
 @dataclass(frozen=True)
 class Turn:
-    """One timed turn: its tokens, seconds and necessary operations; of the decoding steps in it, how many, their
-    seconds and the bytes they had to read."""
+    """One timed turn: its tokens, seconds and necessary operations; of its decoding steps, their number, their seconds
+    and the bytes that they need to read."""
 
     tokens: int
     wall: float
@@ -78,7 +78,7 @@ class Turn:
 
 
 def texts(vocabulary: int, count: int, length: int, seed: str) -> list[str]:
-    """Texts of `length` random ids; none ends a text."""
+    """Texts of `length` random ids, none of which ends a text."""
     draw = random.Random(seed)
     return [" ".join(map(str, draw.choices(range(vocabulary - 1), k=length))) for _ in range(count)]
 
@@ -145,7 +145,7 @@ PARTS = {"generate": generating, "learn": learning}
 
 
 def measure_case(part: str, shape: str, adapters: int, repeats: int, device: Device) -> dict[str, Any]:
-    """One case as it is stored: a warm-up, then `repeats` turns; or, as `failed`, that memory did not suffice."""
+    """One case as it is stored: a warm-up, then `repeats` turns. `failed` says if memory was not sufficient."""
     record: dict[str, Any] = {"part": part, "shape": shape, "adapters": adapters, "failed": None}
     device.clear()
     try:
@@ -174,7 +174,7 @@ def out_of_memory(error: BaseException) -> bool:
 def measure(
     options: Large, say: Callable[[str], object], save: Callable[[dict[str, Any]], object] = lambda _: None
 ) -> dict[str, Any]:
-    """Measure and print every case; `save` is given the record so far after each."""
+    """Measure and print every case; `save` is called with the record so far after each."""
     device, threads = Device(), torch.get_num_threads()
     if not device.gpu:
         torch.set_num_threads(1)
@@ -215,7 +215,7 @@ def case_words(case: dict[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The bare command; a user's mistake is one line on standard error and status 2."""
+    """The command for a bare machine; a user's mistake is one line on standard error and exit status 2."""
     parser = argparse.ArgumentParser(prog="python -m arena.tools.bench.gpu", description="Real model sizes on a GPU.")
     parser.add_argument("--shapes", help=f"of {', '.join(SHAPES)}, with commas")
     parser.add_argument("--adapters", default="16,64", help="numbers of adapters, with commas")

@@ -1,6 +1,6 @@
-"""What the benchmark of real model sizes runs on: published shapes, a tokenizer of bare numbers, and the device.
+"""The setup of the benchmark of real model sizes: published shapes, a tokenizer of bare numbers, and the device.
 
-Left out: downloading anything. The weights are random, made where they are used.
+Nothing is downloaded: the weights are random.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def qwen3(
     positions: int,
     tied: bool = True,
 ) -> ModelConfig:
-    """A dense Qwen3 as its config.json describes it; `shared` heads of keys and values. Large ones are not `tied`."""
+    """The config of a dense Qwen3, with `shared` heads of keys and values. Large models are not `tied`."""
     return ModelConfig(
         vocabulary,
         width,
@@ -56,7 +56,7 @@ SHAPES = {
 
 
 class NumberTokenizer(Tokenizer):
-    """Reads "17 4 99" as these ids; the largest id ends a text. For weights that no tokenizer belongs to."""
+    """Reads "17 4 99" as these ids; the largest id ends a text. For weights without a tokenizer."""
 
     def __init__(self, vocabulary: int) -> None:
         self.vocabulary = vocabulary
@@ -81,7 +81,7 @@ class NumberTokenizer(Tokenizer):
 
 
 class Device:
-    """The device of a run, and what it reaches in a copy and in a product of large matrices."""
+    """The device, and the rates that it reaches in a copy and in a product of large matrices."""
 
     def __init__(self) -> None:
         self.gpu = torch.cuda.is_available()
@@ -94,7 +94,7 @@ class Device:
             torch.cuda.synchronize()
 
     def measure(self) -> None:
-        """Sets `bandwidth`, bytes read and written a second by a copy, and `matrix`, operations a second."""
+        """Set `bandwidth`, the bytes that a copy reads and writes a second, and `matrix`, operations a second."""
         count, side = (1 << 29, 8192) if self.gpu else (1 << 24, 1024)
         a, b = (torch.ones(count, dtype=self.dtype, device=self.at) for _ in range(2))
         self.bandwidth = 2 * count * self.dtype.itemsize / self.fastest(lambda: b.copy_(a))
@@ -103,7 +103,7 @@ class Device:
         self.matrix = 2 * side**3 / self.fastest(lambda: torch.mm(a, b, out=out))
 
     def fastest(self, run: Callable[[], object], tries: int = 5, times: int = 5) -> float:
-        """Seconds of one call: the least of some tries, each the mean of several calls."""
+        """Seconds of one call: the least of `tries`, each the mean of `times` calls."""
         run()
         return min(self.seconds(lambda: [run() for _ in range(times)]) for _ in range(tries)) / times
 
@@ -115,14 +115,14 @@ class Device:
         return time.perf_counter() - started
 
     def clear(self) -> None:
-        """Give back what nothing holds any more, and start the record of the peak anew."""
+        """Free unused memory, and reset the record of the peak."""
         gc.collect()
         if self.gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
     def peak(self) -> int:
-        """Bytes: on a GPU the most that was allocated since `clear`, on the CPU the most the process ever had."""
+        """Peak bytes: on a GPU those allocated since `clear`, on the CPU those of the whole process."""
         if self.gpu:
             return torch.cuda.max_memory_allocated()
         import resource  # not on every system

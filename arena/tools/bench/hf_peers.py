@@ -1,6 +1,6 @@
-"""The transformers and PEFT sides: mixed-adapter generation, and agents that learn and act one after another.
+"""The transformers and PEFT sides: mixed-adapter generation, and agents that learn and generate one after another.
 
-The only file of the arena that imports transformers or peft. Used as their documentation says: SDPA attention, left
+The only file of the arena that imports transformers or peft, used as their documentation says: SDPA attention, left
 padding to generate, right padding to train, no dropout, AdamW.
 """
 
@@ -37,7 +37,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_adapters(folder: Path, adapters: dict[str, Path], trainable: bool = False) -> Any:
-    """The model with all these PEFT folders loaded, not yet acting."""
+    """The model with all these PEFT folders loaded, none of them active."""
     (first, path), *others = adapters.items()
     model = PeftModel.from_pretrained(load_model(folder), path, adapter_name=first, is_trainable=trainable)
     for name, path in others:
@@ -81,7 +81,7 @@ class Generate:
 def sample(
     model: Any, tokenizer: Any, prompts: Sequence[str], options: dict[str, Any]
 ) -> tuple[list[list[int]], int, int]:
-    """Ids written for each prompt (without end of text), tokens generated (with it), and prompt tokens."""
+    """Generated ids for each prompt (without end of text), number of generated tokens (with it), and prompt tokens."""
     encoded = tokenizer(list(prompts), padding=True, return_tensors="pt", return_token_type_ids=False)
     out = model.generate(**encoded, do_sample=True, top_k=0, pad_token_id=tokenizer.pad_token_id, **options)
     written = out[:, encoded["input_ids"].shape[1] :].tolist()
@@ -95,7 +95,7 @@ def sample(
 
 
 class Agents:
-    """A population as PEFT has it: all adapters in one model, one active at a time, an optimiser each."""
+    """A population in PEFT: all adapters in one model, one active at a time, with one optimiser each."""
 
     def __init__(self, folder: Path, adapters: dict[str, Path]) -> None:
         self.tokenizer, self.model = load_tokenizer(folder), load_adapters(folder, adapters, trainable=True)
@@ -156,8 +156,8 @@ class Learn(Agents):
 
 
 class Generations(Agents):
-    """One agent after another: it proposes, attempts, and is updated once. `merged` folds its adapter into the model
-    while it generates."""
+    """One agent after another proposes, attempts, and is updated once. `merged` merges its adapter into the model while
+    it generates."""
 
     def __init__(self, folder: Path, adapters: dict[str, Path], merged: bool = False) -> None:
         super().__init__(folder, adapters)

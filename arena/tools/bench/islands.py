@@ -1,15 +1,15 @@
-"""What Ray costs one island, and what more islands bring: the same run in process and on Ray, in turns.
+"""The cost of Ray for one island, and the gain from more islands: the same run in process and on Ray, in turns.
 
 Overhead: one island. In process is `arena.loop.play`; on Ray is `arena.islands.coordinator.federate` with one actor on
-this machine. Timed from the end of generation 0 to the end of the run, so that starting Ray, importing and loading,
-compiled kernels included, count on neither side; they are told apart. Ray runs in its own turns only.
+this machine. Timed from the end of generation 0 to the end of the run, so that starting Ray, importing, loading and
+compiling count on neither side; they are reported separately. Ray runs only during its own turns.
 
 Scaling: an equal population on each island, one thread an island, on as many Ray nodes of this machine as there are
-islands, each of one CPU by Ray's count. All begin generation 1 at once; timed until the head has written the last one.
-Efficiency is the rate over n times that of one island; where the machine has fewer cores than there are islands it says
-what those cores do, not what as many machines would.
+islands, each with one CPU by Ray's count. All islands begin generation 1 at once; timed until the coordinator has
+written the last one. Efficiency is the rate over n times the rate of one island. On a machine with fewer cores than
+islands, it describes those cores, not as many machines.
 
-Told too: bytes over the wire by kind, and what the one writer does: rows a processor second of the head itself.
+Also reported: bytes sent by kind, and the coordinator's own work as rows a processor second.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from arena.run.state import Arena
 from arena.run.store import Store
 
 MOST = 1.10
-"""Seconds of play on Ray over those in process that are aimed at, at most."""
+"""Target: seconds of play on Ray over those in process, at most."""
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is played: a config, shortened."""
+    """The run to play: a config, shortened."""
 
     config: Path = Path("configs/quickstart.yaml")
     generations: int = 6
     turns: int = 5
     islands: tuple[int, ...] = (1, 2, 4)
     scaling: int = 3
-    """Generations a turn of scaling."""
+    """Generations in a turn of scaling."""
     warm: int = 1
-    """Generations in process before those that count; Ray's processes are new in every turn."""
+    """Warm-up generations in process; Ray's processes are new in every turn."""
 
 
 FULL = Work()
@@ -58,19 +58,19 @@ QUICK = Work(Path("configs/tiny.yaml"), 2, 1, (1, 2), 2)
 
 @dataclass
 class Counted:
-    """Workers that are watched: what goes over the wire, and when. `together` holds generation 1 back until all
-    islands have played generation 0."""
+    """Workers with counters: the bytes sent, and when. `together` delays generation 1 until all islands have played
+    generation 0."""
 
     inner: Workers
     islands: int
     together: bool = False
     began: float = field(default_factory=time.perf_counter)
     born: float = 0.0
-    written: dict[int, float] = field(default_factory=dict)  # by generation: when its last result was written
+    written: dict[int, float] = field(default_factory=dict)  # when the last result of each generation was written
     sent: dict[str, int] = field(default_factory=lambda: {"packages": 0, "arrivals": 0})
     results: list[bytes] = field(default_factory=list)
     cpu: float = 0.0  # processor seconds from generation 0 to the end, of this process and Ray's on this machine
-    busy: float = 0.0  # seconds of the head's own work since generation 0
+    busy: float = 0.0  # seconds of the coordinator's own work since generation 0
     work: float = 0.0  # processor seconds of it
     _held: list[tuple[int, int, bytes]] = field(default_factory=list)
     _left: float = 0.0
@@ -113,7 +113,7 @@ class Counted:
         self.inner.stop()
 
     def _mark(self) -> None:
-        """The head has written what `wait` gave it."""
+        """Note that the coordinator has written the last result of `wait`."""
         now = time.perf_counter()
         if self._left and self._zeros == self.islands:
             self.busy += now - self._left
@@ -126,7 +126,7 @@ class Counted:
 
 
 def measure(repeats: int, quick: bool, say: Say, work: Work | None = None) -> dict[str, Any]:
-    """Both parts, said line by line, and as `--json` stores them."""
+    """Measure and print both parts, and return them as `--json` stores them."""
     work = work or (QUICK if quick else replace(FULL, turns=repeats))
     with tempfile.TemporaryDirectory(prefix="bench-islands-") as folder:
         overhead = one_island(work, Path(folder), say)
@@ -172,7 +172,7 @@ def one_island(work: Work, folder: Path, say: Say) -> dict[str, Any]:
 
 
 def more_islands(work: Work, folder: Path, say: Say) -> list[dict[str, Any]]:
-    """Agents' generations a second for each number of islands."""
+    """Agent generations a second for each number of islands."""
     cores = os.cpu_count() or 1
     found: list[dict[str, Any]] = []
     say(f"scaling: {work.config}, {work.scaling} generations, one thread and one Ray node an island, {cores} cores")
@@ -212,7 +212,7 @@ def in_process(config: Config) -> tuple[float, str, float]:
 
 
 def on_ray(config: Config, together: bool, say: Say) -> tuple[Counted, str]:
-    """The run as it was watched, and its digest."""
+    """The counters of a run on Ray, and its digest."""
     began = time.perf_counter()
     watched = Counted(RayWorkers(config, say), config.cluster.islands, together, began)
     folder = Path(config.run.folder) / config.run.name
@@ -221,7 +221,7 @@ def on_ray(config: Config, together: bool, say: Say) -> tuple[Counted, str]:
 
 
 def processor_seconds() -> float:
-    """Of this process and of all that descend from it and live, Ray's included."""
+    """Processor seconds of this process and of its living descendants, Ray's included."""
     parents, used = dict[int, int](), dict[int, float]()
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -241,7 +241,7 @@ def processor_seconds() -> float:
 
 @contextmanager
 def fake_nodes(count: int) -> Iterator[None]:
-    """A Ray cluster of so many nodes of one CPU each, all on this machine, and one without for the head."""
+    """A Ray cluster on this machine: `count` nodes of one CPU each, and one without CPUs for the coordinator."""
     from ray.cluster_utils import Cluster
 
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -259,7 +259,7 @@ def fake_nodes(count: int) -> Iterator[None]:
 
 
 def wire(watched: Counted, generations: int, say: Say) -> dict[str, Any]:
-    """What went to and from the islands, a generation and island, and what the writer made of it."""
+    """Bytes sent to and from the islands, by generation and island, and the work of the coordinator."""
     read = watched.read()
     ours = [i for i, r in enumerate(read) if 0 < r.generation <= generations]
     later = [r for r in read if r.generation]

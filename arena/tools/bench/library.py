@@ -1,11 +1,10 @@
-"""What a library of a million posts costs: what it takes to append one, and to ask for some.
+"""The cost of a library of a million posts: appending a post, and queries.
 
-Posts are appended as the arena does it: `Library.add` in batches, each in a transaction of the run's store, every
-signature checked. The checks are timed apart on every fiftieth batch, so that the cost of one is known and the rate
-without it can be told; a post's own check (a definition executed, an example verified) is the domain's cost and left
-out. Signing is the authors' and not counted.
+Posts are appended as the arena does it: `Library.add` in batches, each in a transaction of the run's store, with every
+signature checked. Signature checks are also timed separately on every fiftieth batch, to give the rate without them.
+The domain's check of a post (a definition executed, an example verified) and signing are not counted.
 
-Then a hundred different questions of each sort are asked of the full library, by processor time.
+Then a hundred different queries of each kind are run on the full library, in processor time.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ from culture.retrieval import retrieve
 from culture.scope import Scope
 
 RATE = 5000.0
-"""Posts a processor second that are aimed at."""
+"""Target: posts a processor second."""
 MOST_MS = 20.0
-"""The slowest answer of a search that is aimed at."""
+"""Target: milliseconds of the slowest search."""
 PRIMITIVES = ("rev", "inc", "dec", "dbl", "sort", "tail", "init", "dup", "swap", "neg", "sum", "map")
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Size:
-    """`posts` of `authors` agents, a batch a generation; definitions are of `names` names."""
+    """`posts` posts by `authors` agents, one batch a generation; definitions of `names` names."""
 
     posts: int = 1_000_000
     batch: int = 1000
@@ -47,14 +46,14 @@ class Size:
     names: int = 5000
     queries: int = 100
     sampled: int = 50
-    """Batches of which one has its signatures checked once more, to time that alone."""
+    """Of this many batches, the signatures of one are checked once more, to time the checks."""
 
 
 QUICK = Size(20_000, names=500, sampled=10)
 
 
 class Writers:
-    """Authors that write and sign, the same posts every time: examples, 2 % definitions, 1 % lessons, some edits."""
+    """Authors who sign the same posts every time: examples, 2 % definitions, 1 % lessons, some edits."""
 
     def __init__(self, size: Size) -> None:
         self.size = size
@@ -74,7 +73,7 @@ class Writers:
         supersedes = ""
         if draw < 0.02:
             title, kind, body = f"w{rng.randrange(self.size.names)}", "definition", f"{program} {generation} {i}"
-            if draw < 0.002 and self.definitions:  # an author thinks again
+            if draw < 0.002 and self.definitions:  # an author supersedes its definition
                 old = self.definitions.pop(rng.randrange(len(self.definitions)))
                 at, title, supersedes = self.names.index(old.author), old.title, old.id
         elif draw < 0.03:
@@ -91,7 +90,7 @@ class Writers:
 
 
 def measure(quick: bool, say: Say, size: Size | None = None) -> dict[str, Any]:
-    """Both parts, said line by line, and as `--json` stores them."""
+    """Measure and print both parts, and return them as `--json` stores them."""
     size = size or (QUICK if quick else Size())
     with tempfile.TemporaryDirectory(prefix="bench-library-") as folder:
         say(f"library: {size.posts:,} posts of {size.authors} authors, {size.batch:,} a transaction")
@@ -115,7 +114,7 @@ def measure(quick: bool, say: Say, size: Size | None = None) -> dict[str, Any]:
 
 
 def append(store: Store, writers: Writers, say: Say) -> dict[str, Any]:
-    """Posts a processor second and a second of the clock, with signatures checked; and what checking them costs."""
+    """Posts a processor second and a wall second, with signatures checked, and the cost of the checks."""
     size, library = writers.size, Library(store.db)
     batches = max(size.posts // size.batch, 1)
     turns: list[tuple[float, float]] = []
@@ -151,7 +150,7 @@ def append(store: Store, writers: Writers, say: Say) -> dict[str, Any]:
 
 
 def ask(library: Library, writers: Writers, say: Say) -> list[dict[str, Any]]:
-    """Milliseconds of processor time of each sort of question: the median and the greatest of `queries` of them."""
+    """Milliseconds of processor time of each kind of query: the median and the greatest of `queries`."""
     size, rng = writers.size, random.Random("bench library, questions")
     last = max(size.posts // size.batch - 1, 0)
     with_all, now = library, library.within(Scope(now=last))

@@ -1,12 +1,12 @@
-"""What a long run costs as it gets longer: memory, open files, threads, processes, bytes on disk and seconds.
+"""Growth of a long run: memory, open files, threads, processes, bytes on disk and seconds, by generation.
 
-One run of `configs/tiny.yaml` is played in a process of its own, which says after each generation what it holds
-(`long_child`). After a warm-up a line is fitted to each figure: its slope for a hundred generations, with an interval.
-Neighbouring generations are alike, so the line is fitted to means of blocks of generations.
+One run of `configs/tiny.yaml` is played in its own process, which reports its resources after each generation
+(`long_child`). After a warm-up, a line is fitted to each figure, and its slope for 100 generations is given with an
+interval. Neighbouring generations are correlated, so the line is fitted to means of blocks of generations.
 
-Left out: what a run that was resumed holds; the memory of sandboxes' own processes. Not guaranteed: that what is flat
-here is flat in another config. Seconds are of the processor, all threads; `wall` in `--json` is of the clock.
-"""
+Left out: the resources of a resumed run; the memory of sandbox processes. Not guaranteed: that a figure that is
+constant here is constant in another config. Seconds are processor seconds of all threads; `wall` in `--json` is wall
+time."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from arena.run.state import load_base, make_domains
 
 GENERATIONS, QUICK = 500, 30
 WARM_UP = 50
-"""Generations at the beginning that the line is not fitted to, or a fifth of a shorter run."""
+"""First generations, which the fit leaves out; a fifth of a shorter run."""
 BLOCKS = 15
 WIDTH = 21
-"""Generations whose median is told as the cost at one point."""
+"""Generations whose median is given as the cost at one point."""
 MIB = 2**20
 CONFIG = "configs/tiny.yaml"
 SLOPES = (
@@ -47,12 +47,12 @@ Line = dict[str, Any]
 
 
 def measure(generations: int, retention: int, say: Say, plot: Path | None = None) -> dict[str, Any]:
-    """Play, say it line by line, and as `--json` stores it. Raises ValueError where there is no /proc."""
+    """Play, print the results, and return them as `--json` stores them. Raises ValueError without /proc."""
     if not Path("/proc/self/statm").exists():
         raise ValueError("bench long reads /proc, which this system does not have")
     say(f"long: {CONFIG}, {generations} generations, store.retention={retention}")
     lines = played(generations, retention, say)
-    found = told(lines, say)
+    found = slopes_of(lines, say)
     sizes = expected(generations, retention)
     last = lines[-1]
     say(f"  run.db: {last['database'] / MIB:.1f} MiB, predicted {sizes.database / MIB:.1f} MiB"
@@ -71,7 +71,7 @@ def measure(generations: int, retention: int, say: Say, plot: Path | None = None
 
 
 def expected(generations: int, retention: int) -> Sizes:
-    """What the estimate before a run says of its size."""
+    """The size that the estimate before a run predicts."""
     config = load_config(CONFIG, overrides(generations, retention))
     layout = AdapterLayout(load_base(config)[0].config, config.sleep.rank, config.sleep.alpha)
     return predict(config, make_domains(config), layout.size)
@@ -82,7 +82,7 @@ def overrides(generations: int, retention: int) -> list[str]:
 
 
 def played(generations: int, retention: int, say: Say) -> list[Line]:
-    """What the child said after each generation. Raises ValueError if it failed."""
+    """The reports of the child, one a generation. Raises ValueError if it failed."""
     found: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="bench-long-") as folder:
         command = [sys.executable, "-m", "arena.tools.bench.long_child", CONFIG, *overrides(generations, retention)]
@@ -98,7 +98,7 @@ def played(generations: int, retention: int, say: Say) -> list[Line]:
 
 
 def point(lines: Sequence[Line], generation: int) -> str:
-    """How things stand at one generation."""
+    """One line: the resources at one generation."""
     at = next(line for line in lines if line["generation"] == generation)
     return (
         f"generation {generation:>4}: {1000 * around(lines, generation):6.0f} ms a generation,"
@@ -114,8 +114,8 @@ def around(lines: Sequence[Line], generation: int) -> float:
     return statistics.median(near)
 
 
-def told(lines: Sequence[Line], say: Say) -> dict[str, Any]:
-    """Slopes for a hundred generations, after the warm-up."""
+def slopes_of(lines: Sequence[Line], say: Say) -> dict[str, Any]:
+    """Print and return slopes for 100 generations, after the warm-up."""
     warm = min(WARM_UP, len(lines) // 5)
     rest = [line for line in lines if line["generation"] > warm]
     say(f"  for 100 generations, after the first {warm} (95 % intervals):")

@@ -1,7 +1,7 @@
-"""One long run in a process of its own, which tells what it holds after each generation, a line of JSON each.
+"""One long run in its own process, which reports its resources after each generation, as a line of JSON.
 
-Memory is the resident set of the process, from /proc (Linux alone). Left out: memory of what the run's sandboxes start;
-their number is counted.
+Memory is the resident set of the process, from /proc (Linux only). Left out: the memory of sandbox processes; their
+number is counted.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def held(run: Path) -> dict[str, int]:
-    """What this process holds now, and what its run folder has: bytes and counts."""
+def resources(run: Path) -> dict[str, int]:
+    """Resources of this process and of its run folder: bytes and counts."""
     here = Path("/proc/self")
     database = [run / name for name in ("run.db", "run.db-wal")]
     return {
@@ -33,7 +33,7 @@ def held(run: Path) -> dict[str, int]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`config override ...`: play it to its end."""
+    """Play a run to its end; `arguments` are a config file and overrides."""
     from arena.config.schema import load_config
     from arena.loop import play
     from arena.run.state import Arena
@@ -43,12 +43,12 @@ def main(arguments: Sequence[str]) -> None:
 
         def listen(event: str, data: dict[str, Any]) -> None:
             nonlocal began, wall
-            if event == "phase" and data["phase"] in ("read", "final"):  # what went before is stored and pruned
+            if event == "phase" and data["phase"] in ("read", "final"):  # the generation before is stored and pruned
                 spent = {"seconds": time.process_time() - began, "wall": time.perf_counter() - wall}
                 grown = {"seen": len(arena.state.seen), "bank": len(arena.state.bank.entries)}
                 at = data["generation"] - (data["phase"] == "read")
-                print(json.dumps({"generation": at, **spent, **grown, **held(arena.folder)}), flush=True)
-                began, wall = time.process_time(), time.perf_counter()  # without the time it took to look
+                print(json.dumps({"generation": at, **spent, **grown, **resources(arena.folder)}), flush=True)
+                began, wall = time.process_time(), time.perf_counter()  # without the time of the measurement
 
         play(arena, listen)
 

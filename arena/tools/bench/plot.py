@@ -1,6 +1,6 @@
-"""Pictures of the benchmark: what a generation costs an agent as the population grows, and as a run gets longer.
+"""Figures of the benchmark: the cost of a generation by population size, and by length of the run.
 
-Drawn from the stored record alone, without a display (Agg).
+Drawn from the stored record, without a display (Agg).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 
 def draw_scaling(case: dict[str, Any], path: Path) -> None:
-    """Processor seconds an agent against agents: the median, and a band from the least to the greatest."""
+    """Processor seconds an agent against the number of agents: the median, and a band from least to greatest."""
     rows = case["scaling"]
     agents = [row["agents"] for row in rows]
     cost = {key: [row["cpu_seconds_per_agent"][key] for row in rows] for key in ("median", "low", "high")}
@@ -34,7 +34,7 @@ def draw_scaling(case: dict[str, Any], path: Path) -> None:
 
 
 def draw_long(lines: Sequence[dict[str, Any]], title: str, path: Path) -> None:
-    """What a run holds after each generation (`arena.tools.bench.long`): seconds, memory, disk, counts."""
+    """Resources of a run after each generation (`arena.tools.bench.long`): seconds, memory, disk, counts."""
     x = [line["generation"] for line in lines]
     panels = (
         ("seconds a generation", (("", "seconds", 1.0),)),

@@ -1,4 +1,4 @@
-"""What a benchmark found: records for JSON, tables for the terminal, and each ratio against what was aimed at."""
+"""Results of a benchmark: records for JSON, tables for the terminal, and each ratio against its target."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Record = dict[str, Any]
 PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "numpy")
 UNIT = {"generate": "generated tokens", "learn": "trained tokens", "generation": "generated and trained tokens"}
 HEADS = ("tokens\n/CPU-s", "range", "tokens\n/s", "ratchet\n: this", "range")
-FOUR, MOST = 4, 1.0  # the cost an agent of the largest population is to be no higher than that of four
+FOUR, MOST = 4, 1.0  # target: the cost an agent of the largest population is at most that of four agents
 
 
 def versions() -> dict[str, str | None]:
-    """The installed version of each package that takes part; None where it is missing."""
+    """The installed version of each package in use, or None."""
     found: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -68,7 +68,7 @@ def summarise(case: Case, samples: dict[str, list[Sample]]) -> Record:
 
 
 def target_record(target: Target, rates: dict[str, list[float]], uneven: set[str]) -> Record:
-    """Our rate over the best of the target's sides that were measured; neither met nor missed if the work differed."""
+    """Our rate over the best measured side of a target; neither met nor missed if the work differed."""
     measured = [name for name in target.over if name in rates]
     record: Record = {"of": OURS, "over": list(target.over), "least": target.least, "best": None, "ratio": None}
     if measured:
@@ -128,14 +128,14 @@ def print_case(console: Console, case: Record) -> None:
 
 
 def print_targets(console: Console, found: Record) -> None:
-    """One last line: how many of the ratios aimed at were reached."""
+    """Print the last line: how many targets were reached."""
     targets = [t for case in found["cases"] for t in case["targets"]]
     reached, missed = (sum(t["met"] is wanted for t in targets) for wanted in (True, False))
     console.print(f"targets: {reached} reached, {missed} missed, {len(targets) - reached - missed} not measured")
 
 
 def target_words(target: Record) -> str:
-    """One line: what is aimed at, what was found, and whether it was reached."""
+    """One line: the target, the result, and whether it was reached."""
     bound = f"at most {target['most']:.2f}" if "most" in target else f"at least {target['least']:.2f}"
     words = f"target: {target['of']} over {' or '.join(target['over'])} {bound}: "
     if target["ratio"] is None:

@@ -1,18 +1,17 @@
 """The matrix limit: the time that a run's own matrix products take when nothing else is done.
 
-A `Recorder` is held around the building and the running of our side. It sees every operation, follows which memory is
-made of weights and constants alone (the base model, adapters, what is merged or packed from them), and keeps the
-products that have such an operand, at their shapes and strides: projections, LoRA products and merges, the head, and
-in training the products of their backward passes. `Replay` repeats the list on tensors of its own, one for each
-weight, so that the caches are as cold as in the run. Attention's products are left out, which makes the limit
-stricter: no engine reaches it, since attention, norms, rotation, sampling and copies all cost it nothing.
+A `Recorder` is entered while our side is built and run. It sees every operation, tracks which memory is computed from
+weights and constants only (the base model, adapters, merged or packed weights), and records the products with such an
+operand, with their shapes and strides: projections, LoRA products and merges, the head and, in training, the products
+of their backward passes. `Replay` repeats them on its own tensors, one for each weight, so that caches are as cold as
+in the run. The products of attention are left out, which makes the limit stricter: no engine reaches it, because
+attention, norms, rotary positions, sampling and copies take time too. Operations are counted by torch's own counter.
 
-Not guaranteed: that another order or shape of the same products would not be faster still.
+Not guaranteed: that the same products would not be faster in another order or shape.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,10 +21,12 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils.flop_counter import flop_registry
 
-PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul", "addmv", "mv")
 WEIGHT, CONSTANT, ACTIVATION = "weight", "constant", "activation"
 OUT: dict[str, Callable[..., Any]] = {"mm": torch.mm, "bmm": torch.bmm, "addmm": torch.addmm, "baddbmm": torch.baddbmm}
+"""The matrix products, and how each is replayed into memory of its own."""
+PRODUCT_WORDS, OTHER_WORDS = ("mm", "mv", "matmul", "linear", "einsum"), ("gamma", "backward", "upsample")
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,18 @@ class Spec:
 
 @dataclass(frozen=True)
 class Product:
-    """One recorded product: the operation, and its arguments with tensors replaced by their specs."""
+    """One recorded product: the operation, its arguments with specs for tensors, and its result's spec."""
 
-    name: str
     call: Callable[..., Any]
     args: tuple[Any, ...]
     options: dict[str, Any]
     flops: int
-    out: Spec | None
+    out: Spec
 
 
 @dataclass
 class _Weights:
-    """Numbers for weights: the same memory has the same number; a freed one's number may be used again."""
+    """Numbers of weights: the same memory has the same number; the number of freed memory can be used again."""
 
     numbers: dict[tuple[Any, ...], int] = field(default_factory=dict)
     owners: dict[int, StorageWeakRef] = field(default_factory=dict)
@@ -72,25 +72,26 @@ class _Weights:
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records products while it is entered, on this thread: hold it with one torch thread."""
+    """Records the products of this thread while it is entered; use it with one torch thread."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.products: list[Product] = []
         self.left_out = 0
         """Multiply-adds x 2 of products without a weight (attention written as products)."""
-        self._kinds: dict[int, tuple[StorageWeakRef, str]] = {}  # of memory; what is not here is an activation
+        self._kinds: dict[int, tuple[StorageWeakRef, str]] = {}  # by memory; everything else is an activation
         self._weight_shapes: set[tuple[int, ...]] = set()
         self._weights = _Weights()
 
     def weights(self, tensors: Iterable[Tensor], embedding: Tensor) -> None:
-        """These are weights, and so is what is made of them alone; rows of the embedding are activations."""
+        """Mark tensors as weights, and with them everything computed from them alone; embedding rows are
+        activations."""
         for tensor in tensors:
             self._mark(tensor, WEIGHT)
         self._kinds[embedding.untyped_storage()._cdata] = (reference(embedding), ACTIVATION)
 
     def start(self) -> None:
-        """Forget the products so far (of a warm-up), not the weights."""
+        """Forget the products so far (of a warm-up), but not the weights."""
         self.products, self.left_out = [], 0
 
     @property
@@ -101,13 +102,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         options = kwargs or {}
-        name = str(func.overloadpacket.__name__)
         inputs = [t for t in tree_flatten((args, options))[0] if isinstance(t, Tensor) and t.is_floating_point()]
         kinds = [self._kind(t) for t in inputs if t is not options.get("out")]
         kind = ACTIVATION if ACTIVATION in kinds else WEIGHT if WEIGHT in kinds else CONSTANT
         result = func(*args, **options)
-        if is_product(name):
-            self._record(name, func, args, options, result, WEIGHT in kinds)
+        if (flops := product_flops(func, args, options, result)) is not None:
+            self._record(func, args, options, result, flops, WEIGHT in kinds)
         for out in tree_flatten(result)[0]:
             if isinstance(out, Tensor) and out.is_floating_point():
                 self._mark(out, kind)
@@ -127,9 +127,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._kind(tensor) == WEIGHT
 
     def _record(
-        self, name: str, func: Any, args: tuple[Any, ...], options: dict[str, Any], result: Tensor, weighted: bool
+        self, func: Any, args: tuple[Any, ...], options: dict[str, Any], result: Tensor, flops: int, weighted: bool
     ) -> None:
-        flops = product_flops(name, args)
         shape = tuple(result.shape[-2:])
         # in training, the gradient of a weight is a product of two activations that has the weight's shape
         if not weighted and not (shape in self._weight_shapes or shape[::-1] in self._weight_shapes):
@@ -138,11 +137,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for operand in args:
             if isinstance(operand, Tensor) and operand.dim() >= 2 and self._is_weight(operand):
                 self._weight_shapes.add(tuple(operand.shape[-2:]))
-        out = options.get("out")
         kept = {k: v for k, v in options.items() if k != "out"}
         args, kept = tree_map(self._spec, (args, kept))
-        spec = self._spec(result) if isinstance(out, Tensor) or name in OUT else None
-        self.products.append(Product(name, func, args, kept, flops, spec))
+        call = OUT[func.overloadpacket.__name__]
+        self.products.append(Product(call, args, kept, flops, self._spec(result)))
 
     def _spec(self, value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -156,7 +154,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Replay:
-    """Recorded products, ready to be run again on memory of their own."""
+    """Recorded products, to be run again on their own memory."""
 
     def __init__(self, products: Iterable[Product]) -> None:
         self._memory: dict[tuple[Any, ...], Tensor] = {}
@@ -164,11 +162,8 @@ class Replay:
         self._calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         for product in products:
             args, options = tree_map(self._tensor, (product.args, product.options))
-            call: Callable[..., Any] = product.call
-            if product.out is not None:
-                options["out"] = self._tensor(product.out, "out")
-                call = OUT.get(product.name, call)
-            self._calls.append((call, args, options))
+            options["out"] = self._tensor(product.out, "out")
+            self._calls.append((product.call, args, options))
 
     def run(self) -> None:
         with torch.inference_mode():
@@ -186,7 +181,7 @@ class Replay:
 
 
 def reference(tensor: Tensor) -> StorageWeakRef:
-    """Keeps the address of the tensor's memory from being given to another, not the memory."""
+    """A weak reference to the tensor's memory, which keeps its address from being reused."""
     return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
 
@@ -194,26 +189,12 @@ def expired(owner: StorageWeakRef) -> bool:
     return bool(owner.expired())  # type: ignore[no-untyped-call]
 
 
-def is_product(name: str) -> bool:
-    """Is it a matrix product? Raises ValueError for an operation that looks like one and is not known."""
-    bare = name.strip("_")
-    if bare in PRODUCTS:
-        return True
-    if any(word in bare for word in ("mm", "matmul", "linear", "einsum", "gemm")):
-        if "gamma" in bare or "backward" in bare or "upsample" in bare:
-            return False
-        raise ValueError(
-            f"the matrix limit does not know the operation {name!r}: add it to arena/tools/bench/roofline.py"
-        )
-    return False
-
-
-def product_flops(name: str, args: tuple[Any, ...]) -> int:
-    """Two for each multiply-add."""
-    bare = name.strip("_")
-    left, right = args[1:3] if bare in ("addmm", "baddbmm", "addmv") else args[:2]
-    if bare == "linear":
-        right = right.transpose(-1, -2) if right.dim() > 1 else right
-    rows = math.prod(left.shape[:-1])
-    columns = right.shape[-1] if right.dim() > 1 else 1
-    return 2 * int(rows * left.shape[-1] * columns)
+def product_flops(func: Any, args: tuple[Any, ...], options: dict[str, Any], result: Tensor) -> int | None:
+    """What torch's counter gives for a product, two a multiply-add; None for another operation. Raises ValueError for
+    an operation that looks like a product and cannot be replayed."""
+    name = str(func.overloadpacket.__name__)
+    if name in OUT:
+        return int(flop_registry[func.overloadpacket](*args, **options, out_val=result))
+    if any(word in name for word in PRODUCT_WORDS) and not any(word in name for word in OTHER_WORDS):
+        raise ValueError(f"the matrix limit cannot replay the operation {name!r}: add it to OUT in {__name__}")
+    return None

@@ -1,6 +1,6 @@
-"""The matrix limit of our own runs: what is recorded, and what the same tokens would need at least.
+"""The matrix limit of our own runs: the recorded products, and the operations that the same tokens need at least.
 
-Recorded from the building of our side on, so that weights it merges or packs beforehand are known as weights.
+Recording starts before our side is built, so that weights that it merges or packs are known as weights.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 
-from agents.checkpoint import PROJECTIONS, BaseModel
+from agents.adapters import AdapterLayout
+from agents.checkpoint import EMBEDDING, BaseModel
 from agents.learner import Example
 from arena.tools.bench import ours
+from arena.tools.bench.flops import forward
 from arena.tools.bench.roofline import Recorder, Replay
 from arena.tools.bench.timing import Side, Work
 from arena.tools.bench.workload import PROMPT_TOKENS, Batch
@@ -20,7 +22,7 @@ LIMIT = "matrix limit"
 
 
 def generating(model: Path, names: list[str], first: Batch, second: Batch) -> tuple[Side, str]:
-    """The limit of generating the second batch after the first, and a note on it."""
+    """The limit for generating the second batch after the first, and a note on it."""
     recorder = Recorder()
     with one_thread(), recorder:
         engine = ours.Generate(model, names)
@@ -28,11 +30,11 @@ def generating(model: Path, names: list[str], first: Batch, second: Batch) -> tu
         engine.run(first, 0)
         recorder.start()
         work = engine.run(second, 1)
-    return replaying(recorder, work), note(recorder, generation_flops(engine.base, work))
+    return replaying(recorder, work), note(recorder, generation_flops(engine.layout, work))
 
 
 def learning(model: Path, names: list[str], examples: list[Example], batch: int) -> tuple[Side, str]:
-    """The limit of a second sleep, forward and backward, and a note on it."""
+    """The limit for a second sleep, forward and backward, and a note on it."""
     recorder = Recorder()
     with one_thread(), recorder:
         learn = ours.Learn(model, names, examples, batch)
@@ -42,7 +44,7 @@ def learning(model: Path, names: list[str], examples: list[Example], batch: int)
         recorder.start()
         work = learn.run(1)
     learned = sum(len(ids) + 1 for ids in learn.learner.tokenizer.encode([e.completion for e in examples]))
-    return replaying(recorder, work), note(recorder, learning_flops(learn.base, work.tokens, learned))
+    return replaying(recorder, work), note(recorder, learning_flops(learn.learner.layout, work.tokens, learned))
 
 
 def replaying(recorder: Recorder, work: Work) -> Side:
@@ -56,35 +58,20 @@ def replaying(recorder: Recorder, work: Work) -> Side:
 
 
 def weights_of(base: BaseModel, more: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """(weights, embedding), as the recorder wants them."""
-    embedding = "model.embed_tokens.weight"
-    return [w for name, w in base.weights.items() if name != embedding] + more, base.weights[embedding]
+    """The arguments of `Recorder.weights`: (weights, embedding)."""
+    return [w for name, w in base.weights.items() if name != EMBEDDING] + more, base.weights[EMBEDDING]
 
 
-def projection_size(base: BaseModel) -> int:
-    return sum(base.linear(i, p).numel() for i in range(base.config.num_hidden_layers) for p in PROJECTIONS)
+def generation_flops(layout: AdapterLayout, work: Work) -> int:
+    """Operations of the base model's products without padding. Of a prompt, only the last token goes through all of
+    the last layer; the last generated tokens are not read."""
+    read = work.prompt_tokens + work.tokens - work.prompt_tokens // PROMPT_TOKENS
+    return forward(layout, read, work.tokens, 0).base
 
 
-def generation_flops(base: BaseModel, work: Work) -> int:
-    """What the products take without padding: every token through the projections, but those of a prompt before its
-    last only up to the last layer's keys and values; new tokens through the head."""
-    prompts = work.prompt_tokens // PROMPT_TOKENS
-    read = work.prompt_tokens + work.tokens - prompts  # the last new ones are not read
-    unused = after_attention(base) * (work.prompt_tokens - prompts)
-    return 2 * (projection_size(base) * read - unused + base.weights["lm_head.weight"].numel() * work.tokens)
-
-
-def learning_flops(base: BaseModel, tokens: int, learned: int) -> int:
-    """Forward, and backward to the activations, without padding: what a frozen base costs; LoRA's own left out.
-    Tokens that predict nothing that is learned need no more of the last layer than keys and values."""
-    unused = after_attention(base) * (tokens - learned)
-    return 2 * 2 * (projection_size(base) * tokens - unused + base.weights["lm_head.weight"].numel() * learned)
-
-
-def after_attention(base: BaseModel) -> int:
-    """Size of the last layer's projections that come after its attention."""
-    last = base.config.num_hidden_layers - 1
-    return sum(base.linear(last, p).numel() for p in ("o_proj", "gate_proj", "up_proj", "down_proj"))
+def learning_flops(layout: AdapterLayout, tokens: int, learned: int) -> int:
+    """The same for a forward and a backward pass with a frozen base, of which `learned` tokens are predicted."""
+    return 2 * forward(layout, tokens, learned, 0).base
 
 
 def note(recorder: Recorder, needed: int) -> str:
@@ -95,7 +82,7 @@ def note(recorder: Recorder, needed: int) -> str:
 
 
 class one_thread:
-    """Torch on one thread, so that a recorder sees everything."""
+    """Context with one torch thread, so that a recorder sees every operation."""
 
     def __enter__(self) -> None:
         self._threads = torch.get_num_threads()

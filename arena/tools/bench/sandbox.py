@@ -1,8 +1,8 @@
-"""What a verdict costs: small programs run in each sandbox, and in a fresh Python for each, in turns.
+"""The cost of a verdict: small programs run in each sandbox and, for comparison, in a new Python process each.
 
-A verdict is one call of a program with one argument, its value brought back and compared. A turn of a side is so many
-of them; its processes are ended within the turn, so that the processor time of all of them is known and counted, their
-starting included. Wall time is told beside it. Ratios are taken within a turn.
+A verdict is one call of a program with one argument, whose value is returned and compared. A turn of a side is a number
+of verdicts; its processes end within the turn, so that their processor time, starting included, is known and counted.
+Wall time is given too. Ratios are taken within a turn.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from curricula.sandbox_monty import Monty
 from curricula.sandbox_subprocess import Subprocess
 
 RATE = 4000.0
-"""Verdicts a processor second that are aimed at."""
+"""Target: verdicts a processor second."""
 PROGRAMS: tuple[tuple[str, Any, Any], ...] = (
     ("def f(xs):\n    out = []\n    for i, x in enumerate(xs):\n        out.append(x * i if x % 2 == 0 else x - i)\n"
      "    return sorted(out)[::-1]", [3, 1, 4, 1, 5, 9, 2, 6], [42, 12, 8, 4, 3, 1, 0, -2]),
@@ -40,14 +40,14 @@ PROGRAMS: tuple[tuple[str, Any, Any], ...] = (
 )  # fmt: skip
 """A program, an argument, and the value."""
 OPEN = "import json\n"
-"""What makes the default sandbox give each call a session to itself."""
+"""An import with which the default sandbox gives each call its own session."""
 FRESH = "import sys\nspace = {}\nexec(sys.argv[1], space)\nprint(repr(space['f'](eval(sys.argv[2]))))"
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A side: verdicts a turn, of which so many are calls of one program handed over together."""
+    """A side: verdicts a turn, in calls of `together` arguments for one program."""
 
     name: str
     verdicts: int
@@ -68,7 +68,7 @@ PEER = SIDES[-1].name
 
 
 def measure(repeats: int, quick: bool, say: Say, sides: Sequence[Planned] = SIDES) -> dict[str, Any]:
-    """All sides in turns, said line by line, and as `--json` stores them."""
+    """Measure and print all sides in turns, and return them as `--json` stores them."""
     say(f"sandbox: {len(PROGRAMS)} programs, a verdict each in turn; rates are verdicts a processor second")
     turns: dict[str, list[tuple[float, float]]] = {side.name: [] for side in sides}
     for turn in range(1 + (1 if quick else repeats)):
@@ -95,7 +95,7 @@ def measure(repeats: int, quick: bool, say: Say, sides: Sequence[Planned] = SIDE
 
 
 def take(side: Planned, verdicts: int) -> tuple[float, float]:
-    """One turn: verdicts a processor second, and a second of the clock."""
+    """One turn: verdicts a processor second, and verdicts a wall second."""
     rounds = max(verdicts // side.together, 1)
     if side.open is None:
         began, cpu = time.perf_counter(), used()
@@ -115,12 +115,12 @@ def take(side: Planned, verdicts: int) -> tuple[float, float]:
 
 
 def fresh(program: str, argument: Any) -> str:
-    """The least that a process for each verdict costs: Python itself, without any guard."""
+    """One verdict in a new Python process without any protection: the least that a process a verdict costs."""
     command = [sys.executable, "-I", "-S", "-c", FRESH, program, repr(argument)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def used() -> float:
-    """Processor seconds of this process and of all its children that have ended."""
+    """Processor seconds of this process and of its ended children."""
     own, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + theirs.ru_utime + theirs.ru_stime

@@ -1,8 +1,7 @@
-"""A run's database of any size, filled by SQL in seconds: what the watcher is measured and tested on.
+"""A synthetic run database of any size, filled by SQL in seconds, to measure and test the watcher.
 
-Every table that a screen reads has as many rows as a real run of that size would; what is in them is the same over and
-over. Signatures are empty, so no post of it is valid.
-"""
+Every table that a screen reads has as many rows as a real run of that size; their content repeats. Signatures are
+empty, so none of its posts is valid."""
 
 from __future__ import annotations
 
@@ -23,18 +22,18 @@ COUNT = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much there is of everything; the default is a million attempts."""
+    """The numbers of rows; the default has a million attempts."""
 
     generations: int = 250
     problems: int = 1000
-    """Of a generation."""
+    """In a generation."""
     attempts: int = 4
-    """Of a problem."""
+    """At each problem."""
     agents: int = 8
     pairs: int = 192
-    """Evaluations of a generation with and without reading, together."""
+    """Evaluations in a generation, with and without reading together."""
     heldout: int = 512
-    """Other evaluations of a generation."""
+    """Other evaluations in a generation."""
 
     @property
     def tries(self) -> int:
@@ -42,7 +41,7 @@ class Scale:
 
 
 def fill(folder: Path, scale: Scale | None = None) -> Path:
-    """Make the run folder `folder`, which must be there and empty; all its phases are finished but the last."""
+    """Fill `folder`, which must exist and be empty, with a run whose phases are all finished except the last."""
     scale = scale or Scale()
     config = load_config(CONFIG, [f"generations={scale.generations}", "run.name=large"])
     (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
@@ -107,7 +106,7 @@ def fill(folder: Path, scale: Scale | None = None) -> Path:
 
 
 def posts(scale: Scale) -> list[Row]:
-    """One post for every ten problems: chains of ten that cite each other, now and then a definition."""
+    """One post for every ten problems: chains of ten posts that cite each other, and some definitions."""
     rows: list[Row] = []
     for i in range(scale.generations * scale.problems // 10):
         kind, title, body = "worked_example", f"rev inc dup | 1 2 {i}", "rev 2 1 ; inc 3 2 ; dup 3 3 2 answer 3 3 2"

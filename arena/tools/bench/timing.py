@@ -1,8 +1,8 @@
-"""How sides are timed: interleaved, after a warm-up each, in processor time and in wall time.
+"""Timing of sides: interleaved, after one warm-up each, in processor time and in wall time.
 
-Sides take turns (A B C A B C ...), so that an hour in which the machine is slow is slow for all of them, and a ratio is
-taken within a turn before its median over turns. Processor time is of the whole process with all its threads, plus what
-a side's own subprocess says it used. Left out: confidence intervals; with a handful of turns the whole spread is told.
+Sides take turns (A B C A B C ...), so that a slow hour of the machine is slow for all of them, and ratios are taken
+within a turn before their median over turns. Processor time covers the process with all its threads, plus the reported
+time of a side's own subprocess. Left out: confidence intervals; with a few turns, the whole range is given.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Work:
-    """What one turn of a side did. `tokens` is what its rate counts; `child_cpu` seconds were used by a subprocess,
-    and `child_wall`, if given, is the time in which the work itself was done there."""
+    """The work of one turn. The rate counts `tokens`; `child_cpu` is the processor time of a subprocess in seconds, and
+    `child_wall`, if given, the time that the work itself took there."""
 
     tokens: int
     prompt_tokens: int = 0
@@ -45,7 +45,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Side:
-    """One competitor: `run(turn)` does the work of a turn, turn 0 being the warm-up; `close` ends what it started."""
+    """One competitor. `run(turn)` does the work of a turn, and turn 0 is the warm-up; `close` ends its subprocesses."""
 
     name: str
     run: Callable[[int], Work]
@@ -64,7 +64,7 @@ class Spread:
 
 
 def timed(side: Side, turn: int) -> Sample:
-    """One turn with its times."""
+    """Run one turn and time it."""
     wall, cpu = time.perf_counter(), time.process_time()
     work = side.run(turn)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -76,13 +76,14 @@ def timed(side: Side, turn: int) -> Sample:
 def interleave(
     sides: Sequence[Side], repeats: int, done: Callable[[str, int, Sample], None] = lambda *_: None
 ) -> dict[str, list[Sample]]:
-    """Warm every side up, then let them take `repeats` turns in order; their samples by name, warm-ups left out.
+    """Warm up every side, then let the sides take `repeats` turns in order. Returns the samples by name, without
+    warm-ups.
 
-    `done` hears of every turn as it ends, warm-ups (turn 0) too. Raises ValueError for two sides of one name.
+    `done` is called after every turn, warm-ups (turn 0) included. Raises ValueError for two sides with the same name.
     """
     names = [s.name for s in sides]
     if len(set(names)) < len(names):
-        raise ValueError(f"two sides have one name: {', '.join(names)}")
+        raise ValueError(f"two sides have the same name: {', '.join(names)}")
     samples: dict[str, list[Sample]] = {name: [] for name in names}
     for turn in range(repeats + 1):
         for side in sides:
@@ -94,5 +95,5 @@ def interleave(
 
 
 def paired(of: Sequence[float], over: Sequence[float]) -> Spread:
-    """The ratio within each turn: its median, least and greatest."""
+    """The ratio within each turn: median, least and greatest."""
     return Spread.of([a / b for a, b in zip(of, over, strict=True)])

@@ -1,10 +1,9 @@
-"""The TRL side: one GRPOTrainer an agent, each with an adapter of its own.
+"""The TRL side: one GRPOTrainer for each agent, each with its own adapter.
 
-A trainer runs in a thread of its own that is held at the end of every optimiser step, so that one turn is one step in
+A trainer runs in its own thread, which is paused at the end of every optimiser step, so that one turn is one step in
 the middle of its training: start-up and first steps are not counted. A step generates six times four proposals and 24
 times four attempts in one batch and learns from all of them. The only file that imports trl. Left out: TRL's vLLM mode,
-which needs a GPU.
-"""
+which needs a GPU."""
 
 from __future__ import annotations
 
@@ -23,11 +22,11 @@ from arena.tools.bench.hf_peers import StepGate, fresh_adapter, load_tokenizer
 from arena.tools.bench.timing import Work
 from arena.tools.bench.workload import LEARNING_RATE, Size
 
-SECONDS = 600  # for one step, before it is given up
+SECONDS = 600  # timeout of one step
 
 
 class Agent:
-    """One trainer, which takes one optimiser step a call."""
+    """One trainer that takes one optimiser step at a call."""
 
     def __init__(self, model: Path, name: str, size: Size, folder: Path, turns: int) -> None:
         self.completion_tokens = self.prompt_tokens = 0
@@ -80,7 +79,7 @@ class Agent:
         return self.completion_tokens, self.prompt_tokens
 
     def close(self) -> None:
-        """Let the training end after its present step."""
+        """End the training after the current step."""
         self._end = True
         if self._thread.ident is not None:
             self._go.release()
@@ -93,7 +92,7 @@ class Agent:
             self.trainer.train()
         except _Ended:
             pass
-        except Exception as error:  # handed to the thread that waits
+        except Exception as error:  # reported by the waiting thread
             self._error = error
             self._arrived.release()
 
@@ -104,14 +103,14 @@ class Agent:
             raise _Ended
 
     def _reward(self, prompts: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
-        """Cheap, and different within a group; it also counts."""
+        """A cheap reward that varies within a group; also counts tokens."""
         self.completion_tokens += sum(map(len, completion_ids))
         self.prompt_tokens += sum(map(len, self._count(prompts)["input_ids"]))
         return [float(sum(ids) % 7) for ids in completion_ids]
 
 
 class _Ended(Exception):
-    """Leaves the trainer's loop when the benchmark is over."""
+    """Ends the trainer's loop when the benchmark ends."""
 
 
 class Generations:
@@ -122,7 +121,7 @@ class Generations:
         self.agents = [Agent(model, name, size, Path(self._folder.name), turns + 1) for name in names]
 
     def run(self, turn: int) -> Work:
-        """Generated tokens, and trained ones: prompts and completions."""
+        """Counts generated and trained tokens, the latter in prompts and completions."""
         done = [agent.step() for agent in self.agents]
         completions, prompts = sum(c for c, _ in done), sum(p for _, p in done)
         return Work(2 * completions + prompts, prompts)

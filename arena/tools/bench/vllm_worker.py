@@ -1,8 +1,8 @@
-"""The other end of `vllm_peer.py`: stock vLLM in an interpreter of its own, one timed batch a line.
+"""The subprocess of `vllm_peer.py`: stock vLLM in its own interpreter, one timed batch a line.
 
 Run as `PYTHON -P vllm_worker.py SPEC.json` by an interpreter that has vllm; imports nothing of Ratchet. Reads batches
-as JSON lines and answers each with what it generated and the processor and wall seconds of `LLM.generate` alone, of
-this whole process and its children. Prefixes are not cached from batch to batch: it would spare it work the others do.
+as JSON lines and answers each with the generated tokens and the processor and wall seconds of `LLM.generate` alone, for
+this process and its children. Prefixes are not cached between batches: that would save work that the other sides do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 def main(spec: dict[str, Any]) -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # vLLM logs to standard output; answers have a line of their own
+    os.dup2(2, 1)  # vLLM logs to standard output; answers use another descriptor
     import torch
     import vllm
     from vllm.lora.request import LoRARequest
@@ -35,7 +35,7 @@ def main(spec: dict[str, Any]) -> None:
         "seed": 0,
     }
     if spec["adapters"]:
-        count = len(spec["adapters"]) + 1  # one more than there are: rows of the base model go wrong in a full batch
+        count = len(spec["adapters"]) + 1  # one more than needed: else rows of the base are wrong in a full batch
         options |= {"enable_lora": True, "max_loras": count, "max_cpu_loras": count, "max_lora_rank": spec["rank"]}
     llm = vllm.LLM(**options)
     torch.set_num_threads(spec["threads"])
@@ -60,7 +60,7 @@ def main(spec: dict[str, Any]) -> None:
 
 
 def processor_seconds() -> float:
-    """Of this process with its threads, and of the children it has seen end."""
+    """Processor seconds of this process with its threads, and of its ended children."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 

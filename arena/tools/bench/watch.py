@@ -1,11 +1,11 @@
-"""What watching costs: each screen's own time on a run of a million attempts, and what a watcher costs a run.
+"""The cost of watching: each screen's own time on a run of a million attempts, and the effect of a watcher on a run.
 
-Screens: the application runs without a terminal at 200 x 50, is made to show each screen anew, and the processor time
-of the whole process until everything is read and drawn is taken, less what waiting itself costs. Processor time, so
-that what else the machine does is left out; a disk that has to be waited for is left out with it.
+Screens: the application runs without a terminal at 200 x 50 and shows each screen anew. Measured is the processor time
+of the whole process until everything is read and drawn, less the cost of waiting itself. Processor time leaves out the
+load of the machine, and also any wait for the disk.
 
-A run: the same config is played alone and with `watch` beside it in a terminal of its own, where a key switches the
-screen every five seconds, in turns. Generations of the two are the same work, so their times are compared one by one.
+A run: the same config is played alone and with `watch` beside it, in its own terminal, where a key switches the screen
+every five seconds, in turns. Corresponding generations are the same work, so their times are compared one by one.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from arena.tools.bench.timing import Spread
 
 BUDGET_MS = 100.0
 MOST = 1.02
-"""The ratio of generation times that is aimed at."""
+"""Target: ratio of generation times, at most."""
 SIZE = (200, 50)
 SWITCH = 5.0
-"""Seconds that a watcher looks at a screen."""
+"""Seconds between two switches of the screen."""
 Say = Callable[[str], None]
 
 
 def measure(repeats: int, quick: bool, say: Say) -> dict[str, Any]:
-    """Both parts, said line by line, and as `--json` stores them."""
+    """Measure and print both parts, and return them as `--json` stores them."""
     found: dict[str, Any] = {"size": SIZE, "budget_ms": BUDGET_MS, "most": MOST}
     with tempfile.TemporaryDirectory(prefix="bench-watch-") as folder:
         scale = Scale(generations=25, problems=100) if quick else Scale()
@@ -63,7 +63,7 @@ def measure(repeats: int, quick: bool, say: Say) -> dict[str, Any]:
 
 
 async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
-    """Milliseconds of processor time, by screen: the median and the greatest."""
+    """Milliseconds of processor time by screen: median and greatest."""
     from textual.widgets import Input
 
     from arena.watch.app import Watch
@@ -171,7 +171,7 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
 
 
 def runs(config: str, generations: int, repeats: int, folder: Path, say: Say) -> dict[str, Any]:
-    """Generation times alone and watched, turn after turn, and their ratios."""
+    """Generation times alone and watched, turn by turn, and their ratios."""
     ratios: list[float] = []
     turns: list[dict[str, Any]] = []
     for turn in range(repeats):

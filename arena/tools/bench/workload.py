@@ -1,7 +1,7 @@
-"""What is done, drawn from fixed seeds: prompts, adapters, training examples and whole generations.
+"""The work of the benchmarks, drawn from fixed seeds: prompts, adapters, training examples and whole generations.
 
-Texts come from the seed model's school and from the list-programs domain, so that every side works on what a run works
-on. The same for all sides; nothing here is timed.
+The texts come from the seed model's school and the list-programs domain, so that all sides do the work of a run. The
+work is the same for all sides; nothing here is timed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from curricula.list_programs import ListPrograms, random_program
 from curricula.list_school import SeedData
 
 RANK, ALPHA = 16, 32.0
-LEARNING_RATE = 1e-4  # low, so that what the agents write stays alike on all sides from turn to turn
+LEARNING_RATE = 1e-4  # low, so that the agents' texts stay comparable on all sides from turn to turn
 PROMPT_TOKENS, NEW_TOKENS = 64, 48
 NOISE = 0.01
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything."""
+    """The amounts of work."""
 
     prompts: int = 256
     adapters: int = 32
@@ -44,7 +44,7 @@ QUICK = Size(64, 8, 4, 16, 8, 2, 6, 4, (1, 2, 4, 8))
 
 @dataclass(frozen=True)
 class Batch:
-    """Prompts and, for each, the adapter that answers; None is the base model."""
+    """Prompts and the adapter for each; None is the base model."""
 
     prompts: list[str]
     adapters: list[str | None]
@@ -52,7 +52,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Generation:
-    """What one agent is asked in a generation; every prompt of both lists is asked `attempts` times."""
+    """The prompts of one agent in a generation; each prompt of both lists is sampled `attempts` times."""
 
     propose: list[str]
     solve: list[str]
@@ -64,7 +64,7 @@ def names(count: int) -> list[str]:
 
 
 def fixed_prompts(count: int, turn: int) -> list[str]:
-    """Prompts of exactly 64 words, which are tokens to the seed model's tokenizer: school texts one after another."""
+    """Prompts of exactly 64 words, each one token of the seed model's tokenizer: school texts one after another."""
     rng, school = random.Random(f"bench/prompts/{turn}"), SeedData()
     found = []
     for _ in range(count):
@@ -77,7 +77,7 @@ def fixed_prompts(count: int, turn: int) -> list[str]:
 
 
 def ragged(count: int, adapters: Sequence[str]) -> list[str | None]:
-    """Which adapter each of `count` prompts goes to: uneven shares (at least one each), in shuffled order."""
+    """The adapter of each of `count` prompts: uneven shares (at least one each), in shuffled order."""
     if count < len(adapters):
         raise ValueError(f"{count} prompts do not reach {len(adapters)} adapters")
     rng = random.Random(f"bench/ragged/{count}/{len(adapters)}")
@@ -89,14 +89,14 @@ def ragged(count: int, adapters: Sequence[str]) -> list[str | None]:
 
 
 def adapter_rows(layout: AdapterLayout, adapters: Sequence[str], noise: float = NOISE) -> Tensor:
-    """(agents, size) fresh rows, with noise so that each speaks differently; without noise all are the base model."""
+    """Fresh adapters (agents, size), with noise so that they differ; without noise all equal the base model."""
     generator = torch.Generator().manual_seed(7)
     rows = torch.stack([layout.fresh(f"bench/{name}") for name in adapters])
     return rows + noise * torch.randn(rows.shape, generator=generator)
 
 
 def learn_examples(adapters: Sequence[str], each: int) -> list[Example]:
-    """School examples of every adapter, in the order of the adapters."""
+    """School examples for every adapter, in the order of the adapters."""
     school = SeedData()
     found = []
     for name in adapters:

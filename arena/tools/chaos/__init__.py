@@ -1,1 +1,1 @@
-"""Runs that are killed at random moments, and whether they come out as the undisturbed one (docs/survival.md)."""
+"""Chaos test: runs that are killed at random moments must give the result of an undisturbed run (docs/survival.md)."""

@@ -1,24 +1,23 @@
-"""What a player tells its killer, a line an event, and where that says a player was when it died.
+"""Events that a player reports to its killer, one a line, and the place where a player was when it died.
 
-    made                          the run folder is there, or was found, and is open
+    made                          the run folder exists, or was found, and is open
     phase G NAME                  a phase begins
     begin / commit                the transaction that stores it begins; it is about to be committed
-    rename                        a file is about to take its real name
+    rename                        a file is about to get its final name
     post ID                       a post that was just stored
-    done G NAME                   a phase is stored, which nothing may undo
-    ended                         the run came to its end
+    done G NAME                   a phase is stored; nothing may undo that
+    ended                         the run has ended
 
-Lines are short, so each is written to the pipe whole. A last line without an end is what a killed player leaves. Before
-it begins, commits or renames, a player waits for a sign, so that its killer is awake when it does.
-"""
+Lines are short, so each is written to the pipe in one piece; a killed player can leave an incomplete last line. Before
+a begin, commit or rename, a player waits for a byte, so that its killer is awake at that moment."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 PLACES = ("opening", "playing", "renaming", "storing", "committing", "between")
-"""Where a kill can land: while the run is made or opened, while a phase plays, just after it began to rename a file,
-inside its transaction, from the commit until the commit is known, between two phases."""
+"""Where a kill can land: while the run is made or opened, while a phase plays, just after a rename began, in the
+transaction of a phase, between its commit and the report of it, between two phases."""
 OPENING = "opening"
 WAITS = ("begin", "commit", "rename")
 """Events after which a player waits for one byte."""
@@ -26,7 +25,7 @@ WAITS = ("begin", "commit", "rename")
 
 @dataclass
 class Track:
-    """What one player told: where it is, what it said is stored."""
+    """The state of one player according to its events: where it is, and what it reported as stored."""
 
     generation: int = 0
     phase: str = OPENING
@@ -39,7 +38,7 @@ class Track:
     _posts: list[str] = field(default_factory=list)
 
     def take(self, line: str) -> str:
-        """Follow one event; its kind. Raises ValueError for what no player tells."""
+        """Apply one event and return its kind. Raises ValueError for an unknown event."""
         kind, *words = line.split()
         match kind, words:
             case "made", []:
@@ -63,11 +62,11 @@ class Track:
             case "ended", []:
                 self.ended, self.place = True, "between"
             case _:
-                raise ValueError(f"no event of a player: {line[:80]!r}")
+                raise ValueError(f"not an event of a player: {line[:80]!r}")
         return kind
 
 
 def lines_of(data: bytes) -> tuple[list[str], bytes]:
-    """Whole lines of what was read so far, and the rest."""
+    """Split bytes into complete lines and the rest."""
     *whole, rest = data.split(b"\n")
     return [line.decode() for line in whole], rest

@@ -1,4 +1,4 @@
-"""The killer: starts players, follows what they tell, and ends them with SIGKILL at the moments of the plan."""
+"""The killer: starts players, follows their events, and ends them with SIGKILL at the planned moments."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from arena.tools.chaos.plan import Aim, Timing, aim
 from arena.tools.chaos.player import fork_player
 
 SPIN = 0.001
-"""Seconds before the moment from which on the killer waits awake: sleeping is not as precise."""
+"""The killer busy-waits for the last seconds before a kill, because sleep is less precise."""
 STUCK = 600.0
-"""Seconds in which a player that tells nothing is given up."""
+"""Seconds without an event after which a player is given up."""
 
 
 @dataclass
 class Tally:
-    """What came of all players so far."""
+    """Counts over all players so far."""
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)  # by phase and place
     resumes: int = 0
     runs: int = 0
-    phases_lost: int = 0  # stored ones that were played again
-    told: set[str] = field(default_factory=set)  # ids of posts that a player said are stored, in this run
+    phases_lost: int = 0  # stored phases that were played again
+    reported: set[str] = field(default_factory=set)  # ids of posts that a player reported as stored, in this run
 
     @property
     def killed(self) -> int:
@@ -45,7 +45,7 @@ class Tally:
 
 
 class Player:
-    """One player, seen from outside."""
+    """One player process, seen by its killer."""
 
     def __init__(self, config: str, folder: Path) -> None:
         self.log = folder.parent / f"{folder.name}.log"
@@ -55,7 +55,7 @@ class Player:
         self._lines, self._rest, self._open = deque[str](), b"", True
 
     def events(self, wait: float = STUCK) -> Iterator[str]:
-        """What it tells, as it comes, until it ends. Raises OSError if it tells nothing for `wait` seconds."""
+        """Kinds of events as they arrive, until the player ends. Raises OSError after `wait` seconds without one."""
         while self._open or self._lines:
             while self._lines:
                 kind = self.track.take(self._lines.popleft())
@@ -65,23 +65,24 @@ class Player:
                 yield kind
             if self._open:
                 if not select.select([self.pipe], [], [], wait)[0]:
-                    raise OSError(f"process {self.process} has told nothing for {wait:g} s; its log is {self.log}")
+                    raise OSError(f"process {self.process} has reported nothing for {wait:g} s; its log is {self.log}")
                 data = os.read(self.pipe, 65536)
                 self._open = bool(data)
                 lines, self._rest = lines_of(self._rest + data)
                 self._lines.extend(lines)
 
     def kill_at(self, moment: float) -> None:
-        """SIGKILL at a moment of the monotonic clock; then everything that it had told."""
+        """Send SIGKILL at a time of the monotonic clock, then read the remaining events."""
         time.sleep(max(0.0, moment - time.monotonic() - SPIN))
         while time.monotonic() < moment:
             pass
-        os.kill(self.process, signal.SIGKILL)  # it is not yet waited for, so the number is still its own
+        os.kill(self.process, signal.SIGKILL)  # it was not waited for yet, so the process id is still valid
         for _ in self.events():
             pass
 
     def end(self) -> bool:
-        """Wait for it; whether it was killed. Raises OSError, with its last words, if it failed by itself."""
+        """Wait for the player; returns whether it was killed. Raises OSError, with its last line, if it failed by
+        itself."""
         os.close(self.pipe)
         os.close(self.signs)
         _, status = os.waitpid(self.process, 0)
@@ -103,7 +104,7 @@ class Player:
 
 
 def undisturbed(config: str, folder: Path) -> tuple[dict[tuple[int, str], Timing], float]:
-    """Play a run that nothing disturbs; how long its phases took, and seconds until it was made."""
+    """Play an undisturbed run; returns the timing of its phases, and the seconds until it was made."""
     timings: dict[tuple[int, str], Timing] = {}
     opening = 0.0
     with Player(config, folder) as player:
@@ -136,11 +137,11 @@ def hunt(
     opening: float,
     tally: Tally,
     most: int,
-    told: Callable[[Tally], None],
+    report: Callable[[Tally], None],
 ) -> None:
-    """Play one run to its end under fire, until `tally` has `most` kills; every player but the last is killed."""
+    """Play one run to its end and kill every player except the last, until `tally` has `most` kills."""
     order, stored = list(timings), set[tuple[int, str]]()
-    tally.told.clear()
+    tally.reported.clear()
     first, over = True, False
     while True:
         ahead = [at for at in order if at not in stored]
@@ -154,18 +155,18 @@ def hunt(
         tally.resumes += not first and track.opened
         tally.phases_lost += len(stored & set(track.played))
         stored |= set(track.stored)
-        tally.told |= set(track.posts)
+        tally.reported |= set(track.posts)
         first = False
         if killed:
             tally.kills[track.phase, track.place] += 1
-            told(tally)
+            report(tally)
         elif track.ended:
             tally.runs += 1
             return
 
 
 def _follow(player: Player, target: Aim | None) -> float:
-    """Follow a player until it ends or the moment has come to end it; the seconds it took to open the run."""
+    """Follow a player until it ends or its kill is due; returns the seconds it took to open the run."""
     opened, renames = 0.0, 0
     if target and target.moment == OPENING:
         player.kill_at(player.began + target.delay)
@@ -178,7 +179,7 @@ def _follow(player: Player, target: Aim | None) -> float:
             continue
         renames = 0 if kind == "phase" else renames + (kind == "rename")
         hit = {"playing": "phase", "storing": "begin", "committing": "commit", "renaming": "rename"}[target.moment]
-        late = kind == "commit"  # a file that is there already takes no name again
+        late = kind == "commit"  # files that exist already are not renamed again
         if late or (kind == hit and (kind != "rename" or renames == target.which + 1)):
             player.kill_at(now + target.delay)
     return opened

@@ -1,7 +1,7 @@
-"""Where the next kill is to go: every phase its share, and within it every moment.
+"""The plan of kills: every phase gets its share, and within a phase every moment.
 
-Everything comes from the seed. Where a kill then lands hangs on the machine too, which is why it is told by what the
-killed process last said, not by what was aimed at.
+All draws come from the seed. Where a kill lands also depends on the machine, so kills are counted by the last event of
+the killed process, not by the plan.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from arena.tools.chaos.events import OPENING
 
 AHEAD = 5
-"""Phases ahead among which the next kill is aimed: fewer cost less time, more spread better."""
+"""The next kill is among this many phases ahead: fewer cost less time, more spread the kills better."""
 SHARES = {"playing": 0.4, "storing": 0.2, "committing": 0.2, "renaming": 0.2}
-"""Of the kills in a phase: in its work, in its transaction, at its commit, around a file that takes its name."""
+"""Shares of the kills in a phase: during its work, its transaction, its commit, or the rename of a file."""
 OPENINGS = 0.08
 """Share of kills while the run is made or opened."""
 RENAMING = 0.0004
-"""Seconds after a rename began within which a kill may come."""
+"""Seconds after the start of a rename within which a kill comes."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One phase of the undisturbed run: seconds until its transaction, until the commit, and until it was known to be
-    stored; files that took their names."""
+    """One phase of the undisturbed run: seconds until its transaction, until the commit and until the report of it, and
+    the number of renamed files."""
 
     playing: float
     storing: float
@@ -35,8 +35,8 @@ class Timing:
 
 @dataclass(frozen=True)
 class Aim:
-    """Kill `delay` seconds after a phase began to play, to be stored, to commit, or to rename its file number `which`;
-    or after the process began (`opening`)."""
+    """Kill `delay` seconds after a phase began to play, to be stored, to commit or to rename its file number `which`,
+    or after the process started (`opening`)."""
 
     generation: int
     phase: str
@@ -52,7 +52,7 @@ def aim(
     kills: Mapping[str, int],
     opening: float,
 ) -> Aim:
-    """The next kill, among the next phases that are not stored; phases that had few kills come first."""
+    """Draw the next kill among the next phases that are not stored; phases with fewer kills are more likely."""
     choices = [at for at in ahead[:AHEAD] if at in timings]
     if not choices or rng.random() < OPENINGS:
         return Aim(0, OPENING, OPENING, rng.random() * opening)

@@ -1,9 +1,8 @@
-"""The process that is killed: a run that is made or gone on with, and tells what it is at.
+"""The process that is killed: it makes or resumes a run, and reports events.
 
-It is a fork of a process that has loaded the program and the fixed held-out problems and holds nothing of a run, which
-saves the seconds that loading takes and nothing else: making, opening, playing, storing and the locks are the
-program's own. What it tells of the inside of transactions and renames comes from SQLite's own trace and Python's audit
-hook, so the program is as it is.
+It is a fork of a process that has loaded the program and the fixed held-out problems, but nothing of a run. That saves
+only the seconds of loading: making, opening, playing, storing and locks are the program's own. Events inside
+transactions and renames come from SQLite's trace callback and Python's audit hook, so the program is unchanged.
 """
 
 from __future__ import annotations
@@ -20,16 +19,17 @@ from arena.run.state import Arena, make_domains
 from arena.tools.chaos.events import WAITS
 
 FAILED = 3
-"""Exit status of a player that could not go on; why is the last line of its log."""
+"""Exit status of a player that failed; the last line of its log says why."""
 
 
 def warm(config: Config) -> None:
-    """In the process that forks: what every player would work out alike."""
+    """Compute, in the forking process, what every player would compute."""
     make_domains(config)
 
 
 def fork_player(config: str, folder: Path, log: Path) -> tuple[int, int, int]:
-    """Start one; its process, the end of the pipe that its events come from, and of that for the signs it waits for."""
+    """Start a player. Returns its process id, the pipe its events are read from, and the pipe for the bytes it waits
+    for."""
     read, write = os.pipe()
     waits, signs = os.pipe()
     sys.stdout.flush()
@@ -45,7 +45,7 @@ def fork_player(config: str, folder: Path, log: Path) -> tuple[int, int, int]:
 
 
 def _be(config: str, folder: Path, log: Path, pipe: int, waits: int) -> NoReturn:
-    """The child; never returns."""
+    """The child process; never returns."""
     status = FAILED
     try:
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -64,7 +64,7 @@ def _play(config: str, folder: Path, pipe: int, waits: int) -> None:
     def tell(line: str) -> None:
         os.write(pipe, line.encode() + b"\n")
         if line in WAITS and not os.read(waits, 1):
-            raise OSError("nobody is there to kill this player")
+            raise OSError("the killer of this player has ended")
 
     def heard(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "os.rename":

@@ -1,13 +1,12 @@
-"""The command `chaos`: kill a config's run at random moments until it was killed often enough; what came of it.
+"""The command `chaos`: kills runs of a config at random moments, a given number of times, and reports the result.
 
-The config is played once undisturbed; then again, in processes that are killed with SIGKILL and gone on with, to its
-end, as often as it takes. A run is the undisturbed one if its digest is, its log holds, its files are what their rows
-say, and no post that a process had called stored is missing.
+The config is played once undisturbed. Then it is played again and again in processes that are killed with SIGKILL and
+resumed, to its end. A run passes if its digest equals that of the undisturbed one, its log verifies, its files match
+their rows, and no post that a process reported as stored is missing.
 
-Left out: engines other than torch (a server's answers are not ours to repeat), islands, and power cuts, which no
-process can play. Not guaranteed: that the same seed kills at the same instructions; it aims at the same moments, and
-the machine decides where they are.
-"""
+Left out: engines other than torch (a server's answers cannot be repeated), islands, and power cuts, which no process
+can simulate. Not guaranteed: that the same seed kills at the same instructions; the plan is the same, but timing
+depends on the machine."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ from arena.tools.chaos.verdict import Verdict, judge
 
 @dataclass
 class Outcome:
-    """What a whole bout of chaos came to."""
+    """The result of a whole chaos test."""
 
     config: str
     seed: int
@@ -40,7 +39,7 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """Kills a minute, everything counted in."""
+        """Kills a minute of the whole duration."""
         return 60.0 * self.tally.killed / self.seconds
 
     def table(self) -> list[tuple[str, list[int]]]:
@@ -67,11 +66,12 @@ class Outcome:
 
 
 def chaos(
-    config: str, kills: int, seed: int = 0, folder: Path | None = None, told: Callable[[Tally], None] = lambda _: None
+    config: str, kills: int, seed: int = 0, folder: Path | None = None, report: Callable[[Tally], None] = lambda _: None
 ) -> Outcome:
-    """Kill `kills` times; `told` hears of each. Runs lie in `folder`, or in one that goes when all is well.
+    """Kill `kills` times and call `report` after each. Runs are in `folder`, or in a temporary one that is deleted if
+    there are no faults.
 
-    Raises ValueError for a config that cannot be played here so, OSError for a player that fails by itself.
+    Raises ValueError for a config that cannot be tested, OSError for a player that fails by itself.
     """
     loaded = load_config(config, [])
     if not loaded.engine.spec.in_process or loaded.engine.device == "cuda":
@@ -88,9 +88,9 @@ def chaos(
     tally, verdict = Tally(), Verdict()
     while tally.killed < kills:
         killed, lost = home / f"killed{tally.runs + 1:03d}", tally.phases_lost
-        hunt(config, killed, random.Random(f"chaos/{seed}/{tally.runs}"), timings, opening, tally, kills, told)
-        verdict += judge(home / "undisturbed", killed, tally.told, tally.phases_lost - lost)
-    if verdict.well and folder is None:
+        hunt(config, killed, random.Random(f"chaos/{seed}/{tally.runs}"), timings, opening, tally, kills, report)
+        verdict += judge(home / "undisturbed", killed, tally.reported, tally.phases_lost - lost)
+    if verdict.passed and folder is None:
         shutil.rmtree(home)
     order = ["opening", *dict.fromkeys(phase for _, phase in timings)]
     return Outcome(config, seed, tally, verdict, time.monotonic() - started, order)

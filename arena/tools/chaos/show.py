@@ -1,4 +1,4 @@
-"""What the command `chaos` prints."""
+"""The printed output of the command `chaos`."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from arena.tools.chaos.hunt import Tally
 from arena.tools.chaos.run import Outcome
 
 SAID = 20
-"""Faults that are told in a sentence each; the rest is counted."""
+"""Faults that are printed in a sentence each; the others are only counted."""
 STEPS = 20
-"""Lines of progress in all."""
+"""Total lines of progress."""
 
 
 def progress(most: int, say: Callable[[str], None]) -> Callable[[Tally], None]:
-    """A listener that says now and then how far it is."""
+    """A callback that prints the progress `STEPS` times in all."""
 
-    def told(tally: Tally) -> None:
+    def report(tally: Tally) -> None:
         if tally.killed * STEPS // most != (tally.killed - 1) * STEPS // most:
             say(f"{tally.killed} of {most} kills, {tally.resumes} resumes, {tally.runs} runs at their end")
 
-    return told
+    return report
 
 
 def lines(outcome: Outcome) -> Iterator[str]:
-    """The table of kills, then what must be 0."""
+    """The table of kills, then the counts that must be 0."""
     shown = (*PLACES, "kills")
     yield f"{'phase':<10}" + "".join(f"{name:>12}" for name in shown)
     rows = [(phase, [*counts, sum(counts)]) for phase, counts in outcome.table()]

@@ -1,4 +1,4 @@
-"""Whether a run that was killed again and again is the one that nothing disturbed: what is lost, doubled or broken."""
+"""Compares a killed run with the undisturbed one: anything lost, doubled or damaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from arena.run.store import Store
 
 @dataclass
 class Verdict:
-    """Numbers of faults, each of which is to be 0, and a sentence a fault that was found."""
+    """Counts of faults, each of which must be 0, and one sentence for each fault."""
 
     differences: int = 0
     posts_lost: int = 0
@@ -28,19 +28,19 @@ class Verdict:
         return Verdict(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     @property
-    def well(self) -> bool:
+    def passed(self) -> bool:
         return not any(getattr(self, f.name) for f in fields(self))
 
 
-def judge(calm: Path, killed: Path, told: Collection[str], phases_lost: int = 0) -> Verdict:
-    """Compare a finished run with the undisturbed one. `told`: ids of posts that a player had said are stored."""
+def judge(calm: Path, killed: Path, reported: Collection[str], phases_lost: int = 0) -> Verdict:
+    """Compare a finished run with the undisturbed one. `reported`: ids of posts that players reported as stored."""
     expected, found = Store(calm / "run.db"), Store(killed / "run.db")
     try:
         verdict = Verdict(phases_lost=phases_lost)
         if found.digest() != expected.digest():
             verdict.differences = 1
             verdict.said.append(f"{killed}: digest {found.digest()[:12]}, undisturbed {expected.digest()[:12]}")
-        lost = (posts(expected) | set(told)) - posts(found)
+        lost = (posts(expected) | set(reported)) - posts(found)
         verdict.posts_lost = len(lost)
         verdict.attempts_twice = attempts_twice(found, expected)
         broken = verify(found)
@@ -63,7 +63,7 @@ def posts(store: Store) -> set[str]:
 
 
 def attempts_twice(found: Store, expected: Store) -> int:
-    """Attempts that stand there twice, and completions that phases counted beyond those of the undisturbed run."""
+    """Attempts stored twice, plus completions that phases counted beyond those of the undisturbed run."""
     place = "generation || '/' || round || '/' || agent || '/' || seat || '/' || number"
     rows = found.query(f"SELECT COUNT(*) - COUNT(DISTINCT {place}) AS n FROM attempts")[0]["n"]
     counts = [s.query("SELECT TOTAL(requests) AS n FROM phases")[0]["n"] for s in (found, expected)]
@@ -71,19 +71,19 @@ def attempts_twice(found: Store, expected: Store) -> int:
 
 
 def adapters(folder: Path) -> set[str]:
-    """The files of a run's adapters, by their place in its folder."""
+    """The adapter files of a run, relative to its folder."""
     return {str(p.relative_to(folder)) for p in (folder / "adapters").rglob("*") if p.is_file()}
 
 
 def files_wrong(store: Store, folder: Path, expected: set[str]) -> list[str]:
-    """Adapter files that are missing, too many or not what their row says, and temporary files that were left."""
+    """Adapter files that are missing, superfluous or different from their row, and temporary files left over."""
     found = adapters(folder)
     wrong = [f"{name} is missing" for name in sorted(expected - found)]
-    wrong += [f"{name} should not be there" for name in sorted(found - expected)]
+    wrong += [f"{name} is superfluous" for name in sorted(found - expected)]
     for row in store.query("SELECT path, sha256 FROM checkpoints"):
         path = inside(folder, row["path"])
         file = path / "adapter_model.safetensors" if path.is_dir() else path
         if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != row["sha256"]:
-            wrong.append(f"{file.relative_to(folder)} is not what its row says")
+            wrong.append(f"{file.relative_to(folder)} differs from its row")
     left = [p for p in folder.rglob(".*") if p.name != ".lock" and str(p.relative_to(folder)) not in found]
     return wrong + [f"{p.relative_to(folder)} was left over" for p in sorted(left)]

@@ -1,4 +1,4 @@
-"""What the seed model can do, by task, and the model card that says so."""
+"""The skills of the seed model by task, and its model card."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from curricula.list_school import MIX, READ_TAIL, TAIL, TAIL_DEPTHS
 
 
 def measure_skills(folder: Path, n: int = 200) -> dict[str, float]:
-    """Greedy skills of a model folder, as shares of n items each; held-out dev problems where they exist."""
+    """Greedy skills of a model folder, each a share of n items, on held-out dev problems where they exist."""
     engine = TorchEngine(BaseModel.load(folder), Tokenizer(folder))
     domain, words, rng = lp.ListPrograms(), HiddenWords(world=1), random.Random("ratchet/skills")
     found: dict[str, float] = {}
@@ -65,7 +65,7 @@ def share(flags: list[bool]) -> float:
 
 
 def write_card(folder: Path, recipe: object, skills: dict[str, float]) -> None:
-    """README.md of the model folder."""
+    """Write README.md of the model folder."""
     lines = [
         "# The seed model",
         "",

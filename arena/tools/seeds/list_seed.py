@@ -1,10 +1,9 @@
-"""Train the seed model from scratch: the embedded default that every tiny arena starts from.
+"""Trains the seed model from scratch: the default base model of small arenas.
 
-Counted in steps, deterministic for one thread count, minutes on two cores. Matrices are trained with Muon (Jordan et
-al. 2024, torch.optim), the rest with AdamW, learning rates decayed linearly to 5 %. Writes a Hugging Face Llama
-folder: config.json, model.safetensors, tokenizer.json, tokenizer_config.json, and a model card with the recipe and
-the measured skills.
-"""
+The number of steps is fixed, and training is deterministic for one thread count; it takes minutes on two cores.
+Matrices are trained with Muon (Jordan et al. 2024, torch.optim), the rest with AdamW, with learning rates that decay
+linearly to 5 %. Writes a Hugging Face Llama folder: config.json, model.safetensors, tokenizer.json,
+tokenizer_config.json, and a model card with the recipe and the measured skills."""
 
 from __future__ import annotations
 
@@ -51,7 +50,7 @@ class Recipe:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """A word-level tokenizer.json that transformers loads too."""
+    """Write a word-level tokenizer.json, which transformers loads too."""
     vocabulary = {word: i for i, word in enumerate((PAD, EOS, UNK, *WORDS))}
     tokenizer = HFTokenizer(models.WordLevel(vocabulary, unk_token=UNK))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
@@ -69,7 +68,8 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def initial_weights(config: ModelConfig, generator: torch.Generator) -> dict[str, Tensor]:
-    """Normal matrices of standard deviation in^-1/2 (outputs of a block smaller), unit embeddings, small head."""
+    """Normal matrices of standard deviation in^-1/2 (smaller for the outputs of a block), unit embeddings, small
+    head."""
 
     def normal(shape: tuple[int, int], std: float) -> Tensor:
         return torch.randn(shape, generator=generator) * std
@@ -92,7 +92,7 @@ def initial_weights(config: ModelConfig, generator: torch.Generator) -> dict[str
 
 
 def batch_loss(weights: StackedWeights, ops: Ops, rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, int]:
-    """Mean negative log-likelihood of the completions' tokens, and how many tokens were processed."""
+    """Mean negative log-likelihood of the completion tokens, and the number of processed tokens."""
     device = weights.embed.device
     packing = Packing([len(p) + len(c) for p, c in rows], device)
     tokens = torch.tensor([i for p, c in rows for i in p + c], device=device)
@@ -108,7 +108,7 @@ Row = tuple[list[int], list[int]]
 
 
 def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -> BaseModel:
-    """Train and write the model, its config and tokenizer. `report` is given progress lines."""
+    """Train and write the model, its config and tokenizer. `report` is called with progress lines."""
     folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder)
     tokenizer = Tokenizer(folder)
@@ -131,8 +131,8 @@ def fit(
     report: Callable[[str], None],
     device: str = "cpu",
 ) -> BaseModel:
-    """Train a model from scratch on `rows(step)`, and write its weights and config. On a GPU, products are taken in
-    bfloat16 while the weights stay float32."""
+    """Train a model from scratch on `rows(step)`, and write its weights and config. On a GPU, products are computed in
+    bfloat16, and weights stay float32."""
     config = ModelConfig(
         vocab_size=len(tokenizer),
         hidden_size=recipe.hidden_size,

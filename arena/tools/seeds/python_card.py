@@ -1,4 +1,4 @@
-"""What a Python seed model can do, by kind and level, and the model card that says so."""
+"""The skills of a Python seed model by kind and level, and its model card."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_TOKENS = 320
 
 
 def measure_skills(folder: Path, device: str = "cpu", n: int = 60) -> dict[str, float]:
-    """Greedy skills on all held-out dev problems, by kind and level, and the share of n proposals that are problems."""
+    """Greedy skills on all held-out dev problems by kind and level, and the share of n proposals that are valid."""
     engine = TorchEngine(BaseModel.load(folder, device=device), Tokenizer(folder))
     domain, rng, found = PythonPrograms(), random.Random("ratchet/python_skills"), dict[str, float]()
 
@@ -46,7 +46,7 @@ def measure_skills(folder: Path, device: str = "cpu", n: int = 60) -> dict[str, 
 
 
 def write_card(folder: Path, size: str, recipe: object, examples: int, skills: dict[str, float]) -> None:
-    """README.md of the model folder."""
+    """Write README.md of the model folder."""
     command = f"ratchet make-seed --school python --size {size} --folder {folder.name}"
     shares = ", ".join(f"{level}: {part}" for level, part in zip(LEVELS, SHARES, strict=True))
     lines = [

@@ -1,10 +1,8 @@
-"""Train a seed model for python_programs from scratch, on synthetic functions (curricula/python_school.py).
+"""Trains a seed model for python_programs from scratch, on synthetic functions (curricula/python_school.py).
 
-The recipe is that of `arena/tools/seeds/list_seed.py`, with a byte-level tokenizer trained on the school's texts, so
-that any text at all can be read and written. Examples are drawn before training and gone through in an order of each
-pass's own; deterministic for one thread count, on the CPU. Sizes go from one that a core trains in minutes to one for a
-GPU.
-"""
+The recipe is that of `arena/tools/seeds/list_seed.py`, with a byte-level tokenizer trained on the school's texts, which
+can encode any text. Examples are drawn before training; every pass shuffles them anew. Training is deterministic for
+one thread count on the CPU. Sizes range from minutes on one core to one for a GPU."""
 
 from __future__ import annotations
 
@@ -35,27 +33,27 @@ SIZES = {
 """Recipes by size: 0.8, 4.7, 24 and 57 million weights."""
 STEPS = {"tiny": 1500, "small": 3000, "25m": 10_000, "60m": 20_000}
 POOL = {"tiny": 20_000, "small": 60_000, "25m": 400_000, "60m": 800_000}
-"""Examples that are drawn before training."""
+"""Examples drawn before training, by size."""
 MAX_POSITIONS = 8192
-"""What the longest problem fits, should all of its characters be strange ones. Training sees LONGEST."""
+"""Fits the longest problem even if every character takes several tokens. Training uses up to LONGEST."""
 LONGEST = 640
-"""Longest example that is trained on, in tokens; longer ones are left out."""
+"""Tokens of the longest training example; longer ones are left out."""
 VOCABULARY = 512
 QUOTED = "[A-Za-z0-9](?=[A-Za-z0-9]*')"
-"""Letters at the end of a string: each is a token of its own, as what is done to strings is done to letters."""
+"""Letters in a string literal: each is its own token, because string operations work on letters."""
 SHOWN = 4000
-"""Examples that the tokenizer is trained on."""
+"""Examples for training the tokenizer."""
 
 
 def recipe_of(size: str, steps: int | None, seed: int) -> Recipe:
-    """The recipe of a size. Raises ValueError, naming the sizes, if there is none of that name."""
+    """The recipe of a size. Raises ValueError, naming all sizes, for an unknown one."""
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
     return replace(SIZES[size], steps=steps or STEPS[size], seed=seed, max_positions=MAX_POSITIONS)
 
 
 def write_tokenizer(folder: Path, examples: Sequence[SeedExample]) -> None:
-    """A byte-level tokenizer.json that transformers loads too."""
+    """Write a byte-level tokenizer.json, which transformers loads too."""
     tokenizer = HFTokenizer(models.BPE())
     digits = pre_tokenizers.Digits(individual_digits=True)
     quoted = pre_tokenizers.Split(Regex(QUOTED), "isolated")
@@ -81,10 +79,10 @@ def write_tokenizer(folder: Path, examples: Sequence[SeedExample]) -> None:
 
 
 def train(recipe: Recipe, most: int, folder: Path, device: str, report: Callable[[str], None]) -> int:
-    """Write a tokenizer and a model that was trained on at most so many examples; returns how many there were."""
+    """Write a tokenizer and a model trained on at most `most` examples; returns the number of examples."""
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    # no more than are needed: a short run goes through its examples once
+    # no more than needed: a short training uses each example once
     examples = pool(min(most, recipe.steps * recipe.batch), recipe.seed)
     report(f"{len(examples)} examples in {time.monotonic() - started:.0f} s")
     write_tokenizer(folder, examples)
@@ -92,7 +90,7 @@ def train(recipe: Recipe, most: int, folder: Path, device: str, report: Callable
     asked, said = [e.prompt for e in examples], [e.completion for e in examples]
     rows = zip(tokenizer.encode(asked), tokenizer.encode_completions(asked, said), strict=True)
     data = [(p, c) for p, c in rows if len(p) + len(c) <= LONGEST]
-    fit(recipe, tokenizer, in_turns(data, recipe.batch, recipe.seed), folder, report, device)
+    fit(recipe, tokenizer, shuffled_batches(data, recipe.batch, recipe.seed), folder, report, device)
     return len(data)
 
 
@@ -108,8 +106,8 @@ def make(
     return [f"{task:<36}{skill:.2f}" for task, skill in skills.items()]
 
 
-def in_turns(data: Sequence[Row], batch: int, seed: int) -> Callable[[int], list[Row]]:
-    """Batches by step: passes over all examples, each in an order of its own."""
+def shuffled_batches(data: Sequence[Row], batch: int, seed: int) -> Callable[[int], list[Row]]:
+    """Batches by step: passes over all examples, each in a different order."""
 
     def rows(step: int) -> list[Row]:
         return [data[i] for i in (order(at) for at in range(step * batch, (step + 1) * batch))]

@@ -13,10 +13,10 @@ from typing import Any
 from sqlite_utils import Database
 
 from arena.config.schema import load_config, nearest
-from arena.run.integrity import check_numbers, check_schema, check_strange
+from arena.run.integrity import check_foreign_objects, check_numbers, check_schema
 from arena.run.migrations import version_error
 from arena.run.paths import check_folder
-from arena.run.store import ours, uri_of
+from arena.run.store import reference_database, uri_of
 from arena.watch.models import Run
 
 
@@ -45,10 +45,10 @@ def open_run(folder: Path) -> Run:
     )
     try:
         with reading(database) as db:
-            check_strange(db, ours())
+            check_foreign_objects(db, reference_database())
             wrong = version_error(Database(db), database)
             if wrong is None:
-                check_schema(db, ours())
+                check_schema(db, reference_database())
                 check_numbers(db)
     except Busy:
         return run  # it is written this moment; the screens try again

@@ -49,7 +49,7 @@ def requests(n: int) -> list[Request]:
 # -- arithmetic --------------------------------------------------------------------------------------------------
 
 
-def test_money_is_tokens_at_their_price_a_million() -> None:
+def test_money_is_tokens_times_price() -> None:
     prices = PricesSection.model_validate(PRICES)
     assert price(prices, 6_000_000, 2_000_000) == pytest.approx(0.9 + 1.2)
     assert price(PricesSection(), 1, 1) is None
@@ -67,7 +67,7 @@ def test_money_is_tokens_at_their_price_a_million() -> None:
     st.sampled_from(["requests", "tokens", "money"]),
     st.integers(1, 20_000),
 )
-def test_a_meter_admits_until_a_limit_is_met_and_no_longer(costs: list[tuple[int, int]], name: str, most: int) -> None:
+def test_requests_are_admitted_up_to_the_limit(costs: list[tuple[int, int]], name: str, most: int) -> None:
     limit = most / 1e6 if name == "money" else most
     budget = Budget(LimitsSection.model_validate({name: limit, "prices": {"prompt": 1, "generated": 2}}))
     made = 0
@@ -89,7 +89,8 @@ def test_a_meter_admits_until_a_limit_is_met_and_no_longer(costs: list[tuple[int
     assert bool(budget.reached()) == (used[-1] >= most)
 
 
-def test_time_runs_while_a_phase_is_played_and_what_was_interrupted_counts() -> None:
+def test_time_counts_during_phases_only() -> None:
+    """Interrupted phases count too."""
     now = [100.0]
     budget = Budget(LimitsSection(seconds=10), Spent(seconds=3), clock=lambda: now[0])
     now[0] = 200.0
@@ -118,7 +119,7 @@ def test_time_runs_while_a_phase_is_played_and_what_was_interrupted_counts() -> 
         (["limits.prices.prompt=-1"], "limits.prices.prompt"),
     ],
 )
-def test_a_wrong_limit_is_named(given: list[str], says: str) -> None:
+def test_invalid_limits_are_named(given: list[str], says: str) -> None:
     with pytest.raises(ValueError) as error:
         make_config({}, given)
     assert says in str(error.value) and "\n" not in str(error.value)
@@ -127,7 +128,7 @@ def test_a_wrong_limit_is_named(given: list[str], says: str) -> None:
 # -- a batch -----------------------------------------------------------------------------------------------------
 
 
-def test_no_more_requests_are_sent_than_may_be() -> None:
+def test_request_limit_is_exact() -> None:
     with Server(echo) as server:
         made = metered(server, {"requests": 10})
         with pytest.raises(Halted, match=r"limits\.requests \(10\) is reached: 10 requests and 80 tokens"):
@@ -141,14 +142,17 @@ def test_no_more_requests_are_sent_than_may_be() -> None:
 
 
 @pytest.mark.parametrize("limits", [{"tokens": 40}, {"money": 40 / 1e6, "prices": {"prompt": 1, "generated": 1}}])
-def test_a_limit_is_passed_by_what_is_under_way_at_most(limits: dict[str, Any]) -> None:
+def test_limit_overshoot_is_bounded(limits: dict[str, Any]) -> None:
+    """A limit is exceeded by the requests in flight at most."""
     with Server(lambda p, b, n: Reply(echo(p, b, n).body, delay=0.02)) as server:
         with pytest.raises(Halted, match=r"is reached"):
             metered(server, limits).generate(requests(40))
         assert 5 <= sum(server.served.values()) <= 5 + 3  # 8 tokens each; 4 at a time
 
 
-def test_a_limit_of_time_waits_for_what_is_under_way_and_for_no_further_try() -> None:
+def test_time_limit_stops_retries() -> None:
+    """Requests in flight are waited for; none is tried again."""
+
     def script(path: str, body: dict[str, Any], before: int) -> Reply:
         if body.get("prompt") == "prompt 0":
             return Reply({}, 503, {"retry-after": "30"})
@@ -162,7 +166,9 @@ def test_a_limit_of_time_waits_for_what_is_under_way_and_for_no_further_try() ->
         assert server.asked[seed_of("key 0")] == 1
 
 
-def test_what_is_under_way_when_a_request_fails_is_kept(tmp_path: Path) -> None:
+def test_requests_in_flight_survive_a_failure(tmp_path: Path) -> None:
+    """When one request fails, the completions of the others are kept."""
+
     def script(path: str, body: dict[str, Any], before: int) -> Reply:
         if body.get("prompt") == "prompt 0":
             return Reply({"error": {"message": "too long"}}, 400)
@@ -183,7 +189,7 @@ def entry(i: int, phase: str = "solve", logprob: float = math.nan) -> Entry:
     return Entry(1, phase, f"d{i}", Completion(f"k{i}", f"text\u2028{i}\n\N{SNOWMAN}", "stop", i, 2 * i, logprob))
 
 
-def test_a_journal_gives_back_what_it_was_given_for_the_same_key_and_digest(tmp_path: Path) -> None:
+def test_journal_matches_key_and_digest(tmp_path: Path) -> None:
     file = tmp_path / "journal.jsonl"
     first = Journal(file)
     for e in (entry(1), entry(2, logprob=-0.1 - 0.2), entry(3, "propose")):
@@ -195,7 +201,8 @@ def test_a_journal_gives_back_what_it_was_given_for_the_same_key_and_digest(tmp_
     assert again.found("k1", "other") is None and again.found("k3", "d3") is None  # another prompt; counted elsewhere
 
 
-def test_a_line_cut_short_is_dropped_and_another_damaged_one_is_named(tmp_path: Path) -> None:
+def test_damaged_journal_lines(tmp_path: Path) -> None:
+    """An incomplete last line is dropped; any other damaged line is an error that names it."""
     file = tmp_path / "journal.jsonl"
     lines = [entry(i).to_line() for i in range(3)]
     for cut in (lines[2][:-1], lines[2][:30], "{", "\x00\x00"):
@@ -211,7 +218,7 @@ def test_a_line_cut_short_is_dropped_and_another_damaged_one_is_named(tmp_path: 
         assert "\n" not in str(error.value)
 
 
-def test_what_was_paid_for_and_not_used_still_counts(tmp_path: Path) -> None:
+def test_unused_completions_still_count(tmp_path: Path) -> None:
     file = tmp_path / "journal.jsonl"
     first = Journal(file)
     for i in (1, 2):
@@ -226,7 +233,7 @@ def test_what_was_paid_for_and_not_used_still_counts(tmp_path: Path) -> None:
     assert Budget(LimitsSection(), Spent(2, 10, 20), Journal(file)).spent == Spent(3, 12, 24)
 
 
-def test_lines_of_the_journal_are_plain_json(tmp_path: Path) -> None:
+def test_journal_lines_are_plain_json(tmp_path: Path) -> None:
     row = json.loads(entry(1).to_line())
     assert set(row) == {
         "generation",

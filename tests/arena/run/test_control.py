@@ -70,9 +70,8 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
     return plan
 
 
-def test_a_paused_run_waits_says_so_once_and_is_the_same_run(
-    undisturbed: Path, tmp_path: Path, naps: list[Callable[[], None]]
-) -> None:
+def test_paused_run_waits(undisturbed: Path, tmp_path: Path, naps: list[Callable[[], None]]) -> None:
+    """It reports the pause once, and its digest does not change."""
     with start(tmp_path, "paused") as arena:
         ear = Ear(arena, {(1, "solve"): ["pause"]})
         seen = []
@@ -87,7 +86,8 @@ def test_a_paused_run_waits_says_so_once_and_is_the_same_run(
     assert digest(tmp_path / "paused") == digest(undisturbed)
 
 
-def test_a_stopped_run_ends_after_its_generation_and_goes_on_as_the_same_run(undisturbed: Path, tmp_path: Path) -> None:
+def test_stopped_run_can_be_resumed(undisturbed: Path, tmp_path: Path) -> None:
+    """It ends after the generation in progress, and the resumed run has the same digest."""
     with start(tmp_path, "stopped") as arena:
         ear = Ear(arena, {(2, "propose"): ["stop"]})
         assert not play(arena, ear)
@@ -99,15 +99,13 @@ def test_a_stopped_run_ends_after_its_generation_and_goes_on_as_the_same_run(und
 
 
 @pytest.mark.parametrize(("asked", "ends"), [((0, "birth"), (0, "baseline")), ((3, "measure"), (3, "measure"))])
-def test_a_stop_is_heard_before_the_first_generation_and_after_the_last(
-    asked: tuple[int, str], ends: tuple[int, str], tmp_path: Path
-) -> None:
+def test_stop_before_first_and_after_last(asked: tuple[int, str], ends: tuple[int, str], tmp_path: Path) -> None:
     with start(tmp_path, "early") as arena:
         assert not play(arena, Ear(arena, {asked: ["stop"]}))
         assert last_phase(arena.store) == ends
 
 
-def test_the_last_command_is_the_one_that_counts(tmp_path: Path, naps: list[Callable[[], None]]) -> None:
+def test_last_command_counts(tmp_path: Path, naps: list[Callable[[], None]]) -> None:
     with start(tmp_path, "changed", "generations=2") as arena:
         ear = Ear(arena, {(1, "read"): ["stop"], (1, "propose"): ["resume"], (1, "solve"): ["pause", "resume"]})
         assert play(arena, ear)
@@ -119,7 +117,8 @@ def test_the_last_command_is_the_one_that_counts(tmp_path: Path, naps: list[Call
         assert last_phase(arena.store) == (1, "measure") and [e["state"] for e in ear.heard] == ["paused", "stopping"]
 
 
-def test_what_was_asked_while_nobody_played_is_forgotten_aloud(tmp_path: Path) -> None:
+def test_old_commands_are_cancelled_and_reported(tmp_path: Path) -> None:
+    """Commands from before the run was opened do not count, and a listener learns of them."""
     with start(tmp_path, "left", "generations=2") as arena, pytest.raises(Crash):
         play(arena, Ear(arena, {}, crash=(1, "post")))
     for command in ("pause", "stop"):
@@ -138,7 +137,7 @@ def test_what_was_asked_while_nobody_played_is_forgotten_aloud(tmp_path: Path) -
         assert commands(arena.store)[-1] == ("resume", 1)
 
 
-def test_a_run_killed_while_paused_is_resumed_unpaused(
+def test_killed_while_paused_resumes_unpaused(
     undisturbed: Path, tmp_path: Path, naps: list[Callable[[], None]]
 ) -> None:
     def die() -> None:
@@ -152,7 +151,7 @@ def test_a_run_killed_while_paused_is_resumed_unpaused(
     assert digest(tmp_path / "dead") == digest(undisturbed)
 
 
-def test_whether_a_run_is_held_is_seen_without_holding_it(undisturbed: Path, tmp_path: Path) -> None:
+def test_lock_is_seen_without_taking_it(undisturbed: Path, tmp_path: Path) -> None:
     assert not is_held(undisturbed) and not is_held(tmp_path)
     with Arena.open(undisturbed):
         assert is_held(undisturbed)
@@ -171,7 +170,7 @@ def test_whether_a_run_is_held_is_seen_without_holding_it(undisturbed: Path, tmp
                 assert is_held(undisturbed)
 
 
-def test_commands_are_refused_where_there_is_nothing_to_control(undisturbed: Path, tmp_path: Path) -> None:
+def test_commands_without_a_playing_run(undisturbed: Path, tmp_path: Path) -> None:
     desk = Desk(open_run(undisturbed))
     with pytest.raises(ValueError, match="is finished: there is nothing to pause"):
         desk.command("pause")
@@ -190,7 +189,7 @@ def test_commands_are_refused_where_there_is_nothing_to_control(undisturbed: Pat
 
 
 @pytest.mark.slow
-def test_a_run_in_another_process_is_paused_resumed_stopped_and_gone_on_with(undisturbed: Path, tmp_path: Path) -> None:
+def test_control_of_another_process(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "real"
     command = [sys.executable, "run_arena.py", "run", TINY, f"run.folder={tmp_path}", "run.name=real", "--quiet"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -53,7 +53,8 @@ def unlock(store: Store) -> None:
 # -- sealing ----------------------------------------------------------------------------------------------------------
 
 
-def test_each_generation_has_a_head_over_its_posts_and_then_its_trainings(store: Store):
+def test_one_head_a_generation(store: Store):
+    """It covers the posts of the generation and then its trainings."""
     assert verify(store) == []
     found = heads(store)
     assert [h["generation"] for h in found] == [0, 1, 2, 3] and found[0]["size"] == 0
@@ -72,7 +73,8 @@ def test_each_generation_has_a_head_over_its_posts_and_then_its_trainings(store:
         assert kinds == sorted(kinds) and set(kinds) == {"post", "training"}
 
 
-def test_a_training_says_which_posts_were_slept_on_and_what_came_out(run: Path, store: Store):
+def test_training_leaf_content(run: Path, store: Store):
+    """It names the posts trained on and the digest of the resulting weights."""
     s = store.query("SELECT * FROM sleeps ORDER BY generation DESC, agent LIMIT 1")[0]
     said = json.loads(prove(store, f"g{s['generation']:04d}/{s['agent']}")["leaf"])["content"]
     where, values = "generation = ? AND agent = ? AND phase = 'sleep'", [s["generation"], s["agent"]]
@@ -84,7 +86,7 @@ def test_a_training_says_which_posts_were_slept_on_and_what_came_out(run: Path, 
     assert said["adapter"] == file_digest(file)
 
 
-def test_sealed_again_and_opened_again_nothing_is_added(run: Path, store: Store):
+def test_sealing_twice_adds_nothing(run: Path, store: Store):
     before = (leaves(store), heads(store))
     with Arena.open(run) as arena:
         play(arena)
@@ -94,9 +96,7 @@ def test_sealed_again_and_opened_again_nothing_is_added(run: Path, store: Store)
 
 
 @pytest.mark.slow
-def test_a_run_that_dies_inside_every_transaction_has_the_log_of_one_that_does_not(
-    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_log_is_the_same_after_crashes(undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Signatures apart, which are of random keys; so the subjects and kinds are compared, and each log verifies."""
     died = die_inside_every_transaction(monkeypatch)
     sealed = loop.seal
@@ -132,7 +132,7 @@ def test_a_run_that_dies_inside_every_transaction_has_the_log_of_one_that_does_n
     assert trained[0] == trained[1]  # a training is signed by no one but the head
 
 
-def test_the_digest_does_not_see_the_log(store: Store):
+def test_digest_leaves_out_the_log(store: Store):
     before = store.digest()
     store.db.execute("DELETE FROM heads")
     store.db.execute("DELETE FROM leaves")
@@ -140,7 +140,7 @@ def test_the_digest_does_not_see_the_log(store: Store):
 
 
 @pytest.mark.slow
-def test_receipts_and_posts_that_a_reviewer_lets_in_late_are_leaves_too(stopped: Path, tmp_path: Path):
+def test_late_receipts_and_posts_are_leaves(stopped: Path, tmp_path: Path):
     shutil.copytree(stopped, tmp_path / "gated")
     store = Store(tmp_path / "gated" / "run.db")
     ids = [r["id"] for r in store.query("SELECT id FROM waiting WHERE decided IS NULL ORDER BY rowid LIMIT 3")]
@@ -165,7 +165,7 @@ def test_receipts_and_posts_that_a_reviewer_lets_in_late_are_leaves_too(stopped:
     assert any("receipt 2" in p and "bad id" in p for p in problems)
 
 
-def test_a_changed_post_is_named_and_the_first_of_several(store: Store):
+def test_first_changed_post_is_named(store: Store):
     unlock(store)
     store.db.execute("UPDATE posts SET body = body || ' x' WHERE seq IN (3, 5)")
     bad = leaf(store, "post", 2)
@@ -177,7 +177,7 @@ def test_a_changed_post_is_named_and_the_first_of_several(store: Store):
     assert sum("bad id" in p for p in problems) == 2  # the library names both
 
 
-def test_a_post_that_was_taken_away_with_its_successors_is_missed(store: Store):
+def test_removed_posts_are_noticed(store: Store):
     unlock(store)
     last = store.query("SELECT MAX(seq) AS n FROM posts")[0]["n"]
     store.db.execute("DELETE FROM posts WHERE seq >= ?", [last - 1])
@@ -186,7 +186,8 @@ def test_a_post_that_was_taken_away_with_its_successors_is_missed(store: Store):
     assert f"(post {bad['subject'][:12]}, generation {bad['generation']}): the run no longer holds this post" in problem
 
 
-def test_a_smuggled_training_and_a_changed_adapter_or_diet_are_named(store: Store):
+def test_changed_trainings_are_named(store: Store):
+    """Cases: an added training, a changed adapter, changed training posts."""
     night = leaf(store, "training", 4)
     g, agent = int(night["subject"][1:5]), night["subject"][6:]
     for change, undo in (
@@ -207,7 +208,7 @@ def test_a_smuggled_training_and_a_changed_adapter_or_diet_are_named(store: Stor
     assert problem.startswith("training g0003/zz: not in the log")
 
 
-def test_history_written_anew_with_its_hashes_fails_at_the_first_head_over_it(store: Store):
+def test_rewritten_history_fails_at_its_head(store: Store):
     night = leaf(store, "training", 0)
     store.db.execute("UPDATE sleeps SET tokens = tokens + 1 WHERE generation = 1 AND agent = ?", [night["subject"][6:]])
     from arena.run.ledger import leaf_of
@@ -219,7 +220,7 @@ def test_history_written_anew_with_its_hashes_fails_at_the_first_head_over_it(st
     assert problem.startswith("head of generation 1: the first") and "leaves were changed" in problem
 
 
-def test_heads_signed_by_another_or_not_at_all_are_named(run: Path, store: Store, tmp_path: Path):
+def test_bad_head_signatures_are_named(run: Path, store: Store, tmp_path: Path):
     from arena.run.ledger import _statement
 
     kept = heads(store)[2]
@@ -251,20 +252,20 @@ def test_heads_signed_by_another_or_not_at_all_are_named(run: Path, store: Store
         ),
     ],
 )
-def test_every_way_to_bend_the_log_is_seen(store: Store, change: str, says: str):
+def test_every_change_of_the_log_is_noticed(store: Store, change: str, says: str):
     store.db.conn.executescript(change)
     problems = verify_log(store)
     assert any(says in p for p in problems), problems
 
 
-def test_leaves_that_changed_places_are_seen(store: Store):
+def test_swapped_leaves_are_noticed(store: Store):
     one, two = leaf(store, "post", 0), leaf(store, "post", 1)
     store.db.execute("UPDATE leaves SET subject = ?, hash = ? WHERE seq = ?", [two["subject"], two["hash"], one["seq"]])
     store.db.execute("UPDATE leaves SET subject = ?, hash = ? WHERE seq = ?", [one["subject"], one["hash"], two["seq"]])
     assert f"the post in this place is {one['subject'][:12]}" in verify_log(store)[0]
 
 
-def test_damaged_rows_are_problems_and_never_a_crash(store: Store):
+def test_damaged_rows_are_reported(store: Store):
     unlock(store)
     store.db.execute("UPDATE posts SET cites = 'no json', signature = x'ff00', body = x'00ff' WHERE seq = 1")
     store.db.execute("UPDATE sleeps SET tokens = x'00' WHERE generation = 1")
@@ -276,7 +277,7 @@ def test_damaged_rows_are_problems_and_never_a_crash(store: Store):
 # -- proofs -----------------------------------------------------------------------------------------------------------
 
 
-def test_every_leaf_has_a_proof_that_holds_without_the_run(store: Store):
+def test_inclusion_proofs_verify_without_the_run(store: Store):
     for row in leaves(store)[::7]:
         proof = json.loads(json.dumps(prove(store, row["subject"])))
         assert check_proof(proof) == [] and proof["index"] == row["seq"] - 1
@@ -287,7 +288,7 @@ def test_every_leaf_has_a_proof_that_holds_without_the_run(store: Store):
         assert check_proof({**proof, "head": {**proof["head"], "size": proof["head"]["size"] + 1}})[0].startswith("bad")
 
 
-def test_each_log_is_proved_to_begin_with_each_earlier_one(store: Store):
+def test_consistency_proofs(store: Store):
     for g in range(4):
         proof = json.loads(json.dumps(prove_consistency(store, g)))
         assert check_proof(proof) == [] and proof["first"]["generation"] == g
@@ -297,7 +298,8 @@ def test_each_log_is_proved_to_begin_with_each_earlier_one(store: Store):
         prove_consistency(store, 9)
 
 
-def test_no_proof_is_given_of_what_is_not_there_or_no_longer_so(store: Store):
+def test_proofs_of_missing_or_changed_leaves(store: Store):
+    """They are refused."""
     with pytest.raises(ValueError, match="is not in the log"):
         prove(store, "0" * 64)
     unlock(store)

@@ -1,4 +1,4 @@
-"""What travels between islands: what was packed comes out, and nothing else is taken for it."""
+"""Messages between islands: they survive a round trip, and anything else is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def result(post: SignedPost) -> Result:
     return Result(1, 3, "0" * 64, {"agents": 2}, {"agents": table}, files, (SentPost(post, 1, 0.5),), (agent,))
 
 
-def test_what_was_packed_comes_out(post: SignedPost) -> None:
+def test_round_trip(post: SignedPost) -> None:
     made = result(post)
     assert Result.from_bytes(made.to_bytes()) == made and made.counts == {"agents": 2}
     arrivals = Arrivals(2, 4, made.posts, made.agents)
@@ -38,39 +38,39 @@ def test_what_was_packed_comes_out(post: SignedPost) -> None:
     assert made.posts[0].signed.verify()
 
 
-def test_the_same_parcel_has_the_same_bytes(post: SignedPost) -> None:
+def test_equal_messages_have_equal_bytes(post: SignedPost) -> None:
     assert result(post).to_bytes() == result(post).to_bytes()
 
 
 @pytest.mark.parametrize(
     "path", ["../x", "/x", "a//b", "a/../b", ".ssh/x", "a\\b", "a/b\n", "", "a/" * 7 + "b", "a\0b"]
 )
-def test_no_path_leads_out_of_the_folder(path: str) -> None:
+def test_paths_that_leave_the_folder_are_refused(path: str) -> None:
     with pytest.raises(ValueError, match="may lead elsewhere"):
         safe_path(path)
-    with pytest.raises(ValueError, match="not a parcel of kind package"):
+    with pytest.raises(ValueError, match="not a message of kind package"):
         Package.from_bytes(pack("package", {"island": 0, "generation": 0}, {path: b"x"}))
 
 
-def test_a_changed_byte_is_noticed(post: SignedPost) -> None:
+def test_changed_bytes_are_refused(post: SignedPost) -> None:
     data, rng = result(post).to_bytes(), random.Random(0)
     for _ in range(300):
         at = rng.randrange(len(data))
         bad = data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
-        with pytest.raises(ValueError, match=r"^not a parcel of kind result: "):
+        with pytest.raises(ValueError, match=r"^not a message of kind result: "):
             Result.from_bytes(bad)
     for cut in (0, 5, len(MAGIC), len(MAGIC) + 8, 100, len(data) - 1):
-        with pytest.raises(ValueError, match="not a parcel"):
+        with pytest.raises(ValueError, match="not a message"):
             Result.from_bytes(data[:cut])
     with pytest.raises(ValueError, match="too many"):
         Result.from_bytes(data + b"x")
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_parcel_or_one_error(data: bytes) -> None:
+def test_random_bytes_are_refused(data: bytes) -> None:
     for read in (Result.from_bytes, Arrivals.from_bytes, Package.from_bytes):
         for whole in (data, MAGIC + data, frame(data)):
-            with pytest.raises(ValueError, match="not a parcel"):
+            with pytest.raises(ValueError, match="not a message"):
                 read(whole)
 
 
@@ -85,15 +85,15 @@ JSON = st.recursive(
 @given(
     st.dictionaries(st.sampled_from(["island", "generation", "posts", "agents", "marks", "arrivals", "blobs"]), JSON)
 )
-def test_any_header_is_a_parcel_or_one_error(head: dict) -> None:
+def test_random_headers_are_refused_or_read(head: dict) -> None:
     for kind, read in (("result", Result.from_bytes), ("arrivals", Arrivals.from_bytes)):
         text = json.dumps({"kind": kind, "blobs": [], "island": 0, "generation": 0, **head}).encode()
         try:
             read(frame(text))
         except ValueError as error:
-            assert str(error).startswith("not a parcel")
+            assert str(error).startswith("not a message")
 
 
-def test_a_parcel_of_another_kind_is_refused(post: SignedPost) -> None:
-    with pytest.raises(ValueError, match="not a parcel of kind package: it is no package"):
+def test_other_kinds_are_refused(post: SignedPost) -> None:
+    with pytest.raises(ValueError, match="not a message of kind package: its kind is another"):
         Package.from_bytes(Arrivals(0, 1).to_bytes())

@@ -17,7 +17,7 @@ from arena.loop import play
 from arena.run.ledger import verify
 from arena.run.migrations import STEPS, backup_path
 from arena.run.state import Arena
-from arena.run.store import Store, ours
+from arena.run.store import Store, reference_database
 from arena.watch.queries import open_run
 from tests.helpers.brief_runs import digest
 
@@ -45,11 +45,11 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
             for statement in statements:
                 db.execute(statement)
 
-        ours.cache_clear()
+        reference_database.cache_clear()
 
     yield register
     monkeypatch.undo()
-    ours.cache_clear()
+    reference_database.cache_clear()
 
 
 def dump(database: Path) -> list[str]:
@@ -177,7 +177,7 @@ def test_unknown_steps_are_refused(stored: Path, step: Callable[..., None]) -> N
     step("0009_later", "CREATE TABLE later (x)")
     Store(stored / "run.db", upgrade=True).close()
     STEPS._migrations.clear()
-    ours.cache_clear()
+    reference_database.cache_clear()
     before = dump(stored / "run.db")
     for opens in (Arena.open, open_run, lambda f: Store(f / "run.db")):
         with pytest.raises(ValueError, match=r"run\.db has the schema step '0009_later': a later version of Ratchet"):

@@ -50,19 +50,19 @@ BAD = (
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda p: repr(p)[:30])
-def test_a_path_that_could_lead_elsewhere_is_refused_by_name(tmp_path: Path, path: object) -> None:
+def test_unsafe_paths_are_refused(tmp_path: Path, path: object) -> None:
     with pytest.raises(ValueError, match="names the file") as error:
         inside(tmp_path, path)
     assert str(tmp_path) in str(error.value) and len(str(error.value).splitlines()) == 1
 
 
-def test_a_plain_path_is_taken_whether_it_is_there_or_not(tmp_path: Path) -> None:
+def test_plain_paths_need_not_exist(tmp_path: Path) -> None:
     assert inside(tmp_path, "adapters/g0001/ada") == tmp_path / "adapters" / "g0001" / "ada"
 
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(st.text(st.sampled_from("ab./\\:\0 ~-\u202e"), max_size=12))
-def test_whatever_is_taken_lies_below_the_folder(path: str) -> None:
+def test_accepted_paths_are_below_the_folder(path: str) -> None:
     folder = Path("/nowhere/run")
     try:
         found = inside(folder, path)
@@ -71,7 +71,7 @@ def test_whatever_is_taken_lies_below_the_folder(path: str) -> None:
     assert Path(os.path.normpath(found)).is_relative_to(folder) and found != folder
 
 
-def test_links_are_followed_before_a_path_is_taken(tmp_path: Path) -> None:
+def test_links_are_followed(tmp_path: Path) -> None:
     run = tmp_path / "run"
     (run / "real").mkdir(parents=True)
     (tmp_path / "other").mkdir()
@@ -87,7 +87,7 @@ def test_links_are_followed_before_a_path_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["run.db", ".lock", "config.yaml", "journal.jsonl", "adapters", "keys", "report", "x"])
-def test_no_command_follows_a_link_out_of_a_run_folder(undisturbed: Path, tmp_path: Path, name: str) -> None:
+def test_commands_refuse_links_out_of_the_folder(undisturbed: Path, tmp_path: Path, name: str) -> None:
     run, outside = tmp_path / "run", tmp_path / "outside"
     shutil.copytree(undisturbed, run)
     if (run / name).is_dir():
@@ -108,7 +108,7 @@ def test_no_command_follows_a_link_out_of_a_run_folder(undisturbed: Path, tmp_pa
         assert outside.read_text() == before
 
 
-def test_a_pipe_in_a_run_folder_does_not_hang(undisturbed: Path, tmp_path: Path) -> None:
+def test_pipe_in_run_folder_does_not_hang(undisturbed: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)
     (run / "config.yaml").unlink()
@@ -119,9 +119,7 @@ def test_a_pipe_in_a_run_folder_does_not_hang(undisturbed: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("path", ["../../secret", "/etc", "adapters/../../x", "a\0b"])
-def test_a_checkpoint_that_names_another_place_is_refused_by_who_reads_it(
-    undisturbed: Path, tmp_path: Path, path: str
-) -> None:
+def test_checkpoint_paths_are_checked(undisturbed: Path, tmp_path: Path, path: str) -> None:
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)
     with sqlite3.connect(run / "run.db") as db:

@@ -36,7 +36,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Device, "measure", lambda self: self.__dict__.update(bandwidth=1e10, matrix=1e11))
 
 
-def test_the_miniature_runs_to_its_end(light: None) -> None:
+def test_miniature_runs(light: None) -> None:
     said: list[str] = []
     saved: list[int] = []
     found = gpu.measure(
@@ -56,7 +56,7 @@ def test_the_miniature_runs_to_its_end(light: None) -> None:
     assert all(len(line) <= 110 for line in said) and sum("miniature" in line for line in said) == 4
 
 
-def test_steps_are_counted_and_timed_apart_from_prompts(light: None) -> None:
+def test_decoding_steps_are_timed_separately(light: None) -> None:
     """24 rows in 16 places: two waves of five steps after the token that reading the prompts gives."""
     turn = gpu.generating(SHAPES["miniature"], 3, Device())(0)
     layout = AdapterLayout(SHAPES["miniature"], gpu.RANK, gpu.ALPHA)
@@ -66,7 +66,7 @@ def test_steps_are_counted_and_timed_apart_from_prompts(light: None) -> None:
     assert turn.flops == sum(steps) + forward(layout, 24 * 24, 24, 24 * 24 * 25 // 2).generating
 
 
-def test_bytes_and_operations_of_a_toy_are_those_counted_by_hand() -> None:
+def test_counts_of_a_toy_model() -> None:
     """Projections of 16, 8, 8, 16, 32, 32 and 32 numbers; of rank 1, adapters of 64 numbers a layer."""
     toy = AdapterLayout(qwen3(10, 4, 8, 2, 2, 1, 2, 64), 1, 1.0)
     base, cached = 10 * 4 + 2 * (144 + 4 + 4 + 2 + 2) + 4, 2 * 2 * 1 * 2 * 5
@@ -79,7 +79,7 @@ def test_bytes_and_operations_of_a_toy_are_those_counted_by_hand() -> None:
 
 
 @pytest.mark.parametrize("part", ["generate", "learn"])
-def test_the_count_is_what_torch_sees_done(part: str, light: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_equal_torchs_flop_counter(part: str, light: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for attention, which torch's counter does not know on every device; and a gradient of the first layer's
     input is counted that nobody takes."""
     original = gpu.forward
@@ -100,9 +100,9 @@ def test_the_count_is_what_torch_sees_done(part: str, light: None, monkeypatch: 
     assert 0.9 * turn.flops <= sum(done) <= 1.001 * turn.flops
 
 
-def test_what_does_not_fit_memory_is_said_and_the_next_case_goes_on(
-    light: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_memory_is_reported(light: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next case is still measured."""
+
     def too_much(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB.\nMore words")
 
@@ -115,14 +115,14 @@ def test_what_does_not_fit_memory_is_said_and_the_next_case_goes_on(
     assert not gpu.out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
-def test_published_shapes_have_their_published_sizes() -> None:
+def test_published_shapes_have_published_sizes() -> None:
     """596, 4,022 and 8,191 million numbers, a tied embedding counted once."""
     sizes = {n: sum(torch.Size(s).numel() for s in c.shapes().values()) for n, c in SHAPES.items()}
     assert sizes["qwen3-0.6b"] == 596_049_920 and sizes["qwen3-4b"] == 4_022_468_096
     assert sizes["qwen3-8b"] == 8_190_735_360
 
 
-def test_numbers_are_their_own_tokens() -> None:
+def test_number_tokenizer() -> None:
     tokenizer = NumberTokenizer(100)
     assert tokenizer.encode(["17 4 98"]) == [[17, 4, 98]]
     assert tokenizer.encode_completions(["1 2"], ["17 4 98"]) == [[17, 4, 98, tokenizer.eos]]
@@ -130,7 +130,7 @@ def test_numbers_are_their_own_tokens() -> None:
     assert (tokenizer.eos, tokenizer.stops, len(tokenizer), tokenizer.largest) == (99, {99}, 100, 99)
 
 
-def test_a_mistake_names_what_is_wrong() -> None:
+def test_wrong_options_are_named() -> None:
     with pytest.raises(ValueError, match=r"unknown shape 'qwen3-4'; did you mean 'qwen3-4b'\? \(shapes: qwen3-0.6b"):
         Large.parse("miniature,qwen3-4", "16", 5)
     with pytest.raises(ValueError, match="--adapters takes numbers such as 16,64, got '16;64'"):
@@ -140,7 +140,7 @@ def test_a_mistake_names_what_is_wrong() -> None:
     assert Large.parse("Qwen3-4B, miniature", "16, 64", 3) == Large(("qwen3-4b", "miniature"), (16, 64), 3)
 
 
-def test_it_runs_only_when_it_is_named() -> None:
+def test_large_runs_only_if_named() -> None:
     assert "large" not in plans.check([], plans.Options())
     assert plans.check(["large", "learn"], plans.Options()) == ("learn", "large")
     with pytest.raises(ValueError, match="unknown part 'larg'; did you mean 'large'"):
@@ -148,7 +148,7 @@ def test_it_runs_only_when_it_is_named() -> None:
 
 
 @pytest.mark.slow
-def test_the_bare_command_needs_few_packages(tmp_path: Path) -> None:
+def test_bare_command_needs_few_packages(tmp_path: Path) -> None:
     code = f"import sys, runpy; sys.modules.update(dict.fromkeys({BLOCKED.split()!r})); sys.argv[0] = 'large'; "
     code += "runpy.run_module('arena.tools.bench.gpu', run_name='__main__')"
     command = [sys.executable, "-c", code, "--shapes", "miniature", "--adapters", "1", "--repeats", "1"]
@@ -166,7 +166,7 @@ def test_the_bare_command_needs_few_packages(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_line_stores_it_beside_the_other_parts(tmp_path: Path) -> None:
+def test_command_stores_large_with_other_parts(tmp_path: Path) -> None:
     command = [sys.executable, "run_arena.py", "bench", "large", "--shapes", "miniature", "--adapters", "1"]
     command += ["--repeats", "1", "--json", str(tmp_path / "l.json")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)

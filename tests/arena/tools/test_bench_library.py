@@ -15,7 +15,7 @@ from culture.library import Library
 TINY = library.Size(400, 100, 4, 20, 3, 2)
 
 
-def test_what_is_appended_is_a_library_that_verifies(tmp_path: Path) -> None:
+def test_appended_library_verifies(tmp_path: Path) -> None:
     said: list[str] = []
     with closing(Store(tmp_path / "run.db", create=True)) as store:
         found = library.append(store, library.Writers(library.Size(1500, 500, 4, 20)), said.append)
@@ -27,14 +27,13 @@ def test_what_is_appended_is_a_library_that_verifies(tmp_path: Path) -> None:
     assert len(said) == 3
 
 
-def test_the_same_posts_are_written_every_time() -> None:
+def test_posts_are_the_same_every_time() -> None:
     one, two = (library.Writers(TINY).batch(3) for _ in range(2))
     assert one == two and len({item.post.id for item in one}) == 100 and all(item.verify() for item in one)
 
 
-def test_every_sort_of_question_is_asked_and_targets_are_held_against_the_slowest(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_queries_and_targets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every kind of query is run, and the target applies to the slowest."""
     monkeypatch.setattr(library, "QUICK", TINY)
     console = Console(record=True, width=120)
     bench(["library"], plans.Options(quick=True), console, tmp_path / "library.json")

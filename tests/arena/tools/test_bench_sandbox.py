@@ -15,7 +15,8 @@ TINY += [sandbox.Planned(p.name, 8, p.together, p.open, p.head) for p in sandbox
 
 
 @pytest.mark.slow
-def test_all_sides_are_measured_and_the_aim_is_held_against_one_at_a_time(tmp_path: Path) -> None:
+def test_all_sides_are_measured(tmp_path: Path) -> None:
+    """The target applies to one call at a time."""
     said: list[str] = []
     found = sandbox.measure(1, False, said.append, TINY)
     assert [side["side"] for side in found["sides"]] == [side.name for side in sandbox.SIDES]
@@ -25,7 +26,7 @@ def test_all_sides_are_measured_and_the_aim_is_held_against_one_at_a_time(tmp_pa
     assert ("MISSED" in said[-1]) is not found["met"]
 
 
-def test_it_is_a_part_of_the_benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sandbox_is_a_part_of_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sandbox, "measure", lambda repeats, quick, say: {"quick": quick})
     bench(["sandbox"], Options(quick=True), Console(), tmp_path / "sandbox.json")
     assert json.loads((tmp_path / "sandbox.json").read_text())["sandbox"] == {"quick": True}

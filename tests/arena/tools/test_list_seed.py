@@ -19,7 +19,7 @@ from curricula.domain import Problem
 from curricula.list_school import MIX, WORDS, SeedData
 
 
-def test_the_model_is_as_small_as_promised(base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_model_size(base: BaseModel, tokenizer: Tokenizer) -> None:
     files = {p.name: p.stat().st_size for p in SEED_FOLDER.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= set(files)
     assert sum(files.values()) < 4_000_000
@@ -28,14 +28,14 @@ def test_the_model_is_as_small_as_promised(base: BaseModel, tokenizer: Tokenizer
     assert base.config.head_dim in (32, 64, 128)  # what vLLM's attention takes
 
 
-def test_the_card_tells_recipe_data_and_skills() -> None:
+def test_card_has_recipe_data_and_skills() -> None:
     card = (SEED_FOLDER / "README.md").read_text()
     assert all(
         word in card for word in ("Recipe", "Skills", "solve, depth 6", "read, body of 3", "guess", "Recipe(steps=")
     )
 
 
-def test_every_word_of_every_example_is_known(tokenizer: Tokenizer) -> None:
+def test_vocabulary_covers_the_examples(tokenizer: Tokenizer) -> None:
     rng, data, unknown = random.Random(0), SeedData(), tokenizer.encode(["‽"])[0][0]
     for task in MIX:
         for _ in range(200):
@@ -46,7 +46,8 @@ def test_every_word_of_every_example_is_known(tokenizer: Tokenizer) -> None:
                 assert tokenizer.decode([ids]) == [text]
 
 
-def test_school_examples_are_right_and_nothing_held_out_occurs() -> None:
+def test_school_examples_are_correct() -> None:
+    """None of them is held out."""
     rng, data, domain = random.Random(1), SeedData(), lp.ListPrograms()
     depths: Counter[int] = Counter()
     for _ in range(3000):
@@ -63,7 +64,7 @@ def test_school_examples_are_right_and_nothing_held_out_occurs() -> None:
             assert named or isinstance(found, Problem)
 
 
-def test_reading_examples_recall_what_the_library_shows() -> None:
+def test_reading_examples_recall_definitions() -> None:
     rng, data = random.Random(2), SeedData()
     unknown = 0
     for _ in range(1000):
@@ -81,7 +82,7 @@ def test_reading_examples_recall_what_the_library_shows() -> None:
 
 
 @pytest.mark.parametrize(("depth", "least"), [(1, 0.95), (2, 0.9), (3, 0.8)])
-def test_the_seed_can_start(base: BaseModel, tokenizer: Tokenizer, depth: int, least: float) -> None:
+def test_seed_model_skills(base: BaseModel, tokenizer: Tokenizer, depth: int, least: float) -> None:
     domain, engine = lp.ListPrograms(), TorchEngine(base, tokenizer)
     problems = domain.heldout("dev", depth)
     done = engine.generate([Request(p.text, domain.solve_prompt(p, ()), None, 60, 0.0) for p in problems])
@@ -89,6 +90,6 @@ def test_the_seed_can_start(base: BaseModel, tokenizer: Tokenizer, depth: int, l
     assert sum(right) / len(right) >= least
 
 
-def test_the_config_is_a_plain_llama() -> None:
+def test_config_is_a_plain_llama() -> None:
     config = json.loads((SEED_FOLDER / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"] and config["model_type"] == "llama"

@@ -42,7 +42,7 @@ def aims(seed: int, n: int) -> list[tuple[str, str]]:
     return found
 
 
-def test_every_phase_and_every_moment_gets_its_share_of_kills() -> None:
+def test_kills_cover_phases_and_moments() -> None:
     found = aims(0, 400)
     phases, moments = Counter(p for p, _ in found), Counter(m for _, m in found)
     assert set(phases) == {OPENING, *(p for _, p in ORDER)}
@@ -53,11 +53,11 @@ def test_every_phase_and_every_moment_gets_its_share_of_kills() -> None:
     assert set(moments) == {OPENING, *SHARES}
 
 
-def test_the_moments_come_from_the_seed() -> None:
+def test_plan_depends_on_the_seed_only() -> None:
     assert aims(3, 50) == aims(3, 50) != aims(4, 50)
 
 
-def test_a_kill_is_placed_by_what_its_victim_told_last() -> None:
+def test_kill_is_located_by_the_last_event() -> None:
     track, places = Track(), []
     told = "rename/made/phase 1 sleep/rename/begin/commit/post ab/done 1 sleep/phase 1 turnover/begin/post cd"
     for line in told.split("/"):
@@ -82,12 +82,12 @@ def copy(undisturbed: Path, tmp_path: Path) -> Path:
     return tmp_path / "killed"
 
 
-def test_an_equal_run_has_no_faults(undisturbed: Path, copy: Path) -> None:
+def test_equal_run_has_no_faults(undisturbed: Path, copy: Path) -> None:
     verdict = judge(undisturbed, copy, posts(Store(copy / "run.db")))
-    assert verdict.well and verdict.said == []
+    assert verdict.passed and verdict.said == []
 
 
-def test_what_is_lost_doubled_or_broken_is_counted_and_named(undisturbed: Path, copy: Path) -> None:
+def test_faults_are_counted_and_named(undisturbed: Path, copy: Path) -> None:
     with sqlite3.connect(copy / "run.db") as db:
         for trigger in ("posts_no_update", "posts_no_delete", "posts_no_replace"):
             db.execute(f"DROP TRIGGER {trigger}")
@@ -102,26 +102,27 @@ def test_what_is_lost_doubled_or_broken_is_counted_and_named(undisturbed: Path, 
     shutil.rmtree(copy / "adapters" / "g0002")
     verdict = judge(undisturbed, copy, {"told"}, phases_lost=3)
     assert (verdict.differences, verdict.posts_lost, verdict.attempts_twice, verdict.phases_lost) == (1, 2, 2, 3)
-    assert verdict.log_broken >= 1 and verdict.files_wrong > 2 and not verdict.well
+    assert verdict.log_broken >= 1 and verdict.files_wrong > 2 and not verdict.passed
     said = "\n".join(verdict.said)
     for words in (
         "digest",
         f"post {post} is lost",
         "post told is lost",
         "keys/.ada-x1 was left over",
-        "g0003/learner.safetensors is not what its row says",
+        "g0003/learner.safetensors differs from its row",
         "adapters/g0002/learner.safetensors is missing",
     ):
         assert words in said
 
 
-def test_completions_that_were_counted_twice_are_seen(undisturbed: Path, copy: Path) -> None:
+def test_completions_counted_twice(undisturbed: Path, copy: Path) -> None:
     with sqlite3.connect(copy / "run.db") as db:
         db.execute("UPDATE phases SET requests = requests + 7 WHERE generation = 2 AND phase = 'solve'")
     assert judge(undisturbed, copy, ()).attempts_twice == 7
 
 
-def test_who_dies_right_after_the_last_measurement_leaves_no_old_adapters(tmp_path: Path) -> None:
+def test_kill_after_last_measure_leaves_no_adapters(tmp_path: Path) -> None:
+    """Adapters of old generations are pruned on resume."""
     died = []
 
     def die(event: str, data: dict[str, object]) -> None:
@@ -134,7 +135,7 @@ def test_who_dies_right_after_the_last_measurement_leaves_no_old_adapters(tmp_pa
     assert {name.split("/")[1] for name in adapters(tmp_path / "dies")} == {"g0002", "g0003"}
 
 
-def test_what_cannot_be_played_so_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_unsuitable_configs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"engine\.kind torch"):
         chaos("configs/openai.yaml", 1)
     (tmp_path / "there").write_text("")
@@ -143,7 +144,7 @@ def test_what_cannot_be_played_so_is_refused_in_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_kills_over_all_phases_leave_no_trace(tmp_path: Path) -> None:
+def test_killed_runs_equal_the_undisturbed_one(tmp_path: Path) -> None:
     """A small bout of `run_arena.py chaos --kills 200`, whose table is in docs/survival.md."""
     command = [sys.executable, "run_arena.py", "chaos", "--kills", "12", "--json", "--folder", str(tmp_path / "chaos")]
     done = subprocess.run(command, capture_output=True, text=True)

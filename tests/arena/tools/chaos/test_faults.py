@@ -54,9 +54,8 @@ def held(database: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def test_a_database_that_another_program_locks_is_waited_for_and_then_told(
-    calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_locked_database(calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing waits for the lock, then fails in one line."""
     folder = tmp_path / "locked"
     with brief(tmp_path, "locked") as arena:
         with held(folder / "run.db") as other:
@@ -112,7 +111,7 @@ def mounted(*command: str) -> int:
         return 127
 
 
-def test_a_disk_that_is_full_and_then_read_only(calm: str, small: Path) -> None:
+def test_full_then_read_only_disk(calm: str, small: Path) -> None:
     folder = small / "filling"
     arena = brief(small, "filling")
     with arena, pytest.raises(OSError, match=r"cannot write|No space left"):
@@ -134,7 +133,7 @@ def test_a_disk_that_is_full_and_then_read_only(calm: str, small: Path) -> None:
         assert db.execute("SELECT COUNT(*) FROM phases").fetchone()[0] == 19
 
 
-def test_a_file_that_becomes_read_only_under_a_run(calm: str, tmp_path: Path) -> None:
+def test_database_becomes_read_only(calm: str, tmp_path: Path) -> None:
     with brief(tmp_path, "shut") as arena:
 
         def shut(event: str, data: dict[str, Any]) -> None:
@@ -151,7 +150,7 @@ def test_a_file_that_becomes_read_only_under_a_run(calm: str, tmp_path: Path) ->
 # -- clocks ------------------------------------------------------------------------------------------------------------
 
 
-def test_clocks_that_jump_change_nothing(calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_jumps_change_nothing(calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Back to 1970, ahead by decades, at every look: both the wall clock and the one that should never jump."""
     rng = random.Random(5)
 
@@ -180,7 +179,7 @@ def test_clocks_that_jump_change_nothing(calm: str, tmp_path: Path, monkeypatch:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds workers in /proc")
-def test_workers_that_the_system_kills_cost_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_sandbox_workers_cost_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the kernel does when memory runs out: SIGKILL to a child, at any moment."""
     from arena.config.schema import make_config
     from arena.run.state import make_domains

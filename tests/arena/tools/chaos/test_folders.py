@@ -22,7 +22,7 @@ def dump(database: Path) -> list[str]:
         return list(db.iterdump())
 
 
-def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
+def test_second_process_is_told_the_holder(tmp_path: Path) -> None:
     with brief(tmp_path, "held", "generations=0"):
         with pytest.raises(ValueError, match=rf"another process is running .*held: process {os.getpid()} on \S+$"):
             Arena.open(tmp_path / "held")
@@ -32,7 +32,8 @@ def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
     Arena.open(tmp_path / "held").close()  # the file stays, the lock is gone
 
 
-def test_copied_and_moved_folders_go_on_as_the_same_run_each_for_itself(calm: str, tmp_path: Path) -> None:
+def test_copied_and_moved_folders_resume(calm: str, tmp_path: Path) -> None:
+    """Each continues independently, as the same run."""
     arena = brief(tmp_path, "first")
 
     def die(event: str, data: dict[str, object]) -> None:
@@ -53,7 +54,7 @@ def test_copied_and_moved_folders_go_on_as_the_same_run_each_for_itself(calm: st
     assert not (tmp_path / "first").exists()
 
 
-def test_a_later_run_is_refused_with_its_version_and_not_touched(undisturbed: Path, tmp_path: Path) -> None:
+def test_later_version_is_refused(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "new"
     shutil.copytree(undisturbed, folder)
     with sqlite3.connect(folder / "run.db") as db:

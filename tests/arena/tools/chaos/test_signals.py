@@ -14,7 +14,7 @@ import pytest
 
 from arena.loop import play
 from arena.phases.records import Listener
-from arena.run.signals import CutShort, Leaving, Left
+from arena.run.signals import GracefulStop, Interrupted, Stopped
 from arena.run.state import Arena
 from arena.watch.sinks.listener import both
 from tests.helpers.brief_runs import BRIEF, brief, digest
@@ -33,30 +33,31 @@ def at(event: str, generation: int, phase: str, times: int = 1) -> Listener:
     return listen
 
 
-def test_sigterm_ends_a_run_after_its_phase_and_a_second_one_within_it(calm: str, tmp_path: Path) -> None:
+def test_first_and_second_sigterm(calm: str, tmp_path: Path) -> None:
+    """The first ends the run after the phase in progress, the second within it."""
     said: list[str] = []
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGALRM)
     arena = brief(tmp_path, "asked")
 
     def leaving(listener: Listener, grace: float = 30.0) -> None:
-        with Leaving(said.append, grace) as leaves:
+        with GracefulStop(said.append, grace) as leaves:
             play(arena, both(leaves, listener))  # the other way round of the program's, so that it is told first
 
-    with arena, pytest.raises(Left):
+    with arena, pytest.raises(Stopped):
         leaving(at("phase", 1, "solve"))
     assert said == ["SIGTERM: stopping after solve of generation 1, in 30 s at the latest"]
     with Arena.open(tmp_path / "asked") as arena:
         assert (1, "solve") in arena.store.finished() and (1, "grade") not in arena.store.finished()
-        with pytest.raises(CutShort):
+        with pytest.raises(Interrupted):
             leaving(at("phase", 1, "sleep", times=2))
         assert (1, "post") in arena.store.finished() and (1, "sleep") not in arena.store.finished()
     with Arena.open(tmp_path / "asked") as arena:
-        with pytest.raises(CutShort):  # the grace time ends within the phase
+        with pytest.raises(Interrupted):  # the grace time ends within the phase
             leaving(at("phase", 1, "sleep"), grace=0.0001)
         assert (1, "sleep") not in arena.store.finished()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGALRM)) == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    with Arena.open(tmp_path / "asked") as arena, pytest.raises(Left):
+    with Arena.open(tmp_path / "asked") as arena, pytest.raises(Stopped):
         leaving(at("done", 2, "read"))
     with Arena.open(tmp_path / "asked") as arena:
         assert (2, "read") in arena.store.finished()
@@ -64,7 +65,7 @@ def test_sigterm_ends_a_run_after_its_phase_and_a_second_one_within_it(calm: str
     assert digest(tmp_path / "asked") == calm
 
 
-def test_a_paused_run_ends_at_once(tmp_path: Path) -> None:
+def test_sigterm_ends_a_paused_run_at_once(tmp_path: Path) -> None:
     with brief(tmp_path, "paused") as arena:
 
         def pause(event: str, data: dict[str, Any]) -> None:
@@ -73,7 +74,7 @@ def test_a_paused_run_ends_at_once(tmp_path: Path) -> None:
             if event == "control":
                 signal.setitimer(signal.ITIMER_REAL, 0.05)
 
-        with Leaving() as leaves, pytest.raises(Left):
+        with GracefulStop() as leaves, pytest.raises(Stopped):
             signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
             play(arena, both(pause, leaves))
         assert arena.store.finished() == {(0, "birth")}
@@ -95,7 +96,7 @@ def start(folder: Path, *command: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_what_the_user_sees(tmp_path: Path) -> None:
+def test_sigterm_output(tmp_path: Path) -> None:
     folder = tmp_path / "seen"
     process = start(folder, "run", CONFIG, f"run.folder={tmp_path}", "run.name=seen", *BRIEF, "generations=500")
     second = subprocess.run([sys.executable, "run_arena.py", "resume", str(folder)], capture_output=True, text=True)
