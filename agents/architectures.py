@@ -53,7 +53,7 @@ class ModelConfig:
     """Maximum length of prompt and completion together, in tokens."""
     tie_word_embeddings: bool = False
     """Whether the head shares its weights with the embedding."""
-    family: str = "llama"
+    model_type: str = "llama"
     """"llama", "qwen2" or "qwen3"."""
     head_dim: int = 0
     """Size of a head; 0 means hidden_size / num_attention_heads. In Qwen3, num_attention_heads * head_dim may differ
@@ -111,8 +111,8 @@ class ModelConfig:
     def to_hf(self) -> dict[str, object]:
         """The content of config.json; `from_hf` converts it back to an equal config."""
         data: dict[str, object] = {
-            "architectures": [ARCHITECTURES[self.family]],
-            "model_type": self.family,
+            "architectures": [ARCHITECTURES[self.model_type]],
+            "model_type": self.model_type,
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
             "intermediate_size": self.intermediate_size,
@@ -143,10 +143,10 @@ class ModelConfig:
         Raises:
             ValueError: a key is missing, out of range or not supported; the message names it.
         """
-        family = data.get("model_type") if isinstance(data, dict) else None
-        if not isinstance(family, str) or family not in ARCHITECTURES:
+        model_type = data.get("model_type") if isinstance(data, dict) else None
+        if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
             raise ValueError(
-                f"model_type {repr(family)[:60]} is not supported: expected one of {', '.join(ARCHITECTURES)}"
+                f"model_type {repr(model_type)[:60]} is not supported: expected one of {', '.join(ARCHITECTURES)}"
             )
         for key in SIZES:
             _check_size(key, data.get(key))
@@ -154,16 +154,16 @@ class ModelConfig:
             if data.get(key) is not None:
                 _check_size(key, data[key])
         try:
-            return ModelConfig._read(data, family)
+            return ModelConfig._read(data, model_type)
         except (TypeError, AttributeError, OverflowError, LookupError) as error:
             raise ValueError(f"config.json has a value of the wrong type: {error}") from None
 
     @staticmethod
-    def _read(data: dict[str, Any], family: str) -> ModelConfig:
+    def _read(data: dict[str, Any], model_type: str) -> ModelConfig:
         """Convert like `from_hf`, after the sizes were checked."""
-        _refuse(data, family)
+        _refuse(data, model_type)
         heads = data["num_attention_heads"]
-        positions = data.get("max_position_embeddings") or (2048 if family == "llama" else 32768)
+        positions = data.get("max_position_embeddings") or (2048 if model_type == "llama" else 32768)
         theta, scaling = _rope(data, positions)
         config = ModelConfig(
             **{key: data[key] for key in SIZES},
@@ -172,10 +172,10 @@ class ModelConfig:
             rope_theta=theta,
             max_position_embeddings=positions,
             tie_word_embeddings=bool(data.get("tie_word_embeddings", False)),
-            family=family,
-            head_dim=data.get("head_dim") or (128 if family == "qwen3" else 0),
-            attention_bias=family == "qwen2" or bool(data.get("attention_bias", False)),
-            qk_norm=family == "qwen3",
+            model_type=model_type,
+            head_dim=data.get("head_dim") or (128 if model_type == "qwen3" else 0),
+            attention_bias=model_type == "qwen2" or bool(data.get("attention_bias", False)),
+            qk_norm=model_type == "qwen3",
             rope_scaling=scaling,
             eos_token_ids=token_ids(data.get("eos_token_id")),
             pad_token_id=data.get("pad_token_id"),
@@ -229,7 +229,7 @@ def _one_or_many(ids: tuple[int, ...]) -> object:
     return None if not ids else ids[0] if len(ids) == 1 else list(ids)
 
 
-def _refuse(data: dict[str, Any], family: str) -> None:
+def _refuse(data: dict[str, Any], model_type: str) -> None:
     """Raise ValueError for settings that the forward pass does not implement."""
     if data.get("hidden_act", "silu") != "silu":
         raise ValueError(f"hidden_act {data['hidden_act']!r} is not supported: expected 'silu'")
@@ -240,7 +240,7 @@ def _refuse(data: dict[str, Any], family: str) -> None:
         raise ValueError("mlp_bias true is not supported")
     if data.get("partial_rotary_factor", 1.0) not in (None, 1.0):
         raise ValueError(f"partial_rotary_factor {data['partial_rotary_factor']!r} is not supported: expected 1.0")
-    window = data.get("sliding_window") if family != "llama" and data.get("use_sliding_window") else None
+    window = data.get("sliding_window") if model_type != "llama" and data.get("use_sliding_window") else None
     layers, from_layer = data["num_hidden_layers"], data.get("max_window_layers", 28)
     types = data.get("layer_types") or ["sliding_attention" if i >= from_layer else "" for i in range(layers)]
     # a window of at least the context length has no effect

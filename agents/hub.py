@@ -82,7 +82,7 @@ def weight_files(folder: Path) -> list[Path]:
         raise ValueError(f"{index.name} is damaged: {repr(error)[:200]}") from None
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or "\0" in name or len(name) > 255:
-            raise ValueError(f"{index.name} names {str(name)[:100]!r}, not a file beside it")
+            raise ValueError(f"{index.name} names {str(name)[:100]!r}, which is not a file in the same folder")
     return [folder / name for name in names]
 
 

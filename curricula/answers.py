@@ -98,7 +98,7 @@ def _equal(said: Fraction, reference: Fraction) -> bool:
         return True
     if said == 0 or reference == 0 or abs(said - reference) > _CLOSE * abs(reference):
         return False
-    return bool(_maths().verify(_decimal(reference), _decimal(said), timeout_seconds=None))
+    return bool(_math_verify().verify(_decimal(reference), _decimal(said), timeout_seconds=None))
 
 
 def _decimal(value: Fraction) -> Any:
@@ -161,14 +161,14 @@ def _formula(text: str) -> str | None:
     commands = [t[1:] for t in tokens if t[0] == "\\"]
     if len(tokens) > MOST_TOKENS or not set(commands) <= _COMMANDS or re.search(r"[A-Za-z]{3}", _no_commands(text)):
         return None
-    return text if _small(tokens) else None
+    return text if _is_cheap(tokens) else None
 
 
 def _no_commands(text: str) -> str:
     return re.sub(r"\\[A-Za-z]+", "", text)
 
 
-def _small(tokens: list[str]) -> bool:
+def _is_cheap(tokens: list[str]) -> bool:
     """Whether numbers are short, brackets are shallow, roots are few, and powers are small and not nested."""
     opened = list[int]()
     matching = dict[int, int]()
@@ -211,13 +211,13 @@ def _same_formula(said: str, reference: str) -> bool | None:
     ours, theirs = _parsed(reference), _parsed(said)
     if ours is None:
         return False
-    if theirs is None or _sort(ours) != _sort(theirs):
+    if theirs is None or _type_of(ours) != _type_of(theirs):
         return None
     with _LOCK:
-        return bool(_maths().verify(ours, theirs, timeout_seconds=None, allow_set_relation_comp=False))
+        return bool(_math_verify().verify(ours, theirs, timeout_seconds=None, allow_set_relation_comp=False))
 
 
-def _sort(value: Any) -> str:
+def _type_of(value: Any) -> str:
     """The type of a parsed value; values of different types are never equal."""
     import sympy
 
@@ -231,7 +231,7 @@ def _sort(value: Any) -> str:
 @lru_cache(maxsize=4096)
 def _parsed(formula: str) -> Any:
     """Parse a formula with math-verify; None if that fails."""
-    maths = _maths()
+    maths = _math_verify()
     with _LOCK:
         try:
             found = maths.parse(
@@ -246,7 +246,7 @@ def _parsed(formula: str) -> Any:
 
 
 @cache
-def _maths() -> Any:
+def _math_verify() -> Any:
     """Import math-verify on first use, with its warnings about disabled timeouts turned off."""
     for name in ("math_verify.parser", "math_verify.grader"):
         logging.getLogger(name).setLevel(logging.ERROR)

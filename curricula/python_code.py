@@ -79,10 +79,10 @@ def parse_code(text: str) -> Code | Failure:
     tree = parse_source(text, shortened)
     if isinstance(tree, str):
         return Failure("syntax", tree)
-    found = _modest(tree)
+    found = _bounded_nodes(tree)
     if found is None:
         return Failure("too long", f"more than {MAX_NODES} parts, or nested deeper than {MAX_TREE_DEPTH}")
-    wrong = _wrong(tree, found)
+    wrong = _form_error(tree, found)
     if wrong is not None:
         return wrong
     if any(is_text(node) or _is_annotated(node) for node in found):
@@ -112,7 +112,7 @@ def nodes(tree: ast.AST) -> list[ast.AST]:
     return [node for node, _ in walk(tree)]
 
 
-def _modest(tree: ast.AST) -> list[ast.AST] | None:
+def _bounded_nodes(tree: ast.AST) -> list[ast.AST] | None:
     """Every node in breadth-first order; None if there are too many or they are nested too deep."""
     found = row = [tree]
     for _ in range(MAX_TREE_DEPTH):
@@ -125,13 +125,13 @@ def _modest(tree: ast.AST) -> list[ast.AST] | None:
     return None
 
 
-def _wrong(tree: ast.Module, found: Sequence[ast.AST]) -> Failure | None:
+def _form_error(tree: ast.Module, found: Sequence[ast.AST]) -> Failure | None:
     """The first violation of the required form, or None."""
     body = [node for node in tree.body if not is_text(node)]
     for node in found:
         if isinstance(node, _STATEMENTS):
             return Failure("forbidden", f"{type(node).__name__} in line {getattr(node, 'lineno', '?')}")
-        name = _name(node)
+        name = _name_of(node)
         if name.startswith("__") or (isinstance(node, ast.Attribute) and name.startswith("_")):
             return Failure("forbidden", f"the name {shortened(name)}")
         if isinstance(node, ast.Name) and name in _NAMES:
@@ -152,7 +152,7 @@ def _wrong(tree: ast.Module, found: Sequence[ast.AST]) -> Failure | None:
     return None
 
 
-def _name(node: ast.AST) -> str:
+def _name_of(node: ast.AST) -> str:
     """The name that a node refers to, or an empty string."""
     for field in ("id", "attr", "arg", "name"):
         name = getattr(node, field, None)
@@ -185,7 +185,7 @@ class _Renamed(ast.NodeTransformer):
         bound = set[str]()
         order = list[str]()
         for node in nodes(tree):
-            name = _name(node)
+            name = _name_of(node)
             if isinstance(node, ast.arg | ast.FunctionDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar) or (
                 isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
             ):

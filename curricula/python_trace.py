@@ -49,7 +49,7 @@ def _instrument(body: Sequence[ast.stmt], instrumenter: _Instrumenter) -> list[a
                 node.test = instrumenter.visit(node.test)
             node.body, node.orelse = _instrument(node.body, instrumenter), _instrument(node.orelse, instrumenter)
         elif isinstance(node, ast.For):
-            node.body = [_note_of(node.target), *_instrument(node.body, instrumenter)]
+            node.body = [_record_value(node.target), *_instrument(node.body, instrumenter)]
         elif isinstance(node, ast.Assign | ast.AugAssign):
             node.value = instrumenter.visit(node.value)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
@@ -57,11 +57,11 @@ def _instrument(body: Sequence[ast.stmt], instrumenter: _Instrumenter) -> list[a
         out.append(node)
         target = _target(node)
         if target is not None:
-            out.append(_note_of(target))
+            out.append(_record_value(target))
     return out
 
 
-def _note_of(target: ast.expr) -> ast.stmt:
+def _record_value(target: ast.expr) -> ast.stmt:
     name = ast.unparse(target)
     return ast.parse(f"{STEPS}.append('{name} = ' + repr({name}))").body[0]
 
@@ -85,13 +85,13 @@ class _Instrumenter(ast.NodeTransformer):
     def __init__(self) -> None:
         self.count = 0
 
-    def kept(self, value: ast.expr) -> tuple[ast.expr, ast.expr]:
+    def bind(self, value: ast.expr) -> tuple[ast.expr, ast.expr]:
         """An expression that binds a value to a temporary name, and one that reads that name."""
         self.count += 1
         name = f"_v{self.count}"
         return ast.NamedExpr(ast.Name(name, ast.Store()), value), ast.Name(name, ast.Load())
 
-    def note(self, texts: Sequence[str], given: Sequence[ast.expr], value: ast.expr) -> ast.expr:
+    def record(self, texts: Sequence[str], given: Sequence[ast.expr], value: ast.expr) -> ast.expr:
         args: list[ast.expr] = [ast.Name(STEPS, ast.Load()), ast.Constant(texts[0])]
         for text, operand in zip(texts[1:], given, strict=True):
             args += [operand, ast.Constant(text)]
@@ -99,17 +99,17 @@ class _Instrumenter(ast.NodeTransformer):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         sign = ast.unparse(ast.BinOp(ast.Name("a", ast.Load()), node.op, ast.Name("b", ast.Load())))[1:-1]
-        left, again = self.kept(self.visit(node.left))
-        right, too = self.kept(self.visit(node.right))
-        return self.note(("", sign, ""), (left, right), ast.BinOp(again, node.op, too))
+        left, again = self.bind(self.visit(node.left))
+        right, too = self.bind(self.visit(node.right))
+        return self.record(("", sign, ""), (left, right), ast.BinOp(again, node.op, too))
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
         if len(node.ops) > 1:
             return node
         sign = ast.unparse(ast.Compare(ast.Name("a", ast.Load()), node.ops, [ast.Name("b", ast.Load())]))[1:-1]
-        left, again = self.kept(self.visit(node.left))
-        right, too = self.kept(self.visit(node.comparators[0]))
-        return self.note(("", sign, ""), (left, right), ast.Compare(again, node.ops, [too]))
+        left, again = self.bind(self.visit(node.left))
+        right, too = self.bind(self.visit(node.comparators[0]))
+        return self.record(("", sign, ""), (left, right), ast.Compare(again, node.ops, [too]))
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         if node.keywords or len(node.args) > 2:
@@ -118,33 +118,33 @@ class _Instrumenter(ast.NodeTransformer):
             rest = ", ".join(map(ast.unparse, node.args))
             constant = all(isinstance(arg, ast.Constant) for arg in node.args)
             if isinstance(node.func.value, ast.Constant) and len(node.args) == 1:  # ''.join(...)
-                given, again = self.kept(self.visit(node.args[0]))
-                return self.note((f"{ast.unparse(node.func)}(", ")"), (given,), ast.Call(node.func, [again], []))
+                given, again = self.bind(self.visit(node.args[0]))
+                return self.record((f"{ast.unparse(node.func)}(", ")"), (given,), ast.Call(node.func, [again], []))
             if not constant:
                 return node
-            of, again = self.kept(self.visit(node.func.value))
+            of, again = self.bind(self.visit(node.func.value))
             call = ast.Call(ast.Attribute(again, node.func.attr, ast.Load()), node.args, [])
-            return self.note(("", f".{node.func.attr}({rest})"), (of,), call)
+            return self.record(("", f".{node.func.attr}({rest})"), (of,), call)
         name = ast.unparse(node.func)
         if name == "range" or not node.args:
             return ast.Call(node.func, [self.visit(arg) for arg in node.args], [])
-        pairs = [self.kept(self.visit(arg)) for arg in node.args]
+        pairs = [self.bind(self.visit(arg)) for arg in node.args]
         texts = (f"{name}(", *([", "] * (len(pairs) - 1)), ")")
-        return self.note(texts, [kept for kept, _ in pairs], ast.Call(node.func, [again for _, again in pairs], []))
+        return self.record(texts, [bound for bound, _ in pairs], ast.Call(node.func, [again for _, again in pairs], []))
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        of, again = self.kept(self.visit(node.value))
+        of, again = self.bind(self.visit(node.value))
         index = ast.unparse(node.slice)
-        return self.note(("", f"[{index}]"), (of,), ast.Subscript(again, node.slice, ast.Load()))
+        return self.record(("", f"[{index}]"), (of,), ast.Subscript(again, node.slice, ast.Load()))
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
         first = node.generators[0]
-        given, again = self.kept(self.visit(first.iter))
+        given, again = self.bind(self.visit(first.iter))
         mark = ast.Name("_here", ast.Load())
         shown = ast.comprehension(first.target, mark, first.ifs, 0)
         before, after = ast.unparse(ast.ListComp(node.elt, [shown, *node.generators[1:]])).split("_here")
         first.iter = again
-        return self.note((before, after), (given,), node)
+        return self.record((before, after), (given,), node)
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
         return node

@@ -31,7 +31,7 @@ MOST_TIMEOUTS = 2
 """Timeouts of one program after which its remaining calls are not run and also fail with "time"."""
 ATTEMPTS = 3
 """Attempts at a call whose process dies, before the call is blamed; the system may also run out of memory."""
-HASHED = 4096
+MOST_HASHED = 4096
 """Maximum number of items in all sets and dicts of a value; bounds the cost of deliberate hash collisions."""
 
 
@@ -108,7 +108,7 @@ def plain(value: Any, limits: Limits) -> Any:
     Raises:
         NotPlain: the value has another type or exceeds `limits`.
     """
-    left, hashed = limits.output, HASHED
+    left, hashed = limits.output, MOST_HASHED
 
     def copy(value: Any, depth: int) -> Any:
         nonlocal left, hashed
@@ -128,7 +128,9 @@ def plain(value: Any, limits: Limits) -> Any:
             if kind in (dict, set):
                 hashed -= len(value)
             if left < len(value) or hashed < 0:
-                raise NotPlain("output", f"a value larger than {limits.output}, or {HASHED} in sets and dictionaries")
+                raise NotPlain(
+                    "output", f"a value larger than {limits.output}, or {MOST_HASHED} in sets and dictionaries"
+                )
             if kind is dict:
                 return {copy(k, depth + 1): copy(v, depth + 1) for k, v in value.items()}
             return kind(copy(item, depth + 1) for item in value)
@@ -148,7 +150,7 @@ def failure(reason: str, detail: object = "") -> CallResult:
     return CallResult(False, None, reason, "".join(c if c.isprintable() else "�" for c in text)[:DETAIL])
 
 
-def too_late(limits: Limits) -> CallResult:
+def timeout_result(limits: Limits) -> CallResult:
     return failure("time", f"more than {limits.time:g} s")
 
 
@@ -194,10 +196,10 @@ def run_checked(
         except NotPlain as error:
             checked.append(failure(error.reason, f"argument: {error}"))
     runnable = [args for args in checked if not isinstance(args, CallResult)]
-    results = iter(run(code, normal(function), runnable) if runnable else ())
+    results = iter(run(code, normalized(function), runnable) if runnable else ())
     return [args if isinstance(args, CallResult) else next(results) for args in checked]
 
 
-def normal(name: str) -> str:
+def normalized(name: str) -> str:
     """Normalise an identifier as Python does (NFKC)."""
     return unicodedata.normalize("NFKC", name)

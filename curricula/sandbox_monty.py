@@ -29,10 +29,10 @@ import pydantic_monty as monty
 
 from curricula.sandbox import (
     ATTEMPTS,
-    HASHED,
     INT_BITS,
     LARGE_BITS,
     LARGE_COST,
+    MOST_HASHED,
     MOST_TIMEOUTS,
     CallResult,
     Limits,
@@ -40,7 +40,7 @@ from curricula.sandbox import (
     failure,
     plain,
     run_checked,
-    too_late,
+    timeout_result,
 )
 
 BATCH = 64
@@ -122,7 +122,7 @@ class Monty:
     name = "monty"
 
     def __init__(self, limits: Limits) -> None:
-        do_not_look_for("opentelemetry")
+        mark_missing("opentelemetry")
         self.limits = limits
         self.guards: tuple[str, ...] = (
             f"pydantic-monty {monty.__version__}",
@@ -132,10 +132,10 @@ class Monty:
             "rlimits on workers" if sys.platform == "linux" else "no rlimits on workers",
         )
         self._pool: monty.Monty | None = None
-        self._kept: list[tuple[monty.MontySession, int]] = []  # idle sessions, with the number of batches they ran
+        self._idle: list[tuple[monty.MontySession, int]] = []  # idle sessions, with the number of batches they ran
         self._lock = threading.Lock()
         self._constants = {
-            "most_bits": INT_BITS, "large_bits": LARGE_BITS, "large_cost": LARGE_COST, "most_hashed": HASHED,
+            "most_bits": INT_BITS, "large_bits": LARGE_BITS, "large_cost": LARGE_COST, "most_hashed": MOST_HASHED,
             "most_depth": limits.depth, "most_output": limits.output,
         }  # fmt: skip
         self._resources = monty.ResourceLimits(
@@ -154,58 +154,62 @@ class Monty:
         for start in range(0, len(calls), size or 1):
             part = calls[start : start + (size or 1)]
             inputs = {"code": code, "function": function, "calls": part}
-            together = self._together(inputs) if size and late < MOST_TIMEOUTS else None
+            together = self._run_batch(inputs) if size and late < MOST_TIMEOUTS else None
             if together is not None:
                 results += together
                 continue
             for args in part:
-                alone = self._alone(inputs | {"calls": [args]}) if late < MOST_TIMEOUTS else too_late(self.limits)
-                late += alone.reason == "time"
-                results.append(alone)
+                result = (
+                    self._run_single(inputs | {"calls": [args]})
+                    if late < MOST_TIMEOUTS
+                    else timeout_result(self.limits)
+                )
+                late += result.reason == "time"
+                results.append(result)
         return results
 
-    def _together(self, inputs: dict[str, Any]) -> list[CallResult] | None:
+    def _run_batch(self, inputs: dict[str, Any]) -> list[CallResult] | None:
         """Run calls as a batch in a reused session; None if a limit was exceeded and they must run one by one."""
         with self._lock:
-            session, used = self._kept.pop() if self._kept else (None, 0)
+            session, used = self._idle.pop() if self._idle else (None, 0)
         try:
             if session is None:
                 session = self._checkout().__enter__()
-                self._limit(session.worker_pid)
+                self._set_rlimits(session.worker_pid)
                 session.feed_run(PRELUDE, inputs=self._constants)
             out = session.feed_run(GO, inputs=inputs, print_callback=self._printed())
         except (monty.MontyError, ValueError, ProcessLookupError) as error:
             if session is not None:
                 session.__exit__(None, None, None)
             alone = len(inputs["calls"]) == 1 and not isinstance(error, monty.MontyCrashedError)
-            return [too_late(self.limits)] if alone and str(error).startswith("TimeoutError") else None
+            return [timeout_result(self.limits)] if alone and str(error).startswith("TimeoutError") else None
         with self._lock:
-            keep = used < USES and len(self._kept) < CORES and self._pool is not None
+            keep = used < USES and len(self._idle) < CORES and self._pool is not None
             if keep:
-                self._kept.append((session, used + 1))
+                self._idle.append((session, used + 1))
         if not keep:
             session.__exit__(None, None, None)
         return [self._result(item) for item in out]
 
-    def _alone(self, inputs: dict[str, Any]) -> CallResult:
+    def _run_single(self, inputs: dict[str, Any]) -> CallResult:
         """Run one call in a new session; again if the interpreter dies, which the system may have caused."""
         for _ in range(ATTEMPTS - 1):
-            ran = self._once(inputs)
+            ran = self._run_once(inputs)
             if ran.reason != "crashed":
                 return ran
-        return self._once(inputs)
+        return self._run_once(inputs)
 
-    def _once(self, inputs: dict[str, Any]) -> CallResult:
+    def _run_once(self, inputs: dict[str, Any]) -> CallResult:
         try:
             with self._checkout() as session:
-                self._limit(session.worker_pid)
+                self._set_rlimits(session.worker_pid)
                 out = session.feed_run(PRELUDE + GO, inputs=inputs | self._constants, print_callback=self._printed())
         except ProcessLookupError:  # the worker died before its limits were set
             return failure("crashed", "the interpreter died")
         except monty.MontyCrashedError as error:
-            return too_late(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
+            return timeout_result(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
         except monty.MontyError as error:
-            return judge(error, self.limits)
+            return error_result(error, self.limits)
         except ValueError as error:  # a value that cannot be transferred
             return failure("output", error)
         return self._result(out[0])
@@ -214,7 +218,7 @@ class Monty:
         return monty.CollectString(max_bytes=self.limits.output)
 
     def _checkout(self) -> monty.MontySession:
-        return self._open().checkout(limits=self._resources, os_policy=POLICY)
+        return self._get_pool().checkout(limits=self._resources, os_policy=POLICY)
 
     def _result(self, item: Any) -> CallResult:
         reason, value, detail = item
@@ -226,10 +230,10 @@ class Monty:
         if reason == "undefined" and value == "SyntaxError":
             return failure("syntax", detail)
         if reason in ("raised", "undefined"):
-            return raised(value, detail)
+            return exception_result(value, detail)
         return failure(reason, f"a value of type {value}{', ' * bool(detail)}{detail}")
 
-    def _open(self) -> monty.Monty:
+    def _get_pool(self) -> monty.Monty:
         with self._lock:
             if self._pool is None:
                 pool = monty.Monty(
@@ -242,7 +246,7 @@ class Monty:
                 self._pool = pool
             return self._pool
 
-    def _limit(self, pid: int | None) -> None:
+    def _set_rlimits(self, pid: int | None) -> None:
         """Set resource limits on a worker, in case code escapes the interpreter."""
         if pid is None or sys.platform != "linux":
             return
@@ -256,14 +260,14 @@ class Monty:
     def close(self) -> None:
         with self._lock:
             pool, self._pool = self._pool, None
-            kept, self._kept = self._kept, []
-        for session, _ in kept:
+            idle, self._idle = self._idle, []
+        for session, _ in idle:
             session.__exit__(None, None, None)
         if pool is not None:
             pool.__exit__(None, None, None)
 
 
-def do_not_look_for(package: str) -> None:
+def mark_missing(package: str) -> None:
     """Mark a package as missing in `sys.modules` if it is not installed. The client tries to import it in every batch,
     and the search of the import path takes as long as a small program."""
     if package not in sys.modules and importlib.util.find_spec(package) is None:
@@ -276,28 +280,28 @@ def closed(code: str) -> bool:
     return code.isascii() and not OPEN.search(IMPORT.sub("", code))
 
 
-def judge(error: monty.MontyError, limits: Limits) -> CallResult:
+def error_result(error: monty.MontyError, limits: Limits) -> CallResult:
     """The result of a call that an error of the interpreter stopped."""
     kind, _, detail = str(error).partition(": ")
     if isinstance(error, monty.MontySyntaxError):
         return failure("syntax", error)
     if kind == "TimeoutError":
-        return too_late(limits)
+        return timeout_result(limits)
     if kind == "MemoryError":
         if detail.endswith(f"> {limits.output} bytes"):
             return failure("output", f"printed more than {limits.output} characters")
         return failure("memory", f"more than {limits.memory} bytes")
-    return raised(kind, detail)
+    return exception_result(kind, detail)
 
 
-def raised(kind: str, detail: str) -> CallResult:
+def exception_result(kind: str, detail: str) -> CallResult:
     """The result of a call that raised: an error of the program, or of a feature that the interpreter lacks."""
     reason = "raised"
     if kind == "RecursionError":
         reason = "recursion"
     elif kind == "MemoryError":
         return failure("memory", kind)
-    elif lacks(kind, detail):
+    elif is_unsupported(kind, detail):
         reason = "unsupported"
     return failure(reason, f"{kind}: {detail}" if detail else kind)
 
@@ -312,7 +316,7 @@ NAMED = {"function": types.FunctionType, "module": types.ModuleType, "method": t
 """Types that are not attributes of `builtins`."""
 
 
-def lacks(kind: str, detail: str) -> bool:
+def is_unsupported(kind: str, detail: str) -> bool:
     """Whether an exception was raised because the interpreter lacks a feature of CPython."""
     if "monty" in detail and (kind == "NotImplementedError" or "Internal error" in detail):
         return True
@@ -321,16 +325,16 @@ def lacks(kind: str, detail: str) -> bool:
     names = re.findall(r"'([^']*)'", detail)
     if kind in ("ModuleNotFoundError", "ImportError") and names:
         if kind == "ImportError" and len(names) >= 2:
-            return offers(names[1], names[0])
+            return exists_in_cpython(names[1], names[0])
         return names[0].partition(".")[0] in sys.stdlib_module_names
     if kind == "NameError" and names:
         return hasattr(builtins, names[0])
     if kind == "AttributeError" and len(names) >= 2:
         owner = NAMED.get(names[0]) or getattr(builtins, names[0], None)
-        return (isinstance(owner, type) and hasattr(owner, names[1])) or offers(names[0], names[1])
+        return (isinstance(owner, type) and hasattr(owner, names[1])) or exists_in_cpython(names[0], names[1])
     return False
 
 
-def offers(module: str, name: str) -> bool:
+def exists_in_cpython(module: str, name: str) -> bool:
     """Whether a module, if it is one of `KNOWN`, has this attribute in CPython."""
     return module in KNOWN and hasattr(importlib.import_module(module), name)

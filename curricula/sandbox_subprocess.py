@@ -31,7 +31,7 @@ from curricula.sandbox import (
     failure,
     plain,
     run_checked,
-    too_late,
+    timeout_result,
 )
 from curricula.sandbox_wire import decode, encode
 
@@ -145,7 +145,7 @@ class Subprocess:
     def _result(self, mark: bytes, said: bytes) -> CallResult:
         """Build the result of a call from its mark (see `sandbox_child.run_call`) and its output."""
         if mark == b"L":
-            return too_late(self.limits)
+            return timeout_result(self.limits)
         if mark == b"O":
             return failure("output", f"a value larger than {self.limits.output}")
         if mark == b"K":

@@ -50,15 +50,15 @@ def read_program(text: str) -> Program | Rejection:
     """Parse a program; a Rejection says why the text is none."""
     if len(text) > LONGEST:
         return Rejection("too long", f"a program of {len(text)} characters; the most is {LONGEST}")
-    tree = _tree(text)
+    tree = _parse(text)
     if isinstance(tree, Rejection):
         return tree
-    wrong = _wrong(tree)
+    wrong = _form_error(tree)
     if wrong is not None:
         return wrong
     tree = ast.fix_missing_locations(Normalizer().visit(tree))
     written = ast.unparse(tree)
-    again = _tree(written)
+    again = _parse(written)
     if isinstance(again, Rejection) or ast.unparse(again) != written or len(written) > LONGEST:
         return Rejection("malformed", "a program that cannot be written back as it was read")
     if not all(c == "\n" or c.isprintable() for c in written) or "---" in written.split("\n"):
@@ -77,7 +77,7 @@ def read_program(text: str) -> Program | Rejection:
     )
 
 
-def _tree(text: str) -> ast.Module | Rejection:
+def _parse(text: str) -> ast.Module | Rejection:
     tree = parse_source(text, lambda message: message[:60])
     if isinstance(tree, str):
         return Rejection("syntax", tree)
@@ -87,7 +87,7 @@ def _tree(text: str) -> ast.Module | Rejection:
     return tree
 
 
-def _wrong(tree: ast.Module) -> Rejection | None:
+def _form_error(tree: ast.Module) -> Rejection | None:
     body = [node for node in tree.body if not is_text(node)]
     functions = [node for node in body if isinstance(node, ast.FunctionDef)]
     others = [node for node in body if not isinstance(node, ast.FunctionDef | ast.Import | ast.ImportFrom)]
@@ -105,7 +105,7 @@ def _wrong(tree: ast.Module) -> Rejection | None:
             modules = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             if modules != ["math"]:
                 return Rejection("forbidden", "an import of anything but math")
-        for name in _named(node):
+        for name in _names_of(node):
             if name.startswith("__") or (isinstance(node, ast.Attribute) and name.startswith("_")):
                 return Rejection("forbidden", f"the name {name[:40]}")
             if isinstance(node, ast.Name) and name in _NAMES:
@@ -115,7 +115,7 @@ def _wrong(tree: ast.Module) -> Rejection | None:
     return None
 
 
-def _named(node: ast.AST) -> list[str]:
+def _names_of(node: ast.AST) -> list[str]:
     found = [getattr(node, field, None) for field in ("id", "attr", "arg", "name")]
     return [name for name in found if isinstance(name, str)]
 

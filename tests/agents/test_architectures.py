@@ -128,7 +128,7 @@ def test_forward_pass_equals_transformers(folder: Path) -> None:
 def test_miniatures_cover_all_differences(folders: dict[str, Path]) -> None:
     """The random models cover all differences between the architectures."""
     configs = {name: BaseModel.load(folder).config for name, folder in folders.items()}
-    assert {c.family for c in configs.values()} == {"llama", "qwen2", "qwen3"}
+    assert {c.model_type for c in configs.values()} == {"llama", "qwen2", "qwen3"}
     assert {n for n, c in configs.items() if c.attention_bias} == {"llama_biased", "qwen2"}
     assert {n for n, c in configs.items() if c.qk_norm} == {"qwen3", "qwen3_sharded"}
     assert configs["qwen3"].num_attention_heads * configs["qwen3"].head_dim == 80 != configs["qwen3"].hidden_size
@@ -152,7 +152,7 @@ def test_scaled_frequencies(head_dim: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "sizes", "billions"),
+    ("model_type", "sizes", "billions"),
     [
         ("qwen3", (151936, 1024, 3072, 28, 16, 8, 128, True), (0.596, 0.44)),  # Qwen3-0.6B
         ("qwen3", (151936, 2560, 9728, 36, 32, 8, 128, True), (4.02, 3.63)),  # Qwen3-4B
@@ -161,10 +161,10 @@ def test_scaled_frequencies(head_dim: int) -> None:
         ("llama", (128256, 4096, 14336, 32, 32, 8, None, False), (8.03, 6.98)),  # Llama-3.1-8B
     ],
 )
-def test_parameter_counts(family: str, sizes: tuple[Any, ...], billions: tuple[float, float]) -> None:
+def test_parameter_counts(model_type: str, sizes: tuple[Any, ...], billions: tuple[float, float]) -> None:
     keys = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
             "num_key_value_heads", "head_dim", "tie_word_embeddings")  # fmt: skip
-    config = ModelConfig.from_hf({"model_type": family, **dict(zip(keys, sizes, strict=True))})
+    config = ModelConfig.from_hf({"model_type": model_type, **dict(zip(keys, sizes, strict=True))})
     count = {name: torch.Size(shape).numel() for name, shape in config.shapes().items()}
     inner = sum(n for name, n in count.items() if ".layers." in name)
     assert (sum(count.values()) / 1e9, inner / 1e9) == pytest.approx(billions, rel=0.005)
@@ -216,7 +216,7 @@ def test_unsupported_configs_raise(change: dict[str, Any], says: str, tmp_path: 
      {"use_sliding_window": True, "max_window_layers": 0, "sliding_window": 256}],
 )  # fmt: skip
 def test_ineffective_sliding_window(change: dict[str, Any]) -> None:
-    assert ModelConfig.from_hf(QWEN | change).family == "qwen2"
+    assert ModelConfig.from_hf(QWEN | change).model_type == "qwen2"
 
 
 def test_mismatched_weights_raise(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_damaged_shards_raise(folders: dict[str, Path], tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=last.name):
             reader(copy)
     index.write_text(json.dumps({"weight_map": {"x": "../model.safetensors"}}))
-    with pytest.raises(ValueError, match="not a file beside it"):
+    with pytest.raises(ValueError, match="not a file in the same folder"):
         BaseModel.load(copy)
     index.write_text("{")
     with pytest.raises(ValueError, match=r"index\.json is damaged"):

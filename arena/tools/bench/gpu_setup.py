@@ -41,7 +41,7 @@ def qwen3(
         rope_theta=1e6,
         max_position_embeddings=positions,
         tie_word_embeddings=tied,
-        family="qwen3",
+        model_type="qwen3",
         head_dim=head_dim,
         qk_norm=True,
     )
