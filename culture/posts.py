@@ -23,7 +23,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-KINDS = ("definition", "lesson", "worked_example", "failure", "recipe", "question", "review", "book", "retraction")
+from culture.kinds import POST_KINDS
+
 MAX_TITLE = 2000
 """Longest title, in characters."""
 MAX_BODY = 4000
@@ -37,10 +38,10 @@ _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
 
 def check_kind(kind: str) -> None:
-    """Raise ValueError, naming the nearest right kind, unless `kind` is one of KINDS."""
-    if kind not in KINDS:
-        nearest = difflib.get_close_matches(str(kind), KINDS, n=1, cutoff=0.0)[0]
-        raise ValueError(f"unknown kind of post {kind!r}; did you mean {nearest!r}? (of {', '.join(KINDS)})")
+    """Raise ValueError, naming the nearest right kind, unless `kind` is one of POST_KINDS."""
+    if kind not in POST_KINDS:
+        nearest = difflib.get_close_matches(str(kind), POST_KINDS, n=1, cutoff=0.0)[0]
+        raise ValueError(f"unknown kind of post {kind!r}; did you mean {nearest!r}? (of {', '.join(POST_KINDS)})")
 
 
 def _check_text(field: str, text: object, longest: int, may_be_empty: bool = False) -> None:

@@ -16,11 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from culture.duplicates import Canonical, canonical_text, collapse
+from culture.kinds import POST_KINDS
 from culture.library import Library
 from culture.posts import Post
-
-SILENT = ("question", "review", "retraction")
-"""Kinds that say nothing to who looks for help by words."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def retrieve(
             take(candidates)
     most = (16 if accept else 4) * limit + len(by_name)
     found = _by_words(library, words, most, canonical) if len(chosen) < limit else []
-    found = [p for p in found if p.kind not in SILENT and (p.kind != "definition" or p.title not in names)]
+    found = [p for p in found if POST_KINDS[p.kind].retrieved and (p.kind != "definition" or p.title not in names)]
     if accept:
         found = [post for post in found if accept(post)][: 4 * limit]
     if chooses:

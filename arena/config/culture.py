@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from arena.config.registries import WRITTEN, find_kind
 from arena.config.section import Section
-
-KIND = Literal["definition", "worked_example", "lesson", "failure", "question", "review", "book"]
+from culture.kinds import POST_KINDS
 
 
 class LibrarySection(Section):
     """What agents write, what stays in the index, and who reads it (docs/library.md)."""
 
-    kinds: tuple[KIND, ...] = ("definition", "worked_example", "lesson", "failure", "review")
-    """Kinds of posts that agents write. Authors may always retract or supersede their own posts."""
+    kinds: tuple[str, ...] = Field(
+        tuple(kind.name for kind in POST_KINDS.values() if kind.default), json_schema_extra={"choices": list(WRITTEN)}
+    )
+    """Kinds of posts that agents write. A kind of your own is named by the import path of a `PostKind`, such as
+    mypackage.posts:HINT. Authors may always retract or supersede their own posts."""
     quota: int = Field(0, ge=0)
     """Maximum number of posts per author and generation. 0: no limit."""
-    most: dict[str, int] = Field(default_factory=lambda: {"lesson": 2, "failure": 2, "question": 1, "review": 2})
+    most: dict[str, int] = Field(default_factory=lambda: {k.name: k.most for k in POST_KINDS.values() if k.most})
     """Maximum number of posts per author and generation, by kind. Kinds that are not named are limited by `quota`
     only."""
     network: Literal["all", "ring", "islands", "line", "self"] = "all"
@@ -69,6 +72,18 @@ class LibrarySection(Section):
     content: Literal["own", "another_world", "shuffled", "filler"] = "own"
     """Control: what readers of a definition see instead of it. `own`: the definition. `another_world`: what the name
     means in another world. `shuffled`: the body of another definition. `filler`: as many words without meaning."""
+
+    @field_validator("kinds")
+    @classmethod
+    def _known_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in kinds:
+            find_kind(kind)
+        return kinds
+
+    @property
+    def kind_names(self) -> frozenset[str]:
+        """Names of the kinds that agents write."""
+        return frozenset(find_kind(kind).name for kind in self.kinds)
 
     @model_validator(mode="after")
     def _burned(self) -> LibrarySection:

@@ -141,7 +141,8 @@ def _model(kind: Any) -> type[BaseModel] | None:
 def _kind(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     if isinstance(extra, dict) and isinstance(choices := extra.get("choices"), list):
-        return f"one of {', '.join(map(str, choices))}, or an import path"
+        many = "list of " if get_origin(field.annotation) in (list, tuple) else "one of "
+        return f"{many}{', '.join(map(str, choices))}, or an import path"
     base = _type(field.annotation)
     limits = _range(field.metadata)
     return f"{base}, {limits}" if limits else base

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agents.engine_spec import EngineSpec
+from culture.kinds import POST_KINDS, PostKind, add_kind
 from curricula.domain import Domain
 from curricula.learnability import RULES, PaymentRule
 
@@ -42,6 +43,9 @@ ENGINES: dict[str, EngineSpec] = {
 }
 """Built-in engines by `engine.kind`."""
 
+WRITTEN: dict[str, PostKind] = {name: kind for name, kind in POST_KINDS.items() if kind.written}
+"""Built-in kinds of posts that agents write by themselves."""
+
 SINK_METHODS = ("scalars", "text", "close")
 
 
@@ -54,6 +58,15 @@ def find_engine(text: str) -> EngineSpec:
 def find_rule(text: str) -> PaymentRule:
     """The payment rule that `rewards.setter` names. Raises ValueError if there is none."""
     found: PaymentRule = _find(text, RULES, "payment rule", _instance(PaymentRule))
+    return found
+
+
+def find_kind(text: str) -> PostKind:
+    """The kind of post that `library.kinds` names; a user's own is added to `POST_KINDS`. Raises ValueError if there is
+    none."""
+    found: PostKind = _find(text, WRITTEN, "kind of post", _instance(PostKind))
+    if is_path(text):
+        add_kind(found)
     return found
 
 

@@ -22,11 +22,9 @@ from arena.report.metrics.paired_uplift import EVALUATIONS, Offspring, Pairs, Up
 from arena.report.metrics.post_status import Standing, standings
 from arena.run.store import Row, Store
 from arena.text import code, fence
-from culture.posts import KINDS
+from culture.kinds import kind_of
 from curricula.hidden_world import WORDS, level_of
 
-ORDER = ("definition", "book", "lesson", "recipe", "failure", "question", "worked_example", "review", "retraction")
-assert set(ORDER) == set(KINDS)
 _POSTS = (
     "FROM posts p LEFT JOIN problems q ON p.kind = 'worked_example' AND q.round ="
     " substr(p.about, instr(p.about, '/') + 1)"
@@ -36,18 +34,6 @@ _OF_CHAPTER = (
     f" (SELECT COUNT(*) FROM attempts a WHERE a.round = q.round) AS tries {_POSTS}"
     " WHERE p.kind = ? AND q.domain IS ? AND q.depth IS ? ORDER BY p.seq"
 )
-INTRODUCTIONS = {
-    "definition": "What a hidden name stands for. An agent guessed it from examples, and execution found it right.",
-    "worked_example": "Each problem is a heading, with a solution under it. Some of the attempts at it succeeded and"
-    " some failed; the solution shown was executed and found right, step by step.",
-    "book": "What a book compiles, in its order; what it cites it may have taken the place of.",
-    "lesson": "What an agent thought worth telling others.",
-    "recipe": "Steps that worked for their author, in its own words.",
-    "failure": "What was tried and does not work, and when.",
-    "question": "What was asked and not known.",
-    "review": "What an agent found when it tried what another had posted.",
-    "retraction": "Posts that their authors took back, and why. What was retracted still stands in its chapter.",
-}
 
 
 @dataclass(frozen=True)
@@ -91,9 +77,8 @@ class Use:
 
 def chapters(store: Store) -> list[Chapter]:
     rows = store.query(f"SELECT p.kind, q.domain, q.depth, COUNT(*) AS posts {_POSTS} GROUP BY 1, 2, 3")
-    place = {kind: at for at, kind in enumerate(ORDER)}
     found = [Chapter(**row) for row in rows]
-    return sorted(found, key=lambda c: (place.get(c.kind, len(place)), c.kind, c.domain or "", c.depth or 0))
+    return sorted(found, key=lambda c: (kind_of(c.kind).position, c.kind, c.domain or "", c.depth or 0))
 
 
 def write_book(store: Store, run: str, folder: Path, tell: Tell) -> int:
@@ -103,7 +88,7 @@ def write_book(store: Store, run: str, folder: Path, tell: Tell) -> int:
     total = sum(c.posts for c in contents)
     for chapter in contents:
         with open(folder / chapter.file, "w", encoding="utf-8", newline="\n") as file:
-            file.write(f"# {chapter.name.capitalize()}\n\n{INTRODUCTIONS.get(chapter.kind, '')}\n".rstrip() + "\n")
+            file.write(f"# {chapter.name.capitalize()}\n\n{kind_of(chapter.kind).chapter}\n".rstrip() + "\n")
             for entry in _entries(store, chapter, use, _page):
                 file.write(entry)
                 done += 1
@@ -119,7 +104,7 @@ def book_text(store: Store, run: str) -> Iterator[str]:
     yield _title_page(store, run, contents, use, _anchor)
     for chapter in contents:
         head = f'\n<a id="{_slug(chapter)}"></a>\n\n# {chapter.name.capitalize()}\n'
-        yield f"{head}\n{INTRODUCTIONS.get(chapter.kind, '')}".rstrip() + "\n"
+        yield f"{head}\n{kind_of(chapter.kind).chapter}".rstrip() + "\n"
         yield from _entries(store, chapter, use, _anchor)
 
 
@@ -225,7 +210,7 @@ def _entry(store: Store, post: Row, use: Use, target: Target) -> str:
         lines.append(f"- cites {', '.join(links)}")
     if post["supersedes"]:
         lines.append(f"- supersedes {_link(store, post['supersedes'], target)}")
-    if post["kind"] in ("review", "retraction") and post["about"]:
+    if not kind_of(post["kind"]).checked and post["about"]:
         lines.append(f"- about {_link(store, post['about'], target)}")
     head = f'\n<a id="p-{post["id"][:16]}"></a>\n\n### {code(post["title"])}\n\n{fence(post["body"])}\n\n'
     return head + "\n".join(lines) + "\n"

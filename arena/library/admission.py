@@ -10,6 +10,7 @@ from agents.identity import KeyRing
 from arena.library.free_text import check as check_prose
 from arena.library.free_text import is_prose
 from arena.run.fold import RunState
+from culture.kinds import POST_KINDS
 from culture.posts import Post, SignedPost, sign_post
 from curricula.post_forms import PostDomain, check_worked_example
 
@@ -21,7 +22,8 @@ def sign(keys: KeyRing, post: Post) -> SignedPost:
 def admit(state: RunState, post: Post) -> str | None:
     """Why a post is refused, or None. Reviews and retractions claim nothing that can be executed: the library's own
     rules are all that they have to meet."""
-    if post.kind in ("review", "retraction"):
+    kind = POST_KINDS[post.kind]
+    if not kind.checked:
         return None
     if is_prose(post):
         return check_prose(state, post)
@@ -29,6 +31,8 @@ def admit(state: RunState, post: Post) -> str | None:
     domain = state.domains.get(name)
     if domain is None:
         return f"speaks of no domain of this run: {post.about!r}"
+    if kind.check is not None:
+        return kind.check(post, domain)
     if isinstance(domain, PostDomain):
         return domain.check_post(post.kind, post.title, post.body, post.about)
     if post.kind == "worked_example":

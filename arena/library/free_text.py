@@ -21,6 +21,7 @@ from arena.rounds.round import Round
 from arena.run.fold import RunState
 from arena.run.models import Models
 from arena.run.store import Row
+from culture.kinds import POST_KINDS
 from culture.library import Library
 from culture.posts import Post
 from curricula.domain import SPLITS, Domain
@@ -121,7 +122,7 @@ def check(state: RunState, post: Post) -> str | None:
     domain = state.domains.get(domain_name)
     if domain is None:
         return f"speaks of no domain of this run: {post.about[:60]!r}"
-    if post.kind not in author.KINDS:
+    if not POST_KINDS[post.kind].free_text:
         return f"a {post.kind.replace('_', ' ')} cannot be written in prose"
     if len(post.title) > LONGEST_TITLE or "\n" in post.title:
         return f"a title has one line of at most {LONGEST_TITLE} characters"
@@ -142,10 +143,9 @@ def _unfounded(state: RunState, post: Post, round_: str) -> str | None:
     outcomes = {bool(r["correct"]) for r in state.store.query(sql, [round_, post.author])}
     if not outcomes:
         return f"its author did not try the problem it comes from: {round_[:40]!r}"
-    if post.kind == "failure" and False not in outcomes:
-        return "a failure comes from a problem that its author failed at"
-    if post.kind == "recipe" and True not in outcomes:
-        return "a recipe comes from a problem that its author solved"
+    needed = POST_KINDS[post.kind].outcome
+    if needed is not None and needed not in outcomes:
+        return f"a {post.kind} comes from a problem that its author {'solved' if needed else 'failed at'}"
     return None
 
 

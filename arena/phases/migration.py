@@ -25,10 +25,11 @@ from arena.run.messages import SentAgent, SentPost
 from arena.run.paths import inside
 from arena.run.state import Arena
 from arena.run.store import Row
+from culture.kinds import POST_KINDS
 from culture.posts import Post, SignedPost
 from curricula.learnability import is_learnable
 
-KINDS = ("definition", "worked_example", "lesson", "failure")
+KINDS = tuple(kind.name for kind in POST_KINDS.values() if kind.migrates)
 """Kinds of posts that are sent, and which come first among equally useful ones."""
 
 

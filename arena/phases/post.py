@@ -26,6 +26,7 @@ from arena.run.fold import RunState
 from arena.run.messages import SentPost
 from arena.run.state import Arena
 from arena.run.store import Records, Row
+from culture.kinds import POST_KINDS
 from culture.library import Library
 from culture.posts import MAX_BODY, Post, SignedPost
 from curricula.definitions import compile_book, pages
@@ -38,11 +39,11 @@ def post(arena: Arena) -> Produced:
     """The posts of a generation, signed."""
     state = arena.state
     gate = arena.config.review.mode == "gate"
-    kinds, shelves = arena.config.library.kinds, Shelves(state)
+    library, shelves = arena.config.library, Shelves(state)
     written: list[Post] = []
-    for kind, write in WRITERS.items():
-        if kind in kinds or (kind == "book" and arena.config.library.forget == "books"):
-            written += write(state, shelves)
+    for name, kind in POST_KINDS.items():
+        if name in library.kind_names or (name == "book" and library.forget == "books"):
+            written += (kind.write or WRITERS[name])(state, shelves)
     worded, refusals = free_text.write(state, arena.models)
     signed = [sign(arena.keys, p) for p in {p.id: p for p in [*written, *worded]}.values()]
     posts = (
@@ -272,3 +273,4 @@ WRITERS = {
     "review": reviews,
     "book": books,
 }
+"""The function that writes each built-in kind."""

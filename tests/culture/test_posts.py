@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from culture.posts import KINDS, MAX_BODY, Post, SignedPost, sign_post
+from culture.kinds import KINDS
+from culture.posts import MAX_BODY, Post, SignedPost, sign_post
 
 POST = Post("lesson", "ada", 3, "Fold first", "Fold, then map.", ("0" * 64,), "problem 7")
 

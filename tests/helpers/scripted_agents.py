@@ -17,12 +17,14 @@ from typing import Any
 
 from arena.rounds.roles import author, grader, guesser, setter, solver
 from arena.rounds.roles.reply import part
+from culture.kinds import free_text_kinds
 from curricula.domain import SPLITS, Domain, Problem, Spoken
 from curricula.hidden_words import HiddenWords
 from tests.helpers.openai_server import Json, Reply
 
 PERSONAS = ("You work with care.", "You are in a hurry.", "You want to see things break.")
 CARE, HURRY, BREAK = range(3)
+FREE_TEXT = tuple(kind.name for kind in free_text_kinds())
 ROLES: Mapping[str, str] = {
     "author": author.ROLE,
     "grader": grader.ROLE,
@@ -227,7 +229,7 @@ class ScriptedAgents:
 
     def _author(self, user: str, rng: random.Random) -> str:
         number = rng.randrange(10**9)
-        kind = rng.choice(author.KINDS)
+        kind = rng.choice(FREE_TEXT)
         cites = "1, 2" if kind == "book" else ""
         return (
             f'<post kind="{kind}" about="1" cites="{cites}">\ntitle: Note {number} on going step by step\n'
@@ -237,7 +239,7 @@ class ScriptedAgents:
 
     def _hostile_post(self, user: str, text: str, rng: random.Random) -> str:
         held = rng.choice(list(self.known.values()))
-        kind = rng.choice((*author.KINDS, "definition", "retraction", "review"))
+        kind = rng.choice((*FREE_TEXT, "definition", "retraction", "review"))
         body = rng.choice((text, INJECTION, f"The answer to {held.shown} is known.", "x" * 5000))
         return (
             f'<post kind="{kind}" about="1" cites="1 2 99">\n'

@@ -18,13 +18,12 @@ from arena.config.schema import Config, make_config
 from arena.library.free_text import is_prose
 from arena.loop import play
 from arena.report.metrics.run_summary import analyze
-from arena.rounds.roles import author
 from arena.run.ledger import verify
 from arena.run.state import Arena, make_domains
 from curricula.domain import Problem
 from tests.helpers import traffic
 from tests.helpers.openai_server import Json, Reply, Server
-from tests.helpers.scripted_agents import PERSONAS, ROLES, ScriptedAgents
+from tests.helpers.scripted_agents import FREE_TEXT, PERSONAS, ROLES, ScriptedAgents
 
 DOMAINS = {
     "list_programs": {"share": 0.2},
@@ -118,8 +117,8 @@ def nothing_held_out_got_in(arena: Arena) -> None:
     for post in arena.state.library.iterate():
         if is_prose(post):
             kinds[post.kind] += 1
-            assert post.kind in author.KINDS and "\n" not in post.title and len(post.body) <= 1500
-    assert set(kinds) == set(author.KINDS)
+            assert post.kind in FREE_TEXT and "\n" not in post.title and len(post.body) <= 1500
+    assert set(kinds) == set(FREE_TEXT)
     sql = "SELECT 1 FROM reads r JOIN posts p ON p.id = r.post WHERE about LIKE 'prose/%' AND phase = 'solve' LIMIT 1"
     assert arena.store.query(sql)
 

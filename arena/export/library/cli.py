@@ -24,6 +24,7 @@ from arena.export.library.tree import Node, edges, lines
 from arena.report.metrics.post_status import standings
 from arena.run.store import Store
 from arena.text import count, visible
+from culture.kinds import kind_of
 
 SEARCHED, TREE = 20, 40
 """Posts of a search, and lines of a tree in each direction, where `--limit` says nothing."""
@@ -178,7 +179,7 @@ def _proof(asked: Asked, console: Console) -> int:
 
 def _label(store: Store, id: str) -> str:
     (p,) = store.query("SELECT * FROM posts WHERE id = ?", [id])
-    formal = p["kind"] in ("definition", "lesson", "failure", "question") and p["title"] in p["body"]
+    formal = kind_of(p["kind"]).shown == "body" and p["title"] in p["body"]
     words = p["body"] if formal or p["kind"] == "review" else p["title"]
     by = f"{p['author']}, generation {p['generation']}"
     return _flat(f"{p['kind'].replace('_', ' ')} {words}") + f"  ({by})  {p['id'][:SHORT]}"

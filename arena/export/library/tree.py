@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from arena.run.store import Store
+from culture.kinds import kind_of
 
 Edges = dict[str, list[tuple[str, str]]]
 """By id: (relation, id of the other post)."""
@@ -54,7 +55,7 @@ def edges(store: Store) -> tuple[Edges, Edges]:
         found = [("cites", c) for c in _list(cites)]
         found += [("varies", varied.get(id_, "")), ("supersedes", supersedes)]
         if about in there:
-            found.append(({"review": "reviews", "retraction": "retracts"}.get(kind, "is about"), about))
+            found.append((kind_of(kind).relation, about))
         for relation, other in dict.fromkeys(found):
             if other in there and other != id_:
                 up[id_].append((relation, other))

@@ -16,32 +16,23 @@ from typing import Any
 from agents.prompt import Prompt
 from arena.rounds.roles.reply import from_json, object_schema, spoken
 from arena.rounds.roles.voice import Voice
+from culture.kinds import free_text_kinds
 from curricula.domain import quoted
 
-KINDS = ("lesson", "failure", "recipe", "book")
-"""What can be written in one's own words."""
 MOST = 16
 """Posts of one reply that are looked at."""
 
 _FIELDS: dict[str, Any] = {
-    "kind": {"type": "string", "enum": list(KINDS)},
     "about": {"type": "integer"},
     "title": {"type": "string"},
     "when": {"type": "string"},
     "body": {"type": "string"},
     "cites": {"type": "array", "items": {"type": "integer"}},
 }
-SCHEMA = object_schema(posts={"type": "array", "items": json.loads(object_schema(**_FIELDS))})
 ROLE = (
     "Now you write for the library. Agents who meet a problem like one of yours will be shown what you write, and "
     "whether it helped them is measured. Write what would have helped you: short, true, and of use beyond this one "
     "problem. Writing nothing is better than writing what everybody knows."
-)
-MEANINGS = (
-    "- lesson: something true that was learned here\n"
-    "- failure: what went wrong, and how to tell\n"
-    "- recipe: steps that worked, for problems of a kind\n"
-    "- book: the best of your own earlier posts, put together; it takes their place (cites their numbers)"
 )
 TAGGED = (
     'Write each post so:\n<post kind="lesson" about="1" cites="">\ntitle: one line\nwhen: one line that says when it '
@@ -87,6 +78,17 @@ class Unread:
     reason: str
 
 
+def schema() -> str:
+    """The JSON schema of a reply."""
+    fields = {"kind": {"type": "string", "enum": [k.name for k in free_text_kinds()]}, **_FIELDS}
+    return object_schema(posts={"type": "array", "items": json.loads(object_schema(**fields))})
+
+
+def meanings() -> str:
+    """What each kind that can be written in free text is for, a line each."""
+    return "\n".join(f"- {kind.name}: {kind.free_text}" for kind in free_text_kinds())
+
+
 def ask(voice: Voice, agent: str, episodes: Sequence[Episode], own: Sequence[str], most: int) -> Prompt:
     """What is asked of an author of at most `most` posts; `own` are titles of its earlier ones."""
     shown = "\n\n".join(f"[{i}]\n{episode}" for i, episode in enumerate(episodes, start=1))
@@ -95,10 +97,10 @@ def ask(voice: Voice, agent: str, episodes: Sequence[Episode], own: Sequence[str
     if own:
         asked.append(f"What you wrote before:\n{quoted(earlier)}")
     asked.append(
-        f"You may write up to {most} {'posts' if most > 1 else 'post'}, each of one of these kinds:\n{MEANINGS}"
+        f"You may write up to {most} {'posts' if most > 1 else 'post'}, each of one of these kinds:\n{meanings()}"
     )
     asked.append(JSON if voice.structured else TAGGED)
-    return voice.say(agent, ROLE, "\n\n".join(asked), SCHEMA)
+    return voice.say(agent, ROLE, "\n\n".join(asked), schema())
 
 
 def read(text: str) -> list[Drafted | Unread]:
@@ -130,8 +132,9 @@ def _from_fields(found: Any) -> Drafted | Unread:
         return Unread(str(found), "a post that is no object")
     kind, title, body = (str(found.get(name) or "").strip() for name in ("kind", "title", "body"))
     shown = title or body
-    if kind.lower() not in KINDS:
-        return Unread(shown, f"unknown kind of post {kind[:40]!r}: one of {', '.join(KINDS)}")
+    known = [k.name for k in free_text_kinds()]
+    if kind.lower() not in known:
+        return Unread(shown, f"unknown kind of post {kind[:40]!r}: one of {', '.join(known)}")
     if not title or not body:
         return Unread(shown, f"a {kind.lower()} without a {'text' if title else 'title'}")
     cites = found.get("cites")

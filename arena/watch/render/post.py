@@ -13,6 +13,7 @@ from arena.watch.models import Ancestor, Gone, PostRow, PostView
 from arena.watch.queries.base import safe
 from arena.watch.render.base import DIM, HEAD, one_line
 from arena.watch.scores import Worth
+from culture.kinds import kind_of
 
 ENOUGH = 100
 """Pairs from which a 95 % interval of a difference of rates is about .2 to either side, whatever the rates."""
@@ -20,17 +21,11 @@ DEEPEST = 12
 """Steps up to which a lineage is indented."""
 
 
-IN_TITLE = ("worked_example",)
-"""Kinds whose title says what a list tells of them."""
-IN_BODY = ("definition", "lesson", "failure", "question")
-"""Kinds whose body says it all, unless they are in prose and have a title of their own."""
-
-
 def gist(p: PostRow) -> str:
     """What a list says of a post: a definition in full, a problem, what was learned, or what was said of which post."""
-    if p.kind in IN_BODY and p.title in p.body:
+    if kind_of(p.kind).shown == "body" and p.title in p.body:
         return p.body
-    return p.title if p.kind in IN_TITLE else f"{p.title}: {p.body}"
+    return p.title if kind_of(p.kind).shown == "title" else f"{p.title}: {p.body}"
 
 
 def post_text(view: PostView, worth: Worth, cited_by: int, width: int) -> Text:

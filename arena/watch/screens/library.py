@@ -18,7 +18,7 @@ from arena.watch.scores import Worth
 from arena.watch.screens.base import Pane
 from arena.watch.screens.reader import open_post
 from arena.watch.screens.rows import Cell, Rows
-from culture.posts import KINDS
+from culture.kinds import POST_KINDS
 
 Found = tuple[str, str | None, bool, list[tuple[PostRow, Worth]]]
 
@@ -88,7 +88,7 @@ class LibraryPane(Pane):
         self.enter()
 
     def action_kind(self) -> None:
-        kinds = (None, *KINDS)
+        kinds = (None, *POST_KINDS)
         self.kind = kinds[(kinds.index(self.kind) + 1) % len(kinds)]
         self.read()
 

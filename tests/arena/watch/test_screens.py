@@ -15,7 +15,7 @@ from arena.watch.app import Help, Watch
 from arena.watch.queries import Busy, open_run, reading
 from arena.watch.screens import Reader
 from arena.watch.screens.rows import Rows
-from culture.posts import KINDS
+from culture.kinds import KINDS
 from tests.helpers.run_lock import held
 from tests.helpers.screens import MARKUP, SIZES, copy, phase_row, press, problem, screen, settle, use
 
