@@ -12,6 +12,7 @@ from sqlite_utils import Database
 from arena.report.metrics.paired_uplift import ASKED
 from arena.watch.models import Ancestor, Gone, PostRow, PostView
 from arena.watch.queries.base import dicts
+from culture.kinds import kind_of
 from culture.library import Library
 from culture.posts import SignedPost
 from culture.removals import standing
@@ -20,7 +21,6 @@ MOST_ANCESTORS = 100
 """Posts that a lineage shows at most."""
 MOST_POSTS = 200
 """Posts a list of the library shows at most."""
-ABOUT = {"review": "reviews", "retraction": "retracts"}
 _PAGE = 2000
 _COLUMNS = "id, seq, generation, kind, author, title, body"
 _POST = f"SELECT {_COLUMNS} FROM posts"
@@ -100,12 +100,11 @@ def gone(db: sqlite3.Connection, id_: str) -> Gone | None:
 
 def relations(db: sqlite3.Connection, post: dict[str, Any]) -> Iterator[tuple[str, PostRow]]:
     """Posts that a post supersedes or is about, and those that supersede, review or retract it; MOST_POSTS at most."""
-    about = ABOUT.get(post["kind"], "")
-    known = post_rows(db, [post["supersedes"], post["about"] if about else None])
+    known = post_rows(db, [post["supersedes"], post["about"]])
     if post["supersedes"] in known:
         yield "supersedes", known[post["supersedes"]]
-    if about and post["about"] in known:
-        yield about, known[post["about"]]
+    if post["about"] in known:
+        yield kind_of(post["kind"]).relation, known[post["about"]]
     left = gone(db, post["id"])
     if left is not None and left.by is not None:
         yield f"{left.state} by", left.by
