@@ -1,7 +1,7 @@
 """Draw the pictures of README.md and docs/tour.md from a finished run: `python docs/make_picture.py runs/quickstart`.
 
-docs/run.svg is the terminal output of `analyze`; the others are figures of the report, which is written into the run
-folder.
+docs/run.svg is the first section of the terminal output of `analyze`; the others are figures of the report, which is
+written into the run folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ analysis = analyze(store, config)
 console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
 source = Source(folder, store, config, analysis)
 sections = build_sections(source)
-print_report(console, source, sections)
+print_report(console, source, sections[:1])
 console.save_svg(str(docs / "run.svg"), title=f"ratchet analyze {folder}")
 write_report(source, sections)
 for name in FIGURES:
