@@ -42,34 +42,12 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Attractor:
-    """Where a chain of transmission is drawn to: x_T = slope * x_0 + intercept."""
-
-    slope: float
-    intercept: float
-    strength: float
-    """1 - |slope|: 1 where the end does not depend on the start; nan unless |slope| < 1."""
-    position: float
-    """intercept / (1 - slope), the value that is passed on unchanged; nan unless |slope| < 1."""
-
-
-@dataclass(frozen=True)
 class Channels:
     """What reading adds, what learned weights add, and what both add beyond the two."""
 
     text: Estimate
     weights: Estimate
     synergy: Estimate
-
-
-@dataclass(frozen=True)
-class Advantage:
-    """A chain of generations less one immortal learner, at equal experience."""
-
-    points: tuple[tuple[float, float], ...]
-    """(experience, difference of scores), at each of the chain's points that the immortal's life covers."""
-    last: float
-    mean: float
 
 
 # -- what happens to a trait -------------------------------------------------------------------------------------
@@ -105,22 +83,6 @@ def price(parents: Mapping[K, float], offspring: Sequence[tuple[Sequence[K], flo
     selection = math.fsum(w[k] * (z - mean) for k, z in parents.items()) / born
     transmission = math.fsum(passed) / born
     return Price(selection, transmission, math.fsum(z for _, z in offspring) / born - mean)
-
-
-def attractor(x0: Sequence[float], xt: Sequence[float]) -> Attractor:
-    """Least squares of the last value of each chain on its first: slope, intercept, strength and position.
-
-    Perez et al. 2024 ("When LLMs play the telephone game", theory of cultural attraction). All nan where x0 does not
-    vary. Raises ValueError for lists of unequal length or values that are not finite.
-    """
-    x, y = _paired(x0, xt)
-    if len(x) < 2 or float(np.ptp(x)) == 0.0:
-        return Attractor(math.nan, math.nan, math.nan, math.nan)
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
-    intercept = float(y.mean() - slope * x.mean())
-    if abs(slope) >= 1:
-        return Attractor(slope, intercept, math.nan, math.nan)
-    return Attractor(slope, intercept, 1 - abs(slope), intercept / (1 - slope))
 
 
 # -- what the library does for a mind ----------------------------------------------------------------------------
@@ -179,29 +141,6 @@ def channels(
 # -- over generations --------------------------------------------------------------------------------------------
 
 
-def trend(series: Sequence[tuple[float, float]]) -> Estimate:
-    """Slope of a series of (generation, value), in values a generation: Theil-Sen, the median slope of all pairs.
-
-    The interval is Sen's (1968), from the distribution of Kendall's tau without ties. It takes the values' errors to be
-    independent; readings of one library that grows are not, so where there are values by problem `slope` is the better
-    one. nan with fewer than two generations; the interval also where there are too few for one. Raises ValueError for a
-    generation given twice.
-    """
-    points = sorted(series)
-    if len({g for g, _ in points}) != len(points):
-        raise ValueError(f"a generation occurs twice in a series: {[g for g, _ in points]}")
-    slopes = sorted((y2 - y1) / (x2 - x1) for i, (x1, y1) in enumerate(points) for x2, y2 in points[i + 1 :])
-    n, m = len(points), len(slopes)
-    if not m:
-        return Estimate(math.nan, math.nan, math.nan, n)
-    middle = (slopes[(m - 1) // 2] + slopes[m // 2]) / 2
-    spread = Z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
-    lower, upper = round((m - spread) / 2) - 1, round((m + spread) / 2)
-    if lower < 0 or upper >= m:
-        return Estimate(middle, math.nan, math.nan, n)
-    return Estimate(middle, slopes[lower], slopes[upper], n)
-
-
 def slope(
     generations: Sequence[float], values: Sequence[Sequence[float]], draws: int = DRAWS, seed: int = 0
 ) -> Estimate:
@@ -220,27 +159,6 @@ def slope(
         return Estimate(math.nan, math.nan, math.nan, len(values[0]) if len(values) else 0)
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
     return _bootstrapped((weights @ np.asarray(values, dtype=np.float64))[None], draws, seed)[0]
-
-
-def generational_advantage(chain: Sequence[tuple[float, float]], immortal: Sequence[tuple[float, float]]) -> Advantage:
-    """How much better a chain of generations does than one immortal learner with equal experience.
-
-    Both are (experience, score) with experience counted from the beginning of the chain, or of the life, in one unit
-    (tokens, steps); the immortal's score in between is interpolated. After Cook et al. 2024 ("Artificial Generational
-    Intelligence"), who give both the same total. Points of the chain that the immortal's life does not cover are left
-    out; nan without any. Raises ValueError for an experience given twice.
-    """
-    for side in (chain, immortal):
-        if len({e for e, _ in side}) != len(side):
-            raise ValueError(f"an experience occurs twice: {[e for e, _ in side]}")
-    life = sorted(immortal)
-    if not life:
-        return Advantage((), math.nan, math.nan)
-    at, score = [e for e, _ in life], [s for _, s in life]
-    points = tuple((e, s - float(np.interp(e, at, score))) for e, s in sorted(chain) if at[0] <= e <= at[-1])
-    if not points:
-        return Advantage((), math.nan, math.nan)
-    return Advantage(points, points[-1][1], math.fsum(d for _, d in points) / len(points))
 
 
 # -- inside ------------------------------------------------------------------------------------------------------

@@ -12,14 +12,11 @@ from hypothesis import strategies as st
 
 from arena.report.metrics import paired_uplift
 from culture.transmission import (
-    attractor,
     channels,
-    generational_advantage,
     paired_interval,
     price,
     ratchet,
     slope,
-    trend,
 )
 
 traits = st.floats(-1e6, 1e6)
@@ -76,27 +73,6 @@ def test_a_genealogy_that_is_none_is_refused() -> None:
     assert math.isnan(price({"ada": 1.0}, []).change) and math.isnan(price({}, []).selection)
 
 
-def test_an_attractor_is_found_again() -> None:
-    start = [0.0, 2.0, 5.0, 9.0]
-    found = attractor(start, [0.25 * x + 3.0 for x in start])
-    assert found.slope == pytest.approx(0.25) and found.intercept == pytest.approx(3.0)
-    assert found.strength == pytest.approx(0.75) and found.position == pytest.approx(4.0)
-    back = attractor(start, [-0.5 * x + 3.0 for x in start])
-    assert back.strength == pytest.approx(0.5) and back.position == pytest.approx(2.0)
-
-
-@pytest.mark.parametrize("slope_", [1.0, -1.0, 1.5, -2.0])
-def test_a_chain_that_does_not_converge_has_no_attractor(slope_: float) -> None:
-    found = attractor([0.0, 1.0, 2.0], [slope_ * x for x in (0.0, 1.0, 2.0)])
-    assert found.slope == pytest.approx(slope_) and math.isnan(found.strength) and math.isnan(found.position)
-
-
-def test_an_attractor_of_one_start_is_undefined() -> None:
-    assert math.isnan(attractor([2.0, 2.0], [1.0, 3.0]).slope) and math.isnan(attractor([], []).slope)
-    with pytest.raises(ValueError, match="one length: 1 and 2"):
-        attractor([1.0], [1.0, 2.0])
-
-
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60))
 def test_a_ratchet_is_the_difference_of_means_within_its_interval(pairs: list[tuple[int, int]]) -> None:
     later, first = [a for a, _ in pairs], [b for _, b in pairs]
@@ -148,31 +124,6 @@ def test_channels_are_paired_by_problem_and_nothing_is_said_of_values_all_alike(
     assert one.text.value == 1 and math.isnan(one.text.low)
 
 
-def test_a_trend_is_the_median_slope_and_one_outlier_does_not_turn_it() -> None:
-    series = [(float(g), 0.1 * g) for g in range(10)]
-    assert trend(series).value == pytest.approx(0.1)
-    assert trend([*series[:9], (9.0, -50.0)]).value == pytest.approx(0.1)
-    noisy = [(float(g), 0.1 * g + random.Random(g).gauss(0, 0.2)) for g in range(30)]
-    found = trend(noisy)
-    assert 0 < found.low < found.value < found.high < 0.2
-
-
-def test_a_trend_of_noise_holds_zero_about_as_often_as_it_should() -> None:
-    rng, covered = random.Random(3), 0
-    for _ in range(300):
-        found = trend([(float(g), rng.gauss(0, 1)) for g in range(12)])
-        covered += found.low <= 0 <= found.high
-    assert covered / 300 > 0.91
-
-
-def test_short_series_have_no_interval() -> None:
-    assert math.isnan(trend([(1.0, 2.0)]).value)
-    two = trend([(1.0, 2.0), (3.0, 3.0)])
-    assert two.value == 0.5 and math.isnan(two.low)
-    with pytest.raises(ValueError, match="twice"):
-        trend([(1.0, 2.0), (1.0, 3.0)])
-
-
 def test_a_slope_over_problems_is_that_of_their_mean() -> None:
     generations = [2.0, 4.0, 6.0, 8.0]
     values = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]
@@ -183,14 +134,3 @@ def test_a_slope_over_problems_is_that_of_their_mean() -> None:
     assert math.isnan(slope([1.0], [[1.0, 0.0]]).value) and math.isnan(slope([], []).value)
     with pytest.raises(ValueError, match="as many lists of one length"):
         slope([1.0, 2.0], [[1.0], [1.0, 2.0]])
-
-
-def test_a_generational_advantage_is_taken_at_equal_experience() -> None:
-    immortal = [(0.0, 0.0), (100.0, 0.5), (200.0, 0.5)]
-    found = generational_advantage([(50.0, 0.25), (150.0, 0.6), (300.0, 0.9)], immortal)
-    assert [e for e, _ in found.points] == [50.0, 150.0]  # nobody knows the immortal at 300
-    assert found.last == pytest.approx(0.1) and found.mean == pytest.approx(0.05)
-    assert math.isnan(generational_advantage([(300.0, 0.9)], immortal).last)
-    assert math.isnan(generational_advantage([], []).mean)
-    with pytest.raises(ValueError, match="twice"):
-        generational_advantage([(1.0, 0.0), (1.0, 1.0)], immortal)

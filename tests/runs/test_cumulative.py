@@ -123,13 +123,14 @@ def test_descent_is_read_from_a_run_as_it_was(empty: Path) -> None:
         read = {"generation": 2, "agent": "bob", "request": "q", "propensity": 1.0}
         whats = [("solve", named[1]), ("propose", named[1]), ("solve", named[0]), ("sleep", named[0])]
         store.insert({"reads": [{"id": f"{i}", "phase": p, "post": d.id, **read} for i, (p, d) in enumerate(whats)]})
-    varied, read_ = variations(store, 1), readings(store, 2)
+    varied, read_ = variations(store)[1], readings(store)[2]
     assert list(varied.parents.values()) == [2, 4, 3]
     assert varied.offspring == [((made[0].id,), 3), ((made[0].id,), 4), ((made[1].id,), 4)]
     assert parts(varied) == (Fraction(-1, 3), Fraction(1), Fraction(2, 3))
     assert read_.parents == {named[0].id: 1.0, named[1].id: 2.0} and len(read_.offspring) == 3
     assert parts(read_) == (Fraction(1, 6), Fraction(0), Fraction(1, 6))
-    assert readings(store, 1) == Descent({}, []) and variations(store, 9) == Descent({}, [])
+    assert list(readings(store)) == [2] and list(variations(store)) == [1, 2, 3]
+    assert variations(store)[3].offspring == [] and len(variations(store)[2].parents) == 2
     store.close()
 
 
@@ -141,7 +142,7 @@ def test_selection_and_transmission_add_up_to_the_change_exactly(tmp_path: Path)
     with Arena.create(load_config("configs/tiny.yaml", given)) as arena:
         play(arena)
     store = Store(tmp_path / "tiny" / "run.db")
-    descents = [of(store, g) for g in range(1, 6) for of in (variations, readings)]
+    descents = [*variations(store).values(), *readings(store).values()]
     store.close()
     told = [parts(d) for d in descents if d.offspring]
     assert len(told) >= 6

@@ -1,20 +1,22 @@
-"""Who descends from whom, as the Price equation asks for it (`culture.transmission.price`).
+"""Descent of posts, in the form that the Price equation needs (`culture.transmission.price`).
 
-That is the trait of each parent, and of each of its offspring the parents and the trait.
+That is the trait of each parent, and for each offspring its parents and its trait. A run has two kinds of descent:
 
-Two kinds of descent are in a run. Worked examples have worked examples for offspring: those whose problem was set as a
-variation of theirs; the trait is the problem's depth. And definitions are read: a reader carries away what it read as
-it was, so each read at work is an offspring with the level of the definition, and all of a change is selection.
+- Worked examples. The offspring of one are the worked examples whose problem was set as a variation of it. The trait is
+  the depth of the problem.
+- Definitions that are read. A reader takes over a definition as it is, so each read by a setter or solver is an
+  offspring with the same level, and the whole change is selection. The trait is the level of the name.
 
-Left out: problems that were varied and never became worked examples, which nobody can vary again, and reading asleep,
-which is drawn by the arena. Not guaranteed: that a variation has its depth from its parent.
+Left out: variations that did not become worked examples, which nobody can vary again, and reading during sleep, which
+the arena samples. Not guaranteed: that a variation has its depth from its parent.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
-from arena.run.store import Store
+from arena.report.metrics.generation import Database
 from curricula.hidden_world import level_of
 
 _EXAMPLES = (
@@ -26,23 +28,37 @@ _EXAMPLES = (
 
 @dataclass(frozen=True)
 class Descent:
-    """`parents` holds the trait of each, those without offspring too, by id; each of `offspring` names its parents."""
+    """`parents` holds the trait of each by id, also of those without offspring; each of `offspring` names its parents
+    and its trait."""
 
     parents: dict[str, float]
     offspring: list[tuple[tuple[str, ...], float]]
 
 
-def variations(store: Store, generation: int) -> Descent:
-    """The worked examples written in a generation, and those varied from them at any time since; traits are depths."""
-    rows = store.query(_EXAMPLES)
-    parents = {r["id"]: float(r["depth"]) for r in rows if r["generation"] == generation}
-    return Descent(parents, [((r["parent"],), float(r["depth"])) for r in rows if r["parent"] in parents])
+def variations(db: Database) -> dict[int, Descent]:
+    """By generation: the worked examples written in it, and those varied from them at any later time."""
+    rows, written = db.query(_EXAMPLES), dict[str, int]()
+    found: dict[int, Descent] = defaultdict(lambda: Descent({}, []))
+    for r in rows:
+        written[r["id"]] = r["generation"]
+        found[r["generation"]].parents[r["id"]] = float(r["depth"])
+    for r in rows:
+        if r["parent"] in written:
+            found[written[r["parent"]]].offspring.append(((r["parent"],), float(r["depth"])))
+    return dict(sorted(found.items()))
 
 
-def readings(store: Store, generation: int) -> Descent:
-    """The definitions written before a generation, and each read of one at work in it; traits are levels of names."""
-    sql = "SELECT id, title FROM posts WHERE kind = 'definition' AND generation < ? ORDER BY seq"
-    parents = {r["id"]: float(level_of(r["title"])) for r in store.query(sql, [generation])}
-    sql = "SELECT post FROM reads WHERE generation = ? AND phase IN ('propose', 'solve') ORDER BY id"
-    read = [r["post"] for r in store.query(sql, [generation])]
-    return Descent(parents, [((post,), parents[post]) for post in read if post in parents])
+def readings(db: Database) -> dict[int, Descent]:
+    """By generation in which definitions were read: those written before it, and each read of one of them."""
+    definitions = db.query("SELECT id, generation, title FROM posts WHERE kind = 'definition' ORDER BY seq")
+    levels = {r["id"]: float(level_of(r["title"])) for r in definitions}
+    sql = "SELECT generation, post FROM reads WHERE phase IN ('propose', 'solve') ORDER BY generation, id"
+    read: dict[int, list[str]] = defaultdict(list)
+    for r in db.query(sql):
+        if r["post"] in levels:
+            read[r["generation"]].append(r["post"])
+    found = {}
+    for g, posts in read.items():
+        parents = {r["id"]: levels[r["id"]] for r in definitions if r["generation"] < g}
+        found[g] = Descent(parents, [((post,), parents[post]) for post in posts if post in parents])
+    return found

@@ -1,4 +1,8 @@
-"""TODO."""
+"""Reward hacking in sentences, a figure and a table, which the sections on grading and the summary show.
+
+The figures are those of `arena.report.metrics.reward_hacking`. Left out: rejections over time (`curriculum`). Not
+guaranteed: that nothing was gamed; only the listed checks are counted.
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from arena.report.sections.culture import (
     knowledge,
     posts,
     ratchet,
+    selection,
     worth,
 )
 from arena.report.source import Source
@@ -28,7 +29,7 @@ def section(source: Source) -> Section:
         return Section(KEY, TITLE, missing=(nothing, *ratchet.missing(source.config)))
     parts = [
         module.part(source)
-        for module in (ratchet, knowledge, posts, worth, authors, citations, innovation, forgetting, family)
+        for module in (ratchet, knowledge, posts, worth, authors, citations, innovation, selection, forgetting, family)
     ]
     return Section(
         KEY,
