@@ -160,9 +160,8 @@ def answers() -> str:
 @pytest.mark.slow
 def test_cached_kernels_are_bit_identical(tmp_path: Path) -> None:
     """Otherwise the first run on a machine would differ from the second."""
-    root = ROOT
-    command = [sys.executable, "-c", "from tests.test_fast import answers; print(answers())"]
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(root)}
-    found = [subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root) for _ in range(2)]
+    command = [sys.executable, "-c", "from tests.agents.test_fused_ops import answers; print(answers())"]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    found = [subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT) for _ in range(2)]
     assert list(tmp_path.rglob("*.nbc")), found[0].stderr
     assert found[0].stdout == found[1].stdout and len(found[0].stdout.strip()) == 64, found[1].stderr
