@@ -139,7 +139,7 @@ def _play(arena: Arena, quiet: bool) -> None:
 
     console, resume_with = Console(), f"resume with: {typed_command('resume', arena.folder)}"
     with arena:
-        spent, folder = arena.budget.line, arena.folder
+        spent, folder = arena.budget.status, arena.folder
         progress = Progress(
             arena.config, console, arena.store, quiet, compute=arena.store.compute(), spent=spent, folder=folder
         )
@@ -161,7 +161,7 @@ def _play(arena: Arena, quiet: bool) -> None:
         except (OSError, sqlite3.DatabaseError) as error:
             raise OSError(f"{error}; nothing stored is lost, {resume_with}") from None
         if arena.budget.stopped:
-            typer.echo(f"stopped: {arena.budget.stopped}; {resume_with} {arena.budget.higher()}")
+            typer.echo(f"stopped: {arena.budget.stopped}; {resume_with} {arena.budget.raised_limits()}")
             return
         if not ended:
             typer.echo(f"stopped, as asked; {resume_with}")

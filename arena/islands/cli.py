@@ -58,7 +58,7 @@ def play_islands(config: Config, folder: Path, quiet: bool, say: Say, warn: Say)
     console, resume_with = Console(), f"resume with: {typed_command('resume', folder)}"
     with Head(config, folder, make_workers(config, warn)) as head:
         progress = Progress(
-            config, console, head.store, plain=quiet, compute=head.store.compute(), spent=lambda: head.budget().line()
+            config, console, head.store, plain=quiet, compute=head.store.compute(), spent=lambda: head.budget().status()
         )
         with (
             progress,
@@ -68,7 +68,7 @@ def play_islands(config: Config, folder: Path, quiet: bool, say: Say, warn: Say)
             head.listen = both(progress, sinks, lambda event, data: _tell(event, data, warn))
             ended = drive(head)
         if head.stopped:
-            say(f"stopped: {head.stopped}; {resume_with} {head.budget().higher()}")
+            say(f"stopped: {head.stopped}; {resume_with} {head.budget().raised_limits()}")
         elif leaving.asked and not ended:
             say(f"stopped by SIGTERM, all finished phases are stored; {resume_with}")
         elif not ended:

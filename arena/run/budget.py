@@ -157,17 +157,17 @@ class Budget:
     def why(self) -> str:
         """One sentence: which limits are reached, and what was spent."""
         names = self.reached()
-        told = " and ".join(f"limits.{n} ({self._limit(n)})" for n in names)
-        return f"{told} {'is' if len(names) == 1 else 'are'} reached: {self.told()}"
+        limits = " and ".join(f"limits.{n} ({self._limit(n)})" for n in names)
+        return f"{limits} {'is' if len(names) == 1 else 'are'} reached: {self.summary()}"
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """What was spent, for example `5.01 USD for 1,234 requests and 8.1 M tokens in 60 s`."""
         now = self.spent
         cost = price(self.limits.prices, now.prompt, now.generated)
         paid = "" if cost is None else f"{amount(cost, self.limits.prices.currency)} for "
         return f"{paid}{now.requests:,} requests and {short(now.tokens)} tokens in {now.seconds:,.0f} s"
 
-    def line(self) -> str:
+    def status(self) -> str:
         """What was spent of each limit, for example `spent 5.01/10 USD, 1,234/5,000 requests`; empty without limits and
         prices."""
         now, parts = self.spent, []
@@ -180,7 +180,7 @@ class Budget:
                 parts.append(f"{short(now.of(name, prices))}/{self._limit(name)} {name}")
         return f"spent {', '.join(parts)}" if parts else ""
 
-    def higher(self) -> str:
+    def raised_limits(self) -> str:
         """Overrides with which a stopped run can be resumed: each reached limit, doubled."""
         now, given = self.spent, []
         for n in self.reached():

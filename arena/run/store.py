@@ -5,7 +5,7 @@ whole phases only. What a run stores is determined by its config and by people's
 (table `telemetry`) and keys (columns `public_key`, `signature`), which `digest` leaves out. Other processes write to
 the table `control` only: it holds people's commands before they become records, and `digest` leaves it out too.
 
-The tables are those of schema version 4 and of the steps since (`arena.run.migrations`). A file that lacks a step is
+The tables are those of schema version 4 and of the steps since (`arena.run.schema_steps`). A file that lacks a step is
 updated when its run is resumed; reading it is an error that says so, as is a file of a later version.
 
 A commit survives the death of its process at any moment. Not guaranteed: that the last commits survive a power cut.
@@ -27,12 +27,12 @@ from typing import Any
 from sqlite_utils import Database
 
 from arena.run.integrity import check_foreign_objects, check_numbers, check_schema
-from arena.run.migrations import SCHEMA_VERSION, STEPS, apply_steps, migrate, version_error
+from arena.run.schema_steps import SCHEMA_VERSION, STEPS, apply_steps, migrate, version_error
 from culture.library import Library
 
 Row = dict[str, Any]
 PATIENCE = 30.0
-"""Seconds to wait for another program that has the file locked."""
+"""Seconds to wait for another program's lock on the file."""
 Records = Mapping[str, Sequence[Row]]
 
 # Tables of schema version 4, which steps add to; the library has its own (culture.schema). `taken` and `decided` are
@@ -103,9 +103,10 @@ CREATE TABLE heads (generation INTEGER PRIMARY KEY, size INTEGER, root TEXT, pub
 CREATE TABLE collapse (generation INTEGER, agent TEXT, perplexity REAL, tail_mass REAL, distinct_2 REAL, depth REAL,
     entropy REAL, PRIMARY KEY (generation, agent));
 """
-# Tables of islands (docs/islands.md), made where needed only: `marks` holds the last rowid of each table before a
-# generation, and what came from others; `migrations` what came and went, and why not; `lost_islands` from which
-# generation on the run goes without one; `island_heads` the signed heads of the islands' own logs.
+# Tables of islands (docs/islands.md), created only where needed. `marks`: the last rowid of each table before a
+# generation, and the arrivals of that generation. `migrations`: posts and agents sent and received, and why some were
+# refused. `lost_islands`: islands that were lost, and from which generation on. `island_heads`: signed heads of the
+# islands' logs.
 MARKS = """CREATE TABLE IF NOT EXISTS marks (generation INTEGER, name TEXT, last INTEGER, arrivals TEXT,
     PRIMARY KEY (generation, name))"""
 MIGRATIONS = """CREATE TABLE IF NOT EXISTS migrations (generation INTEGER, island INTEGER, direction TEXT, kind TEXT,
@@ -210,25 +211,26 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. Raises OSError, naming the file, if the disk is full or the database locked."""
+        """A transaction, rolled back on any error. Raises OSError, naming the file, if the disk is full or the database
+        locked, and ValueError for a row that exists already."""
         try:
             self.db.execute("BEGIN IMMEDIATE")
             yield
             self.db.execute("COMMIT")
         except BaseException as error:
-            with suppress(sqlite3.DatabaseError):  # a disk that fails: rolled back when next opened
+            with suppress(sqlite3.DatabaseError):  # on a disk error, SQLite rolls back when the file is opened next
                 if self.db.conn.in_transaction:
                     self.db.execute("ROLLBACK")
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
                 raise OSError(f"cannot write {self.path}: {error}") from None
             if isinstance(error, sqlite3.IntegrityError):
                 raise ValueError(
-                    f"{self.path} is damaged: what is to be written is there already, or may not be: {error}"
+                    f"{self.path} is damaged: a row to be written exists already or is not allowed: {error}"
                 ) from error
             raise
 
     def insert(self, records: Records) -> None:
-        """Insert rows by table, inside a transaction of the caller."""
+        """Insert rows by table. Must be called inside a transaction."""
         for table, rows in records.items():
             if rows:
                 columns = list(rows[0])
@@ -247,13 +249,13 @@ class Store:
         return list(self.db.query(sql, list(parameters)))
 
     def rows(self, table: str, generation: int) -> list[Row]:
-        """The rows of one generation in the order they were written."""
+        """The rows of one generation, in the order they were written."""
         return self.query(f"SELECT * FROM {table} WHERE generation = ? ORDER BY rowid", [generation])
 
     def before(self, table: str, generation: int) -> int:
-        """The rowid after which the rows of `generation` and later ones lie, found in a few steps.
+        """The rowid after which the rows of `generation` and later ones are, found by binary search.
 
-        For tables without an index of generations whose rows were written in the order of generations.
+        For tables whose rows were written in the order of generations and that have no index of them.
         """
         last = f"SELECT rowid, generation FROM {table} WHERE rowid <= ? ORDER BY rowid DESC LIMIT 1"
         low, high = 0, self.query(f"SELECT COALESCE(MAX(rowid), 0) AS n FROM {table}")[0]["n"]
@@ -273,12 +275,12 @@ class Store:
         return {(r["generation"], r["phase"]) for r in self.query("SELECT generation, phase FROM phases")}
 
     def compute(self) -> float:
-        """Compute units so far, evaluation apart."""
+        """Compute units so far, without evaluation: prompt and generated tokens, and trained tokens three times."""
         sql = "SELECT SUM(prompt_tokens + generated_tokens + 3 * trained_tokens) AS units FROM phases WHERE counted"
         return float(self.query(sql)[0]["units"] or 0)
 
     def digest(self) -> str:
-        """SHA-256 over everything but telemetry, what was asked through `control`, keys, signatures and heads."""
+        """SHA-256, 64 hex digits, over all tables and columns except UNHASHED_TABLES and UNHASHED_COLUMNS."""
         total = hashlib.sha256()
         tables = [r["name"] for r in self.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
         for table in tables:

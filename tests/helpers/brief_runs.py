@@ -1,4 +1,4 @@
-"""A run of about a second, for tests that need one of their own."""
+"""A run of about a second, for tests that need their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of screens need to look like a run that is being played."""
+"""The lock of a run, for tests of screens that need a run that seems to be played."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the run's lock, as the process does that plays it."""
+    """Hold the lock of a run, like the process that plays it."""
     with open(folder / ".lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

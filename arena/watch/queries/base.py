@@ -14,8 +14,8 @@ from sqlite_utils import Database
 
 from arena.config.schema import load_config, nearest
 from arena.run.integrity import check_foreign_objects, check_numbers, check_schema
-from arena.run.migrations import version_error
 from arena.run.paths import check_folder
+from arena.run.schema_steps import version_error
 from arena.run.store import reference_database, uri_of
 from arena.watch.models import Run
 

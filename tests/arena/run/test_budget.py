@@ -1,4 +1,4 @@
-"""Limits of requests, tokens, money and time: arithmetic, where a batch stops, and what is kept of it."""
+"""Limits of requests, tokens, money and time: arithmetic, where a batch stops, and the journal of completions."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_money_is_tokens_times_price() -> None:
     limits = LimitsSection.model_validate({"money": 5, "prices": PRICES})
     budget = Budget(limits, Spent(1234, 7_000_000, 6_600_000, 61.0))
     assert budget.why() == ("limits.money (5 USD) is reached: 5.01 USD for 1,234 requests and 13.6 M tokens in 61 s")
-    assert budget.higher() == "limits.money=10.02" and budget.line() == "spent 5.01/5 USD"
+    assert budget.raised_limits() == "limits.money=10.02" and budget.status() == "spent 5.01/5 USD"
     both = Budget(LimitsSection(requests=1000, tokens=20_000_000, seconds=60), budget.stored)
     assert both.why().startswith("limits.requests (1,000) and limits.seconds (60 s) are reached: 1,234 requests and")
-    assert both.higher() == "limits.requests=2468 limits.seconds=122"
+    assert both.raised_limits() == "limits.requests=2468 limits.seconds=122"
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Pause, resume and stop: they do what they say, and leave no trace in what a run stores."""
+"""Pause, resume and stop: they work as documented and leave no trace in the records of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger: what is sealed and when, that it survives deaths, and that what was changed afterwards is named."""
+"""The ledger: which leaves and heads are sealed when, crashes while sealing, and detection of later changes."""
 
 from __future__ import annotations
 

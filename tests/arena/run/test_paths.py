@@ -1,4 +1,4 @@
-"""Paths that data names stay in their folder, and so do the links of a folder that somebody sent."""
+"""Containment: paths from data, and links in a run folder, cannot lead out of the folder."""
 
 from __future__ import annotations
 

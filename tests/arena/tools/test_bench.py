@@ -1,4 +1,5 @@
-"""The benchmark: real small runs of our side, turns in order, the limit's count, the stored record, and the peers."""
+"""The benchmark: small real runs of our side, the order of turns, the counts of the limit, the record, and the
+peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of real model sizes, on the CPU: it runs to its end, counts what it says, and needs few packages."""
+"""The benchmark of real model sizes, on the CPU: it runs, its counts are right, and it needs few packages."""
 
 from __future__ import annotations
 

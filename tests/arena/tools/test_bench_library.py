@@ -1,4 +1,4 @@
-"""The benchmark of the library runs to its end, counts rightly, and writes what can be checked."""
+"""The benchmark of the library: it runs, its counts are right, and its posts verify."""
 
 import json
 from contextlib import closing

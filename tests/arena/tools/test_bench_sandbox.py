@@ -1,4 +1,4 @@
-"""The benchmark of the sandboxes runs to its end, and every side gives the right values."""
+"""The benchmark of the sandboxes: it runs, and every side returns the right values."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The shipped seed model and its school: sizes, formats, and nothing held out."""
+"""The shipped seed model and its school: sizes and formats, and no held-out problem in the school."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The Python seed's school and recipe: right examples, nothing held out, any text has tokens, the same model twice.
+"""The Python seed's school and recipe: correct examples, no held-out problem, a total tokenizer, determinism.
 
-Leaves out how much it learns, which is measured (docs/measurements.md), not tested.
+Left out: how much a model learns, which is measured (docs/measurements.md), not tested.
 """
 
 from dataclasses import replace

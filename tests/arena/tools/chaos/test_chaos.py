@@ -1,4 +1,4 @@
-"""The chaos harness: where it kills, what it can tell, and that it would see what it looks for."""
+"""The chaos test itself: where it kills, how it locates kills, and that it finds faults."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the machine does to a run: full, read-only and locked files, clocks that jump, workers that are killed.
+"""Faults of the machine: full, read-only and locked files, clock jumps, killed workers.
 
-Each shows what the user is told, and that going on afterwards makes the undisturbed run.
+Each test checks the message to the user, and that the resumed run equals the undisturbed one.
 """
 
 from __future__ import annotations

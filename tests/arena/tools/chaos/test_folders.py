@@ -1,4 +1,4 @@
-"""Run folders: held by one process, copied, moved, of an earlier and of a later version."""
+"""Run folders: locked by one process, copied, moved, and of a later version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: what the user sees, what is stored, and that going on makes the undisturbed run."""
+"""SIGTERM and SIGINT: the output, what is stored, and that the resumed run equals the undisturbed one."""
 
 from __future__ import annotations
 

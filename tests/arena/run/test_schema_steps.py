@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from arena.cli.app import app
 from arena.loop import play
 from arena.run.ledger import verify
-from arena.run.migrations import STEPS, backup_path
+from arena.run.schema_steps import STEPS, backup_path
 from arena.run.state import Arena
 from arena.run.store import Store, reference_database
 from arena.watch.queries import open_run
