@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from arena.config.shipped import ROOT
+from tests.helpers.command import ratchet
 
 # The options of every command. A change here is a change for users: say so in the README.
 OPTIONS = {
@@ -54,11 +55,6 @@ OPTIONS = {
     "configs": set(),
     "doctor": set(),
 }
-
-
-def ratchet(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "run_arena.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,6 @@ import io
 import json
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from arena.evals.play.terminal import Left, Terminal
 from arena.run.state import Arena
 from arena.run.store import Store
 from curricula.registry import DOMAINS, make_domain
+from tests.helpers.command import ratchet
 from tests.helpers.openai_server import Reply, Server, completion
 from tests.helpers.scripted_agents import PERSONAS, ScriptedAgents
 
@@ -209,7 +208,6 @@ def test_every_domain_is_played_against_careful_sloppy_and_hostile_agents(carele
 
 
 def test_the_command_plays_through_a_pipe(run: Path) -> None:
-    command = [sys.executable, str(ROOT / "run_arena.py"), "play", str(run), "--rounds", "1", "--agents", "2"]
-    done = subprocess.run(command, input="1\nquit\n", capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = ratchet("play", str(run), "--rounds", "1", "--agents", "2", given="1\nquit\n")
     assert done.returncode == 0, done.stderr
     assert "You leave the table." in done.stdout and "Score" in done.stdout and not done.stderr

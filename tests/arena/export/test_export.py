@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import pytest
 import yaml
 
 from arena.config.schema import Config, load_config
-from arena.config.shipped import ROOT
 from arena.export import tables as tables_module
 from arena.export.card import COMPLETION_FIELDS, TRACE_FIELDS
 from arena.export.export import MANIFEST, PARTS, export_run, parts_of
@@ -25,6 +22,7 @@ from arena.run.state import make_domains
 from arena.run.store import Store
 from arena.text import code, fence
 from culture.posts import Post, SignedPost
+from tests.helpers.command import ratchet
 
 
 def silent(part: str, done: int, total: int) -> None: ...
@@ -439,8 +437,7 @@ def test_an_unknown_part_is_refused_with_the_nearest_right_one():
 
 @pytest.mark.slow
 def test_the_command_exports_into_the_run_s_own_folder(copied: Path):
-    command = [sys.executable, str(ROOT / "run_arena.py"), "export", str(copied), "--only", "traces,library,card"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = ratchet("export", str(copied), "--only", "traces,library,card")
     assert done.returncode == 0, done.stderr
     assert "45 rounds and" in done.stdout and done.stdout.strip().endswith(f"wrote {copied / 'export'}")
     assert not done.stderr and (copied / "export" / "README.md").is_file()

@@ -6,8 +6,6 @@ import asyncio
 import importlib
 import importlib.util
 import json
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from arena.export.domain.rows import FIELDS, ROW, Judge, problems
 from arena.export.domain.write import export_domain, read_options
 from curricula.domain import Verdict
 from curricula.registry import DOMAINS, make_domain
+from tests.helpers.command import ratchet
 
 N = 24
 JUDGE = Judge("list_programs", {})
@@ -157,14 +156,6 @@ def test_verifiers_loads_it_and_scores_a_right_and_a_wrong_reply(
 
 
 def test_the_command_writes_it(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        str(ROOT / "run_arena.py"),
-        "export-domain",
-        "list_programs",
-        "--to",
-        str(tmp_path / "x"),
-    ]
-    done = subprocess.run([*command, "--n", "3"], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = ratchet("export-domain", "list_programs", "--to", str(tmp_path / "x"), "--n", "3")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "dataset: 3 problems in train, 800 in dev"

@@ -20,7 +20,7 @@ from arena.run.ledger import check_proof
 from arena.run.store import Store
 from culture.posts import Post
 from tests.arena.export.test_export import HOSTILE, without_code
-from tests.cli.test_cli import ratchet
+from tests.helpers.command import ratchet
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import pytest
 from rich.console import Console
 
 from arena.config.schema import load_config, make_config
-from arena.config.shipped import ROOT
 from arena.phases.order import LOOP
 from arena.report.comparison.arms import arms, flat
 from arena.report.comparison.compare import compare, effect
@@ -25,6 +22,7 @@ from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
 from arena.report.terminal import print_sections
 from arena.run.store import Store
+from tests.helpers.command import ratchet
 
 TRIES = 10
 """Held-out problems a depth: rates are tenths."""
@@ -322,19 +320,14 @@ def test_runs_that_have_only_begun_are_compared_without_scores(tmp_path: Path):
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
-def ratchet(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "run_arena.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
-
-
 @pytest.mark.slow
 def test_the_command_compares_prints_json_and_writes_where_it_is_told(four: list[Source], tmp_path: Path):
-    done = ratchet(tmp_path, "analyze", "a1", "a2", "b1", "b2", "--json", "--out", "here")
+    done = ratchet("analyze", "a1", "a2", "b1", "b2", "--json", "--out", "here", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [a["name"] for a in found["arms"]] == ["setter=self", "setter=frozen"]
     assert (tmp_path / "here" / "index.html").is_file()
-    done = ratchet(tmp_path, "analyze", "b1", "a1", "--no-plots")
+    done = ratchet("analyze", "b1", "a1", "--no-plots", cwd=tmp_path)
     assert done.returncode == 0 and "setter=frozen: seed 1. The baseline." in done.stdout
     assert not (tmp_path / "comparison").exists()
 
@@ -351,6 +344,6 @@ def test_the_command_compares_prints_json_and_writes_where_it_is_told(four: list
 )
 def test_a_mistake_is_one_line(arguments: tuple[str, ...], says: str, four: list[Source], tmp_path: Path):
     (tmp_path / "here").mkdir()
-    done = ratchet(tmp_path, "analyze", *arguments)
+    done = ratchet("analyze", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and says in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
