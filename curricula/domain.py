@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -136,37 +136,98 @@ class Domain(Protocol):
 
 @runtime_checkable
 class Spoken(Protocol):
-    """What a domain has beside that, so that models that follow instructions can play it without having been taught.
+    """A domain that models can play that follow instructions and were not trained on its notation.
 
-    Both texts are prose and say in which form the answer is to come; what an agent wrote is `quoted`. The arena adds
-    who is asked and where in the reply the answer stands. What comes back is parsed by `parse_proposal` and `verify`,
-    like any other text.
+    Both texts are prose and state the form of the answer; text by agents is `quoted`. The caller adds the agent's role
+    and how the answer is marked in the reply. Replies are parsed by `parse_proposal` and `verify`.
     """
 
     def setting(self, parent: str | None) -> str:
-        """What a setter is asked: what a problem is, its form with an example, and the parent to vary if there is
-        one."""
+        """The request for a problem: what a problem is, its form with an example, and the parent to vary, if any."""
 
     def asking(self, problem: Problem) -> str:
-        """What a solver is asked: the problem, all that is needed to understand it, and the form of the answer."""
+        """The request for a solution: the problem, all that is needed to understand it, and the form of the answer."""
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A domain whose problems use names that only the library explains, such as `hidden_words`.
+
+    Agents guess what a name means; right guesses become definitions. All of it must be
+    attributes of the class too, so that the program recognises such a class without an instance.
+    """
+
+    name: str
+    kin: tuple[str, ...]  # other domains whose posts are of use in this one
+    seed_option: str  # option of the class that takes the run's seed by default
+    issued: tuple[str, ...]  # all names that any instance may use
+    words: tuple[str, ...]  # the names of this instance
+
+    @staticmethod
+    def level(name: str) -> int:
+        """Depth of a name: how many definitions build on each other in it, at least 1. 0 for other words."""
+
+    def random_use(self, rng: random.Random, names: Sequence[str]) -> Problem:
+        """A random problem that uses one of `names`."""
+
+    def true_definition(self, name: str) -> str:
+        """The definition of a name as this instance has it."""
+
+    def definition(self, name: str, body: Sequence[str]) -> str:
+        """The text of a definition."""
+
+    def wrong_body(self, name: str) -> tuple[str, ...]:
+        """A body that is as long as the true one and wrong."""
+
+    def guess(self, name: str, known: Mapping[str, Sequence[str]] | Sequence[str], rng: random.Random) -> Guess:
+        """A question for the meaning of `name`, which may build on names in `known`."""
+
+    def check_guess(self, name: str, text: str) -> tuple[str, ...] | Rejection:
+        """The body in primitives if the guess is right, otherwise the reason why not."""
+
+    def reachable(self, known: Collection[str]) -> list[str]:
+        """The unknown names that can be guessed with what is known."""
+
+    def failure_from_guess(self, name: str, guess: str) -> tuple[str, str] | None:
+        """Title and body of a failure post about a wrong guess; None if there is nothing to say."""
+
+    def practice(
+        self,
+        definitions: Mapping[str, Sequence[str]],
+        rng: random.Random,
+        n: int,
+        *,
+        guess: float,
+        dreams: float,
+        unknown: float,
+    ) -> list[tuple[str, str]]:
+        """`n` exercises (prompt, completion) to train definitions into weights."""
+
+    def recall_prompts(self, names: Sequence[str], given: str) -> list[str]:
+        """Prompts that ask what each name means, with nothing to read."""
+
+    def recalled(self, name: str, text: str) -> tuple[str, ...] | None:
+        """The body that a reply to such a prompt states; None if it states none."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One answer to a problem, for who looks whether the problem itself is sound. `strong`: its agent solves at least
-    as much of what others set as the population does on average."""
+    """One answer to a problem whose own validity is being judged.
+
+    strong: the agent solves at least as much of what others set as the population does on average.
+    unclear: the agent said that the question can be read in more than one way.
+    """
 
     agent: str
     answer: str | None
     correct: bool
     strong: bool
-    unclear: bool = False  # the agent said that the question can be read in more than one way
+    unclear: bool = False
 
 
 @runtime_checkable
 class Doubtful(Protocol):
-    """What a domain has whose reference answer may not be what the question asks for."""
+    """A domain whose reference answer may not be what the question asks for."""
 
     def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
-        """Why the problem should not count, as its solvers' and grader's answers tell; None if nothing speaks
-        against it."""
+        """Why the problem should not count, judging by the answers of its solvers and grader; None if it should."""

@@ -51,6 +51,9 @@ class HiddenWords:
     """
 
     name = "hidden_words"
+    kin = (lp.ListPrograms.name,)
+    seed_option = "world"
+    issued = words = WORDS
     reasons = (*lp.ListPrograms.reasons, "no issued name")
 
     def __init__(self, world: int = 0, levels: int = LEVELS) -> None:
@@ -157,6 +160,15 @@ class HiddenWords:
 
     def random_problem(self, rng: random.Random, depth: int | None = None) -> Problem:
         return self.random_use(rng, [w for w in self.words if depth is None or level_of(w) == depth])
+
+    @staticmethod
+    def level(name: str) -> int:
+        """Level of a name, from 1; 0 for other words."""
+        return level_of(name) if name in WORDS else 0
+
+    def true_definition(self, name: str) -> str:
+        """The definition of a name in this world."""
+        return self.definition(name, self.world.bodies[name])
 
     def random_use(self, rng: random.Random, names: Sequence[str]) -> Problem:
         """Draw a problem that uses one of `names` and 0 to 2 primitives."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from agents.engine_spec import EngineSpec
 from culture.kinds import POST_KINDS, PostKind, add_kind
-from curricula.domain import Domain
+from curricula.domain import Domain, Named
 from curricula.learnability import RULES, PaymentRule
 
 SINKS: dict[str, str] = {
@@ -88,9 +88,21 @@ def find_domain(text: str) -> type[Domain]:
     return found
 
 
+def domain_class(text: str) -> Any:
+    """The class of a domain, built in or named by import path; None if a name is unknown."""
+    from curricula.registry import DOMAINS  # imports every built-in domain
+
+    return find_domain(text) if is_path(text) else DOMAINS.get(text)
+
+
+def is_named(text: str) -> bool:
+    """Whether a domain has hidden names (`curricula.domain.Named`)."""
+    return isinstance(domain_class(text), Named)
+
+
 def make_domain(text: str, **options: Any) -> Domain:
     """Build the domain that a name or import path names. Raises ValueError for an unknown name or option."""
-    from curricula import registry  # imports every built-in domain
+    from curricula import registry
 
     if not is_path(text):
         return registry.make_domain(text, **options)

@@ -19,7 +19,7 @@ from arena.config.cluster import ClusterSection
 from arena.config.culture import LibrarySection, MeasureSection, SleepSection, TurnoverSection
 from arena.config.engine import EngineSection, ModelSection
 from arena.config.limits import LimitsSection, PricesSection, StoreSection
-from arena.config.registries import check_sink, find_domain, find_engine, is_path, nearest
+from arena.config.registries import check_sink, find_domain, find_engine, is_named, is_path, nearest
 from arena.config.rounds import (
     DomainSection,
     PopulationSection,
@@ -90,7 +90,12 @@ class Config(Section):
     @property
     def main_domain(self) -> str:
         """The domain of which held-out skill and diversity are reported: the first of `domains`."""
-        return next(iter(self.domains))
+        return self.domain_names[0]
+
+    @property
+    def named_domain(self) -> str | None:
+        """The first domain with hidden names, or None."""
+        return next((n for n, key in zip(self.domain_names, self.domains, strict=True) if is_named(key)), None)
 
     @field_validator("sinks")
     @classmethod

@@ -104,7 +104,7 @@ def card(made: Made) -> str:
         f"---\n{front_matter(made)}---\n\n# {code(made.run)}: a run of Ratchet",
         f"{c.population.agents} language-model agents set problems for one another, solve them, and post what was"
         f" solved and checked to a shared library that they sleep on. {finished} of {planned} generations were played,"
-        f" in {', '.join(code(d) for d in c.domains)}, with the base model {code(c.model.path)}.",
+        f" in {', '.join(code(d) for d in c.domain_names)}, with the base model {code(c.model.path)}.",
         "## What is here",
         "\n".join(_here(made)),
     ]

@@ -13,10 +13,8 @@ from arena.run.fold import RunState
 from culture.library import Read
 from culture.posts import Post
 from culture.retrieval import retrieve
-from curricula.domain import Problem
+from curricula.domain import Named, Problem
 
-KIN = {"hidden_words": ("list_programs",)}
-"""Domains whose problems are made of another's: what is said there is of use here."""
 BESIDE = "beside"
 """Phase of the reads of posts that nobody asked for: shown beside what was needed, and no trial of their worth."""
 
@@ -55,6 +53,8 @@ def notes(
     pages = {name: shown.page for name, shown in shelf.items()}
     source = {shown.page.id: shown.post for shown in shelf.values()}
     render = note if chat else body_of
+    domain = state.domains.get(problem.domain)
+    spoken_of = (problem.domain, *(domain.kin if isinstance(domain, Named) else ()))
     found = retrieve(
         state.library.within(scope(state, agent)),
         names=problem.names,
@@ -69,7 +69,7 @@ def notes(
         worth=worth(state) if config.by_words else None,  # a name has one page on a shelf, so nothing to choose among
         explore=config.explore,
         withhold=withhold,
-        accept=lambda post: speaks_of(post) in (problem.domain, *KIN.get(problem.domain, ())),
+        accept=lambda post: speaks_of(post) in spoken_of,
     )
     g = state.generation.index
     log = [

@@ -17,7 +17,6 @@ from arena.run.models import Models
 from arena.run.store import Row
 from culture.scope import Scope
 from curricula.domain import Rejection
-from curricula.hidden_world import level_of
 
 RECALL_INPUTS = ("3 1 4", "2 7")
 
@@ -71,7 +70,7 @@ def knowledge_row(
         "recalled": len(recalled),
         "known": len(right),
         "wrong": len(known) - len(right),
-        "level": max(map(level_of, right), default=0),
+        "level": max(map(words.level, right), default=0),
         "memory": json.dumps({name: " ".join(body) for name, body in recalled.items()}),
     }
 

@@ -47,7 +47,7 @@ class Guessing:
         return [
             Request(
                 f"{seed}/{id_}/guess",
-                guesser.ask(voice, words, agent, guess),
+                guesser.ask(voice, agent, guess),
                 agent,
                 rounds.max_tokens if voice.chat else rounds.guess_tokens,
                 rounds.set_temperature,

@@ -30,7 +30,7 @@ from culture.kinds import POST_KINDS
 from culture.library import Library
 from culture.posts import MAX_BODY, Post, SignedPost
 from curricula.definitions import compile_book, pages
-from curricula.hidden_words import HiddenWords
+from curricula.domain import Named
 from curricula.learnability import is_learnable
 from curricula.post_forms import PostDomain
 
@@ -102,7 +102,7 @@ def definitions(state: RunState, shelves: Shelves) -> Iterator[Post]:
         if name in shelves.held(agent) or name in waiting or told:
             continue
         mine.setdefault(name, []).append(agent)
-        yield Post("definition", agent, g, name, words.definition(name, body.split()), (), "hidden_words")
+        yield Post("definition", agent, g, name, words.definition(name, body.split()), (), words.name)
 
 
 def worked_examples(state: RunState, shelves: Shelves) -> Iterator[Post]:
@@ -249,7 +249,7 @@ def is_loose(library: Library, post_id: str) -> bool:
     return found is not None and found.kind == "definition"
 
 
-def compiled(words: HiddenWords, author: str, g: int, shelf: dict[str, Held]) -> Post:
+def compiled(words: Named, author: str, g: int, shelf: dict[str, Held]) -> Post:
     """A book of what fits into a post; it cites where its pages stood before."""
     text = compile_book({n: h.body for n, h in shelf.items()}, limit=MAX_BODY)
     cites = tuple(dict.fromkeys(shelf[n].post for n in pages(text)))

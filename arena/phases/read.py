@@ -17,6 +17,7 @@ from arena.rounds.round import Round
 from arena.run.state import Arena
 from arena.run.store import Records, Row
 from culture.library import Read
+from curricula.domain import Named
 from curricula.replay import ParentPool
 
 
@@ -28,6 +29,7 @@ def read(arena: Arena) -> Produced:
     state = arena.state
     g, config = state.generation.index, arena.config.rounds
     names, shares = list(state.domains), [d.share for d in arena.config.domains.values()]
+    named = {name for name, d in state.domains.items() if isinstance(d, Named)}
     rows: list[Row] = []
     reads: list[Read] = []
     taken = review.take(arena)
@@ -43,16 +45,16 @@ def read(arena: Arena) -> Produced:
             id_ = f"g{g:04d}r{number:04d}{state.mark}"
             rng = state.rng(g, id_, "plan")
             domain = rng.choices(names, shares)[0]
-            if domain == "hidden_words" and not known:  # a name that its author does not know cannot be set
-                domain = next((n for n in names if n != domain), "")
+            if domain in named and not known:  # a name that its author does not know cannot be set
+                domain = next((n for n in names if n not in named), "")
                 if not domain:
                     continue
-            wants_parent = domain == "hidden_words" or config.setter == "mutator" or rng.random() < config.vary
+            wants_parent = domain in named or config.setter == "mutator" or rng.random() < config.vary
             if wants_parent and domain not in pools:
                 pools[domain] = state.bank.parent_pool(g, config.parent_fade, domain, mine)
             found = pools[domain].draw(rng, 1) if wants_parent else []
             parent, post = (found[0].text, found[0].post) if found else (None, None)
-            if domain == "hidden_words" and (not found or rng.random() < config.from_name):
+            if domain in named and (not found or rng.random() < config.from_name):
                 parent = rng.choice(known)
                 post = shelf[parent].post
             others = rng.sample([a for a in state.living if a != author], len(state.living) - 1)

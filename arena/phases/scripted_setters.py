@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from arena.rounds.round import Round
 from arena.run.fold import RunState
-from curricula.hidden_words import HiddenWords
+from curricula.domain import Named
 from curricula.list_programs import ListPrograms
 from curricula.list_school import SeedData
 
@@ -15,7 +15,7 @@ def scripted_proposal(state: RunState, round_: Round) -> str:
     rng, domain = state.rng(round_.id, "scripted"), round_.domain
     if state.config.rounds.setter == "mutator" and round_.parent:
         return domain.mutate(round_.parent, rng)
-    if isinstance(domain, HiddenWords):
+    if isinstance(domain, Named):
         return domain.random_use(rng, sorted(state.library.definition_ids())).text
     if state.config.rounds.setter == "uniform" or not isinstance(domain, ListPrograms):  # the school is of these alone
         return domain.random_problem(rng).text

@@ -24,7 +24,7 @@ from arena.run.engines import close, make_engine
 from arena.run.estimate_cost import Whole, requests_of, served, spoken, stops
 from arena.run.estimate_size import size_line
 from arena.run.state import load_base, make_domains, model_folder
-from curricula.domain import Domain
+from curricula.domain import Domain, Named
 
 BARE_PAIR = ("solve rev inc sort | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 ; sort 2 4 5 answer 2 4 5")
 WRITTEN = 40  # tokens of a completion when speed is measured
@@ -52,7 +52,7 @@ def estimate(config: Config) -> list[str]:
     proposing = problems * long.propose if r.setter in ("self", "frozen") else 0
     solving = problems * (r.solvers * r.attempts + r.grade) * long.solve
     training = agents * (s.fresh + s.archive + s.lore + s.seed_examples + s.proposals) * long.train * s.enabled
-    depths = sum(len(d.depths) * (2 if d.name == "hidden_words" else 1) for d in domains.values())
+    depths = sum(len(d.depths) * (2 if isinstance(d, Named) else 1) for d in domains.values())
     measuring = depths * agents * m.per_depth * long.solve
     full = 2 * depths * m.final_per_depth * (1 + m.passes) * long.solve
     play = (

@@ -39,7 +39,7 @@ def requests_of(config: Config, depths: int) -> float:
     """Most completions that are asked for; `depths` is the number of held-out sets."""
     r, m, agents = config.rounds, config.measure, config.population.agents
     asked = r.setter in ("self", "frozen")
-    guesses = r.guesses if "hidden_words" in config.domains else 0
+    guesses = r.guesses if config.named_domain else 0
     each = agents * (r.per_agent * (asked + r.solvers * r.attempts + r.grade) + guesses + depths * m.per_depth)
     return config.generations * each + 2 * depths * m.final_per_depth * (1 + m.passes)
 
@@ -83,7 +83,7 @@ class Spoken:
 def spoken(config: Config, domains: Mapping[str, Domain]) -> list[Spoken]:
     """Prompts of the roles, for one held-out problem a depth; what is read from the library is not in them."""
     voice, found = make_voice(config, lambda agent: 0), list[Spoken]()
-    for name, domain in domains.items():
+    for domain, section in zip(domains.values(), config.domains.values(), strict=True):
         problems = [p for d in domain.depths for p in list(domain.heldout("dev", d))[:1]]
         solving = [
             (solver.ask(voice, domain, "an-agent", p, ()), solver.say(voice, domain.solution(p))) for p in problems
@@ -93,7 +93,7 @@ def spoken(config: Config, domains: Mapping[str, Domain]) -> list[Spoken]:
             for p in problems[:1]
             for parent in (None, p.text)
         ]
-        found.append(Spoken(config.domains[name].share, setting, solving))
+        found.append(Spoken(section.share, setting, solving))
     return found
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from arena.config.schema import Config
 from arena.run.retention import spacing
-from curricula.domain import Domain
+from curricula.domain import Domain, Named
 
 ROW = {
     "rounds": 158, "problems": 165, "attempts": 172, "grades": 135, "outcomes": 60, "guesses": 105, "evaluations": 148,
@@ -80,7 +80,7 @@ def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
     """Rows a generation, by table."""
     r, s, agents = config.rounds, config.sleep, config.population.agents
     problems = agents * r.per_agent
-    depths = sum(len(d.depths) * (2 if d.name == "hidden_words" else 1) for d in domains.values())
+    depths = sum(len(d.depths) * (2 if isinstance(d, Named) else 1) for d in domains.values())
     there = LEARNABLE * problems
     slept = agents * (min(s.fresh, there) + min(s.archive, there * config.generations / 2)) * s.enabled
     posts = POSTED * problems + agents
@@ -90,7 +90,7 @@ def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
         "outcomes": problems,
         "attempts": problems * r.solvers * r.attempts,
         "grades": problems * r.grade,
-        "guesses": agents * r.guesses * ("hidden_words" in domains),
+        "guesses": agents * r.guesses * any(isinstance(d, Named) for d in domains.values()),
         "evaluations": depths * agents * config.measure.per_depth,
         "reads": problems * r.vary + slept,
         "posts": posts,
@@ -111,7 +111,7 @@ def words_of(config: Config) -> dict[str, float]:
 def evaluated_once(config: Config, domains: Mapping[str, Domain]) -> float:
     """Rows of the evaluations before the first and after the last generation."""
     plain = sum(len(d.depths) for d in domains.values())
-    named = sum(len(d.depths) for d in domains.values() if d.name == "hidden_words")
+    named = sum(len(d.depths) for d in domains.values() if isinstance(d, Named))
     return 2.0 * config.measure.final_per_depth * (2 * plain + named)
 
 

@@ -14,8 +14,7 @@ from arena.config.schema import Config
 from arena.rounds.round import Round
 from arena.run.store import Row, Store
 from culture.library import Library
-from curricula.domain import Domain
-from curricula.hidden_words import HiddenWords
+from curricula.domain import Domain, Named
 from curricula.replay import Bank, Entry
 
 
@@ -62,9 +61,9 @@ class RunState:
         """Name of the checkpoint of the consolidated adapter."""
         return f"commons-{self.mark}" if self.mark else "commons"
 
-    def words_domain(self) -> HiddenWords | None:
-        found = self.domains.get("hidden_words")
-        return found if isinstance(found, HiddenWords) else None
+    def words_domain(self) -> Named | None:
+        """The domain with hidden names, if the run has one."""
+        return next((d for d in self.domains.values() if isinstance(d, Named)), None)
 
     def place(self, agent: str) -> int:
         """The agent's place in the population; 0 for a name that is no agent of this run."""

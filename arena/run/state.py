@@ -26,7 +26,7 @@ from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.config.registries import make_domain
+from arena.config.registries import domain_class, make_domain
 from arena.config.schema import Config
 from arena.config.shipped import SEED_FOLDER
 from arena.rounds.roles.voice import make_voice
@@ -292,8 +292,8 @@ def make_domains(config: Config) -> dict[str, Domain]:
     domains: dict[str, Domain] = {}
     for key, section in config.domains.items():
         options: dict[str, Any] = section.options
-        if key == "hidden_words":
-            options.setdefault("world", config.seed)
+        if seeded := getattr(domain_class(key), "seed_option", ""):
+            options.setdefault(seeded, config.seed)
         domain = make_domain(key, **options)
         domains[domain.name] = domain
     return domains

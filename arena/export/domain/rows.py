@@ -16,8 +16,7 @@ from typing import Any
 from agents.prompt import Chat
 from arena.rounds.roles import solver
 from arena.rounds.roles.voice import Voice
-from curricula.domain import Domain, Problem, Verdict
-from curricula.hidden_words import HiddenWords
+from curricula.domain import Domain, Named, Problem, Verdict
 from curricula.registry import make_domain
 
 VOICE = Voice(chat=True)
@@ -87,9 +86,9 @@ def _train(domain: Domain, depth: int) -> Iterator[Problem]:
 
 def notes(domain: Domain, problem: Problem) -> tuple[str, ...]:
     """What the names of a problem mean."""
-    if not isinstance(domain, HiddenWords):
+    if not isinstance(domain, Named):
         return ()
-    return tuple(domain.definition(name, domain.world.bodies[name]) for name in problem.names)
+    return tuple(domain.true_definition(name) for name in problem.names)
 
 
 def asked(domain: Domain, problem: Problem) -> Chat:

@@ -20,7 +20,7 @@ from arena.run.fold import RunState
 from arena.run.models import Models
 from arena.run.state import Arena
 from arena.run.store import Row
-from curricula.domain import Problem
+from curricula.domain import Named, Problem
 
 Items = Sequence[tuple[str, Problem, int, int | None]]
 
@@ -69,7 +69,7 @@ def evaluation_grid(state: RunState) -> list[tuple[Any, int, int | None]]:
         (domain, depth, reading)
         for domain in state.domains.values()
         for depth in domain.depths
-        for reading in ((0, 1) if domain.name == "hidden_words" else (None,))
+        for reading in ((0, 1) if isinstance(domain, Named) else (None,))
     ]
 
 

@@ -21,6 +21,7 @@ from arena.run.fold import RunState
 from arena.run.models import Models
 from arena.run.state import Arena
 from arena.run.store import Row
+from curricula.domain import Named
 from curricula.replay import Entry
 
 MIND = "schooled"
@@ -55,7 +56,7 @@ def schooled(arena: Arena) -> list[Row]:
 
 def classes(state: RunState, n: int) -> dict[str, list[Entry]]:
     """The worked examples each newborn sleeps on, of domains without names; equally many, or there is no school."""
-    g, plain = state.generation.index, [d for d in state.domains if d != "hidden_words"]
+    g, plain = state.generation.index, [name for name, d in state.domains.items() if not isinstance(d, Named)]
     third, gone = max(1, g // 3), {r["post"] for r in state.store.query("SELECT post FROM removals")}
     spans = {"early": range(1, third + 1), "late": range(g - third + 1, g + 1), "any": range(1, g + 1)}
     found: dict[str, list[Entry]] = {"school_none": []}
@@ -77,7 +78,7 @@ def examine(state: RunState, models: Models, names: list[str]) -> list[Row]:
         (name, domain, depth, problem)
         for name in names
         for domain in state.domains.values()
-        if domain.name != "hidden_words"
+        if not isinstance(domain, Named)
         for depth in domain.depths
         for problem in domain.heldout(config.measure.split, depth)[: config.measure.final_per_depth]
     ]

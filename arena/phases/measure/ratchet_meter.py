@@ -52,7 +52,6 @@ from arena.run.store import Row
 from culture.scope import Scope
 from curricula import list_programs as lp
 from curricula.domain import Domain, Problem, Rejection, digest
-from curricula.hidden_world import WORDS
 
 LIBRARIES = ("none", "first", "own", "filler", "shuffled", "authors", "stale", "wrong")
 """What a newborn is given to read."""
@@ -257,7 +256,7 @@ class Shelf:
         count, found = self.count_tokens, list[str]()
         for note in own:
             rng = self.state.rng("ratchet", "filler", problem.text, note)
-            free = [w for w in WORDS if w not in said]
+            free = [w for w in words.issued if w not in said]
             free = [w for w in free if w not in words.words] or [w for w in free if w not in held] or free
             n, drawn = len(note.split()) - 2, list[str]()
             for _ in range(TRIES):

@@ -161,7 +161,7 @@ def _name_pairs(
     where, values = ("", []) if generation is None else (" AND generation = ?", [generation])
     sql = (
         "SELECT generation, mode, depth, agent, problem, reading, correct FROM evaluations"
-        " WHERE domain = 'hidden_words' AND mode IN ('greedy', 'full') AND reading IS NOT NULL"
+        " WHERE mode IN ('greedy', 'full') AND reading IS NOT NULL"
         f" AND {NOT_TWICE}{where} ORDER BY rowid"
     )
     tries: dict[tuple[int, str], dict[tuple[Any, ...], dict[int, int]]] = {}

@@ -26,7 +26,7 @@ from culture.transmission import paired_interval as paired_interval
 
 EVALUATIONS = (
     "SELECT rowid, generation, mode, depth, agent, problem, reading, correct FROM evaluations"
-    " WHERE domain = 'hidden_words' AND mode IN ('greedy', 'full') AND reading IS NOT NULL AND generation > 0"
+    " WHERE mode IN ('greedy', 'full') AND reading IS NOT NULL AND generation > 0"
 )
 """The rows that `Pairs.add` takes, without its first column."""
 ASKED = "r.phase NOT IN ('sleep', 'beside') AND (r.propensity = 1.0 OR EXISTS (SELECT 1 FROM withheld))"

@@ -52,7 +52,7 @@ def section(source: Source) -> Section:
         )
     if words.names:
         figures.append(names_figure(words))
-    elif "hidden_words" not in a["domains"]:
+    elif source.config.named_domain is None:
         missing.append("Names: the run has no domain with hidden names.")
     else:
         missing.append("Names: no valid problem has used one yet.")

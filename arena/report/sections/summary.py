@@ -97,7 +97,9 @@ def held(a: dict[str, Any]) -> str:
 
 def run_table(source: Source) -> Table:
     a, config, meta = source.analysis, source.config, source.store.meta()
-    shares = ", ".join(f"{spaced(name)} {d.share:.0%}" for name, d in config.domains.items())
+    shares = ", ".join(
+        f"{spaced(name)} {d.share:.0%}" for name, d in zip(config.domain_names, config.domains.values(), strict=True)
+    )
     r, s = config.rounds, config.sleep
     rows = [
         ("run", f"{a['run']}, seed {a['seed']}" + ("" if a["finished"] else " (not finished)")),

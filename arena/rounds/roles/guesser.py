@@ -6,7 +6,6 @@ from agents.prompt import Prompt
 from arena.rounds.roles.reply import object_schema, part
 from arena.rounds.roles.voice import Voice
 from curricula.domain import Guess
-from curricula.hidden_words import HiddenWords
 from curricula.list_programs import RULES
 from curricula.list_prose import guessing
 
@@ -15,7 +14,7 @@ SCHEMA = object_schema(body={"type": "string"})
 ROLE = "Now you guess what a hidden name means. A right guess is written into the library under your name."
 
 
-def ask(voice: Voice, words: HiddenWords, agent: str, guess: Guess) -> Prompt:
+def ask(voice: Voice, agent: str, guess: Guess) -> Prompt:
     if not voice.chat:
         return guess.prompt
     return voice.say(agent, f"{ROLE} {voice.form(PART)}", guessing(RULES, guess), SCHEMA)

@@ -15,7 +15,6 @@ from arena.rounds.roles import grader, guesser, setter, solver
 from arena.rounds.roles.reply import from_json, object_schema, part, spoken, unfenced
 from arena.rounds.roles.voice import BARE, Voice, mark
 from curricula.domain import Guess, Problem, quoted
-from curricula.hidden_words import HiddenWords
 from curricula.list_programs import ListPrograms
 
 CHAT, STRUCTURED = Voice(chat=True), Voice(chat=True, structured=True)
@@ -200,7 +199,7 @@ def test_unclear_is_said_in_the_answer_and_nowhere_else() -> None:
 
 def test_a_guess_is_asked_for_and_read(tmp_path: Path) -> None:
     guess = Guess("w7", "guess | 1 2 -> 2 1", (), (("1 2", "2 1"),))
-    asked = guesser.ask(CHAT, HiddenWords.__new__(HiddenWords), "a1", guess)
+    asked = guesser.ask(CHAT, "a1", guess)
     assert isinstance(asked, Chat) and "1 2 -> 2 1" in asked.user and "<body>" in asked.system
     assert guesser.read(CHAT, "<body>rev</body>") == "rev" and guesser.read(BARE, "rev") == "rev"
 

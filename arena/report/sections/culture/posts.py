@@ -104,10 +104,10 @@ def read_by(store: Store, kind: str) -> dict[str, dict[str, int]]:
 
 
 def why_none(source: Source) -> str:
-    if "hidden_words" not in source.config.domains:
+    if source.config.named_domain is None:
         return (
             "No post of this run can be measured by what reading it does: only definitions of hidden names are, "
-            "and the run has none (no domain hidden_words in its config)."
+            "and the run has none (no domain with hidden names in its config)."
         )
     return "No defined name has been asked for yet, with and without reading, so there is no uplift of a post to tell."
 
