@@ -107,11 +107,11 @@ def control(
     command: Annotated[str, typer.Argument(help="pause (after this phase), resume, or stop (after this generation).")],
 ) -> None:
     """Pause, resume or stop a run that is being played."""
-    from arena.watch.commands import Desk
+    from arena.watch.commands import RunControl
     from arena.watch.queries import Busy, open_run
 
     try:
-        typer.echo(f"{folder}: {Desk(open_run(folder)).command(command)}")
+        typer.echo(f"{folder}: {RunControl(open_run(folder)).command(command)}")
     except Busy as busy:
         raise OSError(f"{busy}; try again") from None
 

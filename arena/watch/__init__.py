@@ -1,9 +1,10 @@
-"""What a run looks like while it is played: terminal screens fed by the loop's listener or by the run store.
+"""Watching a run: a progress display fed by the loop's listener, and terminal screens fed by the run store.
 
-`progress` listens to the loop. `app`, `panes/`, `slider`, `keys` and `help` are the screens, and import textual;
-they draw what `data/` reads and `history` and `merit` fold, in the words of `texts/`. `launch` plays a run in a process
-of its own beside them.
+`live` is the progress display. `app`, `screens/`, `timeline`, `keys`, `help` and `confirm` are the terminal
+application and import textual. `queries/` reads the run store, `history` and `scores` aggregate it incrementally, and
+`render/` turns the results into text. `review_queue` ranks the items for review, `commands` and `writer` write what a
+person requests, and `launch` starts a run in a separate process. `sinks/` export scalars, for example to TensorBoard.
 
-Left out: anything that changes a run. Not guaranteed: that times left are right; they are projected from the
-generations played so far.
+Left out: changing a run other than through the `control` table. Not guaranteed: that remaining times are right; they
+are projected from the generations played so far.
 """

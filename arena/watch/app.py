@@ -1,11 +1,11 @@
-"""`watch`: a run in the terminal, while it is played or after; it changes nothing but what a person asks it to.
+"""`watch`: the terminal application that shows a run while it is played or afterwards.
 
-The application polls the number of the last finished phase from a thread of its own; a tick in which nothing happened
-reads one row. Everything else is read when it is looked at.
+A worker thread polls the number of the last finished phase; a poll that finds nothing new reads one row. Everything
+else is read when a screen that needs it is shown. Commands and review decisions are written through
+`arena.watch.commands`, the only module of this package that writes to a run.
 
-What is asked of a run (pause, stop, a reviewer's decision) goes through `arena.watch.commands`, the only place that
-writes. Left out: starting a run. Not guaranteed: that a run still goes on; the screens only know whether a process has
-it open and when it last finished something.
+Left out: starting a run (`arena.watch.launch`). Not guaranteed: that a run is making progress; the screens know only
+whether a process has it open and when its last phase finished.
 """
 
 from __future__ import annotations
@@ -30,41 +30,42 @@ from textual.widgets import ContentSwitcher, Static
 from textual.worker import get_current_worker
 
 from arena.watch import render
-from arena.watch.commands import Desk, Standing, standing
+from arena.watch.commands import RunControl, RunStatus, run_status
 from arena.watch.confirm import Confirm
 from arena.watch.help import Help
 from arena.watch.history import History, Snapshot
 from arena.watch.keys import Keys
 from arena.watch.models import Run
-from arena.watch.queries import Busy, open_run, reading, safe
+from arena.watch.queries import Busy, open_run, read_only, safe
 from arena.watch.screens import AgentPane, ArenaPane, LibraryPane, Pane, ReviewPane, RoundsPane
 from arena.watch.screens.rows import Rows
-from arena.watch.timeline import Slider
+from arena.watch.timeline import Timeline
 from arena.watch.writer import Writer
 
 PANES = ("arena", "rounds", "agent", "library", "review")
 SCREENS = Binding.Group("Screens ", compact=True)
-IN_TIME = ("arena", "rounds")
-"""The screens that show a generation; the others show all that happened."""
-SWITCHING = ("pane", "step", "replay", "live", "to_live", "help", "pause_run", "stop_run")
-REPLAY_EVERY = 0.5
-"""Seconds that a replay shows each generation."""
+BY_GENERATION = ("arena", "rounds")
+"""The screens that show one generation; the others show the whole run."""
+MAIN_SCREEN_ACTIONS = ("pane", "step", "replay", "live", "to_live", "help", "pause_run", "stop_run")
+"""Actions that are disabled while another screen lies over the main one."""
+REPLAY_INTERVAL = 0.5
+"""Seconds for which a replay shows each generation."""
 
 
 WIDE = 180
-"""Columns from which the Arena's plots stand beside its table."""
+"""Minimum width, in columns, at which the Arena screen places its plots beside its table."""
 
 
-class Took(Message):
-    """Something that was asked for has been read."""
+class ReadDone(Message):
+    """A read has finished: call `then` with its result."""
 
     def __init__(self, then: Callable[[Any], None], result: Any) -> None:
         super().__init__()
         self.then, self.result = then, result
 
 
-class Noted(Message):
-    """Why nothing new is shown; an empty text takes it back."""
+class NoteChanged(Message):
+    """Show a line of text under the top lines; an empty text hides it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -72,17 +73,23 @@ class Noted(Message):
 
 
 class Watch(App[None]):
-    """The screens of one run."""
+    """The terminal application: five screens over one run.
+
+    Args:
+        run: the run to show.
+        interval: seconds between two polls.
+        error_line: called at every poll; a new non-empty result is shown as an error.
+    """
 
     TITLE = "Ratchet"
-    settles = False
-    """Whether the process is this application's alone, so that what was read at first need not be looked through for
-    garbage ever after: with a long run that takes longer than drawing a screen."""
+    freezes_gc = False
+    """Whether to call `gc.freeze` after the first full read, so that collections do not scan what was read then; for a
+    long run that takes longer than drawing a screen. Only for a process that runs nothing but this application."""
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012
     CSS = """
     #top { height: 2; padding: 0 1; background: $panel; }
-    #slider { height: 1; padding: 0 1; }
+    #timeline { height: 1; padding: 0 1; }
     #note { height: auto; padding: 0 1; color: $warning; display: none; }
     ContentSwitcher { height: 1fr; }
     Pane { height: 1fr; padding: 0 1; }
@@ -108,38 +115,38 @@ class Watch(App[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(i), f"pane('{name}')", name.capitalize(), group=SCREENS) for i, name in enumerate(PANES, 1)),
-        Binding("left_square_bracket", "step(-1)", "Back", show=False),  # drawn as the slider's ends
-        Binding("right_square_bracket", "step(1)", "On", show=False),
+        Binding("left_square_bracket", "step(-1)", "Back", show=False),  # drawn as the ends of the timeline
+        Binding("right_square_bracket", "step(1)", "Forward", show=False),
         Binding("space", "replay", "Replay"),
         Binding("P", "pause_run", "Pause"),
         Binding("X", "stop_run", "Stop"),
-        Binding("l", "live", "Live", show=False),  # said where it is of use, in the top line
+        Binding("l", "live", "Live", show=False),  # named in the top line when it applies
         Binding("end", "to_live", "Live", show=False, priority=True),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
     ]
 
-    def __init__(self, run: Run, interval: float = 1.0, trouble: Callable[[], str] = str) -> None:
+    def __init__(self, run: Run, interval: float = 1.0, error_line: Callable[[], str] = str) -> None:
         super().__init__()
-        self.animation_level = "none"  # over a slow line every frame is felt
-        self.run_, self.interval, self.pace = run, interval, REPLAY_EVERY
+        self.animation_level = "none"  # animation is slow over a remote connection
+        self.run_, self.interval, self.replay_interval = run, interval, REPLAY_INTERVAL
         self.history = History(run)
         self.snapshot: Snapshot | None = None
-        self.wanted: int | None = None  # the generation to show; None follows the run
+        self.wanted: int | None = None  # the generation to show; None: the latest
         self.replay: Timer | None = None
-        self.reading_, self.again = False, False
-        self.drawn: object = None
-        self.failed = ""  # the group whose last question failed
-        self.trouble, self.told = trouble, ""
-        self.heard = time.monotonic()
+        self.polling, self.poll_again = False, False
+        self.drawn_key: object = None
+        self.failed_group = ""  # the group whose last read failed
+        self.error_line, self.shown_error = error_line, ""
+        self.last_change = time.monotonic()
         self.closing = threading.Event()
-        self.standing = Standing(held=False, finished=False)
-        self.writer = Writer(Desk(run), self.start, self.say, self.tell, self.closing)
+        self.run_status = RunStatus(open=False, finished=False)
+        self.writer = Writer(RunControl(run), self.start_thread, self.show_note, self.call_back, self.closing)
 
     def compose(self) -> ComposeResult:
         yield Static(Text(f"{self.run_.name}: reading"), id="top")
         yield Static(id="note")
-        yield Slider(id="slider")
+        yield Timeline(id="timeline")
         with ContentSwitcher(initial="arena", id="panes"):
             yield ArenaPane(id="arena")
             yield RoundsPane(id="rounds")
@@ -163,104 +170,107 @@ class Watch(App[None]):
 
     # -- reading, off this thread ----------------------------------------------------------------------------------
 
-    def ask(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
-        """Read from the run in a thread, then draw in this one. A newer question of a group replaces an older one."""
+    def fetch(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
+        """Call `read` in a worker thread, then `then` with its result in this thread.
+
+        A newer call with the same `group` cancels an older one. A locked or missing database is tried again, and an
+        unreadable row is reported in the note line; neither ends the application.
+        """
         self.run_worker(partial(self._read, group, read, then), group=group, exclusive=True, thread=True)
 
     def _read(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
         worker = get_current_worker()
         while not self.closing.is_set() and not worker.is_cancelled:
             try:
-                with reading(self.run_.database) as db:
+                with read_only(self.run_.database) as db:
                     result = read(db)
             except Busy as busy:
-                self.failed = group
-                self.post_message(Noted(f"{busy}; trying again"))
+                self.failed_group = group
+                self.post_message(NoteChanged(f"{busy}; trying again"))
                 self.closing.wait(0.5)
                 continue
-            except (sqlite3.DatabaseError, ValueError) as error:  # a damaged row or file: said, and the rest goes on
-                self.failed = group
-                self.post_message(Noted(f"this cannot be read: {safe(str(error))}"))
+            except (sqlite3.DatabaseError, ValueError) as error:  # a damaged row or file affects this read only
+                self.failed_group = group
+                self.post_message(NoteChanged(f"cannot read this part of the run: {safe(str(error))}"))
                 if group != "history":
                     return
                 self.closing.wait(self.interval)
                 continue
-            if self.failed in ("history", group):
-                self.failed = ""
-                self.post_message(Noted(""))
+            if self.failed_group in ("history", group):
+                self.failed_group = ""
+                self.post_message(NoteChanged(""))
             if not worker.is_cancelled:
-                self.post_message(Took(then, result))
+                self.post_message(ReadDone(then, result))
             return
 
-    @on(Took)
-    def took(self, message: Took) -> None:
+    @on(ReadDone)
+    def read_done(self, message: ReadDone) -> None:
         if self.screen_stack:  # not while the application closes
             message.then(message.result)
 
-    @on(Noted)
-    def noted(self, message: Noted) -> None:
+    @on(NoteChanged)
+    def note_changed(self, message: NoteChanged) -> None:
         if not self.screen_stack:
             return
         note = self.screen_stack[0].query_one("#note", Static)
         note.update(Text(message.text))
         note.display = bool(message.text)
 
-    def start(self, work: Callable[[], None]) -> None:
-        """Run the writer's work in a thread."""
-        self.run_worker(work, group="desk", thread=True)
+    def start_thread(self, work: Callable[[], None]) -> None:
+        self.run_worker(work, group="writer", thread=True)
 
-    def say(self, text: str) -> None:
-        self.post_message(Noted(text))
+    def show_note(self, text: str) -> None:
+        self.post_message(NoteChanged(text))
 
-    def tell(self, then: Callable[[Any], None], result: Any) -> None:
-        self.post_message(Took(then, result))
+    def call_back(self, then: Callable[[Any], None], result: Any) -> None:
+        self.post_message(ReadDone(then, result))
 
     def poll(self) -> None:
-        """Ask whether anything is new."""
-        if self.reading_:
-            self.again = True
+        """Read what is new, and the error line."""
+        if self.polling:
+            self.poll_again = True
             return
-        self.reading_, self.again = True, False
+        self.polling, self.poll_again = True, False
         wanted = self.wanted
 
         def look(db: sqlite3.Connection) -> tuple[bool, tuple[object, int | None], Snapshot | None]:
             if self.history.is_of_another_run(db):
                 self.history = History(self.run_)
             more = self.history.step(db)
-            self.standing = standing(db, self.run_.folder)
+            self.run_status = run_status(db, self.run_.folder)
             key = (self.history.version, wanted)
-            return more, key, None if key == self.drawn else self.history.snapshot(db, wanted)
+            return more, key, None if key == self.drawn_key else self.history.snapshot(db, wanted)
 
-        self.ask("history", look, self.polled)
+        self.fetch("history", look, self.poll_done)
 
-        if (words := self.trouble()) and words != self.told:
-            self.told = words
-            self.notify(safe(words), severity="error", timeout=3600, markup=False)
+        if (text := self.error_line()) and text != self.shown_error:
+            self.shown_error = text
+            self.notify(safe(text), severity="error", timeout=3600, markup=False)
 
-    def polled(self, result: tuple[bool, tuple[object, int | None], Snapshot | None]) -> None:
+    def poll_done(self, result: tuple[bool, tuple[object, int | None], Snapshot | None]) -> None:
         more, key, snapshot = result
-        self.reading_ = False
+        self.polling = False
         if snapshot is not None:
             if self.snapshot is None or snapshot.last != self.snapshot.last:
-                self.heard = time.monotonic()
-            self.snapshot, self.drawn = snapshot, key
+                self.last_change = time.monotonic()
+            self.snapshot, self.drawn_key = snapshot, key
             self.pane.show(snapshot)
         self.draw_top()
-        if self.settles and not more:
-            self.settles = False
+        if self.freezes_gc and not more:
+            self.freezes_gc = False
             gc.collect()
             gc.freeze()
-        if more or (self.again and self.wanted != key[1]):
+        if more or (self.poll_again and self.wanted != key[1]):
             self.poll()
 
     def draw_top(self) -> None:
         if self.snapshot is not None and self.screen_stack:
             top = self.screen_stack[0].query_one("#top", Static)
-            quiet, now = time.monotonic() - self.heard, self.standing
+            quiet, now = time.monotonic() - self.last_change, self.run_status
             top.update(render.top(self.snapshot, quiet, self.size.width, now.state, now.limit))
-            slider = self.screen_stack[0].query_one(Slider)
-            slider.shown, slider.latest = self.snapshot.shown, self.snapshot.latest
-            slider.state = "replaying" if self.replay else "latest" if self.snapshot.live else "l: latest"
+            timeline = self.screen_stack[0].query_one(Timeline)
+            timeline.shown, timeline.latest = self.snapshot.shown, self.snapshot.latest
+            timeline.state = "replaying" if self.replay else "latest" if self.snapshot.live else "l: latest"
 
     def on_resize(self, event: events.Resize) -> None:
         self.draw_top()
@@ -268,17 +278,17 @@ class Watch(App[None]):
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nothing switches under a screen that lies over these; time is stepped through where a generation is shown."""
-        if len(self.screen_stack) > 1 and action in SWITCHING:
+        """Disable the main screen's keys under another screen, and the timeline's where no generation is shown."""
+        if len(self.screen_stack) > 1 and action in MAIN_SCREEN_ACTIONS:
             return False
         if action in ("step", "replay", "to_live"):
-            return not self.screen_stack or self.pane.id in IN_TIME
+            return not self.screen_stack or self.pane.id in BY_GENERATION
         return True
 
     def action_pane(self, name: str) -> None:
         self.screen_stack[0].query_one(ContentSwitcher).current = name
-        self.screen_stack[0].query_one(Slider).display = name in IN_TIME
-        if name not in IN_TIME:
+        self.screen_stack[0].query_one(Timeline).display = name in BY_GENERATION
+        if name not in BY_GENERATION:
             self.pause()
         self.pane.enter()
         self.refresh_bindings()
@@ -291,13 +301,13 @@ class Watch(App[None]):
             self.seek((self.snapshot.latest if self.wanted is None else self.wanted) + by)
 
     def seek(self, generation: int) -> None:
-        """Show a generation; the latest one follows the run."""
+        """Show a generation. At the latest generation the screens follow the run again."""
         latest = self.snapshot.latest if self.snapshot else 0
         self.wanted = None if generation >= latest else max(0, generation)
         self.poll()
 
-    @on(Slider.Moved)
-    def moved(self, message: Slider.Moved) -> None:
+    @on(Timeline.Moved)
+    def moved(self, message: Timeline.Moved) -> None:
         self.pause()
         self.seek(message.generation)
 
@@ -310,16 +320,16 @@ class Watch(App[None]):
         self.action_live()
 
     def action_replay(self) -> None:
-        """Start the replay, from the beginning if the latest generation is shown; or pause it."""
+        """Start a replay, from generation 0 if the latest one is shown; pause it if one is running."""
         if self.replay is not None or self.snapshot is None:
             self.pause()
             return
-        self.replay = self.set_interval(self.pace, self.replay_on)
+        self.replay = self.set_interval(self.replay_interval, self.replay_step)
         self.seek(0 if self.wanted is None else self.wanted)
 
-    def replay_on(self) -> None:
-        """One generation further, if the one before has been drawn."""
-        if self.reading_ or self.replay is None:
+    def replay_step(self) -> None:
+        """Show the next generation, once the current one has been drawn."""
+        if self.polling or self.replay is None:
             return
         if self.wanted is not None:
             self.seek(self.wanted + 1)
@@ -327,34 +337,36 @@ class Watch(App[None]):
             self.pause()
 
     def pause(self) -> None:
+        """Pause the replay."""
         if self.replay is not None:
             self.replay.stop()
             self.replay = None
             self.draw_top()
 
     def action_pause_run(self) -> None:
-        """Pause the run after the phase at work; or let it go on, if it is paused or to be."""
-        self.command("resume" if self.standing.state in ("paused", "pausing") else "pause")
+        """Pause the run after the current phase, or resume it if it is paused or about to pause."""
+        self.command("resume" if self.run_status.state in ("paused", "pausing") else "pause")
 
     def action_stop_run(self) -> None:
-        if self.standing.state in ("idle", "finished"):
-            self.command("stop")  # which says why there is nothing to stop
+        """Stop the run after the current generation, once confirmed; cancel a requested stop."""
+        if self.run_status.state in ("idle", "finished"):
+            self.command("stop")  # raises the error that says why
             return
-        if self.standing.state == "stopping":
+        if self.run_status.state == "stopping":
             self.command("resume")
             return
-        question = "Stop the run after this generation? Nothing is lost; `resume` continues it."
+        question = "Stop the run after this generation? Nothing is lost: `resume` continues it."
         self.push_screen(Confirm(question), lambda yes: self.command("stop") if yes else None)
 
     def command(self, command: str) -> None:
-        self.say("")
-        self.writer.put(lambda desk: desk.command(command), lambda _: self.poll())
+        self.show_note("")
+        self.writer.put(lambda control: control.command(command), lambda _: self.poll())
 
     def action_help(self) -> None:
         self.push_screen(Help())
 
-    @on(Rows.Chosen, "#population")
-    def agent_chosen(self, event: Rows.Chosen) -> None:
+    @on(Rows.Selected, "#population")
+    def agent_chosen(self, event: Rows.Selected) -> None:
         self.query_one(AgentPane).name_shown = event.key
         self.action_pane("agent")
 
@@ -363,22 +375,29 @@ class Watch(App[None]):
         if len(self.screen_stack) == 1:
             for name in PANES:
                 yield SystemCommand(name.capitalize(), f"Show the {name} screen", partial(self.action_pane, name))
-            yield SystemCommand("Generation back", "Show the generation before", partial(self.action_step, -1))
-            yield SystemCommand("Generation on", "Show the generation after", partial(self.action_step, 1))
-            yield SystemCommand("Live", "Follow the run again", self.action_live)
-            yield SystemCommand("Pause or go on", "Pause the run after this phase; or go on", self.action_pause_run)
-            yield SystemCommand("Stop", "Stop the run after this generation; again: do not", self.action_stop_run)
-            if self.pane.id in IN_TIME:
-                yield SystemCommand("Replay", "Play the run generation by generation, or pause", self.action_replay)
+            yield SystemCommand("Previous generation", "Go back one generation", partial(self.action_step, -1))
+            yield SystemCommand("Next generation", "Go forward one generation", partial(self.action_step, 1))
+            yield SystemCommand("Live", "Show the latest generation and follow the run", self.action_live)
+            yield SystemCommand(
+                "Pause or resume", "Pause the run after this phase, or resume it", self.action_pause_run
+            )
+            yield SystemCommand("Stop", "Stop the run after this generation, or cancel the stop", self.action_stop_run)
+            if self.pane.id in BY_GENERATION:
+                yield SystemCommand("Replay", "Show the run generation by generation, or pause", self.action_replay)
 
 
-def watch(folder: Path, trouble: Callable[[], str] = str) -> None:
-    """Watch the run in `folder`. ValueError, before anything is drawn, if there is none.
+def watch(folder: Path, error_line: Callable[[], str] = str) -> None:
+    """Show the run in `folder` until the user quits.
 
-    `trouble` is asked again and again for a line to show, such as that the process that plays has failed.
+    Args:
+        folder: the run's folder.
+        error_line: called at every poll for an error to show, for example that the run's process has failed.
+
+    Raises:
+        ValueError: before anything is drawn, if there is no readable run in `folder`.
     """
-    app = Watch(open_run(folder), trouble=trouble)
-    app.settles = True
+    app = Watch(open_run(folder), error_line=error_line)
+    app.freezes_gc = True
     app.run()
     if app.writer.changes:
-        print(f"the run's database was locked or gone: the last {len(app.writer.changes)} asked for are not written")
+        print(f"the run's database is locked or missing: the last {len(app.writer.changes)} requests were not written")

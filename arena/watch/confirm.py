@@ -1,4 +1,4 @@
-"""A question over the screens that one key answers."""
+"""A yes-or-no dialog over the screens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 
 class Confirm(ModalScreen[bool]):
-    """Gives True for y and enter, False for n and escape."""
+    """Returns True for y and enter, False for n, escape and q."""
 
     DEFAULT_CSS = """
     Confirm { align: center middle; }

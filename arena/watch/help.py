@@ -1,4 +1,4 @@
-"""The help of the watcher: every key, and what the words of the tables mean."""
+"""The help screen: every key, and the meaning of the table columns and marks."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 HELP = """\
-1 2 3 4 5  Arena, Rounds, Agent, Library, Review
-[ ]        Arena, Rounds: a generation back, on; so do the mouse on the
-           line of generations, or tab to it and then left, right, home
-space      Arena, Rounds: replay the run, generation by generation; pause
-l, end     the latest generation again, following the run
-arrows     move; enter opens what is chosen; escape goes back
-f          Rounds: all problems, valid, learnable or disputed ones
-n p        Agent: the next, the previous one; tab, enter: a relative
-/ k u      Library: find words; kind of post; the most useful first
+1 2 3 4 5  show the Arena, Rounds, Agent, Library or Review screen
+[ ]        Arena, Rounds: previous, next generation; also by mouse on the
+           timeline, or tab to the timeline, then left, right and home
+space      Arena, Rounds: replay the run by generation; pause the replay
+l, end     show the latest generation and follow the run
+arrows     move the cursor; enter opens the row; escape goes back
+f          Rounds: show all, valid, learnable or disputed problems
+n p        Agent: next, previous agent; tab and enter open a relative
+/ k u      Library: search; filter by kind of post; sort by usefulness
 a r s u n  Review: accept, reject, skip (it comes back), undo, note
-P X        a run at work: pause after this phase, or go on; stop
-           after this generation; again: do not
-ctrl+p     every command by name
-q          quit; the run goes on
+P X        running run: pause after this phase, or resume; stop after
+           this generation, or cancel the stop
+ctrl+p     all commands by name
+q          quit; the run continues
 
-set solve grade  rating in that role: each generation is a race by mean
-                 reward; all begin at 25; with it, twice its standard
-                 deviation. Ratings of different roles do not compare
-solved           share of its tries that a verifier accepted, lately
-earned           learnability its problems were paid, all its life
-learnable        its problems that some tries solved and others did not
-uplift           solved with its definitions in context minus without,
-                 [95 % interval]; pairs: problems asked both ways
-bred             problems varied from its posts: learnable / all
-* ! ?            a learnable problem; a grader disputed the verifier; a
-                 problem in doubt, which does not count
-behaviours       how many would be as varied, were all as frequent"""
+set solve grade  rating in that role, from the mean rewards of each
+                 generation; initial rating 25; ±: two standard
+                 deviations. Ratings of different roles do not compare
+solved           share of its recent attempts that were verified
+earned           learnability paid for its problems, in total
+learnable        its problems that some attempts solved, but not all
+uplift           solve rate with its definitions in context minus without,
+                 [95 % interval]; pairs: problems measured both ways
+offspring        problems varied from its posts: learnable / all
+* ! ?            learnable problem; grader disagrees with the verifier;
+                 doubtful problem, which is not counted
+behaviours       effective number of distinct behaviours (Hill number)"""
 
 
 class Help(ModalScreen[None]):

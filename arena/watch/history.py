@@ -1,10 +1,11 @@
-"""A run's figures, folded piece by piece: each generation once, each post once, never the whole run again.
+"""Incremental aggregation of a run for the screens: each generation and each post is read once.
 
-`step` does a bounded piece of work and says whether more is waiting, so that a long run fills the screens while they
-can be used already. `snapshot` is what the screens draw, for the latest generation or any earlier one.
+`History.step` does a bounded amount of work and returns whether more is left, so that the screens of a long run can be
+used while it is being read. `History.snapshot` returns what the screens draw, for the latest generation or an earlier
+one.
 
-Left out: anything about single rounds, agents or posts (`arena.watch.queries` asks for those when they are looked at).
-Not guaranteed: alarms before everything has been read.
+Left out: single rounds, agents and posts (`arena.watch.queries` reads those on demand). Not guaranteed: alarms before
+the whole run has been read.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from arena.phases.order import LOOP
 from arena.report.metrics.run_summary import warnings
 from arena.report.stats.ratings import Rating
 from arena.watch import queries
-from arena.watch.models import Member, PostMark, Run, SetRow, Summary
-from arena.watch.scores import Merit, Worth
+from arena.watch.models import DefinitionRef, GenerationSummary, Member, PaidProblem, Run
+from arena.watch.scores import PostScore, Scores
 
 BEST = 8
-"""Problems kept of each author, best and worst paid."""
+"""Best-paid and worst-paid problems kept for each author."""
 PIECE = 10_000
-"""Rows of posts, grades or guesses folded at once."""
-LATELY = 10
-"""Generations over which graders are judged."""
+"""Maximum rows of posts, grades or guesses read in one step."""
+GRADER_WINDOW = 10
+"""Generations over which the graders' agreement is computed."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the Arena screen shows: a run at one generation."""
+    """A run as of one generation: everything that the Arena screen shows."""
 
     run: Run
     latest: int
@@ -40,25 +41,26 @@ class Snapshot:
     started: bool
     finished: bool
     last: tuple[int, str] | None
-    coming: str
-    usual: float | None
-    summaries: tuple[Summary, ...]
+    next_phase: str
+    typical_seconds: float | None  # recent mean duration of the next phase
+    summaries: tuple[GenerationSummary, ...]
     members: tuple[Member, ...]
-    solved: dict[str, float]  # share of right attempts lately, by agent
+    solved: dict[str, float]  # share of correct attempts in the last RECENT generations, by agent
     posts: dict[str, int]  # posts up to the shown generation, by author
     ratings: dict[str, dict[str, Rating]]  # by agent and role
     earned: dict[str, tuple[float, int]]  # learnability paid and learnable problems so far, by author
-    worth: dict[str, Worth]  # what all posts of an author did for their readers
+    post_scores: dict[str, PostScore]  # uplift and offspring of all posts of an author, by author
     alarms: tuple[str, ...]
-    unread: int
+    unread: int  # generations that have not been read yet
 
     @property
-    def at(self) -> Summary | None:
+    def at(self) -> GenerationSummary | None:
+        """The summary of the shown generation."""
         return next((s for s in reversed(self.summaries) if s.generation == self.shown), None)
 
 
 class History:
-    """The folded run. One thread at a time may call `step` and `snapshot`."""
+    """The aggregated figures of a run. `step` and `snapshot` must not be called by two threads at once."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -66,12 +68,12 @@ class History:
         self.order: list[tuple[int, str]] = []
         self.phases: dict[int, set[str]] = defaultdict(set)
         self.stale: set[int] = set()
-        self.summaries: dict[int, Summary] = {}
+        self.summaries: dict[int, GenerationSummary] = {}
         self.attempts: dict[int, dict[str, tuple[int, int]]] = {}
-        self.best: dict[str, list[SetRow]] = defaultdict(list)
-        self.worst: dict[str, list[SetRow]] = defaultdict(list)
-        self.settled: set[int] = set()
-        self.merit = Merit()
+        self.best: dict[str, list[PaidProblem]] = defaultdict(list)
+        self.worst: dict[str, list[PaidProblem]] = defaultdict(list)
+        self.graded: set[int] = set()
+        self.scores = Scores()
         self.seq = 0
         self.posts: dict[str, Counter[int]] = defaultdict(Counter)  # author: posts by generation
         self.cited_by: dict[str, list[str]] = defaultdict(list)
@@ -85,20 +87,20 @@ class History:
 
     @property
     def version(self) -> object:
-        """Changes when anything was folded in."""
-        return self.last_phase, len(self.stale), self.seq, self.merit.version
+        """Changes whenever new rows were read."""
+        return self.last_phase, len(self.stale), self.seq, self.scores.version
 
     @property
     def finished(self) -> bool:
         return any("final" in phases for phases in self.phases.values())
 
     def is_of_another_run(self, db: sqlite3.Connection) -> bool:
-        """Whether the database was replaced by one that has not come as far."""
+        """Whether the database was replaced by one with fewer finished phases."""
         return bool(self.last_phase) and queries.last_phase(db) < self.last_phase
 
     def step(self, db: sqlite3.Connection, budget: float = 0.05) -> bool:
-        """Fold in what is new, for about `budget` seconds; True if more is waiting."""
-        with self.merit.lock:
+        """Read new rows for about `budget` seconds. Returns whether more are left."""
+        with self.scores.lock:
             return self._step(db, budget)
 
     def _step(self, db: sqlite3.Connection, budget: float) -> bool:
@@ -118,19 +120,19 @@ class History:
             if time.monotonic() > end:
                 break
         graded = max((g for g, phases in self.phases.items() if "grade" in phases), default=0)
-        more |= self.merit.step(db, graded, end)
+        more |= self.scores.step(db, graded, end)
         return more or bool(self.stale)
 
     def _generation(self, db: sqlite3.Connection, g: int) -> None:
         phases = frozenset(self.phases[g])
         self.summaries[g] = queries.summary(db, g, phases, self.run.main)
         if "solve" in phases and g not in self.attempts:
-            self.attempts[g] = queries.right_attempts(db, g)
-        if "grade" in phases and g not in self.settled:
-            self.settled.add(g)
-            by_author: dict[str, list[SetRow]] = defaultdict(list)
-            rows = queries.settled(db, g)
-            self.merit.settle(g, rows, queries.bred(db, g))
+            self.attempts[g] = queries.correct_attempts(db, g)
+        if "grade" in phases and g not in self.graded:
+            self.graded.add(g)
+            by_author: dict[str, list[PaidProblem]] = defaultdict(list)
+            rows = queries.paid_problems(db, g)
+            self.scores.add_generation(g, rows, queries.offspring(db, g))
             for row in rows:
                 by_author[row.author].append(row)
             for author, own in by_author.items():
@@ -144,9 +146,9 @@ class History:
         for seq, id_, author, generation, cites, kind, title in rows:
             self.seq = seq
             if kind == "definition":
-                self.merit.post(PostMark(seq, kind, title, author, generation))
+                self.scores.add_definition(DefinitionRef(seq, title, author, generation))
             self.posts[author][generation] += 1
-            for cited in queries.cited(cites):
+            for cited in queries.parse_cites(cites):
                 self.cited_by[cited].append(id_)
         return len(rows) == PIECE
 
@@ -163,25 +165,25 @@ class History:
                 tally[generation]["right"] += value
         return len(rows) == PIECE
 
-    # -- drawing -------------------------------------------------------------------------------------------------
+    # -- snapshots -----------------------------------------------------------------------------------------------
 
     def snapshot(self, db: sqlite3.Connection, shown: int | None = None) -> Snapshot:
-        """The run as it stood in generation `shown`, or now."""
-        with self.merit.lock:
+        """The run as of generation `shown`; as of the latest if None or out of range."""
+        with self.scores.lock:
             return self._snapshot(db, shown)
 
     def _snapshot(self, db: sqlite3.Connection, shown: int | None) -> Snapshot:
         latest = self.latest
         live = shown is None or not 0 <= shown <= latest
         g = latest if live or shown is None else shown
-        lately = range(g - queries.RECENT + 1, g + 1)
-        tries: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        for generation in lately:
-            for agent, (n, right) in self.attempts.get(generation, {}).items():
-                tries[agent][0] += n
-                tries[agent][1] += right
+        recent = range(g - queries.RECENT + 1, g + 1)
+        attempts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for generation in recent:
+            for agent, (n, correct) in self.attempts.get(generation, {}).items():
+                attempts[agent][0] += n
+                attempts[agent][1] += correct
         members = tuple(queries.population(db, g))
-        coming = self.coming()
+        next_phase = self.next_phase()
         return Snapshot(
             self.run,
             latest,
@@ -190,21 +192,21 @@ class History:
             bool(self.order),
             self.finished,
             self.order[-1] if self.order else None,
-            coming,
-            queries.usual_seconds(db, coming) if coming else None,
+            next_phase,
+            queries.typical_seconds(db, next_phase) if next_phase else None,
             tuple(self.summaries[i] for i in sorted(self.summaries) if i <= g),
             members,
-            {a: right / n for a, (n, right) in tries.items() if n},
+            {a: correct / n for a, (n, correct) in attempts.items() if n},
             {a: sum(n for at, n in c.items() if at <= g) for a, c in self.posts.items()},
-            {m.name: self.merit.rating(m.name, g) for m in members},
-            self.merit.earnings(g),
-            self.merit.authors(g),
+            {m.name: self.scores.rating(m.name, g) for m in members},
+            self.scores.earnings(g),
+            self.scores.author_scores(g),
             tuple(self.alarms(g, queries.reviewed(db, g))) if not self.stale else (),
             len(self.stale),
         )
 
-    def coming(self) -> str:
-        """The phase at work or to come next; an empty string after the last."""
+    def next_phase(self) -> str:
+        """The phase that runs now or next; an empty string after the last one."""
         if not self.order:
             return "birth"
         generation, phase = self.order[-1]
@@ -217,7 +219,12 @@ class History:
         return LOOP[0] if generation < self.run.planned else "final"
 
     def alarms(self, up_to: int, review: dict[str, int]) -> list[str]:
-        """Plain sentences about what looks wrong up to a generation, by the rules of the report."""
+        """The report's warnings (`run_summary.warnings`) for the generations up to `up_to`.
+
+        Args:
+            up_to: the last generation included.
+            review: counts of review labels, as returned by `queries.reviewed`.
+        """
         rows = [
             {
                 "index": s.generation,
@@ -233,16 +240,16 @@ class History:
             for g, s in sorted(self.summaries.items())
             if 1 <= g <= up_to
         ]
-        lately = [self.grades[g] for g in range(up_to - LATELY + 1, up_to + 1)]
-        votes, right = sum(c["votes"] for c in lately), sum(c["right"] for c in lately)
-        held = sum(n for c in self.posts.values() for g, n in c.items() if g <= up_to)
+        recent = [self.grades[g] for g in range(up_to - GRADER_WINDOW + 1, up_to + 1)]
+        votes, right = sum(c["votes"] for c in recent), sum(c["right"] for c in recent)
+        posts = sum(n for c in self.posts.values() for g, n in c.items() if g <= up_to)
         return warnings(
             {
-                "finished": True,  # that a run goes on is no alarm
+                "finished": True,  # an unfinished run is not an alarm here
                 "planned_generations": self.run.planned,
                 "generations": rows,
-                "library": {"posts": held},
+                "library": {"posts": posts},
                 "review": review,
-                "grading": {"graded": sum(c["n"] for c in lately), "agreement": right / votes if votes else None},
+                "grading": {"graded": sum(c["n"] for c in recent), "agreement": right / votes if votes else None},
             }
         )

@@ -1,8 +1,7 @@
-"""The last line: which keys do what here. Click one to press it.
+"""The last line of the screen: the active keys and their actions. Clicking one presses it.
 
-One widget that draws one line; Textual's own footer makes a widget of every key anew whenever a key changes its
-meaning, which here would take longer than the screens themselves. Keys of one group stand together under the group's
-name where there is no room for a name each.
+One widget that draws one line. Textual's own Footer builds a widget for every key whenever a binding changes, which
+here takes longer than drawing the screens. If the names do not fit, the keys of a group share the group's name.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Keys(Widget):
         self.refresh()
 
     def shown(self) -> list[Binding]:
-        """The bindings that work here and are to be named, one an action."""
+        """The enabled bindings with `show`, one per action."""
         found: dict[str, Binding] = {}
         for active in self.screen.active_bindings.values():
             if active.binding.show and active.enabled:
@@ -39,7 +38,7 @@ class Keys(Widget):
         return list(found.values())
 
     def parts(self) -> list[tuple[Text, str]]:
-        """What is drawn, one after the other, and the key that a click on it presses."""
+        """The texts to draw, in order, each with the key that a click on it presses."""
         shown = self.shown()
         each = [(self.named(b), b.key) for b in shown]
         if sum(text.cell_len + 1 for text, _ in each) - 1 <= self.size.width:

@@ -1,10 +1,11 @@
-"""`run --watch` and `resume --watch`: a run in a process of its own, and the watcher on it.
+"""`run --watch` and `resume --watch`: start a run in a separate process and watch it.
 
-The run is a session of its own, so that neither closing the watcher nor its terminal ends it; what it would print goes
-to `run.log` in its folder. Only the process that was started here is ever signalled, and only if the user interrupts
-before the screens are open.
+The run's process starts a new session, so that it survives the watcher and its terminal. Its output goes to `run.log`
+in the run's folder. Only the process started here is ever signalled, and only if the user interrupts before the screens
+are open.
 
-Left out: stopping a run from the screens. Not guaranteed: that a run that goes on is well; `run.log` says.
+Left out: stopping a run from the screens (`arena.watch.commands`). Not guaranteed: that a run that is left behind
+succeeds; see its `run.log`.
 """
 
 from __future__ import annotations
@@ -20,33 +21,33 @@ from pathlib import Path
 from typing import IO
 
 from arena.config.shipped import PROGRAM, typed_command
-from arena.watch.commands import is_held
+from arena.watch.commands import is_open
 from arena.watch.queries import open_run
 
 LINES = 15
-"""Last lines of a failed run's log that are shown."""
-LOOK_EVERY = 0.1
+"""Lines shown from the end of a failed run's log."""
+POLL_SECONDS = 0.1
 
 
 @dataclass
-class Player:
-    """A run that was started here."""
+class RunProcess:
+    """A run that was started in a separate process."""
 
     process: subprocess.Popen[bytes]
     folder: Path
-    began: int = 0
-    """Where in the log its own lines begin."""
+    log_start: int = 0
+    """Byte offset in the log at which this process's output begins."""
 
     @property
     def log(self) -> Path:
         return self.folder / "run.log"
 
     @staticmethod
-    def start(command: Sequence[str], folder: Path) -> Player:
+    def start(command: Sequence[str], folder: Path) -> RunProcess:
         """Start the program with `command` and `--quiet` for the run in `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "run.log").open("ab") as log:
-            began = log.tell()
+            log_start = log.tell()
             process = subprocess.Popen(
                 [sys.executable, str(PROGRAM), *command, "--quiet"],
                 stdin=subprocess.DEVNULL,
@@ -55,78 +56,88 @@ class Player:
                 env=os.environ | {"PYTHONUNBUFFERED": "1", "RATCHET_COMMAND": typed_command()},
                 start_new_session=True,
             )
-        return Player(process, folder, began)
+        return RunProcess(process, folder, log_start)
 
-    def ready(self) -> bool:
-        """Wait until the run can be watched; False if the process ended before."""
+    def wait_ready(self) -> bool:
+        """Wait until the run can be opened. Returns False if the process ended first."""
         while self.process.poll() is None:
             try:
                 open_run(self.folder)
                 return True
-            except ValueError:  # not there yet
-                time.sleep(LOOK_EVERY)
+            except ValueError:  # not created yet
+                time.sleep(POLL_SECONDS)
         return False
 
-    def trouble(self) -> str:
-        """One line if the run ended with an error, for the screens."""
+    def error_line(self) -> str:
+        """A line for the screens if the process ended with an error; otherwise an empty string."""
         code = self.process.poll()
         return "" if not code else f"the run ended with exit status {code}: {self.last_lines(1)}"
 
     def last_lines(self, count: int = LINES) -> str:
         with self.log.open("rb") as log:
-            log.seek(self.began)
+            log.seek(self.log_start)
             text = log.read().decode(errors="replace")
         return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
 
-    def farewell(self) -> list[str]:
-        """Whether the run goes on, and how to get back to it."""
+    def closing_lines(self) -> list[str]:
+        """The lines to print after the screens close: whether the run continues, and the next commands."""
         code = self.process.poll()
         if code is None:
             return [
-                f"The run goes on in process {self.process.pid}; what it says is in {self.log}.",
-                f"  watch it again:    {typed_command('watch', self.folder)}",
-                f"  interrupt it:      kill -INT {self.process.pid}",
+                f"The run continues in process {self.process.pid}; its log is {self.log}.",
+                f"  watch it again:  {typed_command('watch', self.folder)}",
+                f"  interrupt it:    kill -INT {self.process.pid}",
             ]
         if code:
             return [self.last_lines(), f"The run ended with exit status {code}."]
         return [
             f"The run has ended; its summary is in {self.log}.",
-            f"  watch it again:    {typed_command('watch', self.folder)}",
-            f"  report on it:      {typed_command('analyze', self.folder)}",
+            f"  watch it again:  {typed_command('watch', self.folder)}",
+            f"  report on it:    {typed_command('analyze', self.folder)}",
         ]
 
 
 def launch(
     command: Sequence[str], folder: Path, watch: Callable[[Path, Callable[[], str]], None], out: IO[str], err: IO[str]
 ) -> int:
-    """Play a run, watch it, say how it stands; the exit status, the run's own if it failed.
+    """Start a run, watch it, and print whether it continues.
 
-    `watch` shows the run in a folder until the user quits, asking its second argument for trouble to show.
+    Args:
+        command: arguments of `run_arena.py`.
+        folder: the run's folder.
+        watch: shows the run in a folder until the user quits; calls its second argument for errors to show.
+        out, err: streams for messages and errors.
+
+    Returns:
+        The exit status: that of the run's process if it failed, 130 after an interrupt, otherwise 0.
+
+    Raises:
+        ValueError: if another process has the run open.
     """
     new = not folder.exists()
-    if is_held(folder):
+    if is_open(folder):
         raise ValueError(f"another process is running {folder}; watch it with: {typed_command('watch', folder)}")
-    player = Player.start(command, folder)
-    print(f"starting the run, process {player.process.pid}; what it says is in {player.log}", file=out, flush=True)
+    run = RunProcess.start(command, folder)
+    print(f"starting the run in process {run.process.pid}; its log is {run.log}", file=out, flush=True)
     try:
-        ready = player.ready()
+        ready = run.wait_ready()
     except KeyboardInterrupt:
-        player.process.send_signal(signal.SIGINT)
-        player.process.wait()
-        print(player.last_lines(), file=err)
+        run.process.send_signal(signal.SIGINT)
+        run.process.wait()
+        print(run.last_lines(), file=err)
         return 130
     if not ready:
-        print(player.last_lines(), file=err)
-        _tidy(player, new)
-        return player.process.returncode or 0
-    watch(folder, player.trouble)
-    print("\n".join(player.farewell()), file=err if player.process.returncode else out)
-    return player.process.returncode or 0
+        print(run.last_lines(), file=err)
+        _remove_empty(run, new)
+        return run.process.returncode or 0
+    watch(folder, run.error_line)
+    print("\n".join(run.closing_lines()), file=err if run.process.returncode else out)
+    return run.process.returncode or 0
 
 
-def _tidy(player: Player, new: bool) -> None:
-    """Leave no folder behind of a run that never was; a log with older lines stays."""
-    if player.process.returncode and not player.began and not (player.folder / "run.db").exists():
-        player.log.unlink(missing_ok=True)
-        if new and not any(player.folder.iterdir()):
-            player.folder.rmdir()
+def _remove_empty(run: RunProcess, new: bool) -> None:
+    """Remove the log and folder of a run that failed before it created a database; a log with older lines stays."""
+    if run.process.returncode and not run.log_start and not (run.folder / "run.db").exists():
+        run.log.unlink(missing_ok=True)
+        if new and not any(run.folder.iterdir()):
+            run.folder.rmdir()

@@ -1,4 +1,4 @@
-"""What the screens show, as plain frozen dataclasses: the nouns of `arena.watch`, without a query or a widget."""
+"""The data that the screens show, as frozen dataclasses without queries or widgets."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ class Run:
     folder: Path
     name: str
     main: str
+    """The first domain of the config."""
     planned: int
+    """Generations in the config."""
     solvers: int
-    pays: str
+    payment_rule: str
     """The rule by which setters are paid (`rewards.setter`)."""
     review: str = "off"
     per_generation: int = 8
-    """Items of a generation on the reviewer's desk."""
+    """Maximum review items per generation."""
 
     @property
     def database(self) -> Path:
@@ -29,8 +31,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """One generation in figures; None where its phase has not been played or nothing was measured."""
+class GenerationSummary:
+    """The figures of one generation; None where the phase has not run or nothing was measured."""
 
     generation: int
     phases: frozenset[str]
@@ -41,15 +43,15 @@ class Summary:
     depth_solved: float | None  # each problem weighted by its solve rate
     solve_rate: float | None
     distinct: int | None
-    behaviours: float | None  # effective number of distinct ones: Hill number of order 1
+    behaviours: float | None  # effective number of distinct behaviours: Hill number of order 1
     duplicates: int
     heldout: dict[int, float]  # pass rate by depth
-    ratchet: tuple[int, int, int, int] | None = None  # problems; solved with own library, only so, only with the first
+    ratchet: tuple[int, int, int, int] | None = None  # see `queries.generations.ratchet`
 
 
 @dataclass(frozen=True)
 class Member:
-    """An agent as it stood in one generation. `rewards` are means per act over the last generations, by role."""
+    """An agent in one generation. `rewards`: mean per act over the last RECENT generations, by role."""
 
     name: str
     age: int
@@ -76,8 +78,8 @@ class RoundRow:
 
 
 @dataclass(frozen=True)
-class Try:
-    """One attempt. `step` is the first wrong step, from 1; `notes` are what was in the solver's context."""
+class Attempt:
+    """One attempt. `step`: number of the first wrong step, from 1; `notes`: retrieved text in the solver's context."""
 
     agent: str
     seat: str
@@ -88,12 +90,12 @@ class Try:
     step: int | None
     answer: str | None
     notes: tuple[str, ...]
-    grade: Grading | None
+    grade: Grade | None
 
 
 @dataclass(frozen=True)
-class Grading:
-    """A grader's judgement; None: it gave no answer, so it has no vote."""
+class Grade:
+    """A grader's verdict on an attempt. `says_correct` and `agrees` are None if it gave no answer, hence no vote."""
 
     grader: str
     text: str
@@ -112,7 +114,7 @@ class RoundDetail:
     solvers: tuple[str, ...]
     parent: str | None
     parent_post: PostRow | None
-    attempts: tuple[Try, ...]
+    attempts: tuple[Attempt, ...]
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ class PostRow:
 
 
 @dataclass(frozen=True)
-class PostView:
-    """A post with its surroundings. `signature` is "valid", or says in words what is wrong."""
+class PostDetail:
+    """A post with its links, readers and lineage. `signature` is "valid" or a sentence that says what is wrong."""
 
     row: PostRow
     about: str
@@ -137,16 +139,16 @@ class PostView:
     missing: tuple[str, ...]
     readers: tuple[tuple[str, int], ...]
     reads: dict[str, int]  # by phase
-    drawn: int  # of these, those drawn at random, as a definition that no problem asked for is
+    random_reads: int  # reads of a post that was sampled at random, not retrieved for a name in the problem
     lineage: tuple[Ancestor, ...]
-    applies: str = ""  # when it is of use
-    gone: Gone | None = None
-    relations: tuple[tuple[str, PostRow], ...] = ()  # posts it supersedes, reviews or retracts, and that do so to it
+    applies: str = ""  # the condition under which the post applies
+    removal: PostRemoval | None = None
+    relations: tuple[tuple[str, PostRow], ...] = ()  # posts that it supersedes, reviews or retracts, and vice versa
 
 
 @dataclass(frozen=True)
-class Gone:
-    """How a post left the index. `by`: the post that did it; `receipt`: the number of the one that rejected it."""
+class PostRemoval:
+    """How a post left the index. `by`: the post that replaced it; `receipt`: number of the receipt that rejected it."""
 
     state: str
     generation: int
@@ -157,7 +159,8 @@ class Gone:
 
 @dataclass(frozen=True)
 class Ancestor:
-    """A post that another descends from by cites, `steps` away. `again`: its own ancestors stand further up."""
+    """A post that another cites, directly or through others, `steps` citations away. `again`: its own ancestors are
+    listed earlier."""
 
     steps: int
     row: PostRow
@@ -165,8 +168,8 @@ class Ancestor:
 
 
 @dataclass(frozen=True)
-class Life:
-    """One agent. `rewards` are (mean, acts) by role, by generation."""
+class AgentDetail:
+    """One agent over the whole run. `rewards`: (mean, acts) by role and generation."""
 
     name: str
     born: int
@@ -178,12 +181,12 @@ class Life:
     posts: int
     most_read: tuple[tuple[PostRow, int], ...]
     readers: tuple[tuple[str, int], ...]
-    kin: tuple[Kin, ...]
+    relatives: tuple[Relative, ...]
 
 
 @dataclass(frozen=True)
-class SetRow:
-    """A problem as its author's life remembers it."""
+class PaidProblem:
+    """A problem that has been paid for."""
 
     paid: float
     generation: int
@@ -196,19 +199,18 @@ class SetRow:
 
 
 @dataclass(frozen=True)
-class PostMark:
-    """As much of a post as it takes to count what it did."""
+class DefinitionRef:
+    """A definition in the ledger; `title` is the name it defines."""
 
     seq: int
-    kind: str
     title: str
     author: str
     generation: int
 
 
 @dataclass(frozen=True)
-class Bred:
-    """What one post's offspring of one generation came to."""
+class PostOffspring:
+    """The problems of one generation that were varied from one post."""
 
     seq: int
     author: str
@@ -216,8 +218,9 @@ class Bred:
 
 
 @dataclass(frozen=True)
-class Kin:
-    """An agent in a family tree, `steps` below the oldest; ancestors first, then whose life it is, then descendants."""
+class Relative:
+    """An agent in a family tree, `steps` levels below the oldest. Ancestors come first, then the agent itself, then its
+    descendants."""
 
     steps: int
     name: str

@@ -1,26 +1,25 @@
-"""What lies on the reviewer's desk, ordered by how much a human verdict would tell.
+"""The review queue: items for a person to decide, ordered by how informative a human label would be.
 
-Checking is the scarce resource: each generation puts at most `review.per_generation` items on the desk, those of the
-highest score, and posts that wait for approval come on top. An item's score is the sum of what speaks for it, at most
-1, and each summand stands beside it in words:
+Each generation contributes at most `review.per_generation` items, those with the highest scores; posts that wait for
+approval are always included. An item's score is the sum of its reasons, at most 1, and the reasons are shown with it:
 
     0.50  the grader and execution disagree on an attempt: one of them is wrong, and a label says which
-    0.25  the answer of an attempt is right and its trace is not: luck, copying, or a verifier that is too strict
-    0.20  times overlap: of the two solvers whose ratings are nearest, this one failed at a problem that the other one
-          solved; overlap is the share of their 95 % intervals that is common
-    0.15  the attempt was graded while graders are under alarm: they agree with execution in less than 75 % of votes
+    0.25  the answer of an attempt is right but its trace is not: luck, copying, or a verifier that is too strict
+    0.20  times overlap: of the two solvers with the most similar ratings, this one failed on a problem that the other
+          solved; overlap is the intersection of their 95 % intervals divided by the union
+    0.15  the attempt was graded while graders agree with execution in less than 75 % of votes
     0.05  the attempt was graded: a label calibrates its grader
-    0.60  times |uplift| times half the width of its interval: a definition whose uplift is large (half or more) and
-          whose interval includes no uplift at all: little evidence
-    0.40  a post waits for approval; 0.20 more for a definition, which everybody who meets the name will read;
+    0.60  times |uplift| times half the width of its interval: a definition with a large uplift (0.5 or more) whose
+          interval includes 0: little evidence
+    0.40  a post waits for approval; 0.20 more for a definition, which is read whenever its name occurs;
           0.20 times 1 - p more for a worked example of solve rate p; 0.20 more if a grader and execution disagreed on
           its round
 
-The numbers are an order, not an estimate: they say what to look at first.
+The scores define an order; they are not estimates of anything.
 
-Reads through indices, the last RECENT generations only, and each generation once it is settled only once; whatever is
-older than that and was not decided leaves the desk, except posts that wait. Left out: learning the weights from what
-reviewers found. Not guaranteed: that two watchers skip the same items; skipping is not stored.
+Reads go through indices and cover the last RECENT generations; a generation that has been graded is scored once. Older
+undecided items leave the queue, except posts that wait for approval. Left out: learning the weights from labels. Not
+guaranteed: that two watchers skip the same items; skipping is not stored.
 """
 
 from __future__ import annotations
@@ -40,20 +39,20 @@ from arena.watch.models import Run
 from arena.watch.queries.base import dicts
 
 RECENT = 5
-"""Generations whose items lie on the desk."""
-RACES = 20
-"""Generations that ratings are made from."""
-GRADERS = 10
-"""Generations over which graders are under alarm or not."""
+"""Generations whose items are in the queue."""
+RATING_WINDOW = 20
+"""Generations from which the solvers' ratings are computed."""
+GRADER_WINDOW = 10
+"""Generations over which the graders' agreement is computed."""
 MOST_WAITING = 200
-"""Waiting posts on the desk, the oldest first."""
+"""Maximum posts waiting for approval in the queue, the oldest first."""
 
 ATTEMPT, POST, WAITING = "attempt", "post", "waiting post"
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something to decide on. `round` is None where it has none (definitions); `title` is an agent's text."""
+    """Something to decide: an attempt or a post. `round` is None for definitions; `title` is text by an agent."""
 
     subject: str
     what: str
@@ -65,17 +64,17 @@ class Item:
     round: str | None
 
 
-class Queue:
-    """The desk of one run. One thread at a time may call `items`."""
+class ReviewQueue:
+    """The review queue of one run. `items` must not be called by two threads at once."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.known: dict[int, tuple[frozenset[str], list[Item]]] = {}  # by generation: phases it was made from, items
+        self.known: dict[int, tuple[frozenset[str], list[Item]]] = {}  # by generation: finished phases, items
         self.more = False
-        """Whether generations are left to be scored: call again."""
+        """Whether generations are left to score; if so, call `items` again."""
 
     def items(self, db: sqlite3.Connection, budget: float = 0.05) -> list[Item]:
-        """What nobody has decided on yet, the highest score first. New generations are scored for `budget` seconds."""
+        """The undecided items, the highest score first. New generations are scored for about `budget` seconds."""
         end = time.monotonic() + budget
         phases: dict[int, set[str]] = defaultdict(set)
         latest = db.execute("SELECT MAX(generation) FROM phases").fetchone()[0] or 0
@@ -84,7 +83,7 @@ class Queue:
                 phases[g].add(phase)
         self.known = {g: kept for g, kept in self.known.items() if g in phases and kept[0] == phases[g]}
         for g in sorted(phases.keys() - self.known.keys(), reverse=True):
-            self.known[g] = (frozenset(phases[g]), of_generation(db, g, self.run.per_generation))
+            self.known[g] = (frozenset(phases[g]), generation_items(db, g, self.run.per_generation))
             if time.monotonic() > end:
                 break
         self.more = len(self.known) < len(phases)
@@ -93,10 +92,10 @@ class Queue:
             item.subject: item
             for g, (_, items) in self.known.items()
             for item in items
-            if item.what == ATTEMPT or g == newest  # older evidence on a post is contained in the newest
+            if item.what == ATTEMPT or g == newest  # the newest evidence on a post includes the older
         }
         found |= {item.subject: item for item in waiting(db)}
-        done = decided(db, found)
+        done = decided_subjects(db, found)
         return ordered(i for i in found.values() if i.subject not in done)
 
 
@@ -104,21 +103,21 @@ def ordered(items: Iterable[Item]) -> list[Item]:
     return sorted(items, key=lambda i: (-i.score, -i.generation, i.subject))
 
 
-def decided(db: sqlite3.Connection, subjects: Iterable[str]) -> set[str]:
-    """Those of `subjects` on which a decision was taken, or waits to be."""
+def decided_subjects(db: sqlite3.Connection, subjects: Iterable[str]) -> set[str]:
+    """The members of `subjects` that have an applied or a pending decision."""
     wanted = json.dumps(list(subjects))
     sql = "SELECT subject FROM receipts WHERE decision != 'void' AND subject IN (SELECT value FROM json_each(?))"
     taken = {row[0] for row in db.execute(sql, [wanted])}
     return taken | {r[0] for r in db.execute("SELECT subject FROM control WHERE kind = 'decision' AND taken IS NULL")}
 
 
-def of_generation(db: sqlite3.Connection, g: int, most: int) -> list[Item]:
-    """The items of one generation with the highest scores, at most `most`."""
+def generation_items(db: sqlite3.Connection, g: int, most: int) -> list[Item]:
+    """The `most` items of one generation with the highest scores."""
     return ordered([*attempts(db, g), *doubtful_definitions(db, g)])[:most]
 
 
-def one_an_answer(items: Iterable[tuple[str | None, Item]]) -> list[Item]:
-    """Of attempts at one problem with the same answer the item of the highest score: the others would ask it again."""
+def one_per_answer(items: Iterable[tuple[str | None, Item]]) -> list[Item]:
+    """One item per problem and answer, the one with the highest score: a label of one answers the others too."""
     best: dict[tuple[str | None, str | None], Item] = {}
     for answer, item in items:
         key = (item.round, answer)
@@ -130,16 +129,16 @@ def one_an_answer(items: Iterable[tuple[str | None, Item]]) -> list[Item]:
 
 
 def attempts(db: sqlite3.Connection, g: int) -> list[Item]:
-    """The attempts of one generation that something speaks for."""
+    """The attempts of one generation that have a reason to be reviewed."""
     grades = {row["attempt"]: row for row in dicts(db, f"SELECT * FROM grades WHERE {_ids(g)}")}
-    alarm = graders_alarm(db, g)
-    tie, overlap = nearest_pair(db, g)
+    agreement = low_agreement(db, g)
+    pair, overlap = nearest_pair(db, g)
     sql = (
         "SELECT id, round, agent, number, answer, correct, answer_correct FROM attempts WHERE generation = ?"
         " AND (answer_correct > correct OR agent IN (?, ?)"
         f" OR id IN (SELECT attempt FROM grades WHERE {_ids(g)})) ORDER BY rowid"
     )
-    rows = dicts(db, sql, [g, *(tie or ("", ""))])
+    rows = dicts(db, sql, [g, *(pair or ("", ""))])
     solved: dict[str, dict[str, bool]] = defaultdict(dict)
     for a in rows:
         solved[a["round"]][a["agent"]] = solved[a["round"]].get(a["agent"], False) or bool(a["correct"])
@@ -153,54 +152,55 @@ def attempts(db: sqlite3.Connection, g: int) -> list[Item]:
             if grade["agrees"] == 0:
                 says, is_ = ("right", "wrong") if grade["says_correct"] else ("wrong", "right")
                 why.append((0.5, f"grader {grade['grader']} says {says}, execution says {is_}"))
-            if alarm is not None:
-                why.append((0.15, f"graders are under alarm: they agree with execution in {alarm:.0%} of their votes"))
+            if agreement is not None:
+                why.append((0.15, f"grader alarm: graders agree with execution in only {agreement:.0%} of their votes"))
             why.append((0.05, "a label calibrates its grader"))
         if a["answer_correct"] and not a["correct"]:
             why.append((0.25, "the answer is right, the trace is not"))
         here = solved[a["round"]]
-        if tie and a["agent"] in tie and a["number"] == 0 and not here[a["agent"]]:
-            other = tie[1 - tie.index(a["agent"])]
+        if pair and a["agent"] in pair and a["number"] == 0 and not here[a["agent"]]:
+            other = pair[1 - pair.index(a["agent"])]
             if here.get(other):
-                why.append((0.2 * overlap, f"rated like {other}, who solved it: intervals {overlap:.0%} the same"))
+                why.append((0.2 * overlap, f"{other}, rated about the same ({overlap:.0%} overlap), solved it"))
         if why:
             found.append((a, agents, why))
     titles = _titles(db, {a["round"] for a, _, _ in found})
-    return one_an_answer(
+    return one_per_answer(
         (a["answer"], Item(a["id"], ATTEMPT, g, *_sum(why), tuple(agents), titles.get(a["round"], ""), a["round"]))
         for a, agents, why in found
     )
 
 
-def graders_alarm(db: sqlite3.Connection, g: int) -> float | None:
-    """The graders' agreement with execution over the last generations if it is low, by the rule of the report."""
+def low_agreement(db: sqlite3.Connection, g: int) -> float | None:
+    """The graders' agreement with execution over GRADER_WINDOW generations if it is below 75 %; otherwise, or with
+    fewer than MIN_PROPOSALS grades, None. This is the report's rule for a warning."""
     sql = "SELECT COUNT(*), COUNT(agrees), SUM(agrees) FROM grades WHERE id >= ? AND id < ?"
     n = votes = right = 0
-    for at in range(max(1, g - GRADERS + 1), g + 1):
+    for at in range(max(1, g - GRADER_WINDOW + 1), g + 1):
         row = db.execute(sql, _range(at)).fetchone()
         n, votes, right = n + row[0], votes + row[1], right + (row[2] or 0)
     return right / votes if n >= MIN_PROPOSALS and votes and right / votes < 0.75 else None
 
 
 def nearest_pair(db: sqlite3.Connection, g: int) -> tuple[tuple[str, str] | None, float]:
-    """The two solvers whose ratings after `g` have the most in common, and how much: common over whole interval."""
+    """The two solvers whose rating intervals after generation `g` overlap most, and their overlap from 0 to 1."""
     races: dict[int, dict[str, float]] = defaultdict(dict)
     sql = "SELECT generation, agent, reward FROM rewards WHERE generation > ? AND generation <= ? AND role = 'solver'"
-    for at, agent, reward in db.execute(sql, [g - RACES, g]):
+    for at, agent, reward in db.execute(sql, [g - RATING_WINDOW, g]):
         races[at][agent] = reward
     ratings = Ratings()
     for at in sorted(races):
         ratings.race(at, "solver", races[at])
     now = {agent: r for agent in sorted(races.get(g, {})) if (r := ratings.at("solver", agent)) is not None}
-    pairs = [(common(now[a], now[b]), a, b) for a, b in combinations(now, 2)]
+    pairs = [(interval_overlap(now[a], now[b]), a, b) for a, b in combinations(now, 2)]
     if not pairs:
         return None, 0.0
     overlap, a, b = max(pairs, key=lambda p: p[0])
     return (a, b), overlap
 
 
-def common(a: Rating, b: Rating) -> float:
-    """Length of what two intervals share, over the length of what they cover together."""
+def interval_overlap(a: Rating, b: Rating) -> float:
+    """Length of the intersection of two rating intervals divided by the length of their hull."""
     shared = min(a.high, b.high) - max(a.low, b.low)
     return max(0.0, shared) / (max(a.high, b.high) - min(a.low, b.low))
 
@@ -209,28 +209,28 @@ def common(a: Rating, b: Rating) -> float:
 
 
 def doubtful_definitions(db: sqlite3.Connection, g: int) -> list[Item]:
-    """Definitions of the last RECENT generations, all of whose evidence is as recent, of a large, uncertain uplift."""
+    """Definitions of the last RECENT generations with a large but uncertain uplift, on evidence as recent."""
     sql = "SELECT title, id, author, generation FROM posts WHERE kind = 'definition' AND generation > ? ORDER BY seq"
-    rows = reversed(db.execute(sql, [g - RECENT]).fetchall())  # of several with one title, the first is in force
+    rows = reversed(db.execute(sql, [g - RECENT]).fetchall())  # the first definition of a name is in force
     new = {title: (id_, author, born) for title, id_, author, born in rows}
     if not new:
         return []
     pairs = Pairs()
-    asked = db.execute(f"{EVALUATIONS} AND generation > ? AND generation <= ? ORDER BY rowid", [g - RECENT, g])
-    pairs.add(row[1:] for row in asked)
+    evaluations = db.execute(f"{EVALUATIONS} AND generation > ? AND generation <= ? ORDER BY rowid", [g - RECENT, g])
+    pairs.add(row[1:] for row in evaluations)
     counts: dict[str, Counter[Outcome]] = {name: pairs.counts(name, born, g) for name, (_, _, born) in new.items()}
     found = []
     for name, u in uplifts(counts).items():
         if abs(u.difference) >= 0.5 and u.low <= 0.0 <= u.high:
             id_, author, born = new[name]
             score = 0.6 * abs(u.difference) * min(1.0, (u.high - u.low) / 2)
-            said = f"uplift {u.difference:+.2f} [{u.low:+.2f}, {u.high:+.2f}] from {u.n} pairs"
-            found.append(Item(id_, POST, born, *_sum([(score, said)]), (author,), name, None))
+            reason = f"uplift {u.difference:+.2f} [{u.low:+.2f}, {u.high:+.2f}] from {u.n} pairs"
+            found.append(Item(id_, POST, born, *_sum([(score, reason)]), (author,), name, None))
     return found
 
 
 def waiting(db: sqlite3.Connection) -> list[Item]:
-    """The posts that wait for approval, the oldest first."""
+    """The posts that wait for approval, the oldest first, at most MOST_WAITING."""
     sql = "SELECT id, generation, kind, author, title, body, about FROM waiting WHERE decided IS NULL"
     sql += " ORDER BY generation LIMIT ?"
     rows = dicts(db, sql, [MOST_WAITING])
@@ -245,15 +245,15 @@ def waiting(db: sqlite3.Connection) -> list[Item]:
         why = []
         round_ = rounds.get(r["id"])
         if r["kind"] == "definition":
-            why.append((0.2, "everybody who meets the name will read it"))
+            why.append((0.2, "it will be read whenever its name occurs"))
         if round_ in doubted:
             why.append((0.2, "a grader disagreed with execution in its round"))
         if (p := rates.get(round_ or "")) is not None:
             why.append((0.2 * (1 - p), f"solved in {p:.0%} of attempts"))
-        score, said = _sum([(0.4, ""), *why])
-        said = (*said[1:], "waits for approval")  # what tells it from the others first
+        score, reasons = _sum([(0.4, ""), *why])
+        reasons = (*reasons[1:], "waits for approval")  # last: it is the same for all of them
         title = r["body"] if r["kind"] == "definition" else r["title"]
-        found.append(Item(r["id"], WAITING, r["generation"], score, said, (r["author"],), title, round_))
+        found.append(Item(r["id"], WAITING, r["generation"], score, reasons, (r["author"],), title, round_))
     return found
 
 
@@ -261,7 +261,7 @@ def waiting(db: sqlite3.Connection) -> list[Item]:
 
 
 def _sum(why: list[tuple[float, str]]) -> tuple[float, tuple[str, ...]]:
-    """The score, and the reasons with the weightiest first."""
+    """The score, and the reasons with the largest weight first."""
     return min(1.0, sum(w for w, _ in why)), tuple(text for _, text in sorted(why, key=lambda x: -x[0]))
 
 
@@ -271,7 +271,7 @@ def _titles(db: sqlite3.Connection, rounds: set[str]) -> dict[str, str]:
 
 
 def _range(g: int) -> list[str]:
-    """The first id of generation `g` in a table whose ids begin with their round's, and the first one beyond."""
+    """Lower and upper bound of generation `g` in a table whose ids begin with the round's id."""
     return [f"g{g:04d}r", f"g{g:04d}s"]
 
 

@@ -1,10 +1,10 @@
-"""What agents and posts proved worth, folded piece by piece: ratings, learnability earned, uplift and offspring.
+"""Incremental scores of agents and posts: ratings, learnability paid, uplift and offspring.
 
-Ratings need their races in order, so they go forwards from the first generation, while `arena.watch.history` begins
-with the newest. Everything can be asked as of any generation that has been folded.
+Ratings must be updated in order of generation, so they are read from the first generation on, while
+`arena.watch.history` begins with the newest. Every score can be returned as of any generation read so far.
 
-Left out: how any of it is computed (`arena.report.stats.ratings`, `arena.report.metrics.paired_uplift`). Not
-guaranteed: figures before everything has been read.
+Left out: the estimators (`arena.report.stats.ratings`, `arena.report.metrics.paired_uplift`). Not guaranteed: scores
+before the whole run has been read.
 """
 
 from __future__ import annotations
@@ -19,43 +19,47 @@ from dataclasses import dataclass
 from arena.report.metrics.paired_uplift import Offspring, Outcome, Pairs, Uplift, uplifts
 from arena.report.stats.ratings import ROLES, Rating, Ratings
 from arena.watch import queries
-from arena.watch.models import Bred, PostMark, PostRow, SetRow
+from arena.watch.models import DefinitionRef, PaidProblem, PostOffspring, PostRow
 
 PIECE = 10_000
-"""Evaluations looked at in one go."""
+"""Maximum rows of evaluations read at once."""
 NO_OFFSPRING = Offspring(0, 0, 0)
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What is known of one post's use. `rival`: a definition of the same name that came first, so is in force."""
+class PostScore:
+    """Uplift and offspring of a post, or of all posts of an author. `shadowed`: an earlier definition of the same name
+    is in force."""
 
     uplift: Uplift | None
     offspring: Offspring
-    rival: bool = False
+    shadowed: bool = False
 
 
-class Merit:
-    """Whoever folds or asks holds `lock`; `uses` and `most_useful` take it themselves."""
+class Scores:
+    """The scores of a run. The caller must hold `lock`, except for `post_scores` and `most_useful`, which take it."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.ratings = Ratings()
-        self.rated = 0  # the last generation whose races were folded
-        self.earned: dict[int, dict[str, tuple[float, int]]] = {}
-        self.pairs, self.evaluation = Pairs(), 0  # the last row that was looked at
-        self.definitions: dict[str, PostMark] = {}  # the first of each name, which is in force
-        self.bred: dict[int, Offspring] = {}  # by number of the post
-        self.families: dict[str, dict[int, Offspring]] = defaultdict(dict)  # author: by generation
+        self.rated = 0  # the last generation whose rewards were rated
+        self.earned: dict[int, dict[str, tuple[float, int]]] = {}  # by generation and author
+        self.pairs, self.evaluation = Pairs(), 0  # and the rowid of the last evaluation read
+        self.definitions: dict[str, DefinitionRef] = {}  # by name: the first one, which is in force
+        self.offspring: dict[int, Offspring] = {}  # by number of the post
+        self.author_offspring: dict[str, dict[int, Offspring]] = defaultdict(dict)  # by author and generation
 
     @property
     def version(self) -> object:
         return self.rated, self.evaluation, len(self.earned)
 
-    # -- folding -------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------
 
     def step(self, db: sqlite3.Connection, graded: int, end: float) -> bool:
-        """Fold races up to generation `graded` and new evaluations, until `end` on the monotonic clock."""
+        """Read rewards up to generation `graded` and new evaluations, until `end` on the monotonic clock.
+
+        Returns whether more is left to read.
+        """
         while self.rated < graded:
             self.rated += 1
             for role, rewards in queries.races(db, self.rated).items():
@@ -68,31 +72,31 @@ class Merit:
             if not more or time.monotonic() > end:
                 return more
 
-    def settle(self, generation: int, rows: Iterable[SetRow], bred: Iterable[Bred]) -> None:
-        """What one generation's problems earned, and whose posts they were varied from; once a generation."""
+    def add_generation(self, generation: int, rows: Iterable[PaidProblem], offspring: Iterable[PostOffspring]) -> None:
+        """Add the payments of one generation's problems and the offspring of posts. Call once per generation."""
         earned: dict[str, tuple[float, int]] = defaultdict(lambda: (0.0, 0))
         for row in rows:
             paid, learnable = earned[row.author]
             earned[row.author] = (paid + max(row.paid, 0.0), learnable + row.learnable)
         self.earned[generation] = dict(earned)
-        for b in bred:
-            self.bred[b.seq] = _sum(self.bred.get(b.seq, NO_OFFSPRING), b.offspring)
-            of = self.families[b.author]
-            of[generation] = _sum(of.get(generation, NO_OFFSPRING), b.offspring)
+        for o in offspring:
+            self.offspring[o.seq] = _sum([self.offspring.get(o.seq, NO_OFFSPRING), o.offspring])
+            of = self.author_offspring[o.author]
+            of[generation] = _sum([of.get(generation, NO_OFFSPRING), o.offspring])
 
-    def post(self, mark: PostMark) -> None:
-        """A definition, in the order of the ledger."""
-        self.definitions.setdefault(mark.title, mark)
+    def add_definition(self, definition: DefinitionRef) -> None:
+        """Add a definition. Definitions must be added in the order of the ledger."""
+        self.definitions.setdefault(definition.title, definition)
 
-    # -- asking --------------------------------------------------------------------------------------------------
+    # -- results -------------------------------------------------------------------------------------------------
 
     def rating(self, agent: str, generation: int) -> dict[str, Rating]:
-        """By role, as it stood after `generation`."""
+        """An agent's rating after `generation`, by role."""
         found = {role: self.ratings.at(role, agent, generation) for role in ROLES}
         return {role: r for role, r in found.items() if r is not None}
 
     def earnings(self, generation: int) -> dict[str, tuple[float, int]]:
-        """(learnability paid, learnable problems) by author, up to a generation."""
+        """(learnability paid, number of learnable problems) by author, up to and including `generation`."""
         total: dict[str, tuple[float, int]] = {}
         for g, by in self.earned.items():
             if g <= generation:
@@ -101,48 +105,45 @@ class Merit:
                     total[author] = (before[0] + paid, before[1] + learnable)
         return total
 
-    def authors(self, generation: int) -> dict[str, Worth]:
-        """What each author's posts did for their readers, up to a generation: the pairs of all its definitions."""
+    def author_scores(self, generation: int) -> dict[str, PostScore]:
+        """Uplift and offspring of all posts of each author, up to `generation`. The uplift pools the pairs of all
+        definitions of the author that are in force."""
         counts: dict[str, Counter[Outcome]] = defaultdict(Counter)
-        for title, mark in self.definitions.items():
-            if mark.generation <= generation:
-                counts[mark.author] += self.pairs.counts(title, mark.generation, generation)
-        lifted = uplifts(counts)
-        until = {a: _total([o for g, o in by.items() if g <= generation]) for a, by in self.families.items()}
-        bred = {a: o for a, o in until.items() if o.set}
-        return {a: Worth(lifted.get(a), bred.get(a, NO_OFFSPRING)) for a in {*lifted, *bred}}
+        for name, definition in self.definitions.items():
+            if definition.generation <= generation:
+                counts[definition.author] += self.pairs.counts(name, definition.generation, generation)
+        found = uplifts(counts)
+        totals = {a: _sum([o for g, o in by.items() if g <= generation]) for a, by in self.author_offspring.items()}
+        offspring = {a: o for a, o in totals.items() if o.set}
+        return {a: PostScore(found.get(a), offspring.get(a, NO_OFFSPRING)) for a in {*found, *offspring}}
 
-    def uses(self, rows: Sequence[PostRow]) -> list[tuple[PostRow, Worth]]:
-        """Each post with its use so far."""
+    def post_scores(self, rows: Sequence[PostRow]) -> list[tuple[PostRow, PostScore]]:
+        """Each post with its score so far."""
         with self.lock:
-            lifted = self.lifted()
+            uplift = self.uplifts_by_post()
             found = []
             for p in rows:
-                own = self.definitions.get(p.title) if p.kind == "definition" else None
-                rival = own is not None and own.seq != p.seq
-                found.append((p, Worth(lifted.get(p.seq), self.bred.get(p.seq, NO_OFFSPRING), rival)))
+                first = self.definitions.get(p.title) if p.kind == "definition" else None
+                shadowed = first is not None and first.seq != p.seq
+                found.append((p, PostScore(uplift.get(p.seq), self.offspring.get(p.seq, NO_OFFSPRING), shadowed)))
             return found
 
-    def lifted(self) -> dict[int, Uplift]:
-        """The uplift of every definition in force of which pairs were asked, by number of the post."""
-        names = {m.seq: t for t, m in self.definitions.items()}
-        counts = {m.seq: self.pairs.counts(t, m.generation) for t, m in self.definitions.items()}
-        found = uplifts({names[seq]: c for seq, c in counts.items()})
-        return {seq: found[t] for seq, t in names.items() if t in found}
+    def uplifts_by_post(self) -> dict[int, Uplift]:
+        """The uplift of every definition in force that has measured pairs, by number of the post."""
+        found = uplifts({name: self.pairs.counts(name, d.generation) for name, d in self.definitions.items()})
+        return {d.seq: found[name] for name, d in self.definitions.items() if name in found}
 
     def most_useful(self, most: int) -> list[int]:
-        """Numbers of posts: definitions by their uplift, drawn towards the mean; then by learnable offspring."""
+        """Numbers of at most `most` posts: definitions by shrunken uplift, then posts by learnable offspring."""
         with self.lock:
-            lifted = self.lifted()
-            first = sorted(lifted, key=lambda seq: (-lifted[seq].shrunk, seq))
-            rest = [seq for seq, o in self.bred.items() if o.learnable and seq not in lifted]
-            rest.sort(key=lambda seq: (-self.bred[seq].learnable, self.bred[seq].set, seq))
+            uplift = self.uplifts_by_post()
+            first = sorted(uplift, key=lambda seq: (-uplift[seq].shrunk, seq))
+            rest = [seq for seq, o in self.offspring.items() if o.learnable and seq not in uplift]
+            rest.sort(key=lambda seq: (-self.offspring[seq].learnable, self.offspring[seq].set, seq))
             return (first + rest)[:most]
 
 
-def _sum(a: Offspring, b: Offspring) -> Offspring:
-    return Offspring(a.set + b.set, a.valid + b.valid, a.learnable + b.learnable)
-
-
-def _total(all_: Sequence[Offspring]) -> Offspring:
-    return Offspring(sum(o.set for o in all_), sum(o.valid for o in all_), sum(o.learnable for o in all_))
+def _sum(offspring: Sequence[Offspring]) -> Offspring:
+    return Offspring(
+        sum(o.set for o in offspring), sum(o.valid for o in offspring), sum(o.learnable for o in offspring)
+    )

@@ -1,6 +1,10 @@
-"""Small plots out of block characters: one series a strip, readable without colour and over a slow line.
+"""Bar strips of block characters: one series per strip, readable without colour and over a slow connection.
 
-Left out: axes with ticks, and several series in one plot, which nobody can tell apart without colour.
+Textual's own Sparkline is not used because it loses information: it scales each series to its own minimum and maximum,
+so rates from 0 to 1 cannot be compared between strips; it has no gaps for missing values; it stretches a short series
+over the whole width, so a growing run would not fill from the left; and it draws a series of one value as full height.
+
+Left out: axes with ticks, and several series in one plot, which cannot be told apart without colour.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def columns(values: Sequence[float | None], width: int) -> list[float | None]:
-    """`values` spread over at most `width` columns: bins' means where there are more, wider bars where fewer."""
+    """Resample `values` to at most `width` columns: means of bins if there are more values, wider bars if fewer."""
     n = len(values)
     if not n or width < 1:
         return []
@@ -28,9 +32,17 @@ def columns(values: Sequence[float | None], width: int) -> list[float | None]:
 def strip(
     values: Sequence[float | None], width: int, height: int = 1, low: float = 0.0, high: float = 1.0
 ) -> list[str]:
-    """Bars from the bottom, `height` lines of at most `width` characters; None leaves a gap, `low` a thin line.
+    """Draw `values` as bars.
 
-    The highest bar stays an eighth short, so that strips under each other do not run together.
+    Args:
+        values: the series; None leaves a gap.
+        width: maximum characters per line.
+        height: number of lines.
+        low, high: values of the lowest bar (a thin line) and of the highest; values beyond are clipped.
+
+    Returns:
+        `height` lines, top first. The highest bar ends an eighth of a line below the top, so that strips drawn below
+        each other stay separate.
     """
     levels = []
     for v in columns(values, width):

@@ -1,4 +1,4 @@
-"""A line to move through the generations: `[ 0 ----o---- 36 ]`, by mouse or, when it has the focus, by arrow keys."""
+"""A slider over the generations, `[ 0 ----o---- 36 ]`, moved by mouse or, when focused, by the arrow keys."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from textual.widget import Widget
 
 LABEL = "generation "
 STATE = 9
-"""Cells for a word on what is shown."""
+"""Columns for the state text after the slider."""
 
 
-class Slider(Widget, can_focus=True):
-    """Asks for a generation with `Moved`; whoever hears it sets `shown`. Without colour the focus is the wider knob."""
+class Timeline(Widget, can_focus=True):
+    """Posts `Moved` with the requested generation; the application then sets `shown`. When focused, the knob is drawn
+    wider, so that the focus is visible without colour."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1)", "Back", show=False),
-        Binding("right", "move(1)", "On", show=False),
+        Binding("right", "move(1)", "Forward", show=False),
         Binding("home", "move_to(0)", "First", show=False),
     ]
     shown: reactive[int] = reactive(0)
     latest: reactive[int] = reactive(0)
     state: reactive[str] = reactive("")
-    held = False
+    dragging = False
 
     class Moved(Message):
         def __init__(self, generation: int) -> None:
@@ -36,7 +37,7 @@ class Slider(Widget, can_focus=True):
 
     @property
     def track(self) -> tuple[int, int]:
-        """Where the track begins, and its length."""
+        """First column and length of the track."""
         begin = len(LABEL) + len("[ 0 ")
         return begin, max(self.size.width - begin - len(f" {self.latest} ]  ") - STATE, 2)
 
@@ -52,7 +53,7 @@ class Slider(Widget, can_focus=True):
         return out.append(" ]", "bold").append(f"  {self.state}", "dim")
 
     def place(self, length: int) -> int:
-        """The knob's cell on a track of this length."""
+        """Column of the knob on a track of this length."""
         return round(min(self.shown, self.latest) / self.latest * (length - 1)) if self.latest else 0
 
     def generation_at(self, x: int) -> int:
@@ -67,14 +68,14 @@ class Slider(Widget, can_focus=True):
         self.post_message(self.Moved(min(max(generation, 0), self.latest)))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        self.held = True
+        self.dragging = True
         self.capture_mouse()
         self.action_move_to(self.generation_at(event.x))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self.held:
+        if self.dragging:
             self.action_move_to(self.generation_at(event.x))
 
     def on_mouse_up(self) -> None:
-        self.held = False
+        self.dragging = False
         self.release_mouse()

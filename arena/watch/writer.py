@@ -1,7 +1,8 @@
-"""Writes what was asked at the desk, one after another and off the screen's thread.
+"""Writes requests to a run one after another, in a worker thread.
 
-A change that finds the database locked or gone is kept and tried again until it is written; one that is refused is
-said. When the watcher closes, what is left is tried once more. Left out: what is written (`arena.watch.commands`).
+A request that finds the database locked or missing is kept and tried again until it is written; the error of an invalid
+one is shown. When the watcher closes, the remaining requests are tried once more. Left out: what a request writes
+(`arena.watch.commands`).
 """
 
 from __future__ import annotations
@@ -11,41 +12,50 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from arena.watch.commands import Desk
+from arena.watch.commands import RunControl
 from arena.watch.queries.base import Busy, safe
 
-Change = Callable[[Desk], Any]
-KEPT = "what was asked is kept, and written as soon as it can be"
-AGAIN = 0.5
-"""Seconds between two tries."""
+Change = Callable[[RunControl], Any]
+KEPT_NOTE = "the request is kept and will be written as soon as possible"
+RETRY_SECONDS = 0.5
+"""Seconds between two attempts to write."""
 
 
 class Writer:
-    """`start` runs a function in a thread, `say` shows a line (an empty one takes it back), `tell` calls a function in
-    the screen's thread."""
+    """A queue of requests to one run.
+
+    Args:
+        control: writes the requests.
+        start_thread: runs a function in a worker thread.
+        show_note: shows a line of text; an empty one hides it.
+        call_back: calls a function with a value in the screen's thread.
+        closing: set when the application closes.
+    """
 
     def __init__(
         self,
-        desk: Desk,
-        start: Callable[[Callable[[], None]], None],
-        say: Callable[[str], None],
-        tell: Callable[[Callable[[Any], None], Any], None],
+        control: RunControl,
+        start_thread: Callable[[Callable[[], None]], None],
+        show_note: Callable[[str], None],
+        call_back: Callable[[Callable[[Any], None], Any], None],
         closing: threading.Event,
     ) -> None:
-        self.desk, self.start, self.say, self.tell, self.closing = desk, start, say, tell, closing
+        self.control, self.start_thread, self.closing = control, start_thread, closing
+        self.show_note, self.call_back = show_note, call_back
         self.changes: deque[tuple[Change, Callable[[Any], None], Callable[[Any], None]]] = deque()
         self.lock, self.working = threading.Lock(), False
 
     def put(self, change: Change, then: Callable[[Any], None], refused: Callable[[Any], None] = lambda _: None) -> None:
-        """`then` is told what the change gave; `refused` is called if it cannot be made."""
+        """Queue a request. `then` is called with its result once it is written, `refused` with None if it is
+        invalid."""
         with self.lock:
             self.changes.append((change, then, refused))
             begin, self.working = not self.working, True
         if begin:
-            self.start(self._work)
+            self.start_thread(self._work)
 
     def _work(self) -> None:
-        trouble = False
+        waiting = False
         while True:
             with self.lock:
                 if not self.changes:
@@ -53,22 +63,22 @@ class Writer:
                     return
                 change, then, refused = self.changes[0]
             try:
-                result = change(self.desk)
+                result = change(self.control)
             except Busy as error:
                 if self.closing.is_set():
                     return
-                trouble = True
-                self.say(f"{safe(str(error))}; {KEPT}")
-                self.closing.wait(AGAIN)
+                waiting = True
+                self.show_note(f"{safe(str(error))}; {KEPT_NOTE}")
+                self.closing.wait(RETRY_SECONDS)
                 continue
             except ValueError as error:
-                trouble = False
-                self.say(safe(str(error)))
+                waiting = False
+                self.show_note(safe(str(error)))
                 self.changes.popleft()
-                self.tell(refused, None)
+                self.call_back(refused, None)
                 continue
-            if trouble:
-                trouble = False
-                self.say("")
+            if waiting:
+                waiting = False
+                self.show_note("")
             self.changes.popleft()
-            self.tell(then, result)
+            self.call_back(then, result)

@@ -24,8 +24,8 @@ from arena.report.source import Source
 from arena.run.integrity import explained
 from arena.run.store import Store
 from arena.watch.history import History
-from arena.watch.queries import open_run, post, posts, reading, round_detail, rounds
-from arena.watch.review_queue import Queue
+from arena.watch.queries import open_run, post, posts, read_only, round_detail, rounds
+from arena.watch.review_queue import ReviewQueue
 from tests.fuzz.base import JSON, SCALARS, Place, Target, answers, damaged
 
 COMMANDS: tuple[tuple[str, ...], ...] = (
@@ -143,7 +143,7 @@ def screens(folder: Path) -> None:
     """Read everything that the screens of `watch` read."""
     with answers():
         run = open_run(folder)
-        with reading(run.database) as db:
+        with read_only(run.database) as db:
             try:
                 history = History(run)
                 while history.step(db):
@@ -154,7 +154,7 @@ def screens(folder: Path) -> None:
                     round_detail(db, row.round)
                 for row in posts(db)[:4]:
                     post(db, row.id)
-                Queue(run).items(db, 1.0)
+                ReviewQueue(run).items(db, 1.0)
             except sqlite3.Error as error:  # the screens report it and try again
                 raise OSError(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""What the tests of the watcher share: opening it on a run, pressing its keys, and runs made by hand."""
+"""Helpers for tests of the watcher: open it on a run, press keys, read the screen, and build a run by hand."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from arena.config.schema import load_config
 from arena.run.store import Store
 from arena.watch import render
 from arena.watch.app import Watch
-from arena.watch.queries import open_run, reading
-from arena.watch.review_queue import Item, Queue
+from arena.watch.queries import open_run, read_only
+from arena.watch.review_queue import Item, ReviewQueue
 from culture.library import Library
 from culture.posts import Post, sign_post
 
 SIZES = ((80, 24), (200, 50))
 PATIENCE = 120
-"""Seconds after which what is waited for will never come."""
+"""Timeout of a wait, in seconds."""
 MARKUP = "[bold]x[/] [link=evil]y"
 EVIL = f"{MARKUP} \x1b[2Jz\u202e"
 Play = Callable[[Watch, Any], Awaitable[None]]
 
 
 def use(folder: Path, play: Play, size: tuple[int, int] = SIZES[0], interval: float = 30.0) -> None:
-    """Open the watcher on a run and let `play` press keys."""
+    """Open the watcher on the run in `folder` and call `play`, which presses keys."""
 
     async def main() -> None:
         app = Watch(open_run(folder), interval)
@@ -43,7 +43,7 @@ def use(folder: Path, play: Play, size: tuple[int, int] = SIZES[0], interval: fl
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a screen without the blanks at their ends; many empty ones are counted."""
+    """The lines of a screen without trailing blanks; three or more empty lines become one line with their count."""
     found: list[str] = []
     for empty, some in groupby((line.rstrip() for line in text.splitlines()), key=lambda line: not line):
         these = list(some)
@@ -52,10 +52,10 @@ def lines(text: str) -> list[str]:
 
 
 async def settle(app: Watch, pilot: Any) -> None:
-    """Wait until all that was asked for has been read and drawn.
+    """Wait until all requested reads have finished and been drawn.
 
-    A pause of the pilot lets every widget work off its queue once, but what is drawn last has come through several:
-    on a busy machine one pause is not enough. So the screen must be the same over three of them.
+    One pause of the pilot lets every widget process its message queue once, but a read passes through several queues,
+    so on a busy machine one pause is not enough. The screen must be unchanged over three pauses.
     """
     seen: list[str] = []
     async with asyncio.timeout(PATIENCE):
@@ -68,7 +68,7 @@ async def settle(app: Watch, pilot: Any) -> None:
 
 
 async def press(app: Watch, pilot: Any, *keys: str) -> str:
-    """Press keys, and give the text on the screen."""
+    """Press keys one after another and return the text of the screen."""
     for key in keys:
         await pilot.press(key)
         await settle(app, pilot)
@@ -88,7 +88,7 @@ def copy(folder: Path, to: Path) -> Path:
 
 
 def unplayed(tmp_path: Path) -> Path:
-    """A run of which nothing has been played."""
+    """A run in which no phase has run."""
     config = load_config("configs/tiny.yaml", [f"run.folder={tmp_path}"])
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "config.yaml").write_text(config.to_yaml())
@@ -97,7 +97,7 @@ def unplayed(tmp_path: Path) -> Path:
 
 
 def by_hand(empty: Path) -> Path:
-    """A run made by hand: two agents, two generations, three problems, hostile text in all of it."""
+    """Fill a run by hand: three agents, two generations, three problems, hostile text in every text field."""
     store = Store(empty / "run.db")
     agents = [
         {"name": n, "number": i, "born": b, "parents": p, "inherited": "nothing", "public_key": ""}
@@ -162,7 +162,7 @@ def by_hand(empty: Path) -> Path:
 
 
 def evaluation(g: int, number: int, reading: int) -> dict[str, Any]:
-    """A problem with the name w1, solved with reading three times of four, and never without."""
+    """An evaluation of a problem with the name w1: three of four are solved with reading, none without."""
     return {"id": f"{g}/{number}/{reading}", "generation": g, "domain": "hidden_words", "split": "dev", "depth": 2,
             "agent": "eve", "problem": f"w1 rev | 1 {number}", "reading": reading, "mode": "greedy", "k": 1,
             "correct": int(bool(reading and number)), "answer_correct": 0}  # fmt: skip
@@ -196,5 +196,5 @@ def attempt(id_: str, number: int) -> dict[str, Any]:
 
 def queued(folder: Path) -> list[Item]:
     run = open_run(folder)
-    with reading(run.database) as db:
-        return Queue(run).items(db, 9.0)
+    with read_only(run.database) as db:
+        return ReviewQueue(run).items(db, 9.0)

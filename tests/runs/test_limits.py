@@ -32,10 +32,10 @@ from arena.run.budget import spent_so_far
 from arena.run.estimate import estimate
 from arena.run.state import Arena
 from arena.run.store import Store
-from arena.watch.commands import standing
+from arena.watch.commands import run_status
 from arena.watch.history import History
 from arena.watch.live import Progress
-from arena.watch.queries import open_run, reading
+from arena.watch.queries import open_run, read_only
 from arena.watch.render.top import top
 from tests.helpers.openai_server import Json, Reply, SeedModel, Server
 
@@ -293,8 +293,8 @@ def test_what_was_spent_is_on_the_lines_and_in_the_report(calm: Path) -> None:
 def test_who_watches_is_told_at_which_limit_a_run_stopped(calm: Path, server: Server, tmp_path: Path) -> None:
     with start(tmp_path, server, "limits.requests=1") as arena:
         assert not play(arena)
-    with reading(tmp_path / "limited" / "run.db") as db:
-        now = standing(db, tmp_path / "limited")
+    with read_only(tmp_path / "limited" / "run.db") as db:
+        now = run_status(db, tmp_path / "limited")
         assert now.state == "idle" and now.limit is not None and now.limit.startswith("limits.requests (1) is reached")
         snapshot = History(open_run(tmp_path / "limited")).snapshot(db, None)
     assert f"stopped: {now.limit}" in top(snapshot, 0.0, 200, now.state, now.limit).plain

@@ -22,8 +22,8 @@ from arena.run.retention import GONE, WORDS, prune_adapters, spacing, thin, thin
 from arena.run.state import Arena, make_domains
 from arena.run.store import Row, Store
 from arena.tools.bench import long
-from arena.watch.queries import open_run, reading
-from arena.watch.queries.rounds import round_detail, rounds, settled
+from arena.watch.queries import open_run, read_only
+from arena.watch.queries.rounds import paid_problems, round_detail, rounds
 from arena.watch.render.rounds import round_text
 from tests.helpers.crashes import Crash, play_through
 from tests.helpers.culture_runs import begin, peopled
@@ -152,7 +152,7 @@ def test_the_words_of_one_generation_go_and_the_screens_say_so(tmp_path: Path) -
             assert left == (row | dict.fromkeys(WORDS[table]) if old else row)
     assert thinned_until(store) == 1
     store.close()
-    with reading(open_run(folder).database) as db:
+    with read_only(open_run(folder).database) as db:
         for g in (1, 2):
             for row in rounds(db, g):
                 detail = round_detail(db, row.round)
@@ -160,7 +160,7 @@ def test_the_words_of_one_generation_go_and_the_screens_say_so(tmp_path: Path) -
                 assert (detail.proposal == GONE) is (g == 1)
                 assert all((a.text == GONE) is (g == 1) for a in detail.attempts)
                 assert (GONE in round_text(detail, "variance", 100).plain) is (g == 1)
-            assert settled(db, g) is not None
+            assert paid_problems(db, g) is not None
 
 
 def test_pages_that_words_have_left_are_used_again_or_given_back(tmp_path: Path) -> None:

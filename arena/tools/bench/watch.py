@@ -72,7 +72,7 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
     from arena.watch.screens.rows import Rows
 
     app = Watch(open_run(folder), interval=1e6)
-    app.settles = True  # as `watch` does
+    app.freezes_gc = True  # as `watch` does
     results = []
     started, cpu = time.monotonic(), time.process_time()
     async with app.run_test(size=SIZE) as pilot:

@@ -1,57 +1,57 @@
-"""What the screens read from a run: plain SQL on a connection that cannot write, given back as frozen dataclasses.
+"""Read-only queries for the screens: SQL in, frozen dataclasses out.
 
-Every function takes a connection of `reading` and touches the rows of one generation, one round, one agent or one
-post, through an index; whole-run figures are folded generation by generation in `arena.watch.history`. No transaction
-outlives a call, so the process that plays the run is never kept waiting.
+Every function takes a connection of `read_only` and reads the rows of one generation, round, agent or post through an
+index; figures of the whole run are aggregated in `arena.watch.history`. No transaction outlives a call, so the queries
+never block the process that plays the run.
 
-Left out: writing, and anything that needs a model or a domain. Not guaranteed: that two calls see the same moment of
-a run that goes on.
+Left out: writing, and anything that needs a model or a domain. Not guaranteed: that two calls see the same state of a
+run that is being played.
 """
 
-from arena.watch.queries.agents import agent_names, life
-from arena.watch.queries.base import Busy, open_run, reading, safe
+from arena.watch.queries.agents import agent_detail, agent_names
+from arena.watch.queries.base import Busy, open_run, read_only, safe
 from arena.watch.queries.generations import (
     RECENT,
+    correct_attempts,
     evaluations_after,
     last_phase,
     phases_after,
     population,
     races,
     reviewed,
-    right_attempts,
     summary,
-    usual_seconds,
+    typical_seconds,
 )
-from arena.watch.queries.posts import MOST_POSTS, cited, lineage, numbered, post, post_rows, posts
-from arena.watch.queries.rounds import FILTERS, bred, round_detail, rounds, settled
+from arena.watch.queries.posts import MOST_POSTS, lineage, parse_cites, post, post_rows, posts, posts_by_number
+from arena.watch.queries.rounds import FILTERS, offspring, paid_problems, round_detail, rounds
 
 __all__ = [
     "FILTERS",
     "MOST_POSTS",
     "RECENT",
     "Busy",
+    "agent_detail",
     "agent_names",
-    "bred",
-    "cited",
+    "correct_attempts",
     "evaluations_after",
     "last_phase",
-    "life",
     "lineage",
-    "numbered",
+    "offspring",
     "open_run",
+    "paid_problems",
+    "parse_cites",
     "phases_after",
     "population",
     "post",
     "post_rows",
     "posts",
+    "posts_by_number",
     "races",
-    "reading",
+    "read_only",
     "reviewed",
-    "right_attempts",
     "round_detail",
     "rounds",
     "safe",
-    "settled",
     "summary",
-    "usual_seconds",
+    "typical_seconds",
 ]

@@ -1,4 +1,4 @@
-"""One agent's life."""
+"""Queries for the Agent screen: one agent and its family tree."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from arena.watch.models import Kin, Life
+from arena.watch.models import AgentDetail, Relative
 from arena.watch.queries.base import dicts
 from arena.watch.queries.posts import post_rows
 
 NEWEST = 500
-"""Posts of an agent whose readers are counted."""
+"""Newest posts of an agent whose readers are counted."""
 
 
 def agent_names(db: sqlite3.Connection) -> list[str]:
-    """Everyone who ever lived, in order of birth."""
+    """All agents of the run, retired ones included, in order of birth."""
     return [row[0] for row in db.execute("SELECT name FROM agents ORDER BY number")]
 
 
-def life(db: sqlite3.Connection, name: str) -> Life | None:
-    """One agent's life so far, or None if there is no such agent."""
+def agent_detail(db: sqlite3.Connection, name: str) -> AgentDetail | None:
+    """One agent over the run so far, or None if there is no such agent."""
     agents = dicts(db, "SELECT name, number, born, parents, inherited FROM agents ORDER BY number")
     mine = next((a for a in agents if a["name"] == name), None)
     if mine is None:
         return None
-    gone = dict(db.execute("SELECT name, generation FROM retirements").fetchall())
+    retired = dict(db.execute("SELECT name, generation FROM retirements").fetchall())
     rewards: dict[str, dict[int, tuple[float, int]]] = {}
-    sql = (  # generation by generation, which is how rewards are indexed
+    sql = (  # one lookup per generation: the index of rewards begins with it
         "WITH RECURSIVE lived(g) AS (SELECT ? UNION ALL SELECT g + 1 FROM lived WHERE g < ?)"
         " SELECT w.generation, w.role, w.reward, w.n FROM lived CROSS JOIN rewards w"
         " ON w.generation = lived.g AND w.agent = ? ORDER BY w.generation"
     )
-    last = gone.get(name, db.execute("SELECT MAX(generation) FROM phases").fetchone()[0] or 0)
+    last = retired.get(name, db.execute("SELECT MAX(generation) FROM phases").fetchone()[0] or 0)
     for generation, role, reward, n in db.execute(sql, [mine["born"], last, name]):
         rewards.setdefault(role, {})[generation] = (reward, n)
     most = db.execute(
@@ -45,10 +45,10 @@ def life(db: sqlite3.Connection, name: str) -> Life | None:
         " CROSS JOIN reads r ON r.post = p.id GROUP BY r.agent ORDER BY n DESC, r.agent",
         [name, NEWEST],
     ).fetchall()
-    return Life(
+    return AgentDetail(
         name,
         mine["born"],
-        gone.get(name),
+        retired.get(name),
         tuple(json.loads(mine["parents"])),
         tuple(a["name"] for a in agents if name in json.loads(a["parents"])),
         mine["inherited"],
@@ -56,12 +56,13 @@ def life(db: sqlite3.Connection, name: str) -> Life | None:
         db.execute("SELECT COUNT(*) FROM posts WHERE author = ?", [name]).fetchone()[0],
         tuple((rows[p], n) for p, n in most if p in rows),
         tuple(readers),
-        tuple(family(agents, gone, name)),
+        tuple(family(agents, retired, name)),
     )
 
 
-def family(agents: Sequence[dict[str, Any]], gone: dict[str, int], name: str) -> list[Kin]:
-    """An agent's ancestors, oldest first, itself, and its descendants below their parents; each once."""
+def family(agents: Sequence[dict[str, Any]], retired: dict[str, int], name: str) -> list[Relative]:
+    """An agent's ancestors, the oldest first, itself, and its descendants, each after its parent. Each agent occurs
+    once; `retired` is the generation of retirement by name."""
     by_name = {a["name"]: a for a in agents}
     parents = {a["name"]: [p for p in json.loads(a["parents"]) if p in by_name] for a in agents}
     steps, waiting = {name: 0}, [name]
@@ -81,7 +82,7 @@ def family(agents: Sequence[dict[str, Any]], gone: dict[str, int], name: str) ->
             steps[at] = depth
             found.append(at)
             below = [(child, depth + 1) for child in _children(parents, at)] + below
-    return [Kin(steps[n] - oldest, n, by_name[n]["born"], gone.get(n)) for n in found]
+    return [Relative(steps[n] - oldest, n, by_name[n]["born"], retired.get(n)) for n in found]
 
 
 def _children(parents: dict[str, list[str]], name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Opening a run for reading: a connection that cannot write, and rows as they come."""
+"""Open a run for reading, connect without write access, and make untrusted text safe to display."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ from arena.watch.models import Run
 
 
 class Busy(Exception):
-    """The database is locked or, for now, gone; asking again later is all there is to do. The message says which."""
+    """The database is locked or missing, perhaps for a moment only; the caller may try again. The message says
+    which."""
 
 
 def open_run(folder: Path) -> Run:
-    """The run in `folder`. ValueError, naming it, if there is none, it is damaged or of another version."""
+    """Open the run in `folder`.
+
+    Raises:
+        ValueError: if there is no run, its database is damaged, or its schema has another version.
+    """
     if not folder.is_dir():
         raise ValueError(f"no run folder at {folder}{nearest(folder.name, _siblings(folder))}")
     check_folder(folder)
@@ -44,14 +49,14 @@ def open_run(folder: Path) -> Run:
         config.review.per_generation,
     )
     try:
-        with reading(database) as db:
+        with read_only(database) as db:
             check_foreign_objects(db, reference_database())
             wrong = version_error(Database(db), database)
             if wrong is None:
                 check_schema(db, reference_database())
                 check_numbers(db)
     except Busy:
-        return run  # it is written this moment; the screens try again
+        return run  # locked by a writer; the screens try again
     except (sqlite3.DatabaseError, ValueError) as error:
         raise ValueError(f"{database} is not a readable run database: {error}") from None
     if wrong is not None:
@@ -64,8 +69,8 @@ def _siblings(folder: Path) -> list[str]:
 
 
 @contextmanager
-def reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write, closed after use. Raises Busy if the database is locked or gone."""
+def read_only(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that cannot write, closed after use. Raises Busy if the database is locked or missing."""
     uri = uri_of(database)
     uri += "&mode=ro" if "?" in uri else "?mode=ro"
     db = None
@@ -82,7 +87,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 def raise_busy(database: Path, error: sqlite3.DatabaseError) -> None:
-    """Raise Busy if that is what this error means."""
+    """Raise Busy if `error` means that the database is locked or missing; otherwise return."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         raise Busy("the run's database is locked") from None
@@ -91,7 +96,8 @@ def raise_busy(database: Path, error: sqlite3.DatabaseError) -> None:
 
 
 def safe(text: str) -> str:
-    """Text that others wrote, with everything that could steer a terminal or reorder a line made visible."""
+    """Replace control, format and surrogate characters of untrusted text, which could control the terminal or reorder a
+    line, by U+FFFD. Line feeds stay."""
     if text.isascii() and text.isprintable():
         return text
     bad = ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -1,4 +1,4 @@
-"""One generation in figures: what was set and solved, who lived, how long phases take."""
+"""Queries for one generation: summary, population, rewards, evaluations, and durations of phases."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from arena.report.metrics.grader_calibration import REVIEWED
 from arena.report.metrics.heldout import rates
 from arena.report.metrics.paired_uplift import EVALUATIONS
 from arena.report.metrics.ratchet import readings
-from arena.watch.models import Member, Summary
+from arena.watch.models import GenerationSummary, Member
 from arena.watch.queries.base import Rows, dicts
 from culture.measures import hill_numbers
 
 RECENT = 5
-"""Generations that "lately" means in the population table."""
+"""Generations over which the population table averages."""
 
 
 def last_phase(db: sqlite3.Connection) -> int:
@@ -32,15 +32,22 @@ def phases_after(db: sqlite3.Connection, rowid: int) -> list[tuple[int, int, str
     ).fetchall()  # fmt: skip
 
 
-def usual_seconds(db: sqlite3.Connection, phase: str) -> float | None:
-    """How long a phase took lately; None if it was never played."""
-    lately = "SELECT seconds FROM telemetry WHERE phase = ? AND finished IS NOT NULL ORDER BY rowid DESC LIMIT 5"
-    found: float | None = db.execute(f"SELECT AVG(seconds) FROM ({lately})", [phase]).fetchone()[0]
+def typical_seconds(db: sqlite3.Connection, phase: str) -> float | None:
+    """Mean duration of the last five runs of a phase, in seconds; None if it has not run."""
+    recent = "SELECT seconds FROM telemetry WHERE phase = ? AND finished IS NOT NULL ORDER BY rowid DESC LIMIT 5"
+    found: float | None = db.execute(f"SELECT AVG(seconds) FROM ({recent})", [phase]).fetchone()[0]
     return found
 
 
-def summary(db: sqlite3.Connection, generation: int, phases: frozenset[str], main: str) -> Summary:
-    """One generation's figures from its own rows; `main` is the domain whose held-out rates are wanted."""
+def summary(db: sqlite3.Connection, generation: int, phases: frozenset[str], main: str) -> GenerationSummary:
+    """The figures of one generation.
+
+    Args:
+        db: a connection of `read_only`.
+        generation: the generation.
+        phases: its finished phases.
+        main: the domain whose held-out pass rates are read.
+    """
     rows = Rows(db)
     p = proposals(rows, generation).get(generation, Proposals())
     o = outcomes(rows, generation).get(generation, Outcomes())
@@ -53,7 +60,7 @@ def summary(db: sqlite3.Connection, generation: int, phases: frozenset[str], mai
         "SELECT COUNT(*) FROM problems WHERE generation = ? AND valid GROUP BY domain, behaviour_key", [generation]
     ).fetchall()
     set_, settled = "propose" in phases, "grade" in phases
-    return Summary(
+    return GenerationSummary(
         generation,
         phases,
         p.proposed if set_ else None,
@@ -71,14 +78,17 @@ def summary(db: sqlite3.Connection, generation: int, phases: frozenset[str], mai
 
 
 def ratchet(db: sqlite3.Connection, generation: int) -> tuple[int, int, int, int] | None:
-    """(problems that need a definition, solved by the newborn with its own library, with it alone, with the first
-    library alone) of a generation's reading; None without one."""
+    """The ratchet measurement of a generation, for the newborn on problems that need a definition; None without one.
+
+    Returns:
+        (problems, solved with its own library, solved only with its own library, solved only with the first library).
+    """
     found = [r.paired("first") for r in readings(Rows(db), generation)]
     return found[0] if found and found[0][0] else None
 
 
 def population(db: sqlite3.Connection, generation: int) -> list[Member]:
-    """Who plays in a generation, in order of birth, with the mean reward by role over the last RECENT ones."""
+    """The agents of a generation, in order of birth, with mean rewards by role over the last RECENT generations."""
     agents = dicts(
         db,
         "SELECT a.name, a.born, a.parents, r.generation AS retired FROM agents a LEFT JOIN retirements r"
@@ -105,14 +115,14 @@ def population(db: sqlite3.Connection, generation: int) -> list[Member]:
     ]
 
 
-def right_attempts(db: sqlite3.Connection, generation: int) -> dict[str, tuple[int, int]]:
-    """(attempts, right ones) of a generation by agent; right means by a fully verified trace."""
+def correct_attempts(db: sqlite3.Connection, generation: int) -> dict[str, tuple[int, int]]:
+    """(attempts, correct attempts) of a generation by agent. Correct: the whole trace was verified."""
     sql = "SELECT agent, COUNT(*), SUM(correct) FROM attempts WHERE generation = ? GROUP BY agent"
     return {agent: (n, correct) for agent, n, correct in db.execute(sql, [generation])}
 
 
 def races(db: sqlite3.Connection, generation: int) -> dict[str, dict[str, float]]:
-    """Mean rewards of one generation, by role and agent."""
+    """Mean rewards of one generation, by role and agent: what ratings are updated from."""
     found: dict[str, dict[str, float]] = defaultdict(dict)
     sql = "SELECT role, agent, reward FROM rewards WHERE generation = ?"
     for role, agent, reward in db.execute(sql, [generation]):
@@ -124,8 +134,11 @@ Evaluation = tuple[int, str, int, str, str, int, int]
 
 
 def evaluations_after(db: sqlite3.Connection, rowid: int, piece: int) -> tuple[list[Evaluation], int, bool]:
-    """Of the next `piece` evaluations those that were asked with and without reading, the last row looked at, and
-    whether more are waiting."""
+    """The paired evaluations, with and without reading, among the next `piece` rows.
+
+    Returns:
+        (evaluations, rowid of the last row read, whether more rows are left).
+    """
     top = db.execute("SELECT MAX(rowid) FROM evaluations").fetchone()[0] or 0
     until = min(rowid + piece, top)
     rows = db.execute(f"{EVALUATIONS} AND rowid > ? AND rowid <= ? ORDER BY rowid", [rowid, until])
@@ -133,5 +146,5 @@ def evaluations_after(db: sqlite3.Connection, rowid: int, piece: int) -> tuple[l
 
 
 def reviewed(db: sqlite3.Connection, up_to: int) -> dict[str, int]:
-    """Labels up to a generation, and those that say another thing than execution."""
+    """Counts of review labels up to a generation, and of those that contradict execution."""
     return {name: int(value) for name, value in dicts(db, REVIEWED, [up_to])[0].items()}

@@ -1,4 +1,4 @@
-"""What a reviewer looks at: one attempt with all that was said of it, or one post with where it comes from."""
+"""Queries for the Review screen: one attempt with its grades, or one post with its round."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from culture.posts import SignedPost
 
 
 @dataclass(frozen=True)
-class Case:
-    """An item in full. `asked` is the place of the attempt in its round; `post` the columns of a post."""
+class ItemDetail:
+    """A review item in full. `attempt`: index of the attempt in its round; `post`: the columns of the post."""
 
     item: Item
     round: RoundDetail | None = None
-    asked: int | None = None
+    attempt: int | None = None
     post: dict[str, Any] | None = None
     signature: str = ""
 
 
-def case(db: sqlite3.Connection, item: Item) -> Case:
-    """Everything about an item; of one that is gone, the item alone."""
+def item_detail(db: sqlite3.Connection, item: Item) -> ItemDetail:
+    """Everything about an item; the item alone if its attempt or post no longer exists."""
     detail = round_detail(db, item.round) if item.round else None
     if item.what == ATTEMPT:
         ids = [r[0] for r in db.execute("SELECT id FROM attempts WHERE round = ? ORDER BY rowid", [item.round])]
-        return Case(item, detail, ids.index(item.subject) if item.subject in ids else None)
+        return ItemDetail(item, detail, ids.index(item.subject) if item.subject in ids else None)
     table = "waiting" if item.what == WAITING else "posts"
     found = dicts(db, f"SELECT * FROM {table} WHERE id = ?", [item.subject])
     if not found:
-        return Case(item, detail)
+        return ItemDetail(item, detail)
     try:
         signed = SignedPost.from_row(found[0])
         good = signed.post.id == item.subject and signed.verify()
         signature = "valid" if good else f"NOT valid for the key of {found[0]['author']}"
     except (ValueError, TypeError) as error:
         signature = f"the post is damaged: {error}"
-    return Case(item, detail, None, found[0], signature)
+    return ItemDetail(item, detail, None, found[0], signature)

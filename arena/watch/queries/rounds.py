@@ -1,4 +1,4 @@
-"""The problems of a generation, and one round with all that happened in it."""
+"""Queries for the Rounds screen: the problems of a generation, and one round with its attempts and grades."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from arena.report.metrics.paired_uplift import Offspring
 from arena.run.retention import GONE
-from arena.watch.models import Bred, Grading, RoundDetail, RoundRow, SetRow, Try
+from arena.watch.models import Attempt, Grade, PaidProblem, PostOffspring, RoundDetail, RoundRow
 from arena.watch.queries.base import dicts
 from arena.watch.queries.posts import post_rows
 
@@ -25,9 +25,13 @@ _ROUND = (
 
 
 def rounds(db: sqlite3.Connection, generation: int, shown: str = "all") -> list[RoundRow]:
-    """The problems of one generation in the order they were set: all, or those that pass a filter."""
+    """The problems of one generation that pass the filter `shown`, in the order in which they were set.
+
+    Raises:
+        ValueError: if `shown` is not one of FILTERS.
+    """
     if shown not in FILTERS:
-        raise ValueError(f"a filter of rounds is one of {', '.join(FILTERS)}: {shown!r}")
+        raise ValueError(f"unknown filter {shown!r}; use one of {', '.join(FILTERS)}")
     test = {"all": "", "valid": " AND p.valid", "learnable": " AND o.learnable", "disputed": " AND disagreement"}[shown]
     return [_round(r) for r in dicts(db, f"{_ROUND} WHERE p.generation = ?{test} ORDER BY p.rowid", [generation])]
 
@@ -51,18 +55,16 @@ def _round(r: dict[str, Any]) -> RoundRow:
 
 
 def round_detail(db: sqlite3.Connection, round_: str) -> RoundDetail | None:
-    """Everything about one round, or None if it has no proposal yet."""
+    """One round with its attempts and grades, or None if it has no proposal yet."""
     found = dicts(db, f"{_ROUND} WHERE p.round = ?", [round_])
     if not found:
         return None
     grades = {
-        g["attempt"]: Grading(
-            g["grader"], _kept(g["text"]), g["answer"], _maybe(g["says_correct"]), _maybe(g["agrees"])
-        )
+        g["attempt"]: Grade(g["grader"], _kept(g["text"]), g["answer"], _maybe(g["says_correct"]), _maybe(g["agrees"]))
         for g in dicts(db, "SELECT * FROM grades WHERE id >= ? AND id < ?", [f"{round_}/", f"{round_}0"])
     }
     attempts = [
-        Try(
+        Attempt(
             a["agent"],
             a["seat"],
             _kept(a["text"]),
@@ -98,21 +100,21 @@ def _maybe(value: int | None) -> bool | None:
     return None if value is None else bool(value)
 
 
-def settled(db: sqlite3.Connection, generation: int) -> list[SetRow]:
-    """The problems of one generation that were paid for."""
+def paid_problems(db: sqlite3.Connection, generation: int) -> list[PaidProblem]:
+    """The problems of one generation that have been paid for, in the order in which they were set."""
     sql = (
         f"SELECT o.setter_reward, p.generation, p.round, p.author, COALESCE(p.text, p.proposal, '{GONE}'), p.reason,"
         " o.solve_rate, o.learnable FROM problems p JOIN outcomes o ON o.round = p.round"
         " WHERE p.generation = ? ORDER BY p.rowid"
     )
-    return [SetRow(*row) for row in db.execute(sql, [generation])]
+    return [PaidProblem(*row) for row in db.execute(sql, [generation])]
 
 
-def bred(db: sqlite3.Connection, generation: int) -> list[Bred]:
-    """How the problems of one generation came out, by the post that they were varied from."""
+def offspring(db: sqlite3.Connection, generation: int) -> list[PostOffspring]:
+    """The problems of one generation that were varied from a post, counted by post."""
     sql = (
         "SELECT l.seq, l.author, COUNT(*), SUM(p.valid), SUM(COALESCE(o.learnable, 0)) FROM problems p"
         " CROSS JOIN rounds r ON r.id = p.round JOIN posts l ON l.id = r.parent_post"
         " LEFT JOIN outcomes o ON o.round = p.round WHERE p.generation = ? GROUP BY l.seq"
     )
-    return [Bred(seq, author, Offspring(*counts)) for seq, author, *counts in db.execute(sql, [generation])]
+    return [PostOffspring(seq, author, Offspring(*counts)) for seq, author, *counts in db.execute(sql, [generation])]

@@ -1,4 +1,4 @@
-"""One agent's life in words."""
+"""Text of the Agent screen."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from rich.text import Text
 
 from arena.report.stats.ratings import ROLES, Rating
 from arena.text import compact, number
-from arena.watch.models import Life, SetRow
+from arena.watch.models import AgentDetail, PaidProblem
 from arena.watch.queries.base import safe
 from arena.watch.render.base import DIM, HEAD, NO_DATA, labelled_strip, line
 from arena.watch.render.post import gist
 
-History = Mapping[str, Sequence[tuple[int, Rating]]]
+RatingHistory = Mapping[str, Sequence[tuple[int, Rating]]]
+"""(generation, rating) by role, the oldest first."""
 
 
-def life_text(life: Life, ratings: History, best: Sequence[SetRow], worst: Sequence[SetRow], width: int) -> Text:
-    """`ratings` by role, oldest first."""
+def agent_text(
+    agent: AgentDetail, ratings: RatingHistory, best: Sequence[PaidProblem], worst: Sequence[PaidProblem], width: int
+) -> Text:
+    """One agent: family, ratings, rewards, its best-paid and worst-paid problems, what it read and its readers."""
     out = Text()
-    until = f", retired after generation {life.retired}" if life.retired is not None else ", alive"
-    out.append(life.name, HEAD).append(f"  born in generation {life.born}{until}, inherited {life.inherited}\n")
-    out.append("parents    ", DIM).append(f"{', '.join(life.parents) or 'none'}\n")
-    out.append("children   ", DIM).append(f"{', '.join(life.children) or 'none'}\n")
-    out.append("posts      ", DIM).append(f"{life.posts}\n\n")
-    out.append(_ratings(ratings, width)).append("\n").append(_rewards(life, width))
+    until = f", retired after generation {agent.retired}" if agent.retired is not None else ", active"
+    out.append(agent.name, HEAD).append(f"  born in generation {agent.born}{until}, inherited {agent.inherited}\n")
+    out.append("parents    ", DIM).append(f"{', '.join(agent.parents) or 'none'}\n")
+    out.append("children   ", DIM).append(f"{', '.join(agent.children) or 'none'}\n")
+    out.append("posts      ", DIM).append(f"{agent.posts}\n\n")
+    out.append(_ratings(ratings, width)).append("\n").append(_rewards(agent, width))
     for title, rows in (("best-paid problems it set", best), ("worst-paid problems it set", worst)):
         out.append(f"\n{title}\n", DIM)
         for r in rows:
@@ -35,18 +38,18 @@ def life_text(life: Life, ratings: History, best: Sequence[SetRow], worst: Seque
             )
         if not rows:
             out.append(f"  {NO_DATA}\n")
-    out.append("\nread most\n", DIM)
-    for p, n in life.most_read:
+    out.append("\nposts it read most often\n", DIM)
+    for p, n in agent.most_read:
         out.append(f"  {compact(n):>5} x {p.kind.replace('_', ' ')} by {p.author}: {line(gist(p))}\n")
-    if not life.most_read:
+    if not agent.most_read:
         out.append(f"  {NO_DATA}\n")
-    out.append("\nwho reads it\n", DIM)
-    out.append(f"  {', '.join(f'{a} {compact(n)}' for a, n in life.readers) or NO_DATA}\n")
+    out.append("\nreaders of its posts\n", DIM)
+    out.append(f"  {', '.join(f'{a} {compact(n)}' for a, n in agent.readers) or NO_DATA}\n")
     return out
 
 
-def _ratings(ratings: History, width: int) -> Text:
-    """A strip a role, all of them over the same scale; first and last value with twice their standard deviation."""
+def _ratings(ratings: RatingHistory, width: int) -> Text:
+    """One strip per role, all on the same scale; first and last value with two standard deviations."""
     out = Text().append("rating after each generation\n", DIM)
     found = {role: history for role in ROLES if (history := ratings.get(role))}
     if not found:
@@ -59,19 +62,19 @@ def _ratings(ratings: History, width: int) -> Text:
         values = [by.get(g) for g in range(first, last + 1)]
         ends = f"{_spread(history[0][1])} to {_spread(history[-1][1])}"
         out.append(labelled_strip(role, values, width, 2, high, low, ends))
-    words = f"  drawn from {low} to {high}; all begin at 25; \N{PLUS-MINUS SIGN} twice the standard deviation\n"
-    return out.append(words, DIM)
+    note = f"  scale: {low} to {high}; initial rating 25; \N{PLUS-MINUS SIGN}: two standard deviations\n"
+    return out.append(note, DIM)
 
 
 def _spread(r: Rating) -> str:
     return f"{r.mu:.1f} \N{PLUS-MINUS SIGN}{2 * r.sigma:.1f}"
 
 
-def _rewards(life: Life, width: int) -> Text:
-    out = Text().append("mean reward an act by generation\n", DIM)
-    found = [role for role in ROLES if role in life.rewards]
+def _rewards(agent: AgentDetail, width: int) -> Text:
+    out = Text().append("mean reward per act in each generation\n", DIM)
+    found = [role for role in ROLES if role in agent.rewards]
     for role in found:
-        by = life.rewards[role]
+        by = agent.rewards[role]
         first, last = min(by), max(by)
         values = [by[g][0] if g in by else None for g in range(first, last + 1)]
         low, high = min(0.0, *(v for v in values if v is not None)), max(1.0, *(v for v in values if v is not None))

@@ -1,4 +1,4 @@
-"""Alarms and figures of the Arena screen."""
+"""Alarms and the summary line of the Arena screen."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from culture.transmission import paired_interval
 
 def alarms(s: Snapshot) -> Text:
     if s.unread:
-        return Text("alarms: after everything has been read", DIM)
+        return Text("alarms: available once the whole run has been read", DIM)
     if not any(x.phases.issuperset(LOOP) for x in s.summaries if x.generation):
-        return Text("alarms: none before a whole generation is played", DIM)
+        return Text("alarms: available after the first generation", DIM)
     if not s.alarms:
         return Text("no alarms", "bold green")
     return Text("\n".join(f"! {a}" for a in s.alarms), "yellow")
 
 
 def figures(s: Snapshot) -> Text:
-    """The shown generation in one line."""
+    """Summary of the shown generation: one line, and one more for the ratchet if it was measured."""
     at = s.at
     if at is None or at.proposed is None:
         return Text(f"problems of generation {s.shown}: {NO_DATA}", DIM)
@@ -32,7 +32,7 @@ def figures(s: Snapshot) -> Text:
 
 
 def ratchet(s: Snapshot) -> str:
-    """The last reading of the ratchet up to the shown generation, on a line of its own; nothing without one."""
+    """The last ratchet measurement up to the shown generation, on a separate line; empty if there is none."""
     last = next((x for x in reversed(s.summaries) if x.ratchet), None)
     if last is None or last.ratchet is None:
         return ""

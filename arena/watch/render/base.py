@@ -1,4 +1,4 @@
-"""Words and shapes that several screens use."""
+"""Text helpers that several screens use."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rich.text import Text
 from arena.watch.queries.base import safe
 from arena.watch.sparkline import strip
 
-NO_DATA = "this run holds no data for this yet"
+NO_DATA = "no data in this run yet"
 HEAD = "bold"
 DIM = "dim"
 
 
 def line(text: str) -> str:
-    """Text that others wrote, safe and on one line."""
+    """Untrusted text made safe and put on one line."""
     return safe(text).replace("\n", " ")
 
 
@@ -24,15 +24,15 @@ def one_line(text: str) -> Text:
 
 
 LABEL = 14
-"""Cells before a strip."""
+"""Columns for the label before a strip."""
 ENDS = 17
-"""Cells after it: two spaces, its first value and its last."""
+"""Columns after a strip: two spaces, the first and the last value."""
 
 
 def labelled_strip(
     label: str, values: Sequence[float | None], width: int, height: int, high: float, low: float = 0.0, ends: str = ""
 ) -> Text:
-    """A strip between its label and `ends`, if that is empty its first and last value."""
+    """A strip with its label before and `ends` after it; by default the first and the last value."""
     known = [v for v in values if v is not None]
     ends = ends or (f"{short(known[0])} to {short(known[-1])}" if known else "-")
     lines = strip(values, max(width - LABEL - max(ENDS, len(ends) + 2), 1), height, low, high)
@@ -44,7 +44,7 @@ def labelled_strip(
 
 
 def short(value: float) -> str:
-    """A number in at most six characters, with as many places as matter."""
+    """A number with fewer decimal places the larger it is, in at most six characters."""
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
 
 
@@ -61,16 +61,16 @@ def beside(left: Sequence[Text], right: Sequence[Text], width: int) -> Text:
 
 
 def steps(text: str, answer: bool = True) -> Iterator[tuple[int | None, str]]:
-    """The numbered steps of a trace, then its answer without a number; a text of several lines is no trace, and comes
-    line by line as it is."""
+    """The numbered steps of a trace, then its answer without a number if `answer`. A text of several lines is not a
+    trace and is yielded line by line."""
     if "\n" in text.strip():
         for line in text.strip().split("\n"):
             yield None, line
         return
-    body, _, said = text.rpartition(" answer ")
+    body, _, value = text.rpartition(" answer ")
     yield from enumerate((body or text).split(" ; "), 1)
     if body and answer:
-        yield None, f"answer {said}"
+        yield None, f"answer {value}"
 
 
 def number_of(step: int | None) -> str:

@@ -1,6 +1,6 @@
-"""The live plots of the Arena screen: strips over all generations, that fill from the left as the run goes on.
+"""The plots of the Arena screen: strips over all generations, filled from the left while the run is played.
 
-Where the screen is low, titles go first, then the strips that say least.
+If the screen is too low, the titles are left out first, then the least important strips.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from rich.text import Text
 
 from arena.watch.history import Snapshot
 from arena.watch.live import GROUPS
-from arena.watch.models import Summary
+from arena.watch.models import GenerationSummary
 from arena.watch.render.base import DIM, NO_DATA, labelled_strip
 
-TALL = 4
-"""Lines of a strip at most."""
-FIRST_TO_GO = ("behaviours", "held-out 1-2", "depth solved", "held-out 7-8", "held-out 3", "distinct", "held-out 4")
+MAX_LINES = 4
+"""Maximum lines of a strip."""
+LEAST_IMPORTANT = ("behaviours", "held-out 1-2", "depth solved", "held-out 7-8", "held-out 3", "distinct", "held-out 4")
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Strip:
 
 
 def plots(s: Snapshot, width: int, height: int) -> Text:
-    """Held-out rates by depth, what was set beside what was solved, and how varied it was."""
+    """Held-out pass rates by depth, difficulty set and solved, and diversity, in at most `height` lines."""
     groups = [(title, found) for title, make in GROUPS_OF_STRIPS if (found := make(s))]
     strips = [strip for _, found in groups for strip in found]
     if not strips or height < 1:
         return Text(f"plots: {NO_DATA}", DIM)
     titled = height >= len(strips) + len(groups)
     each, more = divmod(height - len(groups), len(strips)) if titled else (1, 0)
-    told = 0
+    drawn = 0
     hidden = 0
-    for label in FIRST_TO_GO:
+    for label in LEAST_IMPORTANT:
         if len(strips) - hidden + bool(hidden) <= height:
             break
         groups = [(title, [x for x in found if x.label != label]) for title, found in groups]
@@ -47,17 +47,17 @@ def plots(s: Snapshot, width: int, height: int) -> Text:
         if titled:
             out.append(f"{title.format(latest=s.latest)}\n", DIM)
         for strip in found:
-            tall = min(each + (told < more), TALL)
-            out.append(labelled_strip(strip.label, strip.values, width, tall, strip.high))
-            told += 1
+            lines = min(each + (drawn < more), MAX_LINES)
+            out.append(labelled_strip(strip.label, strip.values, width, lines, strip.high))
+            drawn += 1
     if hidden:
         out.append(f"{hidden} more in a taller window\n", DIM)
     out.right_crop(1)
     return out
 
 
-def _over(s: Snapshot, value: Callable[[Summary], float | None]) -> tuple[float | None, ...]:
-    """A figure by generation, from 0 to the latest; nothing where it is not known or not yet shown."""
+def _over(s: Snapshot, value: Callable[[GenerationSummary], float | None]) -> tuple[float | None, ...]:
+    """A figure by generation, from 0 to the latest; None where it is unknown or later than the shown generation."""
     by = {x.generation: x for x in s.summaries}
     return tuple(value(by[g]) if g in by else None for g in range(s.latest + 1))
 
@@ -86,8 +86,8 @@ def _diversity(s: Snapshot) -> list[Strip]:
 
 GROUPS_OF_STRIPS: tuple[tuple[str, Callable[[Snapshot], list[Strip]]], ...] = (
     ("held-out pass rate by depth, 0 to 1, generations 0 to {latest}", _held_out),
-    ("difficulty: mean depth set and solved; share of tries solved", _set_and_solved),
-    ("diversity: share that differs; effective behaviours (Hill 1)", _diversity),
+    ("difficulty: mean depth set and solved; share of attempts solved", _set_and_solved),
+    ("diversity: share of distinct problems; effective behaviours", _diversity),
 )
 
 

@@ -1,4 +1,4 @@
-"""The population table: one line an agent, with as many columns as there is room for."""
+"""The population table: one line per agent, with as many columns as fit."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from arena.watch.render.base import DIM, NO_DATA
 Cell = Callable[[Member, Snapshot], str]
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 SPREAD = 110
-"""Columns from which ratings and uplift come with their uncertainty."""
+"""Minimum width, in columns, at which ratings and uplift are shown with their uncertainty."""
 
 
 def population(s: Snapshot, width: int) -> tuple[tuple[str, ...], list[list[Text]]]:
-    """Heads and lines of the table, padding included no wider than `width`; what says least is left out first."""
+    """Headings and rows of the table, at most `width` columns wide; the least important columns are left out first."""
     cells = WIDE if width >= SPREAD else NARROW
     found = {head: [cell(m, s) for m in s.members] for head, cell in cells.items()}
     need = {head: max(map(len, (head, *column))) + 2 for head, column in found.items()}
-    for head in FIRST_TO_GO:
+    for head in LEAST_IMPORTANT:
         if sum(need[h] for h in found) > width:
             found.pop(head, None)
     return tuple(found), [[Text(line) for line in column] for column in zip(*found.values(), strict=True)]
 
 
 def caption(s: Snapshot) -> Text:
-    """What the columns mean, and who is about to go."""
+    """The meaning of the columns, and the agents that retire in this generation."""
     if not s.members:
         return Text(f"population: {NO_DATA}", DIM)
-    line = f"set, solve, grade: ratings; solved: last {queries.RECENT} generations; enter: its life"
-    leaving = [m.name for m in s.members if m.retiring]
-    return Text(line + (f"\nretires now: {', '.join(leaving)}" if leaving else ""), DIM)
+    line = f"set, solve, grade: ratings; solved: last {queries.RECENT} generations; enter: show agent"
+    retiring = [m.name for m in s.members if m.retiring]
+    return Text(line + (f"\nretiring: {', '.join(retiring)}" if retiring else ""), DIM)
 
 
 def _rating(role: str, spread: bool) -> Cell:
@@ -50,31 +50,31 @@ def _rating(role: str, spread: bool) -> Cell:
 
 
 def _uplift(m: Member, s: Snapshot) -> str:
-    """Of its definitions; of an author of worked examples only, their learnable offspring."""
-    worth = s.worth.get(m.name)
-    if worth is None:
+    """Uplift of its definitions; without one, the learnable offspring of its posts."""
+    score = s.post_scores.get(m.name)
+    if score is None:
         return "-"
-    if worth.uplift is None:
-        return f"{worth.offspring.learnable} bred"
-    return f"{worth.uplift.difference:+.2f}"
+    if score.uplift is None:
+        return f"{score.offspring.learnable} offspring"
+    return f"{score.uplift.difference:+.2f}"
 
 
 def _uplift_spread(m: Member, s: Snapshot) -> str:
-    worth = s.worth.get(m.name)
-    if worth is None or worth.uplift is None:
+    score = s.post_scores.get(m.name)
+    if score is None or score.uplift is None:
         return "-"
-    u = worth.uplift
+    u = score.uplift
     return f"{u.difference:+.2f} [{u.low:+.2f}, {u.high:+.2f}]"
 
 
 def _pairs(m: Member, s: Snapshot) -> str:
-    worth = s.worth.get(m.name)
-    return compact(worth.uplift.n) if worth and worth.uplift else "-"
+    score = s.post_scores.get(m.name)
+    return compact(score.uplift.n) if score and score.uplift else "-"
 
 
-def _bred(m: Member, s: Snapshot) -> str:
-    worth = s.worth.get(m.name)
-    return f"{compact(worth.offspring.learnable)}/{compact(worth.offspring.set)}" if worth else "-"
+def _offspring(m: Member, s: Snapshot) -> str:
+    score = s.post_scores.get(m.name)
+    return f"{compact(score.offspring.learnable)}/{compact(score.offspring.set)}" if score else "-"
 
 
 def _earned(m: Member, s: Snapshot) -> str:
@@ -85,7 +85,7 @@ def _learnable(m: Member, s: Snapshot) -> str:
     return compact(s.earned[m.name][1]) if m.name in s.earned else "-"
 
 
-FIRST_TO_GO = ("pairs", "learnable", "bred", "parents", "age")
+LEAST_IMPORTANT = ("pairs", "learnable", "offspring", "parents", "age")
 NARROW: dict[str, Cell] = {
     "name": lambda m, s: m.name,
     "age": lambda m, s: str(m.age),
@@ -105,5 +105,5 @@ WIDE: dict[str, Cell] = NARROW | {
     "uplift": _uplift_spread,
     "pairs": _pairs,
     "learnable": _learnable,
-    "bred": _bred,
+    "offspring": _offspring,
 }

@@ -1,7 +1,7 @@
-"""The screens of the watcher, one file each, and what opens over them.
+"""The screens of the watcher, one file each, and the reader that opens over them.
 
-Each asks the application for what it shows, off the screen's thread, and draws what comes back. Left out: reading a
-run (`arena.watch.queries`) and wording (`arena.watch.render`).
+Each screen requests its data from the application, which reads it in a worker thread, and draws the result. Left out:
+reading a run (`arena.watch.queries`) and wording (`arena.watch.render`).
 """
 
 from arena.watch.screens.agent import AgentPane

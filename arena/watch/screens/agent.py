@@ -1,4 +1,4 @@
-"""The Agent screen: one agent's life, and its family tree, from which relatives are opened."""
+"""The Agent screen: one agent and its family tree, from which relatives can be opened."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from textual.widgets.tree import TreeNode
 from arena.report.stats.ratings import ROLES, Rating
 from arena.watch import queries, render
 from arena.watch.history import Snapshot
-from arena.watch.models import Life, SetRow
+from arena.watch.models import AgentDetail, PaidProblem
 from arena.watch.screens.base import Pane
 
 
 @dataclass(frozen=True)
-class Looked:
-    life: Life
+class AgentView:
+    agent: AgentDetail
     ratings: dict[str, list[tuple[int, Rating]]]
-    best: Sequence[SetRow]
-    worst: Sequence[SetRow]
+    best: Sequence[PaidProblem]
+    worst: Sequence[PaidProblem]
 
 
 class AgentPane(Pane):
-    """One agent's life."""
+    """One agent over the whole run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "other(1)", "Next"), Binding("p", "other(-1)", "Prev")]
     name_shown: str | None = None
-    last: Looked | None = None
-    kin: object = None
+    last: AgentView | None = None
+    relatives: object = None
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="main", can_focus=True, id="story"):
-            yield Static(Text(f"agents: {render.NO_DATA}", render.DIM), id="life")
+            yield Static(Text(f"agents: {render.NO_DATA}", render.DIM), id="agent-text")
         yield Tree[str]("family", id="family")
 
     def on_mount(self) -> None:
@@ -56,39 +56,41 @@ class AgentPane(Pane):
     def read(self, step: int) -> None:
         name, history = self.name_shown, self.host.history
 
-        def look(db: sqlite3.Connection) -> Looked | None:
+        def look(db: sqlite3.Connection) -> AgentView | None:
             names = queries.agent_names(db)
             if not names:
                 return None
             at = names[(names.index(name) + step) % len(names)] if name in names else names[0]
-            life = queries.life(db, at)
-            assert life is not None, at
-            ratings = {role: list(history.merit.ratings.history.get((role, at), ())) for role in ROLES}
-            return Looked(life, ratings, tuple(history.best.get(at, ())), tuple(history.worst.get(at, ())))
+            agent = queries.agent_detail(db, at)
+            assert agent is not None, at
+            ratings = {role: list(history.scores.ratings.history.get((role, at), ())) for role in ROLES}
+            return AgentView(agent, ratings, tuple(history.best.get(at, ())), tuple(history.worst.get(at, ())))
 
-        self.host.ask("agent", look, self.took)
+        self.host.fetch("agent", look, self.loaded)
 
-    def took(self, found: Looked | None) -> None:
+    def loaded(self, found: AgentView | None) -> None:
         if found is None:
             return
-        self.last, self.name_shown = found, found.life.name
+        self.last, self.name_shown = found, found.agent.name
         self.draw()
-        if (kin := (found.life.name, found.life.kin)) != self.kin:
-            self.kin = kin
-            self.plant(self.query_one(Tree), found.life)
+        if (relatives := (found.agent.name, found.agent.relatives)) != self.relatives:
+            self.relatives = relatives
+            self.fill_tree(self.query_one(Tree), found.agent)
 
     def draw(self) -> None:
         if self.last is not None:
             at, width = self.last, self.query_one("#story").size.width - 2
-            self.query_one("#life", Static).update(render.life_text(at.life, at.ratings, at.best, at.worst, width))
+            self.query_one("#agent-text", Static).update(
+                render.agent_text(at.agent, at.ratings, at.best, at.worst, width)
+            )
 
-    def plant(self, tree: Tree[str], life: Life) -> None:
-        """Ancestors above, each below the one before; whose life it is, marked; descendants below it."""
+    def fill_tree(self, tree: Tree[str], agent: AgentDetail) -> None:
+        """Fill the tree: ancestors first, then the agent with a mark, then its descendants."""
         tree.clear()
         path: list[TreeNode[str]] = [tree.root]
-        for k in life.kin:
-            until = "alive" if k.retired is None else f"to {k.retired}"
-            mark = "> " if k.name == life.name else ""
+        for k in agent.relatives:
+            until = "active" if k.retired is None else f"to {k.retired}"
+            mark = "> " if k.name == agent.name else ""
             label = Text(f"{mark}{k.name}", "bold" if mark else "").append(f"  from {k.born} {until}", "dim")
             path = path[: k.steps + 1]
             path.append(path[-1].add(label, data=k.name, expand=True, allow_expand=False))

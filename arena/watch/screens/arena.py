@@ -1,4 +1,4 @@
-"""The Arena screen: the population, what it can do, and what looks wrong."""
+"""The Arena screen: alarms, the population, and plots over all generations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from arena.watch.screens.rows import Rows
 
 
 class Plots(Widget):
-    """Draws its strips in whatever room it has."""
+    """Draws as many strips as fit."""
 
     snapshot: Snapshot | None = None
 
@@ -29,7 +29,7 @@ class Plots(Widget):
 
 
 class ArenaPane(Pane):
-    """The population, what it can do, and what looks wrong."""
+    """Alarms, the population table, the summary line and the plots."""
 
     snapshot: Snapshot | None = None
 
@@ -52,9 +52,9 @@ class ArenaPane(Pane):
         self.query_one(Plots).draw(snapshot)
 
     def on_resize(self, event: events.Resize) -> None:
-        """As many columns as there is room for, once the table's own place has been found."""
-        self.call_after_refresh(self.again)
+        """Draw again after the layout, with as many columns as fit."""
+        self.call_after_refresh(self.redraw)
 
-    def again(self) -> None:
+    def redraw(self) -> None:
         if self.snapshot is not None:
             self.show(self.snapshot)

@@ -1,4 +1,4 @@
-"""What all screens share: what they ask of the application, and how they take the keyboard."""
+"""The base class of the screens, and the interface of the application that they use."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from arena.watch.writer import Writer
 
 
 class Host(Protocol):
-    """What a screen asks of the application."""
+    """The part of the application that screens use. `fetch` calls `read` in a worker thread and `then` with its result;
+    a newer call with the same `group` cancels an older one."""
 
     history: History
     run_: Run
     writer: Writer
 
-    def ask(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None: ...
+    def fetch(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None: ...
 
 
 class Pane(Vertical):
-    """One screen. `show` is told of every change of the run or of the generation shown."""
+    """One screen. `show` is called when the run or the shown generation has changed."""
 
     def show(self, snapshot: Snapshot) -> None:
         raise NotImplementedError
 
     def enter(self) -> None:
-        """Take the keyboard."""
+        """Take the keyboard focus."""
         self.query(".main").first(Widget).focus()
 
     @property

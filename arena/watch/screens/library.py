@@ -1,4 +1,4 @@
-"""The Library screen: the newest posts, or those that hold some words."""
+"""The Library screen: the newest or most useful posts, or the results of a search."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from textual.widgets import Input, Static
 from arena.watch import queries, render
 from arena.watch.history import Snapshot
 from arena.watch.models import PostRow
-from arena.watch.scores import Worth
+from arena.watch.scores import PostScore
 from arena.watch.screens.base import Pane
 from arena.watch.screens.reader import open_post
 from arena.watch.screens.rows import Cell, Rows
 from culture.kinds import POST_KINDS
 
-Found = tuple[str, str | None, bool, list[tuple[PostRow, Worth]]]
+Found = tuple[str, str | None, bool, list[tuple[PostRow, PostScore]]]
+"""Words searched for, kind, whether sorted by usefulness, and the posts with their scores."""
 
 
 class LibraryPane(Pane):
-    """The posts: the newest, or those that hold some words."""
+    """A list of posts; one of them opens over it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "Find"),
@@ -43,35 +44,35 @@ class LibraryPane(Pane):
 
     def show(self, snapshot: Snapshot) -> None:
         history = self.host.history
-        if self.key != (history.seq, history.merit.version) and not self.query_one(Input).value.strip():
+        if self.key != (history.seq, history.scores.version) and not self.query_one(Input).value.strip():
             self.read()
 
     def read(self) -> None:
         words, kind, useful, history = self.query_one(Input).value, self.kind, self.useful, self.host.history
-        self.key = history.seq, history.merit.version
+        self.key = history.seq, history.scores.version
 
         def look(db: sqlite3.Connection) -> Found:
             if useful and not words.strip():
-                rows = queries.numbered(db, history.merit.most_useful(queries.MOST_POSTS))
+                rows = queries.posts_by_number(db, history.scores.most_useful(queries.MOST_POSTS))
                 rows = [p for p in rows if kind in (None, p.kind)]
             else:
                 rows = queries.posts(db, words, kind)
-            return words, kind, useful, history.merit.uses(rows)
+            return words, kind, useful, history.scores.post_scores(rows)
 
-        self.host.ask("library", look, self.took)
+        self.host.fetch("library", look, self.loaded)
 
-    def took(self, result: Found) -> None:
+    def loaded(self, result: Found) -> None:
         words, kind, useful, rows = result
         kinds = kind.replace("_", " ") + " posts" if kind else "posts of all kinds"
         what = f"the newest {len(rows)} {kinds}"
         if words.strip():
-            what = f"{len(rows)} {kinds}, best first"
+            what = f"{len(rows)} {kinds}, best match first"
         elif useful:
-            what = f"{len(rows)} {kinds}, by uplift (n pairs), then by learnable offspring of all"
+            what = f"{len(rows)} {kinds}, by uplift (n pairs), then by learnable offspring"
         if not rows:
-            what = f"no {kinds} with these words" if words.strip() else f"{kinds}: {render.NO_DATA}"
+            what = f"no {kinds} contain these words" if words.strip() else f"{kinds}: {render.NO_DATA}"
         self.query_one("#found", Static).update(Text(what, render.DIM))
-        self.query_one(Rows).fill([(p.id, post_cells(p, worth)) for p, worth in rows])
+        self.query_one(Rows).fill([(p.id, post_cells(p, score)) for p, score in rows])
 
     def action_useful(self) -> None:
         self.useful = not self.useful
@@ -100,11 +101,11 @@ class LibraryPane(Pane):
     def submitted(self) -> None:
         self.enter()
 
-    @on(Rows.Chosen)
-    def opened(self, event: Rows.Chosen) -> None:
+    @on(Rows.Selected)
+    def opened(self, event: Rows.Selected) -> None:
         open_post(self, event.key)
 
 
-def post_cells(p: PostRow, worth: Worth) -> list[Cell]:
-    use = render.worth_words(p.kind, worth)
+def post_cells(p: PostRow, score: PostScore) -> list[Cell]:
+    use = render.score_cell(p.kind, score)
     return [str(p.generation), p.author, p.kind.replace("_", " "), use, render.line(render.gist(p))]

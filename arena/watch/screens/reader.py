@@ -1,4 +1,4 @@
-"""What opens over the screens to be read, with links to posts that open in turn."""
+"""A text that opens over the screens, with links to posts that can be opened from it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from textual.widgets import Static
 
 from arena.watch import queries, render
 from arena.watch.keys import Keys
-from arena.watch.models import PostRow, PostView
-from arena.watch.scores import Worth
+from arena.watch.models import PostDetail, PostRow
+from arena.watch.scores import PostScore
 from arena.watch.screens.base import Host
 from arena.watch.screens.rows import Rows
 
-Links = tuple[PostView, Worth, int, list[tuple[str, PostRow]]]
+Links = tuple[PostDetail, PostScore, int, list[tuple[str, PostRow]]]
 
 
 def open_post(widget: Widget, id_: str) -> None:
-    """Read one post and open it over what is shown."""
+    """Read one post and open it over the current screen."""
     host = cast(Host, widget.app)
 
     def look(db: sqlite3.Connection) -> Links | None:
@@ -37,30 +37,30 @@ def open_post(widget: Widget, id_: str) -> None:
         citing = list(host.history.cited_by.get(id_, ()))
         rows = queries.post_rows(db, citing[-queries.MOST_POSTS :])
         newest = sorted(rows.values(), key=lambda p: -p.seq)
-        [(_, worth)] = host.history.merit.uses([view.row])
-        told = {p.id for _, p in view.relations}  # a review cites what it is about, and is said to review it
-        cites = [("cites", p) for p in view.cites if p.id not in told]
+        [(_, score)] = host.history.scores.post_scores([view.row])
+        listed = {p.id for _, p in view.relations}  # a review also cites its post; list it once
+        cites = [("cites", p) for p in view.cites if p.id not in listed]
         return (
             view,
-            worth,
+            score,
             len(citing),
-            [*view.relations, *cites, *(("cited by", p) for p in newest if p.id not in told)],
+            [*view.relations, *cites, *(("cited by", p) for p in newest if p.id not in listed)],
         )
 
-    def took(found: Links | None) -> None:
+    def loaded(found: Links | None) -> None:
         if found is not None:
-            view, worth, citing, links = found
-            widget.app.push_screen(Reader(partial(render.post_text, view, worth, citing), links))
+            view, score, citing, links = found
+            widget.app.push_screen(Reader(partial(render.post_text, view, score, citing), links))
 
-    host.ask("detail", look, took)
+    host.fetch("detail", look, loaded)
 
 
 MARGIN = 4
-"""Columns of a reader's screen that its text does not have: padding and the scroll bar."""
+"""Columns taken by the padding and the scroll bar."""
 
 
 class Reader(Screen[None]):
-    """Something to read over the screens, with links to posts under it."""
+    """A scrollable text over the screens, with links to posts below it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "app.pop_screen", "Back"),
@@ -68,7 +68,7 @@ class Reader(Screen[None]):
     ]
 
     def __init__(self, write: Callable[[int], Text], links: Sequence[tuple[str, PostRow]] = ()) -> None:
-        """`write` gives the text for a width."""
+        """`write` returns the text for a width in columns."""
         super().__init__()
         self.write, self.links, self.width = write, links, 80
 
@@ -95,6 +95,6 @@ class Reader(Screen[None]):
             self.width = event.size.width
             self.query_one("#text", Static).update(self.text)
 
-    @on(Rows.Chosen)
-    def opened(self, event: Rows.Chosen) -> None:
+    @on(Rows.Selected)
+    def opened(self, event: Rows.Selected) -> None:
         open_post(self, event.key.split()[-1])

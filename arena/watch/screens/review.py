@@ -1,4 +1,4 @@
-"""The Review screen: the human's desk. The queue, the chosen item in full, and one key for each decision."""
+"""The Review screen: the review queue, the selected item in full, and one key per decision."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from textual.widgets import Input, Static
 from arena.run.control import MAX_NOTE
 from arena.watch import commands
 from arena.watch.history import Snapshot
-from arena.watch.queries.review import Case, case
-from arena.watch.render import review as words
-from arena.watch.review_queue import Item, Queue
+from arena.watch.queries.review import ItemDetail, item_detail
+from arena.watch.render import review as render
+from arena.watch.review_queue import Item, ReviewQueue
 from arena.watch.screens.base import Pane
 from arena.watch.screens.rows import Rows
 
 
 class ReviewPane(Pane):
-    """Accept, reject, skip, undo. What was skipped lies at the end of the queue, until the watcher is closed."""
+    """Accept, reject, skip, undo. Skipped items move to the end of the queue until the watcher is closed."""
 
     SCOPED_CSS = False
     DEFAULT_CSS = """
@@ -40,24 +40,24 @@ class ReviewPane(Pane):
         Binding("r", "decide('reject')", "Reject"),
         Binding("s", "skip", "Skip"),
         Binding("u", "undo", "Undo"),
-        Binding("n", "note", "Note", show=False),  # said beside the item
+        Binding("n", "note", "Note", show=False),  # named beside the item
         Binding("escape", "leave", "Leave", show=False),
     ]
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
-        self.queue: Queue | None = None
+        self.queue: ReviewQueue | None = None
         self.queue_of: object = None
         self.items: list[Item] = []
-        self.decided = commands.Decided()
-        self.finished, self.settled = False, False
-        self.sent: set[str] = set()  # decided here, until the run's database says so
-        self.writing: set[str] = set()  # those of which it is not known yet whether they are written
+        self.decisions = commands.DecisionCounts()
+        self.finished, self.graded = False, False
+        self.sent: set[str] = set()  # decided here, but not yet seen in the run's database
+        self.writing: set[str] = set()  # decided here, but not yet written
         self.skipped: list[str] = []
-        self.remark = ""
-        self.partly = False
-        self.shown: Case | None = None
-        self.go_to: str | None = None  # what to choose when the queue has been read again
+        self.note = ""
+        self.incomplete = False
+        self.shown: ItemDetail | None = None
+        self.go_to: str | None = None  # the item to select when the queue has been read again
 
     def compose(self) -> ComposeResult:
         yield Static(id="desk")
@@ -65,54 +65,54 @@ class ReviewPane(Pane):
             yield Rows("score", "gen", "what", "agents", "why", "text", id="queue")
             with VerticalScroll(id="case", can_focus=True):
                 yield Static(id="case-text")
-        yield Input(placeholder="a note to the next decision; enter keeps it", id="note-field", max_length=MAX_NOTE)
+        yield Input(placeholder="note for the next decision; enter saves it", id="note-field", max_length=MAX_NOTE)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def show(self, snapshot: Snapshot) -> None:
-        self.settled = any(s.learnable is not None for s in snapshot.summaries)
+        self.graded = any(s.learnable is not None for s in snapshot.summaries)
         self.read()
 
     def read(self) -> None:
-        if self.queue is None or self.queue_of is not self.host.history:  # another run may lie there now
-            self.queue, self.queue_of = Queue(self.host.run_), self.host.history
+        if self.queue is None or self.queue_of is not self.host.history:  # the run may have been replaced
+            self.queue, self.queue_of = ReviewQueue(self.host.run_), self.host.history
         queue = self.queue
 
         def look(db: sqlite3.Connection) -> Any:
-            return queue.items(db), commands.decided(db), commands.is_finished(db)
+            return queue.items(db), commands.decision_counts(db), commands.is_finished(db)
 
-        self.host.ask("review", look, self.took)
+        self.host.fetch("review", look, self.loaded)
 
-    def took(self, result: tuple[list[Item], commands.Decided, bool]) -> None:
-        items, self.decided, self.finished = result
+    def loaded(self, result: tuple[list[Item], commands.DecisionCounts, bool]) -> None:
+        items, self.decisions, self.finished = result
         there = {i.subject for i in items}
         self.sent &= there
         self.skipped = [s for s in self.skipped if s in there]
         left = [i for i in items if i.subject not in self.sent]
         self.items = sorted(left, key=lambda i: self.skipped.index(i.subject) + 1 if i.subject in self.skipped else 0)
-        if self.queue is not None and self.queue.more:  # the first piece is drawn, and the whole
+        if self.queue is not None and self.queue.more:  # draw the first part and the whole, nothing between
             self.read()
-            if self.partly:
+            if self.incomplete:
                 return
-        self.partly = self.queue is not None and self.queue.more
+        self.incomplete = self.queue is not None and self.queue.more
         self.draw()
 
     def draw(self) -> None:
         run, queue = self.host.run_, self.query_one(Rows)
-        queue.fill([(i.subject, words.item_cells(i, i.subject in self.skipped)) for i in self.items])
+        queue.fill([(i.subject, render.item_cells(i, i.subject in self.skipped)) for i in self.items])
         subjects = [i.subject for i in self.items]
         if self.go_to in subjects:
             queue.move_cursor(subjects.index(self.go_to))
         self.go_to = None
         left = len(self.items)
-        line = words.desk_line(run, self.decided, left, len(self.writing), self.remark)
+        line = render.queue_line(run, self.decisions, left, len(self.writing), self.note)
         self.query_one("#desk", Static).update(line)
         queue.display = bool(self.items)
         if self.items:
             self.open()
         else:
             self.shown = None
-            self.query_one("#case-text", Static).update(words.nothing(run, self.finished, self.settled))
+            self.query_one("#case-text", Static).update(render.empty_queue(run, self.finished, self.graded))
 
     @property
     def chosen(self) -> Item | None:
@@ -123,30 +123,30 @@ class ReviewPane(Pane):
     def open(self) -> None:
         item = self.chosen
         if item is not None:
-            self.host.ask("case", lambda db: case(db, item), self.opened)
+            self.host.fetch("case", lambda db: item_detail(db, item), self.opened)
 
-    def opened(self, found: Case) -> None:
+    def opened(self, found: ItemDetail) -> None:
         item = self.chosen
         if item is None or found.item.subject != item.subject:
             return
         if self.shown is None or self.shown.item.subject != item.subject:
             self.query_one("#case", VerticalScroll).scroll_home(animate=False)
         self.shown = found
-        text = words.case_text(found, self.finished, self.host.run_.review == "off")
+        text = render.item_text(found, self.finished, self.host.run_.review == "off")
         self.query_one("#case-text", Static).update(text)
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
     def action_decide(self, decision: str) -> None:
-        item, note = self.chosen, self.remark
+        item, note = self.chosen, self.note
         if item is None or self.finished or self.host.run_.review == "off":
             return
-        self.remark = ""
+        self.note = ""
         self.sent.add(item.subject)
         self.writing.add(item.subject)
         self.items = [i for i in self.items if i.subject != item.subject]
         self.host.writer.put(
-            lambda d: d.decide(item.subject, decision, note),
+            lambda control: control.decide(item.subject, decision, note),
             lambda _: self.written(item.subject),
             lambda _: self.refused(item.subject),
         )
@@ -169,13 +169,13 @@ class ReviewPane(Pane):
             self.draw_from_here()
 
     def draw_from_here(self) -> None:
-        """The next item takes the place of the one that went."""
+        """Draw the queue with the cursor on the item that took the place of the removed one."""
         at = self.query_one(Rows).cursor_row
         self.go_to = self.items[min(at, len(self.items) - 1)].subject if self.items else None
         self.draw()
 
     def action_undo(self) -> None:
-        self.host.writer.put(lambda d: d.undo(), self.undone)
+        self.host.writer.put(lambda control: control.undo(), self.undone)
 
     def undone(self, subject: str | None) -> None:
         if subject is not None:
@@ -186,12 +186,12 @@ class ReviewPane(Pane):
     def action_note(self) -> None:
         field = self.query_one("#note-field", Input)
         field.display = True
-        field.value = self.remark
+        field.value = self.note
         field.focus()
 
     @on(Input.Submitted)
     def noted(self, event: Input.Submitted) -> None:
-        self.remark = event.value.strip()
+        self.note = event.value.strip()
         self.action_leave()
 
     def action_leave(self) -> None:

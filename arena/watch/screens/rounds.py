@@ -1,4 +1,4 @@
-"""The Rounds screen: the problems of one generation; one of them opens over it."""
+"""The Rounds screen: the problems of one generation, each of which opens in full."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from arena.watch.screens.reader import Reader
 from arena.watch.screens.rows import Cell, Rows
 
 ROOM = 110
-"""Columns from which marks are words."""
+"""Minimum width, in columns, at which marks are written as words."""
 
 
 class RoundsPane(Pane):
-    """The problems of one generation; of a run that goes on the newest, as they come."""
+    """The problems of the shown generation; when following the run, of the last generation that has proposals."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f", "filter", "Filter")]
     shown = FILTERS[0]
@@ -49,16 +49,16 @@ class RoundsPane(Pane):
             self.draw()
             return
         line = f"generation {at.generation}: {compact(at.proposed)} set, {compact(at.valid)} valid"
-        line += f", {compact(at.learnable)} learnable *" if at.learnable is not None else ", not settled yet"
+        line += f", {compact(at.learnable)} learnable *" if at.learnable is not None else ", not graded yet"
         line = f"{line}; {self.shown} shown; ! disputed"
         self.query_one("#summary", Static).update(Text(line, render.DIM))
         g, shown = at.generation, self.shown
         key = (g, at.phases & {"propose", "solve", "grade"}, shown)
         if key != self.key:
             self.key = key
-            self.host.ask("rounds", lambda db: (key, queries.rounds(db, g, shown)), self.took)
+            self.host.fetch("rounds", lambda db: (key, queries.rounds(db, g, shown)), self.loaded)
 
-    def took(self, result: tuple[object, list[RoundRow]]) -> None:
+    def loaded(self, result: tuple[object, list[RoundRow]]) -> None:
         key, rows = result
         if key == self.key:
             self.rows = rows
@@ -77,17 +77,17 @@ class RoundsPane(Pane):
         if self.snapshot is not None:
             self.show(self.snapshot)
 
-    @on(Rows.Chosen)
-    def opened(self, event: Rows.Chosen) -> None:
-        self.host.ask("detail", lambda db: queries.round_detail(db, event.key), self.open)
+    @on(Rows.Selected)
+    def opened(self, event: Rows.Selected) -> None:
+        self.host.fetch("detail", lambda db: queries.round_detail(db, event.key), self.open)
 
     def open(self, detail: RoundDetail | None) -> None:
         if detail is not None:
-            self.app.push_screen(Reader(partial(render.round_text, detail, self.host.history.run.pays)))
+            self.app.push_screen(Reader(partial(render.round_text, detail, self.host.history.run.payment_rule)))
 
 
 def round_cells(r: RoundRow, words: bool) -> list[Cell]:
-    """A line of the table, its marks in words where there is room."""
+    """A row of the table. `words`: write the marks as words."""
     marks = [("learnable" if words else "*")] if r.learnable else []
     marks += [("disputed" if words else "!")] if r.disagreement else []
     marks += [("doubted" if words else "?")] if r.doubt else []

@@ -1,6 +1,6 @@
-"""A table that draws the lines one sees and no others, so that a thousand rows cost what forty do.
+"""A table that draws only its visible lines, so that its cost does not grow with the number of rows.
 
-Left out: cursors within a line, sorting, cells that wrap. Without colour the row of the cursor is the one after `>`.
+Left out: cell cursors, sorting, cells that wrap. The row of the cursor begins with `>`, which shows without colour.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 MARK = 2
-"""Cells before the first column."""
+"""Width of the cursor mark before the first column."""
 GAP = 2
-"""Cells between columns."""
+"""Spaces between columns."""
 
 
 Cell = str | Text
-"""A string costs nothing until its line is seen."""
+"""A plain string is cheaper: it is not rendered until its line is visible."""
 
 
-class OfRow(Message):
-    """Something about one row."""
+class RowMessage(Message):
+    """A message about one row, identified by its key."""
 
     def __init__(self, rows: Rows, key: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class OfRow(Message):
 
 
 class Rows(ScrollView, can_focus=True):
-    """Rows of cells under heads that stay. Each has a key, by which the cursor keeps its place when they change."""
+    """Rows of cells under fixed headings. Each row has a key; the cursor stays on its key when the rows change."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"rows--head", "rows--cursor"}
     DEFAULT_CSS = """
@@ -62,11 +62,11 @@ class Rows(ScrollView, can_focus=True):
     ]
     cursor_row: reactive[int] = reactive(0)
 
-    class Chosen(OfRow):
-        """Enter was pressed on a row, or the row of the cursor was clicked."""
+    class Selected(RowMessage):
+        """Enter was pressed on a row, or the row under the cursor was clicked."""
 
-    class Highlighted(OfRow):
-        """The cursor is on another row, or on the first one."""
+    class Highlighted(RowMessage):
+        """The cursor moved to another row, or the rows were replaced."""
 
     def __init__(self, *heads: str, id: str, classes: str = "main") -> None:
         super().__init__(id=id, classes=classes)
@@ -81,11 +81,11 @@ class Rows(ScrollView, can_focus=True):
 
     @property
     def key(self) -> str | None:
-        """Of the row of the cursor."""
+        """The key of the row under the cursor."""
         return self.keys[self.cursor_row] if self.keys else None
 
     def fill(self, rows: Sequence[tuple[str, Sequence[Cell]]], heads: Sequence[str] | None = None) -> None:
-        """Replace the rows, and the heads if any are given; the cursor stays on its row if that is still there."""
+        """Replace the rows, and the headings if given. The cursor stays on its key, or moves to the first row."""
         before = self.key
         self.heads = tuple(heads) if heads is not None else self.heads
         self.keys, self.cells = [key for key, _ in rows], [cells for _, cells in rows]
@@ -127,7 +127,7 @@ class Rows(ScrollView, can_focus=True):
     # -- moving --------------------------------------------------------------------------------------------------
 
     def move_cursor(self, row: int) -> None:
-        """To a row, or the nearest that there is."""
+        """Move the cursor to a row; an index out of range is clipped."""
         row = min(max(row, 0), max(len(self.keys) - 1, 0))
         if row != self.cursor_row and self.keys:
             self.cursor_row = row
@@ -135,7 +135,7 @@ class Rows(ScrollView, can_focus=True):
         self.show_cursor()
 
     def show_cursor(self) -> None:
-        """Scroll as far as it takes to have the cursor's row under the heads."""
+        """Scroll so that the row under the cursor is visible below the headings."""
         top, room = self.scroll_offset.y, max(self.size.height - 1, 1)
         if not top <= self.cursor_row < top + room:
             self.scroll_to(y=self.cursor_row if self.cursor_row < top else self.cursor_row - room + 1, animate=False)
@@ -155,7 +155,7 @@ class Rows(ScrollView, can_focus=True):
 
     def action_choose(self) -> None:
         if self.key is not None:
-            self.post_message(self.Chosen(self, self.key))
+            self.post_message(self.Selected(self, self.key))
 
     def on_click(self, event: events.Click) -> None:
         row = event.y - 1 + self.scroll_offset.y
@@ -167,5 +167,5 @@ class Rows(ScrollView, can_focus=True):
 
 
 def length(cell: Cell) -> int:
-    """In columns of the terminal."""
+    """Width in columns of the terminal."""
     return cell_len(cell) if isinstance(cell, str) else cell.cell_len

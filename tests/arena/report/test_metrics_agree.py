@@ -17,7 +17,7 @@ from arena.report.metrics.run_summary import analyze
 from arena.run.state import Arena
 from arena.watch import queries, render
 from arena.watch.live import Line, Progress
-from arena.watch.queries.base import open_run, reading
+from arena.watch.queries.base import open_run, read_only
 from arena.watch.sinks.listener import both
 from arena.watch.sinks.scalars import scalars
 
@@ -67,7 +67,7 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         report = analyze(arena.store, config)
         experiment = cell_record(arena.store, config, config.main_domain)
     run = open_run(folder / "tiny")
-    with reading(run.database) as db:
+    with read_only(run.database) as db:
         phases = frozenset(render.LOOP)
         screens = {g: queries.summary(db, g, phases, run.main) for g in range(GENERATIONS + 1)}
     return Shown(next(iter(data["domains"])), {x.label: x for x in progress.played}, told, screens, report, experiment)

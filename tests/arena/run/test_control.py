@@ -17,8 +17,8 @@ from arena.config.schema import load_config
 from arena.loop import play
 from arena.run.state import Arena
 from arena.run.store import Store
-from arena.watch.commands import Desk, is_held, standing
-from arena.watch.queries import open_run, reading
+from arena.watch.commands import RunControl, is_open, run_status
+from arena.watch.queries import open_run, read_only
 from tests.helpers.crashes import Crash
 
 TINY = "configs/tiny.yaml"
@@ -152,10 +152,10 @@ def test_killed_while_paused_resumes_unpaused(
 
 
 def test_lock_is_seen_without_taking_it(undisturbed: Path, tmp_path: Path) -> None:
-    assert not is_held(undisturbed) and not is_held(tmp_path)
+    assert not is_open(undisturbed) and not is_open(tmp_path)
     with Arena.open(undisturbed):
-        assert is_held(undisturbed)
-    assert not is_held(undisturbed)
+        assert is_open(undisturbed)
+    assert not is_open(undisturbed)
     with open(undisturbed / ".lock", "rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH)  # somebody looks at this very moment, and lets go while the run is opened
         looks = iter(range(100))
@@ -167,22 +167,22 @@ def test_lock_is_seen_without_taking_it(undisturbed: Path, tmp_path: Path) -> No
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("arena.run.lock.time.sleep", let_go)
             with Arena.open(undisturbed):
-                assert is_held(undisturbed)
+                assert is_open(undisturbed)
 
 
 def test_commands_without_a_playing_run(undisturbed: Path, tmp_path: Path) -> None:
-    desk = Desk(open_run(undisturbed))
+    control = RunControl(open_run(undisturbed))
     with pytest.raises(ValueError, match="is finished: there is nothing to pause"):
-        desk.command("pause")
+        control.command("pause")
     with pytest.raises(ValueError, match="unknown command 'puase'; did you mean 'pause'"):
-        desk.command("puase")
+        control.command("puase")
     with start(tmp_path, "idle", "generations=1") as arena:
         assert not play(arena, Ear(arena, {(0, "birth"): ["stop"]}))
-        desk = Desk(open_run(tmp_path / "idle"))
-        assert desk.command("pause") == "pauses after the phase at work"
-        assert desk.command("pause") == "it is to pause after the phase at work already"
-    with pytest.raises(ValueError, match=r"no process is playing idle, so there is nothing to stop; .*resume .*idle"):
-        desk.command("stop")
+        control = RunControl(open_run(tmp_path / "idle"))
+        assert control.command("pause") == "will pause after the current phase"
+        assert control.command("pause") == "it will already pause after the current phase"
+    with pytest.raises(ValueError, match=r"no process is running idle, so there is nothing to stop; .*resume .*idle"):
+        control.command("stop")
     (tmp_path / "idle" / "run.db").unlink()
     with pytest.raises(ValueError, match="no run database"):
         open_run(tmp_path / "idle")
@@ -194,18 +194,18 @@ def test_control_of_another_process(undisturbed: Path, tmp_path: Path) -> None:
     command = [sys.executable, "run_arena.py", "run", TINY, f"run.folder={tmp_path}", "run.name=real", "--quiet"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        until(lambda: (folder / "run.db").exists() and is_held(folder), process)
-        desk = Desk(open_run(folder))
-        desk.command("pause")
+        until(lambda: (folder / "run.db").exists() and is_open(folder), process)
+        control = RunControl(open_run(folder))
+        control.command("pause")
         until(lambda: state(folder) == "paused", process)
         at = last_of(folder)
         said = subprocess.run(
             [sys.executable, "run_arena.py", "control", str(folder), "pause"], capture_output=True, text=True
         )
-        assert said.returncode == 0 and "it is paused already" in said.stdout  # it had time enough to go on
+        assert said.returncode == 0 and "it is already paused" in said.stdout  # it had time enough to go on
         assert last_of(folder) == at and process.poll() is None
-        desk.command("resume")
-        desk.command("stop")
+        control.command("resume")
+        control.command("stop")
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()
@@ -233,12 +233,12 @@ def until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def state(folder: Path) -> str:
-    with reading(folder / "run.db") as db:
-        return standing(db, folder).state
+    with read_only(folder / "run.db") as db:
+        return run_status(db, folder).state
 
 
 def last_of(folder: Path) -> tuple[int, str]:
-    with reading(folder / "run.db") as db:
+    with read_only(folder / "run.db") as db:
         found: tuple[int, str] = db.execute(
             "SELECT generation, phase FROM phases ORDER BY rowid DESC LIMIT 1"
         ).fetchone()

@@ -1,4 +1,4 @@
-"""A run that another process writes while it is watched, and a database that goes away under the screens."""
+"""Watching a run that another process plays, and a database that is moved or replaced meanwhile."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ import pytest
 from arena.run.store import Store
 from arena.watch import launch, queries
 from arena.watch.app import Watch
-from arena.watch.launch import Player
-from arena.watch.queries import open_run, reading
+from arena.watch.launch import RunProcess
+from arena.watch.queries import open_run, read_only
 from tests.helpers.screens import PATIENCE, SIZES, copy, press, screen, settle, use
 
 pytestmark = pytest.mark.alone
@@ -35,15 +35,13 @@ async def until(app: Watch, pilot: Any, holds: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_is_watched_while_another_process_plays_it_and_comes_out_the_same(
-    undisturbed: Path, tmp_path: Path
-) -> None:
+def test_watching_does_not_change_the_run(undisturbed: Path, tmp_path: Path) -> None:
     seen = set()
-    player = Player.start(["run", "configs/tiny.yaml", f"run.folder={tmp_path}"], tmp_path / "tiny")
-    assert player.ready(), player.last_lines()
+    process = RunProcess.start(["run", "configs/tiny.yaml", f"run.folder={tmp_path}"], tmp_path / "tiny")
+    assert process.wait_ready(), process.last_lines()
 
     async def main() -> None:
-        app = Watch(open_run(tmp_path / "tiny"), 0.1, player.trouble)
+        app = Watch(open_run(tmp_path / "tiny"), 0.1, process.error_line)
         async with app.run_test(size=SIZES[0]) as pilot:
             while app.snapshot is None or not app.snapshot.finished:
                 for keys in (["1"], ["2"], ["enter", "escape"], ["3"], ["4"], ["enter", "escape"]):
@@ -51,7 +49,7 @@ def test_a_run_is_watched_while_another_process_plays_it_and_comes_out_the_same(
                     await pilot.pause(0.2)
                     if app.snapshot is not None:
                         seen.add(app.snapshot.last)
-                assert not player.trouble(), player.last_lines()
+                assert not process.error_line(), process.last_lines()
             await settle(app, pilot)
             assert "finished" in await press(app, pilot, "1") and "generation 3 of 3" in screen(app)
 
@@ -59,17 +57,18 @@ def test_a_run_is_watched_while_another_process_plays_it_and_comes_out_the_same(
         await asyncio.wait_for(main(), PATIENCE)
 
     asyncio.run(bounded())
-    assert player.process.wait(PATIENCE) == 0 and (3, "final") in seen
+    assert process.process.wait(PATIENCE) == 0 and (3, "final") in seen
     digests = []
     for folder in (undisturbed, tmp_path / "tiny"):
         store = Store(folder / "run.db")
         digests.append(store.digest())
         store.close()
     assert digests[0] == digests[1]
-    assert "The library holds" in player.last_lines(40)  # its lines went to the log
+    assert "The library holds" in process.last_lines(40)  # its lines went to the log
 
 
-def test_a_database_that_goes_away_is_told_and_found_again(undisturbed: Path, tmp_path: Path) -> None:
+def test_missing_database_is_reported_and_reopened(undisturbed: Path, tmp_path: Path) -> None:
+    """What was read stays on the screen while the database is missing."""
     folder = copy(undisturbed, tmp_path / "moved")
 
     async def play(app: Watch, pilot: Any) -> None:
@@ -86,7 +85,7 @@ def test_a_database_that_goes_away_is_told_and_found_again(undisturbed: Path, tm
     use(folder, play)
 
 
-def test_a_run_begun_anew_in_the_same_folder_is_shown_anew(undisturbed: Path, empty: Path, tmp_path: Path) -> None:
+def test_restarted_run_is_read_again(undisturbed: Path, empty: Path, tmp_path: Path) -> None:
     folder = copy(undisturbed, tmp_path / "anew")
 
     async def play(app: Watch, pilot: Any) -> None:
@@ -95,7 +94,7 @@ def test_a_run_begun_anew_in_the_same_folder_is_shown_anew(undisturbed: Path, em
         os.replace(folder / "fresh.db", folder / "run.db")
         app.poll()
         await settle(app, pilot)
-        assert "nothing has been played yet" in screen(app) and "generation 0 of 3" in screen(app)
+        assert "no phase has run yet" in screen(app) and "generation 0 of 3" in screen(app)
 
     use(folder, play)
 
@@ -103,7 +102,7 @@ def test_a_run_begun_anew_in_the_same_folder_is_shown_anew(undisturbed: Path, em
 # -- run --watch ---------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_start_leaves_no_folder(tmp_path: Path) -> None:
     said, wrong = io.StringIO(), io.StringIO()
     folder = tmp_path / "tiny"
     command = ["run", "configs/tiny.yaml", f"run.folder={tmp_path}", "population.agent=3"]
@@ -112,18 +111,16 @@ def test_a_run_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path) -
     assert not folder.exists()
 
 
-def test_a_run_that_fails_while_it_is_watched_says_so_on_the_screen_and_after(
-    undisturbed: Path, tmp_path: Path
-) -> None:
+def test_run_error_is_shown_and_printed(undisturbed: Path, tmp_path: Path) -> None:
     folder = copy(undisturbed, tmp_path / "other")
     store = Store(folder / "run.db")
     store.set_meta({"python": "2.7"})
     store.close()
     said, wrong = io.StringIO(), io.StringIO()
 
-    def watch(at: Path, trouble: Any) -> None:
+    def watch(at: Path, error_line: Any) -> None:
         async def main() -> None:
-            app = Watch(open_run(at), 0.05, trouble)
+            app = Watch(open_run(at), 0.05, error_line)
             async with app.run_test(size=SIZES[0], notifications=True) as pilot:
                 await until(app, pilot, lambda: "the run ended with exit status 2" in " ".join(screen(app).split()))
                 await pilot.press("q")
@@ -136,14 +133,14 @@ def test_a_run_that_fails_while_it_is_watched_says_so_on_the_screen_and_after(
 
 
 @pytest.mark.slow
-def test_closing_the_watcher_does_not_end_the_run(tmp_path: Path) -> None:
+def test_closing_the_watcher_leaves_the_run(tmp_path: Path) -> None:
     said, wrong = io.StringIO(), io.StringIO()
 
-    def watch(at: Path, trouble: Any) -> None:
-        assert open_run(at).name == "tiny" and not trouble()
+    def watch(at: Path, error_line: Any) -> None:
+        assert open_run(at).name == "tiny" and not error_line()
         end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:  # until it plays; before that there is nothing to go on with
-            with reading(at / "run.db") as db:
+        while time.monotonic() < end:  # until two phases have finished, so that there is something to resume
+            with read_only(at / "run.db") as db:
                 if queries.phases_after(db, 2):
                     break
             time.sleep(0.1)
@@ -153,17 +150,17 @@ def test_closing_the_watcher_does_not_end_the_run(tmp_path: Path) -> None:
     command = ["run", "configs/tiny.yaml", f"run.folder={tmp_path}", "generations=40"]
     assert launch.launch(command, tmp_path / "tiny", watch, said, wrong) == 0
     pids = [int(word.strip(";,")) for word in said.getvalue().split() if word.strip(";,").isdigit()]
-    assert len(set(pids)) == 1 and "The run goes on in process" in said.getvalue() and not wrong.getvalue()
+    assert len(set(pids)) == 1 and "The run continues in process" in said.getvalue() and not wrong.getvalue()
     assert f"watch {tmp_path / 'tiny'}" in said.getvalue()
     assert os.getpgid(pids[0]) == pids[0] != os.getpgid(0)  # no signal to this terminal's processes reaches it
-    os.kill(pids[0], 2)  # as the farewell says
+    os.kill(pids[0], 2)  # as the closing lines say
     os.waitpid(pids[0], 0)
     assert "resume with: ratchet resume" in (tmp_path / "tiny" / "run.log").read_text()
 
 
 @pytest.mark.slow
-def test_the_command_line_plays_and_watches_in_a_terminal(tmp_path: Path) -> None:
-    """For real: a terminal, the program in it, q, and what it says when it is left."""
+def test_run_watch_in_a_terminal(tmp_path: Path) -> None:
+    """The program in a pseudo-terminal: it draws, quits on q, and prints the closing lines."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "run_arena.py", "run", "configs/tiny.yaml", f"run.folder={tmp_path}", "generations=1",
                "--watch"]  # fmt: skip
@@ -191,12 +188,12 @@ def test_the_command_line_plays_and_watches_in_a_terminal(tmp_path: Path) -> Non
     assert process.wait(PATIENCE) == 0, text[-2000:]
     os.close(ours)
     said = text.decode(errors="replace")
-    assert ("starting the run, process" in said and "population" in said) or "name" in said
-    assert "The run has ended" in said or "The run goes on" in said
+    assert ("starting the run in process" in said and "population" in said) or "name" in said
+    assert "The run has ended" in said or "The run continues" in said
     assert (tmp_path / "tiny" / "run.log").is_file()
 
 
-def test_watching_needs_a_terminal(tmp_path: Path) -> None:
+def test_watch_needs_a_terminal(tmp_path: Path) -> None:
     command = [sys.executable, "run_arena.py", "run", "configs/tiny.yaml", f"run.folder={tmp_path}", "--watch"]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 2 and done.stderr.startswith("error: --watch needs a terminal")

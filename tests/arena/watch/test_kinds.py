@@ -1,4 +1,4 @@
-"""Posts of every kind on the Library screen, and how a post stands."""
+"""Posts of every kind on the Library screen, and the status of a post."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = (OLD, NEW, REVIEW, FAILURE, WRONG, RETRACTION, DUST)
 
 @pytest.fixture
 def kinds(made: Path) -> Path:
-    """The run made by hand, with posts of the other kinds, some of which are not in force any more."""
+    """The handmade run with posts of the other kinds, some of which are no longer in force."""
     store, ring = Store(made / "run.db"), KeyRing(made / "keys")
     library = Library(store.db)
     with store.transaction():
@@ -66,12 +66,12 @@ def view(folder: Path, post: Post) -> Any:
     ],
     ids=lambda x: x.kind + x.title if isinstance(x, Post) else "",
 )
-def test_a_post_says_how_it_stands_since_when_and_why(kinds: Path, post: Post, says: str) -> None:
-    words = render.standing_words(view(kinds, post).gone)
+def test_post_shows_its_status(kinds: Path, post: Post, says: str) -> None:
+    words = render.status_words(view(kinds, post).removal)
     assert words.startswith(says) and "\x1b" not in words and "\u202e" not in words
 
 
-def test_what_a_post_supersedes_reviews_or_retracts_is_linked_both_ways(kinds: Path) -> None:
+def test_relations_are_linked_both_ways(kinds: Path) -> None:
     related = {p.id: [(name, row.id) for name, row in view(kinds, p).relations] for p in ALL}
     assert related[OLD.id] == [("superseded by", NEW.id)]
     assert related[NEW.id] == [("supersedes", OLD.id), ("compiled by", BOOK.id), ("reviewed by", REVIEW.id)]
@@ -79,7 +79,7 @@ def test_what_a_post_supersedes_reviews_or_retracts_is_linked_both_ways(kinds: P
     assert related[FAILURE.id] == [("retracted by", RETRACTION.id)] and related[DUST.id] == related[WRONG.id] == []
 
 
-def test_lists_tell_of_each_kind_what_matters() -> None:
+def test_gist_by_kind() -> None:
     def row(post: Post) -> PostRow:
         return PostRow(post.id, 1, post.generation, post.kind, post.author, post.title, post.body)
 
@@ -89,7 +89,7 @@ def test_lists_tell_of_each_kind_what_matters() -> None:
     assert render.gist(row(Post("worked_example", "ada", 1, "rev | 1", "rev 1 answer 1"))) == "rev | 1"
 
 
-def test_the_screens_show_them(kinds: Path) -> None:
+def test_screens_show_all_kinds(kinds: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         shown = await press(app, pilot, "4")
         for post in (NEW, FAILURE):

@@ -1,4 +1,4 @@
-"""What the watcher reads: which folders it refuses, that it writes nothing, and that its figures are the report's."""
+"""Queries and history: refused folders, no writes, and the same figures as the report."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from arena.run.store import Store
 from arena.watch import queries, render
 from arena.watch.app import Watch
 from arena.watch.history import History
-from arena.watch.queries import open_run, reading
+from arena.watch.queries import open_run, read_only
 from arena.watch.sparkline import columns, strip
 from tests.helpers.screens import MARKUP, copy, press, problem, screen, use
 
 
-def test_what_is_no_run_is_refused_before_anything_is_drawn(undisturbed: Path, tmp_path: Path) -> None:
+def test_open_run_refuses_what_is_no_run(undisturbed: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="did you mean 'calm'"):
         open_run(undisturbed.parent / "clam")
     with pytest.raises(ValueError, match="no run database"):
@@ -40,10 +40,10 @@ def test_what_is_no_run_is_refused_before_anything_is_drawn(undisturbed: Path, t
         open_run(folder)
 
 
-def test_nothing_can_be_written_and_nothing_is(undisturbed: Path, tmp_path: Path) -> None:
+def test_watching_writes_nothing(undisturbed: Path, tmp_path: Path) -> None:
     folder = copy(undisturbed, tmp_path / "kept")
     before = (folder / "run.db").read_bytes()
-    with pytest.raises(sqlite3.OperationalError, match="readonly"), reading(folder / "run.db") as db:
+    with pytest.raises(sqlite3.OperationalError, match="readonly"), read_only(folder / "run.db") as db:
         db.execute("DELETE FROM meta")
 
     async def play(app: Watch, pilot: Any) -> None:
@@ -53,9 +53,9 @@ def test_nothing_can_be_written_and_nothing_is(undisturbed: Path, tmp_path: Path
     assert (folder / "run.db").read_bytes() == before
 
 
-def test_the_data_of_a_run_made_by_hand(made: Path) -> None:
+def test_queries_of_the_handmade_run(made: Path) -> None:
     run = open_run(made)
-    with reading(run.database) as db:
+    with read_only(run.database) as db:
         s = queries.summary(db, 2, frozenset(render.LOOP), run.main)
         assert (s.proposed, s.valid, s.learnable, s.depth, s.solve_rate, s.distinct, s.duplicates) == (
             2,
@@ -81,12 +81,12 @@ def test_the_data_of_a_run_made_by_hand(made: Path) -> None:
         detail = queries.round_detail(db, "g0002r0000")
         assert detail and detail.parent_post and detail.parent_post.title == "w1" and len(detail.attempts) == 2
         assert detail.attempts[0].grade and detail.attempts[0].grade.agrees is False and not detail.attempts[1].grade
-        assert queries.round_detail(db, "g0009r0000") is None and queries.life(db, "nobody") is None
-        ada, eve = queries.life(db, "ada"), queries.life(db, "eve")
+        assert queries.round_detail(db, "g0009r0000") is None and queries.agent_detail(db, "nobody") is None
+        ada, eve = queries.agent_detail(db, "ada"), queries.agent_detail(db, "eve")
         assert ada and ada.children == ("eve",) and ada.posts == 1 and ada.readers == (("eve", 2),)
         assert ada.rewards == {"setter": {1: (0.0, 1), 2: (1.0, 3)}} and ada.retired is None
         assert eve and [(p.title, n) for p, n in eve.most_read] == [("w1", 2)] and eve.parents == ("ada",)
-        bob = queries.life(db, "bob")
+        bob = queries.agent_detail(db, "bob")
         assert bob and bob.retired == 1
         newest, oldest = queries.posts(db)
         assert (newest.title, oldest.title) == (MARKUP, "w1")
@@ -101,19 +101,19 @@ def test_the_data_of_a_run_made_by_hand(made: Path) -> None:
         assert queries.post(db, "0" * 64) is None
 
 
-def test_a_post_changed_behind_the_ledger_is_told(made: Path) -> None:
+def test_changed_post_has_invalid_signature(made: Path) -> None:
     with sqlite3.connect(made / "run.db") as db:
         db.execute("DROP TRIGGER posts_no_update")
         db.execute("UPDATE posts SET body = 'w1 = rev dec' WHERE seq = 1")
         db.execute("UPDATE posts SET signature = ? WHERE seq = 2", ["0" * 128])
-    with reading(made / "run.db") as db:
+    with read_only(made / "run.db") as db:
         two, one = queries.posts(db)
         views = queries.post(db, one.id), queries.post(db, two.id)
     assert views[0] and views[0].signature.startswith("NOT valid: the text hashes to")
     assert views[1] and views[1].signature == "NOT valid for the key of bob"
 
 
-def test_a_damaged_post_is_told_and_the_screens_go_on(made: Path) -> None:
+def test_damaged_post_is_reported(made: Path) -> None:
     with sqlite3.connect(made / "run.db") as db:
         db.execute("DROP TRIGGER posts_no_update")
         db.execute("UPDATE posts SET kind = 'nonsense' WHERE seq = 1")
@@ -122,14 +122,14 @@ def test_a_damaged_post_is_told_and_the_screens_go_on(made: Path) -> None:
         await press(app, pilot, "4", "down", "enter")
         assert "the post is damaged" in str(app.screen.text)  # type: ignore[attr-defined]
         await press(app, pilot, "escape", "slash", "r", "e", "v")
-        assert "this cannot be read" in screen(app) and app.is_running
-        assert "this cannot be read" not in await press(app, pilot, "enter", "escape", "2", "1", "4")
+        assert "cannot read this part of the run" in screen(app) and app.is_running
+        assert "cannot read this part of the run" not in await press(app, pilot, "enter", "escape", "2", "1", "4")
         assert "the newest 2" in screen(app)
 
     use(made, play)
 
 
-def test_the_history_is_what_the_report_says(undisturbed: Path) -> None:
+def test_history_equals_the_report(undisturbed: Path) -> None:
     from arena.report.metrics.run_summary import analyze
 
     run = open_run(undisturbed)
@@ -137,10 +137,10 @@ def test_the_history_is_what_the_report_says(undisturbed: Path) -> None:
     report = analyze(store, load_config(undisturbed / "config.yaml"))
     store.close()
     history = History(run)
-    with reading(run.database) as db:
+    with read_only(run.database) as db:
         while history.step(db, 0.0):
             pass
-        assert not history.step(db)  # nothing is read twice
+        assert not history.step(db)  # no row is read twice
         now, then = history.snapshot(db), history.snapshot(db, 1)
     for found, want in zip(now.summaries[1:], report["generations"], strict=True):
         assert found.proposed == want["proposed"] and found.valid == want["valid"]
@@ -149,13 +149,13 @@ def test_the_history_is_what_the_report_says(undisturbed: Path) -> None:
         assert found.duplicates == want["rejections"].get("duplicate", 0)
     rates = {(s.generation, d): r for s in now.summaries for d, r in s.heldout.items()}
     assert rates == {(r["generation"], r["depth"]): pytest.approx(r["pass_at_1"]) for r in report["heldout"]}
-    assert now.posts == report["library"]["by_author"] and now.finished and now.live and now.coming == ""
+    assert now.posts == report["library"]["by_author"] and now.finished and now.live and now.next_phase == ""
     assert set(now.alarms) <= set(report["warnings"])
     assert then.shown == 1 and not then.live and [s.generation for s in then.summaries] == [0, 1]
     assert sum(then.posts.values()) == report["generations"][0]["posts"]
 
 
-def test_alarms_are_told_in_sentences(made: Path) -> None:
+def test_alarms(made: Path) -> None:
     store = Store(made / "run.db")
     with store.transaction():
         grade = {"generation": 2, "round": "r", "attempt": "a", "grader": "ada", "text": "", "answer": "1",
@@ -164,7 +164,7 @@ def test_alarms_are_told_in_sentences(made: Path) -> None:
         store.insert({"problems": [problem(2, n, "ada", valid=0) for n in range(2, 40)]})
     store.close()
     history = History(open_run(made))
-    with reading(made / "run.db") as db:
+    with read_only(made / "run.db") as db:
         history.step(db, 9.0)
         found = history.snapshot(db).alarms
         earlier = history.snapshot(db, 1).alarms
@@ -173,7 +173,7 @@ def test_alarms_are_told_in_sentences(made: Path) -> None:
     assert not any(a.startswith("Graders") for a in earlier)
 
 
-def test_strips_keep_their_width_and_leave_gaps() -> None:
+def test_strips_keep_width_and_gaps() -> None:
     assert strip([0.0, 0.5, 1.0], 3) == ["▁▄▇"]
     assert strip([None, 1.0], 2, 2) == [" ▇", " █"]
     assert strip([], 5) == [""] and columns([1.0], 0) == []

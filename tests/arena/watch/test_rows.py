@@ -1,4 +1,4 @@
-"""The table that draws only what is seen, and the line of keys."""
+"""The table widget that draws only visible lines, and the line of keys."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from arena.watch.screens.rows import Rows
 GROUP = Binding.Group("Screens", compact=True)
 
 
-class Shown(App[None]):
-    """Rows over a line of keys."""
+class RowsApp(App[None]):
+    """A table over a line of keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "go(1)", "First", group=GROUP),
@@ -37,8 +37,8 @@ class Shown(App[None]):
         yield Rows("n", "words", id="rows")
         yield Keys()
 
-    @on(Rows.Chosen, "#rows")
-    def chose(self, event: Rows.Chosen) -> None:
+    @on(Rows.Selected, "#rows")
+    def chose(self, event: Rows.Selected) -> None:
         self.chosen.append(event.key)
 
     @on(Rows.Highlighted, "#rows")
@@ -57,9 +57,9 @@ class Shown(App[None]):
         return ["".join(s.text for s in line).rstrip() for line in self.screen._compositor.render_strips()]
 
 
-def show(play: Callable[[Shown, Any], Awaitable[None]], size: tuple[int, int] = (40, 8)) -> None:
+def show(play: Callable[[RowsApp, Any], Awaitable[None]], size: tuple[int, int] = (40, 8)) -> None:
     async def main() -> None:
-        app = Shown()
+        app = RowsApp()
         async with app.run_test(size=size) as pilot:
             app.rows.fill([(f"k{i}", [str(i), f"row {i}"]) for i in range(20)])
             app.rows.focus()
@@ -69,8 +69,8 @@ def show(play: Callable[[Shown, Any], Awaitable[None]], size: tuple[int, int] = 
     asyncio.run(main())
 
 
-def test_keys_move_the_cursor_and_the_lines_follow_it() -> None:
-    async def play(app: Shown, pilot: Any) -> None:
+def test_keys_move_the_cursor() -> None:
+    async def play(app: RowsApp, pilot: Any) -> None:
         assert [line[:12].rstrip() for line in app.lines[:3]] == ["  n   words", "> 0   row 0", "  1   row 1"]
         for key, row in (("up", 0), ("down", 1), ("pagedown", 7), ("pagedown", 13), ("pageup", 7), ("end", 19),
                          ("down", 19), ("home", 0)):  # fmt: skip
@@ -85,20 +85,20 @@ def test_keys_move_the_cursor_and_the_lines_follow_it() -> None:
     show(play)
 
 
-def test_a_click_moves_and_a_second_one_chooses() -> None:
-    async def play(app: Shown, pilot: Any) -> None:
+def test_click_moves_and_second_click_selects() -> None:
+    async def play(app: RowsApp, pilot: Any) -> None:
         await pilot.click(Rows, offset=(3, 4))
         assert app.rows.key == "k3" and not app.chosen
         await pilot.click(Rows, offset=(3, 4))
         assert app.chosen == ["k3"]
-        await pilot.click(Rows, offset=(3, 0))  # the heads
+        await pilot.click(Rows, offset=(3, 0))  # the headings
         assert app.chosen == ["k3"] and app.rows.key == "k3"
 
     show(play)
 
 
-def test_the_cursor_stays_with_its_row_when_the_rows_change() -> None:
-    async def play(app: Shown, pilot: Any) -> None:
+def test_cursor_keeps_its_row() -> None:
+    async def play(app: RowsApp, pilot: Any) -> None:
         await pilot.press("end")
         app.rows.fill([("new", ["0", "new"])] + [(f"k{i}", [str(i), f"row {i}"]) for i in range(20)])
         await pilot.pause()
@@ -113,8 +113,8 @@ def test_the_cursor_stays_with_its_row_when_the_rows_change() -> None:
     show(play)
 
 
-def test_a_line_that_is_cut_says_so_and_cells_may_be_styled_and_wide() -> None:
-    async def play(app: Shown, pilot: Any) -> None:
+def test_cut_lines_and_styled_wide_cells() -> None:
+    async def play(app: RowsApp, pilot: Any) -> None:
         app.rows.fill([("a", ["1", "x" * 60]), ("b", [Text("\u4e2d\u6587", "bold"), "y"])], ["head", "w"])
         await pilot.pause()
         assert app.lines[:3] == ["  head  w", "> 1     " + "x" * 31 + "\u2026", "  \u4e2d\u6587  y"]
@@ -122,8 +122,8 @@ def test_a_line_that_is_cut_says_so_and_cells_may_be_styled_and_wide() -> None:
     show(play)
 
 
-def test_keys_are_named_and_grouped_where_there_is_no_room_and_pressed_by_a_click() -> None:
-    async def play(app: Shown, pilot: Any) -> None:
+def test_key_line_groups_and_clicks() -> None:
+    async def play(app: RowsApp, pilot: Any) -> None:
         found = "1 First 2 Second x Third"
         assert app.lines[-1].startswith(found) and "Hidden" not in app.lines[-1]
         await pilot.click(Keys, offset=(found.index("Second"), 0))

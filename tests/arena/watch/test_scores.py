@@ -1,4 +1,4 @@
-"""Ratings, learnability, uplift and offspring on the screens: folded in pieces, they are what the report computes."""
+"""Ratings, learnability, uplift and offspring on the screens: read in pieces, they equal the report's."""
 
 from __future__ import annotations
 
@@ -16,25 +16,23 @@ from arena.watch import queries, render, scores
 from arena.watch.app import Watch
 from arena.watch.history import History
 from arena.watch.models import PostRow
-from arena.watch.queries import open_run, reading
-from arena.watch.scores import Worth
+from arena.watch.queries import open_run, read_only
+from arena.watch.scores import PostScore
 from arena.watch.screens.rows import Rows
 from tests.helpers.screens import by_hand, press, screen, unplayed, use
 
 
-def folded(folder: Path) -> History:
+def read_whole(folder: Path) -> History:
     history = History(open_run(folder))
-    with reading(folder / "run.db") as db:
+    with read_only(folder / "run.db") as db:
         while history.step(db, 0.0):
             pass
     return history
 
 
-def test_pieces_and_whole_give_the_ratings_and_uplifts_of_the_report(
-    undisturbed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scores_equal_the_report(undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scores, "PIECE", 7)
-    found = folded(undisturbed).merit
+    found = read_whole(undisturbed).scores
     store = Store(undisturbed / "run.db")
     ratings = Ratings()
     for g in (1, 2, 3):
@@ -51,100 +49,102 @@ def test_pieces_and_whole_give_the_ratings_and_uplifts_of_the_report(
     pairs.add(tuple(r.values())[1:] for r in store.query(EVALUATIONS))
     assert found.pairs.found == pairs.found and not found.pairs.waiting
     counts = {m.seq: pairs.counts(t, m.generation) for t, m in found.definitions.items()}
-    assert found.lifted() == {m.seq: u for m in found.definitions.values() if (u := uplifts(counts).get(m.seq))}  # type: ignore[arg-type]
+    assert found.uplifts_by_post() == {
+        m.seq: u for m in found.definitions.values() if (u := uplifts(counts).get(m.seq))
+    }  # type: ignore[arg-type]
     numbers = {r["id"]: r["seq"] for r in store.query("SELECT id, seq FROM posts")}
-    assert found.bred == {numbers[id_]: o for id_, o in offspring(store).items()}
+    assert found.offspring == {numbers[id_]: o for id_, o in offspring(store).items()}
     sql = "SELECT p.author, SUM(MAX(o.setter_reward, 0)) AS paid, SUM(o.learnable) AS n FROM problems p"
     rows = store.query(f"{sql} JOIN outcomes o ON o.round = p.round GROUP BY p.author")
     assert found.earnings(3) == {r["author"]: (pytest.approx(r["paid"]), r["n"]) for r in rows}
     store.close()
 
 
-def test_what_is_worth_what_in_a_run_made_by_hand(made: Path) -> None:
-    found = folded(made).merit
+def test_scores_of_the_handmade_run(made: Path) -> None:
+    found = read_whole(made).scores
     assert found.earnings(1) == {"ada": (0.0, 0)} and found.earnings(2) == {"ada": (1.0, 1), "eve": (0.0, 0)}
-    with reading(made / "run.db") as db:
+    with read_only(made / "run.db") as db:
         two, one = queries.posts(db)
-    (_, worth), (_, other) = found.uses([one, two])
+    (_, worth), (_, other) = found.post_scores([one, two])
     assert worth.uplift is not None and (worth.uplift.n, worth.uplift.difference) == (4, 0.75)
-    assert worth.offspring == Offspring(3, 2, 1) and not worth.rival
-    assert other == Worth(None, Offspring(0, 0, 0)) and found.most_useful(9) == [1]
-    assert found.authors(2)["ada"].uplift == worth.uplift and found.authors(1)["ada"].uplift is None
-    assert found.authors(0) == {}
+    assert worth.offspring == Offspring(3, 2, 1) and not worth.shadowed
+    assert other == PostScore(None, Offspring(0, 0, 0)) and found.most_useful(9) == [1]
+    assert found.author_scores(2)["ada"].uplift == worth.uplift and found.author_scores(1)["ada"].uplift is None
+    assert found.author_scores(0) == {}
     ratings = found.rating("ada", 2)["setter"], found.rating("ada", 1)["setter"], found.rating("eve", 2)["setter"]
     assert ratings[1].mu < 25 < ratings[0].mu and ratings[2].mu < 25 and not found.rating("eve", 1)
 
 
-def test_the_second_definition_of_a_name_is_told_and_credited_with_nothing(made: Path) -> None:
-    history = folded(made)
+def test_shadowed_definition_has_no_uplift(made: Path) -> None:
+    history = read_whole(made)
     late = PostRow("f" * 64, 9, 2, "definition", "eve", "w1", "w1 = rev dec")
-    [(_, worth)] = history.merit.uses([late])
-    assert worth.rival and worth.uplift is None
+    [(_, worth)] = history.scores.post_scores([late])
+    assert worth.shadowed and worth.uplift is None
     assert render.uplift_words("definition", worth) == "not measured: an earlier definition of this name is in force"
 
 
-def test_uplift_comes_with_its_interval_its_number_and_a_warning_where_that_is_small() -> None:
-    few = render.uplift_words("definition", Worth(Uplift(99, 0.75, 0.0, 0.5, 0.875, 0.7), Offspring(0, 0, 0)))
+def test_uplift_words() -> None:
+    few = render.uplift_words("definition", PostScore(Uplift(99, 0.75, 0.0, 0.5, 0.875, 0.7), Offspring(0, 0, 0)))
     assert few.startswith("+0.75 [+0.50, +0.88], 95 % interval: solved 0.75 with reading, 0.00 without, n = 99 pairs")
-    assert few.endswith("few: about 100 are needed to see a difference of .2")
-    assert "few" not in render.uplift_words("definition", Worth(Uplift(100, 1, 0, 0.9, 1, 1), Offspring(0, 0, 0)))
-    nothing = Worth(None, Offspring(0, 0, 0))
-    assert "no problem with this name was asked" in render.uplift_words("definition", nothing)
-    assert "nothing is asked with it and without" in render.uplift_words("worked_example", nothing)
+    assert few.endswith("; too few: detecting a difference of .2 takes about 100")
+    assert "few" not in render.uplift_words("definition", PostScore(Uplift(100, 1, 0, 0.9, 1, 1), Offspring(0, 0, 0)))
+    nothing = PostScore(None, Offspring(0, 0, 0))
+    assert "no problem with this name has been evaluated" in render.uplift_words("definition", nothing)
+    assert "with and without reading for definitions only" in render.uplift_words("worked_example", nothing)
 
 
-def test_the_screens_show_it(made: Path) -> None:
+def test_screens_show_scores(made: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         ada = next(line for line in screen(app).splitlines() if "ada" in line)
-        rating = app.history.merit.rating("ada", 2)["setter"]
+        rating = app.history.scores.rating("ada", 2)["setter"]
         assert ada.split() == [">", "ada", "2", "-", f"{rating.mu:.1f}", "-", "-", "-", "1", "1", "+0.75"]
         shown = await press(app, pilot, "4", "down")
         assert "+0.75 n 4" in shown
         shown = await press(app, pilot, "enter")
-        assert "n = 4 pairs; few: about 100" in " ".join(shown.split())
+        assert "n = 4 pairs; too few: detecting a difference of .2 takes about 100" in " ".join(shown.split())
         assert "3 problems varied from it: 2 valid, 1 learnable" in shown and "it cites no post" in shown
         await press(app, pilot, "escape", "up", "enter")
         assert "└ gen 1 ada: w1 = rev inc" in screen(app)
         shown = await press(app, pilot, "escape", "u")
         assert "1 posts of all kinds, by uplift" in shown and "w1 = rev inc" in shown
         shown = await press(app, pilot, "3")
-        assert "> ada  from 0 alive" in shown and "└─ eve  from 1 alive" in shown and "±" in shown
+        assert "> ada  from 0 active" in shown and "└─ eve  from 1 active" in shown and "±" in shown
         await press(app, pilot, "tab", "down", "enter")
         assert app.query_one("#agent").name_shown == "eve" and "eve  born in generation 1" in screen(app)  # type: ignore[attr-defined]
-        assert "ada  from 0 alive" in screen(app) and "> eve" in screen(app)
+        assert "ada  from 0 active" in screen(app) and "> eve" in screen(app)
 
     use(made, play)
 
 
-def test_in_a_wide_window_ratings_and_uplift_come_with_their_uncertainty(made: Path) -> None:
+def test_wide_table_shows_uncertainty(made: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         heads = list(app.query_one("#population", Rows).heads)
         assert heads == ["name", "age", "parents", "set", "solve", "grade", "solved", "earned", "posts", "uplift",
-                         "pairs", "learnable", "bred"]  # fmt: skip
-        rating = app.history.merit.rating("eve", 2)["setter"]
-        u = app.history.merit.authors(2)["ada"].uplift
+                         "pairs", "learnable", "offspring"]  # fmt: skip
+        rating = app.history.scores.rating("eve", 2)["setter"]
+        u = app.history.scores.author_scores(2)["ada"].uplift
         assert u is not None and f"{rating.mu:.1f} ±{2 * rating.sigma:.1f}" in screen(app)
         assert f"+0.75 [{u.low:+.2f}, {u.high:+.2f}]" in screen(app) and "1/3" in screen(app)
 
     use(made, play, (200, 50))
 
 
-def test_lineages_that_meet_are_told_once_and_end(made: Path) -> None:
+def test_lineage_ends_on_a_cycle(made: Path) -> None:
     ids = [f"{i:064x}" for i in range(5)]
-    cites = {4: [3, 2], 3: [1], 2: [1], 1: [0, 4], 0: []}  # 1 cites 4: no ledger lets that in, a damaged one may
+    cites = {4: [3, 2], 3: [1], 2: [1], 1: [0, 4], 0: []}  # 1 cites 4: possible only in a damaged ledger
     with Store(made / "run.db").db.conn as db:
         for i, of in cites.items():
             db.execute(
                 "INSERT INTO posts VALUES (?, ?, 1, 'lesson', 'ada', ?, 'b', ?, '', '', '', '', '')",
                 [ids[i], 10 + i, f"post {i}", json.dumps([ids[c] for c in of])],
             )
-    with reading(made / "run.db") as connection:
+    with read_only(made / "run.db") as connection:
         found = [(a.steps, a.row.title, a.again) for a in queries.lineage(connection, ids[4])]
     assert found == [(1, "post 3", False), (2, "post 1", False), (3, "post 0", False), (3, "post 4", True),
                      (1, "post 2", False), (2, "post 1", True)]  # fmt: skip
 
 
-def test_a_database_replaced_by_a_younger_run_is_read_anew(made: Path, tmp_path: Path) -> None:
+def test_replaced_database_is_detected(made: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     fresh = by_hand(unplayed(other))
@@ -152,8 +152,8 @@ def test_a_database_replaced_by_a_younger_run_is_read_anew(made: Path, tmp_path:
     store.db.execute("DELETE FROM phases WHERE generation = 2")
     store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()
-    history = folded(made)
-    with reading(fresh / "run.db") as db:
+    history = read_whole(made)
+    with read_only(fresh / "run.db") as db:
         assert history.is_of_another_run(db)
-    with reading(made / "run.db") as db:
+    with read_only(made / "run.db") as db:
         assert not history.is_of_another_run(db) and not History(history.run).is_of_another_run(db)

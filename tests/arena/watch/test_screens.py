@@ -12,7 +12,7 @@ from textual.widgets import ContentSwitcher, Input
 
 from arena.run.store import Store
 from arena.watch.app import Help, Watch
-from arena.watch.queries import Busy, open_run, reading
+from arena.watch.queries import Busy, open_run, read_only
 from arena.watch.screens import Reader
 from arena.watch.screens.rows import Rows
 from culture.kinds import KINDS
@@ -22,7 +22,7 @@ from tests.helpers.screens import MARKUP, SIZES, copy, phase_row, press, problem
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.slow
-def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int, int]) -> None:
+def test_every_key(undisturbed: Path, size: tuple[int, int]) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         shown = screen(app)
         assert (
@@ -40,7 +40,7 @@ def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int,
         assert "generation 3: 15 set" in await press(app, pilot, "right_square_bracket")
         assert "STEPPED" not in screen(app) and app.wanted is None
         await press(app, pilot, *["left_square_bracket"] * 5)
-        assert app.wanted == 0 and "this run holds no data for this yet" in screen(app)
+        assert app.wanted == 0 and "no data in this run yet" in screen(app)
         assert "STEPPED" in await press(app, pilot, "1") and "generation 0 of 3" in screen(app)
         assert "STEPPED" not in await press(app, pilot, "end")
         await press(app, pilot, "left_square_bracket")
@@ -48,7 +48,7 @@ def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int,
         assert "disputed shown" in await press(app, pilot, "2", "f")
         await press(app, pilot, "f", "down", "enter")
         assert isinstance(app.screen, Reader) and "proposal" in screen(app) and "attempt 1" in screen(app)
-        await press(app, pilot, "3")  # nothing switches under an open round
+        await press(app, pilot, "3")  # the screen keys are disabled under an open round
         assert isinstance(app.screen, Reader)
         assert (await press(app, pilot, "escape") and app.query_one(ContentSwitcher).current) == "rounds"
         first = await press(app, pilot, "3")
@@ -64,10 +64,10 @@ def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int,
         assert "definition" in await press(app, pilot, "k")
         await pilot.press(*["k"] * len(KINDS))
         await press(app, pilot, "slash", "1", "end", "q")
-        assert app.query_one(Input).value == "1q" and "no posts of all kinds with these words" in screen(app)
+        assert app.query_one(Input).value == "1q" and "no posts of all kinds contain these words" in screen(app)
         await press(app, pilot, "backspace")
         found = await press(app, pilot, "enter")
-        assert "best first" in found and not isinstance(app.focused, Input)
+        assert "best match first" in found and not isinstance(app.focused, Input)
         assert "signature  valid" in await press(app, pilot, "enter") and "readers" in screen(app)
         await press(app, pilot, "escape", "escape")
         assert app.query_one(Input).value == "" and "the newest" in screen(app)
@@ -76,19 +76,19 @@ def test_every_key_does_what_the_footer_says(undisturbed: Path, size: tuple[int,
         await press(app, pilot, "question_mark")
         assert isinstance(app.screen, Help) and "replay the run" in screen(app)
         await press(app, pilot, "escape", "ctrl+p")
-        assert "Generation back" in screen(app) or "Search for commands" in screen(app)
+        assert "Previous generation" in screen(app) or "Search for commands" in screen(app)
         await press(app, pilot, "escape", "q")
         assert not app.is_running
 
     use(undisturbed, play, size)
 
 
-def test_a_link_of_a_post_opens_the_post_it_names(made: Path) -> None:
+def test_link_opens_its_post(made: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         shown = await press(app, pilot, "4", "enter")
         assert "cites 1, cited by 0" in shown and "reads      solve 1" in shown
         assert "w1 = rev inc" in await press(app, pilot, "enter") and "cites 0, cited by 1" in screen(app)
-        assert "eve 2" in screen(app)  # who read it
+        assert "eve 2" in screen(app)  # its reader
         await press(app, pilot, "escape", "escape")
         assert not isinstance(app.screen, Reader)
 
@@ -96,17 +96,17 @@ def test_a_link_of_a_post_opens_the_post_it_names(made: Path) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_an_empty_run_says_so_on_every_screen(empty: Path, size: tuple[int, int]) -> None:
+def test_empty_run_on_every_screen(empty: Path, size: tuple[int, int]) -> None:
     async def play(app: Watch, pilot: Any) -> None:
-        assert "nothing has been played yet" in screen(app)
+        assert "no phase has run yet" in screen(app)
         for key in "1234":
-            assert "this run holds no data for this yet" in await press(app, pilot, key, "left_square_bracket", "enter")
+            assert "no data in this run yet" in await press(app, pilot, key, "left_square_bracket", "enter")
         await press(app, pilot, "n", "end", "f", "k", "q")
 
     use(empty, play, size)
 
 
-def test_hostile_text_is_shown_as_it_is(made: Path) -> None:
+def test_hostile_text_is_shown_as_data(made: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         for keys in (["2"], ["enter"], ["escape", "3"], ["4"], ["enter"]):
             shown = await press(app, pilot, *keys)
@@ -116,7 +116,7 @@ def test_hostile_text_is_shown_as_it_is(made: Path) -> None:
     use(made, play)
 
 
-def test_a_disagreeing_grader_is_marked(made: Path) -> None:
+def test_disagreeing_grader_is_marked(made: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         assert "!" in await press(app, pilot, "2")
         await press(app, pilot, "enter")
@@ -124,16 +124,14 @@ def test_a_disagreeing_grader_is_marked(made: Path) -> None:
         assert "ada says wrong: DISAGREES" in shown and "not graded" in shown
         assert "DISAGREES with execution" in shown and "step has the wrong value at step 2" in shown
         assert "though the answer is right" in shown
-        assert "earned     1.00 for ada: learnability, by the rule of variance" in shown
+        assert "earned     1.00 for ada: learnability, payment rule variance" in shown
         assert "definition by ada, generation 1: w1" in shown
 
     use(made, play)
 
 
 @pytest.mark.slow
-def test_without_colour_the_same_text_is_shown_on_every_screen(
-    undisturbed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_same_text_without_colour(undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     async def play(app: Watch, pilot: Any) -> None:
@@ -146,7 +144,7 @@ def test_without_colour_the_same_text_is_shown_on_every_screen(
     assert seen[0] == seen[1]
 
 
-def test_a_run_is_followed_while_it_grows(undisturbed: Path, tmp_path: Path) -> None:
+def test_growing_run_is_followed(undisturbed: Path, tmp_path: Path) -> None:
     folder = copy(undisturbed, tmp_path / "growing")
     store = Store(folder / "run.db")
     store.db.execute("DELETE FROM phases WHERE phase = 'final'")
@@ -160,7 +158,7 @@ def test_a_run_is_followed_while_it_grows(undisturbed: Path, tmp_path: Path) -> 
             )
         app.poll()
         await settle(app, pilot)
-        assert "generation 4: 1 set, 1 valid, not settled yet" in screen(app) and "solve of generation 4" in screen(app)
+        assert "generation 4: 1 set, 1 valid, not graded yet" in screen(app) and "solve of generation 4" in screen(app)
         await press(app, pilot, "left_square_bracket")
         with store.transaction():
             store.insert({"phases": [phase_row(4, "solve")]})
@@ -174,12 +172,12 @@ def test_a_run_is_followed_while_it_grows(undisturbed: Path, tmp_path: Path) -> 
     store.close()
 
 
-def test_a_locked_database_is_tried_again_with_a_note(undisturbed: Path, tmp_path: Path) -> None:
+def test_locked_database_is_tried_again(undisturbed: Path, tmp_path: Path) -> None:
     folder = copy(undisturbed, tmp_path / "locked")
     lock = sqlite3.connect(folder / "run.db", isolation_level=None, check_same_thread=False)
     lock.execute("PRAGMA journal_mode=DELETE")
     lock.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(Busy), reading(folder / "run.db") as db:
+    with pytest.raises(Busy), read_only(folder / "run.db") as db:
         db.execute("SELECT * FROM meta").fetchall()
 
     async def main() -> None:

@@ -1,7 +1,6 @@
-"""Every screen of a run made by hand, as text, at both sizes: a change of what anyone sees is seen in a diff.
+"""Every screen of the handmade run as text, at both sizes, so that a diff shows every visible change.
 
-`pytest --snapshot-update tests/arena/watch/test_snapshots.py` takes the new screens; read the diff before it is
-committed.
+`pytest --snapshot-update tests/arena/watch/test_snapshots.py` stores the new screens; read the diff before committing.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SCREENS = {
 
 @pytest.fixture
 def done(made: Path) -> Path:
-    """The run made by hand, finished, so that no screen says for how long a phase has been at work."""
+    """The handmade run, finished, so that no screen shows how long a phase has been running."""
     store = Store(made / "run.db")
     with store.transaction():
         store.insert({"phases": [phase_row(2, "final")]})
@@ -42,7 +41,7 @@ def done(made: Path) -> Path:
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.slow
-def test_every_screen_looks_as_it_did(done: Path, size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
+def test_screen_snapshots(done: Path, size: tuple[int, int], snapshot: SnapshotAssertion) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         for name, keys in SCREENS.items():
             shown = await press(app, pilot, *keys)
@@ -53,14 +52,14 @@ def test_every_screen_looks_as_it_did(done: Path, size: tuple[int, int], snapsho
 
 
 @pytest.mark.parametrize("keys", ["1", "2", "2 enter", "3", "4", "4 enter", "5", "question_mark"])
-def test_a_window_made_larger_and_smaller_again_shows_the_same(done: Path, keys: str) -> None:
+def test_resizing_restores_the_screen(done: Path, keys: str) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         before = await press(app, pilot, *keys.split())
         await pilot.resize_terminal(*SIZES[1])
         await settle(app, pilot)
         large = screen(app)
         assert len(large.splitlines()) == SIZES[1][1] and large.splitlines()[0] != before.splitlines()[0]
-        await pilot.resize_terminal(20, 6)  # too small for anything: nothing breaks
+        await pilot.resize_terminal(20, 6)  # too small to show anything; must not fail
         await settle(app, pilot)
         await pilot.resize_terminal(*SIZES[0])
         await settle(app, pilot)

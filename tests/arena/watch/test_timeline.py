@@ -1,4 +1,4 @@
-"""Moving through a run's generations: the slider by mouse and keys, the replay, and the command palette."""
+"""Moving through the generations of a run: the timeline by mouse and keys, the replay, and the command palette."""
 
 from __future__ import annotations
 
@@ -9,67 +9,67 @@ import pytest
 
 from arena.watch.app import Watch
 from arena.watch.keys import Keys
-from arena.watch.timeline import LABEL, Slider
+from arena.watch.timeline import LABEL, Timeline
 from tests.helpers.screens import SIZES, press, screen, settle, use
 
 NEVER = 1e6
-"""Seconds between the steps of a replay whose steps are made by the test."""
+"""Seconds between replay steps, so that only the test makes steps."""
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_slider_moves_by_keys_when_it_has_the_focus(undisturbed: Path, size: tuple[int, int]) -> None:
+def test_timeline_keys(undisturbed: Path, size: tuple[int, int]) -> None:
     async def play(app: Watch, pilot: Any) -> None:
-        slider = app.query_one(Slider)
+        timeline = app.query_one(Timeline)
         assert "generation [ 0 ─" in screen(app) and "● 3 ]  latest" in screen(app)
         await press(app, pilot, "left")
         assert app.wanted is None  # the table has the focus
-        slider.focus()
+        timeline.focus()
         assert "generation 2 of 3" in await press(app, pilot, "left") and "l: latest" in screen(app)
-        assert "(●)" in screen(app)  # that it has the focus is seen without colour
+        assert "(●)" in screen(app)  # the focus is visible without colour
         assert "generation 1 of 3" in await press(app, pilot, "left")
         assert "generation 0 of 3" in await press(app, pilot, "home", "left", "left")
         assert "generation 1 of 3" in await press(app, pilot, "right")
         await press(app, pilot, "right", "right", "right")
         assert app.wanted is None and "latest" in screen(app)
         assert "generation [" in await press(app, pilot, "2")
-        assert "generation [" not in await press(app, pilot, "3") and not slider.display
+        assert "generation [" not in await press(app, pilot, "3") and not timeline.display
         assert "generation [" not in await press(app, pilot, "4")
 
     use(undisturbed, play, size)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_slider_moves_by_mouse(undisturbed: Path, size: tuple[int, int]) -> None:
+def test_timeline_mouse(undisturbed: Path, size: tuple[int, int]) -> None:
     async def play(app: Watch, pilot: Any) -> None:
-        slider = app.query_one(Slider)
-        begin, length = slider.track
+        timeline = app.query_one(Timeline)
+        begin, length = timeline.track
         left = 1  # its padding
 
         async def seen() -> int | None:
             await settle(app, pilot)
             return app.wanted
 
-        assert await pilot.click(Slider, offset=(left + begin, 0)) and await seen() == 0
-        assert await pilot.click(Slider, offset=(left + begin + length - 1, 0)) and await seen() is None
-        await pilot.mouse_down(Slider, offset=(left + begin + length // 3, 0))
+        assert await pilot.click(Timeline, offset=(left + begin, 0)) and await seen() == 0
+        assert await pilot.click(Timeline, offset=(left + begin + length - 1, 0)) and await seen() is None
+        await pilot.mouse_down(Timeline, offset=(left + begin + length // 3, 0))
         assert await seen() == 1
-        await pilot.hover(Slider, offset=(left + begin + 2 * length // 3, 0))
+        await pilot.hover(Timeline, offset=(left + begin + 2 * length // 3, 0))
         assert await seen() == 2
-        await pilot.mouse_up(Slider, offset=(left + begin + 2 * length // 3, 0))
-        await pilot.hover(Slider, offset=(left + begin, 0))
-        assert await seen() == 2  # let go
-        assert await pilot.click(Slider, offset=(left, 0)) and await seen() == 0  # left of the track is its beginning
+        await pilot.mouse_up(Timeline, offset=(left + begin + 2 * length // 3, 0))
+        await pilot.hover(Timeline, offset=(left + begin, 0))
+        assert await seen() == 2  # the button was released
+        assert await pilot.click(Timeline, offset=(left, 0)) and await seen() == 0  # left of the track is its beginning
         assert len(LABEL) < begin
 
     use(undisturbed, play, size)
 
 
-def test_a_replay_goes_from_the_start_to_the_end_and_stops(undisturbed: Path) -> None:
+def test_replay_runs_to_the_end(undisturbed: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
-        app.pace = NEVER
+        app.replay_interval = NEVER
 
         async def on() -> str:
-            app.replay_on()
+            app.replay_step()
             await settle(app, pilot)
             return screen(app)
 
@@ -79,8 +79,8 @@ def test_a_replay_goes_from_the_start_to_the_end_and_stops(undisturbed: Path) ->
         assert app.wanted is None and app.replay is None and "● 3 ]  latest" in screen(app)
         await press(app, pilot, "space")
         await on()
-        assert "replaying" not in await press(app, pilot, "space") and app.wanted == 1  # paused where it was
-        assert "replaying" in await press(app, pilot, "space") and app.wanted == 1  # and on from there
+        assert "replaying" not in await press(app, pilot, "space") and app.wanted == 1  # paused at the same generation
+        assert "replaying" in await press(app, pilot, "space") and app.wanted == 1  # and continued from there
         await press(app, pilot, "right_square_bracket")
         assert app.replay is None and app.wanted == 2
         await press(app, pilot, "space", "2")
@@ -93,30 +93,31 @@ def test_a_replay_goes_from_the_start_to_the_end_and_stops(undisturbed: Path) ->
     use(undisturbed, play)
 
 
-def test_a_replay_of_a_run_without_generations_ends_at_once(empty: Path) -> None:
+def test_replay_of_an_empty_run_ends(empty: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
-        app.pace = NEVER
+        app.replay_interval = NEVER
         await press(app, pilot, "space")
-        app.replay_on()
+        app.replay_step()
         await settle(app, pilot)
         assert app.replay is None and app.wanted is None
 
     use(empty, play)
 
 
-def test_footer_help_and_palette_name_the_replay(undisturbed: Path) -> None:
+def test_footer_help_and_palette_name_replay(undisturbed: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
-        app.pace = NEVER
+        app.replay_interval = NEVER
         assert "space Replay" in screen(app)
         assert "space Replay" not in await press(app, pilot, "3")
         await pilot.click(Keys, offset=(screen(app).splitlines()[-1].index("1 Arena") + 2, 0))
         await settle(app, pilot)
         assert "space Replay" in screen(app) and "generation [ 0" in screen(app)
         shown = await press(app, pilot, "1", "question_mark")
-        assert "space" in shown and "replay the run, generation by generation" in shown
+        assert "space" in shown and "replay the run by generation" in shown
         await press(app, pilot, "escape")
         commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
-        assert {"Arena", "Rounds", "Agent", "Library", "Generation back", "Generation on", "Live"} <= set(commands)
+        wanted = {"Arena", "Rounds", "Agent", "Library", "Previous generation", "Next generation", "Live", "Replay"}
+        assert wanted <= set(commands)
         commands["Replay"]()
         await settle(app, pilot)
         assert app.replay is not None and "replaying" in screen(app)

@@ -27,7 +27,7 @@ from arena.loop import play
 from arena.run.state import Arena
 from arena.run.store import Store
 from arena.watch.live import Progress
-from arena.watch.queries import open_run, reading
+from arena.watch.queries import open_run, read_only
 from tests.helpers.brief_runs import brief, digest
 
 # -- locked -----------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_full_then_read_only_disk(calm: str, small: Path) -> None:
     with pytest.raises(OSError, match=r"^cannot write .*filling: Read-only file system$"):
         Arena.open(folder)
     assert digest(folder) == calm  # who only reads can, though SQLite could lay nothing beside it
-    with reading(open_run(folder).database) as db:
+    with read_only(open_run(folder).database) as db:
         assert db.execute("SELECT COUNT(*) FROM phases").fetchone()[0] == 19
 
 
