@@ -65,11 +65,7 @@ class HiddenWords:
         self._plain = lp.ListPrograms()
         rng = random.Random(f"ratchet/hidden_words/check/{world}")
         self._checks = [tuple(rng.randrange(10) for _ in range(rng.randint(3, 6))) for _ in range(CHECKS)]
-        self._checks += [
-            *lp.PROBES,
-            (0, 1),
-            (6, 9),
-        ]  # short lists too: `swap init` and `init swap` differ on two digits
+        self._checks += [*lp.PROBES, (0, 1), (6, 9)]  # `swap init` and `init swap` differ only on two digits
         self._heldout = {(s, d): self._draw_heldout(s, d) for s in SPLITS for d in self.depths}
         self._heldout_keys = frozenset(p.heldout_key for ps in self._heldout.values() for p in ps)
 

@@ -369,7 +369,7 @@ def lesson(left: Sequence[str], right: Sequence[str]) -> str:
 def shortest(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Strip the common prefix and suffix from two equivalent programs while the remainders stay equivalent.
 
-    If `right` is empty, that is, `left` does nothing: the first of the shortest parts of `left` that do nothing.
+    If nothing of `right` remains, `left` does nothing; then the first of its shortest parts that do nothing.
     """
     for front in (True, False):
         while left and right and (left[0] == right[0] if front else left[-1] == right[-1]):

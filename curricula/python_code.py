@@ -2,7 +2,7 @@
 
 A program is one or more functions, one of them named f. It is parsed with `ast` and written back from its tree, so that
 layout, comments, docstrings and annotations make no difference; `key` also ignores the names of variables. Imports,
-classes, names with double underscores, and functions with access to the environment are rejected. This keeps programs
+classes, dunder names, private attributes and functions with access to the environment are rejected. This keeps programs
 comparable and the reasons for rejection clear; it is not a security measure, which is the sandbox's task.
 
 Parsing is total: any text gives a `Code` or a `Failure` with one of `REASONS`.

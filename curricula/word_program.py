@@ -2,7 +2,7 @@
 
 The text is parsed with `ast` and written back from its tree, without annotations and bare strings. Nothing is run
 here. Parsing is total: any text gives a `Program` or a `Rejection` with one of `REASONS`. Imports of modules other than
-math, classes, names with double underscores and access to the environment are rejected. This keeps the reasons for
+math, classes, dunder names, private attributes and access to the environment are rejected. This keeps the reasons for
 rejection clear; it is not a security measure, which is the sandbox's task.
 """
 
