@@ -17,7 +17,7 @@ from agents.prompt import Prompt
 from arena.evals.dataset import Item, ItemSet
 from arena.evals.participants import Player
 from arena.library.context import notes
-from arena.library.definitions import Shelves
+from arena.library.definitions import DefinitionIndex
 from arena.rounds.roles import examinee
 from arena.rounds.roles.voice import Voice
 from arena.run.fold import RunState
@@ -73,7 +73,7 @@ def questions(
     players: Sequence[Player],
 ) -> list[Question]:
     """What is asked, set by set, item by item, player by player; readers with what they would read at work."""
-    shelves, found = Shelves(state), list[Question]()
+    index, found = DefinitionIndex(state), list[Question]()
     for s in sets:
         for item in s.items:
             shown = dict[str, tuple[str, ...]]()  # by agent: who reads the same library reads the same
@@ -82,7 +82,7 @@ def questions(
                     place = f"eval/{s.digest[:16]}/{item.line}"
                     shown[player.agent] = notes(
                         state,
-                        shelves,
+                        index,
                         _as_problem(item),
                         player.agent,
                         place,

@@ -20,7 +20,7 @@ from agents.atomic import write_atomically
 from arena.config.schema import LimitsSection, make_config
 from arena.islands.deltas import begun, increment, last_rows, mark, marks_of
 from arena.loop import begin, end, play_generation
-from arena.phases.migration import departures, leaving
+from arena.phases.migration import departing, departures
 from arena.phases.records import silent
 from arena.phases.turnover import ranking
 from arena.run.control import Controls
@@ -113,7 +113,7 @@ class Island:
         posts, agents = tuple[SentPost, ...](), tuple[SentAgent, ...]()
         if self.config.cluster.exchanges(generation + 1, self.config.generations):
             state.generation = Generation(generation)
-            posts, agents = leaving(arena, *ranking(state))
+            posts, agents = departing(arena, *ranking(state))
             sql = "SELECT 1 FROM migrations WHERE direction = 'out' AND generation = ?"
             if not arena.store.query(sql, [generation]):
                 with arena.store.transaction():

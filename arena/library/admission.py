@@ -7,8 +7,8 @@ The check executes what a post claims, by the domain it is about. Posts in free 
 from __future__ import annotations
 
 from agents.identity import KeyRing
-from arena.library.free_text import check as check_prose
-from arena.library.free_text import is_prose
+from arena.library.free_text import check as check_free_text
+from arena.library.free_text import is_free_text
 from arena.run.fold import RunState
 from culture.kinds import POST_KINDS
 from culture.posts import Post, SignedPost, sign_post
@@ -25,8 +25,8 @@ def admit(state: RunState, post: Post) -> str | None:
     kind = POST_KINDS[post.kind]
     if not kind.checked:
         return None
-    if is_prose(post):
-        return check_prose(state, post)
+    if is_free_text(post):
+        return check_free_text(state, post)
     name = post.about.partition("/")[0]
     domain = state.domains.get(name)
     if domain is None:

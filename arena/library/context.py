@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from arena.library.definitions import PROSE, Shelves
+from arena.library.definitions import PROSE, DefinitionIndex
 from arena.library.free_text import note
-from arena.library.utility import worth
+from arena.library.utility import utilities
 from arena.library.visibility import scope
 from arena.run.fold import RunState
 from culture.library import Read
@@ -15,7 +15,7 @@ from culture.posts import Post
 from culture.retrieval import retrieve
 from curricula.domain import Named, Problem
 
-BESIDE = "beside"
+DISTRACTOR = "beside"
 """Phase of the reads of posts that nobody asked for: shown beside what was needed, and no trial of their worth."""
 
 
@@ -30,7 +30,7 @@ class Notes:
 
 def notes(
     state: RunState,
-    shelves: Shelves,
+    index: DefinitionIndex,
     problem: Problem,
     agent: str,
     place: str,
@@ -49,7 +49,7 @@ def notes(
     config = state.config.library
     if not config.reading or not config.limit or not (problem.names or config.by_words):
         return Notes()
-    shelf = shelves.of(agent)
+    shelf = index.shown(agent)
     pages = {name: shown.page for name, shown in shelf.items()}
     source = {shown.page.id: shown.post for shown in shelf.values()}
     render = note if chat else body_of
@@ -66,14 +66,17 @@ def notes(
         distractors=config.distractors,
         render=render,
         definitions=pages,
-        worth=worth(state) if config.by_words else None,  # a name has one page on a shelf, so nothing to choose among
+        worth=utilities(state) if config.by_words else None,  # a name has one definition: there is nothing to rank
         explore=config.explore,
         withhold=withhold,
         accept=lambda post: speaks_of(post) in spoken_of,
     )
     g = state.generation.index
     log = [
-        (f.shown, Read(g, phase if f.asked else BESIDE, agent, place, source.get(f.post.id, f.post.id), f.propensity))
+        (
+            f.shown,
+            Read(g, phase if f.asked else DISTRACTOR, agent, place, source.get(f.post.id, f.post.id), f.propensity),
+        )
         for f in found
     ]
     return Notes(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from arena.library.visibility import circle, scope
+from arena.library.visibility import scope, visible_authors
 from arena.run.fold import RunState
 from culture.library import Library
 from culture.posts import Post
@@ -28,7 +28,7 @@ Body = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredDefinition:
     """A definition in the library: the post it stands in (its own, or a book), and its body in primitives."""
 
     post: str
@@ -37,7 +37,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownDefinition:
     """A definition as its reader sees it: where it stands, what is shown, and its body if that reads as one."""
 
     post: str
@@ -49,49 +49,49 @@ class Shown:
         return self.page.body
 
 
-class Shelves:
+class DefinitionIndex:
     """The shelves of one phase, each made once; posts that are added while it lives are not on them."""
 
     def __init__(self, state: RunState) -> None:
         self.state = state
-        self._held: dict[frozenset[str] | None, dict[str, Held]] = {}
-        self._seen: dict[frozenset[str] | None, dict[str, Shown]] = {}
+        self._held: dict[frozenset[str] | None, dict[str, StoredDefinition]] = {}
+        self._seen: dict[frozenset[str] | None, dict[str, ShownDefinition]] = {}
 
-    def held(self, agent: str) -> dict[str, Held]:
+    def stored(self, agent: str) -> dict[str, StoredDefinition]:
         """What the library holds for `agent` to read, by name, oldest first, as it was written."""
-        key = circle(self.state, agent)
+        key = visible_authors(self.state, agent)
         if key not in self._held:
             self._held[key] = definitions_in(self.state.library.within(scope(self.state, agent)))
         return self._held[key]
 
-    def of(self, agent: str, sleeping: bool = False) -> dict[str, Shown]:
+    def shown(self, agent: str, training: bool = False) -> dict[str, ShownDefinition]:
         """The same as a reader sees it. Empty where nobody reads, unless it is asked for what is slept on."""
-        if not (self.state.config.library.reading or sleeping):
+        if not (self.state.config.library.reading or training):
             return {}
-        key = circle(self.state, agent)
+        key = visible_authors(self.state, agent)
         if key not in self._seen:
-            self._seen[key] = lens(self.state, self.held(agent))
+            self._seen[key] = apply_content(self.state, self.stored(agent))
         return self._seen[key]
 
 
-def definitions_in(view: Library) -> dict[str, Held]:
+def definitions_in(view: Library) -> dict[str, StoredDefinition]:
     """Definitions in force by name, oldest first: posts of their own before pages of books."""
-    found: dict[str, Held] = {}
+    found: dict[str, StoredDefinition] = {}
     for name, post in view.definitions(list(view.definition_ids())).items():
-        found[name] = Held(post.id, post.author, expand(post.body, {n: h.body for n, h in found.items()}))
+        found[name] = StoredDefinition(post.id, post.author, expand(post.body, {n: h.body for n, h in found.items()}))
     for book in view.iterate("book"):
         if book.about.startswith(PROSE):
             continue
         for name, body in pages(book.body).items():
-            found.setdefault(name, Held(book.id, book.author, body))
+            found.setdefault(name, StoredDefinition(book.id, book.author, body))
     return found
 
 
-def lens(state: RunState, found: Mapping[str, Held]) -> dict[str, Shown]:
+def apply_content(state: RunState, found: Mapping[str, StoredDefinition]) -> dict[str, ShownDefinition]:
     """What `library.content` makes of a shelf. A single definition has no other whose body it could have: it is not
     shown where they are shuffled."""
     words, content, names = state.words_domain(), state.config.library.content, list(found)
-    shown = dict[str, Shown]()
+    shown = dict[str, ShownDefinition]()
     if content == "shuffled" and len(names) < 2:
         return shown
     for i, (name, held) in enumerate(found.items()):
@@ -105,5 +105,5 @@ def lens(state: RunState, found: Mapping[str, Held]) -> dict[str, Shown]:
             body = (FILLER,) * len(body)
         readable = body if all(w in PRIMITIVES for w in body) else None
         post = Post("definition", "reader", 0, name, words.definition(name, body))
-        shown[name] = Shown(held.post, post, readable)
+        shown[name] = ShownDefinition(held.post, post, readable)
     return shown

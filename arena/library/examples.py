@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from agents.learner import Example
-from arena.library.definitions import Shelves
+from arena.library.definitions import DefinitionIndex
 from arena.rounds.roles import solver
 from arena.rounds.roles.voice import Voice
 from arena.run.fold import RunState
@@ -19,14 +19,14 @@ def seed_examples(state: RunState, agent: str, n: int) -> list[Example]:
     return [Example(agent, e.prompt, e.completion) for e in drawn]
 
 
-def entry_example(state: RunState, voice: Voice, shelves: Shelves, agent: str, entry: Entry) -> Example:
+def entry_example(state: RunState, voice: Voice, index: DefinitionIndex, agent: str, entry: Entry) -> Example:
     """A worked example as its reader would meet it: names with their definitions, shuffled among others."""
     domain = state.domains[entry.domain]
     problem = domain.problem(entry.text)
     shown: list[str] = []
     if problem.names and state.config.library.reading:
         rng = random.Random(f"{state.seed}/{state.generation.index}/{agent}/{entry.post}")
-        defined = shelves.of(agent)
+        defined = index.shown(agent)
         shown = [defined[n].text for n in problem.names if n in defined]
         others = [n for n in defined if n not in problem.names]
         more = rng.sample(others, min(state.config.library.distractors, len(others)))

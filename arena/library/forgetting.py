@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from arena.library.utility import worth
-from arena.library.visibility import spans
+from arena.library.utility import utilities
+from arena.library.visibility import visible_generations
 from arena.run.fold import RunState
 from arena.run.store import Row
 from culture.forgetting import Indexed, forgotten
@@ -26,7 +26,7 @@ def forget(state: RunState, count_tokens: Callable[[str], int], out: Collection[
     g, config = state.generation.index, state.config.library
     if config.forget == "keep":
         return []
-    known, left = worth(state), spans(config, g)
+    known, left = utilities(state), visible_generations(config, g)
     usual = sum(known.values()) / len(known) if known else 0.0
     items = [
         Indexed(r["id"], r["seq"], r["used"], count_tokens(r["body"]), known.get(r["id"], usual))

@@ -16,7 +16,7 @@ from typing import Any
 from agents.engine import Request
 from arena.library.definitions import PROSE
 from arena.rounds.roles import author
-from arena.rounds.roles.author import Drafted, Episode, Unread
+from arena.rounds.roles.author import Draft, Episode, Unreadable
 from arena.rounds.round import Round
 from arena.run.fold import RunState
 from arena.run.models import Models
@@ -30,7 +30,7 @@ LONGEST_TITLE = 120
 """Characters of the title of a post in free text."""
 
 
-def is_prose(post: Post) -> bool:
+def is_free_text(post: Post) -> bool:
     return post.about.startswith(PROSE)
 
 
@@ -44,7 +44,7 @@ def write(state: RunState, models: Models) -> tuple[list[Post], list[Row]]:
         tried = episodes(state, agent)
         if not tried:
             continue
-        own = earlier(state.library, agent, state.config.prompts.own_posts)
+        own = earlier_posts(state.library, agent, state.config.prompts.own_posts)
         asked.append((agent, [r for r, _ in tried], own))
         prompt = author.ask(models.voice, agent, [e for _, e in tried], [f"{p.kind}: {p.title}" for p in own], most)
         c = state.config.rounds
@@ -53,7 +53,8 @@ def write(state: RunState, models: Models) -> tuple[list[Post], list[Row]]:
     posts, refusals = dict[str, Post](), list[Row]()
     for (agent, rounds, own), done in zip(asked, models.generate(requests), strict=True):
         for at, draft in enumerate(author.read(done.text)):
-            made = posted(draft, agent, g, rounds, own) if at < most else Unread(_title(draft), "one post too many")
+            too_many = Unreadable(_title(draft), "one post too many")
+            made = post_from_draft(draft, agent, g, rounds, own) if at < most else too_many
             if isinstance(made, Post):
                 posts.setdefault(made.id, made)
             else:
@@ -86,7 +87,7 @@ def episodes(state: RunState, agent: str) -> list[tuple[Round, Episode]]:
     return chosen + right[: most - len(chosen)]
 
 
-def earlier(library: Library, agent: str, most: int) -> list[Post]:
+def earlier_posts(library: Library, agent: str, most: int) -> list[Post]:
     """What an agent wrote in prose that is still in the index, the newest last."""
     sql = (
         "SELECT id FROM posts WHERE author = ? AND about LIKE 'prose/%' AND id NOT IN (SELECT post FROM removals)"
@@ -96,24 +97,28 @@ def earlier(library: Library, agent: str, most: int) -> list[Post]:
     return [post for id in reversed(ids) if (post := library.get(id)) is not None]
 
 
-def posted(draft: Drafted | Unread, agent: str, g: int, rounds: Sequence[Round], own: Sequence[Post]) -> Post | Unread:
+def post_from_draft(
+    draft: Draft | Unreadable, agent: str, g: int, rounds: Sequence[Round], own: Sequence[Post]
+) -> Post | Unreadable:
     """A draft as a post, or why it is none."""
-    if isinstance(draft, Unread):
+    if isinstance(draft, Unreadable):
         return draft
     cites = tuple(dict.fromkeys(own[n - 1].id for n in draft.cites if 0 < n <= len(own)))
     if draft.kind == "book":
         if len(cites) < 2:
-            return Unread(draft.title, "a book puts together two or more of its author's own posts, by their numbers")
+            return Unreadable(
+                draft.title, "a book puts together two or more of its author's own posts, by their numbers"
+            )
         about = next(p.about for p in own if p.id == cites[0])
     elif not 0 < draft.about <= len(rounds):
-        return Unread(draft.title, f"a {draft.kind} says which of the {len(rounds)} episodes it comes from")
+        return Unreadable(draft.title, f"a {draft.kind} says which of the {len(rounds)} episodes it comes from")
     else:
         round_ = rounds[draft.about - 1]
         about, cites = f"{PROSE}{round_.domain.name}/{round_.id}", ()
     try:
         return Post(draft.kind, agent, g, draft.title, draft.body, cites, about, applies=draft.when)
     except ValueError as error:
-        return Unread(draft.title, str(error))
+        return Unreadable(draft.title, str(error))
 
 
 def check(state: RunState, post: Post) -> str | None:
@@ -136,7 +141,7 @@ def _unfounded(state: RunState, post: Post, round_: str) -> str | None:
     if post.kind == "book":
         for id in post.cites:
             found = state.library.get(id)
-            if found is None or found.author != post.author or not is_prose(found):
+            if found is None or found.author != post.author or not is_free_text(found):
                 return f"a book takes the place of its own author's posts in prose only, not of {id}"
         return None if len(post.cites) > 1 else "a book puts together two or more posts"
     sql = "SELECT correct FROM attempts WHERE round = ? AND agent = ?"
@@ -174,8 +179,8 @@ def _repeats(state: RunState, post: Post) -> str | None:
     return "says what another post says already" if told else None
 
 
-def _title(draft: Drafted | Unread) -> str:
-    return draft.title if isinstance(draft, Drafted) else draft.text
+def _title(draft: Draft | Unreadable) -> str:
+    return draft.title if isinstance(draft, Draft) else draft.text
 
 
 def note(post: Post) -> str:

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 
 from agents.engine import Request
-from arena.library.definitions import Body, Shelves, Shown
-from arena.library.visibility import circle
+from arena.library.definitions import Body, DefinitionIndex, ShownDefinition
+from arena.library.visibility import visible_authors
 from arena.run.fold import RunState
 from arena.run.models import Models
 from arena.run.store import Row
@@ -21,7 +21,7 @@ from curricula.domain import Rejection
 RECALL_INPUTS = ("3 1 4", "2 7")
 
 
-def recall(state: RunState, models: Models, shelves: Shelves) -> dict[str, dict[str, Body]]:
+def recall(state: RunState, models: Models, index: DefinitionIndex) -> dict[str, dict[str, Body]]:
     """What each living agent says that names mean which it has heard of and not on its shelf; one engine call.
 
     It has heard of what anybody in its circle ever defined, burned or not. Each name is asked twice with nothing to
@@ -33,8 +33,8 @@ def recall(state: RunState, models: Models, shelves: Shelves) -> dict[str, dict[
         return {}
     asked = []
     for agent in state.living:
-        heard = state.library.within(Scope(authors=circle(state, agent))).definition_ids()
-        asked += [(agent, name) for name in heard if name not in shelves.of(agent)]
+        heard = state.library.within(Scope(authors=visible_authors(state, agent))).definition_ids()
+        asked += [(agent, name) for name in heard if name not in index.shown(agent)]
     requests = [
         Request(f"{state.seed}/g{g:04d}{agent}/{name}/{given}", prompt, agent, state.config.rounds.recall_tokens, 0.0)
         for agent, name in asked
@@ -50,7 +50,7 @@ def recall(state: RunState, models: Models, shelves: Shelves) -> dict[str, dict[
     return found
 
 
-def beliefs(shelf: Mapping[str, Shown], recalled: Mapping[str, Body]) -> dict[str, Body]:
+def known_bodies(shelf: Mapping[str, ShownDefinition], recalled: Mapping[str, Body]) -> dict[str, Body]:
     """What an agent goes by: what it reads, and of other names what it recalls."""
     read = {name: shown.body for name, shown in shelf.items() if shown.body is not None}
     return read | {name: body for name, body in recalled.items() if name not in read}
@@ -75,7 +75,7 @@ def knowledge_row(
     }
 
 
-def remembered(state: RunState, agent: str) -> dict[str, Body]:
+def recalled_bodies(state: RunState, agent: str) -> dict[str, Body]:
     """What `agent` recalled in this generation, or, of a newborn, the one whose weights it begins with."""
     sql = "SELECT memory FROM knowledge WHERE generation = ? AND agent = ?"
     found = state.store.query(sql, [state.generation.index, agent])

@@ -40,7 +40,7 @@ def trials(store: Store, first: int, last: int) -> Trials:
     return found
 
 
-def worth(state: RunState) -> Mapping[str, float]:
+def utilities(state: RunState) -> Mapping[str, float]:
     """Shrunken uplift by post id, over the generations before the one in progress; made once a generation."""
     if state.generation.utilities is None:
         g = state.generation.index

@@ -18,7 +18,7 @@ EVERYWHERE = -1
 """The place of who reads everybody, whatever the network: the mind of the big sleep, which nobody lives in."""
 
 
-def circle(state: RunState, agent: str) -> frozenset[str] | None:
+def visible_authors(state: RunState, agent: str) -> frozenset[str] | None:
     """The authors that `agent` reads, dead ones too; None: everybody."""
     library, place, n = state.config.library, state.places[agent], state.config.population.agents
     if library.network == "all" or place == EVERYWHERE:
@@ -33,7 +33,7 @@ def circle(state: RunState, agent: str) -> frozenset[str] | None:
     return frozenset(name for name, p in state.places.items() if near(p))
 
 
-def spans(library: LibrarySection, now: int) -> tuple[tuple[int, int], ...] | None:
+def visible_generations(library: LibrarySection, now: int) -> tuple[tuple[int, int], ...] | None:
     """The generations whose posts are left in generation `now`, as inclusive spans; None: all of them."""
     first = max(0, now - library.lasts) if library.lasts else 0
     if library.burn and now >= library.burn and (not library.restore or now < library.restore):
@@ -44,12 +44,14 @@ def spans(library: LibrarySection, now: int) -> tuple[tuple[int, int], ...] | No
 def scope(state: RunState, agent: str) -> Scope:
     """What `agent` can read in the generation in progress."""
     now = state.generation.index
-    return Scope(authors=circle(state, agent), generations=spans(state.config.library, now), now=now)
+    return Scope(
+        authors=visible_authors(state, agent), generations=visible_generations(state.config.library, now), now=now
+    )
 
 
 def readable(state: RunState, agent: str, out: Collection[str] = ()) -> Callable[[Entry], bool]:
     """The same for the entries of the bank, without those of the posts `out`."""
-    authors, left = circle(state, agent), spans(state.config.library, state.generation.index)
+    authors, left = visible_authors(state, agent), visible_generations(state.config.library, state.generation.index)
     removed = {*out, *(r["post"] for r in state.store.query("SELECT post FROM removals"))}
 
     def test(entry: Entry) -> bool:
@@ -59,7 +61,7 @@ def readable(state: RunState, agent: str, out: Collection[str] = ()) -> Callable
     return test
 
 
-def ends(state: RunState, agent: str) -> bool:
+def retires_by_age(state: RunState, agent: str) -> bool:
     """Whether `agent` has lived its life by the end of this generation (`turnover.policy: age`)."""
     g, config = state.generation.index, state.config.turnover
     return config.policy == "age" and g < state.config.generations and g - state.births[agent] >= config.life

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import replace
 
-from arena.library.utility import worth
+from arena.library.utility import utilities
 from arena.phases.records import Produced, request
 from arena.rounds.rewards import rewards
 from arena.rounds.round import GRADER, Grade
@@ -89,7 +89,7 @@ def review_rewards(state: RunState) -> list[tuple[str, float]]:
     sql = "SELECT author, about, body FROM posts WHERE kind = 'review' AND generation = ? ORDER BY seq"
     then, paid = state.generation.index - state.config.rewards.review_lag, state.config.rewards.review
     rows = [r for r in state.store.query(sql, [then]) if r["author"] in state.living]
-    known = worth(state) if rows else {}
+    known = utilities(state) if rows else {}
     return [
         (r["author"], paid if (known[r["about"]] > 0) == r["body"].startswith("helps") else -paid)
         for r in rows

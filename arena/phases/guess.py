@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from agents.engine import Completion, Request
-from arena.library.definitions import Body, Shelves
-from arena.library.recall import beliefs, knowledge_row, recall
+from arena.library.definitions import Body, DefinitionIndex
+from arena.library.recall import knowledge_row, known_bodies, recall
 from arena.rounds.roles import guesser
 from arena.run.fold import RunState
 from arena.run.models import Models
@@ -26,11 +26,11 @@ class Guessing:
         self.knowledge: list[Row] = []
         if self.words is None:
             return
-        shelves = Shelves(state)
-        recalled = recall(state, models, shelves)
+        index = DefinitionIndex(state)
+        recalled = recall(state, models, index)
         for agent in state.living:
-            shelf, said = shelves.of(agent), recalled.get(agent, {})
-            known = self.known[agent] = beliefs(shelf, said)
+            shelf, said = index.shown(agent), recalled.get(agent, {})
+            known = self.known[agent] = known_bodies(shelf, said)
             self.knowledge.append(knowledge_row(state, agent, len(shelf), said, known))
             reachable = self.words.reachable(list(known))
             for number in range(state.config.rounds.guesses if reachable else 0):

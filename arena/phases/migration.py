@@ -19,7 +19,7 @@ from torch import Tensor
 
 from agents.untrusted_adapter import read_adapter
 from arena.library.definitions import PROSE
-from arena.library.utility import worth
+from arena.library.utility import utilities
 from arena.run.fold import RunState
 from arena.run.messages import SentAgent, SentPost
 from arena.run.paths import inside
@@ -36,7 +36,7 @@ KINDS = tuple(kind.name for kind in POST_KINDS.values() if kind.migrates)
 # -- arriving ------------------------------------------------------------------------------------------------------
 
 
-def take_in(
+def admit_arrivals(
     state: RunState, sent: Sequence[SentPost], check: Callable[[Post], str | None]
 ) -> tuple[list[SignedPost], list[Row]]:
     """Let posts of other islands in, in this order; those that were let in, and a row of `migrations` for each.
@@ -109,7 +109,7 @@ def immigrants(arena: Arena, room: int) -> tuple[list[Immigrant], list[Row]]:
 # -- leaving -------------------------------------------------------------------------------------------------------
 
 
-def leaving(
+def departing(
     arena: Arena, order: Sequence[str], scores: Mapping[str, float]
 ) -> tuple[tuple[SentPost, ...], tuple[SentAgent, ...]]:
     """What the island sends after the generation that it has just finished. Asked again, the same.
@@ -134,7 +134,7 @@ def _posts(state: RunState) -> Iterator[SentPost]:
     if state.config.cluster.topology == "all":  # what came from elsewhere everybody was sent
         natives = {r["name"] for r in state.store.query("SELECT name FROM agents")}
         sent |= {id_ for id_, r in there.items() if r["author"] not in natives}
-    known = worth(state)
+    known = utilities(state)
     order = sorted(
         (id_ for id_, r in there.items() if id_ not in sent and not r["about"].startswith(PROSE)),
         key=lambda id_: (-max(0.0, known.get(id_, 0.0)), KINDS.index(there[id_]["kind"]), -there[id_]["seq"]),

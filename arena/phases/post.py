@@ -17,10 +17,10 @@ from dataclasses import asdict
 
 from arena.library import free_text
 from arena.library.admission import admit, sign
-from arena.library.definitions import Held, Shelves
-from arena.library.visibility import circle
+from arena.library.definitions import DefinitionIndex, StoredDefinition
+from arena.library.visibility import visible_authors
 from arena.phases import review
-from arena.phases.migration import take_in
+from arena.phases.migration import admit_arrivals
 from arena.phases.records import Produced, insert
 from arena.run.fold import RunState
 from arena.run.messages import SentPost
@@ -39,11 +39,11 @@ def post(arena: Arena) -> Produced:
     """The posts of a generation, signed."""
     state = arena.state
     gate = arena.config.review.mode == "gate"
-    library, shelves = arena.config.library, Shelves(state)
+    library, index = arena.config.library, DefinitionIndex(state)
     written: list[Post] = []
     for name, kind in POST_KINDS.items():
         if name in library.kind_names or (name == "book" and library.forget == "books"):
-            written += (kind.write or WRITERS[name])(state, shelves)
+            written += (kind.write or WRITERS[name])(state, index)
     worded, refusals = free_text.write(state, arena.models)
     signed = [sign(arena.keys, p) for p in {p.id: p for p in [*written, *worded]}.values()]
     posts = (
@@ -74,7 +74,7 @@ def store_posts(arena: Arena, produced: Produced) -> Produced:
         records["refusals"] = [*records.get("refusals", []), *refused]
     posts = [{**asdict(s.post), "id": s.post.id} for s in signed if reasons[s.post.id] is None]
     if arriving:
-        taken, records["migrations"] = take_in(state, arriving, check)
+        taken, records["migrations"] = admit_arrivals(state, arriving, check)
         posts += [{**asdict(s.post), "id": s.post.id} for s in taken]
     if "waiting" in produced:
         records["waiting"] = [{**s.to_row(), "decided": None} for s in wait if reasons[s.post.id] is None]
@@ -90,29 +90,29 @@ def fold_post(arena: Arena, records: Records) -> None:
     arena.state.add_worked_examples(records["posts"])
 
 
-def definitions(state: RunState, shelves: Shelves) -> Iterator[Post]:
+def definitions(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
     """Each right guess at a name that its author's circle has not defined."""
     g, words = state.generation.index, state.words_domain()
     waiting = review.waiting_names(state.store) if state.config.review.mode == "gate" else set[str]()
     mine: dict[str, list[str]] = {}  # authors by name, of this generation
     for agent, name, body in state.generation.right_guesses:
         assert words is not None
-        near = circle(state, agent)
+        near = visible_authors(state, agent)
         told = any(near is None or author in near for author in mine.get(name, ()))
-        if name in shelves.held(agent) or name in waiting or told:
+        if name in index.stored(agent) or name in waiting or told:
             continue
         mine.setdefault(name, []).append(agent)
         yield Post("definition", agent, g, name, words.definition(name, body.split()), (), words.name)
 
 
-def worked_examples(state: RunState, shelves: Shelves) -> Iterator[Post]:
+def worked_examples(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
     """The first right attempt at each learnable problem."""
     for r in state.generation.rounds:
         rate = r.solve_rate
         if r.problem is None or rate is None or not is_learnable(rate) or r.doubt:
             continue
         solver, text = next((a.agent, a.text) for a, v in zip(r.attempts, r.verdicts, strict=True) if v.correct)
-        shelf = shelves.held(solver)
+        shelf = index.stored(solver)
         cites = list(dict.fromkeys(shelf[n].post for n in r.problem.names if n in shelf))
         parent = state.generation.plan[r.id]["parent_post"]
         if parent and parent not in cites:
@@ -121,11 +121,11 @@ def worked_examples(state: RunState, shelves: Shelves) -> Iterator[Post]:
         yield Post("worked_example", solver, state.generation.index, r.problem.text, text, tuple(cites), about)
 
 
-def lessons(state: RunState, shelves: Shelves) -> Iterator[Post]:
+def lessons(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
     """That a program is another, shorter one: of a proposal that did nothing, or of a problem that does what an earlier
     one did in other words."""
     g, count, told = state.generation.index, Counter[str](), set[str]()
-    most, window = most_of(state, "lesson"), state.config.library.lesson_window
+    most, window = limit_of(state, "lesson"), state.config.library.lesson_window
     nothing = [
         (r.author, r.domain, r.proposal, None)
         for r in state.generation.rounds
@@ -138,7 +138,7 @@ def lessons(state: RunState, shelves: Shelves) -> Iterator[Post]:
         if count[author] >= most or not isinstance(domain, PostDomain):
             continue
         text = domain.lesson_from(program, other)
-        if text is None or text in told or is_told(state, "lesson", text):
+        if text is None or text in told or is_posted(state, "lesson", text):
             continue
         told.add(text)
         count[author] += 1
@@ -153,15 +153,15 @@ _ALIKE = """WITH near AS MATERIALIZED
     GROUP BY a.round ORDER BY a.round"""
 
 
-def failures(state: RunState, shelves: Shelves) -> Iterator[Post]:
+def failures(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
     """Refuted guesses, and attempts at problems that others could solve."""
-    g, count, most = state.generation.index, Counter[str](), most_of(state, "failure")
+    g, count, most = state.generation.index, Counter[str](), limit_of(state, "failure")
     words = state.words_domain()
     for agent, name, body in state.generation.wrong_guesses:
-        if words is None or count[agent] >= most // 2 or name in shelves.held(agent):
+        if words is None or count[agent] >= most // 2 or name in index.stored(agent):
             continue
         found = words.failure_from_guess(name, body)
-        if found is None or is_told(state, "failure", *found):
+        if found is None or is_posted(state, "failure", *found):
             continue
         count[agent] += 1
         yield Post("failure", agent, g, *found, (), words.name)
@@ -171,15 +171,15 @@ def failures(state: RunState, shelves: Shelves) -> Iterator[Post]:
                 continue
             teaches = r.domain.failure_from_attempt if isinstance(r.domain, PostDomain) else None
             found = teaches(r.problem, verdict, attempt.text) if teaches else None
-            if found is None or is_told(state, "failure", *found):
+            if found is None or is_posted(state, "failure", *found):
                 continue
             count[attempt.agent] += 1
             yield Post("failure", attempt.agent, g, *found, (), f"{r.domain.name}/{r.id}")
 
 
-def questions(state: RunState, shelves: Shelves) -> Iterator[Post]:
+def questions(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
     """Problems that nobody solved, asked by who set them."""
-    count, most = Counter[str](), most_of(state, "question")
+    count, most = Counter[str](), limit_of(state, "question")
     for r in state.generation.rounds:
         if r.problem is None or r.solve_rate != 0.0 or r.doubt or count[r.author] >= most:
             continue
@@ -190,9 +190,9 @@ def questions(state: RunState, shelves: Shelves) -> Iterator[Post]:
         yield Post("question", r.author, state.generation.index, title, body, (), f"{r.domain.name}/{r.id}")
 
 
-def reviews(state: RunState, shelves: Shelves) -> Iterator[Post]:
+def reviews(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
     """What readers say of what they were shown, by what came of it; once a reader and post, never of one's own."""
-    g, count, most = state.generation.index, Counter[str](), most_of(state, "review")
+    g, count, most = state.generation.index, Counter[str](), limit_of(state, "review")
     for row in state.store.query(_READ, [state.store.before("reads", g), g]):
         agent = row["agent"]
         if row["author"] == agent or count[agent] >= most or has_reviewed(state.library, agent, row["post"]):
@@ -202,7 +202,7 @@ def reviews(state: RunState, shelves: Shelves) -> Iterator[Post]:
         yield Post("review", agent, state.generation.index, row["title"], verdict, (row["post"],), row["post"])
 
 
-def most_of(state: RunState, kind: str) -> int:
+def limit_of(state: RunState, kind: str) -> int:
     """Maximum number of posts of this kind per author and generation; a large number if there is no limit."""
     return state.config.library.most.get(kind, sys.maxsize)
 
@@ -218,7 +218,7 @@ _READ = """SELECT r.agent, r.post, p.author, p.title, COUNT(*) AS n, SUM(a.corre
     ORDER BY r.agent, COUNT(*) DESC, r.post"""
 
 
-def books(state: RunState, shelves: Shelves) -> Iterator[Post]:
+def books(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
     """What a generation would teach its children: every definition a circle holds, each by what came before it.
 
     A circle writes one where it holds two definitions that no book holds yet, or where the book of another takes out
@@ -227,11 +227,11 @@ def books(state: RunState, shelves: Shelves) -> Iterator[Post]:
     g, words = state.generation.index, state.words_domain()
     if words is None or g % state.config.library.book_every:
         return
-    held: dict[frozenset[str] | None, tuple[str, dict[str, Held]]] = {}
+    held: dict[frozenset[str] | None, tuple[str, dict[str, StoredDefinition]]] = {}
     for agent in state.living:
-        held.setdefault(circle(state, agent), (agent, shelves.held(agent)))
+        held.setdefault(visible_authors(state, agent), (agent, index.stored(agent)))
     sources = {near: {h.post for h in shelf.values()} for near, (_, shelf) in held.items()}
-    due = {near for near, posts in sources.items() if sum(is_loose(state.library, p) for p in posts) >= 2}
+    due = {near for near, posts in sources.items() if sum(is_definition(state.library, p) for p in posts) >= 2}
     while True:
         taken = set[str]().union(*(sources[near] for near in due))
         more = {near for near, posts in sources.items() if near not in due and posts & taken}
@@ -240,23 +240,23 @@ def books(state: RunState, shelves: Shelves) -> Iterator[Post]:
         due |= more
     for near, (agent, shelf) in held.items():
         if near in due:
-            yield compiled(words, agent, g, shelf)
+            yield compile_definitions(words, agent, g, shelf)
 
 
-def is_loose(library: Library, post_id: str) -> bool:
+def is_definition(library: Library, post_id: str) -> bool:
     """Whether this post is a definition, and no book."""
     found = library.get(post_id)
     return found is not None and found.kind == "definition"
 
 
-def compiled(words: Named, author: str, g: int, shelf: dict[str, Held]) -> Post:
+def compile_definitions(words: Named, author: str, g: int, shelf: dict[str, StoredDefinition]) -> Post:
     """A book of what fits into a post; it cites where its pages stood before."""
     text = compile_book({n: h.body for n, h in shelf.items()}, limit=MAX_BODY)
     cites = tuple(dict.fromkeys(shelf[n].post for n in pages(text)))
     return Post("book", author, g, f"book {' '.join(str(g))}", text, cites, words.name, applies="a name is met")
 
 
-def is_told(state: RunState, kind: str, title: str, body: str | None = None) -> bool:
+def is_posted(state: RunState, kind: str, title: str, body: str | None = None) -> bool:
     """Whether the library holds a post of this kind and title, and body if one is given."""
     sql, params = "SELECT 1 FROM posts WHERE kind = ? AND title = ?", [kind, title]
     if body is not None:

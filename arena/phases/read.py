@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from arena.library.definitions import Shelves
+from arena.library.definitions import DefinitionIndex
 from arena.library.forgetting import forget
 from arena.library.visibility import readable
 from arena.phases import review
@@ -35,9 +35,9 @@ def read(arena: Arena) -> Produced:
     taken = review.take(arena)
     rejected = taken.pop("removals", [])
     out = {r["post"] for r in rejected}
-    shelves = Shelves(state)
+    index = DefinitionIndex(state)
     for author in state.living:
-        shelf, mine = shelves.of(author), readable(state, author, out)
+        shelf, mine = index.shown(author), readable(state, author, out)
         known = [name for name in shelf if shelf[name].post not in out]
         pools = dict[str, ParentPool]()
         for _ in range(config.per_agent):

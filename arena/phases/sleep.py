@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.learner import Example, Learner
-from arena.library.definitions import Body, Shelves
+from arena.library.definitions import Body, DefinitionIndex
 from arena.library.examples import entry_example, seed_examples
-from arena.library.recall import remembered
-from arena.library.visibility import ends, readable
+from arena.library.recall import recalled_bodies
+from arena.library.visibility import readable, retires_by_age
 from arena.rounds.roles import setter
 from arena.run.engines import rest
 from arena.run.fold import RunState
@@ -26,13 +26,13 @@ from curricula.replay import Entry
 
 
 @dataclass
-class Lessons:
+class TrainingRecords:
     """What was slept on: rows of table `sleeps`, and the posts."""
 
     sleeps: list[Row] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
 
-    def add(self, other: Lessons) -> None:
+    def add(self, other: TrainingRecords) -> None:
         self.sleeps += other.sleeps
         self.reads += other.reads
 
@@ -44,14 +44,14 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         return {"sleeps": [], "checkpoints": [], "reads": []}
     g = state.generation.index
     examples: list[Example] = []
-    lessons, shelves = Lessons(), Shelves(state)
+    lessons, index = TrainingRecords(), DefinitionIndex(state)
     for agent in state.living:
-        if leaves_nothing(state, agent):
+        if skips_training(state, agent):
             continue
         chosen = library_sample(state, agent)
         lessons.reads += [Read(g, "sleep", agent, f"g{g:04d}", e.post, 1.0) for e in chosen]
-        examples += [entry_example(state, models.voice, shelves, agent, e) for e in chosen]
-        lessons.add(exercises(state, shelves, agent, remembered(state, agent), examples))
+        examples += [entry_example(state, models.voice, index, agent, e) for e in chosen]
+        lessons.add(exercises(state, index, agent, recalled_bodies(state, agent), examples))
         examples += paid_proposals(state, models, agent)
         examples += seed_examples(state, agent, arena.config.sleep.seed_examples)
     rest(models.engine)
@@ -64,11 +64,11 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
     }
 
 
-def leaves_nothing(state: RunState, agent: str) -> bool:
+def skips_training(state: RunState, agent: str) -> bool:
     """Whether `agent` retires tonight and its last day goes on in no weights: its children have none of it, or go to
     school, where they meet that day in the library."""
     config = state.config.turnover
-    return ends(state, agent) and config.inherit != "weights" and not config.consolidate
+    return retires_by_age(state, agent) and config.inherit != "weights" and not config.consolidate
 
 
 def train(state: RunState, models: Models, learner: Learner, examples: list[Example], seed: str) -> list[Row]:
@@ -88,18 +88,18 @@ def train(state: RunState, models: Models, learner: Learner, examples: list[Exam
     ]
 
 
-def school(
+def school_newborn(
     state: RunState, models: Models, learner: Learner, agent: str, seed: str, memory: Mapping[str, Body]
-) -> Lessons:
+) -> TrainingRecords:
     """What a newborn sleeps on before its first day: the library, and some of the seed's own school. `memory` is what
     the weights that it begins with recall."""
     g, config = state.generation.index, state.config.sleep
-    lessons, shelves, examples = Lessons(), Shelves(state), list[Example]()
+    lessons, index, examples = TrainingRecords(), DefinitionIndex(state), list[Example]()
     rng = state.rng(g, agent, "school", "library")
     chosen = state.bank.sample(rng, config.newborn, g, readable=readable(state, agent))
     lessons.reads += [Read(g, "sleep", agent, f"g{g:04d}", e.post, 1.0) for e in chosen]
-    examples += [entry_example(state, models.voice, shelves, agent, e) for e in chosen]
-    lessons.add(exercises(state, shelves, agent, memory, examples))
+    examples += [entry_example(state, models.voice, index, agent, e) for e in chosen]
+    lessons.add(exercises(state, index, agent, memory, examples))
     if examples:
         examples += seed_examples(state, agent, config.seed_examples)
         lessons.sleeps += train(state, models, learner, examples, seed)
@@ -118,8 +118,8 @@ def library_sample(state: RunState, agent: str) -> list[Entry]:
 
 
 def exercises(
-    state: RunState, shelves: Shelves, agent: str, memory: Mapping[str, Body], into: list[Example]
-) -> Lessons:
+    state: RunState, index: DefinitionIndex, agent: str, memory: Mapping[str, Body], into: list[Example]
+) -> TrainingRecords:
     """`sleep.lore` exercises in what the agent may read and what it remembers, appended to `into`; the posts they come
     from.
 
@@ -128,15 +128,15 @@ def exercises(
     """
     words, g, config = state.words_domain(), state.generation.index, state.config.sleep
     n = config.lore
-    known = shelves.of(agent, sleeping=True) if words and n else {}
+    known = index.shown(agent, training=True) if words and n else {}
     bodies = dict(memory) | {name: found.body for name, found in known.items() if found.body is not None}
     if not words or not n or not bodies:
-        return Lessons()
+        return TrainingRecords()
     rng = state.rng(g, agent, "lore")
     drawn = words.practice(bodies, rng, n, guess=0.0, dreams=config.dreams, unknown=config.unknown)
     into += [Example(agent, prompt, completion) for prompt, completion in drawn]
     posts = dict.fromkeys(found.post for found in known.values())
-    return Lessons(reads=[Read(g, "sleep", agent, f"g{g:04d}/lore", post, 1.0) for post in posts])
+    return TrainingRecords(reads=[Read(g, "sleep", agent, f"g{g:04d}/lore", post, 1.0) for post in posts])
 
 
 def paid_proposals(state: RunState, models: Models, agent: str) -> list[Example]:

@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 
 from arena.library.context import notes
-from arena.library.definitions import Shelves
+from arena.library.definitions import DefinitionIndex
 from arena.phases.records import Produced, request
 from arena.rounds.round import solver_seat
 from arena.run.state import Arena
@@ -24,7 +24,7 @@ def solve(arena: Arena) -> Produced:
     g, config = state.generation.index, arena.config.rounds
     reads: list[Read] = []
     withheld: list[Read] = []
-    shelves = Shelves(state)
+    index = DefinitionIndex(state)
     asks = []
     for r in state.generation.rounds:
         if r.problem is None:
@@ -34,7 +34,7 @@ def solve(arena: Arena) -> Produced:
             seat = solver_seat(i)
             found = notes(
                 state,
-                shelves,
+                index,
                 r.problem,
                 agent,
                 f"{r.id}/{seat}",

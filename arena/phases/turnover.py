@@ -23,10 +23,10 @@ from torch import Tensor
 
 from agents.inheritance import inherit
 from agents.learner import OPTIMISER, Learner
-from arena.library.recall import remembered
-from arena.library.visibility import EVERYWHERE, circle, ends
+from arena.library.recall import recalled_bodies
+from arena.library.visibility import EVERYWHERE, retires_by_age, visible_authors
 from arena.phases.migration import Immigrant, immigrants
-from arena.phases.sleep import Lessons, school
+from arena.phases.sleep import TrainingRecords, school_newborn
 from arena.run.engines import rest
 from arena.run.fold import RunState
 from arena.run.state import Arena
@@ -67,7 +67,7 @@ def turnover(arena: Arena) -> dict[str, list[Any]]:
         checkpoints: list[Row] = []
         if consolidates:
             checkpoints.append(consolidate(arena, models.learner))
-        lessons = bear(arena, models.learner, records["agents"], coming)
+        lessons = create_newborns(arena, models.learner, records["agents"], coming)
         for name in gone:
             models.learner.remove(name)
         path = f"adapters/g{g:04d}/{BORN}.safetensors"
@@ -99,7 +99,7 @@ def retiring(state: RunState, order: Sequence[str]) -> list[str]:
     g, config = state.generation.index, state.config.turnover
     if config.policy == "tournament":
         return [order[-1]] if config.every and g % config.every == 0 else []
-    return [a for a in state.living if ends(state, a)]
+    return [a for a in state.living if retires_by_age(state, a)]
 
 
 def parents_of(state: RunState, order: Sequence[str], at: int, births: int) -> list[str]:
@@ -121,7 +121,9 @@ def parents_of(state: RunState, order: Sequence[str], at: int, births: int) -> l
     return found
 
 
-def bear(arena: Arena, learner: Learner, rows: Sequence[Row], coming: Sequence[Immigrant] = ()) -> Lessons:
+def create_newborns(
+    arena: Arena, learner: Learner, rows: Sequence[Row], coming: Sequence[Immigrant] = ()
+) -> TrainingRecords:
     """Add the newborns to the learner with what they start from; what they learned before their first day.
 
     Those with the weights of another island's agents start from these, by which they act, and go to no school.
@@ -149,18 +151,15 @@ def bear(arena: Arena, learner: Learner, rows: Sequence[Row], coming: Sequence[I
         if with_weights and config.crossing == "copy":
             learner.copy(parents[0], name, OPTIMISER)  # it goes on where its parent was, not with great first steps
         origin = hashlib.sha256(starts[name].numpy(force=True).tobytes()).hexdigest() if with_weights else ""
-        classes.setdefault((circle(state, name), origin), []).append(name)
-    lessons = Lessons()
+        classes.setdefault((visible_authors(state, name), origin), []).append(name)
+    lessons = TrainingRecords()
     for names in classes.values():
         if config.inherit not in ("library", "both"):
             continue
         first, *others = names
         seed = f"{state.seed}/{state.generation.index}/school"
-        lessons.add(
-            school(
-                state, arena.models, learner, first, seed, remembered(state, begins[first]) if first in begins else {}
-            )
-        )
+        memory = recalled_bodies(state, begins[first]) if first in begins else {}
+        lessons.add(school_newborn(state, arena.models, learner, first, seed, memory))
         if first not in begins:
             learner.remove_start(first, starts[first])
         for name in others:
@@ -183,7 +182,7 @@ def consolidate(arena: Arena, learner: Learner) -> Row:
     start = inherit("average", rows, learner.layout, 0.0, seed) if averaged else learner.layout.fresh(seed)
     learner.add(commons, start.clone())
     state.places[commons] = EVERYWHERE
-    school(state, models, learner, commons, seed, {})
+    school_newborn(state, models, learner, commons, seed, {})
     learner.remove_start(commons, start)
     path = f"adapters/{COMMONS}-g{g:04d}"
     sha = learner.layout.save_peft(learner.acting_row(commons), arena.folder / path, arena.base_name)

@@ -114,7 +114,7 @@ def replies(_: Place, text: str) -> None:
             for role in (setter, solver, guesser, examinee):
                 assert isinstance(role.read(voice, text), str)
         for found in author.read(text):
-            assert isinstance(found, author.Drafted | author.Unread)
+            assert isinstance(found, author.Draft | author.Unreadable)
 
 
 def posts(_: Place, fields: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import agents.http_client as transport
 from arena.config.schema import Config, make_config
-from arena.library.free_text import is_prose
+from arena.library.free_text import is_free_text
 from arena.loop import play
 from arena.report.metrics.run_summary import analyze
 from arena.run.ledger import verify
@@ -115,7 +115,7 @@ def nothing_held_out_got_in(arena: Arena) -> None:
         assert isinstance(found, Problem) and found.text == row["text"] and not domain.is_heldout(found)
     kinds = Counter[str]()
     for post in arena.state.library.iterate():
-        if is_prose(post):
+        if is_free_text(post):
             kinds[post.kind] += 1
             assert post.kind in FREE_TEXT and "\n" not in post.title and len(post.body) <= 1500
     assert set(kinds) == set(FREE_TEXT)

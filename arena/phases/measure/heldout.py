@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.engine import Request
 from arena.library.context import notes
-from arena.library.definitions import Shelves
+from arena.library.definitions import DefinitionIndex
 from arena.phases.measure.collapse import collapse
 from arena.phases.measure.newborn_school import schooled
 from arena.phases.measure.ratchet_meter import ratchet, reading_due
@@ -88,14 +88,14 @@ def evaluate(
 ) -> list[Row]:
     """k attempts at each item as (agent, problem, depth, reading); one row an item with the number that were right."""
     g = state.generation.index
-    requests, shelves = [], Shelves(state)
+    requests, index = [], DefinitionIndex(state)
     for at, (agent, problem, _, reading) in enumerate(items):
         domain = state.domains[problem.domain]
         shown: tuple[str, ...] = ()
         if reading:
             where = f"evaluate/{mode}/{at}"
             count, chat = models.engine.count_tokens, models.voice.chat
-            shown = notes(state, shelves, problem, agent, where, "evaluate", count_tokens=count, chat=chat).texts
+            shown = notes(state, index, problem, agent, where, "evaluate", count_tokens=count, chat=chat).texts
         prompt = solver.ask(models.voice, domain, agent, problem, shown)
         adapter = None if g == 0 else agent  # before the first sleep every agent is the base model
         for j in range(k):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from agents.engine import Request
 from agents.learner import Example
-from arena.library.definitions import Shelves
+from arena.library.definitions import DefinitionIndex
 from arena.library.examples import entry_example, seed_examples
 from arena.rounds.roles import solver
 from arena.run.engines import rest
@@ -34,12 +34,12 @@ def schooled(arena: Arena) -> list[Row]:
     learner, n = models.learner, arena.config.measure.ratchet.school
     if learner is None or not n:
         return []
-    g, seed, shelves = state.generation.index, state.seed, Shelves(state)
+    g, seed, index = state.generation.index, state.seed, DefinitionIndex(state)
     rest(models.engine)
     taught = classes(state, n)
     for name, entries in taught.items():
         pupil = f"{PUPIL}-{name}"
-        examples = [entry_example(state, models.voice, shelves, pupil, e) for e in entries]
+        examples = [entry_example(state, models.voice, index, pupil, e) for e in entries]
         examples += seed_examples(state, PUPIL, max(arena.config.sleep.seed_examples, 1))
         start = learner.layout.fresh(f"{seed}/{MIND}")
         learner.add(pupil, start.clone())

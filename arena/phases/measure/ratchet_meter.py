@@ -43,8 +43,8 @@ from dataclasses import dataclass
 
 from agents.engine import Request
 from agents.prompt import Prompt
-from arena.library.definitions import Held, definitions_in
-from arena.library.visibility import spans
+from arena.library.definitions import StoredDefinition, definitions_in
+from arena.library.visibility import visible_generations
 from arena.rounds.roles import solver
 from arena.run.fold import RunState
 from arena.run.models import Models
@@ -144,7 +144,7 @@ def key(cell: Cell) -> tuple[str | None, Prompt]:
 
 def cells(state: RunState, models: Models) -> list[Cell]:
     """All that a reading asks."""
-    shelf, found = Shelf(state, models.engine.count_tokens), list[Cell]()
+    shelf, found = Libraries(state, models.engine.count_tokens), list[Cell]()
     config = state.config.measure
     for domain in state.domains.values():
         for depth in domain.depths:
@@ -186,7 +186,7 @@ def spread(problems: Sequence[Problem], n: int) -> list[Problem]:
     return [problems[at] for _, at in sorted(order)[:n]]
 
 
-class Shelf:
+class Libraries:
     """The libraries of one reading."""
 
     def __init__(self, state: RunState, count_tokens: Callable[[str], int]) -> None:
@@ -199,7 +199,7 @@ class Shelf:
             "first": {} if first is None else bodies(definitions(state, first)),
             "own": bodies(own),
             "stale": bodies(definitions(state, g - stale)),
-            "shuffled": dealt_out(bodies(own), str(state.config.seed)),
+            "shuffled": shuffled_bodies(bodies(own), str(state.config.seed)),
         }
         self.parts = parts(own, state.rng(g, "ratchet", "authors"))
 
@@ -268,18 +268,18 @@ class Shelf:
         return tuple(found)
 
 
-def definitions(state: RunState, generation: int) -> dict[str, Held]:
+def definitions(state: RunState, generation: int) -> dict[str, StoredDefinition]:
     """What there was to read after a generation, by name: without what had burned, worn off or left the index by
     then."""
-    left = spans(state.config.library, generation)
+    left = visible_generations(state.config.library, generation)
     return definitions_in(state.library.as_of(generation).within(Scope(generations=left, now=generation)))
 
 
-def bodies(held: Mapping[str, Held]) -> dict[str, str]:
+def bodies(held: Mapping[str, StoredDefinition]) -> dict[str, str]:
     return {name: f"{name} = {' '.join(h.body)}" for name, h in held.items()}
 
 
-def dealt_out(held: Definitions, seed: str) -> dict[str, str]:
+def shuffled_bodies(held: Definitions, seed: str) -> dict[str, str]:
     """Every name with the body of another, the next one by length, so that lengths stay where they can.
 
     Empty with fewer than two definitions, of which none could be another's.
@@ -293,7 +293,7 @@ def dealt_out(held: Definitions, seed: str) -> dict[str, str]:
     return found
 
 
-def parts(held: Mapping[str, Held], rng: random.Random) -> list[dict[str, str]]:
+def parts(held: Mapping[str, StoredDefinition], rng: random.Random) -> list[dict[str, str]]:
     """The authors' parts of a library once who wrote what is permuted: as many definitions each as it wrote."""
     authors = [h.author for h in held.values()]
     rng.shuffle(authors)

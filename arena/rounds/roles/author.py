@@ -59,7 +59,7 @@ class Episode:
 
 
 @dataclass(frozen=True)
-class Drafted:
+class Draft:
     """A post as its author wrote it. `about` and `cites` are numbers, from 1, of what it was shown."""
 
     kind: str
@@ -71,7 +71,7 @@ class Drafted:
 
 
 @dataclass(frozen=True)
-class Unread:
+class Unreadable:
     """Part of a reply that is no post, and why."""
 
     text: str
@@ -103,7 +103,7 @@ def ask(voice: Voice, agent: str, episodes: Sequence[Episode], own: Sequence[str
     return voice.say(agent, ROLE, "\n\n".join(asked), schema())
 
 
-def read(text: str) -> list[Drafted | Unread]:
+def read(text: str) -> list[Draft | Unreadable]:
     """The posts of a reply; empty if it says nothing, or no more than that there is nothing to say."""
     said = spoken(text)
     found = from_json(said)
@@ -113,11 +113,11 @@ def read(text: str) -> list[Drafted | Unread]:
         return [_from_fields(item) for item in found[:MOST]]
     posts = list(_POST.finditer(said))[:MOST]
     if not posts:
-        return [Unread(said, "no post in the reply")] if said else []
+        return [Unreadable(said, "no post in the reply")] if said else []
     return [_from_tag(post.group(1), post.group(2)) for post in posts]
 
 
-def _from_tag(attributes: str, text: str) -> Drafted | Unread:
+def _from_tag(attributes: str, text: str) -> Draft | Unreadable:
     fields: dict[str, Any] = {m[1].lower(): m[2] or m[3] or m[4] or "" for m in _ATTRIBUTE.finditer(attributes)}
     lines = text.strip().splitlines()
     while lines and (head := re.match(r"\s*(title|when)\s*:\s*(.*)", lines[0], re.IGNORECASE)):
@@ -127,20 +127,20 @@ def _from_tag(attributes: str, text: str) -> Drafted | Unread:
     return _from_fields(fields | {"body": "\n".join(lines).strip()})
 
 
-def _from_fields(found: Any) -> Drafted | Unread:
+def _from_fields(found: Any) -> Draft | Unreadable:
     if not isinstance(found, dict):
-        return Unread(str(found), "a post that is no object")
+        return Unreadable(str(found), "a post that is no object")
     kind, title, body = (str(found.get(name) or "").strip() for name in ("kind", "title", "body"))
     shown = title or body
     known = [k.name for k in free_text_kinds()]
     if kind.lower() not in known:
-        return Unread(shown, f"unknown kind of post {kind[:40]!r}: one of {', '.join(known)}")
+        return Unreadable(shown, f"unknown kind of post {kind[:40]!r}: one of {', '.join(known)}")
     if not title or not body:
-        return Unread(shown, f"a {kind.lower()} without a {'text' if title else 'title'}")
+        return Unreadable(shown, f"a {kind.lower()} without a {'text' if title else 'title'}")
     cites = found.get("cites")
     numbers = tuple(n for n in map(_number, cites if isinstance(cites, list) else []) if n)
     when = " ".join(str(found.get("when") or "").split())
-    return Drafted(kind.lower(), _number(found.get("about")), " ".join(title.split()), when, body, numbers)
+    return Draft(kind.lower(), _number(found.get("about")), " ".join(title.split()), when, body, numbers)
 
 
 def _number(said: Any) -> int:

@@ -15,7 +15,7 @@ from arena.library.admission import admit
 from arena.library.definitions import definitions_in
 from arena.rounds.rewards import rewards
 from arena.rounds.roles import author
-from arena.rounds.roles.author import Drafted, Episode, Unread
+from arena.rounds.roles.author import Draft, Episode, Unreadable
 from arena.rounds.roles.voice import Voice
 from arena.rounds.round import Round
 from arena.rounds.validity import doubts
@@ -40,15 +40,15 @@ All of it.
 
 
 def test_posts_are_read_from_tags_and_from_json_alike():
-    lesson = Drafted("lesson", 2, "Count twice", "lists are long", "Count the digits\nbefore you reverse them.")
-    assert author.read(TAGGED) == [lesson, Drafted("book", 1, "My best", "", "All of it.", (1, 3))]
+    lesson = Draft("lesson", 2, "Count twice", "lists are long", "Count the digits\nbefore you reverse them.")
+    assert author.read(TAGGED) == [lesson, Draft("book", 1, "My best", "", "All of it.", (1, 3))]
     as_json = """```json
     {"posts": [{"kind": "Lesson", "about": "2", "title": "Count twice", "when": "lists are long",
     "body": "Count the digits\\nbefore you reverse them.", "cites": null}]}
     ```"""
     assert author.read(as_json) == [lesson]
     assert author.read('<post kind="lesson" about="2">\ntitle: Cut off\nHalf a sen') == [
-        Drafted("lesson", 2, "Cut off", "", "Half a sen")
+        Draft("lesson", 2, "Cut off", "", "Half a sen")
     ]
 
 
@@ -63,7 +63,7 @@ def test_posts_are_read_from_tags_and_from_json_alike():
 )
 def test_what_is_no_post_says_why(text: str, reason: str):
     (found,) = author.read(text)
-    assert isinstance(found, Unread) and reason in found.reason
+    assert isinstance(found, Unreadable) and reason in found.reason
 
 
 def test_saying_nothing_is_no_mistake():
@@ -72,7 +72,7 @@ def test_saying_nothing_is_no_mistake():
 
 @given(st.text() | st.text(alphabet='<post kind="lesson">/\n{}[]:,1'))
 def test_any_reply_has_a_reading(text: str):
-    assert all(isinstance(p, Drafted | Unread) for p in author.read(text))
+    assert all(isinstance(p, Draft | Unreadable) for p in author.read(text))
 
 
 def test_an_author_is_shown_what_it_did_as_a_quotation_and_cannot_leave_it():
@@ -139,19 +139,20 @@ def test_books_take_the_place_of_their_author_s_own_prose_and_of_nothing_else(ar
     assert "two or more" in str(admit(arena.state, replace(book, cites=(mine[0],))))
     assert "own author" in str(admit(arena.state, replace(book, cites=(mine[0], theirs[0]))))
     publish(arena, book)
-    assert [p.title for p in free_text.earlier(arena.state.library, arena.state.living[0], 8)] == ["Own 2", "Book"]
+    left = free_text.earlier_posts(arena.state.library, arena.state.living[0], 8)
+    assert [p.title for p in left] == ["Own 2", "Book"]
     assert definitions_in(arena.state.library) == {}  # a book in prose has no pages
 
 
 def test_a_draft_names_what_it_comes_from():
     rounds = [Round("g1r0", ListPrograms(), "a", ("b",))]
-    draft = Drafted("lesson", 1, "Count twice", "when long", "Count the digits.", (1, 2))
-    made = free_text.posted(draft, "b", 1, rounds, [])
+    draft = Draft("lesson", 1, "Count twice", "when long", "Count the digits.", (1, 2))
+    made = free_text.post_from_draft(draft, "b", 1, rounds, [])
     assert isinstance(made, Post) and made.about == "prose/list_programs/g1r0" and made.cites == ()
     for wrong, says in ((replace(draft, about=2), "which of the 1"), (replace(draft, kind="book"), "two or more"),
                         (replace(draft, body="a\x00b"), "control character")):  # fmt: skip
-        found = free_text.posted(wrong, "b", 1, rounds, [])
-        assert isinstance(found, Unread) and says in found.reason
+        found = free_text.post_from_draft(wrong, "b", 1, rounds, [])
+        assert isinstance(found, Unreadable) and says in found.reason
 
 
 def test_a_note_says_what_it_is():

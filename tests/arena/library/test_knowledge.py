@@ -11,8 +11,8 @@ import pytest
 
 from agents.engine import Completion, Request
 from arena.library.context import Notes, notes
-from arena.library.definitions import FILLER, Shelves, Shown, definitions_in
-from arena.library.recall import RECALL_INPUTS, beliefs, recall, remembered
+from arena.library.definitions import FILLER, DefinitionIndex, ShownDefinition, definitions_in
+from arena.library.recall import RECALL_INPUTS, known_bodies, recall, recalled_bodies
 from arena.phases.guess import Guessing
 from arena.phases.sleep import exercises
 from arena.run.state import Arena
@@ -41,7 +41,9 @@ def world(arena: Arena) -> HiddenWords:
 
 def shown(arena: Arena, problem: Problem, agent: str, place: str) -> Notes:
     count = arena.models.engine.count_tokens
-    return notes(arena.state, Shelves(arena.state), problem, agent, place, "solve", count_tokens=count, chat=False)
+    return notes(
+        arena.state, DefinitionIndex(arena.state), problem, agent, place, "solve", count_tokens=count, chat=False
+    )
 
 
 def book(arena: Arena, author: str, generation: int, *names: str, cites: Sequence[str]) -> str:
@@ -78,11 +80,11 @@ def test_a_shelf_holds_the_oldest_definition_in_force_of_its_circle(tmp_path: Pa
     with school(tmp_path, "library.network=line") as arena:
         ada, bo, _ = arena.state.living
         first, again, other = (define(arena, g, a, "w0")[0] for g, a in ((1, ada), (2, ada), (3, bo)))
-        shelves = Shelves(arena.state)
-        assert [shelves.held(a)["w0"].post for a in (ada, bo)] == [first, other]
+        index = DefinitionIndex(arena.state)
+        assert [index.stored(a)["w0"].post for a in (ada, bo)] == [first, other]
         publish(arena, Post("retraction", ada, 4, "w0", "as it was not mine", (), first))
-        assert shelves.held(ada)["w0"].post == first  # a shelf is as it was when it was made
-        assert Shelves(arena.state).held(ada)["w0"].post == again
+        assert index.stored(ada)["w0"].post == first  # a shelf is as it was when it was made
+        assert DefinitionIndex(arena.state).stored(ada)["w0"].post == again
 
 
 def test_pages_of_books_stand_in_for_posts_that_they_compiled(tmp_path: Path) -> None:
@@ -91,11 +93,11 @@ def test_pages_of_books_stand_in_for_posts_that_they_compiled(tmp_path: Path) ->
         old = define(arena, 1, ada, "w0", "w1")
         own = define(arena, 2, bo, "w2")
         volume = book(arena, ada, 4, "w0", "w1", cites=old)
-        held = Shelves(arena.state).held(bo)
+        held = DefinitionIndex(arena.state).stored(bo)
         assert {n: h.post for n, h in held.items()} == {"w2": own[0], "w0": volume, "w1": volume}
         assert all(h.body == meaning(arena, n) for n, h in held.items())
         again = define(arena, 5, bo, "w0")
-        assert Shelves(arena.state).held(bo)["w0"].post == again[0]  # a post of its own before a page
+        assert DefinitionIndex(arena.state).stored(bo)["w0"].post == again[0]  # a post of its own before a page
         assert set(definitions_in(arena.state.library.as_of(2))) == {"w0", "w1", "w2"}
 
 
@@ -113,11 +115,11 @@ def test_who_does_not_read_has_an_empty_shelf_and_still_sleeps_on_what_there_is(
     with school(tmp_path, "library.reading=false", "sleep.lore=6") as arena:
         ada = arena.state.living[0]
         (post,) = define(arena, 1, ada, "w0")
-        shelves = Shelves(arena.state)
-        assert shelves.of(ada) == {} and set(shelves.of(ada, sleeping=True)) == {"w0"} == set(shelves.held(ada))
+        index = DefinitionIndex(arena.state)
+        assert index.shown(ada) == {} and set(index.shown(ada, training=True)) == {"w0"} == set(index.stored(ada))
         assert shown(arena, world(arena).problem("w0 | 3 1 4"), ada, "x").texts == ()
         drawn: list = []
-        assert [r.post for r in exercises(arena.state, shelves, ada, {}, drawn).reads] == [post]
+        assert [r.post for r in exercises(arena.state, index, ada, {}, drawn).reads] == [post]
         assert len(drawn) == 6 and any("w0" in e.prompt + e.completion for e in drawn)
 
 
@@ -126,17 +128,17 @@ def test_who_does_not_read_has_an_empty_shelf_and_still_sleeps_on_what_there_is(
 
 def test_controls_show_something_else_and_change_nothing_that_is_stored(tmp_path: Path) -> None:
     names = ("w0", "w1", "w2")
-    shown: dict[str, dict[str, Shown]] = {}
+    shown: dict[str, dict[str, ShownDefinition]] = {}
     for content in ("own", "another_world", "shuffled", "filler"):
         with school(tmp_path / content, f"library.content={content}") as arena:
             ada = arena.state.living[0]
             define(arena, 1, ada, *names)
             before = arena.store.digest()
-            shelves = Shelves(arena.state)
-            shown[content] = shelves.of(ada)
+            index = DefinitionIndex(arena.state)
+            shown[content] = index.shown(ada)
             assert list(shown[content]) == list(names)
-            assert {n: h.post for n, h in shelves.held(ada).items()} == {n: s.post for n, s in shown[content].items()}
-            assert all(h.body == meaning(arena, n) for n, h in shelves.held(ada).items())
+            assert {n: h.post for n, h in index.stored(ada).items()} == {n: s.post for n, s in shown[content].items()}
+            assert all(h.body == meaning(arena, n) for n, h in index.stored(ada).items())
             assert arena.store.digest() == before
             for name, s in shown[content].items():
                 assert s.text.partition(" = ")[0] == name and len(s.text.split()) == 2 + len(meaning(arena, name))
@@ -152,9 +154,9 @@ def test_a_single_definition_cannot_be_shuffled_and_is_not_shown(tmp_path: Path)
     with school(tmp_path, "library.content=shuffled") as arena:
         ada = arena.state.living[0]
         define(arena, 1, ada, "w0")
-        assert Shelves(arena.state).of(ada) == {}
+        assert DefinitionIndex(arena.state).shown(ada) == {}
         define(arena, 1, ada, "w1")
-        assert set(Shelves(arena.state).of(ada)) == {"w0", "w1"}
+        assert set(DefinitionIndex(arena.state).shown(ada)) == {"w0", "w1"}
 
 
 # -- recall ------------------------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ def test_agents_are_asked_for_what_their_circle_ever_defined_and_they_cannot_rea
         publish(arena, Post("retraction", ada, 5, "w2", "was no use", (), gone))
         define(arena, 1, bo, "w3")
         asked = says(arena, {(ada, "w0"): "rev inc", (ada, "w2"): "dec dec", (bo, "w0"): "rev rev"})
-        found = recall(arena.state, arena.models, Shelves(arena.state))
+        found = recall(arena.state, arena.models, DefinitionIndex(arena.state))
         assert {(r.adapter, r.prompt.split()[1]) for r in asked} == {(ada, "w0"), (ada, "w2"), (bo, "w3")}
         assert len(asked) == 2 * 3 == len({r.key for r in asked})
         assert all(r.temperature == 0.0 for r in asked)
@@ -181,24 +183,24 @@ def test_what_is_not_said_the_same_way_twice_is_not_known(tmp_path: Path) -> Non
         ada = arena.state.living[0]
         define(arena, 1, ada, "w0", "w1", "w2")
         says(arena, {(ada, "w0"): "rev inc/rev dec", (ada, "w1"): "no such", (ada, "w2"): "rev inc"})
-        assert recall(arena.state, arena.models, Shelves(arena.state))[ada] == {"w2": ("rev", "inc")}
+        assert recall(arena.state, arena.models, DefinitionIndex(arena.state))[ada] == {"w2": ("rev", "inc")}
 
 
 def test_nobody_is_asked_where_recall_is_off(tmp_path: Path) -> None:
     with school(tmp_path, "library.burn=4") as arena:
         define(arena, 1, arena.state.living[0], "w0")
         asked = says(arena, {})
-        assert recall(arena.state, arena.models, Shelves(arena.state)) == {} and asked == []
+        assert recall(arena.state, arena.models, DefinitionIndex(arena.state)) == {} and asked == []
 
 
 def test_what_is_read_is_believed_before_what_is_remembered() -> None:
-    def shown(*body: str) -> Shown:
+    def shown(*body: str) -> ShownDefinition:
         post = Post("definition", "reader", 0, "w0", "w0 = " + " ".join(body))
-        return Shown("id", post, body if set(body) <= set(NAMES) else None)
+        return ShownDefinition("id", post, body if set(body) <= set(NAMES) else None)
 
     shelf = {"w0": shown("rev", "inc"), "w1": shown(FILLER, FILLER)}
     recalled = {"w0": ("dec", "dec"), "w1": ("rev", "dec"), "w2": ("inc", "inc")}
-    assert beliefs(shelf, recalled) == {"w0": ("rev", "inc"), "w1": ("rev", "dec"), "w2": ("inc", "inc")}
+    assert known_bodies(shelf, recalled) == {"w0": ("rev", "inc"), "w1": ("rev", "dec"), "w2": ("inc", "inc")}
 
 
 def test_what_an_agent_knows_is_written_down_and_remembered_in_that_generation_alone(tmp_path: Path) -> None:
@@ -214,10 +216,10 @@ def test_what_an_agent_knows_is_written_down_and_remembered_in_that_generation_a
         assert [rows[bo][c] for c in counts] == [1, 0, 1, 0, 1]
         with arena.store.transaction():
             arena.store.insert({"knowledge": list(rows.values())})
-        assert remembered(arena.state, ada) == {"w0": right, "w8": wrong}
-        assert remembered(arena.state, cy) == remembered(arena.state, "a newborn") == {}
+        assert recalled_bodies(arena.state, ada) == {"w0": right, "w8": wrong}
+        assert recalled_bodies(arena.state, cy) == recalled_bodies(arena.state, "a newborn") == {}
         arena.state.generation.index = 6
-        assert remembered(arena.state, ada) == {}
+        assert recalled_bodies(arena.state, ada) == {}
 
 
 def test_what_is_remembered_is_rehearsed_and_the_library_is_believed(tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_what_is_remembered_is_rehearsed_and_the_library_is_believed(tmp_path: P
         define(arena, 1, ada, "w0")
         truth, memory = meaning(arena, "w0"), {"w0": ("dec", "dec"), "w1": ("rev", "inc")}
         drawn: list = []
-        lessons = exercises(arena.state, Shelves(arena.state), ada, memory, drawn)
+        lessons = exercises(arena.state, DefinitionIndex(arena.state), ada, memory, drawn)
         texts = [f"{e.prompt} {e.completion}" for e in drawn]
         assert len(lessons.reads) == 1
         assert any(f"w0 {' '.join(truth)}" in t for t in texts) and any("w1 rev inc" in t for t in texts)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from arena.config.schema import make_config
-from arena.library.definitions import Shelves
-from arena.library.visibility import circle, ends, readable, scope, spans
+from arena.library.definitions import DefinitionIndex
+from arena.library.visibility import readable, retires_by_age, scope, visible_authors, visible_generations
 from arena.run.state import Arena
 from culture.posts import Post
 from tests.helpers.culture_runs import define, entry, peopled, publish
@@ -43,17 +43,17 @@ def test_circles_are_of_places_and_outlive_who_lives_there(
 ) -> None:
     with society(tmp_path, *given) as arena:
         for agent, place in arena.state.places.items():
-            assert circle(arena.state, agent) == named(arena, near[place]), (agent, place)
+            assert visible_authors(arena.state, agent) == named(arena, near[place]), (agent, place)
         dead, newborn = (a for a, place in arena.state.places.items() if place == 1)
-        assert circle(arena.state, newborn) == circle(arena.state, dead)
-        assert {dead, newborn} <= (circle(arena.state, newborn) or set())
+        assert visible_authors(arena.state, newborn) == visible_authors(arena.state, dead)
+        assert {dead, newborn} <= (visible_authors(arena.state, newborn) or set())
 
 
 def test_everybody_reads_everybody_and_self_reads_not_even_its_predecessor(tmp_path: Path) -> None:
     with society(tmp_path) as arena:
-        assert {circle(arena.state, a) for a in arena.state.places} == {None}
+        assert {visible_authors(arena.state, a) for a in arena.state.places} == {None}
     with society(tmp_path / "b", "library.network=self") as arena:
-        assert all(circle(arena.state, a) == frozenset({a}) for a in arena.state.places)
+        assert all(visible_authors(arena.state, a) == frozenset({a}) for a in arena.state.places)
 
 
 def test_a_shelf_holds_what_its_circle_wrote(tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ def test_a_shelf_holds_what_its_circle_wrote(tmp_path: Path) -> None:
         founders = arena.state.living[:4]
         for i, agent in enumerate(founders):
             define(arena, 1, agent, f"w{i}")
-        shelves = Shelves(arena.state)
-        assert [set(shelves.held(a)) for a in arena.state.living] == [
+        index = DefinitionIndex(arena.state)
+        assert [set(index.stored(a)) for a in arena.state.living] == [
             {"w0", "w3"}, {"w0", "w1"}, {"w1", "w2"}, {"w2", "w3"}, {"w0", "w1"},
         ]  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_a_shelf_holds_what_its_circle_wrote(tmp_path: Path) -> None:
 )
 def test_time_and_fire_leave_spans(given: list[str], left: dict[int, object]) -> None:
     library = make_config({}, [f"library.{g}" for g in given]).library
-    assert {now: spans(library, now) for now in left} == left
+    assert {now: visible_generations(library, now) for now in left} == left
 
 
 def test_what_burned_is_neither_read_nor_slept_on_until_it_is_given_back(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_what_burned_is_neither_read_nor_slept_on_until_it_is_given_back(tmp_pat
         for now, names, entries in ((3, {"w0"}, [old]), (5, {"w1"}, [new]), (6, {"w0", "w1"}, [old, new])):
             arena.state.generation.index = now
             test = readable(arena.state, ada)
-            assert set(Shelves(arena.state).held(ada)) - ({"w1"} if now < 4 else set()) == names, now
+            assert set(DefinitionIndex(arena.state).stored(ada)) - ({"w1"} if now < 4 else set()) == names, now
             assert [e for e in arena.state.bank.entries if test(e) and e.generation <= now] == entries, now
 
 
@@ -115,7 +115,7 @@ def test_lives_end_by_age_and_not_with_the_run(tmp_path: Path) -> None:
         found = {}
         for g in range(1, 5):
             arena.state.generation.index = g
-            found[g] = (ends(arena.state, founder), ends(arena.state, newborn))
+            found[g] = (retires_by_age(arena.state, founder), retires_by_age(arena.state, newborn))
         assert found == {1: (False, False), 2: (True, False), 3: (True, False), 4: (False, False)}
 
 
@@ -123,7 +123,7 @@ def test_lives_end_by_age_and_not_with_the_run(tmp_path: Path) -> None:
 def test_without_age_no_life_ends_by_itself(policy: str, tmp_path: Path) -> None:
     with society(tmp_path, f"turnover.policy={policy}", "turnover.life=1") as arena:
         arena.state.generation.index = 2
-        assert not any(ends(arena.state, a) for a in arena.state.living)
+        assert not any(retires_by_age(arena.state, a) for a in arena.state.living)
 
 
 @pytest.mark.parametrize(

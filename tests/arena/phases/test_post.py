@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from arena.config.schema import Config
-from arena.library.context import BESIDE
-from arena.library.definitions import Shelves
+from arena.library.context import DISTRACTOR
+from arena.library.definitions import DefinitionIndex
 from arena.library.forgetting import forget
-from arena.library.utility import trials, worth
+from arena.library.utility import trials, utilities
 from arena.phases.grade import review_rewards
 from arena.phases.post import post
 from arena.rounds.round import Round
@@ -92,7 +92,7 @@ def test_a_right_guess_becomes_a_definition_once_in_its_circle(tmp_path: Path) -
         arena.state.generation.right_guesses = [(ada, "w0", w0), (bo, "w0", w0), (bo, "w0", w0), (ada, "w1", w1)]
         found = posted(arena, "definition")
         assert [(p.author, p.title, p.body) for p in found] == [(bo, "w0", f"w0 = {w0}"), (ada, "w1", f"w1 = {w1}")]
-        assert set(Shelves(arena.state).held(bo)) == {"w0"} and Shelves(arena.state).held(cy) == {}
+        assert set(DefinitionIndex(arena.state).stored(bo)) == {"w0"} and DefinitionIndex(arena.state).stored(cy) == {}
 
 
 def test_where_all_read_all_the_first_to_find_a_name_defines_it(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_readers_review_once_what_they_were_shown_by_what_came_of_it(tmp_path: P
         seen(arena, bo, bad, [0, 1, 0])
         seen(arena, bo, third, [1])  # beyond what one reviews in a generation
         seen(arena, ada, own, [1])  # its own
-        seen(arena, cy, aside, [1], BESIDE)  # nobody asked for it
+        seen(arena, cy, aside, [1], DISTRACTOR)  # nobody asked for it
         found = {p.about: p for p in posted(arena, "review")}
         assert {id: (p.author, p.body) for id, p in found.items()} == {
             good: (bo, "helps"),
@@ -217,7 +217,7 @@ def test_a_book_takes_the_place_of_its_sources_and_the_next_of_the_book(tmp_path
         assert pages(first.body) == {n: meaning(arena, n) for n in ("w0", "w1", "w8")}
         left = {r["post"]: (r["state"], r["cause"]) for r in arena.store.query("SELECT * FROM removals")}
         assert left == dict.fromkeys(old, ("compiled", first.id))
-        assert {n: h.post for n, h in Shelves(arena.state).held(cy).items()} == dict.fromkeys(
+        assert {n: h.post for n, h in DefinitionIndex(arena.state).stored(cy).items()} == dict.fromkeys(
             ("w0", "w1", "w8"), first.id
         )
         arena.state.generation.index = 8
@@ -227,7 +227,7 @@ def test_a_book_takes_the_place_of_its_sources_and_the_next_of_the_book(tmp_path
         arena.state.generation.index = 12
         (second,) = posted(arena, "book")
         assert second.title == "book 1 2" and {first.id, *new} < set(second.cites)
-        assert set(Shelves(arena.state).held(bo)) == {"w0", "w1", "w8", "w2", "w3"}
+        assert set(DefinitionIndex(arena.state).stored(bo)) == {"w0", "w1", "w8", "w2", "w3"}
         assert arena.state.library.verify() == []
 
 
@@ -247,7 +247,7 @@ def test_a_circle_s_book_holds_what_that_circle_reads(tmp_path: Path) -> None:
         (kept,) = define(arena, 3, cy, "w0")
         found = {p.author: set(pages(p.body)) for p in posted(arena, "book")}
         assert found == {ada: {"w0", "w1"}, bo: {"w0", "w2", "w3"}}
-        assert Shelves(arena.state).held(cy)["w0"].post == kept
+        assert DefinitionIndex(arena.state).stored(cy)["w0"].post == kept
 
 
 def test_of_several_definitions_of_a_name_a_book_compiles_the_one_in_force(tmp_path: Path) -> None:
@@ -257,8 +257,8 @@ def test_of_several_definitions_of_a_name_a_book_compiles_the_one_in_force(tmp_p
         (other,) = define(arena, 2, bo, "w0")
         (found,) = posted(arena, "book")
         assert set(found.cites) == set(mine)
-        assert Shelves(arena.state).held(bo)["w0"].post == other
-        assert set(Shelves(arena.state).held(bo)) == {"w0", "w1"}
+        assert DefinitionIndex(arena.state).stored(bo)["w0"].post == other
+        assert set(DefinitionIndex(arena.state).stored(bo)) == {"w0", "w1"}
 
 
 @pytest.mark.parametrize("network", ["all", "line", "ring", "islands", "self"])
@@ -267,17 +267,19 @@ def test_no_reader_loses_a_name_to_another_circle_s_book(network: str, tmp_path:
     with press(tmp_path, f"library.network={network}", "population.agents=4", generation=4) as arena:
         for i, agent in enumerate(arena.state.living[:2]):
             define(arena, 1 + i, agent, f"w{i}")
-        before = {a: dict.fromkeys(Shelves(arena.state).held(a)) for a in arena.state.living}
+        before = {a: dict.fromkeys(DefinitionIndex(arena.state).stored(a)) for a in arena.state.living}
         posted(arena)
-        after = {a: Shelves(arena.state).held(a) for a in arena.state.living}
+        after = {a: DefinitionIndex(arena.state).stored(a) for a in arena.state.living}
         assert {a: set(names) for a, names in before.items() if not set(names) <= set(after[a])} == {}
         define(arena, 5, arena.state.living[2], "w2", "w3")
-        before = {a: dict.fromkeys(Shelves(arena.state).held(a)) for a in arena.state.living}
+        before = {a: dict.fromkeys(DefinitionIndex(arena.state).stored(a)) for a in arena.state.living}
         arena.state.generation.index = 8
         posted(arena)
-        assert all(set(names) <= set(Shelves(arena.state).held(a)) for a, names in before.items())
+        assert all(set(names) <= set(DefinitionIndex(arena.state).stored(a)) for a, names in before.items())
         assert all(
-            h.body == meaning(arena, n) for a in arena.state.living for n, h in Shelves(arena.state).held(a).items()
+            h.body == meaning(arena, n)
+            for a in arena.state.living
+            for n, h in DefinitionIndex(arena.state).stored(a).items()
         )
 
 
@@ -340,15 +342,15 @@ def test_a_post_is_worth_what_reading_it_did_as_against_its_being_left_out(tmp_p
             shown(arena, "reads", bo, id, [with_] * 8, p=0.5)
             shown(arena, "withheld", bo, id, [without] * 8, p=0.5)
         shown(arena, "reads", bo, sure, [1] * 8, p=1.0)  # could not have been left out
-        shown(arena, "reads", bo, sure, [1] * 8, BESIDE, p=0.5)
+        shown(arena, "reads", bo, sure, [1] * 8, DISTRACTOR, p=0.5)
         found = trials(arena.store, 5, 5)
         assert len(found.rows) == 32 and set(found.kinds) == {good, bad} and set(found.authors.values()) == {ada}
-        assert worth(arena.state) == {}  # of this generation nothing is known in this generation
+        assert utilities(arena.state) == {}  # of this generation nothing is known in this generation
         arena.state.generation.index, arena.state.generation.utilities = 6, None
-        known = worth(arena.state)
+        known = utilities(arena.state)
         assert set(known) == {good, bad} and known[good] > 0 > known[bad]
         arena.state.generation.index, arena.state.generation.utilities = 6 + arena.config.library.uplift_window, None
-        assert worth(arena.state) == {}
+        assert utilities(arena.state) == {}
 
 
 def test_nothing_is_forgotten_where_all_is_kept(tmp_path: Path) -> None:
@@ -368,7 +370,7 @@ def test_decay_forgets_what_is_old_and_keeps_what_was_read_lately(tmp_path: Path
         (row,) = forget(arena.state, arena.models.engine.count_tokens)
         assert (row["post"], row["state"], row["cause"], row["generation"]) == (old, "forgotten", "", 5)
         store(arena, "read", {"removals": [row]})
-        assert set(Shelves(arena.state).held(bo)) == {"w1", "w2"}
+        assert set(DefinitionIndex(arena.state).stored(bo)) == {"w1", "w2"}
         assert forget(arena.state, arena.models.engine.count_tokens) == []
 
 

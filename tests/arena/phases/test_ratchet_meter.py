@@ -18,15 +18,15 @@ from arena.phases.measure.heldout import measure
 from arena.phases.measure.ratchet_meter import (
     BOTH,
     LIBRARIES,
-    Shelf,
+    Libraries,
     answer_by,
     cells,
     cost,
-    dealt_out,
     definitions,
     parts,
     ratchet,
     reading_due,
+    shuffled_bodies,
 )
 from arena.run.fold import Generation
 from arena.run.state import Arena
@@ -56,8 +56,8 @@ def write(arena: Arena, generation: int, author: str, *names: str) -> None:
         assert [reason for _, reason in results] == [None] * len(names)
 
 
-def shelf_of(arena: Arena) -> Shelf:
-    return Shelf(arena.state, arena.models.engine.count_tokens)
+def shelf_of(arena: Arena) -> Libraries:
+    return Libraries(arena.state, arena.models.engine.count_tokens)
 
 
 def cost_of(arena: Arena) -> int:
@@ -110,12 +110,12 @@ def test_an_empty_library_is_none_and_its_first_too(tmp_path: Path) -> None:
 
 def test_shuffled_bodies_are_all_of_the_library_and_none_under_its_own_name() -> None:
     held = {"w0": "w0 = rev inc", "w1": "w1 = dbl inc", "w8": "w8 = rev inc dbl"}
-    found = dealt_out(held, "0")
+    found = shuffled_bodies(held, "0")
     assert {n: body.partition(" = ")[0] for n, body in found.items()} == {n: n for n in held}
     after = {n: body.partition(" = ")[2] for n, body in found.items()}
     before = {n: body.partition(" = ")[2] for n, body in held.items()}
     assert sorted(after.values()) == sorted(before.values()) and all(after[n] != before[n] for n in held)
-    assert dealt_out({"w0": "w0 = rev inc"}, "0") == {}
+    assert shuffled_bodies({"w0": "w0 = rev inc"}, "0") == {}
 
 
 def test_authors_are_permuted_each_keeps_as_many_posts_and_no_post_is_lost(arena: Arena) -> None:
