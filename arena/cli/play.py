@@ -28,6 +28,7 @@ def run(
     quiet: QuietOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and estimates only.")] = False,
     watch: WatchOption = False,
+    explain: Annotated[bool, typer.Option("--explain", help="With --dry-run: explain each key in comments.")] = False,
 ) -> None:
     """Start a run from a config and play it to its end."""
     from arena.config.schema import load_config, notices
@@ -35,8 +36,10 @@ def run(
 
     loaded = load_config(config, overrides or [])
     check_split(loaded)
+    if explain and not dry_run:
+        raise ValueError("--explain goes with --dry-run")
     if dry_run:
-        _dry_run(loaded)
+        _dry_run(loaded, explain)
         return
     if watch:
         folder = Path(loaded.run.folder) / loaded.run.name
@@ -116,12 +119,13 @@ def control(
         raise OSError(f"{busy}; try again") from None
 
 
-def _dry_run(config: Config) -> None:
+def _dry_run(config: Config, explain: bool) -> None:
+    from arena.config.reference import explained_yaml
     from arena.config.schema import notices
     from arena.islands.cli import plan
     from arena.run.estimate import estimate
 
-    typer.echo(config.to_yaml())
+    typer.echo(explained_yaml(config) if explain else config.to_yaml())
     for line in notices(config):
         typer.echo(f"# note: {line}")
     for line in [*estimate(config), *plan(config)]:

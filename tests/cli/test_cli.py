@@ -14,7 +14,7 @@ from tests.helpers.command import ratchet
 
 # The options of every command. A change here is a change for users: say so in the README.
 OPTIONS = {
-    "run": {"--quiet", "--dry-run", "--watch"},
+    "run": {"--quiet", "--dry-run", "--watch", "--explain"},
     "resume": {"--quiet", "--watch"},
     "watch": set(),
     "control": set(),
@@ -53,6 +53,7 @@ OPTIONS = {
     "digest": set(),
     "chaos": {"--kills", "--config", "--seed", "--folder", "--json"},
     "configs": set(),
+    "config-help": set(),
     "doctor": set(),
 }
 

