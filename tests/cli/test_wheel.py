@@ -100,7 +100,7 @@ def test_installed_commands_in_another_folder(ratchet: Ratchet, environment: Pat
 def test_installed_experiment(ratchet: Ratchet, tmp_path: Path) -> None:
     done = ratchet("experiment", "tiny", "--processes", "2")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "experiments" / "tiny" / "results.md").is_file()
+    assert (tmp_path / "experiments" / "tiny" / "results.json").is_file()
 
 
 @pytest.mark.slow
