@@ -105,7 +105,7 @@ def test_analyze_prints_one_json_object_with_the_promised_fields(finished: Path)
 
 def test_analyze_prints_tables(finished: Path) -> None:
     done = ratchet("analyze", str(finished), "--no-plots")
-    assert done.returncode == 0 and "depth" in done.stdout.lower() and "wrote" not in done.stdout
+    assert done.returncode == 0 and "depth" in done.stdout.lower() and "\nwrote " not in done.stdout
 
 
 def test_digest_is_the_store_s(finished: Path) -> None:
