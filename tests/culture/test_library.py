@@ -19,7 +19,7 @@ def without_triggers(library: Library) -> sqlite3.Connection:
     return library.db.conn
 
 
-def test_an_admitted_post_comes_back_whole():
+def test_admitted_post_round_trip():
     first = definition("twice", "naïve 🧮\n\tx + x")
     second = Post("review", "bo", 1, "On twice", "helps because it is short", (first.id,), first.id)
     library = filled(first, second)
@@ -32,7 +32,7 @@ def test_an_admitted_post_comes_back_whole():
     assert library.verify() == []
 
 
-def test_a_post_the_check_refuses_leaves_nothing():
+def test_refused_post_leaves_nothing():
     library = filled()
     good, bad = definition("good"), definition("bad", "secretword")
     results = library.add([signed(bad), signed(good)], lambda post: "held out" if post.title == "bad" else None)
@@ -41,14 +41,14 @@ def test_a_post_the_check_refuses_leaves_nothing():
     assert library.verify() == []
 
 
-def test_a_duplicate_is_reported_and_ignored_also_within_one_call():
+def test_duplicate_is_reported():
     library = filled(definition("twice"))
     again, new = signed(definition("twice")), signed(definition("thrice"))
     assert [r for _, r in library.add([again, new, new], admit_all)] == ["duplicate", None, "duplicate"]
     assert library.count() == 2
 
 
-def test_a_forged_signature_is_refused_before_the_check_sees_the_post():
+def test_forged_signature_is_refused_first():
     library = filled()
     post = definition("twice")
     forged = SignedPost(post, signed(post).public_key, KEYS["bo"].sign(bytes.fromhex(post.id)).hex())
@@ -60,14 +60,14 @@ def test_a_forged_signature_is_refused_before_the_check_sees_the_post():
     assert library.count() == 0
 
 
-def test_an_impostor_with_a_key_of_their_own_is_refused():
+def test_impostor_is_refused():
     library = filled(definition("twice", author="ada"))
     post, bo = definition("thrice", author="ada"), KEYS["bo"]
     impostor = sign_post(post, bo.public_key().public_bytes_raw().hex(), bo.sign)
     assert library.add([impostor], admit_all) == [(post.id, "ada has posted with another key")]
 
 
-def test_a_cite_must_be_of_an_earlier_post():
+def test_cite_must_be_earlier():
     library = filled()
     first = definition("twice")
     second = definition("four times", cites=[first.id])
@@ -100,7 +100,7 @@ def test_rollback_leaves_nothing_behind(tmp_path):
     assert library.verify() == []
 
 
-def test_a_check_that_raises_rolls_the_whole_batch_back():
+def test_raising_check_rolls_back_the_batch():
     library = filled()
 
     def check(post: Post) -> str | None:
@@ -113,7 +113,7 @@ def test_a_check_that_raises_rolls_the_whole_batch_back():
     assert library.count() == 0
 
 
-def test_another_connection_sees_posts_only_after_the_caller_commits(tmp_path):
+def test_posts_are_visible_after_commit(tmp_path):
     path = str(tmp_path / "run.db")
     library = filled(path=path)
     other = Library(Database(path))
@@ -141,7 +141,7 @@ def test_update_delete_and_replace_are_refused(statement, recursive_triggers):
     assert library.get(definition("twice").id) == definition("twice")
 
 
-def test_the_first_definition_of_a_name_stays_in_force():
+def test_first_definition_stays_in_force():
     first, second = definition("twice", "x + x", "ada"), definition("twice", "2 * x", "bo", 1)
     lesson = Post("lesson", "cy", 0, "map", "a lesson, not a definition")
     library = filled(first, second, lesson, definition("inc"))
@@ -155,13 +155,13 @@ def test_the_first_definition_of_a_name_stays_in_force():
 
 
 @pytest.mark.parametrize("name", ["' OR 1=1 --", "twice'; DROP TABLE posts; --", "%", "*", "twice\x00", "\ud800"])
-def test_names_are_values_never_sql(name):
+def test_names_are_never_sql(name):
     library = filled(definition("twice"))
     assert library.definitions([name]) == {}
     assert library.count() == 1
 
 
-def test_post_text_is_data_never_sql():
+def test_post_text_is_never_sql():
     evil = definition("x'); DROP TABLE posts; --", "\"; DELETE FROM posts; -- ' {} %s {0}")
     library = filled(evil)
     assert library.get(evil.id) == evil
@@ -169,7 +169,7 @@ def test_post_text_is_data_never_sql():
     assert list(library.iterate(author="' OR ''='")) == []
 
 
-def test_search_ranks_by_relevance_and_breaks_ties_by_age():
+def test_search_ranks_by_relevance_then_age():
     library = filled(
         definition("a", "sorts a list of numbers that is very long and has many other words in it"),
         definition("c", "sort list"),
@@ -184,7 +184,7 @@ def test_search_ranks_by_relevance_and_breaks_ties_by_age():
 
 
 @pytest.mark.parametrize("words", ["naïve", "NAIVE", "數學", "हिन्दी", "straße", "fold_left(f"])
-def test_search_finds_words_of_any_script(words):
+def test_search_in_any_script(words):
     library = filled(definition("a", "a naïve 數學 हिन्दी straße fold_left(f, xs)"), definition("b", "plain"))
     assert [post.title for post in library.search(words)] == ["a"]
 
@@ -206,17 +206,17 @@ SEARCHED = filled(definition("quote", 'say "hello" AND NEAR body: col* ^x'), def
 @example("́")
 @example("½ ² Ⅷ")
 @example("x " * 5000)
-def test_any_text_can_be_searched_for(words):
+def test_any_search_text_is_safe(words):
     assert len(SEARCHED.search(words)) <= 2
     assert len(SEARCHED.search(words, kind="lesson", limit=1)) == 0
 
 
-def test_operators_are_words_to_search():
+def test_operators_are_searched_as_words():
     assert {post.title for post in SEARCHED.search("hello NOT plain")} == {"quote", "plain"}
     assert SEARCHED.search("title:zebra*") == []
 
 
-def test_a_wrong_kind_or_limit_is_refused():
+def test_wrong_kind_or_limit_is_refused():
     with pytest.raises(ValueError, match="did you mean 'lesson'"):
         SEARCHED.search("x", kind="lessons")
     with pytest.raises(ValueError, match="lesson"):
@@ -227,7 +227,7 @@ def test_a_wrong_kind_or_limit_is_refused():
         SEARCHED.recent(-1)
 
 
-def test_iteration_follows_the_order_of_admission():
+def test_iteration_in_order_of_admission():
     posts = [definition(t, author=a, generation=g) for t, a, g in (("z", "bo", 0), ("a", "ada", 2), ("m", "bo", 1))]
     library = filled(*posts, Post("lesson", "ada", 3, "l", "l"))
     assert [post.title for post in library.iterate()] == ["z", "a", "m", "l"]
@@ -237,7 +237,7 @@ def test_iteration_follows_the_order_of_admission():
     assert [post.title for post in library.recent(5, kind="definition", author="bo")] == ["z", "m"]
 
 
-def test_a_view_of_a_generation_shows_nothing_later_and_takes_nothing():
+def test_view_of_a_generation():
     old, new = definition("twice", "sort it"), definition("thrice", "sort it too", generation=2)
     view = filled(old, new).as_of(1)
     assert (view.count(), view.by_kind(), view.get(new.id)) == (1, {"definition": 1}, None)
@@ -256,14 +256,14 @@ def test_verify_reports_a_tampered_body():
     assert "bad id" in problems[0] and "bad signature" in problems[1]
 
 
-def test_verify_reports_a_tampered_body_with_its_id_put_right():
+def test_verify_reports_a_rehashed_body():
     library = filled(definition("a"))
     forged = definition("a", "better")
     without_triggers(library).execute("UPDATE posts SET body = 'better', id = ?", (forged.id,))
     assert ["bad signature" in problem for problem in library.verify()] == [True]
 
 
-def test_verify_reports_a_post_rewritten_and_signed_with_another_key():
+def test_verify_reports_another_key():
     library = filled(definition("a"), definition("b"))
     forged, bo = definition("b", "better"), KEYS["bo"]
     row = (forged.id, bo.public_key().public_bytes_raw().hex(), bo.sign(bytes.fromhex(forged.id)).hex())
@@ -273,7 +273,7 @@ def test_verify_reports_a_post_rewritten_and_signed_with_another_key():
     assert ["another key" in problem for problem in library.verify()] == [True]
 
 
-def test_verify_reports_a_removed_post_and_the_cites_left_dangling():
+def test_verify_reports_a_deleted_post():
     first = definition("a")
     library = filled(definition("z"), first, definition("b", cites=[first.id]))
     without_triggers(library).execute("DELETE FROM posts WHERE title = 'a'")
@@ -286,13 +286,13 @@ def test_verify_reports_a_removed_post_and_the_cites_left_dangling():
     "change",
     ["cites = '7'", "cites = '{'", "kind = 'verdict'", "title = ''", "generation = 'x'", "public_key = ''"],
 )
-def test_verify_reports_damaged_rows_instead_of_raising(change):
+def test_verify_reports_damaged_rows(change):
     library = filled(definition("a"), definition("b"))
     without_triggers(library).execute(f"UPDATE posts SET {change} WHERE title = 'b'")
     assert library.verify() and all(problem.startswith("post 2 ") for problem in library.verify())
 
 
-def test_reads_are_logged_once_each():
+def test_reads_are_logged_once():
     library = filled()
     read = Read(1, "solve", "bo", "round-1/solver", "0" * 64, 0.25)
     library.log_reads([read, Read(1, "solve", "bo", "round-2/solver", "0" * 64, 1.0)])
@@ -310,7 +310,7 @@ def test_reads_are_logged_once_each():
         library.log_reads([read])
 
 
-def test_what_was_withheld_is_logged_apart():
+def test_withheld_posts_are_logged_apart():
     library = filled()
     row = Read(1, "solve", "bo", "round-1/solver", "0" * 64, 0.05)
     library.log_withheld([row])
@@ -321,6 +321,6 @@ def test_what_was_withheld_is_logged_apart():
 
 
 @pytest.mark.parametrize("propensity", [0.0, -0.1, 1.1, float("nan")])
-def test_a_read_that_could_not_have_happened_is_refused(propensity):
+def test_impossible_read_is_refused(propensity):
     with pytest.raises(ValueError, match="propensity"):
         Read(1, "solve", "bo", "r", "0" * 64, propensity)

@@ -33,7 +33,7 @@ ROOTS = [
 HASHES = [leaf_hash(bytes.fromhex(leaf)) for leaf in LEAVES]
 
 
-def test_the_roots_of_certificate_transparency_s_own_leaves_come_out():
+def test_roots_of_rfc_6962_leaves():
     assert root([]).hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert [root(HASHES[:n]).hex() for n in range(1, 9)] == ROOTS
 
@@ -63,7 +63,7 @@ def test_the_roots_of_certificate_transparency_s_own_leaves_come_out():
         (2, 3, ["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"]),
     ],
 )
-def test_known_inclusion_proofs_come_out_and_verify(index: int, size: int, path: list[str]):
+def test_known_inclusion_proofs(index: int, size: int, path: list[str]):
     assert [step.hex() for step in inclusion_proof(HASHES[:size], index)] == path
     assert verify_inclusion(
         HASHES[index], index, size, [bytes.fromhex(s) for s in path], bytes.fromhex(ROOTS[size - 1])
@@ -102,7 +102,7 @@ def test_known_inclusion_proofs_come_out_and_verify(index: int, size: int, path:
         ),
     ],
 )
-def test_known_consistency_proofs_come_out_and_verify(first: int, size: int, path: list[str]):
+def test_known_consistency_proofs(first: int, size: int, path: list[str]):
     assert [step.hex() for step in consistency_proof(HASHES[:size], first)] == path
     old, new = bytes.fromhex(ROOTS[first - 1]), bytes.fromhex(ROOTS[size - 1])
     assert verify_consistency(first, size, old, new, [bytes.fromhex(s) for s in path])
@@ -122,7 +122,7 @@ logs = st.lists(st.binary(max_size=4), max_size=70).map(lambda leaves: [leaf_has
 
 
 @given(logs)
-def test_a_log_that_grows_has_the_root_of_the_definition_at_every_size(hashes: list[bytes]):
+def test_frontier_equals_the_definition(hashes: list[bytes]):
     grown = Frontier()
     for n, one in enumerate(hashes):
         assert grown.root() == recursive(hashes[:n]) and grown.size == n
@@ -131,7 +131,7 @@ def test_a_log_that_grows_has_the_root_of_the_definition_at_every_size(hashes: l
 
 
 @given(logs.filter(bool), st.data())
-def test_a_proof_of_inclusion_holds_for_its_leaf_place_size_and_root_alone(hashes: list[bytes], data: st.DataObject):
+def test_inclusion_proof_holds_for_its_leaf_alone(hashes: list[bytes], data: st.DataObject):
     index = data.draw(st.integers(0, len(hashes) - 1))
     path, top, n = inclusion_proof(hashes, index), root(hashes), len(hashes)
     assert verify_inclusion(hashes[index], index, n, path, top) and len(path) <= (n - 1).bit_length()
@@ -150,7 +150,7 @@ def test_a_proof_of_inclusion_holds_for_its_leaf_place_size_and_root_alone(hashe
 
 
 @given(logs, st.data())
-def test_a_log_is_consistent_with_what_it_was_and_with_no_other(hashes: list[bytes], data: st.DataObject):
+def test_consistency_proof_holds_for_its_log_alone(hashes: list[bytes], data: st.DataObject):
     n = len(hashes)
     m = data.draw(st.integers(0, n))
     path, old, new = consistency_proof(hashes, m), root(hashes[:m]), root(hashes)
@@ -167,12 +167,12 @@ def test_a_log_is_consistent_with_what_it_was_and_with_no_other(hashes: list[byt
         assert not verify_consistency(m, n, old, root(forged), consistency_proof(forged, m))
 
 
-def test_no_node_passes_for_a_leaf():
+def test_node_is_not_a_leaf():
     """A log of two leaves has another root than the log whose one leaf is their node."""
     assert leaf_hash(HASHES[0] + HASHES[1]) != root(HASHES[:2])
 
 
-def test_what_is_no_place_in_the_log_or_no_hash_is_refused():
+def test_wrong_index_or_hash_is_refused():
     for index in (-1, 8):
         with pytest.raises(ValueError, match="no leaf"):
             inclusion_proof(HASHES, index)

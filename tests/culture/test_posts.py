@@ -20,7 +20,7 @@ def key_pair(seed: int) -> tuple[Ed25519PrivateKey, str]:
     return key, key.public_key().public_bytes_raw().hex()
 
 
-def test_id_is_the_hash_of_canonical_json_of_all_fields():
+def test_id_is_the_hash_of_canonical_json():
     text = (
         '{"about":"problem 7","author":"ada","body":"Fold, then map.","cites":["' + "0" * 64 + '"],'
         '"generation":3,"kind":"lesson","title":"Fold first"}'
@@ -45,7 +45,7 @@ def test_every_field_is_part_of_the_id(change):
     assert replace(POST, **change).id != POST.id
 
 
-def test_canonical_json_keeps_unicode_unescaped():
+def test_canonical_json_keeps_unicode():
     post = replace(POST, body="naïve 數學 🧮")
     assert "naïve 數學 🧮" in post.to_json()
     assert post.id == hashlib.sha256(post.to_json().encode("utf-8")).hexdigest()
@@ -53,7 +53,7 @@ def test_canonical_json_keeps_unicode_unescaped():
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=60), st.sampled_from(KINDS), st.integers(0, 10**6))
-def test_json_round_trip_keeps_the_id_or_the_text_is_refused(text, kind, generation):
+def test_json_round_trip_keeps_the_id(text, kind, generation):
     try:
         post = Post(kind, "ada", generation, "t", text)
     except ValueError:
@@ -62,7 +62,7 @@ def test_json_round_trip_keeps_the_id_or_the_text_is_refused(text, kind, generat
     assert Post.from_json(post.to_json()).id == post.id
 
 
-def test_unknown_kind_is_refused_with_the_nearest_right_one():
+def test_unknown_kind_names_the_nearest():
     with pytest.raises(ValueError, match=r"'definitions'; did you mean 'definition'"):
         replace(POST, kind="definitions")
     with pytest.raises(ValueError, match="did you mean 'worked_example'"):
@@ -80,7 +80,7 @@ def test_empty_text_is_refused(field, text):
 
 @pytest.mark.parametrize("field", ["author", "title", "body", "about"])
 @pytest.mark.parametrize("char", ["\x00", "\r", "\x1b", "\x7f", "\x85", "\ud800"])
-def test_control_characters_and_lone_surrogates_are_refused(field, char):
+def test_control_characters_are_refused(field, char):
     with pytest.raises(ValueError, match=f"{field} of a post holds"):
         replace(POST, **{field: f"a{char}b"})
 
@@ -89,42 +89,42 @@ def test_newline_and_tab_are_allowed():
     assert replace(POST, title="a\tb", body="a\n\tb").body == "a\n\tb"
 
 
-def test_body_may_be_just_as_long_as_allowed():
+def test_longest_body():
     assert len(replace(POST, body="x" * MAX_BODY).body) == MAX_BODY
     with pytest.raises(ValueError, match="4001 characters"):
         replace(POST, body="x" * (MAX_BODY + 1))
 
 
 @pytest.mark.parametrize("cite", ["", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "0" * 64 + "\n", 7])
-def test_cite_that_is_not_an_id_is_refused(cite):
+def test_cite_must_be_an_id(cite):
     with pytest.raises(ValueError, match="a cite must be"):
         replace(POST, cites=(cite,))
 
 
-def test_cites_in_a_list_are_refused_because_a_post_is_frozen():
+def test_cites_must_be_a_tuple():
     with pytest.raises(ValueError, match="must be a tuple"):
         replace(POST, cites=["0" * 64])
 
 
 @pytest.mark.parametrize("generation", [-1, 1.0, True, "1", 2**63])
-def test_generation_that_is_no_count_is_refused(generation):
+def test_generation_must_be_a_count(generation):
     with pytest.raises(ValueError, match="generation of a post"):
         replace(POST, generation=generation)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "{}", '{"kind": "lesson"}', "not json", '"lesson"'])
-def test_json_that_is_no_post_is_refused(text):
+def test_wrong_json_is_refused(text):
     with pytest.raises(ValueError):
         Post.from_json(text)
 
 
-def test_json_with_an_unknown_field_is_refused():
+def test_unknown_json_field_is_refused():
     data = {**json.loads(POST.to_json()), "verdict": "true"}
     with pytest.raises(ValueError, match="verdict"):
         Post.from_json(json.dumps(data))
 
 
-def test_signature_verifies_and_any_other_post_key_or_signature_does_not():
+def test_signature_verifies_its_post_alone():
     key, public = key_pair(1)
     signed = sign_post(POST, public, key.sign)
     assert signed.verify()
@@ -137,11 +137,11 @@ def test_signature_verifies_and_any_other_post_key_or_signature_does_not():
     "public, signature",
     [("", ""), ("zz", "zz"), ("0" * 64, "0" * 126), ("\n", "é" * 128), ("F" * 64, "F" * 128)],
 )
-def test_malformed_hex_does_not_verify_and_does_not_raise(public, signature):
+def test_malformed_hex_does_not_verify(public, signature):
     assert SignedPost(POST, public, signature).verify() is False
 
 
-def test_upper_case_hex_does_not_verify_so_a_signature_has_one_spelling():
+def test_upper_case_hex_does_not_verify():
     key, public = key_pair(1)
     signed = sign_post(POST, public, key.sign)
     assert not replace(signed, signature=signed.signature.upper()).verify()

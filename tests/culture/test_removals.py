@@ -28,7 +28,7 @@ def now(library: Library, generation: int) -> Library:
     return library.within(Scope(now=generation))
 
 
-def test_a_superseded_post_leaves_the_index_with_the_post_that_takes_its_place() -> None:
+def test_superseded_post_leaves_the_index() -> None:
     library = filled(FIRST, BETTER)
     assert library.standing(FIRST.id) == Removal(FIRST.id, 2, "superseded", BETTER.id, "twice")
     assert library.standing(BETTER.id) is None
@@ -41,13 +41,13 @@ def test_a_superseded_post_leaves_the_index_with_the_post_that_takes_its_place()
     assert library.as_of(2).standing(FIRST.id) is not None
 
 
-def test_a_retracted_post_leaves_the_index_for_the_reason_its_author_gives() -> None:
+def test_retracted_post_leaves_the_index() -> None:
     library = filled(FIRST, RETRACTION)
     assert library.standing(FIRST.id) == Removal(FIRST.id, 3, "retracted", RETRACTION.id, RETRACTION.body)
     assert now(library, 3).by_kind() == {"retraction": 1} and now(library, 2).count() == 2
 
 
-def test_a_book_takes_the_place_of_what_it_compiles_and_leaves_what_had_gone_as_it_was() -> None:
+def test_book_removes_what_it_compiles() -> None:
     library = filled(FIRST, LESSON)
     assert library.remove([LESSON.id], 3, "forgotten", "", "nobody read it") == [LESSON.id]
     assert reasons(library, BOOK) == [None]
@@ -75,14 +75,14 @@ def test_a_book_takes_the_place_of_what_it_compiles_and_leaves_what_had_gone_as_
           ("good", "helpsme", "Helps", " helps", "helps because", "helps because ", "helps, because x", "it helps")),
     ],
 )  # fmt: skip
-def test_what_may_not_be_is_refused_with_its_reason_and_removes_nothing(post: Post, reason: str) -> None:
+def test_invalid_removals_are_refused(post: Post, reason: str) -> None:
     library = filled(FIRST, LESSON)
     (found,) = reasons(library, post)
     assert found is not None and reason in found
     assert library.count() == 2 and library.db["removals"].count == 0
 
 
-def test_the_first_removal_stands_and_a_second_is_refused() -> None:
+def test_second_removal_is_refused() -> None:
     library = filled(FIRST, BETTER)
     again = replace(BETTER, body="2 * x")
     assert [str(r)[:54] for r in reasons(library, again, RETRACTION)] == [
@@ -95,13 +95,13 @@ def test_the_first_removal_stands_and_a_second_is_refused() -> None:
     assert library.db["removals"].count == 2
 
 
-def test_within_one_call_the_earlier_of_two_wins() -> None:
+def test_earlier_removal_of_a_call_wins() -> None:
     library = filled(FIRST)
     found = reasons(library, RETRACTION, replace(BETTER, generation=3))
     assert found[0] is None and "was retracted in generation 3" in str(found[1])
 
 
-def test_a_retraction_can_be_neither_retracted_nor_superseded() -> None:
+def test_retraction_cannot_be_removed() -> None:
     library = filled(FIRST, RETRACTION)
     taken_back = Post("retraction", "ada", 4, "twice", "no, it was right", about=RETRACTION.id)
     other = replace(RETRACTION, generation=4, body="for another reason", supersedes=RETRACTION.id)
@@ -111,13 +111,13 @@ def test_a_retraction_can_be_neither_retracted_nor_superseded() -> None:
     ]
 
 
-def test_a_post_the_check_refuses_removes_nothing() -> None:
+def test_refused_post_removes_nothing() -> None:
     library = filled(FIRST)
     assert library.add([signed(BETTER)], lambda post: "held out") == [(BETTER.id, "held out")]
     assert library.standing(FIRST.id) is None
 
 
-def test_one_review_of_a_post_is_in_force_for_each_reviewer() -> None:
+def test_one_review_per_reviewer() -> None:
     library = filled(FIRST, LESSON, REVIEW)
     second = replace(REVIEW, body="helps", generation=3)
     mine = replace(REVIEW, author="cy", body="fails because of\nthe colon")
@@ -136,12 +136,12 @@ def test_one_review_of_a_post_is_in_force_for_each_reviewer() -> None:
     assert "review of another post" in str(reasons(library, elsewhere)[0])
 
 
-def test_a_verdict_is_of_a_review() -> None:
+def test_verdict_needs_a_review() -> None:
     with pytest.raises(ValueError, match="not a review"):
         verdict(replace(LESSON, body="helps"))
 
 
-def test_an_author_posts_no_more_than_the_quota_in_a_generation() -> None:
+def test_quota_per_generation() -> None:
     library = filled(definition("a"), definition("b", author="bo"))
     posts = [definition(name) for name in "cde"] + [definition("f", generation=1), definition("g", author="bo")]
     over = "over the quota of 2 posts"
@@ -153,7 +153,7 @@ def test_an_author_posts_no_more_than_the_quota_in_a_generation() -> None:
         reasons(library, definition("i"), quota=-1)
 
 
-def test_the_quota_is_no_way_to_have_a_check_run() -> None:
+def test_quota_is_checked_first() -> None:
     library = filled(definition("a"))
 
     def never(post: Post) -> str | None:
@@ -162,7 +162,7 @@ def test_the_quota_is_no_way_to_have_a_check_run() -> None:
     assert library.add([signed(definition("b"))], never, 1)[0][1] == "over the quota of 1 post"
 
 
-def test_removing_what_is_not_there_or_for_no_known_state_is_refused() -> None:
+def test_unknown_post_or_state_is_refused() -> None:
     library = filled(FIRST)
     with pytest.raises(ValueError, match="unknown state of a removed post 'lost'"):
         library.remove([FIRST.id], 1, "lost", "", "")
@@ -177,7 +177,7 @@ def test_removing_what_is_not_there_or_for_no_known_state_is_refused() -> None:
     assert library.db["removals"].count == 0
 
 
-def test_a_rejected_post_is_out_without_a_post_that_did_it_and_no_book_compiles_it() -> None:
+def test_rejected_post_cannot_be_compiled() -> None:
     library = filled(FIRST)
     with library.db.conn:
         assert library.remove([FIRST.id], 2, "rejected", "a receipt", "wrong") == [FIRST.id]
@@ -193,7 +193,7 @@ def test_a_rejected_post_is_out_without_a_post_that_did_it_and_no_book_compiles_
     assert library.verify() == []
 
 
-def test_rollback_brings_what_was_removed_back() -> None:
+def test_rollback_restores_removed_posts() -> None:
     library = filled(FIRST)
     with pytest.raises(RuntimeError), library.db.conn:
         library.add([signed(BETTER)], admit_all)
@@ -212,7 +212,7 @@ def test_rollback_brings_what_was_removed_back() -> None:
     ],
 )
 @pytest.mark.parametrize("recursive_triggers", ["on", "off"])
-def test_a_removal_is_never_changed_or_taken_back(statement: str, recursive_triggers: str) -> None:
+def test_removals_are_append_only(statement: str, recursive_triggers: str) -> None:
     library = filled(FIRST, BETTER)
     library.db.conn.execute(f"PRAGMA recursive_triggers = {recursive_triggers}")
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -233,7 +233,7 @@ def test_a_removal_is_never_changed_or_taken_back(statement: str, recursive_trig
         ("UPDATE removals SET state = 'forgotten', cause = ''", "no removal says that"),
     ],
 )
-def test_verify_reports_a_removal_that_no_post_accounts_for(change: str, problem: str) -> None:
+def test_verify_reports_unexplained_removals(change: str, problem: str) -> None:
     library = filled(FIRST, LESSON, BETTER)
     library.remove([BETTER.id], 5, reason="old")
     assert library.verify() == []

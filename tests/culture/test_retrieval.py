@@ -50,7 +50,7 @@ def titles(library: Library = SIX, seed: int = 0, **options) -> list[str]:
     return [item.post.title for item in retrieve(library, rng=random.Random(seed), **options)]
 
 
-def test_named_definitions_come_before_matches_of_words():
+def test_definitions_before_word_matches():
     library = library_of(definition("sort", "orders a list"), Post("lesson", "ada", 0, "tip", "reverse a list"))
     assert titles(library, names=["sort"], words="reverse list", limit=1) == ["sort"]
     assert sorted(titles(library, names=["sort"], words="reverse list", limit=2)) == ["sort", "tip"]
@@ -58,13 +58,13 @@ def test_named_definitions_come_before_matches_of_words():
     assert titles(library, names=[], words="") == []
 
 
-def test_at_most_limit_items_and_each_once():
+def test_limit_and_no_repeats():
     assert sorted(titles(names=["a", "b", "c", "d"], limit=2)) == ["a", "b"]
     assert sorted(titles(names=["a", "a", "b"], words="one two three")) == ["a", "b", "c"]
     assert titles(names=["a"], limit=0) == []
 
 
-def test_what_does_not_fit_is_passed_over_for_what_does():
+def test_posts_that_do_not_fit_are_skipped():
     assert sorted(titles(names=["long", "b", "a"], budget=8)) == ["a", "b"]
     assert titles(names=["a"], budget=3) == []
     assert titles(names=["a"], budget=4) == ["a"]
@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_passed_over_for_what_does():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 70), st.integers(0, 4), st.integers(0, 6), st.integers(0, 99), st.booleans())
-def test_the_budget_is_never_exceeded(budget, limit, distractors, seed, words):
+def test_budget_is_never_exceeded(budget, limit, distractors, seed, words):
     found = retrieve(
         SIX,
         names=["long", "a"],
@@ -90,7 +90,7 @@ def test_the_budget_is_never_exceeded(budget, limit, distractors, seed, words):
     assert all(0 < item.propensity <= 1 for item in found)
 
 
-def test_the_same_rng_gives_the_same_answer():
+def test_same_rng_same_result():
     options = {"names": ["a", "b"], "words": "three", "distractors": 2}
     assert titles(seed=5, **options) == titles(seed=5, **options)
     assert len({tuple(titles(seed=seed, **options)) for seed in range(20)}) > 1
@@ -100,7 +100,7 @@ def test_order_is_shuffled():
     assert {tuple(titles(seed=seed, names=["a", "b"])) for seed in range(20)} == {("a", "b"), ("b", "a")}
 
 
-def test_distractors_are_other_definitions_chosen_with_the_stated_propensity():
+def test_distractor_propensity():
     drawn: Counter[str] = Counter()
     runs = 600
     for seed in range(runs):
@@ -113,7 +113,7 @@ def test_distractors_are_other_definitions_chosen_with_the_stated_propensity():
     assert all(abs(count / runs - 2 / 5) < 0.1 for count in drawn.values())
 
 
-def test_a_tight_budget_keeps_the_propensity_of_short_distractors():
+def test_distractor_propensity_with_tight_budget():
     drawn: Counter[str] = Counter()
     for seed in range(600):
         found = retrieve(SIX, names=["a"], budget=12, count_tokens=words_in, rng=random.Random(seed), distractors=2)
@@ -123,13 +123,13 @@ def test_a_tight_budget_keeps_the_propensity_of_short_distractors():
     assert all(abs(drawn[name] / 600 - 2 / 5) < 0.1 for name in "bcde")
 
 
-def test_more_distractors_than_definitions_are_all_of_them():
+def test_distractors_are_limited_by_definitions():
     found = retrieve(SIX, names=["a"], budget=1000, count_tokens=words_in, rng=random.Random(0), distractors=50)
     assert sorted(item.post.title for item in found) == ["a", "b", "c", "d", "e", "long"]
     assert {item.propensity for item in found} == {1.0}
 
 
-def test_a_later_definition_of_a_taken_name_is_never_shown():
+def test_later_definition_is_never_shown():
     library = library_of(definition("twice", "x plus x"), definition("twice", "wrong wrong"), definition("z", "zed"))
     assert titles(library, words="wrong") == []
     for seed in range(20):
@@ -137,16 +137,16 @@ def test_a_later_definition_of_a_taken_name_is_never_shown():
         assert sorted(item.post.body for item in found) == ["x plus x", "zed"]
 
 
-def test_a_name_asked_for_but_passed_over_is_not_a_distractor():
+def test_skipped_name_is_not_a_distractor():
     for seed in range(20):
         assert sorted(titles(seed=seed, names=["a"], limit=0, distractors=9)) == ["b", "c", "d", "e", "long"]
 
 
-def test_what_is_counted_is_what_the_given_render_shows():
+def test_tokens_are_counted_on_the_rendered_text():
     assert titles(names=["a"], budget=2, render=lambda post: post.title) == ["a"]
 
 
-def test_a_view_of_an_earlier_generation_retrieves_nothing_later():
+def test_earlier_view_retrieves_nothing_later():
     library = library_of(definition("old", "sort"), Post("definition", "ada", 3, "new", "sort"))
     assert titles(library.as_of(2), names=["new"], words="sort", distractors=3) == ["old"]
 
@@ -175,13 +175,13 @@ def frequencies(runs: int, library: Library, **options) -> tuple[Counter[str], d
     return drawn, said
 
 
-def test_of_several_definitions_of_a_name_the_most_useful_is_chosen_mostly():
+def test_most_useful_definition_is_preferred():
     drawn, said = frequencies(900, THREE, names=["twice", "inc"], worth=WORTH, explore=0.3)
     assert said == pytest.approx({"two times x": 0.8, "x plus x": 0.1, "x and x again": 0.1, "one more": 1.0})
     assert all(abs(drawn[body] / 900 - p) < 0.05 for body, p in said.items())
 
 
-def test_without_exploring_the_most_useful_is_certain_and_without_worth_the_first_is():
+def test_choice_without_exploring():
     for seed in range(9):
         assert [(i.post.body, i.propensity) for i in retrieved(THREE, seed, names=["twice"], worth=WORTH)] == [
             ("two times x", 1.0)
@@ -192,14 +192,14 @@ def test_without_exploring_the_most_useful_is_certain_and_without_worth_the_firs
     assert set(said.values()) == {1 / 3} and all(abs(n / 600 - 1 / 3) < 0.07 for n in drawn.values())
 
 
-def test_what_does_not_fit_is_no_candidate():
+def test_posts_that_do_not_fit_are_no_candidates():
     for seed in range(9):
         (item,) = retrieved(THREE, seed, names=["twice"], worth=WORTH, explore=0.3, render=lambda p: p.body, budget=3)
         assert item.propensity == pytest.approx(0.85 if item.post.body == "two times x" else 0.15)
     assert retrieved(THREE, names=["twice"], worth=WORTH, explore=0.5, budget=2) == []
 
 
-def test_of_matches_of_words_the_most_useful_is_chosen_mostly_for_each_place():
+def test_most_useful_word_match_is_preferred():
     posts = [Post("lesson", "ada", 0, f"l{i}", f"sort and body{i}") for i in range(4)]
     library = library_of(*posts)
     worth = {posts[2].id: 0.5, posts[3].id: 0.4}
@@ -210,7 +210,7 @@ def test_of_matches_of_words_the_most_useful_is_chosen_mostly_for_each_place():
     assert all(abs(drawn[body] / 900 - p) < 0.05 for body, p in said.items())
 
 
-def test_a_share_of_what_was_asked_for_is_withheld_and_says_so():
+def test_share_withheld():
     runs, out = 900, Counter()
     for seed in range(runs):
         items = retrieved(THREE, seed, names=["twice", "inc"], worth=WORTH, explore=0.3, withhold=0.2)
@@ -222,7 +222,7 @@ def test_a_share_of_what_was_asked_for_is_withheld_and_says_so():
     assert abs(out["twice"] / runs - 0.2) < 0.05 and abs(out["inc"] / runs - 0.2) < 0.05
 
 
-def test_withholding_changes_nothing_but_what_is_shown():
+def test_withholding_changes_only_what_is_shown():
     options = {"names": ["a", "b"], "words": "three", "limit": 3, "distractors": 2, "budget": 21}
     for seed in range(60):
         with_, without = (retrieved(SIX, seed, withhold=w, **options) for w in (0.5, 0.0))
@@ -232,7 +232,7 @@ def test_withholding_changes_nothing_but_what_is_shown():
     assert any(not i.shown for seed in range(9) for i in retrieved(SIX, seed, withhold=0.5, **options))
 
 
-def test_what_retrieval_says_and_worth_believes_find_the_truth_of_a_post_shown_to_the_lucky():
+def test_uplift_is_unbiased_under_selection():
     """Readers of easy problems prefer bo's definition; it adds .4 to hard problems and nothing to easy ones."""
     good = THREE.by_title(["twice"])["twice"][1]
     found, raw = [], []
@@ -254,7 +254,7 @@ def test_what_retrieval_says_and_worth_believes_find_the_truth_of_a_post_shown_t
     assert sum(raw) / 40 < 0.14
 
 
-def test_posts_that_say_the_same_are_read_once_and_the_earliest_is():
+def test_duplicates_are_read_once():
     library = library_of(
         Post("lesson", "bo", 0, "first", "Sort  the LIST"),
         Post("lesson", "ada", 0, "sort the list sort", "sort the list"),
@@ -273,12 +273,12 @@ def test_posts_that_say_the_same_are_read_once_and_the_earliest_is():
     assert (two.post.author, two.propensity) == ("ada", 1.0)
 
 
-def test_words_do_not_bring_a_second_definition_of_a_name_that_was_asked_for():
+def test_words_add_no_second_definition():
     for seed in range(9):
         assert len(retrieved(THREE, seed, names=["twice"], words="x plus times", worth=WORTH, explore=0.5)) == 1
 
 
-def test_only_what_the_scope_holds_can_be_chosen():
+def test_choice_is_limited_to_the_scope():
     view = THREE.within(Scope(frozenset(["cy", "bo"])))
     drawn, said = frequencies(50, view, names=["twice"], words="x", worth=WORTH, explore=0.5)
     assert said == pytest.approx({"two times x": 0.75, "x and x again": 0.25}) and drawn.total() == 50

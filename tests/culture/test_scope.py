@@ -75,12 +75,12 @@ def test_every_query_keeps_to_the_scope(scope: Scope, upto: int | None) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(scopes, scopes)
-def test_a_view_of_a_view_is_what_lies_in_both(one: Scope, two: Scope) -> None:
+def test_view_of_a_view_is_the_intersection(one: Scope, two: Scope) -> None:
     check_view(LIBRARY.within(one).within(two), lambda p: inside(p, one) and inside(p, two))
 
 
 @pytest.mark.parametrize("few", [0, 5, 10**6])
-def test_whichever_index_is_used_the_answer_is_the_same(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_does_not_depend_on_the_index(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FEW", few)
     monkeypatch.setattr(module, "MANY_AUTHORS", 2 * (few > 0))
     for authors in (None, frozenset(["bo"]), frozenset(AUTHORS)):
@@ -95,7 +95,7 @@ def test_whichever_index_is_used_the_answer_is_the_same(few: int, monkeypatch: p
                 assert view.recent(limit, "lesson", "cy") == [p for p in lessons if p.author == "cy"][-limit or 99 :]
 
 
-def test_posts_that_waited_and_came_in_later_than_their_generation_are_found() -> None:
+def test_posts_admitted_late_are_found() -> None:
     late = definition("late", "some late word", generation=1)
     held = filled(*POSTS, late)
     for view in (held.as_of(1), held.as_of(9), held.within(Scope(frozenset(["ada"]), ((0, 1),), 9))):
@@ -103,22 +103,22 @@ def test_posts_that_waited_and_came_in_later_than_their_generation_are_found() -
         assert late in view.search("late") and view.by_title(["late"]) == {"late": [late]}
 
 
-def test_a_later_view_of_an_earlier_view_ends_where_the_earlier_does() -> None:
+def test_later_view_of_an_earlier_view() -> None:
     assert LIBRARY.as_of(1).as_of(3).count() == LIBRARY.as_of(1).count()
 
 
-def test_a_view_of_a_part_cannot_be_added_to() -> None:
+def test_partial_view_is_read_only() -> None:
     for scope in (Scope(frozenset(["ada"])), Scope(generations=((0, 9),)), Scope(now=9)):
         with pytest.raises(ValueError, match="cannot be added to"):
             LIBRARY.within(scope).add([signed(definition("new"))], admit_all)
     assert LIBRARY.within(EVERYTHING).add([], admit_all) == []
 
 
-def test_a_scope_of_very_many_authors_is_no_matter() -> None:
+def test_scope_of_many_authors() -> None:
     many = frozenset(f"agent{i}" for i in range(5_000)) | {"bo"}
     check_view(LIBRARY.within(Scope(many)), lambda p: p.author == "bo")
 
 
-def test_a_span_that_ends_before_it_begins_is_refused() -> None:
+def test_reversed_span_is_refused() -> None:
     with pytest.raises(ValueError, match="4 to 2"):
         Scope(generations=((0, 1), (4, 2)))

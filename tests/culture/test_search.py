@@ -43,7 +43,7 @@ def holding(*words: str) -> list[Post]:
     return [post for post in POSTS if set(words) & set(post.body.split())]
 
 
-def test_where_words_are_few_the_ranking_is_bm25_and_the_window_is_not_asked() -> None:
+def test_small_library_uses_bm25_alone() -> None:
     query = (
         "SELECT p.id FROM posts_fts JOIN posts p ON p.seq = posts_fts.rowid WHERE posts_fts MATCH ?"
         " ORDER BY bm25(posts_fts), p.seq LIMIT 50"
@@ -54,27 +54,27 @@ def test_where_words_are_few_the_ranking_is_bm25_and_the_window_is_not_asked() -
         assert [post.id for post in LIBRARY.search("rare2 sort inc", limit=50)] == ids
 
 
-def test_posts_with_a_rare_word_come_first_however_old(large: Library) -> None:
+def test_rare_words_come_first(large: Library) -> None:
     found = large.search("sort all rare1 inc", limit=40)
     rare = holding("rare1")
     assert {p.id for p in found[: len(rare)]} == {p.id for p in rare} and len(rare) == 2
     assert {p.id for p in found[len(rare) :]} == {p.id for p in POSTS[-25:]}  # 100 occurrences of four words
 
 
-def test_common_words_alone_are_found_among_the_newest_by_how_many_a_post_holds(large: Library) -> None:
+def test_common_words_search_the_newest(large: Library) -> None:
     found = large.search("inc sort", limit=200)
     assert {p.id for p in found} == {p.id for p in POSTS[-50:] if p in holding("inc", "sort")}
     both = [p for p in found if {"inc", "sort"} <= set(p.body.split())]
     assert both and found[: len(both)] == both == sorted(both, key=POSTS.index)
 
 
-def test_a_word_that_all_posts_hold_says_nothing(large: Library) -> None:
+def test_word_in_all_posts_has_no_weight(large: Library) -> None:
     with_all = large.search("inc all", limit=10)
     assert all("inc" in post.body for post in with_all)
     assert large.search("nowhere", limit=10) == [] and large.search("nowhere inc", limit=1)[0] in holding("inc")
 
 
-def test_a_view_finds_its_own_newest_posts_and_no_others(large: Library) -> None:
+def test_search_in_a_view(large: Library) -> None:
     """What a view holds must not depend on what was posted after it."""
     early = large.as_of(9)
     found = early.search("inc sort", limit=200)
@@ -87,16 +87,16 @@ def test_a_view_finds_its_own_newest_posts_and_no_others(large: Library) -> None
     assert large.within(Scope(generations=())).search("inc") == []
 
 
-def test_the_same_question_has_the_same_answer(large: Library) -> None:
+def test_search_is_deterministic(large: Library) -> None:
     for words in ("inc sort rev all", "rare1 rare3 dbl", "all"):
         assert large.search(words) == large.search(words) and len(large.search(words)) == 10
 
 
-def test_a_limit_is_kept_and_is_the_head_of_a_longer_answer(large: Library) -> None:
+def test_limit_is_a_prefix(large: Library) -> None:
     for words in ("rev inc", "rare1 rare3 dbl"):
         whole = large.search(words, limit=60)
         assert [large.search(words, limit=n) for n in (0, 1, 5)] == [whole[:0], whole[:1], whole[:5]]
 
 
-def test_very_many_words_are_no_more_work(large: Library) -> None:
+def test_many_words_cost_no_more(large: Library) -> None:
     assert len(large.search(" ".join(f"word{i}" for i in range(60)) + " inc", limit=3)) <= 3

@@ -26,7 +26,7 @@ def world(
     return found
 
 
-def test_it_is_not_fooled_by_who_a_post_was_chosen_for() -> None:
+def test_unbiased_under_selection() -> None:
     rng = random.Random("confounded")
     raw, weighted = [], []
     for _ in range(300):
@@ -41,7 +41,7 @@ def test_it_is_not_fooled_by_who_a_post_was_chosen_for() -> None:
     assert abs(sum(raw) / len(raw) - 0.3) > 0.1  # what unweighted means say, of those it was chosen for
 
 
-def test_a_popular_post_that_does_nothing_is_worth_nothing() -> None:
+def test_popular_useless_post_has_no_uplift() -> None:
     rng = random.Random("popular")
     found = [contrast(world(rng, 400, 0.0, 0.3)).difference or 0.0 for _ in range(300)]
     assert abs(sum(found) / len(found)) < 0.02
@@ -51,9 +51,7 @@ def test_a_popular_post_that_does_nothing_is_worth_nothing() -> None:
     ("requests", "withhold", "effect", "least"),
     [(60, 0.5, 0.6, 0.93), (400, 0.1, 0.0, 0.93), (400, 0.1, 0.6, 0.93), (40, 0.2, 0.8, 0.9), (100, 0.05, 0.6, 0.93)],
 )
-def test_intervals_hold_the_truth_about_as_often_as_they_say(
-    requests: int, withhold: float, effect: float, least: float
-) -> None:
+def test_interval_coverage(requests: int, withhold: float, effect: float, least: float) -> None:
     rng = random.Random(f"coverage {requests} {withhold} {effect}")
     held, runs = 0, 800
     for _ in range(runs):
@@ -62,7 +60,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(
     assert least <= held / runs <= 0.995
 
 
-def test_with_equal_propensities_it_is_the_difference_of_two_rates() -> None:
+def test_equal_propensities_give_difference_of_rates() -> None:
     outcomes = [(True, 1)] * 30 + [(True, 0)] * 10 + [(False, 1)] * 5 + [(False, 0)] * 5
     found = contrast([Trial("p", shown, 0.5, y) for shown, y in outcomes])
     assert (found.shown, found.withheld) == (40, 10)
@@ -76,18 +74,18 @@ def test_with_equal_propensities_it_is_the_difference_of_two_rates() -> None:
     assert (found.low, found.high) == pytest.approx((p - q - half, p - q + half), abs=2e-3)
 
 
-def test_outcomes_all_alike_are_no_certainty() -> None:
+def test_equal_outcomes_have_an_interval() -> None:
     found = contrast([Trial("p", True, 0.9, 1), Trial("p", False, 0.1, 0)])
     assert found.difference == 1 and found.error is not None and found.error > 0.3 and found.low < 0.3
 
 
-def test_an_empty_arm_says_nothing() -> None:
+def test_empty_arm_has_no_estimate() -> None:
     found = estimates([Trial("a", True, 1.0, 1)] * 5)["a"]
     assert (found.difference, found.error, found.low, found.high, found.shrunk) == (None, None, -1.0, 1.0, 0.0)
     assert contrast([]).difference is None and estimates([]) == {} == by([], {})
 
 
-def test_little_known_posts_are_drawn_to_the_mean_of_their_own_kind() -> None:
+def test_shrinkage_to_the_mean_of_a_kind() -> None:
     rng = random.Random("kinds")
     trials = []
     for kind, base in (("d", 0.5), ("w", 0.0)):
@@ -109,7 +107,7 @@ def test_little_known_posts_are_drawn_to_the_mean_of_their_own_kind() -> None:
         assert one.difference is None or (one.shrunk - mean[post[0]]) * (one.difference - one.shrunk) > -0.05
 
 
-def test_shrinking_brings_estimates_nearer_to_the_truth() -> None:
+def test_shrinkage_reduces_error() -> None:
     rng = random.Random("shrinking")
     raw = shrunk = 0.0
     for _ in range(40):
@@ -127,7 +125,7 @@ def test_shrinking_brings_estimates_nearer_to_the_truth() -> None:
     assert shrunk < 0.6 * raw
 
 
-def test_groups_pool_their_posts_and_leave_others_out() -> None:
+def test_groups_pool_their_posts() -> None:
     trials = [Trial(p, s, 0.5, y) for p in "ab" for s, y in ((True, 1), (True, 1), (False, 0), (False, 1))]
     trials += [Trial("c", True, 0.5, 0), Trial("x", True, 0.5, 0)]
     found = by(trials, {"a": "ada", "b": "ada", "c": "bo"})
@@ -136,7 +134,7 @@ def test_groups_pool_their_posts_and_leave_others_out() -> None:
     assert found["bo"].difference is None
 
 
-def test_posts_of_one_request_are_not_taken_for_independent() -> None:
+def test_trials_of_a_request_are_clustered() -> None:
     """Three posts a request, always the same three outcomes: three times the rows, and no more known."""
     rng = random.Random("requests")
     trials: dict[bool, list[Trial]] = defaultdict(list)
@@ -152,7 +150,7 @@ def test_posts_of_one_request_are_not_taken_for_independent() -> None:
     assert untold.error < 0.65 * single.error
 
 
-def test_needed_numbers_give_the_power_they_promise() -> None:
+def test_needed_gives_the_power() -> None:
     assert needed(0.2) == 95 and needed(0.1) > 4 * 90
     assert needed_choices(0.2, 0.5) == pytest.approx(2 * needed(0.2), abs=2)
     assert 950 < needed_choices(0.2, 0.05) < 1050
@@ -166,7 +164,7 @@ def test_needed_numbers_give_the_power_they_promise() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"effect": 0.0}, {"effect": 1.0}, {"effect": 0.2, "power": 1.0}])
-def test_numbers_that_cannot_be_needed_are_refused(wrong: dict[str, float]) -> None:
+def test_impossible_needed_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         needed(**wrong)
     with pytest.raises(ValueError, match="withhold"):
@@ -174,6 +172,6 @@ def test_numbers_that_cannot_be_needed_are_refused(wrong: dict[str, float]) -> N
 
 
 @pytest.mark.parametrize(("propensity", "outcome"), [(0.0, 1), (1.1, 1), (math.nan, 1), (0.5, 2), (0.5, math.nan)])
-def test_a_trial_that_could_not_have_happened_is_refused(propensity: float, outcome: float) -> None:
+def test_impossible_trial_is_refused(propensity: float, outcome: float) -> None:
     with pytest.raises(ValueError, match="propensity must lie"):
         Trial("p", True, propensity, outcome)

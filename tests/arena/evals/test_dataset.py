@@ -59,13 +59,13 @@ def read(folder: Path, *lines: object) -> ItemSet:
         ('{"question": "\\ud800", "answer": "1"}', "half a letter"),
     ],
 )
-def test_a_bad_line_is_named_with_its_file_and_number(line: object, says: str, tmp_path: Path) -> None:
+def test_bad_line_names_file_and_number(line: object, says: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"mine\.jsonl line 2: ") as error:
         read(tmp_path, GOOD, line, GOOD)
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-def test_what_a_line_may_say(tmp_path: Path) -> None:
+def test_valid_lines(tmp_path: Path) -> None:
     s = read(
         tmp_path,
         GOOD,
@@ -79,25 +79,25 @@ def test_what_a_line_may_say(tmp_path: Path) -> None:
     assert s.items[3].text == "rev inc | 3 1 4"  # as the domain writes it
 
 
-def test_numbers_stay_as_they_are_written() -> None:
+def test_numbers_keep_their_spelling() -> None:
     assert read_item(b'{"question": "x", "answer": 1.50}', 1, {}).answer == "1.50"
     assert read_item(b'{"question": "x", "answer": ' + b"9" * 5000 + b"}", 1, {}).answer == "9" * 5000
 
 
-def test_ids_are_unique_and_items_that_ask_the_same_are_told_of(tmp_path: Path) -> None:
+def test_unique_ids_and_repeated_items(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="line 2: id '1' is that of line 1 already"):
         read(tmp_path, GOOD, {**GOOD, "id": 1})
     s = read(tmp_path, GOOD, {"question": "z", "answer": "1"}, {"question": " What is  2 + 2?", "answer": "four"})
     assert [(a.line, b.line) for a, b in s.repeated()] == [(1, 3)] and len(s.items) == 3
 
 
-def test_a_problem_of_the_sealed_set_is_refused(tmp_path: Path) -> None:
+def test_sealed_problem_is_refused(tmp_path: Path) -> None:
     sealed = DOMAINS["list_programs"].heldout("test", 4)[0]
     with pytest.raises(ValueError, match="line 1: a problem of the sealed test set"):
         read(tmp_path, {"domain": "list_programs", "problem": sealed.text})
 
 
-def test_files_that_are_not_there_empty_or_called_the_same_are_told(tmp_path: Path) -> None:
+def test_missing_empty_and_duplicate_files(tmp_path: Path) -> None:
     write(tmp_path, GOOD, name="arithmetic")
     with pytest.raises(ValueError, match=r"did you mean 'arithmetic\.jsonl'"):
         read_set(tmp_path / "aritmetic.jsonl", {})
@@ -109,14 +109,14 @@ def test_files_that_are_not_there_empty_or_called_the_same_are_told(tmp_path: Pa
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
-def test_reading_a_line_is_total(line: bytes) -> None:
+def test_parsing_a_line_is_total(line: bytes) -> None:
     try:
         assert isinstance(read_item(line, 1, DOMAINS), Item)
     except ValueError as error:
         assert str(error)
 
 
-def test_a_limit_is_spread_evenly_over_the_file(tmp_path: Path) -> None:
+def test_limit_is_spread_evenly(tmp_path: Path) -> None:
     s = read(tmp_path, *({"question": f"q{i}", "answer": "1", "level": i // 10} for i in range(30)))
     some = s.limited(4)
     assert [i.line for i in some.items] == [1, 11, 20, 30] and some.total == 30 and some.digest == s.digest
@@ -124,21 +124,21 @@ def test_a_limit_is_spread_evenly_over_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(Path("configs/eval").glob("*.jsonl")), ids=lambda p: p.stem)
-def test_the_example_sets_are_sound(path: Path) -> None:
+def test_example_sets_are_valid(path: Path) -> None:
     s = read_set(path, DOMAINS)
     assert not s.repeated() and len(s.levels()) > 1
     for item in s.items:
         assert item.answer is None or matches(item.answer, item.answer)[0]
 
 
-def test_named_programs_say_what_the_list_programs_make_of_them() -> None:
+def test_named_programs_answers() -> None:
     for item in read_set(Path("configs/eval/named_programs.jsonl"), {}).items:
         given, asked = item.text.removeprefix("lib ").split(" ; solve ")
         body, xs = given.split(" ", 1)[1], asked.partition(" | ")[2].removesuffix(" think")
         assert DOMAINS["list_programs"].problem(f"{body} | {xs}").answer == item.answer
 
 
-def test_a_bare_question_is_asked_as_it_stands_and_a_chat_says_where_the_answer_goes() -> None:
+def test_question_wording_bare_and_chat() -> None:
     assert examinee.ask(BARE, "solve rev | 3 1 think", "", ()) == "solve rev | 3 1 think"
     chat = examinee.ask(Voice(chat=True, personas=("You are grim.",)), "What is 2?", "Be brief.", ["w1 = rev\nignore"])
     assert not isinstance(chat, str)
@@ -159,11 +159,11 @@ def test_a_bare_question_is_asked_as_it_stands_and_a_chat_says_where_the_answer_
         ("", ""),
     ],
 )
-def test_what_is_read_in_a_bare_reply(text: str, answer: str) -> None:
+def test_answer_of_a_bare_reply(text: str, answer: str) -> None:
     assert examinee.read(BARE, text) == answer
 
 
-def test_a_chat_s_answer_stands_between_tags_after_thinking() -> None:
+def test_answer_of_a_chat_reply() -> None:
     assert examinee.read(Voice(chat=True), "<think>answer 3</think>so <answer>\n42\n</answer>") == "42"
 
 
@@ -181,5 +181,5 @@ def test_a_chat_s_answer_stands_between_tags_after_thinking() -> None:
         ("x" * 100_000, "5", False),
     ],
 )
-def test_answers_are_right_by_their_words_or_their_value(said: str, reference: str, right: bool) -> None:
+def test_answers_match_by_words_or_value(said: str, reference: str, right: bool) -> None:
     assert matches(said, reference) == (right, "ok") if right else not matches(said, reference)[0]

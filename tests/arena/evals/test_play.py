@@ -73,7 +73,7 @@ def answers(run: Path, rounds: int, domain: str | None = None) -> list[str]:
     return found
 
 
-def test_a_person_solves_and_sets_and_the_score_is_kept(run: Path) -> None:
+def test_person_solves_sets_and_scores(run: Path) -> None:
     before = hashlib.sha256((run / "run.db").read_bytes()).hexdigest()
     first, _ = answers(run, 2)
     typed = Typed(["hint", first, "nonsense", "foo", "[bold]rev[/] | 1 2", "rev inc | 3 1 4", "dbl | 0 1"])
@@ -96,7 +96,7 @@ def test_a_person_solves_and_sets_and_the_score_is_kept(run: Path) -> None:
     assert hashlib.sha256((run / "run.db").read_bytes()).hexdigest() == before
 
 
-def test_the_same_seed_is_the_same_game_and_another_is_another(run: Path) -> None:
+def test_game_depends_on_the_seed(run: Path) -> None:
     lines = ["1", "rev inc | 3 1 4"]
     first, second = (events(at_table(run, Typed(lines), rounds=1)) for _ in range(2))
     assert first == second and (run / "play" / "0002.jsonl").is_file()
@@ -104,7 +104,7 @@ def test_the_same_seed_is_the_same_game_and_another_is_another(run: Path) -> Non
     assert other[1]["problem"] != first[1]["problem"]
 
 
-def test_names_are_played_with_what_the_library_says(run: Path) -> None:
+def test_names_come_with_definitions(run: Path) -> None:
     typed = Typed(["hint", "1", "w0 rev | 1 2 3"])
     found = events(at_table(run, typed, rounds=1, domain="hidden_words"))
     assert found[1]["problem"].startswith("w") or " w" in found[1]["problem"]
@@ -112,14 +112,14 @@ def test_names_are_played_with_what_the_library_says(run: Path) -> None:
 
 
 @pytest.mark.parametrize("lines", [[], ["quit"], ["1", " EXIT "], ["1", "rev"], ["```", "several", "lines"]])
-def test_a_person_may_leave_at_any_time_and_the_score_is_shown(run: Path, lines: list[str]) -> None:
+def test_person_may_leave_at_any_time(run: Path, lines: list[str]) -> None:
     typed = Typed(lines)
     found = events(at_table(run, typed, rounds=1))
     assert "left" in [e["event"] for e in found] and "You leave the table." in typed.out.getvalue()
     assert ("Score" in typed.out.getvalue()) == (found[-1]["event"] == "score") == (len(lines) == 2)
 
 
-def test_three_texts_that_are_no_problem_cost_what_they_cost_an_agent(run: Path) -> None:
+def test_three_invalid_problems_cost_the_penalty(run: Path) -> None:
     domain = Game(open_agents(run, Store(run / "run.db"), load_config(run / "config.yaml"), 2, None), 0).domain
     heldout = domain.heldout("test", 4)[0].text
     found = events(at_table(run, Typed(["1", "x", heldout, "rev rev | 1 2"]), rounds=1))
@@ -127,7 +127,7 @@ def test_three_texts_that_are_no_problem_cost_what_they_cost_an_agent(run: Path)
     assert heldout not in json.dumps(found) and found[-1]["players"]["you"]["pay"] == [-0.25]
 
 
-def test_several_lines_are_one_text_between_fences_and_the_screen_shows_no_control_characters() -> None:
+def test_multiline_input_and_control_characters() -> None:
     typed = Typed(["```", "def f(x):", "    return quit", "quit", "```", "\ud800", "quit"])
     terminal = typed.terminal
     assert terminal.ask() == "def f(x):\n    return quit\nquit"
@@ -139,7 +139,7 @@ def test_several_lines_are_one_text_between_fences_and_the_screen_shows_no_contr
     assert "\\x1b[2J[red]no[/red]\\u202e" in typed.out.getvalue() and "[red]\\x07" in typed.out.getvalue()
 
 
-def test_mistakes_are_told(run: Path, empty: Path) -> None:
+def test_play_errors(run: Path, empty: Path) -> None:
     with pytest.raises(ValueError, match="has no domain 'hidden_word'; did you mean 'hidden_words'"):
         at_table(run, Typed([]), domain="hidden_word")
     with pytest.raises(ValueError, match="has no agents yet"):
@@ -148,7 +148,7 @@ def test_mistakes_are_told(run: Path, empty: Path) -> None:
     assert events(at_table(run, Typed(["1"]), rounds=1))[1]["event"] == "solved"
 
 
-def test_agents_behind_a_server_play_too(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_play_against_a_server_model(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     hostile = "[red]\x1b]0;x\x07 rev | 1"
     with Server(lambda path, body, before: Reply(completion(hostile))) as server:
@@ -188,7 +188,7 @@ def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", list(DOMAINS))
-def test_every_domain_is_played_against_careful_sloppy_and_hostile_agents(careless: Path, name: str) -> None:
+def test_play_in_every_domain(careless: Path, name: str) -> None:
     domain = make_domain(name)
     if hasattr(domain, "world"):
         domain = make_domain(name, world=load_config(careless / "config.yaml").seed)
@@ -207,7 +207,7 @@ def test_every_domain_is_played_against_careful_sloppy_and_hostile_agents(carele
     assert not domain.is_heldout(domain.problem(found[1]["problem"]))
 
 
-def test_the_command_plays_through_a_pipe(run: Path) -> None:
+def test_play_command_through_a_pipe(run: Path) -> None:
     done = ratchet("play", str(run), "--rounds", "1", "--agents", "2", given="1\nquit\n")
     assert done.returncode == 0, done.stderr
     assert "You leave the table." in done.stdout and "Score" in done.stdout and not done.stderr

@@ -73,7 +73,7 @@ def tell(*arguments: object) -> Any:
     return CliRunner().invoke(app, list(map(str, arguments)))
 
 
-def test_agents_and_base_answer_every_item_alike_twice_and_the_run_is_as_it_was(run: Path, mine: Path) -> None:
+def test_eval_is_reproducible_and_read_only(run: Path, mine: Path) -> None:
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and not p.name.startswith("run.db-")}
     one = ask(run, mine, agents="all")
     assert {p: p.read_bytes() for p in before} == before
@@ -89,7 +89,7 @@ def test_agents_and_base_answer_every_item_alike_twice_and_the_run_is_as_it_was(
     assert some and some.items() <= found.items()
 
 
-def test_each_player_speaks_with_its_own_adapter(run: Path, mine: Path, base: BaseModel, tokenizer: Tokenizer) -> None:
+def test_each_agent_uses_its_adapter(run: Path, mine: Path, base: BaseModel, tokenizer: Tokenizer) -> None:
     store, layout = Store(run / "run.db"), AdapterLayout(base.config, 4, 8.0)
     row = there(store, run)[2][0]
     name, noise = row["name"], 0.1 * torch.randn(layout.size, generator=torch.Generator().manual_seed(1))
@@ -108,7 +108,7 @@ def test_each_player_speaks_with_its_own_adapter(run: Path, mine: Path, base: Ba
     assert sum(found[name, line, None] != found["base", line, None] for line in range(1, len(LINES) + 1)) >= 2
 
 
-def test_verdicts_are_those_of_the_domain_the_answer_and_the_checker(run: Path, mine: Path) -> None:
+def test_verdicts_by_domain_answer_and_checker(run: Path, mine: Path) -> None:
     by_line: dict[int, set[tuple[str, bool, str]]] = {}
     for j in ask(run, mine).judged:
         by_line.setdefault(j.reply.question.item.line, set()).add((j.answer, j.correct, j.reason))
@@ -118,7 +118,7 @@ def test_verdicts_are_those_of_the_domain_the_answer_and_the_checker(run: Path, 
     assert any(right for _, right, _ in by_line[3]) and any(right for _, right, _ in by_line[4])
 
 
-def test_the_files_hold_all_of_it_and_are_the_same_twice(run: Path, mine: Path, tmp_path: Path) -> None:
+def test_result_files_are_complete_and_equal(run: Path, mine: Path, tmp_path: Path) -> None:
     result = ask(run, mine)
     paths = write(result, tmp_path / "out")
     assert [p.name for p in paths] == [f"mine-g3.{kind}" for kind in ("json", "csv", "png", "svg")]
@@ -134,7 +134,7 @@ def test_the_files_hold_all_of_it_and_are_the_same_twice(run: Path, mine: Path, 
     assert as_data(again) == data and as_csv(again) == paths[1].read_text()
 
 
-def test_what_the_run_had_set_is_told_and_left_out_of_the_clean_number(run: Path, tmp_path: Path) -> None:
+def test_contaminated_items_leave_clean_score(run: Path, tmp_path: Path) -> None:
     store = Store(run / "run.db")
     sql = "SELECT DISTINCT text FROM problems WHERE valid AND domain = 'list_programs' LIMIT 2"
     known = [{"domain": "list_programs", "problem": r["text"]} for r in store.query(sql)]
@@ -145,7 +145,7 @@ def test_what_the_run_had_set_is_told_and_left_out_of_the_clean_number(run: Path
     assert any("had met 2 of 7 items (2 set as a problem" in line for line in findings(result))
 
 
-def test_a_checker_cannot_hang_or_harm_and_one_that_does_not_run_is_named(run: Path, tmp_path: Path) -> None:
+def test_hostile_and_broken_checkers(run: Path, tmp_path: Path) -> None:
     result = ask(run, written(tmp_path / "bad.jsonl", [{"question": "solve rev | 1 2 think", "checker": HOSTILE}]), k=1)
     assert not any(j.correct for j in result.judged) and as_data(result)["checker_failures"]["time"] >= 2
     for code, says in (("def check(answer) return", "syntax"), ("def chek(answer):\n    return True", "no function")):
@@ -163,12 +163,12 @@ def test_a_checker_cannot_hang_or_harm_and_one_that_does_not_run_is_named(run: P
         ({"max_tokens": 5000}, r"mine\.jsonl line 1: .*do not fit the model's .*5 lines are too long"),
     ],
 )
-def test_what_is_not_there_is_told_with_what_is(wanted: dict[str, Any], says: str, run: Path, mine: Path) -> None:
+def test_wrong_options_name_the_right_ones(wanted: dict[str, Any], says: str, run: Path, mine: Path) -> None:
     with pytest.raises(ValueError, match=says):
         ask(run, mine, **wanted)
 
 
-def test_a_run_that_is_being_played_or_damaged_is_not_asked(run: Path, mine: Path) -> None:
+def test_playing_or_damaged_run_is_refused(run: Path, mine: Path) -> None:
     with open(run / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ValueError, match="is being played by another process"):
@@ -180,7 +180,7 @@ def test_a_run_that_is_being_played_or_damaged_is_not_asked(run: Path, mine: Pat
         ask(run, mine, agents=row["name"])
 
 
-def test_reading_is_told_apart_from_weights(tmp_path: Path) -> None:
+def test_reading_and_weights_are_separate_arms(tmp_path: Path) -> None:
     with peopled(tmp_path, "still", "sleep.enabled=false", generation=1) as arena:
         name = "w0"
         define(arena, 1, arena.state.living[0], name)
@@ -197,7 +197,7 @@ def test_reading_is_told_apart_from_weights(tmp_path: Path) -> None:
     assert found and found["greedy"]["mean"] > 0.5 and found["greedy"]["low"] > 0
 
 
-def test_a_server_s_model_answers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mine: Path) -> None:
+def test_server_model_answers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mine: Path) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     said: list[str] = []
     with Server(lambda path, body, before: Reply(completion("of course, answer 2 0"))) as server:
@@ -213,7 +213,7 @@ def test_a_server_s_model_answers_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert any(s.endswith(", 1.68 USD") for s in said)  # 15 answers of 112 tokens
 
 
-def test_a_chat_is_asked_in_one_wording_and_read_between_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chat_wording_and_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     said = "<think>Is the answer 5?</think>It is <answer>forty two</answer> or <answer>\n42.0\n</answer>."
     message = {"choices": [{"message": {"content": said}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9}}
@@ -240,7 +240,7 @@ def test_a_chat_is_asked_in_one_wording_and_read_between_tags(tmp_path: Path, mo
     assert asked[0].startswith("You reckon.\n") and "<answer>" in asked[0]
 
 
-def test_the_command_prints_a_table_or_one_json_object_and_writes_beside_the_run(run: Path, mine: Path) -> None:
+def test_eval_command_table_and_json(run: Path, mine: Path) -> None:
     done = tell("eval", run, mine, "--k", "2", "--agents", "all")
     assert done.exit_code == 0, done.output
     assert "mine: pass@1, greedy" in done.output and "agents - base" in done.output and "agent by agent" in done.output
@@ -250,7 +250,7 @@ def test_the_command_prints_a_table_or_one_json_object_and_writes_beside_the_run
     assert (run / "elsewhere" / "mine-g3.png").is_file()
 
 
-def test_a_mistake_on_the_command_line_leaves_nothing_behind(run: Path, tmp_path: Path) -> None:
+def test_wrong_command_leaves_no_files(run: Path, tmp_path: Path) -> None:
     for arguments in ((tmp_path / "nowhere", "x.jsonl"), (run, tmp_path / "x.jsonl")):
         done = tell("eval", *arguments)
         assert isinstance(done.exception, ValueError) and "\n" not in str(done.exception)

@@ -33,7 +33,7 @@ def judged(player: Player, verdicts: dict[int, list[bool]]) -> list[Judged]:
     ]
 
 
-def test_pass_at_k_is_the_mean_over_all_subsets_of_samples() -> None:
+def test_pass_at_k_equals_mean_over_subsets() -> None:
     a = {1: [True, True, False, False, False], 2: [False] * 5, 3: [True] * 5}
     b = {1: [False, False, True, True, False], 2: [True, False, False, False, False], 3: [True] * 5}
     base = {line: [False, True, False, False, False] for line in LINES}
@@ -56,13 +56,13 @@ def test_pass_at_k_is_the_mean_over_all_subsets_of_samples() -> None:
     assert scores.row(AGENTS, CLEAN)["items"] == 2
 
 
-def test_items_that_are_all_dirty_leave_no_clean_number() -> None:
+def test_no_clean_items_no_clean_score() -> None:
     found = judged(Player(BASE, "a"), {line: [True] * 5 for line in LINES})
     scores = score(found[0].reply.question.set.items, ["a"], found, set(LINES), K)
     assert scores.row(BASE, CLEAN)[GREEDY] is None and not scores.differences
 
 
-def test_intervals_hold_the_estimate_and_never_have_no_width() -> None:
+def test_intervals_contain_estimate_and_have_width() -> None:
     for values in ([0.0] * 20, [1.0] * 20, [0.0, 1.0] * 10, [0.25, 0.5, 1.0, 0.0]):
         found = estimate(values)
         assert found and found["low"] <= found["mean"] <= found["high"] and found["low"] < found["high"]
@@ -74,15 +74,15 @@ def test_intervals_hold_the_estimate_and_never_have_no_width() -> None:
     assert estimate([0.5]) == {"mean": 0.5, "low": None, "high": None}
 
 
-def test_pass_at_k_is_told_for_powers_of_two_and_k() -> None:
+def test_pass_at_k_for_powers_of_two_and_k() -> None:
     assert [ks(k) for k in (1, 2, 6, 8)] == [[1], [1, 2], [1, 2, 4, 6], [1, 2, 4, 8]]
 
 
-def test_words_are_compared_without_case_white_space_and_what_binds_signs() -> None:
+def test_text_normalisation() -> None:
     assert plain("What  is\n(2+2)?") == "what is ( 2 + 2 ) ?"
 
 
-def test_what_the_run_had_met(tmp_path: Path) -> None:
+def test_contamination(tmp_path: Path) -> None:
     long = "How many stones does it take to fill the old well by the mill to its brim?"
     with peopled(tmp_path, "met", generation=1) as arena:
         names = arena.state.living

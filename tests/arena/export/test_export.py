@@ -84,7 +84,7 @@ def shape(value: Any, kind: Any) -> None:
         assert isinstance(value, {"string": str, "int64": int, "float64": float, "bool": bool}[kind])
 
 
-def test_every_line_has_every_field_with_its_declared_type_and_every_field_is_documented(exported: Path):
+def test_trace_fields_types_and_docs(exported: Path):
     traces, pairs = lines(exported / "traces.jsonl"), lines(exported / "completions.jsonl")
     assert len(traces) == 45 and len(pairs) > 30
     for row in traces:
@@ -97,7 +97,7 @@ def test_every_line_has_every_field_with_its_declared_type_and_every_field_is_do
     assert set(re.findall(r"`(\w+)`", TRACE_FIELDS["attempts"])) >= set(TRACE["attempts"][0])
 
 
-def test_traces_hold_what_the_store_holds(exported: Path, undisturbed: Path):
+def test_traces_equal_the_store(exported: Path, undisturbed: Path):
     store, traces = Store(undisturbed / "run.db"), lines(exported / "traces.jsonl")
     assert [t["round"] for t in traces] == [r["id"] for r in store.query("SELECT id FROM rounds ORDER BY rowid")]
     attempts = {a["id"]: a for t in traces for a in t["attempts"]}
@@ -115,7 +115,7 @@ def test_traces_hold_what_the_store_holds(exported: Path, undisturbed: Path):
     assert reads == store.query(n)[0]["n"] > 0  # two attempts a seat share what their solver read
 
 
-def test_prompts_are_those_that_were_asked(exported: Path, undisturbed: Path):
+def test_prompts_equal_those_of_the_run(exported: Path, undisturbed: Path):
     """The tokens of all prompts together are what the engine counted in the phase."""
     from agents.tokenizer import Tokenizer
     from arena.config.shipped import SEED_FOLDER
@@ -130,7 +130,7 @@ def test_prompts_are_those_that_were_asked(exported: Path, undisturbed: Path):
         assert counted in (asked, asked + n), (counted, asked, n)  # with or without a token of beginning
 
 
-def test_only_verified_attempts_and_paid_proposals_are_completions(exported: Path):
+def test_completions_are_verified_or_paid(exported: Path):
     traces = {t["round"]: t for t in lines(exported / "traces.jsonl")}
     pairs = lines(exported / "completions.jsonl")
     right = {a["id"]: a for t in traces.values() for a in t["attempts"] if a["correct"]}
@@ -143,9 +143,7 @@ def test_only_verified_attempts_and_paid_proposals_are_completions(exported: Pat
     assert all(p["weight"] == traces[p["round"]]["outcome"]["setter_reward"] for p in setters)
 
 
-def test_what_the_untrained_model_set_is_no_agent_s_words_and_what_no_model_set_has_no_prompt(
-    copied: Path, tmp_path: Path
-):
+def test_base_and_generated_problems(copied: Path, tmp_path: Path):
     store = Store(copied / "run.db")
     store.db.execute("UPDATE rounds SET setter = CASE WHEN number % 2 THEN 'frozen' ELSE 'uniform' END")
     store.close()
@@ -159,7 +157,7 @@ def test_what_the_untrained_model_set_is_no_agent_s_words_and_what_no_model_set_
 # -- held-out problems ------------------------------------------------------------------------------------------------
 
 
-def test_a_rejected_held_out_proposal_is_withheld_from_traces_and_tables(copied: Path, tmp_path: Path):
+def test_rejected_heldout_proposal_is_withheld(copied: Path, tmp_path: Path):
     store, text = Store(copied / "run.db"), heldout(copied)
     round_ = store.query("SELECT round FROM problems WHERE valid = 0")[0]["round"]
     sql = "UPDATE problems SET proposal = ?, reason = 'held-out', detail = ? WHERE round = ?"
@@ -178,7 +176,7 @@ def test_a_rejected_held_out_proposal_is_withheld_from_traces_and_tables(copied:
         assert text not in json.dumps(rows)
 
 
-def test_no_text_of_a_training_set_is_a_held_out_problem(exported: Path, undisturbed: Path):
+def test_training_sets_hold_no_heldout_problem(exported: Path, undisturbed: Path):
     guard = Guard(make_domains(load_config(undisturbed / "config.yaml")).values())
     for t in lines(exported / "traces.jsonl"):
         said = [t["proposal"]["text"], t["proposal"]["parent"], *(r["title"] for r in t["proposal"]["read"])]
@@ -188,7 +186,7 @@ def test_no_text_of_a_training_set_is_a_held_out_problem(exported: Path, undistu
         assert not guard.holds(p["prompt"].removeprefix("solve ").removesuffix(" think"))
 
 
-def test_a_held_out_problem_is_known_by_its_words_and_by_its_program(undisturbed: Path):
+def test_heldout_guard_by_text_and_program(undisturbed: Path):
     guard, text = Guard(make_domains(load_config(undisturbed / "config.yaml")).values()), heldout(undisturbed)
     program = text.partition("|")[0]
     assert guard.holds(text) and guard.holds(f"{program}| 1 2")
@@ -196,7 +194,7 @@ def test_a_held_out_problem_is_known_by_its_words_and_by_its_program(undisturbed
 
 
 @pytest.mark.parametrize("where", ["problem", "post"])
-def test_a_held_out_problem_that_was_played_or_posted_ends_the_export(where: str, copied: Path, tmp_path: Path):
+def test_played_heldout_problem_ends_the_export(where: str, copied: Path, tmp_path: Path):
     store, text = Store(copied / "run.db"), heldout(copied)
     if where == "problem":
         store.db.execute("UPDATE problems SET text = ? WHERE round = (SELECT MIN(round) FROM attempts)", [text])
@@ -211,7 +209,7 @@ def test_a_held_out_problem_that_was_played_or_posted_ends_the_export(where: str
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def test_every_table_is_there_row_for_row_with_typed_columns(exported: Path, undisturbed: Path):
+def test_tables_rows_and_types(exported: Path, undisturbed: Path):
     store = Store(undisturbed / "run.db")
     for name in tables_module.tables(store):
         table = pq.read_table(exported / "tables" / f"{name}.parquet")
@@ -228,7 +226,7 @@ def test_every_table_is_there_row_for_row_with_typed_columns(exported: Path, und
     assert str(evaluations.schema.field("correct").type) == "int64"  # a number out of k, no yes or no
 
 
-def test_posts_can_be_verified_from_their_table(exported: Path):
+def test_posts_verify_from_their_table(exported: Path):
     rows = pq.read_table(exported / "tables" / "posts.parquet").to_pylist()
     for r in rows:
         post = Post(r["kind"], r["author"], r["generation"], r["title"], r["body"], tuple(r["cites"]), r["about"])
@@ -244,7 +242,7 @@ def test_tables_are_written_in_batches(copied: Path, tmp_path: Path, monkeypatch
     assert file.metadata.num_rows == Store(copied / "run.db").query("SELECT COUNT(*) AS n FROM attempts")[0]["n"]
 
 
-def test_a_value_of_another_type_than_its_column_is_named(copied: Path, tmp_path: Path):
+def test_wrong_column_type_is_named(copied: Path, tmp_path: Path):
     store = Store(copied / "run.db")
     store.db.execute("UPDATE attempts SET tokens = 'many' WHERE rowid = 1")
     store.close()
@@ -256,7 +254,7 @@ def test_a_value_of_another_type_than_its_column_is_named(copied: Path, tmp_path
 # -- adapters ---------------------------------------------------------------------------------------------------------
 
 
-def test_adapters_are_peft_folders_of_the_last_generation_or_of_those_asked_for(undisturbed: Path, tmp_path: Path):
+def test_adapters_are_peft_folders(undisturbed: Path, tmp_path: Path):
     manifest = export(undisturbed, tmp_path / "a", ("adapters",))
     names = manifest["adapters"]
     assert len(names) == 3 and all(n.startswith("adapters/g0003/") for n in names)
@@ -274,14 +272,14 @@ def test_adapters_are_peft_folders_of_the_last_generation_or_of_those_asked_for(
         export(undisturbed, tmp_path / "d", ("adapters",), "7")
 
 
-def test_an_adapter_that_is_not_what_the_run_wrote_is_refused(copied: Path, tmp_path: Path):
+def test_changed_adapter_is_refused(copied: Path, tmp_path: Path):
     weights = next((copied / "adapters" / "g0003").glob("*/adapter_model.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(ValueError, match="not what the run wrote"):
         export(copied, tmp_path / "out", ("adapters",))
 
 
-def test_a_run_without_adapters_says_so(copied: Path, tmp_path: Path):
+def test_run_without_adapters(copied: Path, tmp_path: Path):
     shutil.rmtree(copied / "adapters")
     assert export(copied, tmp_path / "out", ("adapters", "card"))["adapters"] == []
     assert "no adapters" in (tmp_path / "out" / "README.md").read_text()
@@ -297,7 +295,7 @@ def put(store: Store, post: Post) -> None:
     store.db.execute("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '', '')", [*row, post.about])
 
 
-def test_the_book_has_definitions_first_by_level_and_worked_examples_by_depth(exported: Path, undisturbed: Path):
+def test_book_order(exported: Path, undisturbed: Path):
     store = Store(undisturbed / "run.db")
     contents = re.findall(r"\]\(([^)]+)\): ([\d,]+)", (exported / "library" / "README.md").read_text())
     assert contents[0][0] == "definitions.md"
@@ -310,7 +308,7 @@ def test_the_book_has_definitions_first_by_level_and_worked_examples_by_depth(ex
     assert depths == sorted(depths) and len(depths) > 1
 
 
-def test_links_in_the_book_lead_to_the_post_they_cite(exported: Path):
+def test_book_links(exported: Path):
     found = 0
     for page in (exported / "library").iterdir():
         for file, anchor in re.findall(r"\]\(([\w-]+\.md)#(p-[0-9a-f]{16})\)", page.read_text()):
@@ -322,7 +320,7 @@ def test_links_in_the_book_lead_to_the_post_they_cite(exported: Path):
 HOSTILE = "```\n# Owned\n<script>alert(1)</script>\n````` [x](javascript:y)\n\u202egnp.exe"
 
 
-def test_hostile_text_stays_inside_its_block_and_its_span(copied: Path, tmp_path: Path):
+def test_hostile_text_stays_in_its_block(copied: Path, tmp_path: Path):
     store = Store(copied / "run.db")
     for kind in ("worked_example", "lesson"):
         put(store, Post(kind, "a`b", 3, "t`<img src=x>`](y)\n# Title", HOSTILE))
@@ -354,12 +352,12 @@ def without_code(page: str) -> str:
 
 
 @pytest.mark.parametrize("text", ["", "`", "a``b", "`` ` ``", "x" * 9, "`" * 40, " ", "a\nb", "\x1b[31m\x00"])
-def test_spans_and_blocks_are_longer_than_any_run_of_backticks(text: str):
+def test_fences_outlast_backticks(text: str):
     assert without_code(fence(text)) == "" and without_code(code(text)) in ("", "(empty)")
     assert "\n" not in code(text) and "\x1b" not in code(text) + fence(text)
 
 
-def test_a_library_without_posts_is_a_title_page(copied: Path, tmp_path: Path):
+def test_empty_library_is_a_title_page(copied: Path, tmp_path: Path):
     store = Store(copied / "run.db")
     for trigger in ("posts_no_delete",):
         store.db.execute(f"DROP TRIGGER {trigger}")
@@ -373,7 +371,7 @@ def test_a_library_without_posts_is_a_title_page(copied: Path, tmp_path: Path):
 # -- the card, and the folder as a whole ------------------------------------------------------------------------------
 
 
-def test_the_cards_name_files_that_are_there_and_no_data_set_without_rows(exported: Path):
+def test_cards_name_existing_files(exported: Path):
     main, tables = front(exported / "README.md"), front(exported / "tables" / "README.md")
     assert [c["config_name"] for c in main["configs"]] == ["completions", "traces"]
     assert {f["split"] for c in main["configs"] for f in c["data_files"]} == {"train"}
@@ -389,7 +387,7 @@ def test_the_cards_name_files_that_are_there_and_no_data_set_without_rows(export
     assert declared == {"completions": list(COMPLETION), "traces": list(TRACE)}
 
 
-def test_the_card_says_how_it_was_made_and_not_on_whose_machine(exported: Path, undisturbed: Path):
+def test_card_has_provenance_without_paths(exported: Path, undisturbed: Path):
     text = (exported / "README.md").read_text()
     assert Store(undisturbed / "run.db").digest() in text
     assert str(undisturbed.parent) not in text
@@ -397,13 +395,13 @@ def test_the_card_says_how_it_was_made_and_not_on_whose_machine(exported: Path, 
     assert Config.model_validate(yaml.safe_load(config)).generations == 3
 
 
-def test_two_exports_are_equal_and_the_manifest_names_every_file(exported: Path, undisturbed: Path, tmp_path: Path):
+def test_exports_are_equal_and_listed(exported: Path, undisturbed: Path, tmp_path: Path):
     export(undisturbed, tmp_path / "again")
     assert hexes(tmp_path / "again") == hexes(exported)
     assert set(json.loads((exported / MANIFEST).read_text())["files"]) | {MANIFEST} == set(hexes(exported))
 
 
-def test_an_export_takes_an_earlier_one_s_place_and_nothing_else_s(undisturbed: Path, tmp_path: Path):
+def test_export_replaces_only_an_export(undisturbed: Path, tmp_path: Path):
     to = tmp_path / "out"
     export(undisturbed, to)
     export(undisturbed, to, ("library",))
@@ -418,7 +416,7 @@ def test_an_export_takes_an_earlier_one_s_place_and_nothing_else_s(undisturbed: 
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 
-def test_a_run_in_progress_is_exported_as_far_as_it_went(copied: Path, tmp_path: Path):
+def test_export_of_a_run_in_progress(copied: Path, tmp_path: Path):
     store = Store(copied / "run.db")
     for table in ("attempts", "grades", "outcomes"):
         store.db.execute(f"DELETE FROM {table} WHERE generation = 3")
@@ -429,14 +427,14 @@ def test_a_run_in_progress_is_exported_as_far_as_it_went(copied: Path, tmp_path:
     assert len(late) == 8 and all(t["outcome"] is None and t["attempts"] == [] for t in late)
 
 
-def test_an_unknown_part_is_refused_with_the_nearest_right_one():
+def test_unknown_part_names_the_nearest():
     assert parts_of("") == PARTS and parts_of("card, traces") == ("traces", "card")
     with pytest.raises(ValueError, match="unknown part 'trace'; did you mean 'traces'"):
         parts_of("trace")
 
 
 @pytest.mark.slow
-def test_the_command_exports_into_the_run_s_own_folder(copied: Path):
+def test_export_command_default_folder(copied: Path):
     done = ratchet("export", str(copied), "--only", "traces,library,card")
     assert done.returncode == 0, done.stderr
     assert "45 rounds and" in done.stdout and done.stdout.strip().endswith(f"wrote {copied / 'export'}")

@@ -42,7 +42,7 @@ def rows(folder: Path, split: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", list(DOMAINS))
-def test_train_and_dev_hold_what_they_say_and_nothing_of_the_test_set(written: dict[str, Path], name: str) -> None:
+def test_splits_hold_no_test_problem(written: dict[str, Path], name: str) -> None:
     judge, train, dev = Judge(name, {}), rows(written[name], "train"), rows(written[name], "dev")
     domain = judge.domain
     assert len(train) == N and {r["depth"] > 0 for r in train} == {True}
@@ -62,14 +62,14 @@ def test_train_and_dev_hold_what_they_say_and_nothing_of_the_test_set(written: d
         next(problems(domain, "test", 1))
 
 
-def test_what_names_mean_is_shown_since_no_library_comes_along(written: dict[str, Path]) -> None:
+def test_names_come_with_their_meaning(written: dict[str, Path]) -> None:
     for r in rows(written["hidden_words"], "train"):
         assert r["notes"] and all(f"> {note}" in r["messages"][1]["content"] for note in r["notes"])
         assert r["prompt"].startswith("lib w")
 
 
 @pytest.mark.parametrize("name", list(DOMAINS))
-def test_the_card_says_the_types_of_the_files(written: dict[str, Path], name: str) -> None:
+def test_domain_card_types(written: dict[str, Path], name: str) -> None:
     front = yaml.safe_load((written[name] / "README.md").read_text().split("---\n")[1])
     (config,) = front["configs"]
     assert {f["split"]: (written[name] / f["path"]).is_file() for f in config["data_files"]} == {
@@ -84,7 +84,7 @@ def test_the_card_says_the_types_of_the_files(written: dict[str, Path], name: st
 
 
 @pytest.mark.parametrize("name", list(DOMAINS))
-def test_the_environment_is_a_package_that_names_what_it_needs(written: dict[str, Path], name: str) -> None:
+def test_environment_is_a_package(written: dict[str, Path], name: str) -> None:
     folder, package = written[name] / "environment", package_name(name)
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     assert project["project"]["name"] == package.replace("_", "-")
@@ -101,7 +101,7 @@ def test_any_reply_has_a_verdict(reply: str) -> None:
     assert isinstance(JUDGE.verdict("rev inc | 3 1 4", reply), Verdict)
 
 
-def test_options_reach_the_domain_and_the_environment(tmp_path: Path) -> None:
+def test_options_reach_domain_and_environment(tmp_path: Path) -> None:
     assert read_options(["kinds=[deduction, induction]"]) == {"kinds": ["deduction", "induction"]}
     options = read_options(["world=3", "levels=1"])
     assert options == {"world": 3, "levels": 1}
@@ -130,7 +130,7 @@ def test_options_reach_the_domain_and_the_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", list(DOMAINS))
-def test_datasets_loads_it(written: dict[str, Path], name: str, tmp_path: Path) -> None:
+def test_datasets_loads_the_export(written: dict[str, Path], name: str, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     found = datasets.load_dataset(str(written[name]), cache_dir=str(tmp_path))
     assert list(found) == ["train", "dev"] and found["train"].num_rows == N
@@ -138,9 +138,7 @@ def test_datasets_loads_it(written: dict[str, Path], name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", list(DOMAINS))
-def test_verifiers_loads_it_and_scores_a_right_and_a_wrong_reply(
-    written: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_verifiers_scores_replies(written: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     vf = pytest.importorskip("verifiers.v1", reason="verifiers is not installed")
     monkeypatch.syspath_prepend(str(written[name] / "environment"))
     module = importlib.import_module(package_name(name))
@@ -155,7 +153,7 @@ def test_verifiers_loads_it_and_scores_a_right_and_a_wrong_reply(
         assert (trace.reward, trace.metrics["right_answer"]) == (reward, reward)
 
 
-def test_the_command_writes_it(tmp_path: Path) -> None:
+def test_export_domain_command(tmp_path: Path) -> None:
     done = ratchet("export-domain", "list_programs", "--to", str(tmp_path / "x"), "--n", "3")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "dataset: 3 problems in train, 800 in dev"

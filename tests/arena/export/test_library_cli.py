@@ -74,7 +74,7 @@ def grown(store: Store) -> dict[str, str]:
 # -- standing ---------------------------------------------------------------------------------------------------------
 
 
-def test_only_its_author_takes_a_post_out_of_force_and_the_arena(store: Store, grown: dict[str, str]):
+def test_only_author_or_arena_removes_a_post(store: Store, grown: dict[str, str]):
     found = standings(store)
     assert {found[grown[k]].state for k in ("old",)} == {"superseded"} and found[grown["old"]].cause == grown["new"]
     assert found[grown["lesson"]].state == "retracted" and found[grown["gone"]].state == "forgotten"
@@ -85,7 +85,7 @@ def test_only_its_author_takes_a_post_out_of_force_and_the_arena(store: Store, g
 # -- search -----------------------------------------------------------------------------------------------------------
 
 
-def test_search_shows_standing_uses_and_cites_as_of_a_generation(run: Path, store: Store, grown: dict[str, str]):
+def test_search_as_of_a_generation(run: Path, store: Store, grown: dict[str, str]):
     lines = {
         line.split()[0]: line for line in ask(run, "search", "w40 tail", limit=99).splitlines()[2:] if line.strip()
     }
@@ -96,7 +96,7 @@ def test_search_shows_standing_uses_and_cites_as_of_a_generation(run: Path, stor
     assert "no post that holds any of 'w40', up to generation 1" in ask(run, "search", "w40", generation=1)
 
 
-def test_search_counts_reads_at_work_and_without_words_gives_the_newest(run: Path, store: Store):
+def test_search_uses_and_newest(run: Path, store: Store):
     post, n = store.db.conn.execute(
         "SELECT post, COUNT(*) AS n FROM reads WHERE phase != 'sleep' GROUP BY post ORDER BY n DESC LIMIT 1"
     ).fetchone()
@@ -110,7 +110,7 @@ def test_search_counts_reads_at_work_and_without_words_gives_the_newest(run: Pat
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
-def test_the_list_fits_the_width_and_keeps_its_numbers(run: Path, grown: dict[str, str], width: int):
+def test_list_fits_the_width(run: Path, grown: dict[str, str], width: int):
     out = ask(run, "search", limit=40, width=width)
     assert max(len(line) for line in out.splitlines()) <= width
     assert out.splitlines()[0].split()[-2:] == ["uses", "cited"]
@@ -119,7 +119,7 @@ def test_the_list_fits_the_width_and_keeps_its_numbers(run: Path, grown: dict[st
 # -- what is meant ----------------------------------------------------------------------------------------------------
 
 
-def test_a_name_a_title_an_id_and_its_beginning_mean_one_post(store: Store, grown: dict[str, str]):
+def test_post_by_name_title_or_id(store: Store, grown: dict[str, str]):
     assert resolve(store, "w40") == grown["new"]  # the first in force
     assert resolve(store, "dust") == grown["gone"]
     assert resolve(store, grown["old"]) == resolve(store, grown["old"][:20].upper()) == grown["old"]
@@ -136,7 +136,7 @@ def test_a_name_a_title_an_id_and_its_beginning_mean_one_post(store: Store, grow
         resolve(store, "w41")
 
 
-def test_a_name_made_of_hex_digits_is_a_name_first(store: Store, grown: dict[str, str]):
+def test_hex_name_is_a_name_first(store: Store, grown: dict[str, str]):
     hexed = grown["old"][:3]
     named = put(store, Post("definition", "ada", 3, hexed, f"{hexed} = rev"))
     assert resolve(store, hexed) == named
@@ -145,7 +145,7 @@ def test_a_name_made_of_hex_digits_is_a_name_first(store: Store, grown: dict[str
 # -- show and tree ----------------------------------------------------------------------------------------------------
 
 
-def test_show_tells_a_post_s_whole_story(run: Path, store: Store, grown: dict[str, str]):
+def test_show_a_post(run: Path, store: Store, grown: dict[str, str]):
     out = ask(run, "show", grown["old"])
     assert "standing       superseded in generation 3 by " + grown["new"][:10] in out and "w40 = rev inc" in out
     out = ask(run, "show", "w40")
@@ -159,7 +159,7 @@ def test_show_tells_a_post_s_whole_story(run: Path, store: Store, grown: dict[st
     assert re.search(r"signed +valid, key", out) and re.search(r"log +leaf 1 of \d+, since generation 1", out)
 
 
-def test_who_read_a_post_is_counted_apart_at_work_and_asleep(run: Path, store: Store):
+def test_readers_by_phase(run: Path, store: Store):
     post = store.query("SELECT post FROM reads GROUP BY post HAVING COUNT(DISTINCT phase) > 1 LIMIT 1")[0]["post"]
     asleep = store.query("SELECT COUNT(*) AS n FROM reads WHERE post = ? AND phase = 'sleep'", [post])[0]["n"]
     work = store.query("SELECT COUNT(*) AS n FROM reads WHERE post = ? AND phase != 'sleep'", [post])[0]["n"]
@@ -167,7 +167,7 @@ def test_who_read_a_post_is_counted_apart_at_work_and_asleep(run: Path, store: S
     assert re.search(rf"read +{work} times? at work: ", out) and re.search(rf"read +{asleep} times? asleep: ", out)
 
 
-def test_the_tree_goes_both_ways_and_opens_each_post_once(run: Path, store: Store, grown: dict[str, str]):
+def test_tree_both_ways(run: Path, store: Store, grown: dict[str, str]):
     out = ask(run, "tree", "w40")
     above, below = out.split("On it build:")
     assert "cites, supersedes definition w40 = rev inc  (ada, generation 2)" in above and "[superseded]" in above
@@ -182,7 +182,7 @@ def test_the_tree_goes_both_ways_and_opens_each_post_once(run: Path, store: Stor
     assert sum(map(len, up.values())) == sum(map(len, down.values())) > 10
 
 
-def test_worked_examples_hang_on_the_problem_they_were_varied_from(store: Store):
+def test_tree_of_worked_examples(store: Store):
     row = store.query(
         "SELECT p.id, r.parent_post FROM posts p JOIN rounds r ON p.about = r.domain || '/' || r.id"
         " WHERE r.parent_post IS NOT NULL AND p.kind = 'worked_example' LIMIT 1"
@@ -191,12 +191,12 @@ def test_worked_examples_hang_on_the_problem_they_were_varied_from(store: Store)
     assert ("varies", row["parent_post"]) in up[row["id"]] and ("varied by", row["id"]) in down[row["parent_post"]]
 
 
-def test_a_limit_says_how_much_of_a_tree_it_left_out(run: Path, grown: dict[str, str]):
+def test_tree_limit_counts_the_rest(run: Path, grown: dict[str, str]):
     out = ask(run, "tree", "w40", limit=1)
     assert "... and 2 more lines (--limit)" in out
 
 
-def test_a_damaged_library_with_a_cycle_is_drawn_and_ends(run: Path, store: Store, grown: dict[str, str]):
+def test_tree_of_a_cycle_ends(run: Path, store: Store, grown: dict[str, str]):
     store.db.execute("DROP TRIGGER posts_no_update")
     store.db.execute("UPDATE posts SET cites = ? WHERE id = ?", [json.dumps([grown["book"]]), grown["old"]])
     assert "(see above)" in ask(run, "tree", "w40")
@@ -205,9 +205,7 @@ def test_a_damaged_library_with_a_cycle_is_drawn_and_ends(run: Path, store: Stor
 # -- export -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_book_in_one_file_has_every_post_every_kind_and_no_broken_link(
-    run: Path, store: Store, grown: dict[str, str]
-):
+def test_book_in_one_file(run: Path, store: Store, grown: dict[str, str]):
     out = ask(run, "export")
     page = (run / "library.md").read_text()
     assert "wrote" in out and "library.md" in out.replace("\n", "")
@@ -228,7 +226,7 @@ def test_the_book_in_one_file_has_every_post_every_kind_and_no_broken_link(
     assert page.index(f'p-{grown["old"][:16]}"></a>') < page.index(f'p-{grown["new"][:16]}"></a>')
 
 
-def test_hostile_text_stays_text_in_the_book_and_on_the_terminal(run: Path, store: Store):
+def test_hostile_text_in_book_and_terminal(run: Path, store: Store):
     bad = put(
         store, Post("lesson", "a`b[bold]", 3, "t`<img src=x>`](y)\n# Title [red]", HOSTILE, (), applies="`# Owned")
     )
@@ -243,7 +241,7 @@ def test_hostile_text_stays_text_in_the_book_and_on_the_terminal(run: Path, stor
     assert "[red]" in ask(run, "show", bad) and "\\u202egnp.exe" in ask(run, "show", bad)
 
 
-def test_an_export_goes_nowhere_it_should_not(run: Path):
+def test_library_export_refuses_wrong_paths(run: Path):
     with pytest.raises(ValueError, match="is a folder"):
         ask(run, "export", to=run)
     with pytest.raises(ValueError, match="no folder"):
@@ -254,7 +252,7 @@ def test_an_export_goes_nowhere_it_should_not(run: Path):
 # -- verify and proof -------------------------------------------------------------------------------------------------
 
 
-def test_verify_says_what_holds_and_what_is_wrong_with_its_status(run: Path, store: Store):
+def test_verify_and_exit_status(run: Path, store: Store):
     out = ask(run, "verify")
     head = store.query("SELECT * FROM heads ORDER BY generation DESC LIMIT 1")[0]
     assert all(line.startswith("ok ") for line in out.splitlines()) and head["root"] in out and "4 signed heads" in out
@@ -266,7 +264,7 @@ def test_verify_says_what_holds_and_what_is_wrong_with_its_status(run: Path, sto
     assert out.startswith("wrong    leaf 1 (post ") and "1 of these do not have the SHA-256" in out
 
 
-def test_a_proof_is_json_that_holds(run: Path, store: Store):
+def test_proof_is_valid_json(run: Path, store: Store):
     name = store.query("SELECT title FROM posts WHERE kind = 'definition' ORDER BY seq LIMIT 1")
     night = store.query("SELECT subject FROM leaves WHERE kind = 'training' LIMIT 1")[0]["subject"]
     for words in (
@@ -296,14 +294,14 @@ def test_a_proof_is_json_that_holds(run: Path, store: Store):
         ("proof", "g9", {}, "generation 9 has no signed head; generations 0 to 3 have"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(run: Path, action: str, words: str, options: dict, says: str):
+def test_library_errors_in_one_line(run: Path, action: str, words: str, options: dict, says: str):
     with pytest.raises(ValueError) as error:
         ask(run, action, words, **options)
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.slow
-def test_the_command_line_reaches_it_and_keeps_its_exit_statuses(run: Path, store: Store):
+def test_library_command_exit_status(run: Path, store: Store):
     done = ratchet("library", str(run), "search", "rev", "inc", "--limit", "2")
     assert done.returncode == 0 and "standing" in done.stdout, done.stderr
     assert ratchet("library", str(run), "verify").returncode == 0
