@@ -1,4 +1,4 @@
-"""Deaths for tests of what survives them."""
+"""Simulated crashes of a run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from arena.run.state import Arena
 
 
 class Crash(BaseException):
-    """Not an Exception: nothing in the program may catch it."""
+    """A BaseException, so that no `except Exception` in the program catches it."""
 
 
 def play_through(arena: Arena, listen: loop.Listener = loop.silent) -> str:
-    """Play a run to its end, opening it again whenever it dies; its digest. It is closed afterwards."""
+    """Play a run to its end, opening it again after every crash; closes it and returns its digest."""
     folder = arena.folder
     while True:
         try:
@@ -31,8 +31,8 @@ def play_through(arena: Arena, listen: loop.Listener = loop.silent) -> str:
 
 
 def die_inside_every_transaction(monkeypatch: pytest.MonkeyPatch) -> set[tuple[int, int]]:
-    """Make each phase die once with its records written and not committed; the set that is returned fills with the
-    places where one has died."""
+    """Make each phase crash once, with its records written and not committed. Returns a set to which the place of every
+    crash is added."""
     died = set[tuple[int, int]]()
 
     def dying(spec: PhaseSpec) -> PhaseSpec:

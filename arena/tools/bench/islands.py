@@ -158,7 +158,7 @@ def one_island(work: Work, folder: Path, say: Say) -> dict[str, Any]:
     assert counted is not None
     ratios = [r / o for r, o in zip(rays, ours, strict=True)]
     ratio = statistics.median(ratios)
-    say(f"  before that, on Ray: {statistics.median(starts):.1f} s to start it, load, and play generation 0")
+    say(f"  on Ray, before generation 1: {statistics.median(starts):.1f} s to start it, load, and play generation 0")
     say(f"  by processor seconds, all of Ray's processes counted: {statistics.median(cpus):.3f} ({min(cpus):.3f} to"
         f" {max(cpus):.3f})")  # fmt: skip
     say(f"  digests: {'all equal' if len(digests) == 1 else 'DIFFERENT'}")
@@ -267,11 +267,13 @@ def wire(watched: Counted, generations: int, say: Say) -> dict[str, Any]:
     rows = sum(sum(read[i].counts.values()) for i in ours)
     each, count, written = sum(len(watched.results[i]) for i in ours) / len(ours), len(ours), len(later)
     rate = sum(sum(r.counts.values()) for r in later) / watched.work if watched.work else 0.0
-    say(f"    a generation of an island: {each / 2**20:.2f} MiB, of it files {files / count / 2**20:.2f};"
+    say(f"    a generation of an island: {each / 2**20:.2f} MiB, of which files {files / count / 2**20:.2f};"
         f" {rows / count:,.0f} rows;"
         f" arrivals {watched.sent['arrivals'] / len(read) / 2**10:.1f} KiB")  # fmt: skip
-    say(f"    the head's own work: {watched.busy / written:.3f} s a result, {watched.work / written:.3f} processor"
-        f" seconds; {rate:,.0f} rows a processor second")  # fmt: skip
+    say(
+        f"    the coordinator's own work: {watched.busy / written:.3f} s a result,"
+        f" {watched.work / written:.3f} processor seconds; {rate:,.0f} rows a processor second"
+    )
     return {
         "result_bytes": each, "file_bytes": files / count, "rows": rows / count, "writer_s": watched.busy / written,
         "writer_cpu_s": watched.work / written,

@@ -1,7 +1,7 @@
-"""The vLLM side: a subprocess of another interpreter, started once, that answers one timed batch a line.
+"""The vLLM side: a subprocess with its own interpreter, started once, that answers one timed batch a line.
 
-vLLM brings its own versions of much, so it is given an environment of its own (`--vllm-python`). Its seconds are those
-it measured itself around `LLM.generate`; talking to it is not counted.
+vLLM pins its own versions of many packages, so it gets its own environment (`--vllm-python`). Its seconds are measured
+in the subprocess around `LLM.generate`; the communication is not counted.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Generate:
         }
         environment.pop("PYTHONPATH", None)
         self._log = folder / "log"
-        # not resolved: a virtual environment's python is a link that must keep its name
+        # not resolved: the python of a virtual environment is a link that must keep its name
         command = [str(python.absolute()), "-P", str(WORKER), str(folder / "spec.json")]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(

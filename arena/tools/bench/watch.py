@@ -95,7 +95,7 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
         say(f"  first reading: {time.monotonic() - started:.1f} s, {time.process_time() - cpu:.1f} s of the processor")
 
         def phase(_: int) -> None:
-            """As if the last phase had just finished."""
+            """Pretend that the last phase has just finished."""
             app.history.last_phase -= 1
             app.poll()
 
@@ -126,7 +126,7 @@ async def screens(folder: Path, repeats: int, say: Say) -> list[dict[str, Any]]:
             app.query_one(AgentPane).action_other(1)
 
         def desk(_: int) -> None:
-            """As if a generation had just been graded."""
+            """Pretend that a generation has just been graded."""
             known = app.query_one(ReviewPane).queue.known  # type: ignore[union-attr]
             known.pop(max(known, default=0), None)
             app.action_pane("review")
@@ -209,7 +209,8 @@ def runs(config: str, generations: int, repeats: int, folder: Path, say: Say) ->
 
 
 def play(config: str, generations: int, folder: Path, watched: bool) -> dict[str, Any]:
-    """One run in a process of its own: seconds of each generation, processor seconds of the run and of its watcher."""
+    """Play one run in its own process; returns seconds by generation, and processor seconds of the run and its
+    watcher."""
     folder.mkdir()
     command = [sys.executable, str(PROGRAM), "run", str(find_config(config)), f"generations={generations}",
                f"run.folder={folder}", "run.name=run", "--quiet"]  # fmt: skip
@@ -227,7 +228,7 @@ def play(config: str, generations: int, folder: Path, watched: bool) -> dict[str
         if run.returncode:
             raise RuntimeError(f"the run failed: {errors.decode(errors='replace')[-500:]}")
         watcher_cpu = watcher.close() if watcher else 0.0
-    finally:  # whatever ends this, what it started ends too
+    finally:  # end the subprocesses in any case
         for process in (run, watcher.process if watcher else run):
             if process.poll() is None:
                 process.terminate()
@@ -243,7 +244,7 @@ def play(config: str, generations: int, folder: Path, watched: bool) -> dict[str
 
 
 class Watcher:
-    """The command `watch` in a terminal of its own, whose screen is read and thrown away."""
+    """The command `watch` in its own terminal, whose output is read and discarded."""
 
     def __init__(self, folder: Path) -> None:
         self.ours, theirs = pty.openpty()
@@ -251,7 +252,7 @@ class Watcher:
         self.process = subprocess.Popen(
             [sys.executable, str(PROGRAM), "watch", str(folder)],
             stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # ends with its terminal, whatever ends this
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # it ends with its terminal in any case
         )  # fmt: skip
         os.close(theirs)
         self.ended = threading.Event()
@@ -272,7 +273,7 @@ class Watcher:
             turn += 1
 
     def close(self) -> float:
-        """Quit it; the processor seconds that it used."""
+        """Quit the watcher; returns the processor seconds that it used."""
         self.ended.set()
         os.write(self.ours, b"q")
         _, status, used = os.wait4(self.process.pid, 0)

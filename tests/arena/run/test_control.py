@@ -24,15 +24,15 @@ from tests.helpers.crashes import Crash
 TINY = "configs/tiny.yaml"
 
 
-class Ear:
-    """Hears what the loop says, and asks it for something when given phases are done."""
+class Script:
+    """A listener that sends commands when given phases are done, and records the control events."""
 
     def __init__(self, arena: Arena, script: dict[tuple[int, str], list[str]], crash: tuple[int, str] | None = None):
-        self.arena, self.script, self.crash, self.heard = arena, script, crash, list[dict[str, Any]]()
+        self.arena, self.script, self.crash, self.events = arena, script, crash, list[dict[str, Any]]()
 
     def __call__(self, event: str, data: dict[str, Any]) -> None:
         if event == "control":
-            self.heard.append(data)
+            self.events.append(data)
         if event == "done":
             at = (data["generation"], data["phase"])
             for command in self.script.pop(at, []):
@@ -63,22 +63,22 @@ def last_phase(store: Store) -> tuple[int, str]:
 
 
 @pytest.fixture
-def naps(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
-    """What is done, in turn, at each look of a paused run; a look too many fails."""
+def polls(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """Actions for the polls of a paused run, one each; a poll without an action fails."""
     plan: list[Callable[[], None]] = []
     monkeypatch.setattr(control.time, "sleep", lambda seconds: plan.pop(0)())
     return plan
 
 
-def test_paused_run_waits(undisturbed: Path, tmp_path: Path, naps: list[Callable[[], None]]) -> None:
+def test_paused_run_waits(undisturbed: Path, tmp_path: Path, polls: list[Callable[[], None]]) -> None:
     """It reports the pause once, and its digest does not change."""
     with start(tmp_path, "paused") as arena:
-        ear = Ear(arena, {(1, "solve"): ["pause"]})
+        listener = Script(arena, {(1, "solve"): ["pause"]})
         seen = []
-        naps += [lambda: seen.append(last_phase(arena.store))] * 3 + [lambda: ask(arena.store, "resume")]
-        assert play(arena, ear)
-        assert seen == [(1, "solve")] * 3 and not naps
-        assert [(e["state"], e["phase"], e["generation"]) for e in ear.heard] == [
+        polls += [lambda: seen.append(last_phase(arena.store))] * 3 + [lambda: ask(arena.store, "resume")]
+        assert play(arena, listener)
+        assert seen == [(1, "solve")] * 3 and not polls
+        assert [(e["state"], e["phase"], e["generation"]) for e in listener.events] == [
             ("paused", "grade", 1),
             ("running", "grade", 1),
         ]
@@ -89,9 +89,9 @@ def test_paused_run_waits(undisturbed: Path, tmp_path: Path, naps: list[Callable
 def test_stopped_run_can_be_resumed(undisturbed: Path, tmp_path: Path) -> None:
     """It ends after the generation in progress, and the resumed run has the same digest."""
     with start(tmp_path, "stopped") as arena:
-        ear = Ear(arena, {(2, "propose"): ["stop"]})
-        assert not play(arena, ear)
-        assert last_phase(arena.store) == (2, "measure") and [e["state"] for e in ear.heard] == ["stopping"]
+        listener = Script(arena, {(2, "propose"): ["stop"]})
+        assert not play(arena, listener)
+        assert last_phase(arena.store) == (2, "measure") and [e["state"] for e in listener.events] == ["stopping"]
     with Arena.open(tmp_path / "stopped") as arena:
         assert arena.forgotten is None  # the stop was taken: it has done its work
         assert play(arena)
@@ -101,26 +101,29 @@ def test_stopped_run_can_be_resumed(undisturbed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("asked", "ends"), [((0, "birth"), (0, "baseline")), ((3, "measure"), (3, "measure"))])
 def test_stop_before_first_and_after_last(asked: tuple[int, str], ends: tuple[int, str], tmp_path: Path) -> None:
     with start(tmp_path, "early") as arena:
-        assert not play(arena, Ear(arena, {asked: ["stop"]}))
+        assert not play(arena, Script(arena, {asked: ["stop"]}))
         assert last_phase(arena.store) == ends
 
 
-def test_last_command_counts(tmp_path: Path, naps: list[Callable[[], None]]) -> None:
+def test_last_command_counts(tmp_path: Path, polls: list[Callable[[], None]]) -> None:
     with start(tmp_path, "changed", "generations=2") as arena:
-        ear = Ear(arena, {(1, "read"): ["stop"], (1, "propose"): ["resume"], (1, "solve"): ["pause", "resume"]})
-        assert play(arena, ear)
-        assert [e["state"] for e in ear.heard] == ["stopping", "running"]
+        listener = Script(arena, {(1, "read"): ["stop"], (1, "propose"): ["resume"], (1, "solve"): ["pause", "resume"]})
+        assert play(arena, listener)
+        assert [e["state"] for e in listener.events] == ["stopping", "running"]
     with start(tmp_path, "both", "generations=2") as arena:
-        naps.append(lambda: ask(arena.store, "stop"))
-        ear = Ear(arena, {(1, "read"): ["pause"]})
-        assert not play(arena, ear)  # a paused run that is to stop plays its generation to the end
-        assert last_phase(arena.store) == (1, "measure") and [e["state"] for e in ear.heard] == ["paused", "stopping"]
+        polls.append(lambda: ask(arena.store, "stop"))
+        listener = Script(arena, {(1, "read"): ["pause"]})
+        assert not play(arena, listener)  # a paused run that is to stop plays its generation to the end
+        assert last_phase(arena.store) == (1, "measure") and [e["state"] for e in listener.events] == [
+            "paused",
+            "stopping",
+        ]
 
 
 def test_old_commands_are_cancelled_and_reported(tmp_path: Path) -> None:
     """Commands from before the run was opened do not count, and a listener learns of them."""
     with start(tmp_path, "left", "generations=2") as arena, pytest.raises(Crash):
-        play(arena, Ear(arena, {}, crash=(1, "post")))
+        play(arena, Script(arena, {}, crash=(1, "post")))
     for command in ("pause", "stop"):
         with Store(tmp_path / "left" / "run.db").db.conn as db:
             db.execute("INSERT INTO control (kind) VALUES (?)", [command])
@@ -131,21 +134,21 @@ def test_old_commands_are_cancelled_and_reported(tmp_path: Path) -> None:
     with Store(tmp_path / "left" / "run.db").db.conn as db:
         db.execute("INSERT INTO control (kind) VALUES ('pause')")
     with Arena.open(tmp_path / "left") as arena:
-        ear = Ear(arena, {})
-        assert play(arena, ear)
-        assert ear.heard == [{"state": "running", "forgotten": "pause"}]
+        listener = Script(arena, {})
+        assert play(arena, listener)
+        assert listener.events == [{"state": "running", "forgotten": "pause"}]
         assert commands(arena.store)[-1] == ("resume", 1)
 
 
 def test_killed_while_paused_resumes_unpaused(
-    undisturbed: Path, tmp_path: Path, naps: list[Callable[[], None]]
+    undisturbed: Path, tmp_path: Path, polls: list[Callable[[], None]]
 ) -> None:
     def die() -> None:
         raise Crash
 
     with start(tmp_path, "dead") as arena, pytest.raises(Crash):
-        naps.append(die)
-        play(arena, Ear(arena, {(2, "grade"): ["pause"]}))
+        polls.append(die)
+        play(arena, Script(arena, {(2, "grade"): ["pause"]}))
     with Arena.open(tmp_path / "dead") as arena:
         assert arena.forgotten == "pause" and play(arena)
     assert digest(tmp_path / "dead") == digest(undisturbed)
@@ -177,7 +180,7 @@ def test_commands_without_a_playing_run(undisturbed: Path, tmp_path: Path) -> No
     with pytest.raises(ValueError, match="unknown command 'puase'; did you mean 'pause'"):
         control.command("puase")
     with start(tmp_path, "idle", "generations=1") as arena:
-        assert not play(arena, Ear(arena, {(0, "birth"): ["stop"]}))
+        assert not play(arena, Script(arena, {(0, "birth"): ["stop"]}))
         control = RunControl(open_run(tmp_path / "idle"))
         assert control.command("pause") == "will pause after the current phase"
         assert control.command("pause") == "it will already pause after the current phase"

@@ -69,7 +69,7 @@ def test_kill_is_located_by_the_last_event() -> None:
     ]
     assert set(places) == set(PLACES)
     assert track.stored == [(1, "sleep")] and track.played == [(1, "sleep"), (1, "turnover")]
-    assert track.posts == ["ab"]  # of the other nobody was told that it is stored
+    assert track.posts == ["ab"]  # the other one was not reported as stored
     assert lines_of(b"begin\ncomm") == (["begin"], b"comm")
     for nonsense in ("", "phase 1", "done x sleep", "hello"):
         with pytest.raises(ValueError):

@@ -128,7 +128,7 @@ def test_full_then_read_only_disk(calm: str, small: Path) -> None:
     assert mounted("mount", "-o", "remount,ro", str(small)) == 0
     with pytest.raises(OSError, match=r"^cannot write .*filling: Read-only file system$"):
         Arena.open(folder)
-    assert digest(folder) == calm  # who only reads can, though SQLite could lay nothing beside it
+    assert digest(folder) == calm  # reading works, although SQLite cannot create its files beside it
     with read_only(open_run(folder).database) as db:
         assert db.execute("SELECT COUNT(*) FROM phases").fetchone()[0] == 19
 

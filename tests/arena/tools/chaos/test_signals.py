@@ -41,7 +41,7 @@ def test_first_and_second_sigterm(calm: str, tmp_path: Path) -> None:
 
     def leaving(listener: Listener, grace: float = 30.0) -> None:
         with GracefulStop(said.append, grace) as leaves:
-            play(arena, both(leaves, listener))  # the other way round of the program's, so that it is told first
+            play(arena, both(leaves, listener))  # the reverse of the program's order, so that it is called first
 
     with arena, pytest.raises(Stopped):
         leaving(at("phase", 1, "solve"))
