@@ -2,10 +2,10 @@
 
     for each generation:  read, propose, solve, grade, post, sleep, turnover, measure
 
-Each phase takes the arena and gives records; they are stored in one transaction with the phase's own row, then folded
-into the arena. Phases that were finished before an interruption are folded in from the store, so resume is the same
-loop. Before each phase the loop looks whether a limit is met (`arena.run.budget`), and whether someone asked it to
-pause or to stop (`arena.run.control`).
+Each phase computes records from the open run. They are stored in one transaction with the phase's own row, then folded
+into the run's state. Phases finished before an interruption are folded from the store, so resume is the same loop.
+Before each phase the loop checks the limits (`arena.run.budget`) and the commands to pause or stop
+(`arena.run.control`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ Finished = Collection[tuple[int, str]]
 
 
 def play(arena: Arena, listen: Listener = silent) -> bool:
-    """Play the run to its end, or until it is stopped; True if it came to its end.
+    """Play the run until it ends or is stopped. Returns True if it has ended.
 
-    `listen` is told ("phase", ...) before and ("done", ...) after each phase, ("control", ...) when the run pauses,
-    goes on or is to stop, and ("limit", ...) when it stops because a limit is met; `arena.budget.stopped` says
-    which.
+    `listen` receives ("phase", ...) before and ("done", ...) after each phase, ("control", ...) when the run pauses,
+    resumes or will stop, and ("limit", ...) when it stops at a limit; `arena.budget.stopped` says which.
     """
     try:
         return play_on(arena, listen)
@@ -47,7 +46,7 @@ def play(arena: Arena, listen: Listener = silent) -> bool:
 
 
 def play_on(arena: Arena, listen: Listener) -> bool:
-    """The loop itself. Raises Halted where a limit is met."""
+    """The loop itself. Raises Halted if a limit is met."""
     config, finished = arena.config, arena.store.finished()
     controls = Controls(arena.store, listen, arena.forgotten)
     begin(arena, finished, listen, controls)
@@ -68,14 +67,14 @@ def play_on(arena: Arena, listen: Listener) -> bool:
 
 
 def begin(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
-    """Generation 0: the first population, and the measurement before anything was learned."""
+    """Generation 0: the first population, and the measurement before any training."""
     arena.state.generation = Generation(0)
     for name in ("birth", "baseline"):
         run_phase(arena, SPECS[name], finished, listen, controls)
 
 
 def play_generation(arena: Arena, g: int, finished: Finished, listen: Listener, controls: Controls) -> None:
-    """One generation, from where it was left."""
+    """One generation; its finished phases are folded from the store."""
     arena.state.generation = Generation(g)
     for phase in PHASES:
         run_phase(arena, phase, finished, listen, controls)
@@ -85,17 +84,15 @@ def play_generation(arena: Arena, g: int, finished: Finished, listen: Listener, 
 def end(arena: Arena, finished: Finished, listen: Listener, controls: Controls) -> None:
     """The measurement after the last generation."""
     arena.state.generation = Generation(last_generation(arena))
-    prune_adapters(arena)  # a process that died right after the last measurement has not
+    prune_adapters(arena)  # a process killed right after the last measurement has not done it
     run_phase(arena, SPECS["final"], finished, listen, controls)
     seal_rest(arena)
     thin_rest(arena.store, arena.config.store.retention)
 
 
 def run_phase(arena: Arena, phase: PhaseSpec, finished: Finished, listen: Listener, controls: Controls) -> None:
-    """Play one phase, store its records in one transaction and fold them into the run's state.
-
-    A phase that was finished before is folded from its stored rows.
-    """
+    """Play one phase, store its records in one transaction, and fold them into the run's state. A phase that is
+    finished already is folded from its stored rows."""
     g = arena.state.generation.index
     if (g, phase.name) in finished:
         if phase.resume_from:
@@ -136,7 +133,7 @@ def compute(arena: Arena, phase: PhaseSpec) -> Produced:
 
 
 def phase_row(arena: Arena, phase: PhaseSpec) -> Row:
-    """The phase's row of table `phases`: what it used."""
+    """The phase's row of table `phases`: tokens and requests."""
     tokens = arena.models.tokens
     return {
         "generation": arena.state.generation.index,

@@ -84,8 +84,11 @@ def fold_grade(arena: Arena, records: Records) -> None:
 
 
 def review_rewards(state: RunState) -> list[tuple[str, float]]:
-    """(agent, reward) for each review of some generations ago by who still lives: half a point to or fro, by whether
-    what the post has done for its readers since then bears the verdict out. Posts that nobody read pay nothing."""
+    """(agent, reward) for each review written `rewards.review_lag` generations ago by an agent that still lives.
+
+    The reward is `rewards.review` if the post's measured utility agrees with the verdict, else minus that. Reviews of
+    posts without a utility, which nobody has read since, pay nothing.
+    """
     sql = "SELECT author, about, body FROM posts WHERE kind = 'review' AND generation = ? ORDER BY seq"
     then, paid = state.generation.index - state.config.rewards.review_lag, state.config.rewards.review
     rows = [r for r in state.store.query(sql, [then]) if r["author"] in state.living]
@@ -98,7 +101,7 @@ def review_rewards(state: RunState) -> list[tuple[str, float]]:
 
 
 def label_rewards(labels: Sequence[Row], living: Container[str]) -> list[tuple[str, float]]:
-    """(grader, reward) for each label of an attempt on which a living grader had voted."""
+    """(grader, reward) for each reviewer's label of an attempt that a living grader had judged."""
     return [
         (label["grader"], float(label["grader_agrees"]))
         for label in labels

@@ -1,5 +1,5 @@
-"""Guesses at hidden names: what each agent knows, what it tries, and what the world says to it. Part of phase
-`propose`."""
+"""Guesses at hidden names, part of the phase `propose`: what each agent knows, what it guesses, and whether the guess
+is right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from curricula.scripted_guessers import program_guess, search_guess
 
 
 class Guessing:
-    """The guesses of one generation, from their plan to their records."""
+    """The guesses of one generation: plan, requests and records."""
 
     def __init__(self, state: RunState, models: Models) -> None:
         self.state, self.voice, self.words = state, models.voice, state.words_domain()
@@ -39,7 +39,7 @@ class Guessing:
                 self.planned.append((id_, agent, self.words.guess(rng.choice(reachable), known, rng)))
 
     def requests(self) -> list[Request]:
-        """What the engine is asked; nothing where a program guesses."""
+        """Engine requests; empty if a program guesses (`rounds.guesser`)."""
         rounds, voice, words = self.state.config.rounds, self.voice, self.words
         if rounds.guesser != "self" or words is None:
             return []
@@ -57,7 +57,7 @@ class Guessing:
         ]
 
     def rows(self, done: list[Completion]) -> list[Row]:
-        """Rows of table `guesses`."""
+        """Rows of table `guesses`. `done` are the completions of `requests`; empty if a program guesses."""
         rows = []
         for at, (id_, agent, guess) in enumerate(self.planned):
             assert self.words is not None

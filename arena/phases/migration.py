@@ -1,12 +1,11 @@
-"""Between islands: what leaves one after a generation, and what another takes in of what reached it.
+"""Migration between islands: what an island sends after a generation, and what it admits of what it receives.
 
-Posts keep their id and signature, and pass the same admission check as any other post where they arrive, in the phase
-`post`. Agents do not move: the weights that one acts with become a newborn elsewhere, in the phase `turnover`, in the
-place of the one paid least. Every item has a row of table `migrations`, on both islands, with the reason where it was
-not taken in.
+Posts keep their id and signature and pass the usual admission check where they arrive, in the phase `post`. Agents do
+not move: the acting weights of one become a newborn on another island, in the phase `turnover`, in the place of the
+agent paid least. Every item has a row of table `migrations` on both islands, with the reason if it was refused.
 
-Left out: posts in agents' own words, which are let in for what is on record on their island alone; books, whose pages
-may cite what was never sent; reviews. A post is sent once, and after what it cites.
+Left out: posts in free text, which are admitted by records of their own island; books, whose pages may cite posts that
+were never sent; reviews. A post is sent once, and after the posts it cites.
 """
 
 from __future__ import annotations
@@ -30,25 +29,25 @@ from culture.posts import Post, SignedPost
 from curricula.learnability import is_learnable
 
 KINDS = tuple(kind.name for kind in POST_KINDS.values() if kind.migrates)
-"""Kinds of posts that are sent, and which come first among equally useful ones."""
+"""Kinds of posts that are sent; among equally useful posts the earlier kind goes first."""
 
 
-# -- arriving ------------------------------------------------------------------------------------------------------
+# -- arrivals ------------------------------------------------------------------------------------------------------
 
 
 def admit_arrivals(
     state: RunState, sent: Sequence[SentPost], check: Callable[[Post], str | None]
 ) -> tuple[list[SignedPost], list[Row]]:
-    """Let posts of other islands in, in this order; those that were let in, and a row of `migrations` for each.
+    """Admit posts of other islands in this order: the admitted ones, and a row of table `migrations` for each.
 
-    Inside the transaction that stores the phase's records.
+    Called inside the transaction that stores the phase's records.
     """
     taken: dict[str, SignedPost] = {}
     rows: dict[str, Row] = {}
     for item in sent:
         id_, reason = item.signed.post.id, _refused(state, item)
         if id_ in taken:
-            continue  # a copy that was refused, of a wrong key perhaps, does not shut out a good one
+            continue  # a refused copy, with a wrong key perhaps, does not exclude a good one
         if reason is None:
             ((_, reason),) = state.library.add([item.signed], check, quota=state.config.library.quota)
         if reason is None:
@@ -58,7 +57,7 @@ def admit_arrivals(
 
 
 def _refused(state: RunState, item: SentPost) -> str | None:
-    """What only a post from elsewhere can be refused for."""
+    """Reasons that apply only to posts of other islands."""
     post = item.signed.post
     if post.generation >= state.generation.index:
         return f"it says it is of generation {post.generation}, which is not over"
@@ -78,12 +77,12 @@ class Immigrant:
     weights: Tensor
 
     def row(self, state: RunState, newborn: str) -> Row:
-        """Its row of `migrations`."""
+        """Its row of table `migrations`."""
         return _row(state, "in", "agent", self.sent.name, self.sent.island, None, newborn=newborn)
 
 
 def immigrants(arena: Arena, room: int) -> tuple[list[Immigrant], list[Row]]:
-    """The agents that reached this island, at most `room` of them; those refused as rows of `migrations`."""
+    """Agents that arrived on this island, at most `room` of them; rows of table `migrations` for the refused ones."""
     state, models = arena.state, arena.models
     most = max(0, min(room, arena.config.cluster.agents))
     found: list[Immigrant] = []
@@ -106,27 +105,27 @@ def immigrants(arena: Arena, room: int) -> tuple[list[Immigrant], list[Row]]:
     return found, refused
 
 
-# -- leaving -------------------------------------------------------------------------------------------------------
+# -- departures -------------------------------------------------------------------------------------------------------
 
 
 def departing(
     arena: Arena, order: Sequence[str], scores: Mapping[str, float]
 ) -> tuple[tuple[SentPost, ...], tuple[SentAgent, ...]]:
-    """What the island sends after the generation that it has just finished. Asked again, the same.
+    """What the island sends after the generation it has just finished; the same when called again.
 
-    `order` are its living agents, the best paid first, `scores` what they were paid (`arena.phases.turnover.ranking`).
+    `order`: its living agents, the best paid first. `scores`: their mean rewards (`arena.phases.turnover.ranking`).
     """
     return tuple(_posts(arena.state)), tuple(_agents(arena, order, scores))
 
 
 def departures(state: RunState, posts: Sequence[SentPost], agents: Sequence[SentAgent]) -> list[Row]:
-    """Rows of `migrations` that say what left."""
+    """Rows of table `migrations` for what was sent."""
     rows = [_row(state, "out", "post", p.signed.post.id, state.island, None, p.solve_rate) for p in posts]
     return rows + [_row(state, "out", "agent", a.name, state.island, None) for a in agents]
 
 
 def _posts(state: RunState) -> Iterator[SentPost]:
-    """The most useful first, then by kind, the newest first; each after what it cites and the others lack."""
+    """The most useful posts first, then by kind, the newest first; each after the posts it cites."""
     most, g = state.config.cluster.posts, state.generation.index
     sql = "SELECT subject FROM migrations WHERE direction = 'out' AND kind = 'post' AND generation < ?"
     sent = {r["subject"] for r in state.store.query(sql, [g])}
@@ -161,7 +160,7 @@ _CANDIDATES = """SELECT p.id, p.seq, p.kind, p.author, p.about, p.cites, COALESC
 
 
 def _needed(id_: str, there: dict[str, Row], have: set[str]) -> list[str] | None:
-    """This post and what it cites, and so on, that was not sent: what is cited first. None if some cannot be sent."""
+    """This post and, before it, all it cites that was not sent yet. None if one of them cannot be sent."""
     found: dict[str, None] = {}
     open_: list[tuple[str, bool]] = [(id_, False)]
     while open_:
@@ -178,7 +177,7 @@ def _needed(id_: str, there: dict[str, Row], have: set[str]) -> list[str] | None
 
 
 def _agents(arena: Arena, order: Sequence[str], scores: Mapping[str, float]) -> Iterator[SentAgent]:
-    """The best paid of those who live and have slept in this generation."""
+    """The best paid of the living agents that were trained in this generation."""
     state = arena.state
     g, most = state.generation.index, arena.config.cluster.agents
     if arena.models.learner is None or not most:

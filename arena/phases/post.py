@@ -1,11 +1,11 @@
-"""The phase `post`: what the agents write down of what happened, each kind from what makes it true.
+"""The phase `post`: agents write posts about the generation, each kind from the event that makes it true.
 
-Right guesses become definitions, learnable problems worked examples by who solved them first; proposals that came to
-nothing become lessons, refuted guesses and failed attempts failures, problems that nobody solved questions; readers
-review what they read by what came of it; and under `library.forget: books` what the library defines is compiled.
-Texts are the domain's; the library checks every one of them again before it lets it in. Under `review: gate` they
-wait, and what was approved since is posted, before anything else. What agents write in their own words comes last
-(`arena.library.free_text`); after it, what reached this island from others (`arena.phases.migration`).
+A right guess becomes a definition; a learnable problem a worked example by its first solver; a proposal that does
+nothing a lesson; a wrong guess or a failed attempt a failure; a problem that nobody solved a question. Readers review
+the posts they read by the outcome of their attempts, and under `library.forget: books` definitions are compiled into
+books. The domain words these posts, and the library checks each one before it is admitted. With `review: gate` they
+wait for approval, and the posts approved since are added first. Posts in free text come last
+(`arena.library.free_text`), then posts that arrived from other islands (`arena.phases.migration`).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def fold_post(arena: Arena, records: Records) -> None:
 
 
 def definitions(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
-    """Each right guess at a name that its author's circle has not defined."""
+    """A definition for each right guess at a name that no visible author has defined."""
     g, words = state.generation.index, state.words_domain()
     waiting = review.waiting_names(state.store) if state.config.review.mode == "gate" else set[str]()
     mine: dict[str, list[str]] = {}  # authors by name, of this generation
@@ -106,7 +106,7 @@ def definitions(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
 
 
 def worked_examples(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
-    """The first right attempt at each learnable problem."""
+    """The first correct attempt at each learnable problem."""
     for r in state.generation.rounds:
         rate = r.solve_rate
         if r.problem is None or rate is None or not is_learnable(rate) or r.doubt:
@@ -122,8 +122,8 @@ def worked_examples(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
 
 
 def lessons(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
-    """That a program is another, shorter one: of a proposal that did nothing, or of a problem that does what an earlier
-    one did in other words."""
+    """That a program equals a shorter one: from a proposal that does nothing, or from a problem that behaves like an
+    earlier, shorter one."""
     g, count, told = state.generation.index, Counter[str](), set[str]()
     most, window = limit_of(state, "lesson"), state.config.library.lesson_window
     nothing = [
@@ -154,7 +154,7 @@ _ALIKE = """WITH near AS MATERIALIZED
 
 
 def failures(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
-    """Refuted guesses, and attempts at problems that others could solve."""
+    """Wrong guesses, and failed attempts from which the domain can word a failure."""
     g, count, most = state.generation.index, Counter[str](), limit_of(state, "failure")
     words = state.words_domain()
     for agent, name, body in state.generation.wrong_guesses:
@@ -178,7 +178,7 @@ def failures(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
 
 
 def questions(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
-    """Problems that nobody solved, asked by who set them."""
+    """Problems that nobody solved, asked by their setters."""
     count, most = Counter[str](), limit_of(state, "question")
     for r in state.generation.rounds:
         if r.problem is None or r.solve_rate != 0.0 or r.doubt or count[r.author] >= most:
@@ -191,7 +191,7 @@ def questions(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
 
 
 def reviews(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
-    """What readers say of what they were shown, by what came of it; once a reader and post, never of one's own."""
+    """A reader's verdict on a post, by the outcome of its attempts: one per reader and post, never on its own post."""
     g, count, most = state.generation.index, Counter[str](), limit_of(state, "review")
     for row in state.store.query(_READ, [state.store.before("reads", g), g]):
         agent = row["agent"]
@@ -219,10 +219,10 @@ _READ = """SELECT r.agent, r.post, p.author, p.title, COUNT(*) AS n, SUM(a.corre
 
 
 def books(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
-    """What a generation would teach its children: every definition a circle holds, each by what came before it.
+    """A book of every definition that a group of agents with the same visible authors can read.
 
-    A circle writes one where it holds two definitions that no book holds yet, or where the book of another takes out
-    of the index what it reads: circles of a ring overlap.
+    A group writes one when two of its definitions are in no book yet, or when another group's book removes posts that
+    it reads from the index (in a ring, groups overlap).
     """
     g, words = state.generation.index, state.words_domain()
     if words is None or g % state.config.library.book_every:
@@ -244,13 +244,13 @@ def books(state: RunState, index: DefinitionIndex) -> Iterator[Post]:
 
 
 def is_definition(library: Library, post_id: str) -> bool:
-    """Whether this post is a definition, and no book."""
+    """Whether this post is a definition of its own, not a book."""
     found = library.get(post_id)
     return found is not None and found.kind == "definition"
 
 
 def compile_definitions(words: Named, author: str, g: int, shelf: dict[str, StoredDefinition]) -> Post:
-    """A book of what fits into a post; it cites where its pages stood before."""
+    """A book of the definitions that fit into one post; it cites the posts that held them."""
     text = compile_book({n: h.body for n, h in shelf.items()}, limit=MAX_BODY)
     cites = tuple(dict.fromkeys(shelf[n].post for n in pages(text)))
     return Post("book", author, g, f"book {' '.join(str(g))}", text, cites, words.name, applies="a name is met")

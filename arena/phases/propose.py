@@ -60,7 +60,7 @@ def propose(arena: Arena) -> Produced:
 
 
 def fold_proposals(arena: Arena, records: Records) -> None:
-    """Problems and rejections as they were stored; what the world said to each guess."""
+    """Problems and rejections as stored; guesses by whether they were right."""
     state = arena.state
     by_round = {r["round"]: r for r in records["problems"]}
     for round_ in state.generation.rounds:

@@ -22,9 +22,9 @@ from curricula.replay import ParentPool
 
 
 def read(arena: Arena) -> Produced:
-    """Decide who sets what for whom: authors, solvers, graders, and the library post each setter reads and varies.
+    """Plan the rounds: author, solvers, grader, and the library post that the setter reads and varies.
 
-    What a reviewer has decided is taken here, once a generation; a post that was rejected is not read any more.
+    Reviewers' decisions are taken here, once per generation; a rejected post is no longer read.
     """
     state = arena.state
     g, config = state.generation.index, arena.config.rounds
@@ -45,7 +45,7 @@ def read(arena: Arena) -> Produced:
             id_ = f"g{g:04d}r{number:04d}{state.mark}"
             rng = state.rng(g, id_, "plan")
             domain = rng.choices(names, shares)[0]
-            if domain in named and not known:  # a name that its author does not know cannot be set
+            if domain in named and not known:  # an author can only use a name it knows
                 domain = next((n for n in names if n not in named), "")
                 if not domain:
                     continue

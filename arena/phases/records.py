@@ -1,9 +1,9 @@
 """What a phase is: the declaration (`PhaseSpec`) that the loop, resume and the replay of islands read.
 
-A phase computes records from the run's folded state and changes nothing: `play` gives rows by table. The loop stores
-them with `store`, in one transaction with the phase's own row, then takes them into the run's state with `fold`. On
-resume, `fold` is given the stored rows of the phases that a half-played generation has finished. A fold reads what is
-stored (verdicts, reasons, texts) and judges nothing again.
+A phase computes records from the run's state: `play` returns rows by table and leaves the state as it is (training
+changes the learner, whose weights the phase saves). The loop stores the records with `store`, in one transaction with
+the phase's own row, and then changes the state with `fold`. On resume, `fold` gets the stored rows of the phases that
+the unfinished generation has completed. A fold reads stored verdicts, reasons and texts; it judges nothing again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from arena.run.store import Records
 
 Listener = Callable[[str, dict[str, Any]], None]
 Produced = dict[str, list[Any]]
-"""What a phase computed: rows by table, and `reads` and `withheld` as `culture.library.Read`."""
+"""Records of a phase: rows by table; `reads` and `withheld` are `culture.library.Read`."""
 
 
 def insert(arena: Arena, produced: Produced) -> Produced:
-    """Insert what a phase produced, inside a transaction of the caller; the records that were stored."""
+    """Insert the records of a phase, inside a transaction of the caller. Returns the records as stored."""
     state = arena.state
     records = dict(produced)
     reads = records.pop("reads", [])
@@ -35,7 +35,7 @@ def insert(arena: Arena, produced: Produced) -> Produced:
 
 
 def keep(arena: Arena, records: Records) -> None:
-    """The fold of a phase that changes nothing in memory."""
+    """The fold of a phase that does not change the state."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,22 @@ class PhaseSpec:
 
     name: str
     play: Callable[[Arena], Produced]
-    """Computes the records. Draws on the folded state alone, so that it gives the same records after a crash."""
+    """Computes the records. Depends on the folded state alone, so that it gives the same records after a crash."""
     tables: tuple[str, ...]
-    """Tables that get its rows; listeners of a run of several islands are given these."""
+    """Tables it adds rows to. Listeners of a run of several islands receive these."""
     store: Callable[[Arena, Produced], Produced] = insert
-    """Writes the records inside the phase's transaction; returns what was stored."""
+    """Writes the records inside the phase's transaction; returns the records as stored."""
     fold: Callable[[Arena, Records], None] = keep
-    """Takes the stored records into the run's state."""
+    """Changes the run's state by the stored records."""
     resume_from: tuple[str, ...] = ()
-    """Tables whose rows `fold` needs when a run resumes later in the same generation; empty where there is no fold, or
-    `Arena.open` has restored what it changes (population, learner, bank)."""
+    """Tables whose rows `fold` needs when a run resumes later in the same generation. Empty if there is no fold, or if
+    `Arena.open` restores what it changes (population, learner, bank)."""
     reads: tuple[str, ...] = ()
     """Values of column `phase` in its rows of table `reads`."""
     counted: bool = True
-    """Whether its tokens are compute; evaluation is reported apart."""
+    """Whether its tokens count as compute. Evaluation is reported separately."""
     seals: bool = False
-    """Whether the generation ends with it: the ledger is sealed in its transaction."""
+    """Whether it is the last phase of a generation: the ledger is sealed in its transaction."""
 
 
 def silent(event: str, data: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ assert set(SPECS) == set(ORDER), "arena.phases.order and the declarations name d
 
 
 def replay(listen: Listener, written: Mapping[str, Sequence[Row]]) -> None:
-    """("done", ...) for each phase of a generation that was written at once (`arena.islands.merge.Union.write`)."""
+    """Call `listen` with ("done", ...) for each phase of a generation that `arena.islands.merge` wrote."""
     seconds = {r["phase"]: r["seconds"] for r in written.get("telemetry", ())}
     for row in written.get("phases", ()):
         records: dict[str, list[Any]] = {}

@@ -1,24 +1,24 @@
-"""What the run makes of a reviewer's decisions: receipts, labels, and posts let in or kept out.
+"""Reviewers' decisions become receipts, labels, and admitted or refused posts.
 
 A decision is a row of table `control` (kind "decision", subject: the id of an attempt or a post, value "accept" or
-"reject"). Decisions are taken once a generation, at its beginning: `take` marks the rows with the generation, which
-nobody can take back then, and gives the records of the phase `read`:
+"reject"). Decisions are taken once per generation, at its beginning: `take` marks the rows with the generation, after
+which they are final, and returns records for the phase `read`:
 
-- a receipt each, the arena's signed statement of what was decided about what. Its id is the SHA-256 of its canonical
+- a receipt for each, the arena's signed statement of the decision. Its id is the SHA-256 of its canonical
   JSON, its signature that of the arena's own key over the 32 bytes of the id; `verify_receipts` checks all of them. A
-  decision that cannot be taken (no such subject, decided before) has a receipt too: decision "void", and the reason.
-- a label for each attempt. The question is the grader's: is the answer right? Labels pay graders in the generation in
-  which they are taken, and calibrate them (`arena.report.metrics.grader_calibration`).
-- for a post that waits (`review: gate`): its row in `waiting` is closed; what was accepted is posted in the phase
-  `post` of the same generation, what was rejected becomes a row of `refusals`.
-- for a post that the library holds already, and that is rejected: it leaves the index with a row of `removals` (state
-  "rejected", cause: the receipt's id, reason: the note), and from this phase on nobody reads it or sleeps on it. The
-  log keeps it. Of one that had left the index before there is the receipt alone.
+  decision that cannot be taken (no such subject, decided before) gets a receipt with decision "void" and the reason.
+- a label for each attempt, which answers the grader's question: is the answer right? Labels pay graders in the
+  generation in which they are taken, and measure their calibration (`arena.report.metrics.grader_calibration`).
+- for a post that waits (`review: gate`): its row of `waiting` is closed; an accepted post is added in the phase `post`
+  of the same generation, a rejected one becomes a row of `refusals`.
+- for a rejected post that is in the library: it leaves the index with a row of `removals` (state "rejected", cause: the
+  receipt's id, reason: the note), and from this phase on it is not read and not trained on. The log keeps it. A post
+  that had left the index before gets the receipt alone.
 
-Left out: who the reviewer is. One desk is assumed, and whoever can write run.db can write decisions. Left out, too:
-taking back a rejection (its author may post the text again), and what was made of a post before it was rejected: books
-that compiled it, problems varied from it, and weights that slept on it stay. Not guaranteed: that a reviewer is right;
-disagreement with execution is an alarm, and execution keeps paying solvers and setters.
+Left out: the reviewer's identity (anyone who can write run.db can write decisions); taking back a rejection (the author
+may post the text again); and undoing earlier uses of a rejected post: books that compiled it, problems varied from it,
+and weights trained on it stay. Not guaranteed: that a reviewer is right; disagreement with execution raises an alarm,
+and execution keeps paying solvers and setters.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from culture.posts import SignedPost
 
 
 def take(arena: Arena) -> dict[str, list[Row]]:
-    """The records of what was decided since the last generation; none where `review.mode` is off.
+    """Records of the decisions since the last generation; empty if `review.mode` is off.
 
-    Marking the rows as taken is no record, and done again it changes nothing: after a crash the same ones come out.
+    Marks the decisions as taken, which is idempotent: after a crash the same records come out.
     """
     if arena.config.review.mode == "off":
         return {}
@@ -87,7 +87,7 @@ def take(arena: Arena) -> dict[str, list[Row]]:
 
 
 def close_waiting(store: Store, receipts: Sequence[Row]) -> None:
-    """Posts that were decided on wait no more. Inside the transaction that stores the receipts."""
+    """Close the rows of decided posts. Called inside the transaction that stores the receipts."""
     store.db.conn.executemany(
         "UPDATE waiting SET decided = ? WHERE id = ?",
         [(r["generation"], r["subject"]) for r in receipts if r["decision"] != "void"],
@@ -105,7 +105,7 @@ def approved(store: Store, receipts: Sequence[Row]) -> list[SignedPost]:
 
 
 def waiting_names(store: Store) -> set[str]:
-    """Names whose definition waits for approval: nobody needs to guess at them again."""
+    """Names whose definition waits for approval; they are not defined again."""
     sql = "SELECT title FROM waiting WHERE kind = 'definition' AND decided IS NULL"
     return {r["title"] for r in store.query(sql)}
 
@@ -114,7 +114,7 @@ def waiting_names(store: Store) -> set[str]:
 
 
 def _facts(store: Store, subject: str) -> tuple[Row, Row | None, Row | None]:
-    """(what the receipt says of the subject, a label to be or None, the waiting post or None)."""
+    """(facts for the receipt, label of an attempt or None, waiting post or None)."""
     found = store.query("SELECT * FROM attempts WHERE id = ?", [subject])
     if found:
         a = found[0]
@@ -126,7 +126,7 @@ def _facts(store: Store, subject: str) -> tuple[Row, Row | None, Row | None]:
             "agent": a["agent"],
             "text_sha256": None
             if a["text"] is None
-            else _sha(a["text"]),  # its words may be gone (arena.run.retention)
+            else _sha(a["text"]),  # the text may have been removed (arena.run.retention)
             "answer": a["answer"],
             "execution_correct": a["answer_correct"],
             "grader": grader,
@@ -156,7 +156,7 @@ def _left(store: Store, post: str) -> bool:
 
 
 def _receipt(arena: Arena, ahead: int, subject: str, decision: str, note: str, facts: Row) -> Row:
-    """A signed row. `seq` counts the receipts of the run from 1, whatever else went through `control`."""
+    """A signed row of table `receipts`. `seq` numbers the receipts of the run from 1."""
     last = arena.store.query("SELECT MAX(seq) AS n FROM receipts")[0]["n"] or 0
     row = {
         "seq": last + ahead + 1,

@@ -1,4 +1,4 @@
-"""Setters that are no language model: the controls that a model has to beat."""
+"""Programs as setters: the controls that a language model has to beat."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from curricula.list_school import SeedData
 
 
 def scripted_proposal(state: RunState, round_: Round) -> str:
-    """A problem text: a mutated parent from the library, a uniformly random problem, or one like the seed's own
-    school."""
+    """A problem text: a mutated parent from the library, a uniformly random problem, or one drawn like the seed data
+    (`rounds.setter`)."""
     rng, domain = state.rng(round_.id, "scripted"), round_.domain
     if state.config.rounds.setter == "mutator" and round_.parent:
         return domain.mutate(round_.parent, rng)

@@ -1,8 +1,8 @@
-"""The sleep phase: a generation's experience, the library and some of the school become weights.
+"""The phase `sleep`: all agents are fine-tuned on the generation's experience, the library and seed data.
 
-Each agent's examples are fresh worked examples, a sample of the archive, exercises in what the library defines, its
-own paid proposals (weighted by what they were paid), and seed examples against forgetting. Prompts are rebuilt as
-they would be asked, with the definitions a post cites. Who dies tonight and leaves no weights does not sleep."""
+Each agent's examples are fresh worked examples, a sample of older ones, exercises in the definitions it can read, its
+own proposals weighted by their reward, and seed examples against forgetting. Prompts are rebuilt as solvers are asked,
+with the definitions that a post cites. Agents that retire now are trained only if their weights are inherited."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from curricula.replay import Entry
 
 @dataclass
 class TrainingRecords:
-    """What was slept on: rows of table `sleeps`, and the posts."""
+    """Records of fine-tuning: rows of table `sleeps`, and the posts that were trained on."""
 
     sleeps: list[Row] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
@@ -38,7 +38,7 @@ class TrainingRecords:
 
 
 def sleep(arena: Arena) -> dict[str, list[Any]]:
-    """Train all agents in one mixed batch; write the adapters; give the records. None where nobody learns."""
+    """Train all agents in one mixed batch and write their adapters. The records are empty if nobody learns."""
     state, models = arena.state, arena.models
     if models.learner is None:
         return {"sleeps": [], "checkpoints": [], "reads": []}
@@ -65,14 +65,14 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
 
 
 def skips_training(state: RunState, agent: str) -> bool:
-    """Whether `agent` retires tonight and its last day goes on in no weights: its children have none of it, or go to
-    school, where they meet that day in the library."""
+    """Whether `agent` retires now and no weights of it are passed on: newborns inherit nothing from it, or train on the
+    library, which holds what it posted."""
     config = state.config.turnover
     return retires_by_age(state, agent) and config.inherit != "weights" and not config.consolidate
 
 
 def train(state: RunState, models: Models, learner: Learner, examples: list[Example], seed: str) -> list[Row]:
-    """Sleep on the examples, count the tokens, and give a row an agent."""
+    """Fine-tune on the examples and count the tokens. Returns a row of table `sleeps` per agent."""
     reports = learner.sleep(examples, seed)
     models.tokens.trained += sum(r.tokens for r in reports)
     return [
@@ -91,8 +91,10 @@ def train(state: RunState, models: Models, learner: Learner, examples: list[Exam
 def school_newborn(
     state: RunState, models: Models, learner: Learner, agent: str, seed: str, memory: Mapping[str, Body]
 ) -> TrainingRecords:
-    """What a newborn sleeps on before its first day: the library, and some of the seed's own school. `memory` is what
-    the weights that it begins with recall."""
+    """Fine-tune a newborn on the library and seed data before its first generation.
+
+    `memory`: definitions that the weights it starts from recall.
+    """
     g, config = state.generation.index, state.config.sleep
     lessons, index, examples = TrainingRecords(), DefinitionIndex(state), list[Example]()
     rng = state.rng(g, agent, "school", "library")
@@ -107,7 +109,7 @@ def school_newborn(
 
 
 def library_sample(state: RunState, agent: str) -> list[Entry]:
-    """Fresh and archived worked examples, of what the agent may read."""
+    """Fresh and older worked examples among the posts that the agent may read."""
     g, config = state.generation.index, state.config.sleep
     mine = readable(state, agent)
     rng = state.rng(g, agent, "sleep")
@@ -120,11 +122,10 @@ def library_sample(state: RunState, agent: str) -> list[Entry]:
 def exercises(
     state: RunState, index: DefinitionIndex, agent: str, memory: Mapping[str, Body], into: list[Example]
 ) -> TrainingRecords:
-    """`sleep.lore` exercises in what the agent may read and what it remembers, appended to `into`; the posts they come
-    from.
+    """Append `sleep.lore` exercises in definitions that the agent can read or recalls to `into`; the reads.
 
-    What is remembered is rehearsed (Robins 1995): else a night on a library that has lost a definition would teach that
-    its name is unknown. Where both speak of a name, the library is believed.
+    Recalled definitions are rehearsed (Robins 1995): otherwise training on a library that has lost a definition would
+    teach that its name is unknown. If the library defines a recalled name, its definition is used.
     """
     words, g, config = state.words_domain(), state.generation.index, state.config.sleep
     n = config.lore
@@ -140,7 +141,7 @@ def exercises(
 
 
 def paid_proposals(state: RunState, models: Models, agent: str) -> list[Example]:
-    """The agent's own proposals that were paid, the best first."""
+    """The agent's own proposals with a positive reward, the best first."""
     config = state.config
     if config.rounds.setter != "self" or not config.sleep.proposals:
         return []
@@ -164,7 +165,7 @@ def paid_proposals(state: RunState, models: Models, agent: str) -> list[Example]
 
 
 def write_checkpoint(arena: Arena, learner: Learner) -> list[dict[str, Any]]:
-    """Acting adapters as PEFT folders and the learner's state; rows with their digests."""
+    """Save the acting adapters as PEFT folders and the learner's state; rows of table `checkpoints` with digests."""
     state = arena.state
     g = state.generation.index
     folder = f"adapters/g{g:04d}"

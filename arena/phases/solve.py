@@ -1,4 +1,4 @@
-"""The phase `solve`: every solver tries its problems, with what the library has to read on them, in one engine call.
+"""The phase `solve`: every solver attempts its problems, with notes from the library, in one engine call.
 
 Each attempt is verified once, here; the fold takes the stored verdicts.
 """

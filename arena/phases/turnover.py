@@ -1,15 +1,14 @@
-"""Retirement and birth, by the channels through which knowledge outlives its owner, and the big sleep.
+"""The phase `turnover`: agents retire, newborns take their places, and every few generations weights are consolidated.
 
-A newborn takes the place of the one who retired. What it starts from (`turnover.inherit`) are its parents' weights, a
-school in which it sleeps on the library before its first day, both, or nothing; reading is a channel of its own
-(`arena.library.visibility`). Newborns of one generation that may read the same and start from the same weights go to
-one school: it is held once, and all of them leave it with the same weights.
+A newborn inherits (`turnover.inherit`) its parents' weights, or is fine-tuned on the library before its first
+generation, or both, or nothing. Reading is a separate channel (`arena.library.visibility`). Newborns of one generation
+that read the same authors and start from the same weights are trained once and share the result.
 
-In the big sleep (`turnover.consolidate`) what the population knows becomes one adapter, from which all go on and
-later newborns start. It is an adapter and no new base model, so that every file of a run stays a PEFT adapter of one
-base, and the newborn of the ratchet meter stays what it was.
+Consolidation (`turnover.consolidate`) makes one adapter of the whole population; all living agents continue from it and
+later newborns start from it. It is an adapter, not a new base model, so that every file of a run is a PEFT adapter of
+one base and the newborn of the ratchet meter stays the same.
 
-Left out: sex by choice of mates, and populations that grow or shrink.
+Left out: choice of mates, and populations that grow or shrink.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ from arena.run.state import Arena
 from arena.run.store import Records, Row
 
 BORN = "born"
-"""Name of the checkpoint that holds the learner's state after a turnover."""
+"""Name of the checkpoint of the learner's state after a turnover."""
 COMMONS = "commons"
-"""Name of the checkpoint that holds the adapter of the last big sleep; one of several islands adds its mark."""
+"""Name of the checkpoint of the last consolidated adapter; with several islands, the island's mark is appended."""
 MIGRATION = "migration"
-"""What a newborn inherited that has the weights of another island's agent."""
+"""Value of `agents.inherited` of a newborn with the weights of another island's agent."""
 
 
 def turnover(arena: Arena) -> dict[str, list[Any]]:
-    """Records of who retired, who was born, and what was learned between the two."""
+    """Records of retirements, births, and the training of newborns."""
     state, models = arena.state, arena.models
     g, config = state.generation.index, arena.config.turnover
     records: dict[str, list[Any]] = {"agents": [], "retirements": []}
@@ -95,7 +94,7 @@ def ranking(state: RunState) -> tuple[list[str], dict[str, float]]:
 
 
 def retiring(state: RunState, order: Sequence[str]) -> list[str]:
-    """Who retires at the end of this generation."""
+    """The agents that retire at the end of this generation."""
     g, config = state.generation.index, state.config.turnover
     if config.policy == "tournament":
         return [order[-1]] if config.every and g % config.every == 0 else []
@@ -103,10 +102,10 @@ def retiring(state: RunState, order: Sequence[str]) -> list[str]:
 
 
 def parents_of(state: RunState, order: Sequence[str], at: int, births: int) -> list[str]:
-    """Parents of the `at`-th newborn, whose weights come first first.
+    """Parents of the `at`-th newborn, the one whose weights lead first.
 
-    One birth: the best, or the best two, or all. Several at a time: drawn with weights falling with rank, so that a
-    whole generation does not come from one.
+    For one birth: the best agent, the best two, or all (`turnover.crossing`). For several births parents are drawn with
+    probability falling with rank, so that a generation does not descend from one agent.
     """
     g, config = state.generation.index, state.config.turnover
     if config.crossing == "average":
@@ -124,9 +123,9 @@ def parents_of(state: RunState, order: Sequence[str], at: int, births: int) -> l
 def create_newborns(
     arena: Arena, learner: Learner, rows: Sequence[Row], coming: Sequence[Immigrant] = ()
 ) -> TrainingRecords:
-    """Add the newborns to the learner with what they start from; what they learned before their first day.
+    """Add the newborns to the learner and train them as configured; the records of that training.
 
-    Those with the weights of another island's agents start from these, by which they act, and go to no school.
+    Newborns with the weights of another island's agents act by these weights and are not trained.
     """
     state = arena.state
     config, starts = arena.config.turnover, dict[str, Tensor]()
@@ -149,7 +148,7 @@ def create_newborns(
             starts[name] = arena.initial_adapter(name)
         learner.add(name, starts[name].clone())
         if with_weights and config.crossing == "copy":
-            learner.copy(parents[0], name, OPTIMISER)  # it goes on where its parent was, not with great first steps
+            learner.copy(parents[0], name, OPTIMISER)  # keeps the optimizer state: no large first steps
         origin = hashlib.sha256(starts[name].numpy(force=True).tobytes()).hexdigest() if with_weights else ""
         classes.setdefault((visible_authors(state, name), origin), []).append(name)
     lessons = TrainingRecords()
@@ -168,10 +167,11 @@ def create_newborns(
 
 
 def consolidate(arena: Arena, learner: Learner) -> Row:
-    """The big sleep: one adapter is made, everybody living goes on from it; its checkpoint.
+    """Make one adapter from which every living agent continues; its row of table `checkpoints`.
 
-    From `adapters`, it begins as the average of all acting adapters, from `library` as the untrained model; then it
-    sleeps on what the library holds of verified work, as a newborn does: distillation by sequences (Kim & Rush 2016).
+    With `turnover.consolidate_from` `adapters` it starts as the average of all acting adapters, with `library` as the
+    untrained model. Then it is fine-tuned on the verified posts of the library, as a newborn is: sequence-level
+    distillation (Kim & Rush 2016).
     """
     state, models = arena.state, arena.models
     g, config = state.generation.index, arena.config.turnover

@@ -44,7 +44,7 @@ def test_what_must_be_equal_includes_every_program_file(tmp_path: Path, monkeypa
 HOLDS = """
 import sys, tempfile, time
 tempfile.tempdir = sys.argv[1]
-from arena.islands.ray_workers.host import TemporaryHome
+from arena.islands.host import TemporaryHome
 home = TemporaryHome(7)
 (home.path / "run").mkdir()
 print(home.path, flush=True)
