@@ -18,7 +18,7 @@ from arena.report.terminal import print_report
 from arena.report.write import build_sections, write_report
 from arena.run.estimate_size import predict
 from arena.run.ledger import verify
-from arena.run.retention import GONE, WORDS, prune_adapters, spacing, thin, thinned_until
+from arena.run.retention import GONE, TEXTS, prune_adapters, spacing, thin, thinned_until
 from arena.run.state import Arena, make_domains
 from arena.run.store import Row, Store
 from arena.tools.bench import long
@@ -63,7 +63,7 @@ def test_only_the_words_of_old_generations_go(pair: tuple[Path, Path]) -> None:
     gone = 0
     for table, rows in whole.items():
         for row, left in zip(rows, thinned[table], strict=True):
-            words = WORDS.get(table, ()) if (row.get("generation") or 0) <= 6 - KEEP else ()
+            words = TEXTS.get(table, ()) if (row.get("generation") or 0) <= 6 - KEEP else ()
             gone += sum(row[w] is not None for w in words)
             expected = row | dict.fromkeys(words)
             secret = {"public_key", "signature"} & set(row)  # drawn anew for each run
@@ -148,8 +148,8 @@ def test_the_words_of_one_generation_go_and_the_screens_say_so(tmp_path: Path) -
     after = everything(store)
     for table, rows in before.items():
         for row, left in zip(rows, after[table], strict=True):
-            old = table in WORDS and row["generation"] == 1
-            assert left == (row | dict.fromkeys(WORDS[table]) if old else row)
+            old = table in TEXTS and row["generation"] == 1
+            assert left == (row | dict.fromkeys(TEXTS[table]) if old else row)
     assert thinned_until(store) == 1
     store.close()
     with read_only(open_run(folder).database) as db:

@@ -167,7 +167,7 @@ def test_clock_jumps_change_nothing(calm: str, tmp_path: Path, monkeypatch: pyte
     with (
         (tmp_path / "said").open("w") as said,
         brief(tmp_path, "jumping", "limits.seconds=1e12") as arena,
-        Progress(arena.config, Console(file=said), plain=True) as progress,
+        Progress(arena.config, Console(file=said), arena.store, plain=True) as progress,
     ):
         assert play(arena, progress)
     monkeypatch.undo()
