@@ -1,4 +1,4 @@
-"""The command line as a user meets it: commands, options, and one clear line for a mistake."""
+"""The command line: commands and options are frozen, output has the documented form, mistakes are one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from arena.config.shipped import ROOT
 from tests.helpers.command import ratchet
 
-# The options of every command. A change here is a change for users: say so in the README.
+# The options of every command. A change here is a change for users: record it in CHANGELOG.md.
 OPTIONS = {
     "run": {"--quiet", "--dry-run", "--watch", "--explain"},
     "resume": {"--quiet", "--watch"},
@@ -69,7 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tiny"
 
 
-def test_the_commands_and_their_options_are_frozen() -> None:
+def test_options_are_frozen() -> None:
     import typer
 
     from arena.cli.app import app
@@ -83,7 +83,7 @@ def test_the_commands_and_their_options_are_frozen() -> None:
 
 
 @pytest.mark.slow
-def test_analyze_prints_one_json_object_with_the_promised_fields(finished: Path) -> None:
+def test_analyze_json_fields(finished: Path) -> None:
     done = ratchet("analyze", str(finished), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -108,14 +108,14 @@ def test_analyze_prints_tables(finished: Path) -> None:
     assert done.returncode == 0 and "depth" in done.stdout.lower() and "\nwrote " not in done.stdout
 
 
-def test_digest_is_the_store_s(finished: Path) -> None:
+def test_digest(finished: Path) -> None:
     from arena.run.store import Store
 
     assert ratchet("digest", str(finished)).stdout.strip() == Store(finished / "run.db").digest()
 
 
 @pytest.mark.slow
-def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: Path) -> None:
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     done = ratchet("run", "configs/tiny.yaml", "--dry-run", f"run.folder={tmp_path / 'runs'}", "generations=7")
     assert done.returncode == 0, done.stderr
     assert "generations: 7" in done.stdout and "# time: about" in done.stdout and "# memory: about" in done.stdout
@@ -161,7 +161,7 @@ def test_a_dry_run_prints_the_config_and_estimates_and_writes_nothing(tmp_path: 
     ],
 )
 @pytest.mark.slow
-def test_a_mistake_is_one_line_that_names_it(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+def test_mistakes_are_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
     extra = [f"run.folder={tmp_path}"] if arguments[0] == "run" else []
     done = ratchet(*arguments, *extra)
     assert done.returncode == 2, done.stdout
@@ -170,13 +170,13 @@ def test_a_mistake_is_one_line_that_names_it(arguments: tuple[str, ...], says: s
     assert not any(tmp_path.iterdir())
 
 
-def test_a_run_is_not_overwritten(finished: Path) -> None:
+def test_runs_are_not_overwritten(finished: Path) -> None:
     done = ratchet("run", "configs/tiny.yaml", f"run.folder={finished.parent}")
     assert done.returncode == 2 and "already holds a run" in done.stderr
 
 
 @pytest.mark.slow
-def test_doctor_finds_this_install_fit_and_another_agents_package_unfit(tmp_path: Path) -> None:
+def test_doctor_finds_another_agents_package(tmp_path: Path) -> None:
     done = ratchet("doctor")
     assert done.returncode == 0, done.stdout
     assert "seed model" in done.stdout
@@ -188,7 +188,7 @@ def test_doctor_finds_this_install_fit_and_another_agents_package_unfit(tmp_path
 
 
 @pytest.mark.slow
-def test_a_seed_model_can_be_made_from_scratch(tmp_path: Path) -> None:
+def test_make_seed_is_reproducible(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
         done = ratchet("make-seed", "--folder", str(folder), "--steps", "12", "--threads", "1")

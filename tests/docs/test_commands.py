@@ -20,7 +20,7 @@ import typer
 from arena.cli.app import app
 from arena.config.shipped import ROOT, find_config
 
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 PROGRAM = r"(?:\S*bin/)?(?:ratchet|python (?:-m )?run_arena(?:\.py)?)"
 TYPED = re.compile(rf"^(?:\w+=\S+ )*{PROGRAM} (?P<command>[^#]+)")
@@ -64,7 +64,7 @@ def test_docs_commands_parse(document: str, command: str) -> None:
     """The command and its options exist; the shipped configs that it names exist too. Capitals are placeholders."""
     group = typer.main.get_command(app)
     name, *arguments = shlex.split(command)
-    if name == "--help":
+    if name in ("--help", "--version"):
         return
     assert isinstance(group, click.Group) or hasattr(group, "commands")
     sub = group.commands[name]  # type: ignore[attr-defined]
