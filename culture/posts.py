@@ -39,7 +39,7 @@ _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
 def check_kind(kind: str) -> None:
     """Raise ValueError, naming the nearest right kind, unless `kind` is one of POST_KINDS."""
-    if kind not in POST_KINDS:
+    if type(kind) is not str or kind not in POST_KINDS:
         nearest = difflib.get_close_matches(str(kind), POST_KINDS, n=1, cutoff=0.0)[0]
         raise ValueError(f"unknown kind of post {kind!r}; did you mean {nearest!r}? (of {', '.join(POST_KINDS)})")
 
