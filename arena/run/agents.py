@@ -118,7 +118,7 @@ class RunModels:
         self.folder, self.config = folder, config
         self.base: BaseModel | None = None
         self.tokenizer: Tokenizer | None = None
-        if config.engine.kind == "openai":
+        if config.engine.spec.remote:
             self.engine: Engine = connect(config)
             return
         ran_with, here = store.meta().get("base model"), base_digest(config)

@@ -1,9 +1,10 @@
-"""docs/add_a_domain.md works as it stands: its file is a domain, its config loads, a round is played with it."""
+"""The code of docs/add_a_domain.md works as it stands: its class is a domain, its config loads, a round is played."""
 
 import random
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,12 +13,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arena.config.registries import make_domain
 from arena.config.schema import make_config
 from arena.config.shipped import ROOT
 from arena.rounds.rewards import rewards
 from arena.rounds.round import Round
 from arena.run.state import make_domains
-from curricula import registry
 from curricula.domain import SPLITS, Domain, Problem, Rejection, Verdict
 from curricula.learnability import RULES
 
@@ -30,42 +31,47 @@ def blocks(language: str) -> list[str]:
 
 def load() -> ModuleType:
     (source,) = blocks("python")
-    module = ModuleType("curricula.small_sums")
+    module = ModuleType("small_sums")
     exec(compile(source, "docs/add_a_domain.md", "exec"), module.__dict__)
     return module
 
 
 SMALL_SUMS = load().SmallSums
 DOMAIN = SMALL_SUMS()
+PATH = "small_sums:SmallSums"
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(registry.DOMAINS, "small_sums", SMALL_SUMS)
+def importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The page's file, in a folder on Python's path."""
+    (source,) = blocks("python")
+    (tmp_path / "small_sums.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
     yield
+    sys.modules.pop("small_sums", None)
 
 
-def test_the_file_defines_a_domain():
+def test_page_defines_a_domain():
     assert isinstance(DOMAIN, Domain)
     assert not isinstance(object(), Domain)
 
 
-def test_the_file_imports_nothing_but_the_protocol():
+def test_page_imports_the_protocol_only():
     (source,) = blocks("python")
     imported = re.findall(r"^(?:from|import) (\S+)", source, re.MULTILINE)
     assert {m for m in imported if m.split(".")[0] not in sys.stdlib_module_names} == {"curricula.domain"}
 
 
-@pytest.mark.usefixtures("registered")
-def test_a_config_names_it():
+@pytest.mark.usefixtures("importable")
+def test_config_names_it_by_import_path():
     (config,) = (c for c in map(yaml.safe_load, blocks("yaml")) if "domains" in c)
     domains = make_domains(make_config(config))
-    assert list(domains) == ["small_sums"] and isinstance(domains["small_sums"], SMALL_SUMS)
+    assert list(domains) == ["small_sums"] and type(domains["small_sums"]).__name__ == "SmallSums"
 
 
-@pytest.mark.usefixtures("registered")
-def test_a_whole_round_is_played_with_it():
-    domain = registry.make_domain("small_sums")
+@pytest.mark.usefixtures("importable")
+def test_round_is_played_with_it():
+    domain = make_domain(PATH)
     round_ = Round("r0", domain, "ada", ("bob", "eve"), attempts_each=1, grader="cy", parent="add 1 2")
     assert round_.asks()[0].prompt == "propose add 1 2 ->"
     round_.take(["add 12 31"])
@@ -76,8 +82,8 @@ def test_a_whole_round_is_played_with_it():
     assert [pay for _, _, _, pay in rewards(round_, RULES["variance"], -0.25)] == [1.0, 1.0, 0.0, 1.0]
 
 
-@pytest.mark.usefixtures("registered")
-def test_the_page_s_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.usefixtures("importable")
+def test_example_prints_what_the_page_says(capsys: pytest.CaptureFixture[str]):
     (example,) = (b for b in blocks("text") if "parallel_env" in b)
     names: dict[str, Any] = {}
     exec(compile(example, "docs/add_a_domain.md", "exec"), names)
@@ -87,13 +93,13 @@ def test_the_page_s_example_prints_what_it_says(capsys: pytest.CaptureFixture[st
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(["add", "answer", "12", "007", "²", "9" * 5000])).map(" ".join)))
 @settings(max_examples=200, deadline=None)
-def test_it_is_total(text: str):
+def test_parsing_and_verifying_are_total(text: str):
     found = DOMAIN.parse_proposal(text)
     assert isinstance(found, Rejection) or DOMAIN.parse_proposal(found.text) == found == DOMAIN.problem(found.text)
     assert isinstance(DOMAIN.verify(DOMAIN.problem("add 12 30"), text), Verdict)
 
 
-def test_it_keeps_what_the_page_says_the_arena_relies_on():
+def test_requirements_of_the_page_hold():
     rng = random.Random(0)
     for depth in DOMAIN.depths:
         keys = [{p.heldout_key for p in DOMAIN.heldout(split, depth)} for split in SPLITS]
