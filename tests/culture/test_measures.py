@@ -40,7 +40,8 @@ def test_citation_depth_is_the_longest_chain():
     assert citation_depth({"a": [], "b": ["a"], "c": ["a", "b"], "d": ["a"]}) == 2
 
 
-def test_citation_depth_of_a_very_long_chain_needs_no_recursion():
+def test_long_citation_chain_needs_no_recursion():
+    """The citation depth of a very long chain needs no recursion."""
     chain = {str(i): [str(i - 1)] if i else [] for i in range(5000)}
     assert citation_depth(chain) == 4999
     assert citation_depth(dict(reversed(chain.items()))) == 4999
@@ -58,7 +59,8 @@ def test_a_circle_of_cites_is_refused(cites):
         citation_depth(cites)
 
 
-def test_marks_are_words_because_programs_differ_by_them():
+def test_punctuation_marks_are_words():
+    """Punctuation marks count as words, since programs differ by them."""
     assert ngrams("X + y", 2) == [("x", "+"), ("+", "y")]
     with pytest.raises(ValueError, match="at least 1"):
         ngrams("x", 0)
@@ -72,7 +74,8 @@ def test_similarity_is_the_share_of_common_trigrams():
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_similarity_is_symmetric_bounded_and_one_for_itself(a, b):
+def test_similarity_is_symmetric(a, b):
+    """Similarity is symmetric, bounded, and 1 of a text with itself."""
     assert similarity(a, b) == similarity(b, a)
     assert 0 <= similarity(a, b) <= 1 and similarity(a, a) == 1
 
@@ -112,13 +115,15 @@ def test_impossible_counts_are_refused(counts):
         hill_numbers(counts)
 
 
-def test_distinct_n_is_the_share_of_distinct_grams_over_all_texts():
+def test_distinct_n_is_over_all_texts():
+    """distinct-n is the share of distinct n-grams over all texts."""
     assert distinct_n(["a b", "a b"], 1) == 0.5
     assert distinct_n(["a b c", "a b d"], 2) == 3 / 4
     assert math.isnan(distinct_n(["a", ""], 2))
 
 
-def test_pagerank_is_the_stationary_share_of_the_google_matrix():
+def test_pagerank_is_stationary():
+    """PageRank is the stationary distribution of the Google matrix."""
     cites = {"a": [], "b": ["a"], "c": ["a", "b", "a"], "d": ["c", "elsewhere"], "e": []}
     graph = networkx.DiGraph()
     graph.add_nodes_from(cites)
@@ -134,7 +139,8 @@ WORDS = st.lists(st.sampled_from("abc"), max_size=5).map(" ".join)
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(WORDS, max_size=6), WORDS, st.integers(1, 3))
-def test_the_nearest_text_is_the_one_that_comparing_with_each_would_find(read, text, n):
+def test_nearest_text_matches_brute_force(read, text, n):
+    """The nearest text is the one that a comparison with each would find."""
     nearest = Nearest(n)
     for other in read:
         nearest.add(other)
@@ -150,14 +156,16 @@ def test_the_vendi_score_counts_different_texts():
     assert vendi_score(["a b c d", "a b c e"]) == pytest.approx(math.exp(-sum(x * math.log(x) for x in half)))
 
 
-def test_what_repeats_compresses_and_too_little_has_no_ratio():
+def test_repetition_compresses():
+    """Repetitive text compresses; too little text has no ratio."""
     same, different = ["a b c d"] * 50, [f"{i * 7919 % 1009} {i * 104729 % 997}" for i in range(50)]
     assert compression_ratio(same, 200) > 2 * compression_ratio(different, 200)
     assert compression_ratio(same[:26] + different, 200) == compression_ratio(same, 200)
     assert math.isnan(compression_ratio(["a"], 200)) and math.isnan(compression_ratio([]))
 
 
-def test_styles_are_counted_from_alike_to_nothing_shared():
+def test_effective_styles_range():
+    """Effective styles range from 1 for equal authors to their number."""
     assert effective_styles({"a": "xyz", "b": "xyz"}) == pytest.approx(1)
     assert effective_styles({"a": "xyz", "b": "uvw" * 9, "c": ""}) == pytest.approx(2)
     assert math.isnan(effective_styles({})) and math.isnan(effective_styles({"a": []}))

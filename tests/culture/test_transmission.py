@@ -30,9 +30,10 @@ def genealogies(draw: Any) -> tuple[dict[int, float], list[tuple[list[int], floa
 
 
 @given(genealogies())
-def test_the_two_parts_of_the_price_equation_sum_to_the_change(
+def test_price_parts_sum_to_the_change(
     family: tuple[dict[int, float], list[tuple[list[int], float]]],
 ) -> None:
+    """The two parts of the Price equation sum to the change."""
     parents, offspring = family
     found = price(parents, offspring)
     before = math.fsum(parents.values()) / len(parents)
@@ -43,9 +44,10 @@ def test_the_two_parts_of_the_price_equation_sum_to_the_change(
 
 
 @given(genealogies())
-def test_selection_is_the_covariance_of_offspring_and_trait(
+def test_selection_is_the_covariance(
     family: tuple[dict[int, float], list[tuple[list[int], float]]],
 ) -> None:
+    """Selection is the covariance of trait and number of offspring."""
     parents, offspring = family
     n = len(parents)
     w = {k: sum(whose.count(k) / len(whose) for whose, _ in offspring) for k in parents}
@@ -54,7 +56,8 @@ def test_selection_is_the_covariance_of_offspring_and_trait(
     assert price(parents, offspring).selection == pytest.approx(covariance / mw, abs=1e-6)
 
 
-def test_pure_selection_and_pure_transmission_are_told_apart() -> None:
+def test_selection_and_transmission_differ() -> None:
+    """Pure selection and pure transmission are distinguished."""
     parents = {"low": 1.0, "high": 3.0}
     selected = price(parents, [(["high"], 3.0), (["high"], 3.0)])
     assert (selected.selection, selected.transmission, selected.change) == (1.0, 0.0, 1.0)
@@ -74,7 +77,8 @@ def test_a_genealogy_that_is_none_is_refused() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60))
-def test_a_ratchet_is_the_difference_of_means_within_its_interval(pairs: list[tuple[int, int]]) -> None:
+def test_ratchet_is_a_difference_of_means(pairs: list[tuple[int, int]]) -> None:
+    """The ratchet is a difference of means and lies in its interval."""
     later, first = [a for a, _ in pairs], [b for _, b in pairs]
     found = ratchet(later, first)
     assert found.value == pytest.approx((sum(later) - sum(first)) / len(pairs)) and found.n == len(pairs)
@@ -83,7 +87,8 @@ def test_a_ratchet_is_the_difference_of_means_within_its_interval(pairs: list[tu
     assert [back.low, back.high] == pytest.approx([-found.high, -found.low])
 
 
-def test_a_ratchet_over_nothing_is_undefined_and_half_solved_problems_are_refused() -> None:
+def test_ratchet_refuses_bad_input() -> None:
+    """A ratchet without problems is undefined; values other than 0 and 1 are refused."""
     assert math.isnan(ratchet([], []).value)
     with pytest.raises(ValueError, match=r"0\.5"):
         ratchet([0.5], [0])  # type: ignore[list-item]
@@ -91,7 +96,8 @@ def test_a_ratchet_over_nothing_is_undefined_and_half_solved_problems_are_refuse
         ratchet([1], [])
 
 
-def test_the_paired_interval_is_the_one_of_uplifts_and_covers() -> None:
+def test_paired_interval_covers() -> None:
+    """The paired interval is the one that uplifts use, and it covers."""
     assert paired_uplift.paired_interval is paired_interval
     rng, covered = random.Random(1), 0
     for _ in range(400):
@@ -109,7 +115,8 @@ def test_channels_are_the_contrasts_of_the_four_cells() -> None:
     assert channels(a, b, c, d) == found
 
 
-def test_channels_are_paired_by_problem_and_nothing_is_said_of_values_all_alike() -> None:
+def test_channels_are_paired_by_problem() -> None:
+    """Channels are paired by problem; equal values have no interval."""
     rng = random.Random(2)
     a = [rng.random() for _ in range(200)]
     b = [x + 0.5 + rng.gauss(0, 0.01) for x in a]

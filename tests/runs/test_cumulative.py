@@ -68,7 +68,7 @@ def mean(found: list[list[int]]) -> float:
 
 
 @pytest.mark.slow
-def test_a_chain_of_mortals_with_a_library_finds_more_than_one_life_of_equal_experience(tmp_path: Path) -> None:
+def test_chain_with_library_beats_one_life(tmp_path: Path) -> None:
     """Cook et al. 2024 ("Artificial Generational Intelligence"): social with individual learning beats a single
     lifetime. Individual learning is search here. The controls say where the gain comes from: mortals who read nobody
     find no more than a life without notes, and an immortal with notes of its own no less than the chain: what
@@ -82,7 +82,8 @@ def test_a_chain_of_mortals_with_a_library_finds_more_than_one_life_of_equal_exp
 
 
 @pytest.mark.slow
-def test_it_does_so_where_the_language_model_guesses(tmp_path: Path) -> None:
+def test_chain_beats_one_life_with_model_guesses(tmp_path: Path) -> None:
+    """The same holds if the language model guesses."""
     found = {arm: names_found(tmp_path, arm, "self", 24) for arm in ("chain", "forgetful")}
     assert mean(found["chain"]) >= 1.25 * mean(found["forgetful"]), found
 
@@ -135,7 +136,7 @@ def test_descent_is_read_from_a_run_as_it_was(empty: Path) -> None:
 
 
 @pytest.mark.slow
-def test_selection_and_transmission_add_up_to_the_change_exactly(tmp_path: Path) -> None:
+def test_price_parts_add_up_exactly(tmp_path: Path) -> None:
     """On a run as it was played: of depths of worked examples, and of levels of definitions that were read."""
     given = [f"run.folder={tmp_path}", "generations=5", "sleep.enabled=false", "rounds.per_agent=20", "rounds.vary=1"]
     given += ["rounds.guesser=search", "domains.hidden_words.levels=3", "measure.per_depth=0"]

@@ -75,7 +75,8 @@ def problem(number: int, generation: int, text: str | None, key: str, depth: int
 # -- what is known and found ------------------------------------------------------------------------------------------
 
 
-def test_what_is_known_is_a_mean_over_agents_before_and_after_the_fire(tmp_path: Path) -> None:
+def test_known_names_before_and_after_burn(tmp_path: Path) -> None:
+    """Known names are a mean over agents, before and after the library burns."""
     rows = [knows(g, a, known, 1, known + 1, a == "b", known // 8) for g, known in enumerate((0, 8, 16, 0, 24), 0)
             for a in ("a", "b")]  # fmt: skip
     rows[-1] |= {"known": 27, "level": 4}
@@ -96,14 +97,16 @@ def test_what_is_known_is_a_mean_over_agents_before_and_after_the_fire(tmp_path:
     ]
 
 
-def test_a_library_that_does_not_burn_has_no_before_and_after(tmp_path: Path) -> None:
+def test_no_burn_has_no_before_and_after(tmp_path: Path) -> None:
+    """A library that does not burn has no figures before and after."""
     run = finished(tmp_path, {"knowledge": [knows(1, "a", 1, 0, 1, 0, 1)]}, last=1, library=LibrarySection())
     found = all_metrics(run)
     assert [m for m in found if "burn" in m or "restore" in m if found[m] is not None] == []
     assert found["names_known_end"] == 1
 
 
-def test_only_the_first_right_guess_of_a_name_is_a_discovery_and_guesses_count_in_their_order(tmp_path: Path) -> None:
+def test_first_right_guess_is_the_discovery(tmp_path: Path) -> None:
+    """Only the first correct guess of a name is a discovery; guesses count in their stored order."""
     made = [(1, "w0", 0), (1, "w0", 1), (1, "w0", 1), (2, "w9", 1), (2, "w1", 0), (4, "w1", 1), (4, "w8", 1)]
     run = finished(tmp_path, {"guesses": guesses(*made, *[(4, f"w{i}", 1) for i in range(16, 20)], (4, "w63", 1))}, 5)
     found = all_metrics(run)
@@ -124,7 +127,8 @@ def test_no_discovery_is_nought_and_no_guess_is_none(tmp_path: Path) -> None:
 # -- the ratchet ------------------------------------------------------------------------------------------------------
 
 
-def test_the_ratchet_is_own_minus_first_and_its_end_the_last_three_readings(tmp_path: Path) -> None:
+def test_ratchet_end_is_the_last_three_readings(tmp_path: Path) -> None:
+    """The ratchet is own minus first library, its end the mean of the last three readings."""
     rows = []
     for g, own, filler, shuffled in ((5, 1, 0, 0), (10, 4, 1, 0), (15, 6, 2, 3), (20, 8, 3, 1)):
         rows += reading(g, "newborn", "own", own) + reading(g, "newborn", "first", 1)
@@ -162,7 +166,8 @@ def asked(generation: int, library: str, *answers: tuple[int, int, int | None], 
     ]
 
 
-def test_reading_is_told_by_the_problems_whose_definitions_are_shown(tmp_path: Path) -> None:
+def test_reading_difference_needs_definitions(tmp_path: Path) -> None:
+    """The effect of reading is over problems whose definitions were shown."""
     unknown = (0, 1, None)
     rows = asked(4, "own", (1, 1, 1), (1, 1, 1), (0, 1, 1), (0, 0, 0), (1, 1, None))  # the last is solved without
     rows += asked(4, "none", unknown, unknown, (1, 1, None), unknown, (0, 0, None))
@@ -175,7 +180,8 @@ def test_reading_is_told_by_the_problems_whose_definitions_are_shown(tmp_path: P
     assert (found["follows_own"], found["follows_wrong"], found["right_despite_wrong"]) == (0.75, 0.5, 0.25)
 
 
-def test_reading_is_a_mean_over_the_last_three_readings(tmp_path: Path) -> None:
+def test_reading_difference_is_of_three_readings(tmp_path: Path) -> None:
+    """The effect of reading is a mean over the last three readings."""
     rows = []
     for g, right in ((1, 0), (2, 1), (3, 0), (4, 1)):
         rows += asked(g, "own", (right, right, right)) + asked(g, "none", (0, 0, None))
@@ -185,7 +191,8 @@ def test_reading_is_a_mean_over_the_last_three_readings(tmp_path: Path) -> None:
     assert found["right_despite_wrong"] == pytest.approx(1 / 3) and found["filler_difference"] is None
 
 
-def test_schools_are_means_over_depths_of_those_who_went_to_one_after_the_last_generation(tmp_path: Path) -> None:
+def test_schools_are_means_over_depths(tmp_path: Path) -> None:
+    """Schools are means over depths, of newborns schooled after the last generation."""
     rows = []
     for depth in range(1, 9):
         for school, right in (("none", 1), ("early", 2), ("late", depth), ("hard_early", 3), ("hard_late", 4)):
@@ -204,7 +211,8 @@ def test_schools_are_means_over_depths_of_those_who_went_to_one_after_the_last_g
     assert found["late_over_early_3_8"] == pytest.approx((sum(late) - sum(early)) / 6)
 
 
-def test_a_school_that_was_not_asked_all_depths_says_nothing(tmp_path: Path) -> None:
+def test_school_without_all_depths_is_none(tmp_path: Path) -> None:
+    """A school that was not measured at all depths has no value."""
     rows = [
         r for d in range(1, 7) for s in ("early", "late") for r in reading(2, "schooled", f"school_{s}", d, 10, 0, d)
     ]
@@ -304,7 +312,8 @@ def test_series_come_out_as_data_and_as_a_figure(tmp_path: Path, monkeypatch: An
     assert "Not all seeds have a value of guesses_to_8:" in said[-1]
 
 
-def test_a_line_is_over_the_same_seeds_all_along_and_ends_with_the_first(tmp_path: Path) -> None:
+def test_story_line_keeps_its_seeds(tmp_path: Path) -> None:
+    """A line is over the same seeds throughout and ends with the first seed that ends."""
     path = written(tmp_path, highlight=["lasting"])
     play_out(path, tmp_path / "out")
     cells = make_cells(load_experiment(path), path, tmp_path / "out", False)
@@ -315,7 +324,8 @@ def test_a_line_is_over_the_same_seeds_all_along_and_ends_with_the_first(tmp_pat
     assert grey.x == bold.x == [1, 2, 3, 4, 5] and bold.y == [2.5, 4.5, 6.5, 8.5, 10.5]
 
 
-def test_series_added_since_a_cell_was_played_are_read_from_its_run(tmp_path: Path, monkeypatch: Any) -> None:
+def test_new_series_are_read_from_the_run(tmp_path: Path, monkeypatch: Any) -> None:
+    """Series added after a cell was played are read from its run."""
     path, home = written(tmp_path), tmp_path / "out" / "trial"
     play_out(path, home)
     for file in home.glob("*/cell.json"):
@@ -364,7 +374,8 @@ def test_names_are_spread_as_little_as_it_takes(wanted: list[float], expected: l
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
-def test_marks_of_a_shipped_experiment_are_what_its_arms_do(path: Path, tmp_path: Path) -> None:
+def test_marks_match_the_arms(path: Path, tmp_path: Path) -> None:
+    """The marks of a shipped experiment are the generations in which its libraries burn or are restored."""
     experiment = load_experiment(path)
     cells = make_cells(experiment, path, tmp_path, False)
     libraries = [c.config.library for c in cells]
@@ -385,7 +396,8 @@ def test_the_burned_library_compares_what_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["sharing", "collapse"])
-def test_experiments_on_list_programs_alone_have_no_hidden_words(name: str, tmp_path: Path) -> None:
+def test_list_experiments_have_no_hidden_words(name: str, tmp_path: Path) -> None:
+    """Experiments on list programs alone have no domain hidden_words."""
     path = ROOT / "configs" / "experiments" / f"{name}.yaml"
     assert {tuple(c.config.domains) for c in make_cells(load_experiment(path), path, tmp_path, False)} == {
         ("list_programs",)

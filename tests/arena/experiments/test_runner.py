@@ -104,7 +104,8 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, changes: dict[str, Any],
         cells_of(written(tmp_path, **changes))
 
 
-def test_overrides_reach_every_arm_and_the_arms_own_come_last(tmp_path: Path) -> None:
+def test_arm_overrides_come_last(tmp_path: Path) -> None:
+    """Common overrides apply to every arm; an arm's own come last."""
     path = written(
         tmp_path,
         common={"sleep.learning_rate": 1e-5, "limits.compute": 6000, "rounds.setter": "frozen", "turnover.every": 0},
@@ -121,7 +122,8 @@ def test_overrides_reach_every_arm_and_the_arms_own_come_last(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "experiments").glob("*.yaml")), ids=lambda p: p.stem)
-def test_experiment_files_that_ship_are_good_from_any_folder(path: Path, monkeypatch: Any, tmp_path: Path) -> None:
+def test_shipped_experiments_load_from_anywhere(path: Path, monkeypatch: Any, tmp_path: Path) -> None:
+    """Shipped experiment files load from any working directory."""
     monkeypatch.chdir(tmp_path)
     for final in (False, True):
         assert make_cells(load_experiment(path), path, tmp_path, final)
@@ -138,7 +140,8 @@ def test_the_sealed_set_is_for_finals_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cell_process_refuses_the_sealed_set_outside_a_final(tmp_path: Path) -> None:
+def test_cell_refuses_the_sealed_set(tmp_path: Path) -> None:
+    """A cell process refuses the sealed test set unless it is a final."""
     config = make_config({"run": {"folder": str(tmp_path)}}, ["measure.split=test"]).model_dump(mode="json")
     spec = json.dumps({"arm": "a", "seed": 0, "final": False, "config": config})
     command = [sys.executable, "-m", "arena.experiments.cell", spec]
@@ -164,7 +167,8 @@ def test_finished_cells_are_kept_and_not_run_again(tmp_path: Path, monkeypatch: 
     assert (tmp_path / "out" / "trial" / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_cell_finished_under_another_config_is_refused_by_name_and_key(tmp_path: Path, monkeypatch: Any) -> None:
+def test_finished_cell_of_other_config_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    """A cell finished with another config is refused; the error names the cell and the key."""
     for cell in cells_of(written(tmp_path)):
         finish(cell)
     changed = written(tmp_path, common=GOOD["common"] | {"sleep.rank": 8})
@@ -174,7 +178,8 @@ def test_a_cell_finished_under_another_config_is_refused_by_name_and_key(tmp_pat
     assert (tmp_path / "out" / "trial" / "selfplay-s0" / "cell.json").exists()
 
 
-def test_an_unfinished_cell_begun_under_another_config_is_refused(tmp_path: Path) -> None:
+def test_begun_cell_of_other_config_is_refused(tmp_path: Path) -> None:
+    """An unfinished cell begun with another config is refused."""
     cell = cells_of(written(tmp_path))[1]
     cell.folder.mkdir(parents=True)
     (cell.folder / "config.yaml").write_text(make_config({}).to_yaml())
@@ -195,7 +200,8 @@ def test_where_a_run_lies_is_no_difference(tmp_path: Path) -> None:
         check_stored(cell)
 
 
-def test_a_failed_cell_is_told_with_its_log_and_stops_nothing_else(tmp_path: Path, monkeypatch: Any) -> None:
+def test_failed_cell_is_reported_with_its_log(tmp_path: Path, monkeypatch: Any) -> None:
+    """A failed cell is reported with its log and stops nothing else."""
     path, said = written(tmp_path), list[str]()
 
     def start(cell: Cell, final: bool) -> subprocess.Popen[bytes]:
@@ -324,7 +330,8 @@ def test_an_unfinished_run_has_no_metrics(store: Store) -> None:
         FinishedRun.read(store, "list_programs")
 
 
-def test_a_run_measured_on_another_split_than_its_config_says_is_refused(store: Store) -> None:
+def test_run_of_other_split_is_refused(store: Store) -> None:
+    """A run that was measured on another split than its config says is refused."""
     with pytest.raises(ValueError, match="was measured on"):
         cell_record(store, make_config({}, ["measure.split=test"]), "list_programs")
 
@@ -332,7 +339,8 @@ def test_a_run_measured_on_another_split_than_its_config_says_is_refused(store: 
 # -- the report -----------------------------------------------------------------------------------------------------
 
 
-def test_estimates_pair_by_seed_and_give_no_interval_from_one() -> None:
+def test_estimates_are_paired_by_seed() -> None:
+    """Estimates are paired by seed; one seed gives no interval."""
     assert estimate([0.5, None]) == {"mean": 0.5, "low": None, "high": None, "n": 1}
     assert estimate([None]) == {"mean": None, "low": None, "high": None, "n": 0}
     found = paired({0: 0.9, 1: 0.5, 2: None, 3: 1.0}, {1: 0.4, 0: 0.6, 2: 0.1})
@@ -340,7 +348,8 @@ def test_estimates_pair_by_seed_and_give_no_interval_from_one() -> None:
     assert found == pytest.approx({"mean": 0.2, "low": 0.2 - 1.2706, "high": 0.2 + 1.2706, "n": 2}, abs=1e-4)
 
 
-def test_unequal_compute_is_said_and_unequal_models_are_refused(tmp_path: Path) -> None:
+def test_unequal_compute_is_noted(tmp_path: Path) -> None:
+    """Unequal compute is noted, unequal models are refused."""
     cells = cells_of(written(tmp_path))
     for i, cell in enumerate(cells):
         finish(cell, compute=[6600.0, 5000.0, 6000.0, 6000.0][i])
@@ -368,7 +377,8 @@ def no_time(record: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SEED_FOLDER.is_dir(), reason="the seed model is not in agents/seed")
-def test_an_interrupted_experiment_goes_on_and_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+def test_interrupted_experiment_resumes(tmp_path: Path) -> None:
+    """An interrupted experiment resumes and ends like an undisturbed one."""
     assert run_experiment(TINY, folder=tmp_path / "whole", processes=2, say=lambda line: None) == 0
     code = f"from arena.experiment import run_experiment as r; r({str(TINY)!r}, folder={str(tmp_path / 'cut')!r})"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL)

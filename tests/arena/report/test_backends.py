@@ -74,7 +74,8 @@ def test_every_kind_of_panel_is_drawn_both_ways(tmp_path: Path, name: str):
     go.Figure(drawn)  # plotly's own check of names and values
 
 
-def test_a_figure_of_all_panels_at_once_is_drawn_both_ways(tmp_path: Path):
+def test_both_backends_draw_every_panel_kind(tmp_path: Path):
+    """Both backends draw a figure with every kind of panel."""
     made = figure(*EVERY.values())
     save(made, tmp_path, ("png",))
     drawn = interactive(made)
@@ -103,7 +104,8 @@ def test_the_same_figure_gives_the_same_files(tmp_path: Path):
         assert (one / f"a-key.{kind}").read_bytes() == (two / f"a-key.{kind}").read_bytes()
 
 
-def test_hostile_text_is_shown_as_it_is_and_does_nothing(tmp_path: Path):
+def test_hostile_text_in_figures_is_inert(tmp_path: Path):
+    """Hostile text in a figure is shown literally and does nothing."""
     made = figure(
         Panel(
             (Series(HOSTILE, (HOSTILE, "b"), (1.0, 2.0), text=(HOSTILE, "")), Series("_", ("b",), (1.0,))),
@@ -124,20 +126,23 @@ def test_hostile_text_is_shown_as_it_is_and_does_nothing(tmp_path: Path):
     assert "\\u001b" not in drawn
 
 
-def test_a_name_that_begins_with_an_underscore_is_in_the_legend():
+def test_underscore_names_are_in_the_legend():
+    """A series whose name begins with an underscore is in the legend."""
     made = figure(Panel((Series("_a", (1, 2), (1.0, 2.0)), Series("b", (1, 2), (2.0, 1.0))), "x", "y"))
     names = [t.get_text().strip("\u200b") for t in draw(made).axes[0].get_legend().get_texts()]
     assert names == ["_a", "b"]
 
 
-def test_hovering_tells_the_series_the_place_the_value_its_interval_and_more():
+def test_hover_text_is_complete():
+    """Hover text gives the series, the place, the value, its interval and the extra text."""
     series = Series("ada", (1, 2), (0.25, 0.5), (0.1, 0.4), (0.4, 0.6), text=("n = 12", "n = 24"))
     drawn = interactive(figure(Panel((series,), "generation (0: before)", "pass rate")))
     said = drawn["data"][-1]["text"][0]
     assert said == "<b>ada</b><br>generation: 1<br>pass rate: 0.25 [0.1, 0.4]<br>n = 12"
 
 
-def test_bars_side_by_side_and_points_with_whiskers_do_not_cover_each_other():
+def test_bars_and_points_do_not_overlap():
+    """Bars side by side and points with whiskers do not cover each other."""
     for kind in ("bars", "points"):
         panel = Panel(tuple(Series(n, (1, 2), (1.0, 2.0), (0.5, 1.5), (1.5, 2.5), kind) for n in "abc"))
         marks = place(panel, panel.content)
@@ -146,14 +151,16 @@ def test_bars_side_by_side_and_points_with_whiskers_do_not_cover_each_other():
         assert at_one[-1] + marks[0].width / 2 < 1.5
 
 
-def test_stacked_bars_stand_on_one_another_also_where_one_is_missing():
+def test_stacked_bars_skip_missing_values():
+    """Stacked bars are stacked correctly where a value is missing."""
     panel = Panel(
         (Series("a", (1, 2), (1.0, None), kind="bars"), Series("b", (1, 2), (2.0, 5.0), kind="bars")), stacked=True
     )
     assert place(panel, panel.content)[1].base == (1.0, 0.0)
 
 
-def test_more_series_than_colours_are_told_apart_by_dashes():
+def test_many_series_differ_by_dashes():
+    """If there are more series than colours, dashes distinguish them."""
     panel = Panel(tuple(Series(str(i), (1,), (1.0,)) for i in range(len(COLOURS) + 2)))
     marks = place(panel, panel.content)
     assert len({(m.colour, m.dash) for m in marks}) == len(marks)
@@ -170,7 +177,8 @@ def test_ticks_of_whole_numbers_are_whole(low, high, step):
     assert whole_step(low, high) == step
 
 
-def test_rows_are_the_same_in_both_files_and_keep_their_types(tmp_path: Path):
+def test_csv_and_parquet_hold_the_same_rows(tmp_path: Path):
+    """CSV and Parquet hold the same rows with the same types."""
     rows = [
         {"generation": 1, "rate": 1, "who": HOSTILE, "flag": True, "mixed": 1},
         {"generation": 2, "rate": 0.5, "who": None, "flag": False, "mixed": "x", "late": float("nan")},

@@ -110,7 +110,8 @@ def four(tmp_path: Path) -> list[Source]:
 # -- arms -------------------------------------------------------------------------------------------------------------
 
 
-def test_runs_are_grouped_by_what_their_configs_differ_in_and_named_by_it(four: list[Source]):
+def test_arms_are_named_by_config_difference(four: list[Source]):
+    """Runs are grouped and named by the config keys in which they differ."""
     found = arms(four)
     assert [(a.name, a.seeds) for a in found] == [("setter=self", (1, 2)), ("setter=frozen", (1, 2))]
     assert found[1].differs == {"rounds.setter": "frozen"}
@@ -126,7 +127,8 @@ def test_what_cannot_matter_makes_no_arm(tmp_path: Path):
     assert flat(make_config({"sleep": {"rank": 8}})) != flat(make_config({"sleep": {"rank": 16}}))
 
 
-def test_keys_with_one_last_part_are_told_apart_and_long_names_are_numbered(tmp_path: Path):
+def test_arm_names_are_unique(tmp_path: Path):
+    """Keys with the same last part are distinguished, and long names are numbered."""
     base = made(tmp_path / "one", 1)
     both = made(tmp_path / "two", 1, rounds={"setter": "frozen"}, rewards={"setter": "inverse"})
     assert arms([base, both])[1].name == "arm 2"  # rounds.setter=frozen, rewards.setter=inverse is longer
@@ -154,7 +156,8 @@ def test_one_and_the_same_run_twice_is_refused(tmp_path: Path):
 # -- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def test_means_gains_and_paired_differences_are_those_of_the_fingers(four: list[Source]):
+def test_comparison_matches_hand_counts(four: list[Source]):
+    """Means, gains and paired differences equal values computed by hand."""
     c = compare(four)
     assert c["baseline"] == "setter=self" and c["tasks"] == list(range(1, 9))
     base, frozen = c["arms"]
@@ -172,7 +175,8 @@ def test_means_gains_and_paired_differences_are_those_of_the_fingers(four: list[
     assert e["scores"]["heldout_depth_1"]["difference"] == 0.0
 
 
-def test_interquartile_mean_and_probability_are_over_runs_and_depths(four: list[Source]):
+def test_iqm_is_over_runs_and_depths(four: list[Source]):
+    """Interquartile mean and probability of improvement are over runs and depths."""
     c = compare(four)
     assert c["arms"][0]["iqm"]["value"] == pytest.approx(0.7)  # of 4 at 0 and 4 at 1 cut off, four at .6, four at .8
     (e,) = c["effects"]
@@ -183,13 +187,15 @@ def test_interquartile_mean_and_probability_are_over_runs_and_depths(four: list[
     assert c["arms"][0]["iqm"]["low"] == pytest.approx(0.6) and c["arms"][0]["iqm"]["high"] == pytest.approx(0.8)
 
 
-def test_arms_without_shared_seeds_are_compared_as_independent_runs():
+def test_no_shared_seeds_means_independent_runs():
+    """Arms without shared seeds are compared as independent runs."""
     found = effect({1: 1.0, 2: 2.0, 3: 3.0}, {4: 4.0, 5: 5.0, 6: 6.0})
     assert (found["how"], found["difference"], found["n"], found["p"]) == ("independent", -3.0, [3, 3], None)
     assert found["low"] == pytest.approx(-3 - 2.7764451 * math.sqrt(2 / 3))
 
 
-def test_seeds_that_only_one_arm_has_are_left_out_of_pairs():
+def test_unshared_seeds_are_not_paired():
+    """Seeds that only one arm has are left out of pairs."""
     found = effect({1: 1.0, 2: 2.0, 9: 50.0}, {1: 0.0, 2: 0.0, 3: None})
     assert (found["how"], found["difference"], found["n"]) == ("paired", 1.5, [2, 2])
     assert effect({1: None}, {1: 2.0})["difference"] is None
@@ -204,7 +210,8 @@ def test_curves_are_means_with_the_range_of_seeds(four: list[Source]):
     assert [(p["x"], p["mean"]) for p in depth] == [(1, 2.0), (2, 3.0)]
 
 
-def test_curves_over_compute_are_read_at_the_same_places_and_end_with_the_shortest_run(tmp_path: Path):
+def test_compute_curves_end_with_shortest_run(tmp_path: Path):
+    """Curves over compute share their x values and end with the shortest run."""
     runs = [made(tmp_path / "a", 1, rates(0.6), tokens=100), made(tmp_path / "b", 2, rates(0.6), tokens=200)]
     points = compute_curve(runs, (3, 4, 5, 6))
     assert (points[0]["x"], points[-1]["x"]) == (0.0, 200.0)  # two generations of 100; the other reaches 400
@@ -217,7 +224,8 @@ def test_curves_over_compute_are_read_at_the_same_places_and_end_with_the_shorte
 # -- what a reader must know ------------------------------------------------------------------------------------------
 
 
-def test_an_unfinished_run_is_said_and_is_in_the_curves_only(four: list[Source], tmp_path: Path):
+def test_unfinished_run_is_only_in_curves(four: list[Source], tmp_path: Path):
+    """An unfinished run is announced, and is in the curves but in no final score."""
     late = made(tmp_path / "b3", 3, rates(0.9), generations=2, played=1, **FROZEN)
     c = compare([*four, late])
     assert any("b3 is not finished (1 of 2 generations)" in line for line in c["cautions"])
@@ -261,7 +269,9 @@ def test_one_arm_is_pooled_and_not_compared(tmp_path: Path):
     assert "effects" not in {s.key for s in sections(c)}
 
 
-def test_a_difference_is_called_one_only_where_its_interval_leaves_out_nothing():
+def test_difference_needs_interval_without_zero():
+    """A sentence claims a difference only if its interval excludes 0."""
+
     def said(low: float | None, high: float | None) -> str:
         e = {"difference": 0.1, "low": low, "high": high, "how": "paired", "n": [3, 3]}
         return sentence({"arm": "b", "baseline": "a", "scores": {"gain_3_6": e}}, "gain_3_6")
@@ -294,7 +304,8 @@ def test_hostile_names_are_data(tmp_path: Path):
     assert "<b>x" not in page and "[/bold]&amp;amp;" in page
 
 
-def test_a_comparison_is_a_page_its_figures_and_the_same_numbers_as_json(four: list[Source], tmp_path: Path):
+def test_comparison_writes_page_figures_json(four: list[Source], tmp_path: Path):
+    """A comparison writes a page and figures, and the JSON holds the same numbers."""
     c = compare(four)
     written = write_comparison(c, sections(c), tmp_path / "out")
     assert written[0] == tmp_path / "out" / "index.html" and all(p.stat().st_size for p in written)
@@ -309,7 +320,8 @@ def test_a_comparison_is_a_page_its_figures_and_the_same_numbers_as_json(four: l
         write_comparison(c, sections(c), four[0].folder)
 
 
-def test_runs_that_have_only_begun_are_compared_without_scores(tmp_path: Path):
+def test_begun_runs_have_no_scores(tmp_path: Path):
+    """Runs that have only begun are compared without scores."""
     runs = [made(tmp_path / "a", 1, played=0), made(tmp_path / "b", 1, played=0, **FROZEN)]
     c = compare(runs)
     assert c["tasks"] == [] and c["arms"][0]["iqm"] is None
@@ -321,7 +333,8 @@ def test_runs_that_have_only_begun_are_compared_without_scores(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_command_compares_prints_json_and_writes_where_it_is_told(four: list[Source], tmp_path: Path):
+def test_compare_command_writes_where_told(four: list[Source], tmp_path: Path):
+    """The command prints a comparison or JSON and writes into the folder of `--out`."""
     done = ratchet("analyze", "a1", "a2", "b1", "b2", "--json", "--out", "here", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

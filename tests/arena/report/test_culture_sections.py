@@ -61,7 +61,8 @@ def words_of(section: Section) -> str:
 
 
 @pytest.mark.parametrize("module", SECTIONS, ids=lambda m: m.KEY)
-def test_of_an_empty_run_a_section_says_what_is_missing(empty: Path, module: Any) -> None:
+def test_empty_run_says_what_is_missing(empty: Path, module: Any) -> None:
+    """A section of an empty run says what is missing."""
     source = opened(empty)
     found = module.section(source)
     source.store.close()
@@ -69,7 +70,8 @@ def test_of_an_empty_run_a_section_says_what_is_missing(empty: Path, module: Any
     assert not found.figures and not found.tables and not found.findings
 
 
-def test_of_a_finished_run_every_figure_has_its_numbers(run: Path) -> None:
+def test_finished_run_figures_have_rows(run: Path) -> None:
+    """Every figure of a finished run has its rows."""
     source, keys = opened(run), list[str]()
     for module in SECTIONS:
         found = module.section(source)
@@ -147,7 +149,8 @@ def post(store: Store, folder: Path, posts: Sequence[Post]) -> None:
         assert [reason for _, reason in Library(store.db).add(signed, lambda p: None)] == [None] * len(posts)
 
 
-def test_the_most_useful_setter_is_named_with_what_sets_it_apart(empty: Path) -> None:
+def test_most_useful_setter_is_named(empty: Path) -> None:
+    """The most useful setter is named, with the measures in which it differs."""
     store = Store(empty / "run.db")
     rows, paid = [], []
     for g in range(1, 9):
@@ -166,7 +169,8 @@ def test_the_most_useful_setter_is_named_with_what_sets_it_apart(empty: Path) ->
     store.close()
 
 
-def test_a_lead_that_chance_may_explain_is_not_called_one(empty: Path) -> None:
+def test_chance_lead_is_not_claimed(empty: Path) -> None:
+    """A lead that chance may explain is not claimed."""
     store = Store(empty / "run.db")
     rows = [problem(g, i, "ada" if i % 2 else "bob") for g in range(1, 5) for i in range(20)]
     paid = [outcome(r, 0.5 if (7 * i) % 3 else 1.0) for i, r in enumerate(rows)]
@@ -196,7 +200,8 @@ def names_asked(name: str, generation: int, n: int, with_: int, without: int) ->
     return rows
 
 
-def test_the_post_that_helped_most_is_named_with_its_author_and_readers(empty: Path) -> None:
+def test_most_helpful_post_is_named(empty: Path) -> None:
+    """The post that helped most is named with its author and readers."""
     store = Store(empty / "run.db")
     posts = [
         Post("definition", who, g, w, f"{w} = rev inc", (), "") for who, g, w in (("ada", 2, "w1"), ("bob", 1, "w2"))
@@ -266,7 +271,8 @@ def test_lineages_and_cites_are_followed(empty: Path) -> None:
     store.close()
 
 
-def test_lineages_of_many_generations_need_no_recursion() -> None:
+def test_long_lineages_need_no_recursion() -> None:
+    """Lineages of many generations need no recursion."""
     posts, before = {}, None
     for i in range(3000):
         e = citations.Entry(str(i), i, "worked_example", "ada", i, "x | 1", "", (), before, 1, i)
@@ -318,7 +324,8 @@ def test_what_an_author_had_read_by_then_is_not_new(empty: Path) -> None:
 # -- diversity ---------------------------------------------------------------------------------------------------
 
 
-def test_a_collapse_is_called_one_and_a_steady_run_is_not(empty: Path) -> None:
+def test_collapse_is_detected(empty: Path) -> None:
+    """A collapse is reported as one, a steady run is not."""
     store = Store(empty / "run.db")
     names = ("rev", "sort", "inc", "dec", "dbl", "neg", "tail", "init", "rot", "swap", "cum", "dup")
     rows = []
@@ -359,7 +366,8 @@ def entropies(values: Sequence[float], rewards: Sequence[float]) -> list[dict[st
     return [{"generation": i, "entropy": h, "reward": r} for i, (h, r) in enumerate(zip(values, rewards, strict=True))]
 
 
-def test_the_law_of_entropy_and_reward_is_found_where_it_holds_only() -> None:
+def test_entropy_law_is_found_where_it_holds() -> None:
+    """The law of entropy and reward is found only where it holds."""
     falling = [2.0 - 0.05 * i for i in range(30)]
     lawful = entropies(falling, [1.0 - 0.1 * math.exp(h) + 0.002 * (-1) ** i for i, h in enumerate(falling)])
     fitted = entropy.fit(lawful)
@@ -406,7 +414,8 @@ def test_votes_are_set_against_execution() -> None:
     assert "tells nothing that is clear" in grading.agreement(blind)[1]
 
 
-def test_a_post_without_an_accepted_attempt_and_a_leaked_problem_are_found(run: Path) -> None:
+def test_unfounded_and_leaked_are_found(run: Path) -> None:
+    """Posts without an accepted attempt and leaked held-out problems are found."""
     source = opened(run)
     store = source.store
     assert reward_hacking.unfounded_posts(store) == reward_hacking.leaked_problems(store) == 0
@@ -419,7 +428,8 @@ def test_a_post_without_an_accepted_attempt_and_a_leaked_problem_are_found(run: 
     store.close()
 
 
-def test_labels_of_a_reviewer_are_told_where_there_are_some(run: Path) -> None:
+def test_reviewer_labels_are_reported(run: Path) -> None:
+    """Labels of a reviewer are reported if there are any."""
     source = opened(run)
     columns = "attempt TEXT PRIMARY KEY, generation INTEGER, grader TEXT, says_right INTEGER, grader_agrees INTEGER"
     source.store.db.execute(f"CREATE TABLE IF NOT EXISTS labels ({columns}, execution_correct INTEGER)")
@@ -434,7 +444,8 @@ def test_labels_of_a_reviewer_are_told_where_there_are_some(run: Path) -> None:
 # -- provenance --------------------------------------------------------------------------------------------------
 
 
-def test_receipts_are_verified_and_a_changed_one_is_named(run: Path) -> None:
+def test_changed_receipt_is_named(run: Path) -> None:
+    """Receipts are verified, and a changed one is named."""
     source = opened(run)
     assert not provenance.receipts(source.store)
     with source.store.transaction():
@@ -447,7 +458,8 @@ def test_receipts_are_verified_and_a_changed_one_is_named(run: Path) -> None:
     source.store.close()
 
 
-def test_a_tampered_post_a_foreign_key_and_a_changed_adapter_are_named(run: Path) -> None:
+def test_tampered_records_are_named(run: Path) -> None:
+    """A tampered post, a foreign key and a changed adapter are named."""
     source = opened(run)
     text = " ".join(provenance.section(source).findings)
     assert "posts verify" in text and "signs with one key" in text and "all with the SHA-256" in text
@@ -464,7 +476,8 @@ def test_a_tampered_post_a_foreign_key_and_a_changed_adapter_are_named(run: Path
     source.store.close()
 
 
-def test_the_log_is_verified_and_its_first_bad_leaf_is_named(run: Path) -> None:
+def test_first_bad_leaf_is_named(run: Path) -> None:
+    """The log is verified, and its first bad leaf is named."""
     source = opened(run)
     made = provenance.section(source)
     text = " ".join(made.findings)

@@ -21,12 +21,14 @@ from arena.report.stats.intervals import (
 )
 
 
-def test_wilson_interval_of_five_in_ten_is_the_known_one():
+def test_wilson_of_five_in_ten():
+    """The Wilson interval of 5 in 10 is the published one."""
     low, high = wilson_interval(5, 10)
     assert (round(low, 4), round(high, 4)) == (0.2366, 0.7634)
 
 
-def test_wilson_interval_of_nothing_solved_starts_at_zero_and_has_width():
+def test_wilson_of_zero_has_width():
+    """The Wilson interval of no success starts at 0 and has a width."""
     low, high = wilson_interval(0, 10)
     z2 = 1.959963984540054**2
     assert low == 0.0
@@ -44,7 +46,8 @@ def test_wilson_interval_refuses_impossible_counts(successes, n):
         wilson_interval(successes, n)
 
 
-def test_pass_at_k_is_one_minus_the_chance_to_miss_every_right_sample():
+def test_pass_at_k_matches_enumeration():
+    """pass@k is one minus the probability to draw no correct sample."""
     assert pass_at_k(5, 2, 3) == pytest.approx(1 - 1 / 10)  # C(3,3) / C(5,3)
     assert pass_at_k(10, 3, 1) == pytest.approx(0.3)
     assert pass_at_k(4, 0, 4) == 0.0
@@ -93,13 +96,15 @@ def test_bootstrap_repeats_by_seed_and_holds_the_mean():
     assert high - low == pytest.approx(2 * 1.96 * 0.05, abs=0.03)  # normal approximation, standard error 0.05
 
 
-def test_bootstrap_of_equal_values_has_no_width_and_of_one_value_no_ends():
+def test_bootstrap_of_equal_values_has_no_width():
+    """Equal values give an interval of width 0, a single value gives none."""
     assert bootstrap_interval([0.25] * 7) == (0.25, 0.25)
     assert all(map(math.isnan, bootstrap_interval([1.0])))
     assert all(map(math.isnan, bootstrap_interval([])))
 
 
-def test_cluster_bootstrap_is_wider_when_values_of_a_group_agree():
+def test_cluster_bootstrap_is_wider():
+    """The cluster bootstrap is wider if the values of a group agree."""
     values = [float(i // 10 % 2) for i in range(200)]  # 20 groups of ten equal values
     plain = bootstrap_interval(values)
     clustered = bootstrap_interval(values, clusters=[i // 10 for i in range(200)])
@@ -119,7 +124,8 @@ def test_bootstrap_refuses_bad_input():
         bootstrap_interval([1.0, 2.0], draws=0)
 
 
-def test_a_difference_of_rates_has_an_interval_that_holds_it_and_shrinks_with_trials():
+def test_rate_difference_interval_shrinks():
+    """The interval of a difference of rates contains it and shrinks with more trials."""
     low, high = difference_interval(30, 60, 15, 60)
     # one success and one failure added to each side: 31/62 - 16/62, plus and minus 1.96 * sqrt(.25/62 + .1915/62)
     assert (low, high) == pytest.approx((0.0765, 0.4074), abs=1e-3)
@@ -131,7 +137,8 @@ def test_a_difference_of_rates_has_an_interval_that_holds_it_and_shrinks_with_tr
         difference_interval(3, 2, 0, 1)
 
 
-def test_a_bootstrap_of_a_difference_holds_it_and_repeats():
+def test_bootstrap_difference_repeats():
+    """The bootstrap of a difference contains it and is repeatable."""
     a, b = [float(i % 5) + 3 for i in range(40)], [float(i % 5) for i in range(30)]
     low, high = bootstrap_difference(a, b)
     assert low < 3.0 < high and (low, high) == bootstrap_difference(a, b)
@@ -141,14 +148,16 @@ def test_a_bootstrap_of_a_difference_holds_it_and_repeats():
         bootstrap_difference([math.nan, 1.0], b)
 
 
-def test_the_interquartile_mean_cuts_a_quarter_at_each_end_rounded_down():
+def test_iqm_cuts_a_quarter_at_each_end():
+    """The interquartile mean cuts a quarter, rounded down, at each end."""
     assert interquartile_mean([9, 1, 2, 3, 4, 5, 6, 100]) == 4.5  # of 3, 4, 5, 6
     assert interquartile_mean([[1, 2], [3, 10]]) == 2.5  # runs x tasks at once
     assert interquartile_mean([1, 2, 6]) == 3.0  # nothing to cut
     assert math.isnan(interquartile_mean([]))
 
 
-def test_the_probability_of_improvement_counts_ties_half_and_tasks_apart():
+def test_improvement_counts_ties_half():
+    """The probability of improvement counts ties half and is a mean over tasks."""
     assert probability_of_improvement([[1, 5], [2, 6]], [[0, 9], [1, 9]]) == pytest.approx((3.5 / 4 + 0) / 2)
     assert probability_of_improvement([[1.0]], [[1.0]]) == 0.5
     with pytest.raises(ValueError, match="1 and of 2 tasks"):
@@ -164,7 +173,8 @@ def test_whole_runs_stay_together_in_the_bootstrap():
     assert low < -0.5 and high > 0.5
 
 
-def test_the_bootstrap_of_runs_that_agree_over_tasks_is_wider_with_whole_runs():
+def test_whole_run_bootstrap_is_wider():
+    """If runs agree over tasks, drawing whole runs gives a wider interval."""
     scores = [[x] * 8 for x in (0.0, 1.0, 2.0, 3.0, 4.0)]
     whole = stratified_bootstrap([scores], interquartile_mean)
     apart = stratified_bootstrap([scores], interquartile_mean, whole_runs=False)
@@ -172,7 +182,8 @@ def test_the_bootstrap_of_runs_that_agree_over_tasks_is_wider_with_whole_runs():
     assert whole == stratified_bootstrap([scores], interquartile_mean)  # again, bit by bit
 
 
-def test_the_bootstrap_of_two_arms_resamples_each_within_itself():
+def test_bootstrap_resamples_within_arms():
+    """The bootstrap of two arms resamples each arm separately."""
     low, high = stratified_bootstrap([[[5.0], [6.0]], [[1.0], [2.0]]], lambda a, b: float(a.mean() - b.mean()))
     assert (low, high) == (3.0, 5.0)  # of the four equally likely means of two
 
@@ -196,7 +207,8 @@ def test_the_sign_flip_test_is_exact():
     assert math.isnan(sign_flip_test([]))
 
 
-def test_the_sign_flip_test_of_many_differences_is_near_the_exact_one():
+def test_sampled_sign_flip_is_near_exact():
+    """The sampled sign-flip test is close to the exact one."""
     differences = [(-1) ** i * (i % 7) + 1.2 for i in range(20)]
     exact = sign_flip_test(differences)
     drawn = sign_flip_test([*differences, 0.0])  # a difference of nothing changes nothing, and 21 are drawn

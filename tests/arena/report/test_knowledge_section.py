@@ -30,7 +30,8 @@ def guess(g: int, number: int, name: str, correct: int) -> dict[str, object]:
     return {**where, "prompt": "", "text": "", "correct": correct, "reason": "ok" if correct else "wrong"}
 
 
-def test_what_agents_know_is_a_mean_and_a_name_is_discovered_once(tmp_path: Path) -> None:
+def test_knowledge_is_a_mean_discovery_counts_once(tmp_path: Path) -> None:
+    """Knowledge is a mean over agents, and a name is discovered once."""
     store = Store(tmp_path / "run.db", create=True)
     assert knowledge.by_generation(store) == []
     store.insert(
@@ -50,7 +51,7 @@ def test_what_agents_know_is_a_mean_and_a_name_is_discovered_once(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_library_without_worked_examples_has_a_report(tmp_path: Path) -> None:
+def test_report_without_worked_examples(tmp_path: Path) -> None:
     """Nobody solves what nobody sets: what a culture of names alone leaves."""
     given = ["generations=3", "library.kinds=[definition]", "rounds.guesser=search", "library.burn=3"]
     with begin(tmp_path, "names", *given) as arena:

@@ -76,7 +76,8 @@ def test_nothing_is_loaded_from_anywhere():
     assert "url(" not in page().partition("</style>")[0] and "@import" not in page().partition("</style>")[0]
 
 
-def test_the_page_forbids_itself_every_request_and_every_script_but_its_own():
+def test_csp_allows_only_own_scripts():
+    """The content security policy forbids every request and every script but the page's own."""
     reader = read(page())
     policy = next(a["content"] for t, a in reader.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; script-src 'sha256-") and "http" not in policy
@@ -88,11 +89,13 @@ def test_the_page_forbids_itself_every_request_and_every_script_but_its_own():
         assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in scripts
 
 
-def test_plotly_is_inlined_once_however_many_figures_there_are():
+def test_plotly_is_inlined_once():
+    """plotly.js is in the page once, whatever the number of figures."""
     assert page().count("* plotly.js v") == 1
 
 
-def test_every_section_is_in_the_contents_and_every_figure_has_its_place_data_and_files():
+def test_contents_list_every_section():
+    """Every section is in the contents; every figure has its place, data and files."""
     reader = read(page())
     ids = [a["id"] for _, a in reader.elements if "id" in a]
     assert max(Counter(ids).values()) == 1
@@ -104,7 +107,8 @@ def test_every_section_is_in_the_contents_and_every_figure_has_its_place_data_an
         assert f"data-{key}" in ids
 
 
-def test_findings_stand_before_figures_and_figures_before_tables():
+def test_findings_come_before_figures():
+    """Findings come before figures, and figures before tables."""
     html = render(
         "t", "l", (), [Section("s", "S", ("FINDING",), (figure("k", "FIGURE"),), (Table(("c",), (("CELL",),)),))], "c"
     )
@@ -116,13 +120,15 @@ def test_what_there_is_no_data_for_is_said_in_words():
     assert "What this run holds no data for" in html and "Held-out skill: none was measured." in html
 
 
-def test_alarms_stand_above_everything_and_their_absence_is_told():
+def test_alarms_come_first():
+    """Alarms come first on the page, and their absence is stated."""
     html = page(alarms=("Most proposals are rejected lately.", "Another."))
     assert html.index("Most proposals are rejected lately.") < html.index('<section id="first">')
     assert "No alarms" not in html and "No alarms" in page()
 
 
-def test_hostile_text_changes_no_element_and_runs_nothing():
+def test_hostile_text_on_the_page_is_inert():
+    """Hostile text changes no element of the page and runs nothing."""
     plain, hostile = read(page()), read(page(HOSTILE, (HOSTILE,)))
     extra = Counter(t for t, _ in hostile.elements) - Counter(t for t, _ in plain.elements)
     assert set(extra) <= {"h2", "ul", "li"}  # of the alarm
@@ -131,7 +137,8 @@ def test_hostile_text_changes_no_element_and_runs_nothing():
     assert "{{ 7 * 7 }}" in page(HOSTILE) and ">49<" not in page(HOSTILE)
 
 
-def test_json_in_the_page_is_whole_and_cannot_end_its_element():
+def test_json_in_the_page_is_escaped():
+    """JSON in the page is complete and cannot end its element."""
     reader = read(page(HOSTILE))
     found = [json.loads(text) for attributes, text in reader.scripts if attributes.get("type") == "application/json"]
     assert found[0] == json.loads(json.dumps(interactive(figure("one", HOSTILE))))

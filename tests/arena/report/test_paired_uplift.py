@@ -19,7 +19,8 @@ def rows(name: str, generation: int, outcomes: list[tuple[int, int]]) -> list[tu
     return found
 
 
-def test_pairs_are_found_in_any_pieces_and_counted_by_generation() -> None:
+def test_pairs_do_not_depend_on_batches() -> None:
+    """Pairs are the same however the rows are batched, and are counted by generation."""
     data = rows("w1", 1, [(1, 0), (1, 1)]) + rows("w1", 2, [(0, 0)]) + rows("w2", 2, [(0, 1)])
     whole, pieces = Pairs(), Pairs()
     whole.add(data)
@@ -38,7 +39,8 @@ def test_an_uplift_is_the_paired_difference() -> None:
     assert found.low == pytest.approx(0.357, abs=0.01)  # b=60.5, c=10.5 of 102
 
 
-def test_few_pairs_are_pulled_to_the_mean_and_many_are_not() -> None:
+def test_few_pairs_shrink_to_the_mean() -> None:
+    """An estimate from few pairs is shrunk to the mean, one from many is not."""
     counts = {f"p{i}": Counter({(1, 0): 10 * i, (0, 0): 100 - 10 * i}) for i in range(10)}
     counts["few"] = Counter({(1, 0): 1})
     found = uplifts(counts)
@@ -48,7 +50,8 @@ def test_few_pairs_are_pulled_to_the_mean_and_many_are_not() -> None:
     assert uplifts({"none": Counter()}) == {}
 
 
-def test_an_interval_of_no_information_is_wide_and_stays_in_bounds() -> None:
+def test_no_information_gives_a_wide_interval() -> None:
+    """Without information the interval is wide and stays within its bounds."""
     low, high = paired_interval(1, 0, 1)
     assert -1.0 <= low < 0 < high <= 1.0
     assert paired_interval(500, 500, 1000)[0] < 0 < paired_interval(500, 500, 1000)[1]
@@ -64,7 +67,8 @@ def test_offspring_is_counted(undisturbed: Path) -> None:
     assert all(o.set >= o.valid >= o.learnable >= 0 for o in found.values())
 
 
-def test_what_stood_beside_is_no_reading_of_it_in_old_runs_and_new(tmp_path: Path) -> None:
+def test_distractors_are_not_reads(tmp_path: Path) -> None:
+    """A distractor is not counted as a read, in runs of old and new versions."""
     store = Store(tmp_path / "run.db", create=True)
 
     def read(number: int, phase: str, propensity: float) -> dict[str, object]:

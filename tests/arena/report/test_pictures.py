@@ -91,7 +91,8 @@ def test_an_empty_run_says_so():
     assert "no problem was valid" in draw(setting_figure(unsolved())).axes[0].texts[0].get_text()
 
 
-def test_rates_have_an_axis_from_zero_to_one_and_one_line_a_depth():
+def test_rates_have_a_unit_axis():
+    """Rates have an axis from 0 to 1 and one line per depth."""
     figure = heldout_figure(analysis())
     axes = draw(figure).axes[0]
     assert axes.get_ylim() == pytest.approx((-0.03, 1.03))
@@ -99,7 +100,8 @@ def test_rates_have_an_axis_from_zero_to_one_and_one_line_a_depth():
     assert "0.20 before, 0.40 after generation 10" in figure.title
 
 
-def test_lines_that_lie_on_one_another_are_all_seen_and_all_named():
+def test_overlapping_lines_are_labelled():
+    """Lines that overlap are all visible and all labelled."""
     run = analysis()
     for g in run["generations"]:
         g["learnable"], g["solve_rate"] = g["valid"], 1.0

@@ -78,7 +78,8 @@ def words_of(section: Section) -> str:
     return " ".join([*section.findings, *section.missing])
 
 
-def test_kinds_authors_and_posts_are_told_with_intervals_and_counts_that_are_right(empty: Path) -> None:
+def test_kinds_authors_posts_have_right_counts(empty: Path) -> None:
+    """The section gives each kind, author and post its interval and its correct counts."""
     source = played(empty, 900)
     found = worths(source.store)
     assert found is not None and set(found.posts) == {GOOD.id, IDLE.id, EXAMPLE.id}  # what is shown beside is no trial
@@ -98,7 +99,8 @@ def test_kinds_authors_and_posts_are_told_with_intervals_and_counts_that_are_rig
     assert "This is not the uplift of definitions told above" in text
 
 
-def test_it_says_how_many_problems_it_takes_and_how_many_there_were(empty: Path) -> None:
+def test_states_problems_needed_and_available(empty: Path) -> None:
+    """The section states how many problems a comparison needs and how many there were."""
     source = played(empty, 900)
     found = worths(source.store)
     assert found is not None
@@ -109,7 +111,8 @@ def test_it_says_how_many_problems_it_takes_and_how_many_there_were(empty: Path)
     assert "where a share of 0.25 is left out" in text
 
 
-def test_with_enough_problems_the_report_stops_apologising(empty: Path) -> None:
+def test_enough_problems_need_no_caveat(empty: Path) -> None:
+    """With enough problems the caveat is gone."""
     source = played(empty, 1500)
     assert "3 of 3 posts have enough." in words_of(worth.part(source))
     assert "guess" not in words_of(worth.part(source))
@@ -161,7 +164,8 @@ def test_only_the_ends_of_many_posts_are_listed(empty: Path) -> None:
     assert ends.caption.startswith("The first and last 8 of 40 posts")
 
 
-def test_of_a_run_that_left_nothing_out_a_sentence_says_so(empty: Path) -> None:
+def test_nothing_withheld_is_stated(empty: Path) -> None:
+    """A run that withheld no post says so in a sentence."""
     source = played(empty, 30)
     source.store.db.execute("DELETE FROM withheld")
     section = worth.part(source)
@@ -175,7 +179,8 @@ def test_of_a_run_that_left_nothing_out_a_sentence_says_so(empty: Path) -> None:
     assert "library.withhold is 0; 0.05 leaves out one in twenty" in worth.part(off).missing[0]
 
 
-def test_what_was_left_out_for_readers_without_attempts_yet_is_told(empty: Path) -> None:
+def test_withheld_without_attempts_is_stated(empty: Path) -> None:
+    """Posts withheld from readers that have made no attempt yet are mentioned."""
     source = played(empty, 30)
     source.store.db.execute("DELETE FROM attempts")
     assert worth.part(source).missing[0].endswith("has been made yet.")
@@ -206,7 +211,8 @@ def test_the_terminal_shows_the_uplift_by_kind(empty: Path) -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_show_tells_of_one_post_what_leaving_it_out_did(empty: Path) -> None:
+def test_show_gives_uplift_of_one_post(empty: Path) -> None:
+    """`library show` gives the effect of withholding one post."""
     source = played(empty, 300)
     found = worths(source.store)
     assert found is not None

@@ -27,7 +27,8 @@ def by_number(found):
     return dict(sorted(found.items(), key=lambda pair: int(pair[0][1:])))
 
 
-def test_drawn_abilities_and_difficulties_are_found_again_within_their_errors():
+def test_rasch_recovers_known_parameters():
+    """The fit recovers the abilities and difficulties of simulated data within their errors."""
     ability, difficulty, trials = drawn()
     found = fit(trials)
     for true, (value, se) in (
@@ -40,7 +41,8 @@ def test_drawn_abilities_and_difficulties_are_found_again_within_their_errors():
         assert 0.7 < math.sqrt((z**2).mean()) < 1.3  # errors neither boast nor cower
 
 
-def test_difficulties_are_found_again_when_abilities_are_known():
+def test_rasch_recovers_difficulties():
+    """With known abilities the fit recovers the difficulties."""
     ability, difficulty, trials = drawn(seed=1)
     known, names = {f"p{i}": a for i, a in enumerate(ability)}, [f"i{i}" for i in range(60)]
     value, se = estimates(by_number(difficulties(trials, known, dict.fromkeys(names, 0))))
@@ -49,7 +51,8 @@ def test_difficulties_are_found_again_when_abilities_are_known():
     assert 0.7 < math.sqrt((((value - difficulty) / se) ** 2).mean()) < 1.3
 
 
-def test_a_group_of_hard_items_with_few_trials_each_lies_where_it_was_drawn_and_not_nearer_to_nought():
+def test_hard_items_are_not_biased_to_zero():
+    """The mean of hard items with few trials each is not biased towards 0."""
     rng = np.random.default_rng(7)
     true = {**{f"h{i}": rng.normal(4, 2) for i in range(300)}, **{f"e{i}": rng.normal(-4, 2) for i in range(300)}}
     ability = {"a": 2.0, "b": -1.0}
@@ -61,7 +64,8 @@ def test_a_group_of_hard_items_with_few_trials_each_lies_where_it_was_drawn_and_
         assert np.mean([e.value for i, e in found.items() if i[0] == kind]) == pytest.approx(mean, abs=0.8)
 
 
-def test_the_error_of_a_mean_of_items_covers_the_mean_that_they_were_drawn_around():
+def test_error_of_item_mean_covers():
+    """The interval of a mean over items covers the true mean."""
     z = []
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -72,7 +76,8 @@ def test_the_error_of_a_mean_of_items_covers_the_mean_that_they_were_drawn_aroun
     assert 0.6 < math.sqrt(np.mean(np.square(z))) < 1.3
 
 
-def test_items_that_nobody_solved_have_a_mean_that_is_not_known_well():
+def test_unsolved_items_have_a_large_error():
+    """The mean of items that nobody solved has a large error."""
     trials = [("a", i, 0, 4) for i in range(25)]
     mean = mean_of(list(difficulties(trials, {"a": 0.0}, dict.fromkeys(range(25), 0)).values()))
     assert mean.value > 2 and mean.se > 0.3
@@ -91,7 +96,8 @@ def test_the_mode_has_no_slope():
 
 
 @pytest.mark.parametrize("right", [0, 1])
-def test_who_and_what_is_always_or_never_right_stays_finite_and_uncertain(right: int):
+def test_extreme_scores_stay_finite(right: int):
+    """Agents and items with all or no correct trials get finite values with large errors."""
     _, _, trials = drawn(6, 10, 1, seed=2)
     extreme = [("p99", f"i{i}", right, 1) for i in range(10)] + [(f"p{p}", "i99", right, 1) for p in range(6)]
     found = fit(trials + extreme)
@@ -111,7 +117,8 @@ def test_everything_right_is_an_answer_too():
     assert found.abilities["a"].value > found.difficulties["x"].value
 
 
-def test_the_order_of_trials_does_not_matter_and_equal_pairs_add_up():
+def test_order_of_trials_does_not_matter():
+    """The order of trials does not matter, and equal pairs add up."""
     _, _, trials = drawn(6, 8, 3, seed=4)
     single = [(p, i, int(k < right), 1) for p, i, right, n in trials for k in range(n)]
     random.Random(0).shuffle(single)
@@ -127,7 +134,8 @@ def test_the_origin_is_the_mean_difficulty():
     assert sum(e.value for e in fit(trials).difficulties.values()) == pytest.approx(0, abs=1e-9)
 
 
-def test_the_error_of_a_mean_is_that_of_one_for_one_and_less_for_many():
+def test_error_of_mean_falls_with_items():
+    """The error of a mean is that of the item for one item, and smaller for many."""
     _, _, trials = drawn(8, 30, 2, seed=6)
     found: Fit[str, str] = fit(trials)
     one = found.mean_ability(["p3"])
@@ -147,6 +155,7 @@ def test_the_error_of_a_mean_covers_what_was_drawn():
 
 
 @pytest.mark.parametrize("trials", [[], [("a", "x", 2, 1)], [("a", "x", 0, 0)]])
-def test_no_trials_and_counts_that_are_none_are_refused(trials):
+def test_bad_counts_are_refused(trials):
+    """No trials and invalid counts are refused."""
     with pytest.raises(ValueError, match="trials"):
         fit(trials)

@@ -101,14 +101,16 @@ def test_a_library_that_is_wiped_has_no_ratchet(empty: Path) -> None:
     assert "not clearly more than with the library as it was 5 generations before" in said
 
 
-def test_only_problems_asked_under_both_libraries_count(store: Store) -> None:
+def test_ratchet_is_paired_by_problem(store: Store) -> None:
+    """Only problems that were asked with both libraries count."""
     with store.transaction():
         store.insert({"ratchet": [row(15, "newborn", "own", 1, 999, 1)]})
     last = readings(store)[-1]
     assert last.rate("newborn", "own").n == N + 1 and last.above("first").n == N and last.above("first").value == 0.5
 
 
-def test_answers_that_follow_a_wrong_definition_are_counted_where_that_tells_something(store: Store) -> None:
+def test_followed_wrong_definitions_are_counted(store: Store) -> None:
+    """Answers that follow a wrong definition are counted where it makes a wrong answer."""
     last = readings(store)[-1]
     follows, right = last.followed()
     # of i = 1 to 29: 5, 10, 15, 20, 25 are right; of the 24 others the odd ones (15 less 5, 15 and 25) follow
@@ -136,7 +138,8 @@ def teach(store: Store, g: int, taught: dict[str, tuple[int, int]] = TAUGHT) -> 
         store.insert({"ratchet": rows})
 
 
-def test_schools_are_compared_by_problem_and_depth_group(empty: Path) -> None:
+def test_schools_are_paired_by_problem(empty: Path) -> None:
+    """Schools are compared by problem within a group of depths."""
     store = Store(empty / "run.db")
     assert schools(store) is None
     teach(store, 5, {"none": (10, 10)})
@@ -153,7 +156,8 @@ def test_schools_are_compared_by_problem_and_depth_group(empty: Path) -> None:
     assert found.above("school_hard_late", "school_hard_early", "3-6").value == pytest.approx(-0.4)
 
 
-def test_what_schools_taught_is_told_without_readings_and_is_none_itself(empty: Path) -> None:
+def test_schools_are_not_readings(empty: Path) -> None:
+    """Schools are reported without readings of the ratchet, and are no readings themselves."""
     store = Store(empty / "run.db")
     teach(store, 9)
     assert readings(store) == []
@@ -169,7 +173,8 @@ def test_what_schools_taught_is_told_without_readings_and_is_none_itself(empty: 
     assert "(40 of depths 3-6)" in table.caption
 
 
-def test_a_school_after_the_last_reading_leaves_the_slope_alone(store: Store) -> None:
+def test_schools_do_not_change_the_slope(store: Store) -> None:
+    """A school after the last reading does not change the slope."""
     before = rise(readings(store))
     teach(store, 16)
     assert rise(readings(store)) == before and summary(store)["slope"]["n"] == N  # type: ignore[index]
@@ -200,7 +205,8 @@ def test_the_terminal_tells_of_schools_in_80_columns(store: Store) -> None:
 # -- words and figures -------------------------------------------------------------------------------------------
 
 
-def test_the_findings_say_how_far_it_got_against_what_and_by_which_way(store: Store) -> None:
+def test_ratchet_findings_name_level_and_controls(store: Store) -> None:
+    """The findings give R, the controls, and the channels."""
     said = part(store).findings
     assert all(s.endswith(".") and "nan" not in s and "None" not in s for s in said)
     text = " ".join(said)
@@ -226,7 +232,8 @@ def test_a_control_that_does_as_well_is_named(store: Store) -> None:
     assert "filler of equal length (+0.00 [" in text
 
 
-def test_every_figure_has_its_numbers_and_none_is_not_finite(store: Store) -> None:
+def test_ratchet_figures_have_finite_rows(store: Store) -> None:
+    """Every figure has its rows, all finite."""
     figures = {f.key: f for f in part(store).figures}
     assert set(figures) == {"ratchet", "channels", "ratchet-needs"}
     for figure in figures.values():
@@ -268,7 +275,8 @@ def test_a_run_without_readings_is_told_why_and_how(empty: Path, every: int, nee
     assert all(s.endswith(".") for s in found.missing)
 
 
-def test_the_section_on_culture_says_what_is_missing_only_where_it_is(made: Path) -> None:
+def test_missing_ratchet_is_stated(made: Path) -> None:
+    """The section on culture says what is missing, and only if it is missing."""
     store, given = Store(made / "run.db"), load_config(made / "config.yaml")
     source = Source(made, store, given, analyze(store, given))
     assert any("measure.ratchet.every" in s for s in culture.section(source).missing)
@@ -305,7 +313,8 @@ def test_the_screen_counts_what_the_report_counts(store: Store) -> None:
         assert generations.ratchet(db, 14) is None
 
 
-def test_the_arena_screen_tells_the_last_reading_up_to_the_shown_generation(made: Path) -> None:
+def test_screen_shows_last_reading_so_far(made: Path) -> None:
+    """The Arena screen shows the last reading up to the shown generation."""
     store = Store(made / "run.db")
     with store.transaction():
         store.insert({"phases": [phase_row(2, "final")]})

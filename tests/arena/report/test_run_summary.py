@@ -190,7 +190,8 @@ def test_tokens_of_evaluation_are_told_apart(store):
     assert found["compute"]["evaluation"] == 302
 
 
-def test_a_generation_measured_twice_has_one_entry_a_depth_the_full_one(store):
+def test_full_measurement_replaces_the_small_one(store):
+    """A generation measured twice has one entry per depth, that of the full measurement."""
     found = {(h["generation"], h["depth"]): h for h in analyze(store, config())["heldout"]}
     assert len(found) == 7
     assert (found[2, 3]["mode"], found[2, 3]["pass_at_1"], found[2, 3]["n"]) == ("full", 1.0, 2)
@@ -202,7 +203,8 @@ def test_pass_at_k_comes_from_the_samples(store):
     assert (before["pass_at_1"], before["pass_at_k"], before["k"]) == (0.5, 0.5, 4)
 
 
-def test_before_and_after_is_over_the_middle_depths_and_the_gain_is_paired(store):
+def test_gain_is_paired_over_middle_depths(store):
+    """Before and after are means over depths 3 to 6, and the gain is paired by problem."""
     found = analyze(store, config())["heldout_before_after"]
     assert (found["depths"], found["generation"]) == ([3, 4], 2)
     assert (found["before"]["mean"], found["after"]["mean"], found["before"]["n"]) == (0.25, 0.75, 4)
@@ -210,7 +212,8 @@ def test_before_and_after_is_over_the_middle_depths_and_the_gain_is_paired(store
     assert found["gain"]["low"] <= 0.5 <= found["gain"]["high"]
 
 
-def test_names_are_compared_in_pairs_and_known_by_their_definitions(store):
+def test_names_are_paired(store):
+    """Attempts with and without reading are paired; a name is known if the library defines it."""
     found = analyze(store, config())["names"]
     first = found["generations"][0]
     assert first["all"] == {"with_reading": 0.5, "without_reading": 0.0, "difference": 0.5, "n": 2}
@@ -260,7 +263,8 @@ def test_a_store_with_nothing_in_it_is_analysed(tmp_path, generations):
     assert "generations of list programs and hidden words" in " ".join(printed(empty, config(generations)).split())
 
 
-def test_a_run_of_no_generations_is_measured_once_and_has_no_gain(tmp_path):
+def test_no_generations_has_no_gain(tmp_path):
+    """A run of no generations counts one measurement and has no gain."""
     made = Store(tmp_path / "run.db", create=True)
     both = [evaluation(0, "full", 3, "a", 1) | {"id": f"g0000/{place}/full/0"} for place in ("before", "after")]
     with made.transaction():
@@ -280,7 +284,8 @@ def test_figures_of_phases_not_played_are_none(tmp_path):
     assert "played 0 of 2 generations" in printed(begun, config())
 
 
-def test_an_empty_library_and_an_unfinished_run_are_warned_of(tmp_path):
+def test_warns_of_empty_library_and_unfinished(tmp_path):
+    """There are warnings for an empty library and for an unfinished run."""
     made = Store(tmp_path / "run.db", create=True)
     with made.transaction():
         made.insert({"phases": [phase(1, name) for name in LOOP]})
@@ -298,7 +303,8 @@ def test_proposals_that_grow_alike_are_warned_of(tmp_path):
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_the_report_fits_the_screen_and_shows_agents_words_as_they_are(store, width):
+def test_report_fits_the_terminal(store, width):
+    """The report fits the terminal and shows agents' text without interpreting markup."""
     text = printed(store, config(), width)
     assert max(map(len, text.splitlines())) <= width
     for part in (
@@ -312,6 +318,7 @@ def test_the_report_fits_the_screen_and_shows_agents_words_as_they_are(store, wi
     assert text.count("…") == 2  # keys of the two authors, shortened; no cell is cut off
 
 
-def test_long_runs_show_first_last_and_evenly_spaced_generations():
+def test_spread_keeps_first_and_last():
+    """`spread` keeps the first, the last and evenly spaced items."""
     assert spread(range(1, 101), 4) == [1, 34, 67, 100]
     assert spread([1, 2], 4) == [1, 2]

@@ -65,7 +65,8 @@ def run(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(request.param)
 
 
-def test_every_section_has_something_to_show_or_says_why_not(run: Path):
+def test_sections_show_something_or_say_why(run: Path):
+    """Every section has content or says why it has none."""
     source = source_of(run)
     sections = [build(source) for build in SECTIONS]
     assert len({s.key for s in sections}) == len(sections)
@@ -80,7 +81,8 @@ def test_every_section_has_something_to_show_or_says_why_not(run: Path):
 
 
 @pytest.mark.slow
-def test_every_file_is_written_and_linked_and_the_page_has_every_section(run: Path):
+def test_report_files_are_written_and_linked(run: Path):
+    """Every file is written and linked, and the page has every section."""
     source = source_of(run)
     page, *others = write_report(source)
     html = page.read_text(encoding="utf-8")
@@ -98,7 +100,8 @@ def test_every_file_is_written_and_linked_and_the_page_has_every_section(run: Pa
 
 
 @pytest.mark.slow
-def test_writing_again_leaves_nothing_stale_and_touches_nothing_else(unfinished: Path):
+def test_rewriting_removes_only_stale_files(unfinished: Path):
+    """Writing a report again removes stale files and touches nothing else."""
     source = source_of(unfinished)
     write_report(source)
     report = unfinished / "report"
@@ -112,7 +115,8 @@ def test_writing_again_leaves_nothing_stale_and_touches_nothing_else(unfinished:
     assert {p: p.read_bytes() for p in report.rglob("*") if p.is_file()} == before
 
 
-def test_a_report_of_a_run_that_now_shows_less_has_no_picture_of_more(finished: Path, empty: Path, tmp_path: Path):
+def test_smaller_report_removes_old_figures(finished: Path, empty: Path, tmp_path: Path):
+    """If a report has fewer figures than before, the old ones are removed."""
     folder = copy(empty, tmp_path / "run")
     (folder / "report" / "figures").mkdir(parents=True)
     (folder / "report" / "figures" / "heldout.png").write_text("an older picture")
@@ -122,7 +126,8 @@ def test_a_report_of_a_run_that_now_shows_less_has_no_picture_of_more(finished: 
 
 
 @pytest.mark.slow
-def test_the_analysis_and_the_database_are_left_as_they_are(finished: Path):
+def test_report_changes_nothing_in_the_run(finished: Path):
+    """Writing a report changes neither the analysis nor the database."""
     source = source_of(finished)
     digest, analysis = source.store.digest(), json.dumps(source.analysis)
     write_report(source)
@@ -130,7 +135,8 @@ def test_the_analysis_and_the_database_are_left_as_they_are(finished: Path):
 
 
 @pytest.mark.slow
-def test_text_that_agents_wrote_is_shown_and_does_nothing(finished: Path, tmp_path: Path):
+def test_agent_text_on_the_page_is_inert(finished: Path, tmp_path: Path):
+    """Text of agents is shown on the page and does nothing."""
     folder = copy(finished, tmp_path / "hostile")
     store = Store(folder / "run.db")
     store.db.execute("DROP TRIGGER posts_no_update")
@@ -151,7 +157,8 @@ def test_text_that_agents_wrote_is_shown_and_does_nothing(finished: Path, tmp_pa
     assert page.count("</script>") == page.count("<script")
 
 
-def test_a_run_without_hidden_names_says_that_it_has_none(finished: Path, tmp_path: Path):
+def test_no_hidden_names_is_stated(finished: Path, tmp_path: Path):
+    """A run without hidden names says so."""
     folder = copy(finished, tmp_path / "plain")
     config = load_config(folder / "config.yaml", ["domains={list_programs: {share: 1.0}}"])
     (folder / "config.yaml").write_text(config.to_yaml())
@@ -172,7 +179,8 @@ def test_shares_of_fates_add_up_to_what_was_set(finished: Path):
         assert row["learnable"] == played["learnable"]
 
 
-def test_solvers_are_as_able_as_they_were_measured_the_generation_before(finished: Path):
+def test_solver_ability_is_of_the_generation_before(finished: Path):
+    """The ability of solvers is that measured in the generation before."""
     source = source_of(finished)
     scale = difficulty.measure(source)
     assert scale is not None
@@ -186,7 +194,8 @@ def test_solvers_are_as_able_as_they_were_measured_the_generation_before(finishe
     assert set(scale.living[3]) == {r["agent"] for r in measured}
 
 
-def test_a_run_without_measurements_in_passing_says_whose_ability_is_not_known(finished: Path, tmp_path: Path):
+def test_unmeasured_ability_is_stated(finished: Path, tmp_path: Path):
+    """Without measurements of each generation the report says that ability is unknown."""
     folder = copy(finished, tmp_path / "rare")
     store = Store(folder / "run.db")
     store.db.execute("DELETE FROM evaluations WHERE mode = 'greedy'")
@@ -204,7 +213,8 @@ def test_lineages_lead_back_to_the_first_population(tmp_path: Path):
     assert difficulty.founders_of(store) == {"a": "a", "b": "b", "c": "b", "d": "b"}
 
 
-def test_keys_that_are_no_file_names_or_come_twice_are_a_mistake_of_ours():
+def test_figure_keys_must_be_plain_and_unique():
+    """Keys of figures that are not plain file names, or not unique, fail an assertion."""
     check_keys(["a", "b-1"])
     for keys in (["a", "a"], ["../a"], ["A"], [""]):
         with pytest.raises(AssertionError, match="keys"):

@@ -63,7 +63,8 @@ def test_every_generation_tries_every_problem(run: Path) -> None:
     assert rounds == {"g0001": 0, "g0003": 2}
 
 
-def test_all_agents_of_a_generation_take_turns_and_the_base_model_plays_alone(run: Path) -> None:
+def test_agents_take_turns_base_plays_alone(run: Path) -> None:
+    """All agents of a generation take turns; the base model plays alone."""
     plan = played(run).plan
     assert set(plan.turn(0)) == {None}
     for g in (2, 3):
@@ -78,7 +79,8 @@ def test_it_is_the_same_when_played_again(run: Path) -> None:
     assert played(run) == first and (run / CACHE).read_text() == kept
 
 
-def test_what_was_played_is_used_again_without_an_engine(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tournament_results_are_cached(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that was played is read again without an engine."""
     first = played(run)
     monkeypatch.setattr(tournament_module, "play", no_engine)
     assert played(run) == first
@@ -95,7 +97,8 @@ def test_a_damaged_result_is_played_again(run: Path, damage: str) -> None:
     assert played(run) == first and (run / CACHE).read_text() == whole
 
 
-def test_a_result_that_was_tampered_with_in_form_is_played_again(run: Path) -> None:
+def test_malformed_cached_result_is_replayed(run: Path) -> None:
+    """A cached result of the wrong form is played again."""
     first = played(run)
     whole = (run / CACHE).read_text()
     (run / CACHE).write_text(whole.replace('"0": "', '"0": "7'))
@@ -185,7 +188,8 @@ def test_what_is_lost_again_is_called_so() -> None:
     assert not cycles(grown)  # two generations cannot form a circle
 
 
-def test_a_circle_in_which_each_beats_the_next_is_found() -> None:
+def test_cycles_are_found() -> None:
+    """A cycle in which each team beats the next is found."""
     n = 30
     # each solves the problems of the one it beats, and not those of the one that beats it
     beats = {1: 2, 2: 3, 3: 1}
@@ -196,7 +200,8 @@ def test_a_circle_in_which_each_beats_the_next_is_found() -> None:
     assert "3 of 3 pairs are decided, 3 of them for the later" in text and "none of 1 triple" in text
 
 
-def test_what_a_parent_slept_on_counts_for_a_child_with_its_weights(run: Path) -> None:
+def test_training_data_is_inherited_with_weights(run: Path) -> None:
+    """Problems that a parent trained on count for a child that inherits its weights."""
     store, config = opened(run)
     result = tournament(run, store, config, 100)
     slept = slept_on(store, result.plan)

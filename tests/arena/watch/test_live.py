@@ -103,7 +103,8 @@ def shown(progress, width):
     return console.file.getvalue()
 
 
-def test_plain_mode_prints_one_line_a_generation_without_control_characters(progress_of):
+def test_plain_mode_prints_one_line_a_generation(progress_of):
+    """Plain mode prints one line per generation, without control characters."""
     console = screen(80)
     with progress_of(CONFIG, console, plain=True) as progress:
         play(progress)
@@ -114,7 +115,8 @@ def test_plain_mode_prints_one_line_a_generation_without_control_characters(prog
     assert all(line.isprintable() for line in lines)
 
 
-def test_where_there_is_no_terminal_lines_are_plain_unasked(progress_of):
+def test_no_terminal_means_plain_lines(progress_of):
+    """Without a terminal the lines are plain by default."""
     assert progress_of(CONFIG, screen(80)).plain
     assert not progress_of(CONFIG, screen(80, terminal=True)).plain
 
@@ -135,7 +137,8 @@ def test_the_screen_fits_any_width(width, progress_of):
     assert max(map(len, shown(progress, width).splitlines())) <= width
 
 
-def test_eighty_columns_hold_the_essential_and_two_hundred_everything(progress_of):
+def test_columns_depend_on_width(progress_of):
+    """80 columns hold the essential columns, 200 hold all."""
     progress = progress_of(CONFIG, screen(80), quiet=True)
     play(progress, last=2)
     progress("phase", {"generation": 3, "phase": "solve"})
@@ -154,7 +157,8 @@ def test_the_table_keeps_the_last_generations(progress_of):
     assert progress.table(80).row_count == 12
 
 
-def test_a_run_resumed_within_a_generation_is_shown_with_gaps(progress_of):
+def test_resumed_generation_has_gaps(progress_of):
+    """A run resumed within a generation is shown with gaps."""
     console = screen(80, terminal=True)
     with progress_of(CONFIG, console, compute=1000.0) as progress:
         play(progress, first=2, start=4)  # posts, sleep, ... of generation 2
@@ -164,7 +168,8 @@ def test_a_run_resumed_within_a_generation_is_shown_with_gaps(progress_of):
     assert lines[3].split()[:2] == ["3", "3/2/1"]
 
 
-def test_a_run_resumed_before_its_final_evaluation_is_shown(progress_of):
+def test_resumed_before_final_is_shown(progress_of):
+    """A run resumed before its final evaluation is shown."""
     console = screen(80)
     with progress_of(CONFIG, console) as progress:
         tell(progress, 4, "final")
@@ -242,7 +247,8 @@ def analysis(**changes):
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_the_summary_says_what_came_of_the_run_and_what_is_next(width):
+def test_summary_shows_results_and_next_commands(width):
+    """The summary shows the results of a run and the next commands."""
     console = screen(width)
     summary(analysis(), "runs/shown", console)
     text = console.file.getvalue()

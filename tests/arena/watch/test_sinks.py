@@ -71,11 +71,13 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "cut"
 
 
-def test_a_run_with_sinks_interrupted_or_not_has_the_digest_of_one_without(interrupted: Path, undisturbed: Path):
+def test_sinks_do_not_change_the_digest(interrupted: Path, undisturbed: Path):
+    """A run with sinks, interrupted or not, has the digest of one without."""
     assert Store(interrupted / "run.db").digest() == Store(undisturbed / "run.db").digest()
 
 
-def test_tensorboard_is_told_each_figure_once_a_generation_also_over_an_interruption(interrupted: Path):
+def test_each_figure_is_sent_once(interrupted: Path):
+    """TensorBoard gets each figure once per generation, also after an interruption."""
     told = Counter((tag, step) for tag, step, _ in points(interrupted / "tensorboard"))
     assert set(told.values()) == {1}
     assert len(list((interrupted / "tensorboard").iterdir())) == 2
@@ -87,7 +89,8 @@ def test_tensorboard_is_told_each_figure_once_a_generation_also_over_an_interrup
     assert {"reward/setter", "reward/solver", "grading/agreement", "library/worked_example"} <= set(steps)
 
 
-def test_what_tensorboard_holds_is_what_the_store_holds(interrupted: Path):
+def test_tensorboard_matches_the_store(interrupted: Path):
+    """TensorBoard holds the figures of the store."""
     store = Store(interrupted / "run.db")
     told = {(tag, step): value for tag, step, value in points(interrupted / "tensorboard")}
     assert told["compute/units", 3] == pytest.approx(store.compute())
@@ -104,7 +107,8 @@ def test_what_tensorboard_holds_is_what_the_store_holds(interrupted: Path):
     assert told["population/agents", 2] == told["population/agents", 0] == 3
 
 
-def test_tensorboard_shows_the_config_and_an_agent_s_words_as_plain_text(interrupted: Path):
+def test_tensorboard_texts_are_fenced(interrupted: Path):
+    """TensorBoard shows the config and text of agents as plain text."""
     shown = {
         v.tag: v.tensor.string_val[0].decode()
         for e in events(interrupted / "tensorboard")
@@ -115,7 +119,8 @@ def test_tensorboard_shows_the_config_and_an_agent_s_words_as_plain_text(interru
     assert re.fullmatch(r"```text\n.* \| .*\nby \w+\n\n.*\n```", shown["example/text_summary"], flags=re.S)
 
 
-def test_a_fence_in_an_agent_s_words_does_not_end_the_text(tmp_path: Path):
+def test_fence_in_agent_text_is_harmless(tmp_path: Path):
+    """A code fence in text of an agent does not end the code block."""
     sink = load_sinks(["tensorboard"])["tensorboard"](tmp_path)
     sink.text(1, "example", "a\n```\n<script>alert(1)</script>\u202e")
     sink.close()
@@ -123,7 +128,8 @@ def test_a_fence_in_an_agent_s_words_does_not_end_the_text(tmp_path: Path):
     assert value.tensor.string_val[0].decode() == "````text\na\n```\n<script>alert(1)</script>\\u202e\n````"
 
 
-def test_two_files_opened_in_one_second_do_not_overwrite_each_other(tmp_path: Path):
+def test_event_files_do_not_overwrite(tmp_path: Path):
+    """Two event files opened within one second do not overwrite each other."""
     for step in (1, 2, 3):
         sink = load_sinks(["tensorboard"])["tensorboard"](tmp_path)
         sink.scalars(step, {"x": step})
@@ -146,9 +152,8 @@ def test_the_sink_of_the_documentation_works(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("when", ["open", "scalars", "text", "close"])
-def test_a_sink_that_fails_is_told_of_once_and_the_run_goes_on(
-    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_failing_sink_is_reported_once(when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A sink that fails is reported once, and the run continues."""
     (tmp_path / "bad_sink.py").write_text(
         f"class Bad:\n    def __init__(self, folder): self.calls = 0; self.act('open')\n"
         f"    def act(self, what):\n        if what == {when!r}: raise OSError('no space left')\n"
@@ -165,13 +170,15 @@ def test_a_sink_that_fails_is_told_of_once_and_the_run_goes_on(
     assert warned == ["the sink 'bad_sink.Bad' failed and is turned off: OSError: no space left"]
 
 
-def test_an_unknown_sink_is_refused_with_the_nearest_right_one(tmp_path: Path):
+def test_unknown_sink_names_the_nearest(tmp_path: Path):
+    """An unknown sink is refused; the error names the nearest known one."""
     with pytest.raises(ValueError, match="unknown sink 'tensorbord'; did you mean 'tensorboard'"):
         tiny(tmp_path, "sinks=[tensorbord]")
 
 
 @pytest.mark.slow
-def test_a_missing_package_is_named_before_a_folder_is_made(tmp_path: Path):
+def test_missing_package_is_named_early(tmp_path: Path):
+    """A missing package is named before the run folder is made."""
     (tmp_path / "tensorboardX").mkdir()
     (tmp_path / "tensorboardX" / "__init__.py").write_text("raise ModuleNotFoundError(name='tensorboardX')\n")
     runs = tmp_path / "runs"
@@ -197,7 +204,8 @@ def test_figures_over_nothing_are_left_out(undisturbed: Path):
     assert "sleep/loss" not in scalars(store, {"phase": "sleep", "generation": 9, "records": nothing})
 
 
-def test_a_run_of_no_generations_tells_its_measurement_once(tmp_path: Path):
+def test_no_generations_sends_figures_once(tmp_path: Path):
+    """A run of no generations sends its measurement once."""
     with Arena.create(tiny(tmp_path, "sinks=[tensorboard]", "generations=0")) as arena, Sinks(arena, pytest.fail) as s:
         play(arena, s)
     told = Counter((tag, step) for tag, step, _ in points(tmp_path / "tiny" / "tensorboard"))
