@@ -1,12 +1,11 @@
-"""Measures of culture: is what was written used, does it build on itself, is it new, and is it varied.
+"""Measures of culture: use, accumulation, novelty and diversity of posts.
 
-Small pure functions over plain data (ids, texts, counts), for a live screen and a report alike.
+Small pure functions over plain data (ids, texts, counts), for screens and the report.
 
 Left out: whether posts help (that takes a controlled experiment, not counting), intervals, and plots.
 
-Not guaranteed: cites are an author's claims, so `reuse_rate` and `citation_depth` measure credit given, not
-use; word overlap is blind to paraphrase, so `innovation_rate` is an upper estimate. A rate over nothing is
-nan, never 0.
+Not guaranteed: cites are an author's claims, so `reuse_rate` and `citation_depth` measure credit given, not use; word
+overlap is blind to paraphrase, so `innovation_rate` is an upper estimate. A rate over nothing is nan, never 0.
 """
 
 import math

@@ -1,11 +1,11 @@
-"""Measures of transmission: does knowledge accumulate from generation to generation, and by which way does it come.
+"""Measures of cultural transmission: does knowledge accumulate over generations, and through which channel?
 
 Small pure functions over plain numbers. Intervals are 95 %, and resampling draws from a generator keyed by `seed`
 alone, so that the same data give the same interval.
 
-Left out: where the numbers come from (the arena's ratchet meter asks them), several runs at once, and corrections for
-looking many times. Not guaranteed: that an interval over problems speaks of other runs; it speaks of other problems in
-the same run. What is undefined is nan, never 0.
+Left out: where the numbers come from (the arena's ratchet meter), several runs at once, and corrections for multiple
+comparisons. Not guaranteed: that an interval over problems holds for other runs; it is over other problems in the same
+run. Undefined values are nan, never 0.
 """
 
 import math
@@ -43,7 +43,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Channels:
-    """What reading adds, what learned weights add, and what both add beyond the two."""
+    """Effects of reading, of learned weights, and of both beyond their sum."""
 
     text: Estimate
     weights: Estimate
@@ -101,11 +101,11 @@ def paired_interval(only_with: int, only_without: int, n: int) -> tuple[float, f
 
 
 def ratchet(with_library: Sequence[int], with_initial: Sequence[int]) -> Estimate:
-    """R(g) = E[S(theta_0, L_g)] - E[S(theta_0, L_0)]: what a frozen mind solves more with a later library.
+    """R(g) = E[S(theta_0, L_g)] - E[S(theta_0, L_0)]: the gain of a frozen model from a later library.
 
-    Both lists say of the same problems, in the same order, whether each was solved (0 or 1). The interval is
-    `paired_interval`; it speaks of other problems, as if they did not hang together. nan without problems. Raises
-    ValueError for lists of unequal length or other values than 0 and 1.
+    Both lists hold the results (0 or 1) of the same problems in the same order. The interval is `paired_interval`; it
+    is over problems, taken as independent. nan without problems. Raises ValueError for lists of unequal length or other
+    values than 0 and 1.
     """
     if len(with_library) != len(with_initial):
         raise ValueError(f"paired results need lists of one length: {len(with_library)} and {len(with_initial)}")

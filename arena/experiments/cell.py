@@ -2,12 +2,13 @@
 
     python -m arena.experiments.cell '{"arm": "selfplay", "seed": 0, "final": false, "config": {...}}'
 
-`cell.json` appears whole or not at all, after the run's last phase; a cell without one is unfinished and goes on where
-it stopped. Standard output is the cell's log, a short line a generation. The process ends when its parent does.
+`cell.json` is written atomically after the run's last phase; a cell without one is unfinished and is resumed. Standard
+output is the cell's log, one short line per generation. The process ends when its parent does.
 
-Left out: choosing what to run (`experiment`), and comparing cells (`experiment_report`).
+Left out: choosing what to run (`runner`), and comparing cells (`results`).
 
-Not guaranteed: that code changed between an interruption and going on is noticed; the commit stored is that of the end.
+Not guaranteed: that a change of code between an interruption and the resume is noticed; the stored commit is that of
+the end.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from arena.run.store import Store
 
 
 class Log:
-    """A listener that prints a line a generation, and stops the process between phases when its parent is gone."""
+    """A listener that prints one line per generation, and stops the process between phases after its parent ended."""
 
     def __init__(self, parent: int) -> None:
         self.parent, self.seconds, self.parts = parent, 0.0, list[str]()
 
     def __call__(self, event: str, data: dict[str, Any]) -> None:
         if os.getppid() != self.parent:
-            raise SystemExit("the experiment is gone; this cell goes on when it is run again")
+            raise SystemExit("the experiment has ended; run it again to resume this cell")
         if event != "done":
             return
         phase, records = data["phase"], data["records"]
@@ -55,14 +56,14 @@ class Log:
 
 
 def play_cell(spec: dict[str, Any]) -> None:
-    """Play the cell to its end. Raises ValueError for a config or a run folder that cannot be gone on with."""
+    """Play the cell to its end. Raises ValueError for a config or a run folder that cannot be used."""
     config = make_config(spec["config"], source="the cell's config")
     check_split(config, spec["final"])
     folder = Path(config.run.folder) / config.run.name
     parent = os.getppid()
     with Arena.open(folder) if (folder / "run.db").exists() else Arena.create(config) as arena:
         if not play(arena, Log(parent)):
-            raise ValueError(f"{folder} stopped before its end: {arena.budget.stopped or 'as somebody asked'}")
+            raise ValueError(f"{folder} stopped before its end: {arena.budget.stopped or 'as requested'}")
         record = cell_record(arena.store, arena.config, arena.config.main_domain)
     record |= {"arm": spec["arm"], "model_sha256": model_digest(config), "commit": commit()}
     write_atomically(folder / "cell.json", json.dumps(record, indent=1))

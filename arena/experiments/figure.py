@@ -1,6 +1,6 @@
-"""The figure of an experiment: what each arm came to, and how held-out skill grew with compute.
+"""The figure of an experiment: the first metric of each arm, and held-out skill over compute.
 
-Draws results.json and nothing else. Left out: every metric but the first. Not guaranteed: that bands of arms are to be
+Draws results.json and nothing else. Left out: every metric but the first. Not guaranteed: that bands of arms can be
 compared by eye; differences paired by seed are narrower than the bands suggest, and the table has them.
 """
 
@@ -39,7 +39,7 @@ def draw_experiment(results: Mapping[str, Any], path: Path) -> None:
     left.set_ylabel(metric)
     left.set_title("seeds, mean and 95 % interval", fontsize=10)
     right.xaxis.set_major_formatter(EngFormatter())
-    right.set_xlabel("compute units (evaluation apart)")
+    right.set_xlabel("compute units (without evaluation)")
     right.set_ylabel("held-out pass@1, depths 3 to 6")
     right.set_title("mean over seeds and 95 % band", fontsize=10)
     if right.get_legend_handles_labels()[0]:

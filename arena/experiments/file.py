@@ -1,9 +1,9 @@
-"""The experiment file: a typed, strict description of arms and seeds, and the cells it comes to.
+"""The experiment file: a typed, strict description of arms and seeds, and the cells that it defines.
 
-Everything that would make an experiment unfair is refused here: arms that differ in what is measured or in their
-compute limit, dev seeds that are kept for the final, the sealed test set anywhere but in the final.
+Everything that would make an experiment unfair is refused here: arms that differ in their measurements or in their
+compute limit, dev seeds that are reserved for the final, the sealed test set anywhere but in the final.
 
-Left out: playing the cells (`experiment`). Not guaranteed: that arms differ in one thing only; the author sees to that.
+Left out: playing the cells (`runner`). Not guaranteed: that arms differ in one thing only; that is up to the author.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Experiment(BaseModel):
     name: str = Field(pattern=NAME)
     """The experiment's folder is `<folder>/<name>`."""
     question: str = Field(min_length=1)
-    """What it is to answer, in one sentence."""
+    """The question that the experiment answers, in one sentence."""
     base: str
     """The config that all arms start from; from the working directory, or a folder above the experiment file."""
     common: dict[str, Any] = Field(default_factory=dict)
@@ -47,15 +47,15 @@ class Experiment(BaseModel):
     final_seeds: list[int] = Field(default_factory=list)
     """Seeds of the final, out of 100 to 109."""
     metrics: list[str] = Field(min_length=1)
-    """What is tabled; the figure shows the first."""
+    """Metrics of the table; the figure shows the first."""
     baseline: str
     """The arm that the others are compared with, paired by seed."""
     series: list[str] = Field(default_factory=list)
-    """What is followed by generation: a panel each of story.png, the first one the largest, and a CSV each."""
+    """Series by generation: each has a panel of story.png, the first one the largest, and a CSV."""
     marks: dict[int, str] = Field(default_factory=dict)
-    """What happens in a generation, such as {15: the library burns}: a line with these words in the panels."""
+    """Events by generation, such as {15: the library burns}: each is a line with these words in the panels."""
     highlight: list[str] = Field(default_factory=list)
-    """Arms drawn in colour with their intervals, the others thin and grey; none named: all in colour."""
+    """Arms drawn in colour with their intervals, the others thin and grey (default: all in colour)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def load_experiment(path: str | Path) -> Experiment:
 
 
 def mistakes(e: Experiment) -> Iterator[str]:
-    """What is wrong with an experiment, as far as its own file tells."""
+    """Raise ValueError for mistakes that the experiment's own file shows."""
     for metric in e.metrics:
         if metric not in METRICS:
             near = nearest(metric, list(METRICS))
@@ -172,7 +172,7 @@ def find_base(base: str, path: str | Path) -> Path:
 
 
 def differing(a: Config, b: Config) -> list[str]:
-    """Dotted keys in which two configs differ, but for the run's place and seed-independent names (section `run`)."""
+    """Dotted keys in which two configs differ, except in section `run` (folder and name)."""
     left, right = flat(a.model_dump(mode="json")), flat(b.model_dump(mode="json"))
     keys = [k for k in {**left, **right} if not k.startswith("run.")]
     return [k for k in keys if k not in left or k not in right or left[k] != right[k]]

@@ -1,13 +1,13 @@
-"""What came of an experiment: results.json, table.md and figure.png in its folder, from the records of finished cells;
-where it follows series, story.png, story.svg and series/<name>.csv too.
+"""Results of an experiment: results.json, table.md and figure.png in its folder, from the records of finished cells;
+for series also story.png, story.svg and series/<name>.csv.
 
 Means and differences to the baseline arm are over seeds, with 95 % Student t intervals; differences are paired by seed.
 Where some seeds have no value, such as a run that never came to its 32nd discovery, the table says how many have one.
 
-Left out: a correction for looking at many arms and metrics at once (the table says so); the answer to the question.
+Left out: a correction for many arms and metrics (the table says so); the answer to the question.
 
-Not guaranteed: that seeds are all there is to vary; intervals say nothing about other base models or domains. The
-main domain's held-out problems are the same in all seeds, so the intervals are for these, not for problems at large.
+Not guaranteed: that the seed is all that could vary; intervals say nothing about other base models or domains. The main
+domain's held-out problems are the same in all seeds, so the intervals hold for these, not for problems at large.
 """
 
 from __future__ import annotations
@@ -33,10 +33,8 @@ Record = dict[str, Any]
 def make_results(
     experiment: Mapping[str, Any], records: Sequence[Record], failed: Mapping[str, str], final: bool, commit: Any
 ) -> dict[str, Any]:
-    """Everything the experiment came to, as plain data.
-
-    Raises ValueError if cells were played with different weights under one model path.
-    """
+    """The results of the experiment as plain data. Raises ValueError if cells were played with different weights under
+    one model path."""
     arms: list[str] = list(experiment["arms"])
     models: dict[str, str] = {}
     for r in records:
@@ -74,7 +72,7 @@ def make_results(
 
 
 def series_of(by_seed: Mapping[int, Sequence[Sequence[float]]]) -> list[dict[str, Any]]:
-    """By generation, mean and interval over the seeds that have it, and what each of them has."""
+    """By generation: mean and interval over the seeds that have a value, and the value of each seed."""
     found: dict[int, dict[int, float]] = {}
     for seed, points in sorted(by_seed.items()):
         for generation, value in points:
@@ -85,7 +83,7 @@ def series_of(by_seed: Mapping[int, Sequence[Sequence[float]]]) -> list[dict[str
 def notes(
     experiment: Mapping[str, Any], records: Sequence[Record], failed: Mapping[str, str], final: bool
 ) -> list[str]:
-    """What a reader of the numbers must know, above all whether compute was equal."""
+    """Notes for the reader of the numbers, first of all whether compute was equal."""
     found = []
     limits = {r["config"]["limits"]["compute"] for r in records}
     if len(records) > 0 and None in limits:
@@ -101,7 +99,7 @@ def notes(
     if partly := partly_reached(experiment, records):
         found.append(
             f"Not all seeds have a value of {', '.join(partly)}: such means are over those that have one (k of n), "
-            "which flatters an arm in which few came so far."
+            "which flatters an arm in which few reached it."
         )
     if failed:
         found.append(f"Incomplete: {', '.join(failed)} failed.")
@@ -183,7 +181,7 @@ def write_results(results: Mapping[str, Any], home: Path) -> str:
 
 
 def series_csv(arms: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """A line an arm and generation: mean, interval, number of seeds, and the value of each seed."""
+    """One line per arm and generation: mean, interval, number of seeds, and the value of each seed."""
     seeds = sorted({seed for points in arms.values() for p in points for seed in p["seeds"]})
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")

@@ -1,9 +1,9 @@
-"""Experiments: arms times seeds at equal compute. Every claim of the project goes through here.
+"""Experiments: arms times seeds at equal compute. Every claim of the project is measured by one.
 
 An experiment file names a base config, the overrides of each arm, and the seeds. A cell is one arm with one seed: one
 run in `<folder>/<name>/<arm>-s<seed>/`, played in a process of its own. Finished cells are kept and unfinished ones
-resumed, so an experiment may be interrupted and gone on with another day; a cell played under another config is an
-error, never reused and never deleted. `final` plays the final seeds on the sealed test set, once.
+resumed, so an experiment may be interrupted and continued later; a cell played with another config is an error, never
+reused and never deleted. `final` plays the final seeds on the sealed test set, once.
 
 Left out: several machines; changing an experiment under way (give it another name); choosing how many seeds are enough.
 
@@ -146,7 +146,7 @@ def play_cells(cells: Sequence[Cell], final: bool, processes: int, say: Say) -> 
         for _, process in running:
             process.wait()
         if running:
-            say(f"stopped with {len(running) + len(waiting)} cells to play; run it again to go on")
+            say(f"stopped with {len(running) + len(waiting)} cells to play; run it again to continue")
     return failed
 
 

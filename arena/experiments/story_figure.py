@@ -1,14 +1,14 @@
-"""The figure of an experiment's series: a panel each, a line an arm, and what happened to them in between.
+"""The figure of an experiment's series: one panel per series, one line per arm, with marked events.
 
 The first series has the whole width, the others share rows below. Highlighted arms are drawn in colour with a band
-(95 % Student t interval over seeds), the others thin and grey; each line has its name and its last mean at its end.
-Where an arm's library burns and is given back, the time between is tinted, and the first highlighted arm that this
-happens to is the heaviest line, with its values before and after.
+(95 % Student t interval over seeds), the others thin and grey; each line has its name and its last mean at its end. If
+an arm's library burns and is restored, the time between is tinted, and the first highlighted arm with a burn is the
+heaviest line, with its values before and after.
 
-Draws results.json and nothing else. Left out: seeds one by one (series/<name>.csv has them).
+Draws results.json and nothing else. Left out: single seeds (series/<name>.csv has them).
 
-Not guaranteed: that bands of arms are to be compared by eye; differences paired by seed are narrower than they suggest.
-A line ends where the first of an arm's seeds ended, so that it is over the same seeds all along.
+Not guaranteed: that bands of arms can be compared by eye; differences paired by seed are narrower than they suggest. A
+line ends where the first of an arm's seeds ended, so that it is over the same seeds throughout.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 
 from arena.report.figures.matplotlib_backend import METADATA, clean, shorten, styled
-from arena.report.metrics.series import SAYS
+from arena.report.metrics.series import TITLES
 
 # Okabe and Ito's, without the yellow that is too light for a line; the first two are the furthest apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222")
@@ -96,7 +96,7 @@ def about(results: Mapping[str, Any]) -> str:
 
 
 def lines_of(results: Mapping[str, Any], series: str) -> list[Line]:
-    """The arms that have something to say; grey ones first, so that the coloured lie upon them."""
+    """The arms that have values; grey ones first, so that the coloured ones are on top."""
     file = results["file"]
     arms: list[str] = list(results["arms"])
     bold = list(file["highlight"]) or arms
@@ -118,7 +118,9 @@ def lines_of(results: Mapping[str, Any], series: str) -> list[Line]:
 
 def draw_panel(axes: Axes, results: Mapping[str, Any], series: str, first: bool) -> None:
     lines = lines_of(results, series)
-    axes.set_title(clean(SAYS.get(series, series)), loc="left", fontsize=11 if first else 10, weight="bold", color=INK)
+    axes.set_title(
+        clean(TITLES.get(series, series)), loc="left", fontsize=11 if first else 10, weight="bold", color=INK
+    )
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(QUIET)
     axes.tick_params(axis="both", length=0, labelcolor=QUIET, labelsize=9)
@@ -189,7 +191,7 @@ def write_values(axes: Axes, line: Line, marks: Sequence[int]) -> None:
 
 
 def digits_of(lines: Sequence[Line]) -> int:
-    """Digits after the point, of values that are read beside each other."""
+    """Decimal places of values that are compared with each other."""
     largest = max(abs(y) for line in lines for y in line.y)
     return 0 if largest >= 20 else 1 if largest >= 2 else 2
 
@@ -212,13 +214,13 @@ def room(axes: Axes, lines: Sequence[Line]) -> None:
 
 
 def burns(results: Mapping[str, Any], arm: str) -> tuple[int, float] | None:
-    """(burns, is given back) of an arm's library, which may be never."""
+    """(burn, restore) of an arm's library in generations; 0 means never."""
     library = (results["configs"][arm] or {}).get("library", {})
     return (library["burn"], float(library["restore"] or "inf")) if library.get("burn") else None
 
 
 def fires(results: Mapping[str, Any]) -> list[tuple[int, float]]:
-    """The fires of all arms, each once."""
+    """The burns of all arms, each once."""
     return sorted({fire for arm in results["configs"] if (fire := burns(results, arm))})
 
 

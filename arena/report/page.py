@@ -1,10 +1,11 @@
-"""The report as one HTML page that needs nothing but itself: opens by double-click, offline, prints well.
+"""The report as one self-contained HTML page: it opens from disk, works offline and prints well.
 
-Figures are drawn by the plotly.js inside it. The page allows itself no request and no script but its own two, by a
-content security policy with their digests; so text that agents wrote, which is escaped everywhere, could not do
-anything even if an escape were forgotten. The pictures and data that it links to lie beside it.
+The embedded plotly.js draws the figures. A content security policy with digests allows the page's two scripts and no
+request, so text of agents, which is escaped everywhere, could do nothing even where an escape is missing. The linked
+pictures and data files lie beside the page.
 
-Left out: writing those (`write`). Not guaranteed: browsers without JavaScript show the PNGs, if they lie beside.
+Left out: writing those files (`write`). Not guaranteed: browsers without JavaScript show the PNGs only if they lie
+beside the page.
 """
 
 from __future__ import annotations
@@ -26,10 +27,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def render(title: str, lead: str, alarms: Sequence[str] | None, sections: Sequence[Section], command: str) -> str:
-    """The page's HTML. `lead` is one sentence under the title, `command` what makes the page.
-
-    `alarms` is None for a page that looks out for none.
-    """
+    """The page's HTML. `lead` is one sentence under the title, `command` the command that makes the page. `alarms` is
+    None for a page without alarms."""
     own = [script(), (TEMPLATES / "page.js").read_text(encoding="utf-8")]
     assert not any("</script" in s.lower() or "<!--" in s for s in own), "a script must not end itself"
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
@@ -55,7 +54,7 @@ def policy(scripts: Sequence[str]) -> str:
 
 
 def files(key: str) -> tuple[tuple[str, str], ...]:
-    """What is written beside the page for a figure: (name, path relative to the page)."""
+    """The files of a figure beside the page: (name, path relative to the page)."""
     drawn = tuple((kind.upper(), f"figures/{key}.{kind}") for kind in ("png", "svg"))
     return (*drawn, ("CSV", f"data/{key}.csv"), ("Parquet", f"data/{key}.parquet"))
 

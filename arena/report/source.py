@@ -1,4 +1,4 @@
-"""What a section of the report is made from: one run, opened for reading, with its analysis."""
+"""The input of every section of the report: one run, opened for reading, with its analysis."""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@
     report/data/<key>.csv .parquet
     report/heldout.png, setting.png   two of these again, under names that do not change
 
-Written again it is replaced; what an older report left in figures/ and data/ is removed then. Nothing else in the
-folder is touched. A report that fails half way leaves the older page.
+Writing again replaces the report; stale files in figures/ and data/ are then removed. Nothing else in the folder is
+touched. A report that fails half way leaves the older page.
 
-Not guaranteed: a page of one moment where a run is being played meanwhile; its sections are read one after the other.
+Not guaranteed: a consistent page while the run is being played; its sections are read one after the other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from arena.report.sections.heldout import heldout_figure
 from arena.report.source import Source
 
 PICTURES = {"heldout": heldout_figure, "setting": setting_figure}
-"""Drawn for every run, even one that has nothing to show in them yet; the README has them."""
+"""Drawn for every run, even if they are still empty; the README shows them."""
 
 
 def build_sections(source: Source, replay: bool = True) -> list[Section]:

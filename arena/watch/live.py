@@ -1,9 +1,10 @@
 """What a running arena shows: a live screen on a terminal, plain lines elsewhere, and a summary at the end.
 
-`Progress` is the listener of `arena.loop.play`. It keeps only what it has been told since it was made: of a resumed run
-it shows what comes, and a generation that it has not seen from the start has gaps. It never touches the run.
+`Progress` is a listener of `arena.loop.play`. It shows only the phases that finished since it was made: of a resumed
+run, a generation that was under way has gaps. It never changes the run.
 
-Left out: looking into another process's run. Not guaranteed: the time left, projected from the last generations.
+Left out: watching another process's run (`arena.watch.app`). Not guaranteed: the time left, projected from the last
+generations.
 """
 
 from __future__ import annotations
@@ -296,9 +297,9 @@ class Progress:
 def control_line(data: dict[str, Any]) -> str:
     """What a ("control", ...) of the loop says, as a line."""
     if "forgotten" in data:
-        return f"an earlier process was asked to {data['forgotten']}; this one goes on"
+        return f"an earlier process was asked to {data['forgotten']}; this one continues"
     at = f"before {data['phase']} of generation {data['generation']}"
-    words = {"paused": f"PAUSED {at}", "running": f"goes on {at}", "stopping": "stopping after this generation"}
+    words = {"paused": f"PAUSED {at}", "running": f"resumes {at}", "stopping": "stopping after this generation"}
     return words[data["state"]]
 
 

@@ -1,10 +1,10 @@
-"""Runs grouped by what their configs differ in: an arm is all runs of one config, its seeds pooled.
+"""Runs grouped by the keys in which their configs differ: an arm is all runs of one config, its seeds pooled.
 
-What cannot matter to what is played is left out of a config before it is compared: where a run lies and what it is
-called, live sinks, sections of engines and of phases that the config does not use. The seed tells runs of an arm apart.
+Keys that cannot affect what is played are removed before configs are compared: the run's folder and name, live sinks,
+sections of engines and of phases that the config does not use. The seed distinguishes the runs of an arm.
 
-Left out: differences that are no part of a config, such as versions (`compare` cautions about them). Not guaranteed:
-that a difference of configs made a difference; `engine.threads`, for one, changes how numbers are rounded.
+Left out: differences outside the config, such as versions (`cautions` mentions them). Not guaranteed: that a difference
+of configs mattered; `engine.threads`, for one, changes rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from arena.report.source import Source
 
 IGNORED = ("seed", "run", "sinks")
 LONGEST = 40
-"""Letters of an arm's name; one that would be longer is numbered."""
+"""Longest name of an arm in characters; an arm with a longer one is numbered."""
 ABSENT = "(none)"
 
 

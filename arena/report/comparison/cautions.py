@@ -1,7 +1,7 @@
-"""What a reader of a comparison must know before its numbers: unlike runs, unfinished runs, few seeds, unequal compute.
+"""Cautions of a comparison: unlike runs, unfinished runs, few seeds, unequal compute.
 
-Left out: whether a difference of configs could matter. Not guaranteed: that two runs without a caution are alike in all
-that is not in their configs; only what a run stores about its making is compared.
+Left out: whether a difference of configs could matter. Not guaranteed: that two runs without a caution are alike in
+everything outside their configs; only what a run stores about its versions and commit is compared.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def cautions(found: Sequence[Arm], scores: Mapping[Any, dict[str, float | None]]
     for run in runs:
         if not run.analysis["finished"]:
             said.append(
-                f"{run.folder} is not finished ({complete(run)} of {run.config.generations} generations): it is in the"
-                " curves as far as it went, and in no score of a run's end."
+                f"{run.folder} is not finished ({complete(run)} of {run.config.generations} generations): it is in the "
+                "curves as far as it was played, and in no final score."
             )
     if len(found) == 1:
         said.append("All runs have the same config: seeds are pooled, and there is nothing to compare.")
     finished = {arm.name: sum(run.analysis["finished"] for run in arm.runs) for arm in found}
     for fewest, most, what in (
-        (0, 0, "no finished run, and so no scores of a run's end"),
-        (1, 1, "one finished seed, which does not tell how another would do, so no interval"),
+        (0, 0, "no finished run, and so no final scores"),
+        (1, 1, "one finished seed, so there is no interval over seeds"),
         (2, FEW - 1, f"fewer than {FEW} finished seeds: intervals by bootstrap are too narrow"),
     ):
         if names := [name for name, n in finished.items() if fewest <= n <= most]:
@@ -44,29 +44,29 @@ def cautions(found: Sequence[Arm], scores: Mapping[Any, dict[str, float | None]]
         shared = set(arm.seeds) & set(found[0].seeds)
         if len(shared) < 2:
             said.append(
-                f"{arm.name} and {found[0].name} share {len(shared) or 'no'} seed{'s' * (len(shared) != 1)}: their"
-                " difference is taken as of independent runs."
+                f"{arm.name} and {found[0].name} share {len(shared) or 'no'} seed{'s' * (len(shared) != 1)}: they are "
+                "compared as independent runs."
             )
         elif 2.0 ** (1 - len(shared)) > 0.05:
             least = 2.0 ** (1 - len(shared))
             said.append(
-                f"With {len(shared)} shared seeds of {arm.name} a sign-flip test cannot say less than p = {least:.2g},"
-                " whatever the difference."
+                f"With {len(shared)} shared seeds of {arm.name} a sign-flip test cannot go below p = {least:.2g}, "
+                "whatever the difference."
             )
     if len(found) > 1:
-        said.append("Intervals are 95 %; nothing is corrected for the number of arms and scores looked at.")
+        said.append("Intervals are 95 %; nothing is corrected for the number of arms and scores.")
     return said
 
 
 def _unlike(runs: Sequence[Source]) -> list[str]:
-    """Differences between runs that are no difference of arms, or that make scores incomparable."""
+    """Differences between runs that are not differences of arms, or that make scores incomparable."""
     said = []
     mains = sorted({run.analysis["domain"] for run in runs})
     if len(mains) > 1:
-        said.append(f"The main domains differ ({', '.join(mains)}): held-out rates are of different problems.")
+        said.append(f"The main domains differ ({', '.join(mains)}): held-out rates are over different problems.")
     splits = sorted({run.config.measure.split for run in runs})
     if len(splits) > 1:
-        said.append("Some runs were measured on the dev set and some on the test set: held-out rates are not alike.")
+        said.append("Some runs were measured on the dev set and some on the test set: held-out rates do not compare.")
     metas = [run.store.meta() for run in runs]
     models: dict[str, set[str]] = {}
     for run, meta in zip(runs, metas, strict=True):

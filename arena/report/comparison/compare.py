@@ -1,16 +1,15 @@
 """Several runs side by side: arms by config difference, seeds pooled, effects with intervals, curves with bands.
 
 The first run's arm is the baseline. Scores of a run are those of experiments (`arena.report.metrics.run_metrics`) and
-its held-out rates by depth. Of arms that share two seeds or more, differences are paired by seed (Student's t, and an
-exact test that flips signs); of others they are of independent runs (Welch). Over held-out depths as tasks, arms are
-compared by interquartile mean and probability of improvement (Agarwal et al. 2021). One run gives the scores of all
-depths, so the bootstrap draws whole runs; intervals that draw runs anew for each depth, as rliable does, are given
-beside.
+its held-out rates by depth. If arms share two seeds or more, differences are paired by seed (Student's t, and an exact
+sign-flip test); otherwise they are of independent runs (Welch). Over held-out depths as tasks, arms are compared by
+interquartile mean and probability of improvement (Agarwal et al. 2021). One run gives the scores of all depths, so the
+bootstrap draws whole runs; intervals that draw runs anew for each depth, as rliable does, are given too.
 
-A run that is not finished is in the curves as far as it went, and in no score that needs the end.
+An unfinished run is in the curves as far as it was played, and in no score that needs the end.
 
-Left out: corrections for the number of arms and scores; equal compute, which `experiment` sees to. Not guaranteed: that
-intervals cover with few seeds; with two, a t interval is as wide as it must be and a bootstrap much too narrow.
+Left out: corrections for the number of arms and scores; equal compute, which `experiment` ensures. Not guaranteed:
+coverage with few seeds; with two, a t interval is as wide as it must be and a bootstrap much too narrow.
 """
 
 from __future__ import annotations
@@ -39,23 +38,21 @@ from arena.report.stats.over_seeds import estimate
 
 Row = dict[str, Any]
 BEFORE = ("before_3_6",)
-"""What a run has that is not finished."""
+"""Scores that an unfinished run has."""
 
 
 def distinct(folders: Sequence[Path]) -> None:
-    """Raises ValueError, naming both, if two folders are one and the same."""
+    """Raises ValueError, naming both, if two folders are the same."""
     seen: dict[Path, Path] = {}
     for folder in folders:
         twin = seen.setdefault(folder.resolve(), folder)
         if twin is not folder:
-            raise ValueError(f"{twin} and {folder} are one and the same run: name it once")
+            raise ValueError(f"{twin} and {folder} are the same run: name it once")
 
 
 def compare(runs: Sequence[Source]) -> Row:
-    """The comparison as plain data: only dicts, lists, str, int, float, bool and None.
-
-    Raises ValueError for one and the same run twice, or two of one config and seed.
-    """
+    """The comparison as plain data: only dicts, lists, str, int, float, bool and None. Raises ValueError for the same
+    run twice, or two of one config and seed."""
     distinct([run.folder for run in runs])
     found = arms(runs)
     scores = {run.folder: _scores(run) for run in runs}
@@ -190,10 +187,8 @@ def _iqm_difference(a: Scores, b: Scores) -> float:
 
 
 def effect(arm: Mapping[int, float | None], base: Mapping[int, float | None]) -> Row:
-    """Arm minus baseline of one score, from values by seed: paired where two seeds or more are shared.
-
-    `p` is the sign-flip test's, paired only; `smallest_p` is the least it can say with so many seeds.
-    """
+    """Arm minus baseline of one score, from values by seed: paired if two seeds or more are shared. `p` is that of the
+    sign-flip test, paired only; `smallest_p` is the lowest it can reach with that number of seeds."""
     a = {s: v for s, v in sorted(arm.items()) if v is not None}
     b = {s: v for s, v in sorted(base.items()) if v is not None}
     shared = [s for s in a if s in b]

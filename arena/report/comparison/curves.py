@@ -1,7 +1,8 @@
 """Curves of an arm: mean over its runs, with the range from the lowest to the highest, by generation and by compute.
 
-By generation, a point is over the runs that have reached it, and says how many. By compute, each run's curve is drawn
-out straight between its generations and read at the same places for all; it ends where the arm's shortest run ends.
+By generation, a point is over the runs that have reached it, and gives their number. By compute, each run's curve is
+interpolated linearly between its generations and evaluated at the same places for all; it ends where the arm's shortest
+run ends.
 
 Left out: intervals, which two or three seeds would make as wide as the plot; the scores have them.
 """
@@ -45,7 +46,7 @@ def generation_curves(runs: Sequence[Source], depths: Sequence[int]) -> dict[str
 
 
 def compute_curve(runs: Sequence[Source], depths: Sequence[int]) -> list[Row]:
-    """Held-out skill over compute units (evaluation apart), at the same places for all runs of the arm."""
+    """Held-out skill over compute units (without evaluation), at the same places for all runs of the arm."""
     curves = []
     for run in runs:
         units = {0: 0.0} | generation.compute(run.store)

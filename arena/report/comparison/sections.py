@@ -1,7 +1,7 @@
 """A comparison of runs as sections of a page.
 
-Sentences say what was found and how sure, and they call a difference one only where its interval leaves out 0. Names of
-arms and folders are data and are shown as they are.
+Sentences state findings with their uncertainty, and claim a difference only if its interval excludes 0. Names of arms
+and folders are data and are shown literally.
 
 Left out: computing (`compare`), drawing (the page) and printing (`arena.report.terminal`).
 """
@@ -26,20 +26,20 @@ LABELS = {
     "pass_at_k_3_6": "pass@k after, depths 3-6",
     "names_with_reading": "names, with reading",
     "names_without_reading": "names, without reading",
-    "names_difference": "names, what reading adds",
+    "names_difference": "names, effect of reading",
     "names_known_with_reading": "known names, with reading",
     "names_known_without_reading": "known names, without reading",
-    "names_known_difference": "known names, what reading adds",
-    "learnable_per_generation": "learnable problems a generation",
-    "valid_per_generation": "valid problems a generation",
+    "names_known_difference": "known names, effect of reading",
+    "learnable_per_generation": "learnable problems per generation",
+    "valid_per_generation": "valid problems per generation",
     "generations": "generations played",
     "compute": "compute units",
-    "evaluation_compute": "units of evaluation, apart",
+    "evaluation_compute": "units of evaluation, not counted",
     **CULTURE_LABELS,
     "seconds": "seconds, wall clock",
 }
 ABOUT = ("heldout_3_6", "gain_3_6", "names_known_difference", "learnable_per_generation")
-"""The scores that sentences speak of."""
+"""The scores that have sentences."""
 
 
 def label(score: str) -> str:
@@ -83,30 +83,30 @@ def _compared(c: Row) -> Section:
     table = Table(
         columns,
         tuple(rows),
-        "gen: generations played, of those planned; before, after, gain: share of held-out problems solved, mean of"
-        " depths 3-6; units: compute, evaluation apart",
+        "gen: generations played, of those planned; before, after, gain: share of held-out problems solved, mean of "
+        "depths 3-6; units: compute, without evaluation",
         frozenset(columns[2:]),
     )
     return Section("compared", "What is compared", tuple(findings), (), (table,))
 
 
 def _cautions(c: Row) -> Section | None:
-    return Section("cautions", "What to keep in mind", tuple(c["cautions"])) if c["cautions"] else None
+    return Section("cautions", "Cautions", tuple(c["cautions"])) if c["cautions"] else None
 
 
 # -- effects ----------------------------------------------------------------------------------------------------------
 
 
 def sentence(effect: Row, score: str) -> str:
-    """What is known of one difference, as far as its interval allows."""
+    """One difference with its interval, in a sentence."""
     e = effect["scores"][score]
     what = f"{effect['arm']} against {effect['baseline']}, {label(score)}: "
     if e["difference"] is None:
         return f"{what}no two runs to compare."
     if e["low"] is None:
-        return f"{what}{signed(e['difference'])}, from too few runs to tell how sure."
+        return f"{what}{signed(e['difference'])}, from too few runs for an interval."
     if e["low"] == e["high"]:
-        return f"{what}{signed(e['difference'])} in every seed, from which no spread can be told."
+        return f"{what}{signed(e['difference'])} in every seed, so the spread is not known."
     interval = f"{signed(e['difference'])} [{signed(e['low'])}, {signed(e['high'])}]"
     how = f"paired by {e['n'][0]} seeds" if e["how"] == "paired" else f"{e['n'][0]} and {e['n'][1]} independent runs"
     if e["low"] > 0 or e["high"] < 0:
@@ -214,7 +214,7 @@ def _scores(c: Row) -> Section:
             f" drawn anew for each depth (as rliable), both too narrow with fewer than {FEW} seeds"
         )
     else:
-        missing = ("No two runs are finished, so there are no scores of a run's end.",) if not names else ()
+        missing = ("No two runs are finished, so there are no final scores.",) if not names else ()
         caption = "Means over seeds with 95 % t intervals."
     return Section("scores", "Scores", (), (), (Table(columns, tuple(rows), caption, frozenset(columns[1:])),), missing)
 
@@ -235,7 +235,7 @@ def _curves(c: Row) -> Section:
     held = f"held-out share solved, {span}"
     wanted = (
         ("heldout", "generation", held, True, 1.4),
-        ("by_compute", "compute units, in millions, evaluation apart", held, False, 1.4),
+        ("by_compute", "compute units, in millions, without evaluation", held, False, 1.4),
         ("learnable", "generation", "learnable problems", True, 1.0),
         ("difficulty", "generation", "mean depth set", True, 1.0),
     )

@@ -4,7 +4,7 @@
     comparison.json               the same numbers for machines
     figures/<key>.png .svg, data/<key>.csv .parquet
 
-Written again it is replaced, file by file, the page last. Nothing else in the folder is touched.
+Writing again replaces the files one by one, the page last. Nothing else in the folder is touched.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def write_comparison(comparison: dict[str, Any], sections: Sequence[Section], fo
     write_atomically(data, json.dumps(comparison, indent=1, allow_nan=False) + "\n")
     arms = [arm["name"] for arm in comparison["arms"]]
     runs = comparison["runs"]
-    lead = f"{len(runs)} runs, grouped by what their configs differ in, seeds pooled."
+    lead = f"{len(runs)} runs, grouped by the differences of their configs, seeds pooled."
     title = ", ".join(arms) if len(arms) <= 3 else f"{len(arms)} arms"
     command = typed_command("analyze", *(run["folder"] for run in runs), "--out", folder)
     write_atomically(page, render(f"Comparison: {title}", lead, None, sections, command))

@@ -1,9 +1,9 @@
-"""What a figure shows, as plain data: one description that is drawn for the page, as PNG and SVG, and saved as a table.
+"""A figure as plain data: one description that is drawn for the page and as PNG and SVG, and saved as a table.
 
-A `Figure` is some panels under each other. A panel holds series over one x axis, or one heat map, or one network. Its
-`rows` are the numbers behind it, as people would want them in a spreadsheet.
+A `Figure` is a column of panels. A panel holds series over one x axis, or one heat map, or one network. Its `rows` are
+the numbers behind it, as a spreadsheet would hold them.
 
-Left out: drawing (`draw` for matplotlib, `interactive` for plotly, `placing` for what both share) and computing.
+Left out: drawing (`matplotlib_backend`, `plotly_backend`, and `layout` for what both share) and computing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Series:
     dash: bool = False
     width: float = 2.0
     text: tuple[str, ...] | None = None
-    """What a point says when the pointer is on it, beside its numbers."""
+    """Additional hover text of each point."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Node:
     y: float
     label: str
     group: str
-    """What its colour tells; named in the legend."""
+    """What its colour stands for; named in the legend."""
     size: float = 1.0
     """Relative to others, for its area."""
     text: str = ""
@@ -100,7 +100,7 @@ class Panel:
     stacked: bool = False
     legend: str = ""
     empty: str = "nothing to show yet"
-    """What stands in axes that hold nothing."""
+    """Text of empty axes."""
 
 
 @dataclass(frozen=True)

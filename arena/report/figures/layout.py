@@ -1,9 +1,9 @@
-"""Where the marks of a figure go: positions, widths and colours, worked out once for both ways of drawing.
+"""Positions, widths and colours of the marks of a figure, computed once for both backends.
 
-Categories become whole numbers with their names as tick labels; bars get a left edge beside or on top of each other;
-points with whiskers at the same place are set side by side, so that every whisker is seen.
+Categories become integers with their names as tick labels; bars get a left edge beside or on top of each other; points
+with whiskers at the same place are set side by side, so that every whisker is visible.
 
-Left out: how anything is painted.
+Left out: drawing.
 """
 
 from __future__ import annotations

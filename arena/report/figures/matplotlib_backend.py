@@ -1,10 +1,10 @@
 """A `Figure` drawn with matplotlib, saved as PNG and SVG: for papers, slides and printers.
 
-Drawn without a display (Agg). Text is shown as it is: nothing in it is taken for mathematics or a legend's control
-sign. What holds nothing says so. SVG keeps its text as text; neither file holds a date, so that the same data drawn
-twice by the same versions gives the same bytes.
+Drawn without a display (Agg). Text is shown literally: nothing in it is taken for mathematics or a legend's control
+sign. An empty panel says so. SVG keeps its text as text; neither file holds a date, so the same data drawn twice by the
+same versions gives the same bytes.
 
-Left out: hovering (`interactive`). Not guaranteed: equal bytes under another version of matplotlib or another font.
+Left out: hovering (`plotly_backend`). Not guaranteed: equal bytes with another version of matplotlib or another font.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def save(figure: Figure, folder: Path, kinds: Sequence[str] = tuple(METADATA)) -
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Our settings, and no word about letters that the font lacks."""
+    """matplotlib's settings, without warnings about missing glyphs."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         yield

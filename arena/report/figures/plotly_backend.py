@@ -1,9 +1,9 @@
 """A `Figure` as plotly draws it in a browser: plain data for `Plotly.newPlot`, and plotly's own script.
 
-The data is written by hand, not through plotly's Python classes, whose import alone takes longer than all of a
-report's figures. Every text is escaped: plotly takes some HTML, links among it, and agents wrote some of the texts.
+The data is written without plotly's Python classes, whose import alone takes longer than all figures of a report. Every
+text is escaped: plotly interprets some HTML, links among it, and agents wrote some of the texts.
 
-Left out: files (`draw`). Not guaranteed: that another major version of plotly.js takes the same data.
+Left out: files (`matplotlib_backend`). Not guaranteed: that another major version of plotly.js takes the same data.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def draw_panel(
 
 
 def across(x: dict[str, Any], axis: Axis, panel: Panel, span: tuple[float, float]) -> None:
-    """Range and ticks of the x axis; a hand's breadth is left for the marks at its ends."""
+    """Range and ticks of the x axis, with a margin for the marks at its ends."""
     room = 0.01 * (span[1] - span[0])
     x["range"] = [span[0] - room, span[1] + room]
     if axis.labels:
@@ -230,7 +230,7 @@ def band(mark: Mark) -> list[dict[str, Any]]:
 
 
 def hover(mark: Mark, panel: Panel) -> list[str]:
-    """What each point says: its series, where it is, its value with its interval, and its own text."""
+    """Hover text of each point: its series, its place, its value with its interval, and its own text."""
     s, found = mark.series, []
     for i, (x, y) in enumerate(zip(s.x, s.y, strict=True)):
         lines = [f"<b>{safe(s.name)}</b>"] if s.name else []

@@ -1,7 +1,7 @@
 """A figure's rows as CSV and Parquet: the same columns in both, in the order in which they first appear.
 
-A column holds one type: whole numbers, numbers, truth values, or else text. What is missing is an empty cell. Text is
-written as it is; a spreadsheet that is told to may take a cell that begins with `=` for a formula.
+A column holds one type: integers, floats, booleans, or else text. A missing value is an empty cell. Text is written as
+it is; a spreadsheet may interpret a cell that begins with `=` as a formula.
 """
 
 from __future__ import annotations

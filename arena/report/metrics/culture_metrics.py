@@ -1,12 +1,12 @@
-"""What an experiment measures of a culture: what is known, what is found, whether it ratchets up, how varied it stays.
+"""Metrics of culture for experiments: knowledge, discoveries, the ratchet, schools and diversity.
 
-One small function each, by name in `CULTURE_METRICS`; each reads the run's database and gives one number, or None where
-the run has nothing to say. `measure.ratchet` and `library.burn` decide whether some of them ever have something to say.
+One small function each, by name in `CULTURE_METRICS`; each reads the run's database and returns one number, or None if
+the run has no data for it. Some need `measure.ratchet` or `library.burn`.
 
 Left out: tail mass and perplexity on a frozen reference, which runs do not store.
 
 Not guaranteed: an order among the guesses of one generation, which are made at the same time: they count in the order
-in which they are stored, agent after agent.
+in which they are stored, agent by agent.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ def level_end(run: FinishedRun) -> float | None:
 
 
 def names_wrong_end(run: FinishedRun) -> float | None:
-    """Mean over agents of the names they believe something wrong of, in the last generation."""
+    """Mean over agents of the names about which they hold a wrong belief, in the last generation."""
     return known_at(run, run.last, "wrong")
 
 
 def names_known_before_burn(run: FinishedRun) -> float | None:
-    """In the generation before the one in which the library burns; None where it does not burn."""
+    """In the generation before the library burns; None if it does not burn."""
     return known_at(run, run.library.burn - 1) if run.library.burn else None
 
 
 def names_known_after_burn(run: FinishedRun) -> float | None:
-    """In the generation in which the library burns, which it does before anybody reads."""
+    """In the generation in which the library burns, which happens before anyone reads."""
     return known_at(run, run.library.burn) if run.library.burn else None
 
 
 def names_known_after_restore(run: FinishedRun) -> float | None:
-    """In the generation in which what burned is given back."""
+    """In the generation in which the burned posts are restored."""
     return known_at(run, run.library.restore) if run.library.restore else None
 
 
@@ -101,10 +101,8 @@ def half(run: FinishedRun) -> int:
 
 
 def guesses_to(k: int) -> Metric:
-    """The guesses a run made up to and including its k-th discovery; None if it never came to that.
-
-    A mean over the seeds that came to it flatters an arm of which few did: the number of seeds belongs to it.
-    """
+    """Guesses of a run up to and including its k-th discovery; None if it did not make as many. A mean over the seeds
+    that reached it flatters an arm in which few did, so report the number of seeds with it."""
 
     def metric(run: FinishedRun) -> float | None:
         found = discoveries_of(run) or []
@@ -172,24 +170,24 @@ def ratchet_over_stale(run: FinishedRun) -> float | None:
 
 
 def text_channel(run: FinishedRun) -> float | None:
-    """What reading alone gives: a newborn with the library minus the same without."""
+    """Effect of reading alone: a newborn with the library minus the same without."""
     return end_of(by_reading(run, lambda r: r.channels().text.value))
 
 
 def weights_channel(run: FinishedRun) -> float | None:
-    """What weights alone give: the living agents without a library minus a newborn without."""
+    """Effect of weights alone: the living agents without a library minus a newborn without."""
     return end_of(by_reading(run, lambda r: r.channels().weights.value))
 
 
 def synergy(run: FinishedRun) -> float | None:
-    """What both give together beyond the sum of the two."""
+    """Effect of both together beyond the sum of the two."""
     return end_of(by_reading(run, lambda r: r.channels().synergy.value))
 
 
 def over_nothing(run: FinishedRun, library: str) -> float | None:
-    """What a newborn solves more with a library than with nothing, of the problems that have all they need shown with
-    its own; mean over the last readings. What does not fit into the budget is not shown, and its problem is left out.
-    """
+    """Difference of the share a newborn solves with a library and with nothing, over the problems for which its own
+    library shows all that is needed; mean over the last readings. Definitions that do not fit into the budget are not
+    shown, and their problems are left out."""
     rows = run.store.query(
         "SELECT own.generation, AVG(other.correct > 0) - AVG(bare.correct > 0) AS gain FROM ratchet own"
         " JOIN ratchet other ON other.generation = own.generation AND other.mind = own.mind AND other.library = ?"
@@ -210,7 +208,7 @@ def reading_difference(run: FinishedRun) -> float | None:
 
 
 def filler_difference(run: FinishedRun) -> float | None:
-    """The same of notes that say as much about nothing that is asked."""
+    """The same for filler notes of equal length that do not concern the problem."""
     return over_nothing(run, "filler")
 
 
@@ -229,8 +227,8 @@ def right_despite_wrong(run: FinishedRun) -> float | None:
 
 def school(run: FinishedRun, name: str, depths: Sequence[int]) -> float | None:
     """Mean over depths of the share of problems without names that the newborn of a school solves, after the last
-    generation; None without that school or one of the depths. What each slept on:
-    `arena.phases.measure.newborn_school`."""
+    generation; None without that school or one of the depths. `arena.phases.measure.newborn_school` defines the
+    schools."""
     rows = run.store.query(
         "SELECT depth, AVG(correct > 0) AS share FROM ratchet WHERE mind = ? AND library = ? AND needs = 0"
         " AND generation = ? GROUP BY depth",
@@ -268,10 +266,8 @@ def depth(run: FinishedRun) -> Points:
 
 
 def prompt_entropy(run: FinishedRun) -> float | None:
-    """Shannon entropy, in bits, of the words of all programs set in the last generation: 0 if one word is all there is.
-
-    Not corrected for the number of words, so small generations look somewhat poorer than they are.
-    """
+    """Shannon entropy, in bits, of the words of all programs set in the last generation: 0 for a single word. Not
+    corrected for the number of words, so it is biased downwards for small generations."""
     rows = run.store.query("SELECT text FROM problems WHERE valid AND generation = ?", [run.last])
     words = Counter(w for r in rows for w in (r["text"] or "").partition("|")[0].split())
     total = words.total()
@@ -346,9 +342,9 @@ CULTURE_LABELS: dict[str, str] = {
     "names_wrong_end": "names an agent is wrong about, at the end",
     "names_known_before_burn": "names known before the library burns",
     "names_known_after_burn": "names known after the library burns",
-    "names_known_after_restore": "names known after it is given back",
+    "names_known_after_restore": "names known after it is restored",
     "discoveries": "discoveries",
-    "guesses_per_discovery": "guesses a discovery",
+    "guesses_per_discovery": "guesses per discovery",
     "discoveries_half": "names discovered in the first half",
     "guesses_per_discovery_half": "guesses per discovery in the first half",
     "guesses_to_8": "guesses up to the 8th discovery",
@@ -357,7 +353,7 @@ CULTURE_LABELS: dict[str, str] = {
     "guesses_to_32": "guesses up to the 32nd discovery",
     "level_reached": "deepest level with two discoveries",
     "ratchet_end": "ratchet, at the end",
-    "ratchet_slope": "ratchet, slope a generation",
+    "ratchet_slope": "ratchet, slope per generation",
     "ratchet_margin": "ratchet, over the best control",
     "ratchet_over_stale": "ratchet, over the stale library",
     "text_channel": "channel of text",
@@ -375,11 +371,11 @@ CULTURE_LABELS: dict[str, str] = {
     "school_late_3_6": "schooled on late posts, depths 3-6",
     "school_hard_early_3_6": "schooled on early posts, hard first, depths 3-6",
     "school_hard_late_3_6": "schooled on late posts, hard first, depths 3-6",
-    "distinct_first": "problems that differ, first generation",
-    "distinct_problems_last": "problems that differ, last generation",
-    "distinct_change": "problems that differ, change",
+    "distinct_first": "distinct problems, first generation",
+    "distinct_problems_last": "distinct problems, last generation",
+    "distinct_change": "distinct problems, change",
     "depth_first": "depth set, first generation",
     "depth_last": "depth set, last generation",
     "prompt_entropy": "entropy of words set, bits",
 }
-"""What a metric is called in a comparison."""
+"""Labels of the metrics in a comparison."""

@@ -1,11 +1,11 @@
-"""How varied are the problems that are set, generation by generation, measured on samples of one size.
+"""Diversity of the problems that are set, by generation, measured on samples of equal size.
 
-Nearly every measure of diversity grows or falls with the amount of text, so each generation gives the same number of
-valid problems, words and bytes: as many as the smallest of those that have enough gives, a fixed random sample. Words
-are those of what is asked: a problem's text up to its input. Only the main domain is looked at: how often others are
-asked is the config's choice, and names come in as they are defined.
+Nearly every measure of diversity depends on the amount of text, so each generation contributes the same number of valid
+problems, words and bytes: a fixed random sample, as large as the smallest generation that has enough. Words are those
+of a problem's text up to its input. Only the main domain is measured: the share of other domains is set by the config,
+and names appear as they are defined.
 
-Left out: diversity of solutions. Not guaranteed: that two problems with one behaviour key act alike on every input.
+Left out: diversity of solutions. Not guaranteed: that two problems with one behaviour key agree on every input.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ MOST_SAMPLED = 96
 FEWEST_SAMPLED = 12
 """A generation with fewer valid problems is left out, so that it does not shrink all others' samples."""
 SHUFFLES = 20
-"""Random deals of problems to authors that say how different authors of one style would look."""
+"""Random assignments of problems to authors, as the null model of authors with one style."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """What each generation gives: so many problems, words and bytes."""
+    """Size of each generation's sample: problems, words and bytes."""
 
     problems: int
     words: int
@@ -55,7 +55,7 @@ class Problem:
 
 
 def diversity(store: Store, domain: str, seed: int) -> tuple[list[Row], Amount | None]:
-    """One row a generation that set enough valid problems, and how much of each was looked at."""
+    """One row per generation with enough valid problems, and the size of the samples (None without a row)."""
     sql = (
         "SELECT generation, author, text, behaviour_key FROM problems WHERE valid AND domain = ?"
         " ORDER BY generation, round"
@@ -87,7 +87,7 @@ def diversity(store: Store, domain: str, seed: int) -> tuple[list[Row], Amount |
 
 
 def repeats(row: Row) -> Row:
-    """Shares of all that was set: exact duplicates, refused; and valid problems that act like another one."""
+    """Shares of the problems set: exact duplicates, which are refused, and valid ones that behave like another one."""
     asked_ = row["valid"] + row["duplicates"]
     return {
         "valid": row["valid"],
@@ -129,7 +129,7 @@ def first_words(texts: Sequence[str], most: int) -> list[str]:
 
 
 def styles(sample: Sequence[Problem], key: str) -> Row:
-    """How many authors' worth of word use there is, and how many there would seem to be if all wrote alike."""
+    """Effective number of authors' styles, and the same if problems are assigned to authors at random."""
     authors = [p.author for p in sample]
     rng, shuffled = random.Random(f"{key}/styles"), list[float]()
     for _ in range(SHUFFLES):

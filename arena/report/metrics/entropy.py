@@ -1,12 +1,12 @@
-"""How sure setters are of what they write: the policy's entropy, and whether reward was bought with it.
+"""Entropy of the setters' policy, and whether reward rose at its expense.
 
-The mean negative log-probability a token of proposals, under the policy that sampled them, estimates the entropy of
-its next-token distribution where sampling is at temperature 1 and whole. Cui et al. 2025 ("The Entropy Mechanism of
-Reinforcement Learning for Reasoning Language Models") find R = -a e^H + b with a > 0: reward is bought with entropy,
-and b - a is all there is to get. The fit is told only where the data can tell `a` from 0.
+The mean negative log-probability per token of proposals, under the policy that sampled them, estimates the entropy of
+its next-token distribution if sampling is at temperature 1 without truncation. Cui et al. 2025 ("The Entropy Mechanism
+of Reinforcement Learning for Reasoning Language Models") find R = -a e^H + b with a > 0: reward is bought with entropy,
+and b - a is the maximum. The fit is reported only if the data distinguish `a` from 0.
 
-Left out: entropy of solvers, whose temperature is another. Not guaranteed: that a fit over generations is the law they
-found; here the curriculum moves with the policy.
+Left out: entropy of solvers, who sample at another temperature. Not guaranteed: that a fit over generations is the law
+they found; here the curriculum moves with the policy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from arena.run.store import Row, Store
 
 FEWEST = 12
-"""Generations below which no fit is tried."""
+"""Fewest generations for a fit."""
 DRAWS = 2000
 
 
@@ -40,12 +40,12 @@ class Fit:
 
     @property
     def identifiable(self) -> bool:
-        """`a` is above 0, and that does not hang on one generation."""
+        """`a` is above 0, and that does not depend on one generation."""
         return min(self.low, self.low_without) > 0
 
 
 def entropy(store: Store) -> list[Row]:
-    """By generation: nats a token of proposals, and the mean reward of their authors."""
+    """By generation: nats per token of proposals, and the mean reward of their authors."""
     sql = (
         "SELECT p.generation, -SUM(p.logprob) / SUM(p.tokens) AS entropy, COUNT(*) AS proposals,"
         " AVG(o.setter_reward) AS reward FROM problems p LEFT JOIN outcomes o ON o.round = p.round"
@@ -55,11 +55,8 @@ def entropy(store: Store) -> list[Row]:
 
 
 def fit(rows: Sequence[Row], seed: int = 0) -> Fit | None:
-    """The fit, or None where there are too few generations or one entropy only.
-
-    Neighbouring generations are alike, so blocks of them are resampled (Kuensch 1989), about the square root of their
-    number long.
-    """
+    """The fit, or None if there are too few generations or the entropy does not vary. Neighbouring generations are
+    correlated, so blocks of them are resampled (Kuensch 1989), about the square root of their number long."""
     data = np.array([(math.exp(r["entropy"]), r["reward"]) for r in rows if r["reward"] is not None])
     if len(data) < FEWEST or np.ptp(data[:, 0]) < 1e-9:
         return None

@@ -1,6 +1,6 @@
-"""A finished run, as an experiment's metrics and series see it.
+"""A finished run, as the metrics and series of experiments take it.
 
-Left out: what is measured of it (`experiment_metrics`, `experiment_metrics_culture`, `experiment_series`).
+Left out: the metrics themselves (`run_metrics`, `culture_metrics`, `series`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FinishedRun:
 
 Metric = Callable[[FinishedRun], float | None]
 Points = list[tuple[int, float]]
-"""A series: (generation, value) by generation, without those in which there is nothing to say."""
+"""A series: (generation, value), without the generations that have no value."""
 
 
 def difference(a: float | None, b: float | None) -> float | None:

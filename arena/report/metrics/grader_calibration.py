@@ -1,11 +1,11 @@
-"""How far each grader's votes are to be trusted: against execution, and against a reviewer's labels.
+"""How reliable each grader's votes are: against execution, and against a reviewer's labels.
 
-Rates with Wilson intervals. A grader judges whether an answer is right, blind; execution judges the same of every
-attempt, a reviewer of those that were labelled.
+Rates with Wilson intervals. A grader judges whether an answer is correct without seeing the verdict; execution judges
+every attempt, a reviewer only those that were labelled.
 
-Left out: confidence (graders give none, only a vote). Not guaranteed: that agreement with a reviewer speaks of all
-attempts. What is put on the desk is chosen for being in doubt, so it is lower than it would be over attempts drawn at
-random; it compares graders with each other, and says where reviewer and execution part.
+Left out: confidence; graders give only a vote. Not guaranteed: that agreement with a reviewer holds for all attempts.
+Attempts are shown to a reviewer because they are in doubt, so agreement is lower than over attempts drawn at random; it
+compares graders with each other, and shows where reviewer and execution differ.
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ REVIEWED = (
 
 
 def calibration(store: Store) -> list[Row]:
-    """One row a grader, in alphabetical order: rates are None, and their intervals, where there is nothing to count.
-
-    `graded` counts what the grader was given, `votes` where it gave an answer, `labelled` its votes that a reviewer has
+    """One row per grader, in alphabetical order; rates over nothing, and their intervals, are None. `graded` counts the
+    attempts given to the grader, `votes` those for which it gave an answer, `labelled` its votes that a reviewer has
     labelled; `execution` is the share of votes that agree with execution, `human` that of labelled votes that agree
-    with the reviewer, each with `_low` and `_high` (95 %).
-    """
+    with the reviewer, each with `_low` and `_high` (95 %)."""
     sql = "SELECT grader, COUNT(*) AS graded, COUNT(agrees) AS votes, SUM(agrees) AS agrees FROM grades GROUP BY grader"
     rows = store.query(f"{sql} ORDER BY grader")
     sql = "SELECT grader, COUNT(grader_agrees) AS n, SUM(grader_agrees) AS agrees FROM labels GROUP BY grader"
@@ -39,7 +37,7 @@ def calibration(store: Store) -> list[Row]:
 
 
 def reviewed(store: Store, up_to: int | None = None) -> Row:
-    """What the reviewer said: `labels`, of which `against_execution`, where one says right and the other wrong."""
+    """Counts of the reviewer's labels: `labels`, of which `against_execution` contradict execution."""
     return store.query(REVIEWED, [2**62 if up_to is None else up_to])[0]
 
 

@@ -96,9 +96,8 @@ def heldout(store: Store, domain: str) -> list[Row]:
 
 def heldout_before_after(store: Store, domain: str) -> Row:
     """Mean pass rate over the problems of depths 3 to 6 before the first and after the last generation, and the gain.
-
-    Each problem is one unit; the gain is over problems that were tried both times. What was not measured is None.
-    """
+    Each problem is one unit; the gain is over problems that were attempted both times. Values that were not measured
+    are None."""
     sql = (
         "SELECT generation, depth, problem, AVG(correct) AS correct FROM evaluations WHERE domain = ? AND mode = 'full'"
         f" AND {COUNTS} GROUP BY generation, depth, problem ORDER BY generation, depth, problem"

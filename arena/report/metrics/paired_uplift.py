@@ -1,16 +1,16 @@
-"""What a post did for its readers: a definition's uplift is measured, a worked example's offspring counted.
+"""Effect of posts on their readers: uplift of definitions, and use of worked examples.
 
 Held-out problems with hidden names are asked twice, of the same agent in the same generation: with what the library
-holds on their names, and without. The difference is what reading did. It is credited to the definitions of the names
-that a problem uses; of a problem with several names, all of them are credited.
+holds on their names, and without. The difference is the effect of reading. It is credited to the definitions of the
+names that a problem uses; of a problem with several names, all of them are credited.
 
-What is left out at random at work (`arena.report.metrics.randomised_uplift`) is another question: there one post is
-missing and the rest is shown, problems are those that agents set, and each reader is asked in one way only. Here all
-that the library has on a problem is there or nothing is, and every pair is of one problem.
+Withholding at random (`arena.report.metrics.randomised_uplift`) answers another question: there one post is missing and
+the rest is shown, problems are those that agents set, and each reader is asked in one way only. Here either everything
+that the library has on a problem is shown or nothing, and every pair is of one problem.
 
-Left out: posts of which nothing is asked both ways (worked examples are read by setters, who vary them); their
-offspring is counted, which is use and no effect. Not guaranteed: that a definition read beside other ones would have
-done as much alone.
+Left out: posts of which no problem is asked both ways (worked examples are read by setters, who vary them); their
+offspring is counted, which is use and no effect. Not guaranteed: that a definition read beside others would have had
+the same effect alone.
 """
 
 from __future__ import annotations
@@ -38,15 +38,13 @@ OFFSPRING = (
     " WHERE r.parent_post IS NOT NULL GROUP BY r.parent_post"
 )
 Outcome = tuple[int, int]
-"""(right with reading, right without)."""
+"""(correct with reading, correct without)."""
 
 
 @dataclass(frozen=True)
 class Uplift:
-    """Share solved with reading minus share solved without, over `n` pairs, with a 95 % interval.
-
-    `shrunk` is drawn towards the mean of all posts the more, the fewer pairs there are; posts are ranked by it.
-    """
+    """Share solved with reading minus share solved without, over `n` pairs, with a 95 % interval. `shrunk` is shrunk to
+    the mean of all posts, the more the fewer pairs there are; posts are ranked by it."""
 
     n: int
     with_reading: float
@@ -80,7 +78,7 @@ class Pairs:
                 self.found[name][generation][pair] += 1
 
     def counts(self, name: str, since: int, until: int | None = None) -> Counter[Outcome]:
-        """How the pairs of problems that use `name` came out, in generations `since` to `until`."""
+        """Outcomes of the pairs of problems that use `name`, in generations `since` to `until`."""
         total: Counter[Outcome] = Counter()
         for generation, outcomes in self.found.get(name, {}).items():
             if since <= generation and (until is None or generation <= until):
@@ -125,7 +123,7 @@ def _variance(outcomes: Counter[Outcome], n: int) -> float:
 
 @dataclass(frozen=True)
 class Offspring:
-    """Problems that were varied from a post: how many were set, were valid, and proved learnable."""
+    """Problems varied from a post: numbers of those set, valid and learnable."""
 
     set: int
     valid: int
@@ -133,5 +131,5 @@ class Offspring:
 
 
 def offspring(store: Store) -> dict[str, Offspring]:
-    """By id of the post that was varied."""
+    """Offspring of each post that was varied, by id."""
     return {r["post"]: Offspring(r["n"], r["valid"], r["learnable"]) for r in store.query(OFFSPRING)}

@@ -1,9 +1,9 @@
-"""How posts stand: in force, or taken out of the index, when, by what and why.
+"""Status of posts: in force, or removed from the index, with the generation, the cause and the reason.
 
-Table `removals` says what the arena took out and why. Where it says nothing of a post, the posts themselves do: one
-that its author's later post supersedes, and one that its author retracted, is no longer in force.
+Table `removals` holds what the arena removed and why. Posts that are not in it can still be out of force: superseded by
+a later post of their author, or retracted by their author.
 
-Left out: whose library a post is in (`library.network`) and what burns for a while; this is the index of all.
+Left out: which library a post is in (`library.network`) and burns, which are temporary; this is the index of all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EVER = 2**62
 
 @dataclass(frozen=True)
 class Standing:
-    """Of a post that is not in force: what became of it, in which generation, by what (an id, or nothing), and why."""
+    """Status of a post that is not in force: its state, the generation, the cause (an id, or empty) and the reason."""
 
     state: str
     generation: int
@@ -33,7 +33,7 @@ class Standing:
 
 
 def removals(store: Store, until: int = EVER) -> dict[str, Standing]:
-    """What table `removals` holds up to a generation, by post."""
+    """Rows of table `removals` up to a generation, by post."""
     sql = "SELECT post, generation, state, cause, reason FROM removals WHERE generation <= ?"
     return {row[0]: Standing(row[2], row[1], row[3], row[4]) for row in store.db.conn.execute(sql, [until])}
 

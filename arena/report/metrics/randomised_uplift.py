@@ -1,9 +1,9 @@
-"""What posts did for those who were shown them at work, from what was left out at random (`culture.uplift`), as data.
+"""Effect of posts on the readers they were shown to, from withholding at random (`culture.uplift`), as data.
 
-Of the whole run, or of what has been played of it. `arena.report.metrics.paired_uplift` measures something else:
+Of the whole run, or of the part that has been played. `arena.report.metrics.paired_uplift` measures something else:
 held-out problems, each asked of the same agent with all that the library has on its names and with nothing.
 
-Left out: posts that could not have been left out, and posts shown beside others as distractors.
+Left out: posts that could not have been withheld, and posts shown as distractors.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from arena.run.store import Row, Store
 from culture.uplift import Worth, by, estimates, needed
 
 EFFECT = 0.2
-"""The difference of pass rates of which it is told how many problems it takes to see it on one post."""
+"""Difference of pass rates for which the number of problems needed on one post is reported."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """Worth by kind, by author and by post, of all attempts; `problems` counts, by post and arm, different problems."""
+class Uplifts:
+    """Uplift by kind, by author and by post, over all attempts; `problems` counts distinct problems by post and arm."""
 
     trials: Trials
     kinds: dict[str, Worth]
@@ -35,8 +35,8 @@ class Found:
         return [post for post, arms in self.problems.items() if min(arms) >= needed(EFFECT)]
 
 
-def worths(store: Store) -> Found | None:
-    """None where nothing was left out."""
+def worths(store: Store) -> Uplifts | None:
+    """The uplifts of a run; None if nothing was withheld."""
     if not store.query("SELECT 1 FROM withheld LIMIT 1"):
         return None
     found = trials(store, 0, 2**62)
@@ -44,7 +44,7 @@ def worths(store: Store) -> Found | None:
         return None
     seen = Counter((post, shown) for post, shown, _ in {(t.post, t.shown, t.request) for t in found.rows})
     posts = estimates(found.rows, found.kinds)
-    return Found(
+    return Uplifts(
         found,
         by(found.rows, found.kinds),
         by(found.rows, found.authors),
@@ -54,7 +54,8 @@ def worths(store: Store) -> Found | None:
 
 
 def summary(store: Store) -> Row | None:
-    """Plain data: by kind and by author; how many posts there are, and of how many there are enough problems."""
+    """The uplifts as plain data: by kind and by author, the number of posts, and the number of posts with enough
+    problems."""
     found = worths(store)
     if found is None:
         return None
@@ -70,6 +71,6 @@ def summary(store: Store) -> Row | None:
 
 
 def row(w: Worth) -> Row:
-    """Without a difference there is no interval to tell."""
+    """One uplift as plain data; without a difference the interval is None."""
     low, high = (w.low, w.high) if w.difference is not None else (None, None)
     return {"shown": w.shown, "withheld": w.withheld, "difference": w.difference, "low": low, "high": high}

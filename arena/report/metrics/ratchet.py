@@ -1,13 +1,14 @@
-"""What the ratchet meter's readings say: rates by library, R(g) and its slope, own library against controls, channels.
+"""Results of the ratchet meter: rates by library, R(g) and its slope, own library against controls, channels.
 
-Problems that need a definition (needs 1) tell of the library, those that need none (needs 0) of weights alone. All
-differences are paired: one problem under two libraries, or of two minds.
+Problems that need a definition (needs 1) measure the library, those that need none (needs 0) the weights alone. All
+differences are paired: the same problem with two libraries, or of two readers.
 
-What a newborn answers by a wrong definition, and what schools taught (`arena.phases.measure.newborn_school`), are
-counted here too.
+Answers that follow a wrong definition, and the results of schools (`arena.phases.measure.newborn_school`), are counted
+here too.
 
-Left out: several runs at once. Not guaranteed: that intervals speak of other runs; they speak of other problems. Where
-a level has more problems than names, those of one name hang on one definition, and intervals are somewhat too narrow.
+Left out: several runs at once. Not guaranteed: that intervals hold for other runs; they are over problems. Where a
+level has more problems than names, problems of one name depend on one definition, and intervals are somewhat too
+narrow.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from arena.run.store import Row, Store
 from culture.transmission import Channels, Estimate, channels, ratchet, slope
 
 CONTROLS = ("none", "first", "filler", "shuffled", "authors", "stale", "wrong")
-"""Libraries that the newborn's own is held against."""
+"""Libraries with which the newborn's own is compared."""
 SCHOOLED = "schooled"
-"""The mind of who went to school."""
+"""The reader that was trained at a school."""
 NONE = "school_none"
 SCHOOLS = {
     NONE: "seed examples",
@@ -36,10 +37,10 @@ SCHOOLS = {
     "school_hard_late": "late, hard first",
     "school_hard_any": "any, hard first",
 }
-"""What a newborn slept on at each school."""
+"""Training data of a newborn at each school."""
 LATE_AND_EARLY = (("school_late", "school_early"), ("school_hard_late", "school_hard_early"))
 GROUPS = {"3-6": range(3, 7), "3-8": range(3, 9)}
-"""Depths that are counted together."""
+"""Groups of depths."""
 Results = dict[str, int]
 """Whether each problem was solved, by its text."""
 
@@ -65,7 +66,7 @@ class Reading:
         return Estimate(right / n if n else math.nan, *wilson_interval(right, n), n)
 
     def above(self, library: str, mind: str = "newborn", needs: int = 1) -> Estimate:
-        """What the newborn solves more with its own library than with another; with `first` it is R(g)."""
+        """Share solved by the newborn with its own library minus that with another, paired; with `first` it is R(g)."""
         own, other = self.of(mind, "own", needs), self.of(mind, library, needs)
         both = [p for p in own if p in other]
         return ratchet([own[p] for p in both], [other[p] for p in both])
@@ -78,7 +79,7 @@ class Reading:
         return len(both), sum(a for a, _ in both), sum(a > b for a, b in both), sum(a < b for a, b in both)
 
     def learned(self, needs: int) -> Estimate:
-        """What the living solve more than the newborn, without anything to read."""
+        """Share solved by the living agents minus that of the newborn, without anything to read, paired."""
         living, newborn = self.of("living", "none", needs), self.of("newborn", "none", needs)
         both = [p for p in living if p in newborn]
         return ratchet([living[p] for p in both], [newborn[p] for p in both])
@@ -126,7 +127,7 @@ def problem_of(row: Row) -> str:
 
 @dataclass(frozen=True)
 class Schools:
-    """What newborns that went to school solve, by library and depth group; all of it needs no definition."""
+    """Problems solved by schooled newborns, by school and depth group; none of them needs a definition."""
 
     generation: int
     results: dict[tuple[str, str], Results]
@@ -140,14 +141,14 @@ class Schools:
         return Estimate(right / n if n else math.nan, *wilson_interval(right, n), n)
 
     def above(self, school: str, other: str, group: str) -> Estimate:
-        """What one school's newborn solves more than another's, paired by problem."""
+        """Share solved by one school's newborn minus that of another's, paired by problem."""
         one, two = self.results.get((school, group), {}), self.results.get((other, group), {})
         both = [p for p in one if p in two]
         return ratchet([one[p] for p in both], [two[p] for p in both])
 
 
 def schools(store: Store) -> Schools | None:
-    """The last schools of a run; None if nobody went to one."""
+    """The last schools of a run; None without one."""
     sql = (
         "SELECT id, generation, library, domain, depth, problem, correct FROM ratchet WHERE mind = ? AND generation ="
         " (SELECT MAX(generation) FROM ratchet WHERE mind = ?) ORDER BY rowid"
@@ -162,7 +163,7 @@ def schools(store: Store) -> Schools | None:
 
 
 def school_rows(found: Schools) -> list[Row]:
-    """One row a school and depth group: what it solves, and what more than the seed examples alone taught."""
+    """One row per school and depth group: its pass rate, and its gain over the seed examples alone."""
     rows = []
     for school in found.names():
         for group in GROUPS:
@@ -172,7 +173,7 @@ def school_rows(found: Schools) -> list[Row]:
 
 
 def late_rows(found: Schools) -> list[Row]:
-    """Late posts less early ones, at random and hard problems first, by depth group."""
+    """Late posts minus early ones, drawn at random and hard problems first, by depth group."""
     return [
         {"late": late, "early": early, "depths": group, "above": estimate(found.above(late, early, group))}
         for late, early in LATE_AND_EARLY
@@ -185,7 +186,7 @@ def late_rows(found: Schools) -> list[Row]:
 
 
 def rise(found: Sequence[Reading]) -> Estimate:
-    """How much R(g) rises a generation: least squares, its interval a bootstrap over problems."""
+    """Slope of R(g) per generation: least squares, with a bootstrap interval over problems."""
     gains, shared = [], set[str]()
     for at, reading in enumerate(found):
         own, first = reading.of("newborn", "own"), reading.of("newborn", "first")
@@ -196,7 +197,7 @@ def rise(found: Sequence[Reading]) -> Estimate:
 
 
 def summary(store: Store) -> Row | None:
-    """All of it as plain data; None without a reading and without a school."""
+    """All results as plain data; None without a reading and without a school."""
     found, taught = readings(store), schools(store)
     if not found and not taught:
         return None

@@ -1,7 +1,7 @@
-"""Was anything gamed? Right answers by wrong reasoning, proposals refused, posts and problems that passed no check.
+"""Reward hacking: correct answers by wrong reasoning, refused proposals, posts and problems that passed no check.
 
-Left out: why proposals were refused over time, which the curriculum tells, and what nobody thought of counting.
-Not guaranteed, therefore: that nothing was gamed.
+Left out: reasons of refusal over time (the section on the curriculum), and kinds of gaming that nobody counts. Not
+guaranteed, therefore: that nothing was gamed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def attempts(store: Store) -> list[Row]:
 
 
 def rejections(store: Store) -> list[Row]:
-    """By generation and reason; a reason of "ok" is what was valid."""
+    """Proposals by generation and reason; the reason "ok" stands for valid ones."""
     sql = (
         "SELECT generation, reason, COUNT(*) AS n FROM problems GROUP BY generation, reason ORDER BY generation, reason"
     )
@@ -31,8 +31,8 @@ def rejections(store: Store) -> list[Row]:
 
 
 def unfounded_posts(store: Store) -> int:
-    """Worked examples that are not, word for word, what a correct attempt of their author at that problem said; where
-    its words were not kept, those without such an attempt."""
+    """Worked examples whose text is not that of a correct attempt of their author at that problem; where the text of
+    attempts was not kept, those without such an attempt."""
     tried = (
         "FROM posts p JOIN attempts a ON a.round = substr(p.about, instr(p.about, '/') + 1) AND a.agent = p.author"
         " AND a.correct JOIN problems q ON q.round = a.round AND q.text = p.title WHERE p.kind = 'worked_example'"
@@ -47,6 +47,6 @@ def unfounded_posts(store: Store) -> int:
 
 
 def leaked_problems(store: Store) -> int:
-    """Held-out problems that were asked in evaluations and set as problems as well."""
+    """Number of held-out problems that were asked in evaluations and also set as problems."""
     sql = "SELECT COUNT(DISTINCT text) AS n FROM problems WHERE valid AND text IN (SELECT problem FROM evaluations)"
     return int(store.query(sql)[0]["n"])

@@ -1,10 +1,10 @@
-"""What an experiment measures of a finished run: one small function each, by name in `METRICS`.
+"""Metrics of a finished run for experiments: one small function each, by name in `METRICS`.
 
-A metric reads the run's database and gives one number, or None where the run has nothing to say (no such domain, no
-generation played). Held-out figures are of the run's main domain (the first of its config). What is measured of a
-culture has a file of its own, `experiment_metrics_culture`.
+A metric reads the run's database and returns one number, or None if the run has no data for it (no such domain, no
+generation played). Held-out figures are of the run's main domain (the first of its config). Metrics of culture are in
+`culture_metrics`.
 
-Left out: intervals, which are over seeds and so are the experiment's business; anything from outside run.db.
+Left out: intervals, which are over seeds and belong to experiments; anything from outside run.db.
 
 Not guaranteed: that `seconds` compares across machines or loads. It is the one metric from the wall clock.
 """

@@ -1,11 +1,10 @@
-"""What a run's store says, as one plain JSON-able object: what was set, what was learned, what the library held.
+"""The analysis of a run: one plain JSON-able object with the figures of its generations, agents and library.
 
 Works on unfinished runs: a figure whose phase has not been played is None, as is every figure over nothing. Tokens of a
-generation are those that count as compute; evaluation is told apart.
+generation are those that count as compute; evaluation is separate.
 
-Left out: comparisons of runs, and anything that needs a model or a domain to be run again. Not guaranteed: that posts
-caused a gain. Held-out problems of one run share its weights, so their intervals speak of other problems, not of other
-seeds.
+Left out: comparisons of runs, and anything that needs a model or a domain. Not guaranteed: that posts caused a gain.
+Held-out problems of one run share its weights, so the intervals are over problems, not over seeds.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from arena.run.store import Row, Store
 from culture.measures import citation_depth, reuse_rate
 
 MIN_PROPOSALS = 20
-"""Fewer proposals than this say nothing about a trend."""
+"""Fewest proposals for a statement about a trend."""
 
 
 def analyze(store: Store, config: Config) -> dict[str, Any]:
@@ -110,7 +109,7 @@ def generations(store: Store, done: set[tuple[int, str]]) -> list[Row]:
 
 
 def library(store: Store) -> Row:
-    """What was posted, read and refused."""
+    """Posts, reads and refusals."""
     posts = store.query("SELECT id, author, cites FROM posts ORDER BY seq")
     cites = {p["id"]: json.loads(p["cites"]) for p in posts}
     reads = store.query("SELECT phase = 'sleep' AS sleep, COUNT(*) AS n FROM reads GROUP BY 1")
@@ -139,7 +138,7 @@ def _most_read(store: Store, kind: str) -> Row:
 
 
 def agents(store: Store) -> list[Row]:
-    """Everyone who ever lived, in order of birth; rewards are means over a life, per act."""
+    """All agents in order of birth; rewards are means per act over a lifetime."""
     gone = {r["name"]: r["generation"] for r in store.query("SELECT name, generation FROM retirements")}
     rewards: dict[str, dict[str, float]] = {}
     sql = (
@@ -161,7 +160,7 @@ def agents(store: Store) -> list[Row]:
 
 
 def grading(store: Store) -> Row:
-    """How many attempts were graded, how many graders had no vote, and how often a vote agreed with execution."""
+    """Numbers of graded attempts and of grades without a vote, and the share of votes that agree with execution."""
     row = store.query(
         "SELECT COUNT(*) AS graded, COUNT(*) - COUNT(agrees) AS no_vote, AVG(agrees) AS agreement FROM grades"
     )
@@ -169,8 +168,8 @@ def grading(store: Store) -> Row:
 
 
 def compute(store: Store, config: Config) -> Row:
-    """Compute units (1 a prompt or generated token, 3 a trained token), evaluation apart; seconds, requests and, where
-    prices are set, money of both."""
+    """Compute units (1 per prompt or generated token, 3 per trained token), evaluation separate; seconds, requests and,
+    if prices are set, money of both."""
     spent = spent_so_far(store)
     sql = (
         "SELECT counted, SUM(prompt_tokens) AS prompt, SUM(generated_tokens) AS generated,"
@@ -200,7 +199,7 @@ def compute(store: Store, config: Config) -> Row:
 
 
 def warnings(analysis: Row) -> list[str]:
-    """Plain sentences about what looks wrong with the run, worst first."""
+    """Warnings about the run in plain sentences, worst first."""
     played = [g for g in analysis["generations"] if g["complete"]]
     found = []
     if not analysis["finished"]:
@@ -209,12 +208,12 @@ def warnings(analysis: Row) -> list[str]:
     if not played:
         return found
     if not analysis["library"]["posts"]:
-        found.append("The library is empty: nothing that was set proved learnable, so there is nothing to sleep on.")
+        found.append("The library is empty: no problem proved learnable, so agents have nothing to train on.")
     quarter = max(1, len(played) // 4)
     first, last = played[:quarter], played[-quarter:]
     proposed, valid = _total(last, "proposed"), _total(last, "valid")
     if proposed >= MIN_PROPOSALS and valid < proposed / 2:
-        found.append(f"Most proposals are rejected lately: only {valid} of {proposed} were valid.")
+        found.append(f"Most recent proposals were rejected: only {valid} of {proposed} were valid.")
     before, after = _distinct_share(first), _distinct_share(last)
     if before is not None and after is not None and after < 0.75 * before:
         found.append(f"Distinct proposals are falling: from {before:.0%} of those set to {after:.0%}.")
@@ -222,7 +221,7 @@ def warnings(analysis: Row) -> list[str]:
     rate = sum(rates) / len(rates) if rates else None
     if rate is not None and not 0.1 <= rate <= 0.9:
         word = "hard" if rate < 0.1 else "easy"
-        found.append(f"Problems are too {word} lately: the mean solve rate is {rate:.0%}.")
+        found.append(f"Problems were too {word} recently: the mean solve rate is {rate:.0%}.")
     agreement = analysis["grading"]["agreement"]
     if agreement is not None and analysis["grading"]["graded"] >= MIN_PROPOSALS and agreement < 0.75:
         found.append(f"Graders agree with execution in only {agreement:.0%} of their votes.")

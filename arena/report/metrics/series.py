@@ -1,8 +1,8 @@
-"""What an experiment follows from generation to generation: one small function each, by name in `SERIES`.
+"""Series of an experiment: one small function each, by name in `SERIES`.
 
-A series reads a run's database and gives (generation, value), without the generations in which there is nothing to say.
+A series reads a run's database and returns (generation, value), without the generations for which it has no value.
 
-Left out: means and intervals over seeds (`experiment_report`), and drawing (`report/story_figure`).
+Left out: means and intervals over seeds (`arena.experiments.results`), and drawing (`arena.experiments.story_figure`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def column(name: str) -> Series:
 
 
 def discoveries(run: FinishedRun) -> Points:
-    """Names guessed right for the first time up to the end of a generation."""
+    """Number of names guessed correctly up to the end of each generation."""
     found = discoveries_of(run)
     if found is None:
         return []
@@ -46,19 +46,19 @@ SERIES: dict[str, Series] = {
     "distinct_problems": distinct_problems,
     "depth": depth,
 }
-SAYS: dict[str, str] = {
+TITLES: dict[str, str] = {
     "names_known": "Names an agent knows",
     "names_read": "Names an agent knows by reading",
-    "names_recalled": "Names an agent knows by heart",
+    "names_recalled": "Names an agent knows from memory",
     "names_wrong": "Names an agent is wrong about",
     "level": "Deepest level an agent knows",
     "discoveries": "Discoveries so far",
     "ratchet": "Ratchet: what the library gives a newborn",
     "heldout_3_6": "Held-out skill, depths 3 to 6",
-    "distinct_problems": "Problems set that differ (share)",
+    "distinct_problems": "Distinct problems (share)",
     "depth": "Mean depth of problems set",
 }
-"""What a panel of a series is called."""
+"""Titles of the panels, by series."""
 
 
 def all_series(run: FinishedRun) -> dict[str, Points]:

@@ -1,17 +1,17 @@
-"""Old agents on new problems and the reverse: generations play each other's problems, after the run.
+"""A tournament between generations: each generation plays the problems of all others, after the run.
 
 Players are the generations whose adapters are still on disk, as they were after their sleep, and generation 0, which is
 the base model. Problems are a fixed sample of the valid ones that these same agents set in the main domain, which is in
-the generation after; so nobody is asked what it had just learned by heart, and the last generation, which set nothing
-any more, only plays. Every generation tries every problem once, greedily; its agents take the problems in turn. All of
-it is one engine call: the adapters of all generations are stacked, as a population's are in a run.
+the generation after; so no agent is asked what it was just trained on, and the last generation, which set nothing more,
+only plays. Every generation attempts every problem once, greedily; its agents take the problems in turn. All attempts
+are one engine call: the adapters of all generations are stacked, like those of a population in a run.
 
-What was played is kept in `report/tournament.json` and used again as long as adapters, problems and program are the
-same. Its tokens are evaluation: they are no part of the run's compute. Nothing is written to the run's database.
+Results are kept in `report/tournament.json` and used again as long as adapters, problems and program are the same. The
+tokens are evaluation: they are no part of the run's compute. Nothing is written to the run's database.
 
-Left out: other engines than the in-process one, the other domains, and models too large for the CPU where there is no
-GPU. Not guaranteed: that a later player never saw a problem before, since agents sleep on worked examples of earlier
-generations; `slept_on` says which it did.
+Left out: engines other than the in-process one, the other domains, and models too large for the CPU where there is no
+GPU. Not guaranteed: that a later player never saw a problem before, since agents are trained on worked examples of
+earlier generations; `slept_on` names those that were.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from arena.run.agents import Player, find_teams
 from arena.run.store import Store
 
 VERSION = 1
-"""Changes when the same adapters and problems would be played otherwise."""
+"""Version of the tournament; it changes when the same adapters and problems would give other results."""
 PER_GENERATION = 96
 CACHE = Path("report") / "tournament.json"
 
@@ -38,12 +38,12 @@ Listener = Callable[[str], None]
 
 
 class NotPlayed(ValueError):
-    """Why there can be no tournament of this run here: one sentence."""
+    """The tournament cannot be played; the message says why in one sentence."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A problem that agents as they were after `generation` set, with what its first solver had been given to read."""
+    """A problem set by the agents as they were after `generation`, with the notes that its first solver had read."""
 
     generation: int
     round: str
@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Plan:
-    """Who plays what. `teams` are the players by generation; generation 0 has none, there the base model plays."""
+    """Players and questions. `teams` are the players by generation; 0 has none, there the base model plays."""
 
     teams: dict[int, tuple[Player, ...]]
     questions: tuple[Question, ...]
@@ -69,7 +69,7 @@ class Plan:
         return [i for i, q in enumerate(self.questions) if q.generation == column]
 
     def turn(self, generation: int) -> list[Player | None]:
-        """Which player tries each question, in turn within each generation's questions; None is the base model."""
+        """The player of each question, in turn within each generation's questions; None is the base model."""
         team, at, found = self.teams[generation], dict[int, int](), list[Player | None]()
         for q in self.questions:
             at[q.generation] = at.get(q.generation, -1) + 1
@@ -78,8 +78,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Played:
-    """`correct[generation][i]` tells whether that generation's player solved question i."""
+class TournamentResult:
+    """`correct[generation][i]`: whether that generation's player solved question i."""
 
     plan: Plan
     correct: dict[int, tuple[int, ...]]
@@ -87,17 +87,17 @@ class Played:
     generated_tokens: int
 
     def cell(self, row: int, column: int) -> list[int]:
-        """What the players of generation `row` made of the questions of generation `column`."""
+        """Results of the players of generation `row` on the questions of generation `column`."""
         return [self.correct[row][i] for i in self.plan.of(column)]
 
 
 def silent(text: str) -> None:
-    """A listener that listens to nothing."""
+    """A listener that does nothing."""
 
 
 def tournament(
     folder: Path, store: Store, config: Config, per_generation: int = PER_GENERATION, listen: Listener = silent
-) -> Played:
+) -> TournamentResult:
     """The tournament of a run: from its report folder if it was played before, else played now and kept there.
 
     Raises NotPlayed, with the reason, where there can be none.
@@ -118,13 +118,15 @@ def tournament(
 
 
 def make_plan(folder: Path, store: Store, config: Config, per_generation: int) -> Plan:
-    """Who can play what, from the database and the adapters that are there. Raises NotPlayed."""
+    """The plan, from the database and the adapters on disk. Raises NotPlayed."""
     if not config.engine.spec.in_process:
         raise NotPlayed(
             f"The tournament of old and new agents needs the in-process engine; this run used {config.engine.kind}."
         )
     if not config.sleep.enabled:
-        raise NotPlayed("Nobody learned in this run (sleep.enabled is false), so all generations would play alike.")
+        raise NotPlayed(
+            "Nothing was trained in this run (sleep.enabled is false), so all generations would play alike."
+        )
     teams, left_out = find_teams(folder, store)
     if not teams:
         raise NotPlayed(
@@ -157,7 +159,7 @@ def questions(store: Store, config: Config, generation: int, most: int) -> list[
 # -- playing -----------------------------------------------------------------------------------------------------
 
 
-def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
+def play(folder: Path, store: Store, config: Config, plan: Plan) -> TournamentResult:
     """One engine call for all attempts. Raises NotPlayed where the model is not there or does not fit."""
     import torch
 
@@ -197,7 +199,7 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> Played:
     n = len(problems)
     right = [int(domain.verify(problems[i % n], solver.read(voice, c.text)).correct) for i, c in enumerate(done)]
     correct = {g: tuple(right[i * n : (i + 1) * n]) for i, g in enumerate(plan.teams)}
-    return Played(plan, correct, sum(c.prompt_tokens for c in done), sum(c.generated_tokens for c in done))
+    return TournamentResult(plan, correct, sum(c.prompt_tokens for c in done), sum(c.generated_tokens for c in done))
 
 
 def _not_here(error: Exception) -> NotPlayed:
@@ -245,15 +247,15 @@ def slept_on(store: Store, plan: Plan) -> dict[int, tuple[bool, ...]]:
 
 
 def plan_key(plan: Plan, base: str, config: Config) -> str:
-    """A digest of everything that the result hangs on."""
+    """A digest of everything that the result depends on."""
     players = [asdict(p) for team in plan.teams.values() for p in team]
     asked = [asdict(q) for q in plan.questions]
     text = json.dumps([VERSION, base, config.rounds.max_tokens, players, asked], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_cache(path: Path, key: str, plan: Plan) -> Played | None:
-    """What was played before, if it is of this plan; a damaged file is played again."""
+def read_cache(path: Path, key: str, plan: Plan) -> TournamentResult | None:
+    """The stored result if it belongs to this plan, else None; a damaged file counts as none."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["key"] != key:
@@ -261,13 +263,13 @@ def read_cache(path: Path, key: str, plan: Plan) -> Played | None:
         correct = {g: tuple(int(c) for c in data["correct"][str(g)]) for g in plan.teams}
         if any(len(row) != len(plan.questions) or not {*row} <= {0, 1} for row in correct.values()):
             return None
-        return Played(plan, correct, int(data["prompt_tokens"]), int(data["generated_tokens"]))
+        return TournamentResult(plan, correct, int(data["prompt_tokens"]), int(data["generated_tokens"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def write_cache(path: Path, key: str, played: Played) -> None:
-    """Whole or not at all."""
+def write_cache(path: Path, key: str, played: TournamentResult) -> None:
+    """Write the result atomically."""
     data = {
         "key": key,
         "version": VERSION,

@@ -1,10 +1,10 @@
-"""Where time, tokens and money went: by phase and by generation, in seconds, requests, tokens and compute units.
+"""Time, tokens and money: by phase and by generation, in seconds, requests, tokens and compute units.
 
-Compute is counted in one unit: 1 per prompt or generated token, 3 per trained token. Evaluation is told apart.
+Compute is counted in one unit: 1 per prompt or generated token, 3 per trained token. Evaluation is separate.
 
-Money is what the tokens cost at `limits.prices`, if any are set. Left out: memory, energy, and what was paid for and is
-in no finished phase. Not guaranteed: that seconds tell the same story on another machine; that of a run
-that shared its machine they tell any.
+Money is the price of the tokens at `limits.prices`, if any are set. Left out: memory, energy, and phases that were paid
+for but never finished. Not guaranteed: that seconds compare with another machine, or mean anything on a machine that
+was shared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_PHASES = 5
 
 
 def section(source: Source) -> Section:
-    title = "Where time and tokens went"
+    title = "Time and tokens"
     rows = read(source)
     if not rows:
         return Section("costs", title, missing=("No phase has been played yet.",))
@@ -37,7 +37,7 @@ def section(source: Source) -> Section:
 
 
 def read(source: Source) -> list[Row]:
-    """One row a phase played; `seconds` sums up what was played of it."""
+    """One row per phase; `seconds` is summed over interruptions."""
     return source.store.query(
         "SELECT p.generation, p.phase, p.prompt_tokens AS prompt, p.generated_tokens AS generated, p.trained_tokens AS"
         " trained, p.counted, p.requests, p.prompt_tokens + p.generated_tokens + 3 * p.trained_tokens AS units,"
@@ -54,19 +54,19 @@ def findings(a: dict[str, Any], rows: list[Row]) -> tuple[str, ...]:
     units = sum(r["units"] for r in counted)
     said = [
         f"{duration(seconds)} in all, {share(sum(r['seconds'] for r in apart), seconds)} of it for evaluation.",
-        f"{compact(units)} compute units; evaluation took {compact(sum(r['units'] for r in apart))} more, apart.",
+        f"{compact(units)} compute units; evaluation took {compact(sum(r['units'] for r in apart))} more, not counted.",
     ]
     said.append(cost_sentence(a["compute"]) + ".")
     by_phase = totals(counted)
     if units:
-        dearest = max(by_phase, key=lambda p: by_phase[p]["units"])
+        top = max(by_phase, key=lambda p: by_phase[p]["units"])
         said.append(
-            f"The dearest phase is {dearest}: {share(by_phase[dearest]['units'], units)} of the units, "
-            f"{share(by_phase[dearest]['seconds'], sum(r['seconds'] for r in counted))} of the time without evaluation."
+            f"The most expensive phase is {top}: {share(by_phase[top]['units'], units)} of the units, "
+            f"{share(by_phase[top]['seconds'], sum(r['seconds'] for r in counted))} of the time without evaluation."
         )
     learnable = sum(g["learnable"] or 0 for g in a["generations"])
     if learnable and units:
-        said.append(f"A learnable problem cost {compact(units / learnable)} units, everything counted in.")
+        said.append(f"A learnable problem cost {compact(units / learnable)} units, everything included.")
     return tuple(said)
 
 
@@ -104,7 +104,9 @@ def table(rows: list[Row], prices: PricesSection) -> Table:
         cells.append((phase, f"{t['seconds']:,.1f}", share(t["seconds"], seconds), *counts, units, rate, *paid))
     tokens = ("requests", "prompt", "generated", "trained", "units", "tokens/s")
     columns = ("phase", "seconds", "of all time", *tokens, *((prices.currency,) if prices.known else ()))
-    caption = "Units: 1 a prompt or generated token, 3 a trained one; in brackets: evaluation, which counts apart."
+    caption = (
+        "Units: 1 per prompt or generated token, 3 per trained token; in brackets: evaluation, which does not count."
+    )
     return Table(columns, tuple(cells), caption, frozenset(columns[1:]))
 
 
@@ -149,7 +151,7 @@ def units_figure(loop: list[Row]) -> Figure:
         )
     )
     evaluation = Series(
-        "evaluation, apart",
+        "evaluation, not counted",
         generations,
         tuple(float(at[g]["evaluation"]) if g in measured else None for g in generations),
         colour="#222222",
@@ -158,7 +160,8 @@ def units_figure(loop: list[Row]) -> Figure:
     return Figure(
         "units",
         "Compute of each generation, by kind of token",
-        "Units: 1 a prompt or generated token, 3 a trained one. The dashed line is evaluation, which does not count.",
+        "Units: 1 per prompt or generated token, 3 per trained token. The dashed line is evaluation, which does not "
+        "count.",
         (Panel((*bars, evaluation), "generation", "compute units", whole_x=True, stacked=True, height=0.9),),
         tuple({"generation": g, **at[g]} for g in generations),
     )

@@ -1,10 +1,10 @@
-"""Curriculum: which kinds of problems lived when, by depth and by the words they use, and what became of them.
+"""Curriculum: the problems that were set by depth and by the words they use, and their outcomes.
 
-A problem's words are those before its first bar, numbers left out; of a domain that has no bar, all its words. Shares
-of first and last generations are called different where their 95 % Wilson intervals do not overlap.
+A problem's words are those before its first bar, without numbers; of a domain that has no bar, all its words. Shares of
+first and last generations are called different if their 95 % Wilson intervals do not overlap.
 
-Left out: how varied a generation's problems are (`diversity`). Not guaranteed: that a word that comes up more often is
-preferred by setters, as what is learnable is varied again.
+Left out: diversity of a generation's problems (`diversity`). Not guaranteed: that setters prefer a word that becomes
+more frequent, as learnable problems are varied again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from arena.text import compact, number, span
 
 Analysis = dict[str, Any]
 MOST_WORDS = 24
-"""Words, and names, of one picture: the most used."""
+"""Most words, and most names, in one figure."""
 MOST_REASONS = 6
 EXAMPLE = 90
-"""Letters of an example."""
+"""Longest example in characters."""
 FATES = (
     ("solved always", "#56B4E9"),
     ("learnable", "#D55E00"),
@@ -38,7 +38,7 @@ FATES = (
 
 
 def section(source: Source) -> Section:
-    title, a = "Curriculum: what was set, and when", source.analysis
+    title, a = "Curriculum: the problems that were set", source.analysis
     played = [g for g in a["generations"] if g["proposed"]]
     if not played:
         return Section("curriculum", title, missing=("No problem has been set yet.",))
@@ -73,7 +73,7 @@ def section(source: Source) -> Section:
 
 
 def generations_table(a: Analysis) -> Table:
-    """One row a generation: what was set, solved, posted and read, and held-out skill."""
+    """One row per generation: problems set and solved, posts, reads, and held-out skill."""
     middle: dict[int, list[float]] = {}
     for h in a["heldout"]:
         if h["depth"] in MIDDLE_DEPTHS:
@@ -87,7 +87,7 @@ def generations_table(a: Analysis) -> Table:
         skill = number(fmean(middle[g["index"]])) if g["index"] in middle else "-"
         rows.append((str(g["index"]), *counts, *means, skill, number(g["seconds"], 1)))
     caption = (
-        "What was set, solved and posted. learn: learnable, so neither always nor never solved; depth and solved: "
+        "Problems set, solved and posted. learn: learnable, so neither always nor never solved; depth and solved: "
         f"means over valid problems; {held}: pass rate, mean of these depths."
     )
     return Table(columns, tuple(rows), caption, frozenset(columns))
@@ -123,7 +123,7 @@ def read_words(store: Store) -> Words:
 
 
 def read_fates(store: Store) -> dict[int, Counter[str]]:
-    """By generation, what became of the problems that were set."""
+    """By generation, the outcomes of the problems that were set."""
     sql = (
         "SELECT p.generation, CASE WHEN NOT p.valid THEN 'rejected' WHEN o.solve_rate IS NULL THEN 'not settled'"
         " WHEN o.learnable THEN 'learnable' WHEN o.solve_rate > 0 THEN 'solved always' ELSE 'solved never' END AS fate,"
@@ -162,7 +162,8 @@ def findings(
     n = total.total()
     shares = ", ".join(f"{total[fate] / n:.0%} {fate}" for fate, _ in FATES if total[fate])
     said.append(
-        f"Of {n:,} problems set, {shares}. Only learnable ones, solved by some attempts and not by others, teach."
+        f"Of {n:,} problems set, {shares}. Only learnable ones, solved by some attempts and not by others, give a "
+        "training signal."
     )
     if reasons:
         worst, counts = next(iter(reasons.items()))
@@ -186,7 +187,7 @@ def findings(
                 )
     if words.names:
         used = len(words.names)
-        said.append(f"{used} hidden name{'s' * (used != 1)} came up in valid problems.")
+        said.append(f"{used} hidden name{'s' * (used != 1)} occurred in valid problems.")
     return tuple(said)
 
 
@@ -234,7 +235,7 @@ def setting_figure(a: Analysis) -> Figure:
         row = {"generation": g["index"]} | {k: g[k] for k in ("proposed", "valid", "learnable", "solve_rate")}
         row["mean_depth"] = g["mean_difficulty"]
         rows.append(row | {f"depth_{d}": g["depths"].get(str(d), g["depths"].get(d, 0)) for d in range(1, deepest + 1)})
-    title = f"What was set, run {a['run']}, seed {a['seed']}"
+    title = f"Problems set, run {a['run']}, seed {a['seed']}"
     if means:
         (first, one), (last, other) = means[0], means[-1]
         title += f"\nmean depth {one:.1f} in generation {first}"
@@ -252,9 +253,9 @@ def setting_figure(a: Analysis) -> Figure:
     return Figure(
         "setting",
         title,
-        "Above: how deep the valid problems of each generation were; the line is their mean. Below: how many of those "
-        "set were valid, how many of these were learnable (solved by some attempts and not by others), and the mean "
-        "solve rate of the valid ones.",
+        "Above: depths of the valid problems of each generation; the line is their mean. Below: the share of valid "
+        "problems among those set, the share of learnable ones among the valid (solved by some attempts and not by "
+        "others), and the mean solve rate of the valid ones.",
         (
             Panel(
                 heat,
@@ -280,7 +281,7 @@ def fates_figure(fates: dict[int, Counter[str]]) -> Figure:
     )
     return Figure(
         "fates",
-        "What became of the problems that were set",
+        "Outcomes of the problems that were set",
         "Learnable: solved by some attempts and not by others. Problems solved always are too easy to teach, those "
         "solved never too hard, for now.",
         (Panel(series, "generation", "problems set", whole_x=True, stacked=True),),
@@ -356,8 +357,8 @@ def reasons_figure(played: list[Analysis], reasons: dict[str, Counter[int]]) -> 
     return Figure(
         "rejections",
         "Why proposals were rejected",
-        "Proposals of each generation that were no valid new problem, by reason. Held-out: the setter hit a problem "
-        "that is kept for measuring.",
+        "Rejected proposals of each generation, by reason. Held-out: the setter proposed a problem that is reserved "
+        "for evaluation.",
         (Panel(tuple(series), "generation", "rejected proposals", whole_x=True, stacked=True, height=0.8),),
         tuple(
             {"generation": g["index"], "reason": r, "rejected": reasons[r][g["index"]], "set": g["proposed"]}

@@ -1,15 +1,15 @@
-"""Difficulty: how able the agents were and how hard what they set, on one scale, by generation and by lineage.
+"""Difficulty: abilities of agents and difficulties of problems on one scale, by generation and by lineage.
 
-A problem that was set is tried in its generation only, so it cannot link generations; held-out problems can. First the
-abilities of agents and the difficulties of held-out problems are fitted together (`rasch`), then each problem's
+A problem that was set is attempted in its generation only, so it cannot link generations; held-out problems can. First
+the abilities of agents and the difficulties of held-out problems are fitted together (`rasch`), then each problem's
 difficulty from the attempts at it, its solvers' abilities taken as known. An agent attempts the problems of generation
 g with what it learned by the end of generation g - 1. Before the first sleep all agents are one, the base model.
 
-Only held-out problems that were tried in passing count, where there are any: of those tried before and after only,
-too little is known, and they would pull the abilities of these two evaluations towards the middle.
+If there are measurements of each generation (mode "greedy"), only held-out problems of these count: of those attempted
+before and after only, too little is known, and they would pull the abilities of these two evaluations to the middle.
 
-Left out: names (reading changes what is able), and other domains than the main one. Not guaranteed: that greedy
-answers to held-out problems and sampled attempts at others are of one ability.
+Left out: names (reading changes ability), and other domains than the main one. Not guaranteed: that greedy answers to
+held-out problems and sampled attempts at others are of one ability.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Person = tuple[int, str]
 BASE = "the base model"
 MOST_LINEAGES, MOST_AGENTS = 6, 12
 MIDDLE = 3
-"""Fewer problems than this have no mean worth drawing."""
+"""Fewest problems for a mean."""
 SCALE = (
-    "In logits: a problem as hard as an agent is able is solved half of the time, one logit easier 73 %, two 88 %. The "
-    "scale is relative, as only differences decide who solves what: 0 is the mean held-out problem of this run, and "
-    f"the prior (standard deviation {PRIOR:g}) has a say in how long a logit is. It compares within a run only."
+    "In logits: a problem whose difficulty equals the ability is solved half of the time, one logit easier 73 %, two "
+    "88 %. The scale is relative, as only differences matter: 0 is the mean held-out problem of this run, and the "
+    f"prior (standard deviation {PRIOR:g}) affects the length of a logit. Values compare only within a run."
 )
 
 
@@ -56,7 +56,7 @@ class Scale:
     depths: dict[str, int]
     """Of the held-out problems."""
     living: dict[int, list[str]]
-    """By generation: who was measured."""
+    """Agents that were measured, by generation."""
     set_: list[SetProblem] = field(default_factory=list)
     unmeasured: int = 0
     """Problems whose solvers' ability is not known."""
@@ -70,7 +70,7 @@ def section(source: Source) -> Section:
     scale = measure(source)
     if scale is None:
         return Section(
-            "difficulty", title, missing=("Ability needs held-out problems that were tried: there are none yet.",)
+            "difficulty", title, missing=("Ability needs attempts at held-out problems: there are none yet.",)
         )
     founders = founders_of(source.store)
     figures, missing = [], []
@@ -99,7 +99,7 @@ def section(source: Source) -> Section:
 
 
 def measure(source: Source) -> Scale | None:
-    """Abilities and difficulties of a run; None where no held-out problem has been tried."""
+    """Abilities and difficulties of a run; None if no held-out problem has been attempted."""
     domain = source.analysis["domain"]
     sql = (
         "SELECT generation, agent, depth, problem, mode, correct FROM evaluations WHERE domain = ?"
@@ -180,7 +180,7 @@ def findings(scale: Scale, founders: dict[str, str]) -> tuple[str, ...]:
         ability = scale.population(g - 1).value
         harder = sum(p.difficulty.value > ability for p in by_generation[g]) / len(by_generation[g])
         said.append(
-            f"Of what was set in generation {g}, {harder:.0%} was harder than its solvers were able on average."
+            f"Of the problems set in generation {g}, {harder:.0%} were harder than the mean ability of their solvers."
         )
     lines = lineages(scale, founders, last)
     if last and len(lines) > 1:
@@ -188,10 +188,10 @@ def findings(scale: Scale, founders: dict[str, str]) -> tuple[str, ...]:
         rest = [lines[f] for f in lines if f != best]
         sure = all(lines[best].value - Z * lines[best].se > e.value + Z * e.se for e in rest)
         caution = (
-            "no other's interval reaches so high" if sure else "others' intervals overlap it: the order may be luck"
+            "no other interval reaches so high" if sure else "others' intervals overlap it: the order may be chance"
         )
         said.append(
-            f"Of {len(lines)} lineages alive after generation {last}, that of {best} measured the ablest: "
+            f"Of {len(lines)} lineages alive after generation {last}, that of {best} has the highest measured ability: "
             f"{told(lines[best])} logits; {caution}."
         )
     elif last and len(founders) > 1 and lines:
@@ -223,7 +223,7 @@ def group(set_: Sequence[SetProblem]) -> dict[int, list[SetProblem]]:
 
 
 def mean_difficulties(by_generation: Mapping[int, Sequence[SetProblem]], learnable: bool) -> dict[int, Estimate]:
-    """By generation, of what was set or of what of it was learnable, where there is enough of it."""
+    """By generation, mean difficulty of the problems set, or of the learnable ones, if there are enough."""
     found = {g: [p.difficulty for p in ps if p.learnable or not learnable] for g, ps in by_generation.items()}
     return {g: mean_of(estimates) for g, estimates in found.items() if len(estimates) >= MIDDLE}
 
@@ -249,7 +249,7 @@ def ability_figure(scale: Scale) -> Figure:
         for g, e in able.items()
     }
     for name, key, colour, dash in (
-        ("difficulty of all set", "set", GREY, True),
+        ("difficulty of all problems", "set", GREY, True),
         ("difficulty of the learnable", "learnable", "#D55E00", False),
     ):
         means = mean_difficulties(by_generation, key == "learnable")
@@ -271,10 +271,10 @@ def ability_figure(scale: Scale) -> Figure:
             )
     return Figure(
         "ability",
-        "Ability of the agents and difficulty of what they set, on one scale",
+        "Ability of the agents and difficulty of the problems they set, on one scale",
         f"{SCALE} Ability is after the generation, a mean over agents; its band is 1.96 standard errors. Difficulties "
-        "are means over problems with 95 % intervals. A problem rests on a few attempts, and is drawn towards the mean "
-        "of its generation the more, the fewer they were.",
+        "are means over problems with 95 % intervals. A problem has few attempts, so its estimate is shrunk to the "
+        "mean of its generation, the more the fewer they were.",
         (Panel(tuple(series), "generation", "logits (0: the mean held-out problem)", whole_x=True, height=1.2),),
         tuple(rows[g] for g in sorted(rows)),
     )
@@ -370,8 +370,8 @@ def depth_figure(scale: Scale) -> Figure:
         "difficulty-by-depth",
         "Difficulty by depth of the program",
         "Means over problems with 95 % intervals, same scale. Depth counts operations, difficulty how often they are "
-        "done right: what is deep need not be hard, and problems that were set are the kind that setters chose. What "
-        "nobody solved, or everybody, lies further out than can be told.",
+        "solved: deep problems need not be hard, and the problems that were set are a choice of the setters. Problems "
+        "that nobody or everybody solved lie further out than can be measured.",
         (Panel(tuple(series), "depth of the program", "difficulty (logits)", whole_x=True),),
         tuple(rows),
     )
@@ -397,7 +397,7 @@ def by_depth(scale: Scale) -> list[dict[str, Any]]:
 
 
 def solved_figure(store: Store, domain: str) -> Figure | None:
-    """How much of what was set was solved, by depth and generation."""
+    """Solve rate of the problems set, by depth and generation."""
     sql = (
         "SELECT p.generation, p.depth, AVG(a.correct) AS rate, COUNT(*) AS n FROM attempts a JOIN problems p"
         " ON p.round = a.round WHERE p.domain = ? GROUP BY p.generation, p.depth"
@@ -411,9 +411,9 @@ def solved_figure(store: Store, domain: str) -> Figure | None:
     grid = tuple(tuple(found.get((g, d)) for g in span) for d in depths)
     return Figure(
         "solved",
-        "How much of what was set was solved, by depth",
-        "Share of attempts that were right, with every step verified. White: no problem of that depth. Cells of rare "
-        "depths rest on a few attempts (the data beside has n).",
+        "Solve rate of the problems set, by depth",
+        "Share of correct attempts, with every step verified. White: no problem of that depth. Cells of rare depths "
+        "have few attempts (the data file has n).",
         (
             Panel(
                 Heat(tuple(span), tuple(depths), grid, "solve rate of attempts", 0.0, 1.0),
@@ -446,7 +446,7 @@ def tables(scale: Scale, founders: dict[str, str]) -> tuple[Table, ...]:
         cells = tuple(
             (a, founders.get(a, a), told(e), str(e.n)) for a in agents for e in [scale.fitted.abilities[last, a]]
         )
-        caption = f"Ability after generation {last} in logits, with 95 % intervals, the ablest first."
+        caption = f"Ability after generation {last} in logits, with 95 % intervals, the highest first."
         found.append(
             Table(("agent", "lineage", "ability", "answers"), cells, caption, frozenset(("ability", "answers")))
         )

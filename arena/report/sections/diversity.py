@@ -1,10 +1,10 @@
-"""Diversity: is what is set varied, did that change, did anything collapse?
+"""Diversity: are the problems varied, did that change, did anything collapse?
 
-`arena.report.metrics.diversity` measures problems, `arena.report.metrics.entropy` the policy that sets them; here the
-first quarter of the generations is compared with the last. Collapse is taken at its word: less than half of what there
-was.
+`arena.report.metrics.diversity` measures problems, `arena.report.metrics.entropy` the policy that sets them; this
+section compares the first quarter of the generations with the last. Collapse means less than half of the value at the
+start.
 
-Left out: corrections for looking at several measures, which are much the same thing seen twice.
+Left out: corrections for multiple measures, which are largely redundant.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from arena.text import between, clear, count, listed, number
 
 KEY, TITLE = "diversity", "Diversity: did anything collapse?"
 COLLAPSE = 0.5
-"""Less than this share of what there was in the first quarter is called a collapse."""
+"""A value below this share of the first quarter's is called a collapse."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure that is higher the more varied problems are; `least` is its value where all are alike."""
+    """A measure that increases with diversity; `least` is its value if all problems are alike."""
 
     label: str
     value: Callable[[Row], float | None]
@@ -45,7 +45,7 @@ class Change:
 
     @property
     def collapsed(self) -> bool:
-        """Clearly less, and less than half, counted from where all are alike."""
+        """Clearly less, and less than half, counted from `least`."""
         left, had = self.last - self.measure.least, self.first - self.measure.least
         return self.high < 0 and left < COLLAPSE * had
 
@@ -60,9 +60,9 @@ MEASURES = (
     Measure("distinct triples (distinct-3)", lambda r: r["distinct_3"]),
     Measure("what compression leaves", lambda r: 1 / r["compression"]),
     Measure("not exact repeats, share of set", lambda r: 1 - r["duplicates"]),
-    Measure("behaviours of their own, share of valid", lambda r: 1 - r["same_behaviour"]),
+    Measure("distinct behaviours, share of valid", lambda r: 1 - r["same_behaviour"]),
 )
-ENTROPY = Measure("entropy of proposals, nats a token", lambda r: r["entropy"])
+ENTROPY = Measure("entropy of proposals, nats per token", lambda r: r["entropy"])
 
 
 def section(source: Source) -> Section:
@@ -72,12 +72,12 @@ def section(source: Source) -> Section:
     missing = []
     if amount is None:
         missing.append(
-            f"No generation has set {FEWEST_SAMPLED} valid problems yet, which is the least that diversity is told of."
+            f"No generation has set {FEWEST_SAMPLED} valid problems yet, the minimum for measures of diversity."
         )
     if not sure:
         missing.append(
             "The entropy of the setters' policy is not known: proposals have no log-probabilities, because none was "
-            "made yet, no model made them, or the server did not tell."
+            "made yet, no model made them, or the server did not return them."
         )
     found = [*changes(rows, MEASURES), *changes(sure, (ENTROPY,))]
     fitted = fit([r for r in sure if r["reward"] is not None])
@@ -87,7 +87,7 @@ def section(source: Source) -> Section:
 
 
 def collapsed(source: Source) -> list[str]:
-    """Whether anything collapsed, in a sentence or two; nothing before anything was set."""
+    """Whether anything collapsed, in one or two sentences; empty before the first problem."""
     rows, _ = diversity(source.store, source.config.main_domain, source.config.seed)
     sure = entropy(source.store)
     return collapse([*changes(rows, MEASURES), *changes(sure, (ENTROPY,))], max(len(rows), len(sure)))
@@ -111,12 +111,12 @@ def collapse(found: Sequence[Change], generations: int) -> list[str]:
     if not generations:
         return []
     if not found:
-        return [f"Whether anything collapsed cannot be told from {count(generations, 'generation')}: it takes 8."]
+        return [f"Collapse cannot be judged from {count(generations, 'generation')}: it takes 8."]
     sides = {side: [c for c in found if clear(c.low, c.high) == side] for side in (1, -1, 0)}
     gone = [c for c in sides[-1] if c.collapsed]
     told = [f"{c.measure.label} {number(c.first)} to {number(c.last)}" for c in gone]
     if gone:
-        text = f"Collapsed, to less than half of what it was: {listed(told)}."
+        text = f"Collapsed to less than half of the value at the start: {listed(told)}."
     else:
         text = f"Nothing collapsed: none of {len(found)} measures fell clearly to less than half of its first quarter."
     fell = [c for c in sides[-1] if c not in gone]
@@ -139,7 +139,7 @@ def style_finding(rows: Sequence[Row]) -> list[str]:
     mean = sum(r["styles"] for r in several) / len(several)
     verdict = "differ in style" if clear(low, high) > 0 else "do not write differently"
     return [
-        f"Authors {verdict}: their word use makes {number(mean)} effective styles where 1 is all alike, "
+        f"Authors {verdict}: their word use makes {number(mean)} effective styles, where 1 means no difference, "
         f"{between(sum(above) / len(above), low, high, 3, sign=True)} against problems dealt to authors at random."
     ]
 
@@ -185,10 +185,10 @@ def problem_figures(rows: Sequence[Row], amount: Amount) -> tuple[Figure, Figure
     sample = f"{amount.problems} valid problems of the main domain in each generation, a fixed random sample"
     kinds = Figure(
         "diversity",
-        "How many different problems, first words and words",
+        "Effective numbers of problems, first words and words",
         f"Effective numbers (Hill numbers) among {sample}: all kinds that occur count in N0, each by its share in N1, "
-        "the common ones in N2; where lines part, few kinds make up most. Behaviours are told apart by what programs "
-        "do on fixed probe inputs.",
+        "the common ones in N2; where the lines diverge, few kinds dominate. Behaviours are distinguished by the "
+        "outputs of programs on fixed probe inputs.",
         (
             Panel(hill("behaviours"), "", "different behaviours", (0.0, amount.problems), whole_x=True, height=0.75),
             Panel(hill("first_words"), "", "different first words", upto("first_words_n0"), whole_x=True, height=0.75),
@@ -198,12 +198,12 @@ def problem_figures(rows: Sequence[Row], amount: Amount) -> tuple[Figure, Figure
     )
     texts = Figure(
         "diversity-texts",
-        "How alike the problems' texts are",
+        "Similarity of the problems' texts",
         f"Of {sample}; the share of distinct word pairs and triples among their first {amount.words} words; the Vendi "
         "score, an effective number of texts by the word pairs they share; bytes over compressed bytes of the first "
-        f"{amount.bytes} (higher: more repetitive); how many authors' worth of different word use there is, beside "
-        "what chance would show if all wrote alike; and of all problems set, exact repeats (refused) and valid ones "
-        "that act like another one.",
+        f"{amount.bytes} (higher: more repetitive); the effective number of authors' styles, beside the number that "
+        "chance would give if all wrote alike; and of all problems set, exact repeats (refused) and valid ones that "
+        "behave like another one.",
         (
             Panel(
                 (line("word pairs", "distinct_2"), line("word triples", "distinct_3")),
@@ -244,13 +244,13 @@ def reward_finding(rows: Sequence[Row], fitted: Fit | None) -> list[str]:
     blocks = f"bootstrap over blocks of {fitted.block} generations"
     if fitted.identifiable:
         return [
-            f"Setters' reward rose as their entropy fell, as R = -a e^H + b has it, with a = {told} ({blocks}) and "
-            f"b = {number(fitted.b)}. Both move with training, so that is no proof that one bought the other."
+            f"Setters' reward rose as their entropy fell, as in R = -a e^H + b, with a = {told} ({blocks}) and b = "
+            f"{number(fitted.b)}. Both move with training, so this does not prove that one caused the other."
         ]
-    alone = ", and it hangs on one generation" if fitted.low > 0 else ""
+    alone = ", and it depends on one generation" if fitted.low > 0 else ""
     return [
-        f"Whether setters bought reward with entropy (R = -a e^H + b) cannot be told from this run: a = {told} "
-        f"({blocks}){alone}."
+        "Whether reward came at the expense of entropy (R = -a e^H + b) cannot be determined from this run: a = "
+        f"{told} ({blocks}){alone}."
     ]
 
 
@@ -267,19 +267,19 @@ def entropy_figures(rows: Sequence[Row], fitted: Fit | None) -> tuple[Figure, ..
     line = Series("proposals", tuple(r["generation"] for r in rows), tuple(r["entropy"] for r in rows))
     over_time = Figure(
         "entropy",
-        "How sure setters are of what they write",
-        "Mean negative log-probability a token of proposals, in nats: an estimate of the entropy of the policy that "
+        "Entropy of the setters' proposals",
+        "Mean negative log-probability per token of proposals, in nats: an estimate of the entropy of the policy that "
         "wrote them. 0 would be a setter that always writes the same.",
         (Panel((line,), "generation", "nats a token", (0.0, 1.05 * max(r["entropy"] for r in rows)), whole_x=True),),
         tuple(rows),
     )
     against_reward = Figure(
         "entropy-reward",
-        "Whether reward was bought with entropy",
+        "Reward over entropy",
         "Each generation's mean reward of setters over the entropy of their proposals"
         + (", with the fit R = -a e^H + b." if len(drawn) > 1 else ".")
         + " Where reward rises only as entropy falls, exploring ends when entropy is spent.",
-        (Panel(drawn, "entropy of proposals, nats a token", "mean reward of setters"),),
+        (Panel(drawn, "entropy of proposals, nats per token", "mean reward of setters"),),
         tuple(paid),
     )
     return (over_time, against_reward) if paid else (over_time,)

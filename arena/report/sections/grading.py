@@ -1,10 +1,11 @@
-"""Grading and gaming: do graders agree with execution, what do their votes tell, and was anything gamed?
+"""Grading and reward hacking: agreement of graders with execution, and checks against gaming.
 
-A grader solves the problem again, blind; its vote says whether the attempt's answer equals its own, and execution
-knows which answer is right. Answers right by a trace that does not hold, proposals refused, posts that no accepted
-attempt stands behind: what could have been gamed is counted here.
+A grader solves the problem again without seeing the attempt; its vote says whether the attempt's answer equals its own,
+and execution knows which answer is correct. Correct answers with a wrong trace, refused proposals and posts without an
+accepted attempt are counted here.
 
-Left out: votes on traces; a vote is on the answer alone. Not guaranteed: that what nobody counts was not gamed.
+Left out: votes on traces; a vote is on the answer alone. Not guaranteed: that nothing was gamed in ways that nobody
+counts.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from arena.report.stats.intervals import difference_interval, rate, wilson_inter
 from arena.run.store import Row, Store
 from arena.text import between, clear, count, number
 
-KEY, TITLE = "grading", "Grading and gaming: do graders agree with execution, was anything gamed?"
+KEY, TITLE = "grading", "Grading and reward hacking: agreement of graders with execution, and checks against gaming"
 GRADES = (
     "SELECT g.generation, g.grader, g.says_correct AS says, a.answer_correct AS right, p.depth FROM grades g"
     " JOIN attempts a ON a.id = g.attempt JOIN problems p ON p.round = g.round ORDER BY g.generation, g.id"
 )
 NO_LABELS = (
-    "There is no human decision in this run, so how graders agree with people is not known; the review desk of the "
-    "watcher stores decisions, which count as labels."
+    "There is no human decision in this run, so the agreement of graders with people is not known; decisions on the "
+    "review screen of the watcher count as labels."
 )
 MOST_GRADERS = 30
 
@@ -39,14 +40,14 @@ def section(source: Source) -> Section:
     missing = []
     if not votes:
         missing.append(
-            "No attempt has been graded by another agent: either rounds.grade is 0 or no round has come so far."
+            "No attempt has been graded by another agent: either rounds.grade is 0 or no round has reached that phase."
         )
     people = labels(store)
     if not people:
         missing.append(NO_LABELS)
     tried, refused = attempts(store), rejections(store)
     if not refused:
-        missing.append("Nothing has been proposed yet, so there is nothing that could have been gamed.")
+        missing.append("No problem has been proposed yet, so nothing could have been gamed.")
     figures = [
         *((agreement_figure(votes), calibration_figure(votes)) if votes else ()),
         *([wrong_reasons_figure(tried)] if tried else []),
@@ -58,7 +59,7 @@ def section(source: Source) -> Section:
 
 
 def labels(store: Store) -> list[str]:
-    """What a reviewer's decisions say of graders and of execution; nothing where there are none."""
+    """A reviewer's decisions against graders and execution; empty without a decision."""
     said = reviewed(store)
     if not said["labels"]:
         return []
@@ -70,14 +71,14 @@ def labels(store: Store) -> list[str]:
     if votes:
         agree = sum(round(g["human"] * g["labelled"]) for g in graders)
         text += f"; graders' votes agree with the labels in {rate(agree, votes)}"
-    return [f"{text}. What is labelled was chosen for being in doubt, so it is harder than the rest."]
+    return [f"{text}. Attempts are chosen for labelling because they are in doubt, so they are harder than the rest."]
 
 
 # -- graders -----------------------------------------------------------------------------------------------------
 
 
 def agreement(votes: Sequence[Row]) -> list[str]:
-    """How often votes agree with execution, against always giving the commoner vote, and what a vote is worth."""
+    """Agreement of votes with execution, against always giving the more common vote, and the reliability of votes."""
     cast = [v for v in votes if v["says"] is not None]
     silent = len(votes) - len(cast)
     if not cast:
@@ -86,7 +87,7 @@ def agreement(votes: Sequence[Row]) -> list[str]:
     right = sum(v["right"] for v in cast)
     text = (
         f"Graders agree with execution in {rate(agree, len(cast))} of {count(len(cast), 'vote')}, {silent} more had no "
-        f"answer; who always said {'right' if 2 * right >= len(cast) else 'wrong'} would agree in "
+        f"answer; always saying {'right' if 2 * right >= len(cast) else 'wrong'} would agree in "
         f"{number(max(right, len(cast) - right) / len(cast))}."
     )
     yes, no = ([v for v in cast if v["says"] == says] for says in (1, 0))
@@ -97,12 +98,12 @@ def agreement(votes: Sequence[Row]) -> list[str]:
     if yes and no:
         apart = difference_interval(sum(v["right"] for v in yes), len(yes), sum(v["right"] for v in no), len(no))
         if clear(*apart) <= 0:
-            told += " So a vote tells nothing that is clear."
+            told += " So votes carry no clear information."
     return [text, told, *deep(yes)]
 
 
 def deep(yes: Sequence[Row]) -> list[str]:
-    """Whether a vote for right is worth less on deeper problems, where grader and solver err alike."""
+    """Whether a vote for right is less reliable on deeper problems, where grader and solver make the same errors."""
     depths = sorted(v["depth"] for v in yes)
     if not depths or depths[0] == depths[-1]:
         return []
@@ -115,7 +116,7 @@ def deep(yes: Sequence[Row]) -> list[str]:
         return []
     word = "less" if high < 0 else "more"
     return [
-        f"A vote for right is worth {word} on problems deeper than {middle}: {rate(sum(below), len(below))} against "
+        f"A vote for right is {word} reliable on problems deeper than {middle}: {rate(sum(below), len(below))} against "
         f"{rate(sum(shallow), len(shallow))}; where problems are hard, grader and solver can make the same mistake."
     ]
 
@@ -166,11 +167,11 @@ def agreement_figure(votes: Sequence[Row]) -> Figure:
     return Figure(
         "agreement",
         "Graders' agreement with execution",
-        "Share of votes that agree with execution, with 95 % Wilson intervals, and the share that one would agree with "
-        "who always gave that generation's commoner vote.",
+        "Share of votes that agree with execution, with 95 % Wilson intervals, and the agreement of always giving "
+        "that generation's more common vote.",
         (
             Panel(
-                (Series("graders", x, y, low_, high_), Series("the commoner vote", x, common, dash=True)),
+                (Series("graders", x, y, low_, high_), Series("the more common vote", x, common, dash=True)),
                 "generation",
                 "share of votes",
                 (0.0, 1.0),
@@ -200,9 +201,9 @@ def calibration_figure(votes: Sequence[Row]) -> Figure | None:
         series.append(Series(label, x, y, low_, high_, "points", text=tuple(f"n = {r['n']}" for r in own)))
     return Figure(
         "calibration",
-        "What a vote is worth, by depth of the problem",
+        "Reliability of votes, by depth of the problem",
         "How often an attempt's answer is right, given what the grader said of it; 95 % Wilson intervals. Votes are "
-        "worth something where the two lie apart; a perfect grader's lie at 1 and at 0.",
+        "informative where the two differ; those of a perfect grader are 1 and 0.",
         (Panel(tuple(series), "depth of the problem", "share of answers right", (0.0, 1.0), whole_x=True),),
         tuple(rows),
     )

@@ -1,7 +1,7 @@
 """Held-out skill: pass@1 and pass@k by depth, over the generations and before against after.
 
 Left out: names with and without reading (`culture`). Not guaranteed: that another seed would gain as much; intervals
-speak of other problems.
+are over problems.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def section(source: Source) -> Section:
     a = source.analysis
     title = "Held-out skill"
     if not a["heldout"]:
-        return Section("heldout", title, missing=("No held-out problem has been tried yet.",))
+        return Section("heldout", title, missing=("No held-out problem has been attempted yet.",))
     full = [h for h in a["heldout"] if h["mode"] == "full"]
     between = {h["generation"] for h in a["heldout"] if h["mode"] == "greedy"}
     missing = []
     if not between:
         missing.append("Held-out skill between the first and the last generation: measure.per_depth is 0.")
     if not any(h["generation"] > 0 for h in full):
-        missing.append("The full evaluation after the last generation, with pass@k: the run has not come to it.")
+        missing.append("The full evaluation after the last generation, with pass@k: the run has not reached it.")
     figures, table = [heldout_figure(a)], before_after_table(a)
     if full:
         figures.append(before_after_figure(a, full))
@@ -36,7 +36,7 @@ def section(source: Source) -> Section:
 
 
 def gain_sentence(a: Analysis) -> str:
-    """How much the mean over depths 3 to 6 gained, or why that is not known."""
+    """The gain of the mean over depths 3 to 6, or why it is not known."""
     means = a["heldout_before_after"]
     if not means["depths"]:
         return f"No held-out depth between {MIDDLE_DEPTHS[0]} and {MIDDLE_DEPTHS[-1]} was measured."
@@ -65,7 +65,7 @@ def findings(a: Analysis, full: list[Analysis]) -> tuple[str, ...]:
     if both:
         found.append(
             f"By depth, from before to after: risen beyond its interval at {listed(risen)}, fallen beyond it at "
-            f"{listed(fallen)}; at the others the change may be luck."
+            f"{listed(fallen)}; at the others the change may be chance."
         )
         k = max(h["k"] for h in full)
         beyond = [d for d in both if None not in (after[d]["k_low"], before[d]["k_high"])]
@@ -73,10 +73,10 @@ def findings(a: Analysis, full: list[Analysis]) -> tuple[str, ...]:
         if k > 1:
             found.append(
                 f"pass@{k}, what {k} samples reach, rose beyond its intervals at depth {listed(beyond)}: there the "
-                "agents solve what they could not reach before, and have not only become surer of what they could."
+                "agents solve problems that no sample solved before, and have not only become more certain."
                 if beyond
-                else f"pass@{k}, what {k} samples reach, rose beyond its intervals at no depth: what was gained may be "
-                "sureness at what could be reached before."
+                else f"pass@{k}, what {k} samples reach, rose beyond its intervals at no depth: the gain may be "
+                "certainty on problems that some sample solved before."
             )
     return tuple(found)
 
@@ -99,7 +99,7 @@ def heldout_figure(a: Analysis) -> Figure:
                 tuple(h["high"] for h in line),
                 colour=colour,
                 width=4.2 - 2.7 * i / max(1, len(depths) - 1),
-                text=tuple(f"n = {h['n']}, {'full evaluation' if h['mode'] == 'full' else 'in passing'}" for h in line),
+                text=tuple(f"n = {h['n']}, {'full evaluation' if h['mode'] == 'full' else 'small set'}" for h in line),
             )
         )
     full = sorted({h["generation"] for h in a["heldout"] if h["mode"] == "full"})
@@ -107,18 +107,18 @@ def heldout_figure(a: Analysis) -> Figure:
     return Figure(
         "heldout",
         _title(a),
-        "Frozen problems that are never set, posted or trained on, by depth of their program; one greedy try a "
+        "Frozen problems that are never set, posted or trained on, by depth of their program; one greedy attempt per "
         f"problem. Generation 0 is before the first. Bands: 95 % Wilson intervals.{told}",
         (
             Panel(
                 tuple(series),
                 "generation (0: before the first)",
-                "pass rate, one greedy try a problem",
+                "pass rate, one greedy attempt per problem",
                 (0.0, 1.0),
                 whole_x=True,
                 height=1.35,
                 legend="depth",
-                empty="no held-out problem has been tried yet",
+                empty="no held-out problem has been attempted yet",
             ),
         ),
         tuple(_row(h) for h in a["heldout"]),
@@ -145,9 +145,9 @@ def before_after_figure(a: Analysis, full: list[Analysis]) -> Figure:
     return Figure(
         "heldout-before-after",
         "Held-out pass rates by depth, before and after",
-        f"pass@1: one greedy try. pass@{k}: at least one of {k} samples is right. Whiskers: 95 % Wilson intervals."
+        f"pass@1: one greedy attempt. pass@{k}: at least one of {k} samples is right. Whiskers: 95 % Wilson intervals."
         if k > 1
-        else "pass@1: one greedy try. Whiskers: 95 % Wilson intervals.",
+        else "pass@1: one greedy attempt. Whiskers: 95 % Wilson intervals.",
         (Panel(tuple(series), "depth of the program", "pass rate", (0.0, 1.0), whole_x=True),),
         tuple(_row(h) for h in (*before, *after)),
     )

@@ -1,10 +1,10 @@
-"""Provenance: what is signed and verified, whose keys, what was refused, and what each agent's weights were trained on.
+"""Provenance: signatures and keys, refusals, and the training data of each agent's weights.
 
-Everything is checked again here: each post's id, signature and cites, each author's key against the register of
-agents, each adapter still on disk against its recorded digest, each leaf and head of the signed log.
+Everything is verified again: each post's id, signature and citations, each author's key against the register of agents,
+each adapter still on disk against its recorded digest, each leaf and head of the signed log.
 
-Not guaranteed: that who holds the arena's private key did not write it all anew; a head that was kept elsewhere shows
-it.
+Not guaranteed: that the holder of the arena's private key did not write everything anew; a head that was kept elsewhere
+shows it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from arena.run.store import Row, Store
 from arena.text import count, listed, number
 from culture.library import Library
 
-KEY, TITLE = "provenance", "Provenance: what is signed, what was trained on what"
+KEY, TITLE = "provenance", "Provenance: signatures and training data"
 NO_LOG = (
-    "No generation has ended with a signed head of the log yet: signatures show who wrote each post, and nothing shows "
-    "that none was taken away together with its successors."
+    "No generation has ended with a signed head of the log yet: signatures show the author of each post, but not that "
+    "no post was removed together with its successors."
 )
 MOST_NAMES = 30
 
@@ -51,7 +51,7 @@ def section(source: Source) -> Section:
     if not sleeps:
         missing.append(
             "No agent has slept, so no weights were trained: "
-            + ("sleep.enabled is false." if not source.config.sleep.enabled else "the run has not come so far.")
+            + ("sleep.enabled is false." if not source.config.sleep.enabled else "the run has not reached that phase.")
         )
         return Section(KEY, TITLE, tuple(findings), (), tuple(tables), tuple(missing))
     findings += training(sleeps)
@@ -66,12 +66,12 @@ def section(source: Source) -> Section:
 def signatures(store: Store, posts: int) -> str:
     problems = Library(store.db).verify()
     if not problems:
-        return f"All {count(posts, 'post')} verify: ids match the texts, signatures are valid, no cite dangles."
+        return f"All {count(posts, 'post')} verify: ids match the texts, signatures are valid, every cited post exists."
     return f"{count(len(problems), 'fault')} in {count(posts, 'post')}; the first: {problems[0]}."
 
 
 def keys(store: Store) -> str:
-    """Whether every author signs with the one key that it was registered with at birth."""
+    """Whether every author signs with the one key that was registered at its birth."""
     sql = (
         "SELECT p.author, COUNT(DISTINCT p.public_key) AS n, MAX(p.public_key = COALESCE(a.public_key, '')) AS same"
         " FROM posts p LEFT JOIN agents a ON a.name = p.author GROUP BY p.author ORDER BY p.author"
@@ -84,7 +84,7 @@ def keys(store: Store) -> str:
 
 
 def receipts(store: Store) -> list[str]:
-    """Whether what a reviewer decided stands as the arena signed it."""
+    """Whether the receipts of a reviewer's decisions verify."""
     n = store.query("SELECT COUNT(*) AS n FROM receipts")[0]["n"]
     if not n:
         return []
@@ -99,7 +99,7 @@ def receipts(store: Store) -> list[str]:
 
 
 def log(store: Store) -> list[str]:
-    """Whether what the run says is what its log has under signed heads; nothing of a run that has neither."""
+    """Whether the run's records match its log and the signed heads; empty for a run that has neither."""
     heads = store.query("SELECT COUNT(*) AS n FROM heads")[0]["n"]
     from arena.run.ledger import state, verify_log
 
@@ -122,7 +122,9 @@ def authors_table(store: Store) -> Table:
         (r["author"], str(r["n"]), str(r["first"]), str(r["last"]), str(r["keys"]), f"{r['key'][:16]}…")
         for r in store.query(sql)[:MOST_NAMES]
     )
-    return Table(columns, rows, "Who signed how much, with which Ed25519 key.", frozenset(columns[1:5]))
+    return Table(
+        columns, rows, "Posts by the author that signed them, with the author's Ed25519 key.", frozenset(columns[1:5])
+    )
 
 
 def refusals(store: Store, posts: int) -> list[str]:
@@ -163,7 +165,7 @@ def checkpoint_finding(kept: Counter[str]) -> str:
 
 
 def sleeps_by_agent(store: Store) -> list[Row]:
-    """Each agent's training in all: nights, examples, which of them posts, tokens, steps, first and last loss."""
+    """Training of each agent in total: sleeps, examples, those that are posts, tokens, steps, first and last loss."""
     reads = {
         r["agent"]: r
         for r in store.query(
@@ -197,10 +199,12 @@ def training(sleeps: Sequence[Row]) -> list[str]:
     read, own = sum(r["read_n"] for r in sleeps), sum(r["read_own"] for r in sleeps)
     text = f"{count(len(sleeps), 'agent')} slept on {count(examples, 'example')}, {tokens:,} tokens"
     if examples:
-        text += f": {number(read / examples)} of them posts of the library, the rest their own paid proposals and the "
-        text += "seed model's school"
+        text += (
+            f": {number(read / examples)} of them posts of the library, the rest their own rewarded proposals and the "
+        )
+        text += "seed model's training data"
     if read:
-        text += f". Of the posts, {number(own / read)} were the sleeper's own and the rest came from others"
+        text += f". Of the posts, {number(own / read)} were the agent's own and the rest came from others"
     return [text + "."]
 
 
@@ -217,8 +221,8 @@ def sleep_table(sleeps: Sequence[Row]) -> Table:
         for r in sleeps[:MOST_NAMES]
     )
     caption = (
-        "What each agent's weights were trained on in all its nights; an agent born with a parent's weights has what "
-        "the parent had learned besides. Loss: nats a token of what was learned, mean of a night."
+        "Training data of each agent over all its sleeps; an agent born with a parent's weights also has what the "
+        "parent learned. Loss: nats per trained token, mean of a sleep."
     )
     return Table(columns, rows, caption, frozenset(columns[1:]))
 
@@ -237,15 +241,15 @@ def loss_figure(store: Store) -> Figure:
     other = tuple(float(max(r["examples"] - r["posts"], 0)) for r in rows)
     return Figure(
         "sleep",
-        "What was learned asleep, and how well it was known",
-        "Above: training loss, nats a learned token, mean over the agents that slept, the band from the least to the "
-        "greatest of them. Low from the start: what is learned was known already. Below: examples trained on.",
+        "Training loss and examples of each sleep",
+        "Above: training loss, nats per trained token, mean over the agents that slept, the band from the lowest to "
+        "the highest. Low from the start: the examples were known already. Below: examples trained on.",
         (
             Panel((Series("mean of agents", x, loss, low, high),), "", "loss, nats a token", whole_x=True, height=0.8),
             Panel(
                 (
                     Series("posts of the library", x, posts, kind="bars"),
-                    Series("own proposals and school", x, other, kind="bars"),
+                    Series("own proposals and seed examples", x, other, kind="bars"),
                 ),
                 "generation",
                 "examples",
@@ -259,7 +263,7 @@ def loss_figure(store: Store) -> Figure:
 
 
 def diet_figure(store: Store) -> Figure | None:
-    """Whose posts each agent's weights were trained on."""
+    """Authors of the posts that each agent was trained on."""
     sql = (
         "SELECT r.agent, p.author, COUNT(*) AS n, COUNT(DISTINCT r.post) AS posts FROM reads r JOIN posts p"
         " ON p.id = r.post WHERE r.phase = 'sleep' GROUP BY r.agent, p.author"
@@ -282,16 +286,16 @@ def diet_figure(store: Store) -> Figure | None:
         tuple(authors),
         tuple(sleepers),
         tuple(tuple(at.get((s, a), 0.0) for a in authors) for s in sleepers),
-        "share of the posts slept on",
+        "share of the posts trained on",
         0.0,
         annotate=max(len(authors), len(sleepers)) <= 12,
     )
     return Figure(
         "diet",
-        "Whose posts each agent's weights were trained on",
-        "Of the posts an agent (left) slept on in all its nights, the share written by each author (below), by order "
-        "of birth. A row adds up to 1; an agent born with weights has what its parent slept on besides."
+        "Authors of the posts that each agent was trained on",
+        "Of the posts that an agent (left) was trained on, the share written by each author (below), by order of "
+        "birth. A row adds up to 1; an agent born with weights also has what its parent was trained on."
         + (f" Those with the most posts are shown, {left} or more are in the data only." if left > 0 else ""),
-        (Panel(heat, "author of the post", "agent that slept on it", height=min(2.0, 0.5 + len(sleepers) / 12)),),
+        (Panel(heat, "author of the post", "agent trained on it", height=min(2.0, 0.5 + len(sleepers) / 12)),),
         tuple({**r, "share": at[r["agent"], r["author"]]} for r in rows),
     )

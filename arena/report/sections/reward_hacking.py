@@ -18,7 +18,7 @@ from arena.text import between, clear, count, listed
 
 
 def gamed(store: Store, tried: Sequence[Row], refused: Sequence[Row]) -> list[str]:
-    """What was tried and not paid, and whether anything unchecked got in."""
+    """Attempts at gaming that were not rewarded, and whether anything passed unchecked."""
     text = []
     right, wrong = sum(r["right"] for r in tried), sum(r["wrong_reasons"] for r in tried)
     if right:
@@ -36,7 +36,7 @@ def gamed(store: Store, tried: Sequence[Row], refused: Sequence[Row]) -> list[st
     doubted = store.query("SELECT COUNT(*) AS n FROM outcomes WHERE doubt IS NOT NULL")[0]["n"]
     if doubted:
         text.append(
-            f"{count(doubted, 'problem')} did not count: strong solvers or a grader spoke against the program's answer."
+            f"{count(doubted, 'problem')} did not count: strong solvers or a grader contradicted the program's answer."
         )
     unfounded, leaked = unfounded_posts(store), leaked_problems(store)
     posts = store.query("SELECT COUNT(*) AS n FROM posts WHERE kind = 'worked_example'")[0]["n"]
@@ -49,14 +49,14 @@ def gamed(store: Store, tried: Sequence[Row], refused: Sequence[Row]) -> list[st
     )
     if (last := thinned_until(store)) is not None:
         text.append(
-            f"The words of attempts up to generation {last} were not kept: to posts of that time it was asked only "
-            "whether execution accepted an attempt of their author at that problem."
+            f"The words of attempts up to generation {last} were not kept: for posts of that time it was checked only "
+            "that execution accepted an attempt of their author at that problem."
         )
     return text
 
 
 def trend(tried: Sequence[Row]) -> str:
-    """How the share of right answers with a wrong trace went from the first quarter to the last."""
+    """Change of the share of right answers with a wrong trace from the first quarter to the last."""
     quarter = len(tried) // 4
     if quarter < 2:
         return ""
@@ -100,4 +100,4 @@ def reasons_table(refused: Sequence[Row]) -> Table:
     for r in refused:
         reasons[r["reason"]] += r["n"]
     rows = tuple((name, str(n), rate(n, total)) for name, n in reasons.most_common())
-    return Table(columns, rows, "What became of all proposals; ok: they were valid.", frozenset(columns[1:]))
+    return Table(columns, rows, "Outcomes of all proposals; ok: valid.", frozenset(columns[1:]))

@@ -1,9 +1,9 @@
-"""The first page: what was run, what was found and how sure it is, who set the best problems, which post helped most.
+"""The first section: the run, the findings with their uncertainty, the best setters and the most helpful post.
 
-Every number here is explained in a section of its own; this one names them. Alarms stand above it on the page.
+Every number here is explained in a section of its own. Alarms are above it on the page.
 
-Left out: causes, but for reading, which was withheld to measure it. Not guaranteed: that another seed would find the
-same; intervals of one run speak of other problems for the same agents.
+Left out: causes, except of reading, which was withheld to measure it. Not guaranteed: that another seed would find the
+same; intervals of one run are over problems, for the same agents.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from arena.text import compact, duration, interval, span
 
 MOST_ROWS = 12
 SURE = (
-    "How sure: intervals are 95 %, over problems. All problems of a run were tried by the same agents, so they do not "
-    "say how another seed would fare; for that, several seeds have to be run and analyzed together."
+    "Uncertainty: intervals are 95 %, over problems. All problems of a run were attempted by the same agents, so the "
+    "intervals do not cover other seeds; for that, run several seeds and analyze them together."
 )
 
 
@@ -39,11 +39,11 @@ def section(source: Source) -> Section:
         found += [*collapsed(source), *gamed(store, attempts(store), refused)[-1:]]
     if len(found) > 2:
         found.append(SURE)
-    missing = [] if a["generations"] else ["Anything that was learned: no generation has been played yet."]
+    missing = [] if a["generations"] else ["Findings: no generation has been played yet."]
     if a["generations"] and not any(d.uplift for d in posts):
         missing.append(why_none(source))
     tables = (run_table(source), agents_table(source)) if a["agents"] else (run_table(source),)
-    return Section("summary", "What was run, and what was found", tuple(found), (), tables, tuple(missing))
+    return Section("summary", "Summary", tuple(found), (), tables, tuple(missing))
 
 
 # -- what is said ----------------------------------------------------------------------------------------------------
@@ -57,8 +57,8 @@ def what_was_run(source: Source) -> str:
     kept = "" if gone is None else f" Words of attempts up to generation {gone} were not kept (store.retention)."
     return (
         f"{config.population.agents} agents played {played} of {a['planned_generations']} generations of {domains} "
-        f"from seed {a['seed']}, in {duration(c['seconds'])} and {compact(c['counted'])} compute units "
-        f"(evaluation: {compact(c['evaluation'])} more, apart).{kept}"
+        f"from seed {a['seed']}, in {duration(c['seconds'])} and {compact(c['counted'])} compute units (evaluation: "
+        f"{compact(c['evaluation'])} more, not counted).{kept}"
     )
 
 
@@ -107,7 +107,7 @@ def run_table(source: Source) -> Table:
         ("base model", f"{meta.get('base', config.model.path)}, {meta.get('base model', 'digest unknown')}"),
         ("engine", f"{meta.get('engine', config.engine.kind)} on {meta.get('device', config.engine.device)}"),
         ("agents", f"{config.population.agents} at a time, {len(a['agents'])} in all"),
-        ("a generation", f"{r.per_agent} problems an agent, each tried {r.attempts} times by {r.solvers} solvers"),
+        ("a generation", f"{r.per_agent} problems an agent, each attempted {r.attempts} times by {r.solvers} solvers"),
         ("setter", f"{r.setter}; {r.vary:.0%} vary a post of the library; paid by {config.rewards.setter}"),
         ("library", library_words(config)),
         ("sleep", f"LoRA rank {s.rank}, learning rate {s.learning_rate:g}" if s.enabled else "off: nothing is learned"),
@@ -118,38 +118,38 @@ def run_table(source: Source) -> Table:
 
 
 NETWORKS = {
-    "all": "everybody reads everybody",
+    "all": "all agents read all posts",
     "ring": "each place reads itself and the one before it",
     "islands": "each island reads itself",
-    "line": "each place reads those who lived in it",
+    "line": "each place reads the posts written in it",
     "self": "each agent on its own",
 }
 
 
 def library_words(config: Config) -> str:
-    """Who reads whom, and what time, fire and controls leave of it."""
+    """Visibility of posts: network, expiry, burn and controls."""
     c = config.library
-    words = [NETWORKS[c.network] if c.reading else "nobody reads"]
+    words = [NETWORKS[c.network] if c.reading else "no reading"]
     words += [f"forgets by {c.forget}"] if c.forget != "keep" else []
     words += [f"lasts {c.lasts} generation{'s' if c.lasts > 1 else ''}"] if c.lasts else []
     words += [f"burns in generation {c.burn}"] if c.burn else []
-    words += [f"given back in {c.restore}"] if c.restore else []
+    words += [f"restored in {c.restore}"] if c.restore else []
     words += [f"shows {c.content.replace('_', ' ')} in place of definitions"] if c.content != "own" else []
     return ", ".join(words)
 
 
 def turnover_words(config: Config) -> str:
-    """Who retires when, and what a newborn starts from."""
+    """When agents retire, and what newborns inherit."""
     c = config.turnover
     if c.policy == "none" or (c.policy == "tournament" and not c.every):
-        return "nobody retires"
+        return "no retirement"
     when = f"every {c.every} generations" if c.policy == "tournament" else f"after {c.life} generations of life"
     crossing = f" by {c.crossing}" if c.inherit in ("weights", "both") and c.crossing != "copy" else ""
     return f"{when}, newborns inherit {'weights and library' if c.inherit == 'both' else c.inherit}{crossing}"
 
 
 def agents_table(source: Source) -> Table:
-    """Who lived, and how good each was in its roles."""
+    """Agents with their lifetimes, inheritance and ratings by role."""
     ratings = ratings_of(source.store)
     agents = source.analysis["agents"]
     rows = []
@@ -163,8 +163,8 @@ def agents_table(source: Source) -> Table:
     return Table(
         ("agent", "lived", "inherited", *ROLES),
         tuple(rows),
-        "Who lived, in generations, and how each stands in its roles: ratings against those alive at the same time, 25 "
-        f"at birth, ± 2 standard deviations.{more}",
+        "Agents, their lifetimes in generations, and their ratings by role against the agents alive at the same time, "
+        f"25 at birth, ± 2 standard deviations.{more}",
         frozenset(ROLES),
     )
 

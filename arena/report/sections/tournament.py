@@ -1,10 +1,10 @@
-"""The cross-generation tournament: does who comes later win everywhere, or is something lost again?
+"""The tournament between generations: do later generations win everywhere, or is something lost again?
 
-`arena.report.metrics.tournament` plays it; here it is told. Cells are compared row with row on the same problems, as
-pairs.
+`arena.report.metrics.tournament` plays it; this section states the results. Cells are compared row with row on the same
+problems, as pairs.
 
-Many pairs are looked at: how many would come out by chance is said beside them, and the clearest drop has to stand a
-correction for all of them.
+Many pairs are compared: the number that chance alone would give is stated beside them, and the largest drop is
+corrected for all of them.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from statistics import median
 
 from arena.report.figures.figure import Figure, Heat, Panel, Section, Series, shades
 from arena.report.metrics.paired_uplift import paired_interval
-from arena.report.metrics.tournament import Listener, NotPlayed, Played, silent, slept_on, tournament
+from arena.report.metrics.tournament import Listener, NotPlayed, TournamentResult, silent, slept_on, tournament
 from arena.report.source import Source
 from arena.report.stats.intervals import difference_interval, wilson_interval
 from arena.run.agents import spread
 from arena.run.store import Row
 from arena.text import between, clear, count, number
 
-KEY, TITLE = "tournament", "Old agents on new problems, new agents on old ones"
+KEY, TITLE = "tournament", "Tournament: old agents on new problems, new agents on old ones"
 MOST_LINES = 6
 SURE = 0.05
-"""Chance of any such drop below which it is called one (Bonferroni, over all that were looked at)."""
+"""Significance level of a drop (Bonferroni, over all comparisons)."""
 CHANCE = 0.025
-"""Of true zeros, the share whose 95 % interval lies on one given side of 0."""
+"""Share of true zeros whose 95 % interval lies on one given side of 0."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a later generation solves more than an earlier one of the same problems."""
+    """The difference of a later and an earlier generation on the same problems."""
 
     earlier: int
     later: int
@@ -51,7 +51,7 @@ class Change:
 
     @property
     def chance(self) -> float:
-        """How likely so many more losses than wins would be if both were as likely (exact sign test, one side)."""
+        """p of so many more losses than wins if both were equally likely (exact sign test, one-sided)."""
         n = self.won + self.lost
         return math.fsum(math.comb(n, k) * 0.5**n for k in range(self.lost, n + 1))
 
@@ -74,7 +74,9 @@ def section(source: Source, listen: Listener = silent) -> Section:
     )
 
 
-def change(played: Played, earlier: int, later: int, places: Sequence[int], column: int | None = None) -> Change:
+def change(
+    played: TournamentResult, earlier: int, later: int, places: Sequence[int], column: int | None = None
+) -> Change:
     """Paired by problem, over the questions at `places`."""
     before, after = played.correct[earlier], played.correct[later]
     won = sum(after[i] > before[i] for i in places)
@@ -84,8 +86,8 @@ def change(played: Played, earlier: int, later: int, places: Sequence[int], colu
     return Change(earlier, later, column, n, won, lost, low, high)
 
 
-def gain(played: Played, slept: dict[int, tuple[bool, ...]]) -> list[str]:
-    """Last against first on everything, and on what the last had not slept on."""
+def gain(played: TournamentResult, slept: dict[int, tuple[bool, ...]]) -> list[str]:
+    """Last against first generation on all problems, and on those that the last was not trained on."""
     last, every = max(played.correct), list(range(len(played.plan.questions)))
     new = [i for i in every if not slept[last][i]]
     rates = [sum(played.correct[g]) / len(every) for g in (0, last)]
@@ -95,12 +97,14 @@ def gain(played: Played, slept: dict[int, tuple[bool, ...]]) -> list[str]:
         f"{change(played, 0, last, every)}, paired by problem"
     )
     if new and len(new) < len(every):
-        text += f"; on the {len(new)} that the later ones had not slept on (mostly ones that nobody or everybody "
+        text += (
+            f"; on the {len(new)} that the later agents were not trained on (mostly problems that nobody or everybody "
+        )
         text += f"solved when they were set), {change(played, 0, last, new)}"
     return [text + "."]
 
 
-def losses(played: Played) -> str:
+def losses(played: TournamentResult) -> str:
     """Whether a later generation does worse than an earlier one on problems that are old for both."""
     found = changes(played)
     won, lost = (sum(clear(c.low, c.high) == side for c in found) for side in (1, -1))
@@ -113,15 +117,15 @@ def losses(played: Played) -> str:
     worst = min(old, key=lambda c: (c.chance, c.earlier, c.later))
     where = f"the problems of generation {worst.column}, from generation {worst.earlier} to {worst.later}"
     if all(c.difference >= 0 for c in old):
-        return text + "No later generation solves fewer of the old problems: nothing that was asked was lost again."
-    told = f"the clearest drop on old problems is {worst}, on {where}"
+        return text + "No later generation solves fewer of the old problems: no skill was lost again."
+    told = f"the largest drop on old problems is {worst}, on {where}"
     chance = min(1.0, worst.chance * len(old))
     if chance < SURE:
-        return text + f"That is forgetting or cycling: {told}, which chance would hardly show ({chance:.2g})."
+        return text + f"That is forgetting or cycling: {told}, which chance hardly explains ({chance:.2g})."
     return text + f"That is no sign of forgetting or cycling: {told}."
 
 
-def changes(played: Played) -> list[Change]:
+def changes(played: TournamentResult) -> list[Change]:
     """Every later generation against every earlier one, on the problems of each generation."""
     return [
         change(played, earlier, later, played.plan.of(column), column)
@@ -130,8 +134,8 @@ def changes(played: Played) -> list[Change]:
     ]
 
 
-def cycles(played: Played) -> list[str]:
-    """Whether generations beat one another in circles, each on the other's problems."""
+def cycles(played: TournamentResult) -> list[str]:
+    """Whether generations beat one another in cycles, each on the other's problems."""
     both = [g for g in sorted(played.correct) if g in played.plan.columns]
     if len(both) < 3:
         return []
@@ -152,18 +156,18 @@ def cycles(played: Played) -> list[str]:
     return [text]
 
 
-def cost(played: Played) -> str:
+def cost(played: TournamentResult) -> str:
     tokens = played.prompt_tokens + played.generated_tokens
     cells = [played.cell(g, column) for g in played.correct for column in played.plan.columns]
     ends = [wilson_interval(sum(c), len(c)) for c in cells]
     half = median((high - low) / 2 for low, high in ends)
     return (
-        f"Playing it took {tokens:,} tokens of evaluation, which are no part of the run's compute; one cell is known "
-        f"to about ±{number(half)}."
+        f"The tournament took {tokens:,} tokens of evaluation, which do not count as the run's compute; the 95 % "
+        f"interval of one cell is about ±{number(half)}."
     )
 
 
-def figures(played: Played, slept: dict[int, tuple[bool, ...]]) -> tuple[Figure, Figure]:
+def figures(played: TournamentResult, slept: dict[int, tuple[bool, ...]]) -> tuple[Figure, Figure]:
     plan = played.plan
     table = tuple(cell(played, slept, g, column) for g in plan.teams for column in plan.columns)
     at = {(r["agents_after"], r["problems_by"]): r for r in table}
@@ -180,13 +184,13 @@ def figures(played: Played, slept: dict[int, tuple[bool, ...]]) -> tuple[Figure,
     )
     matrix = Figure(
         "tournament",
-        "Each generation on every generation's problems",
+        "Each generation on the problems of every generation",
         f"Each cell: the share of {size} valid problems, set by the agents as they were after the generation below, "
-        "that agents as they were after the generation at the left solve, one greedy try a problem. Generation 0 is "
-        "the base model. On the diagonal agents meet their own problems; up and left of it new agents meet old "
+        "that agents as they were after the generation at the left solve, one greedy attempt per problem. Generation "
+        "0 is the base model. On the diagonal agents meet their own problems; up and left of it new agents meet old "
         "problems. Where no column falls towards the top nothing is lost again; where skills are lost, or cycle, one "
         "does.",
-        (Panel(heat, "problems set by agents after generation", "tried by agents after generation"),),
+        (Panel(heat, "problems set by agents after generation", "attempted by agents after generation"),),
         table,
     )
     columns = spread(list(plan.columns), MOST_LINES)
@@ -197,13 +201,13 @@ def figures(played: Played, slept: dict[int, tuple[bool, ...]]) -> tuple[Figure,
         lines.append(Series(name(column), tuple(plan.teams), y, low, high, colour=colour))
     over_time = Figure(
         "tournament-lines",
-        "Old problems, tried by ever later agents",
+        "Old problems, attempted by later and later agents",
         f"The columns of the matrix as lines, with 95 % Wilson intervals ({size} problems each). A line that falls is "
         "a skill that was lost again.",
         (
             Panel(
                 tuple(lines),
-                "tried by agents after generation",
+                "attempted by agents after generation",
                 "share solved",
                 (0.0, 1.0),
                 whole_x=True,
@@ -215,7 +219,7 @@ def figures(played: Played, slept: dict[int, tuple[bool, ...]]) -> tuple[Figure,
     return matrix, over_time
 
 
-def cell(played: Played, slept: dict[int, tuple[bool, ...]], row: int, column: int) -> Row:
+def cell(played: TournamentResult, slept: dict[int, tuple[bool, ...]], row: int, column: int) -> Row:
     got, places = played.cell(row, column), played.plan.of(column)
     low, high = wilson_interval(sum(got), len(got))
     return {

@@ -1,11 +1,11 @@
 """Estimates and their 95 % intervals, as small pure functions.
 
-For rates over problems, means over problems that come in groups, pass@k, means over seeds, and runs over tasks. A run's
-numbers can be computed again bit by bit: resampling draws from a generator keyed by `seed` alone.
+They cover rates over problems, means over grouped problems, pass@k, means over seeds, and runs over tasks. Results are
+reproducible bit by bit: resampling draws from a generator keyed by `seed` alone.
 
-Left out: corrections for looking many times. Not guaranteed: that intervals cover when the
-assumptions named in each function fail, in particular when values that depend on each other are given as independent.
-Where there is too little data for an interval both its ends are nan, never 0 or 1.
+Left out: corrections for multiple comparisons. Not guaranteed: coverage where the assumptions named in each function
+fail, in particular where dependent values are given as independent. Where there is too little data for an interval both
+its ends are nan, never 0 or 1.
 """
 
 from __future__ import annotations

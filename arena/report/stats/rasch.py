@@ -1,15 +1,14 @@
-"""A Rasch model: how able who answers is and how hard what is asked is, on one scale of log-odds.
+"""A Rasch model: abilities of agents and difficulties of problems on one scale of log-odds.
 
-P(right) = 1 / (1 + exp(difficulty - ability)) (Rasch 1960). Both have normal priors of mean 0; `fit` finds the mode of
-the posterior (MAP) by Newton's method, and standard errors from the curvature there (Laplace approximation). The
-priors keep who is always right, and what is never solved, finite: such an estimate says "far up", and its wide error
-that nobody knows how far.
+P(correct) = 1 / (1 + exp(difficulty - ability)) (Rasch 1960). Both have normal priors of mean 0; `fit` finds the mode
+of the posterior (MAP) by Newton's method, and standard errors from the curvature there (Laplace approximation). The
+priors keep agents that are always correct, and problems that are never solved, finite; their standard errors are wide.
 
-The scale is relative: adding one number to all abilities and difficulties changes no prediction. The origin is put at
-the mean difficulty of the items of `fit`, so values of different runs compare only as far as their items are the same.
+The scale is relative: adding one number to all abilities and difficulties changes no prediction. The origin is the mean
+difficulty of the items of `fit`, so values of different runs compare only as far as their items are the same.
 
-Left out: guessing and discrimination (the 2 and 3 parameter models), and any test of fit. Not guaranteed: that one
-number a problem is enough, as an agent may be better at some kinds than at others; or that trials are independent, as
+Left out: guessing and discrimination (the 2 and 3 parameter models), and tests of fit. Not guaranteed: that one number
+per problem is enough, as an agent may be better at some kinds than at others; or that trials are independent, as
 attempts of one agent at one problem are not quite.
 """
 
@@ -39,7 +38,7 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class Estimate:
-    """In logits; `n` trials lie behind it."""
+    """In logits, from `n` trials."""
 
     value: float
     se: float
@@ -55,7 +54,7 @@ class Fit(Generic[P, I]):
     information: Information
 
     def mean_ability(self, persons: Iterable[P]) -> Estimate:
-        """The mean of some abilities; its error knows that they were measured on the same items."""
+        """The mean of some abilities; its error accounts for the items that they share."""
         chosen = set(persons)
         share_P = np.array([float(p in chosen) for p in self.abilities]) / len(chosen)
         found = [self.abilities[p] for p in self.abilities if p in chosen]
@@ -64,11 +63,9 @@ class Fit(Generic[P, I]):
 
 
 class Information:
-    """How much trials (sorted by person) tell at the given abilities and difficulties: minus the posterior's curvature.
-
-    Persons are many and items few, so abilities are eliminated, in blocks of persons, and what is left is a matrix of
-    items.
-    """
+    """Information of the trials (sorted by person) at the given abilities and difficulties: minus the posterior's
+    curvature. Persons are many and items few, so abilities are eliminated, in blocks of persons, which leaves a matrix
+    of items."""
 
     def __init__(self, weight: Array, at_p: Index, at_i: Index, persons: int, items: int, precision: float) -> None:
         self.weight, self.at_p, self.at_i, self.items = weight, at_p, at_i, items
@@ -120,10 +117,8 @@ class Information:
 
 
 def fit(trials: Iterable[tuple[P, I, int, int]], prior: float = PRIOR) -> Fit[P, I]:
-    """Abilities and difficulties from (person, item, right, n) trials, in any order; equal pairs add up.
-
-    Raises ValueError without trials, or for counts that are none.
-    """
+    """Abilities and difficulties from (person, item, right, n) trials, in any order; equal pairs add up. Raises
+    ValueError without trials, or for invalid counts."""
     counts = _counted(trials)
     if not counts:
         raise ValueError("a Rasch model needs trials")
@@ -174,10 +169,10 @@ def difficulties(
 ) -> dict[I, Estimate]:
     """Each item's difficulty from (person, item, right, n) trials by persons whose ability is known and taken as exact.
 
-    Few trials leave much to the prior. So that it does not pull hard items and easy ones alike towards 0, the items of
-    a group have one of their own, whose mean is found with them (a hierarchical model; that mean has the prior of mean
-    0): where a group is, its trials decide; the prior only draws its items towards each other. Errors are those of an
-    item if its group's mean were known. Raises KeyError for a person without ability or an item without a group.
+    With few trials the prior matters. So that it does not pull hard and easy items alike towards 0, the items of a
+    group have a prior of their own, whose mean is fitted with them (a hierarchical model; that mean has the prior of
+    mean 0): the trials determine the mean of a group, and the prior only pulls its items together. Errors are those of
+    an item if its group's mean were known. Raises KeyError for a person without ability or an item without a group.
     """
     counts = _counted(trials)
     items = sorted({i for _, i in counts}, key=repr)
@@ -223,10 +218,10 @@ def difficulties(
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of the items that these are a sample of, with its standard error; `n` counts items.
+    """The mean of the items of which these are a sample, with its standard error; `n` counts items.
 
-    Estimates that a prior drew together vary less than what they estimate: the variance of the items is that of the
-    estimates and the mean squared error of one together. Raises ValueError without estimates.
+    Shrunken estimates vary less than the true values: the variance of the items is the variance of the estimates plus
+    the mean squared error of one. Raises ValueError without estimates.
     """
     n = len(estimates)
     if not n:

@@ -1,11 +1,11 @@
-"""How good an agent is in each role, on a scale that lasts over generations: ratings with their uncertainty.
+"""Ratings of agents in each role, with their uncertainty, on a scale that holds over generations.
 
-Every generation is one race a role: the living agents, ranked by their mean reward in it (Plackett-Luce model with
+Every generation is one race per role: the living agents, ranked by their mean reward in it (Plackett-Luce model with
 Bayesian updates, Weng & Lin 2011, "A Bayesian Approximation Method for Online Ranking", through openskill). A newborn
 starts at the mean with full uncertainty, whatever it inherited.
 
-Left out: what a reward is worth across roles; ratings of different roles do not compare. Not guaranteed: that agents
-who never lived at the same time compare, except through those who met both.
+Left out: comparison across roles; ratings of different roles do not compare. Not guaranteed: that agents who never
+lived at the same time compare, except through agents who met both.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Ratings:
         """By (role, agent): (generation, rating after it), oldest first."""
 
     def race(self, generation: int, role: str, rewards: Mapping[str, float]) -> None:
-        """One generation's mean rewards in a role, by agent; a race of fewer than two tells nothing."""
+        """Add one generation's mean rewards in a role, by agent; a race of fewer than two agents is ignored."""
         if len(rewards) < 2:
             return
         names = sorted(rewards)
@@ -59,7 +59,7 @@ class Ratings:
             self.history[role, name].append((generation, Rating(after.mu, after.sigma)))
 
     def at(self, role: str, agent: str, generation: int | None = None) -> Rating | None:
-        """The rating after `generation`, or the latest; None for who had not raced in that role by then."""
+        """The rating after `generation` (default: the latest); None if the agent had no race in that role by then."""
         found = self.history.get((role, agent), [])
         n = len(found) if generation is None else bisect_right(found, generation, key=lambda entry: entry[0])
         return found[n - 1][1] if n else None

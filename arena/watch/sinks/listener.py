@@ -1,7 +1,7 @@
 """From the generation loop to the sinks: a listener of `arena.loop.play` that never ends a run.
 
-A sink is other people's code that talks to disks and networks, so what it raises is caught here, and here only: it is
-told of once, in a sentence, and the sink is turned off until the run is opened again.
+A sink is third-party code that uses disks and networks, so its exceptions are caught here, and only here: a failure is
+reported once, in a sentence, and the sink is turned off until the run is opened again.
 
 Left out: a queue. A sink is called between phases, and a slow one makes the run wait.
 """

@@ -1,7 +1,7 @@
-"""A finished phase as figures by name, for sinks: what is worth a curve while a run is played.
+"""The figures of a finished phase by name, for sinks.
 
-Figures of the phase come from its records, figures of a generation or of the whole run from the store, so that a
-resumed run tells the same as an undisturbed one. Every name is told at most once a generation.
+Figures of a generation or of the whole run come from the store, so that a resumed run sends the same as an undisturbed
+one; a few figures of the phase come from its records. Every name is sent at most once per generation.
 
 baseline, measure   heldout/DOMAIN/depth_N and /mean_3_6: share of held-out problems solved, greedy;
                     heldout/DOMAIN/without_reading/...: the same, without what the library holds on names
@@ -9,14 +9,14 @@ baseline, final     heldout_full/DOMAIN/... and pass_at_K/DOMAIN/...: the full h
 propose             setting/proposed, /valid, /depth (mean of valid problems); guessing/made, /right
 solve               reading/reads: posts put into the contexts of setters and solvers
 grade               setting/learnable, solving/solve_rate, grading/agreement, reward/ROLE: counts, and means over rounds
-post                library/posts, library/KIND: what the library holds now; library/refused: what it did not let in
+post                library/posts, library/KIND: what the library holds now; library/refused: posts it refused
 sleep               sleep/loss (mean over examples), sleep/tokens (trained on), sleep/examples
 birth, turnover     population/agents: the living
 measure             speed/seconds, speed/tokens_per_second of the generation; since the run began compute/units, and,
-                    evaluation too, spent/requests and spent/tokens (prompt and generated)
+                    evaluation included, spent/requests and spent/tokens (prompt and generated)
 
-Left out: figures of single agents. Not guaranteed: that a figure of a few problems says much; held-out problems of a
-generation are `measure.per_depth` an agent and depth.
+Left out: figures of single agents. Not guaranteed: precision of figures over few problems; a generation measures
+`measure.per_depth` held-out problems per agent and depth.
 """
 
 from __future__ import annotations

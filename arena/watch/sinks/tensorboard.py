@@ -1,10 +1,10 @@
 """TensorBoard as a sink: event files in `<run folder>/tensorboard`, for `tensorboard --logdir runs`.
 
-Events are written as they come and flushed after each phase, with no thread between, so that a full disk is noticed
-where it can be reported. A resumed run writes a further file into the same folder, which TensorBoard reads as one run.
+Events are written as they come and flushed after each phase, without a thread in between, so that a full disk is
+noticed where it can be reported. A resumed run writes another file into the same folder, which TensorBoard reads as one
+run.
 
-Left out: histograms and images. Not guaranteed: anything about the time that an event is stamped with; it is the wall
-clock's, and it is the only thing here that two equal runs do not share.
+Left out: histograms and images. Not guaranteed: equal files of two equal runs; events carry the wall-clock time.
 """
 
 from __future__ import annotations

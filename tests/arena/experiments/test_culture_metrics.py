@@ -22,7 +22,7 @@ from arena.experiments.story_figure import lines_of, spread
 from arena.loop import play
 from arena.report.metrics.culture_metrics import CULTURE_LABELS, CULTURE_METRICS
 from arena.report.metrics.run_metrics import METRICS, FinishedRun, all_metrics
-from arena.report.metrics.series import SAYS, SERIES, all_series
+from arena.report.metrics.series import SERIES, TITLES, all_series
 from arena.run.state import Arena
 from arena.run.store import Row, Store
 
@@ -240,7 +240,7 @@ def test_a_run_with_empty_tables_has_nothing_to_say(tmp_path: Path) -> None:
     run = finished(tmp_path, {}, last=1)
     assert {m: f(run) for m, f in CULTURE_METRICS.items() if f(run) is not None} == {}
     assert set(CULTURE_LABELS) == set(CULTURE_METRICS)
-    assert set(map(len, all_series(run).values())) == {0} and set(SAYS) == set(SERIES)
+    assert set(map(len, all_series(run).values())) == {0} and set(TITLES) == set(SERIES)
 
 
 # -- from the file to the figure --------------------------------------------------------------------------------------

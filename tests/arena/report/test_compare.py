@@ -149,7 +149,7 @@ def test_one_and_the_same_run_twice_is_refused(tmp_path: Path):
     run = made(tmp_path / "one", 1)
     again = Source(tmp_path / "x" / ".." / "one", run.store, run.config, run.analysis)
     (tmp_path / "x").mkdir()
-    with pytest.raises(ValueError, match="one and the same run"):
+    with pytest.raises(ValueError, match="the same run"):
         compare([run, again])
 
 
@@ -239,11 +239,11 @@ def test_unfinished_run_is_only_in_curves(four: list[Source], tmp_path: Path):
 def test_few_seeds_are_said(four: list[Source], tmp_path: Path):
     said = " ".join(compare(four)["cautions"])
     assert "setter=self and setter=frozen: fewer than 5 finished seeds" in said
-    assert "cannot say less than p = 0.5" in said
+    assert "cannot go below p = 0.5" in said
     lone = compare([four[0], four[2]])
     assert "one finished seed" in " ".join(lone["cautions"])
     assert lone["effects"][0]["scores"]["heldout_3_6"]["low"] is None
-    assert sentence(lone["effects"][0], "heldout_3_6").endswith("from too few runs to tell how sure.")
+    assert sentence(lone["effects"][0], "heldout_3_6").endswith("from too few runs for an interval.")
 
 
 def test_unlike_runs_are_said(tmp_path: Path):
@@ -259,7 +259,7 @@ def test_unlike_runs_are_said(tmp_path: Path):
     assert "Runs were played with different torch: 2, 3." in said
     assert any("dev set and some on the test set" in line for line in said)
     assert any("Compute is not equal" in line for line in said)
-    assert any("share no seeds: their difference is taken as of independent runs" in line for line in said)
+    assert any("share no seeds: they are compared as independent runs" in line for line in said)
 
 
 def test_one_arm_is_pooled_and_not_compared(tmp_path: Path):
@@ -278,7 +278,7 @@ def test_difference_needs_interval_without_zero():
 
     assert "no difference is shown" in said(-0.1, 0.3)
     assert "higher, +0.100 [+0.050, +0.150]" in said(0.05, 0.15)
-    assert "no spread can be told" in said(0.1, 0.1)
+    assert "the spread is not known" in said(0.1, 0.1)
 
 
 # -- what is shown and written ----------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_comparison_writes_page_figures_json(four: list[Source], tmp_path: Path)
     assert written[0] == tmp_path / "out" / "index.html" and all(p.stat().st_size for p in written)
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == c
     page = written[0].read_text()
-    for part in ("What to keep in mind", "setter=frozen", "-0.150", "figures/curves.png"):
+    for part in ("Cautions", "setter=frozen", "-0.150", "figures/curves.png"):
         assert part in page
     assert "alarms" not in page.partition("<main")[2].lower()
     header, *data = (tmp_path / "out" / "data" / "curves.csv").read_text().splitlines()
@@ -348,7 +348,7 @@ def test_compare_command_writes_where_told(four: list[Source], tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("a1", "a1"), "a1 and a1 are one and the same run: name it once"),
+        (("a1", "a1"), "a1 and a1 are the same run: name it once"),
         (("a1", "a3"), "no run folder at a3; did you mean 'a"),
         (("a1", "here"), "no run database at here/run.db"),
         (("a1", "--out", "x"), "--out is for a comparison of several runs"),

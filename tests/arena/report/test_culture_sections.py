@@ -184,7 +184,7 @@ def test_a_lonely_setter_is_compared_with_nobody(empty: Path) -> None:
     store = Store(empty / "run.db")
     rows = [problem(1, i, "ada") for i in range(3)]
     insert(store, problems=rows, outcomes=[outcome(r, 0.5) for r in rows], rounds=[round_of(r) for r in rows])
-    assert "nobody to compare" in authors.most_useful(authors.authors(store, "list_programs"), 1)[0]
+    assert "so there is no comparison" in authors.most_useful(authors.authors(store, "list_programs"), 1)[0]
     store.close()
 
 
@@ -343,7 +343,7 @@ def test_collapse_is_detected(empty: Path) -> None:
     assert text.startswith("Collapsed") and "different behaviours (N1)" in text
     steady = diversity.changes([*found[:8], *found[:8]], diversity.MEASURES)
     assert diversity.collapse(steady, 16)[0].startswith("Nothing collapsed")
-    assert "cannot be told from 3 generations" in diversity.collapse(diversity.changes(found[:3], ()), 3)[0]
+    assert "cannot be judged from 3 generations" in diversity.collapse(diversity.changes(found[:3], ()), 3)[0]
     store.close()
 
 
@@ -411,7 +411,7 @@ def test_votes_are_set_against_execution() -> None:
     assert grading.confusion(found).rows[0][1:3] == ("60", "10") and grading.confusion(found).rows[2][2] == "3"
     assert "no vote" in grading.agreement(votes([(None, 1, 1)]))[0]
     blind = votes([(s, r, 1) for s in (0, 1) for r in (0, 1)] * 5)
-    assert "tells nothing that is clear" in grading.agreement(blind)[1]
+    assert "carry no clear information" in grading.agreement(blind)[1]
 
 
 def test_unfounded_and_leaked_are_found(run: Path) -> None:

@@ -44,7 +44,7 @@ def test_knowledge_is_a_mean_discovery_counts_once(tmp_path: Path) -> None:
     assert (first["known"], first["discoveries"], first["guesses"]) == (0.5, 1, 2)
     assert (second["known"], second["wrong"], second["discoveries"], second["guesses"]) == (3.0, 1.0, 2, 4)
     said = knowledge.finding([first, second])
-    assert "an agent knows 3.0 names (3.0 to be read, 1.0 more by heart) and is wrong about 1.0" in said
+    assert "an agent knows 3.0 names (3.0 by reading, 1.0 more from memory) and is wrong about 1.0" in said
     assert "4 guesses have made 2 discoveries" in said and "In generation" not in said
     burned = knowledge.finding([second, {**first, "generation": 3}])
     assert burned.endswith("In generation 2 it knew 3.0.")

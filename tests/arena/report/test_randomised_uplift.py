@@ -96,7 +96,7 @@ def test_kinds_authors_posts_have_right_counts(empty: Path) -> None:
     assert (
         "above nothing for 1 of 2 and clearly below for 0; most for ada" in text and "intervals do not overlap" in text
     )
-    assert "This is not the uplift of definitions told above" in text
+    assert "This is not the uplift of definitions reported above" in text
 
 
 def test_states_problems_needed_and_available(empty: Path) -> None:
@@ -108,7 +108,7 @@ def test_states_problems_needed_and_available(empty: Path) -> None:
     text = words_of(worth.part(source))
     assert most < needed(0.2) and f"takes about {needed(0.2)} problems an arm" in text
     assert f"{most} without. Not one of 3 posts has enough" in text and found.enough == []
-    assert "where a share of 0.25 is left out" in text
+    assert "where a share of 0.25 is withheld" in text
 
 
 def test_enough_problems_need_no_caveat(empty: Path) -> None:
@@ -171,12 +171,12 @@ def test_nothing_withheld_is_stated(empty: Path) -> None:
     section = worth.part(source)
     assert not section.findings and not section.figures and not section.tables
     assert section.missing == (
-        "Of the posts chosen for readers nothing was withheld that tells what reading did: none has been left out "
-        "(library.withhold is 0.25 now; earlier versions left nothing out).",
+        "The effect of reading cannot be measured by withholding posts: none has been withheld "
+        "(library.withhold is 0.25 now; earlier versions withheld nothing).",
     )
     assert summary(source.store) is None and analyze(source.store, source.config)["worth"] is None
     off = Source(empty, source.store, load_config(empty / "config.yaml", ["library.withhold=0"]), {})
-    assert "library.withhold is 0; 0.05 leaves out one in twenty" in worth.part(off).missing[0]
+    assert "library.withhold is 0; 0.05 withholds one in twenty" in worth.part(off).missing[0]
 
 
 def test_withheld_without_attempts_is_stated(empty: Path) -> None:
@@ -202,10 +202,10 @@ def test_the_terminal_shows_the_uplift_by_kind(empty: Path) -> None:
     print_sections(Console(file=out, width=80, color_system=None), [worth.part(source)])
     lines = out.getvalue().splitlines()
     at = next(i for i, line in enumerate(lines) if line.split()[:2] == ["by", "name"])
-    assert lines[at].split() == ["by", "name", "posts", "shown", "left", "out", "uplift"]
+    assert lines[at].split() == ["by", "name", "posts", "shown", "withheld", "uplift"]
     told = source.analysis["worth"]["kinds"]["definition"]
     assert lines[at + 2].split()[:5] == ["kind", "definition", "2", str(told["shown"]), str(told["withheld"])]
-    assert "What being shown a post adds to the share of attempts that succeed" in " ".join(out.getvalue().split())
+    assert "Effect of being shown a post on the share of attempts that succeed" in " ".join(out.getvalue().split())
     assert (source.analysis["worth"]["needed"], source.analysis["worth"]["enough"]) == (95, 0)
     assert "To see a difference of 0.2 on one post takes about 95 problems an arm" in " ".join(out.getvalue().split())
     assert max(map(len, lines)) <= 80

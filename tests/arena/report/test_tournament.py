@@ -11,7 +11,7 @@ import pytest
 import arena.report.metrics.tournament as tournament_module
 from arena.config.schema import Config, load_config
 from arena.report.metrics.run_summary import analyze
-from arena.report.metrics.tournament import CACHE, NotPlayed, Plan, Played, Question, slept_on, tournament
+from arena.report.metrics.tournament import CACHE, NotPlayed, Plan, Question, TournamentResult, slept_on, tournament
 from arena.report.sections.tournament import change, cycles, losses, section
 from arena.report.source import Source
 from arena.run.agents import Player, spread
@@ -31,7 +31,7 @@ def opened(folder: Path) -> tuple[Store, Config]:
     return Store(folder / "run.db"), load_config(folder / "config.yaml")
 
 
-def played(folder: Path) -> Played:
+def played(folder: Path) -> TournamentResult:
     store, config = opened(folder)
     try:
         return tournament(folder, store, config, FEW)
@@ -126,7 +126,7 @@ def test_without_adapters_there_is_a_sentence(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "override, words", [("sleep.enabled=false", "Nobody learned"), ("engine.kind=vllm", "this run used vllm")]
+    "override, words", [("sleep.enabled=false", "Nothing was trained"), ("engine.kind=vllm", "this run used vllm")]
 )
 def test_where_there_can_be_none_there_is_a_sentence(run: Path, override: str, words: str) -> None:
     store, _ = opened(run)
@@ -168,11 +168,11 @@ def test_the_section_shows_a_matrix_with_intervals(run: Path) -> None:
     assert told(run) == found
 
 
-def made(table: dict[int, str], columns: str) -> Played:
+def made(table: dict[int, str], columns: str) -> TournamentResult:
     """A result by hand: `columns` names the generation of each question by a digit."""
     questions = tuple(Question(int(c), f"r{i}", "inc | 1", ()) for i, c in enumerate(columns))
     teams = {g: (Player(g, "ada", "", ""),) if g else () for g in table}
-    return Played(Plan(teams, questions, ()), {g: tuple(map(int, row)) for g, row in table.items()}, 1, 1)
+    return TournamentResult(Plan(teams, questions, ()), {g: tuple(map(int, row)) for g, row in table.items()}, 1, 1)
 
 
 def test_what_is_lost_again_is_called_so() -> None:

@@ -211,9 +211,9 @@ def test_a_pause_and_a_stop_are_said(progress_of):
         for state in ("paused", "running", "stopping"):
             progress("control", {"state": state, "generation": 2, "phase": "solve"})
     assert console.file.getvalue().splitlines() == [
-        "an earlier process was asked to pause; this one goes on",
+        "an earlier process was asked to pause; this one continues",
         "PAUSED before solve of generation 2",
-        "goes on before solve of generation 2",
+        "resumes before solve of generation 2",
         "stopping after this generation",
     ]
 

@@ -169,7 +169,7 @@ def test_alarms(made: Path) -> None:
         found = history.snapshot(db).alarms
         earlier = history.snapshot(db, 1).alarms
     assert any(a.startswith("Graders agree with execution in only 0%") for a in found)
-    assert any(a.startswith("Most proposals are rejected lately") for a in found)
+    assert any(a.startswith("Most recent proposals were rejected") for a in found)
     assert not any(a.startswith("Graders") for a in earlier)
 
 

@@ -20,12 +20,12 @@ from arena.report.sections.culture import (
 )
 from arena.report.source import Source
 
-KEY, TITLE = "culture", "Culture: who wrote what, who used it, what it was worth"
+KEY, TITLE = "culture", "Culture: posts, their authors, their use and their effect"
 
 
 def section(source: Source) -> Section:
     if not source.store.query("SELECT 1 FROM posts LIMIT 1"):
-        nothing = "The library is empty: no post has been written, so there is no culture to tell of yet."
+        nothing = "The library is empty: no post has been written, so there is no culture to report yet."
         return Section(KEY, TITLE, missing=(nothing, *ratchet.missing(source.config)))
     parts = [
         module.part(source)

@@ -1,12 +1,12 @@
-"""Which agent set the most useful problems, and what sets its problems apart.
+"""The agents that set the most useful problems, and how their problems differ.
 
-Useful is what a problem earned its author (the learnability of the run's payment rule; a rejected proposal costs), and
-what came of it afterwards: worked examples, and problems varied from them. Agents lived at different times, and
-problems earn differently as everyone learns; so each author is compared with the others who set problems in the same
+Usefulness is the reward that a problem earned its author (the learnability of the run's payment rule; a rejected
+proposal costs), and its consequences: worked examples, and problems varied from them. Agents lived at different times,
+and rewards change as everyone learns; so each author is compared with the others who set problems in the same
 generations. A difference is a mean over generations, its interval Student's t over generations.
 
-Left out: causes. What sets an author's problems apart is told as that, an association. Solve rates are those of
-others, so a strong solver's problems meet weaker ones.
+Left out: causes. Differences of an author's problems are associations. Solve rates are those of others, so a strong
+solver's problems meet weaker ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from arena.text import between, clear, count, listed, number
 MOST_SHOWN = 24
 MOST_REASONS = 3
 ROUNDING = 1e-9
-"""Differences below this are none."""
+"""Differences below this count as 0."""
 BY_GENERATION = (
     "SELECT p.author, p.generation, COUNT(*) AS n, AVG(o.setter_reward) AS earned, AVG(p.valid) AS valid,"
     " SUM(o.learnable) AS learnable, AVG(CASE WHEN p.valid THEN o.learnable END) AS learnable_share,"
@@ -52,7 +52,8 @@ OFFSPRING = (
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of an author's problems in a generation. `more` and `less` say it of an author's problems."""
+    """One figure of an author's problems in a generation. `more` and `less` are the words for a higher and a lower
+    value."""
 
     key: str
     label: str
@@ -61,7 +62,7 @@ class Measure:
 
 
 MEASURES = (
-    Measure("far", "solve rate away from 1/2", "are less even a chance", "are more even a chance"),
+    Measure("far", "solve rate away from 1/2", "have solve rates further from 1/2", "have solve rates closer to 1/2"),
     Measure("learnable_share", "learnable, share of valid", "are more often learnable", "are less often learnable"),
     Measure("solved", "solve rate", "are easier", "are harder"),
     Measure("depth", "depth", "are deeper", "are shallower"),
@@ -83,7 +84,7 @@ class Author:
     total: float
     """Learnability earned by valid problems."""
     earned: float
-    """A problem, rejected ones included."""
+    """Per problem, rejected ones included."""
     depth: float | None
     examples: int
     offspring: int
@@ -95,10 +96,8 @@ class Author:
 
 @dataclass(frozen=True)
 class Against:
-    """Mean difference to contemporaries over generations, its interval, and how many standard errors it is from 0.
-
-    `errors` is None where there is one generation, or all differ alike.
-    """
+    """Mean difference to contemporaries over generations, its interval, and its distance from 0 in standard errors.
+    `errors` is None with a single generation, or if all differences are equal."""
 
     mean: float
     low: float
@@ -119,7 +118,7 @@ def part(source: Source) -> Section:
 
 
 def authors(store: Store, main: str) -> list[Author]:
-    """Everyone who set a problem, by the learnability their problems earned in all, the most useful first."""
+    """All setters by the total reward of their valid problems, the most useful first."""
     rows: dict[str, list[Row]] = defaultdict(list)
     for row in store.query(BY_GENERATION, [main]):
         row["distinct"] = row["behaviours"] / row["n_valid"] if row["n_valid"] else None
@@ -181,7 +180,7 @@ def _against(differences: list[float]) -> Against:
 
 
 def most_useful(found: list[Author], played: int) -> list[str]:
-    """Who set the most useful problems in all, and problem for problem; each with what may be why."""
+    """The setter of the most useful problems in total, and per problem, each with possible reasons."""
     most = found[0]
     text = (
         f"{most.name} set the most useful problems in all: they earned {most.total:.0f} of learnability; "
@@ -194,7 +193,7 @@ def most_useful(found: list[Author], played: int) -> list[str]:
             f"{count(most.offspring_learnable, 'learnable problem')}."
         )
     if not math.isfinite(most.against.mean):
-        return [f"{text} Nobody else set problems at its time, so there is nobody to compare it with."]
+        return [f"{text} No other agent set problems in the same generations, so there is no comparison."]
     told = [text, f"Why {most.name}: it set problems in {most.generations} of {played} generations, and {why(most)}"]
     best = max((a for a in found if math.isfinite(a.against.mean)), key=lambda a: (a.against.mean, a.name))
     lead = clear(best.against.low, best.against.high) > 0
@@ -206,7 +205,7 @@ def most_useful(found: list[Author], played: int) -> list[str]:
 
 
 def why(author: Author) -> str:
-    """What sets an author's problems apart, the clearest difference first."""
+    """How an author's problems differ, the clearest difference first."""
     text = (
         f"a problem of {author.name} earned {number(author.earned)}, {author.against} against the others in the same "
         f"generations. Its problems "
@@ -217,7 +216,7 @@ def why(author: Author) -> str:
     if not apart:
         return f"{text}differ clearly from theirs in none of {len(MEASURES)} measures, so chance may explain its place."
     reasons = [f"{m.more if a.mean > 0 else m.less} ({m.label}: {a})" for m, a in apart[:MOST_REASONS]]
-    rest = f"clear in {len(apart)} of {len(MEASURES)} measures, which tells them apart and proves no cause"
+    rest = f"clear in {len(apart)} of {len(MEASURES)} measures, which distinguishes them and proves no cause"
     return f"{text}{listed(reasons)}; {rest}."
 
 
@@ -236,12 +235,12 @@ def earned_figure(found: list[Author]) -> Figure | None:
     )
     return Figure(
         "setters",
-        "Who set useful problems",
+        "Usefulness of each author's problems",
         "Above: what a problem earned its author, minus what problems of the others earned in the same generation; "
-        "mean over generations with its 95 % interval. Below: what came of an author's problems, which grows with how "
-        "long it lived.",
+        "mean over generations with its 95 % interval. Below: worked examples and variations that resulted from an "
+        "author's problems, which grow with its lifetime.",
         (
-            Panel((difference,), "", "earned a problem, against contemporaries"),
+            Panel((difference,), "", "reward per problem, against contemporaries"),
             Panel(counts, "author", "number", height=0.8),
         ),
         tuple(author_row(a) for a in found),
@@ -267,7 +266,7 @@ def apart_figure(found: list[Author]) -> Figure | None:
     )
     return Figure(
         "setters-apart",
-        "What sets each author's problems apart",
+        "How each author's problems differ",
         "Difference of an author's problems to the others' of the same generations, divided by its standard error over "
         "generations: beyond about 2 either way chance alone is unlikely, though with so many cells one in twenty is. "
         "Distinct: different behaviours on fixed probe inputs. Varied: asked for as a variation of a post. Authors "

@@ -1,11 +1,11 @@
-"""What was built on what: cites between posts, and lineages of worked examples.
+"""Citations between posts, and lineages of worked examples.
 
 A worked example cites the definitions of the names it uses and the post that its problem was varied from; the arena
-writes these cites, so they are use that happened, not credit that was claimed. Its lineage is the chain of posts its
-problem was varied from, one from the other.
+writes these citations, so they are actual use, not claimed credit. Its lineage is the chain of posts from which its
+problem was varied, one from the other.
 
-Left out: who read a post without varying it (`posts` tells who read definitions). Not guaranteed: that a
-variation owes anything to its parent beyond having been asked for as one.
+Left out: agents that read a post without varying it (`posts` names readers of definitions). Not guaranteed: that a
+variation owes anything to its parent beyond having been requested as one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ POSTS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A post and where it stands: `step` counts the worked examples before it in its lineage."""
+    """A post and its place: `step` counts the worked examples before it in its lineage."""
 
     id: str
     seq: int
@@ -96,7 +96,7 @@ def reuse(posts: dict[str, Entry], cites: dict[str, tuple[str, ...]], cited: Cou
 
 
 def citation_figure(posts: dict[str, Entry], cited: Counter[str], ranks: dict[str, float]) -> Figure | None:
-    """The posts that most was built on, by generation from left to right."""
+    """The most influential posts, by generation from left to right."""
     shown = set(sorted(cited, key=lambda i: (-ranks[i], posts[i].seq))[:MOST_POSTS])
     if not shown:
         return None
@@ -119,7 +119,7 @@ def citation_figure(posts: dict[str, Entry], cited: Counter[str], ranks: dict[st
     tall = min(1.3, 0.5 + max(Counter(e.generation for e in chosen).values()) / 16)
     return Figure(
         "citations",
-        f"The {len(chosen)} posts that most was built on, and the cites between them",
+        f"The {len(chosen)} most influential posts, and the citations between them",
         "Chosen by PageRank, which the area of a dot grows with; from left to right by the generation they were "
         "posted in, coloured by author. Definitions are named, the other dots are worked examples. A line joins a "
         "post with an earlier one that it cites.",
@@ -172,8 +172,8 @@ def rank_table(posts: dict[str, Entry], cited: Counter[str], ranks: dict[str, fl
         for e in best
     )
     caption = (
-        "Posts that much was built on. PageRank: how often a reader who follows cites comes by, where 1 is a post's "
-        "equal share; what is cited by much cited posts counts for more."
+        "The most influential posts. PageRank: how often a reader who follows citations arrives, where 1 is a post's "
+        "equal share; citations by much cited posts count for more."
     )
     return Table(columns, rows, caption, frozenset(columns[3:]))
 
@@ -197,7 +197,7 @@ def post_row(e: Entry, cited: int, rank: float) -> Row:
 
 
 def descendants(posts: dict[str, Entry]) -> Counter[str]:
-    """How many posts descend from each."""
+    """The number of descendants of each post."""
     found: Counter[str] = Counter()
     for e in reversed(posts.values()):  # children stand after their parents
         if e.parent:
@@ -209,7 +209,7 @@ def lineage_findings(posts: dict[str, Entry]) -> list[str]:
     examples = [e for e in posts.values() if e.kind == "worked_example"]
     varied = [e for e in examples if e.parent]
     if not varied:
-        return ["No worked example descends from another: nothing was built on a post by varying it yet."]
+        return ["No worked example descends from another: no post was varied into one yet."]
     deepest = max(varied, key=lambda e: (e.step, -e.seq))
     family = descendants(posts)
     root = max((e for e in examples if not e.parent), key=lambda e: (family[e.id], -e.seq))
@@ -248,7 +248,7 @@ def first_of(posts: dict[str, Entry], e: Entry) -> Entry:
 
 
 def lineage_figure(posts: dict[str, Entry]) -> Figure | None:
-    """Where the last worked examples came from: their lineages back to the first."""
+    """Lineages of the last worked examples back to the first."""
     examples = [e for e in posts.values() if e.kind == "worked_example"]
     last = max((e.generation for e in examples), default=0)
     leaves = sorted((e for e in examples if e.generation == last and e.parent), key=lambda e: (-e.step, e.seq))
@@ -277,7 +277,7 @@ def lineage_figure(posts: dict[str, Entry]) -> Figure | None:
     edges = tuple((e.parent, e.id) for e in chosen if e.parent)
     return Figure(
         "post-lineages",
-        f"Where the worked examples of generation {last} come from",
+        f"Ancestors of the worked examples of generation {last}",
         f"The {min(MOST_LINEAGES, len(leaves))} longest lineages that end in generation {last}, back to the first "
         "post of each, whose problem is named. A line leads from a worked example to one whose problem was set by "
         "varying it; the area of a dot grows with all posts that descend from it, its colour is who solved it first "
@@ -328,7 +328,7 @@ def tree_heights(posts: Sequence[Entry]) -> dict[str, float]:
 
 
 def steps_figures(posts: dict[str, Entry]) -> list[Figure]:
-    """How long lineages are by the time, and whether problems get deeper along them."""
+    """Length of lineages by generation, and depth of problems along them."""
     examples = [e for e in posts.values() if e.kind == "worked_example"]
     by_generation, by_step = defaultdict[int, list[Entry]](list), defaultdict[int, list[Entry]](list)
     for e in examples:
@@ -345,15 +345,15 @@ def steps_figures(posts: dict[str, Entry]) -> list[Figure]:
     )
     steps = Figure(
         "lineage-steps",
-        "How far worked examples are from the first of their lineage",
-        "Steps from the first of its lineage to a worked example, mean by generation: culture that accumulates climbs, "
-        f"culture that starts anew stays flat. {narrow}",
+        "Distance of worked examples from the first of their lineage",
+        "Steps from the first of its lineage to a worked example, mean by generation: it rises if culture accumulates "
+        f"and stays flat if it starts anew. {narrow}",
         (Panel((mean_line("generation", upper),), "generation", "steps of lineage", whole_x=True),),
         tuple(upper),
     )
     depth = Figure(
         "lineage-depth",
-        "Whether problems get deeper along a lineage",
+        "Depth of problems along a lineage",
         f"Depth of a worked example's problem by its steps from the first of its lineage, mean. {narrow}",
         (Panel((mean_line("step", lower),), "steps of lineage", "depth of problem", whole_x=True),),
         tuple(lower),

@@ -1,6 +1,6 @@
-"""The family tree of agents: who lived when, and who was born of whom.
+"""The family tree of agents: lifetimes, and parents of each agent.
 
-Left out: what a child made of what it inherited.
+Left out: what a child did with what it inherited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def part(source: Source) -> Section:
 
 
 def births(store: Store) -> list[str]:
-    """How many lived, and whose line is the widest."""
+    """The number of agents, and the most numerous line."""
     agents = store.query("SELECT name, parents FROM agents ORDER BY number")
     parents = {a["name"]: (json.loads(a["parents"]) or [None])[0] for a in agents}
     line: dict[str, int] = defaultdict(int)
@@ -46,7 +46,7 @@ def births(store: Store) -> list[str]:
 
 
 def agents_figure(store: Store) -> Figure | None:
-    """Life lines of agents, and from whom each was born."""
+    """Lifetimes of agents, and their parents."""
     agents = store.query("SELECT name, number, born, parents, inherited FROM agents ORDER BY number")
     if not agents:
         return None

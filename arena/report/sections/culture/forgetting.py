@@ -1,13 +1,13 @@
-"""What was lost: posts that left the index, and the looks for collapse against the base model.
+"""Losses: posts that left the index, and the measurements of collapse against the base model.
 
 A post leaves the index (never the log) when its author supersedes or retracts it, when a book compiles it, or when it
-is forgotten. Collapse is looked for where `measure.collapse` says so (arena/phases/measure/collapse.py); a population
-is compared with itself at the first look at which it had posts to vary, since what is set from nothing is harder to
-foresee than a variation.
+is forgotten. Collapse is measured if `measure.collapse` is set (arena/phases/measure/collapse.py); a population is
+compared with itself at the first measurement at which it had posts to vary, since problems set from nothing are harder
+to predict than variations.
 
-Left out: what time and fire hide from readers (`library.lasts`, `library.burn`), which comes back or is in no table.
-Not guaranteed: that a name which was found again had been missed, or that a shift away from the school is a loss:
-agents are paid to go where the school did not.
+Left out: expiry and burns (`library.lasts`, `library.burn`), which are temporary or in no table. Not guaranteed: that a
+name which was found again had been missed, or that a shift away from the seed examples is a loss: agents are paid to
+go beyond them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from culture.removals import STATES
 LOOKS = ("perplexity", "tail_mass", "distinct_2", "depth", "entropy")
 SHARES = ("tail_mass", "distinct_2")
 MANY = 0.25
-"""Share of the reference from which on the loss of its tail is called a sign of collapse."""
+"""Share of the reference texts whose loss is called a sign of collapse."""
 GONE = "forgotten"
 
 
@@ -37,11 +37,11 @@ def part(source: Source) -> Section:
     missing = []
     if not gone:
         missing.append(
-            "Nothing has left the index, so there is nothing to show of what forgetting took away "
-            f"(library.forget is {source.config.library.forget})."
+            "Nothing has left the index, so there is no forgetting to show (library.forget is "
+            f"{source.config.library.forget})."
         )
     if not looked:
-        missing.append("No look for collapse was taken: measure.collapse in the config asks for it.")
+        missing.append("Collapse was not measured: set measure.collapse in the config.")
     figures = [f for f in (removed_figure(source.store, gone), collapse_figure(looked)) if f]
     tables = (removed_table(gone),) if gone else ()
     told = [*removed_findings(source.store, gone), *collapse_findings(looked)]
@@ -52,7 +52,7 @@ def part(source: Source) -> Section:
 
 
 def removed(store: Store) -> list[Row]:
-    """Posts that are out of the index, in the order they were written: kind, name, when, how and why they left."""
+    """Posts outside the index in the order they were written: kind, name, and when, how and why they left."""
     out = standings(store)
     reads = store.query("SELECT post, COUNT(*) AS n FROM reads WHERE phase IN ('propose', 'solve') GROUP BY post")
     used = {r["post"]: r["n"] for r in reads}
@@ -73,7 +73,7 @@ def removed(store: Store) -> list[Row]:
 
 
 def found_again(store: Store, gone: Sequence[Row]) -> int:
-    """How many definitions that were forgotten were written again afterwards, by name."""
+    """Forgotten definitions that were written again afterwards, by name."""
     last: dict[str, int] = {}
     for r in store.query("SELECT title, MAX(generation) AS g FROM posts WHERE kind = 'definition' GROUP BY title"):
         last[r["title"]] = r["g"]
@@ -91,15 +91,15 @@ def removed_findings(store: Store, gone: Sequence[Row]) -> list[str]:
     lost = [r for r in gone if r["state"] == GONE]
     if lost:
         names, again = {r["title"] for r in lost if r["kind"] == "definition"}, found_again(store, gone)
-        text = f"What was forgotten had been read {count(sum(r['reads'] for r in lost), 'time')} at work"
+        text = f"Forgotten posts had been read {count(sum(r['reads'] for r in lost), 'time')} at work"
         if names:
-            text += f"; of {count(len(names), 'forgotten name')}, {again} came to be defined again"
+            text += f"; of {count(len(names), 'forgotten name')}, {again} were defined again"
         found.append(text + ".")
     return found
 
 
 def removed_figure(store: Store, gone: Sequence[Row]) -> Figure | None:
-    """Removals by generation and state, and how many posts the index and the log hold."""
+    """Removals by generation and state, and the numbers of posts in the index and in the log."""
     last = store.query("SELECT MAX(generation) AS g FROM phases")[0]["g"]
     if not gone or not last:
         return None
@@ -131,7 +131,7 @@ def removed_figure(store: Store, gone: Sequence[Row]) -> Figure | None:
 
     return Figure(
         "forgetting",
-        "What left the index",
+        "Posts that left the index",
         "Posts that left the index in each generation, by how they left, and how many definitions and books were "
         "written so far and were still in the index. Superseded and retracted: by their authors. Compiled: a book took "
         "their place. Forgotten: by the arena, as library.forget says. The log keeps all of them.",
@@ -169,7 +169,7 @@ def removed_table(gone: Sequence[Row]) -> Table:
     rows = tuple(
         (s, k.replace("_", " "), why, f"{groups[s, k, why]:,}", f"{reads[s, k, why]:,}") for s, k, why in order
     )
-    caption = "Posts out of the index: how they left, what they were, why where it was the arena's doing, and how often"
+    caption = "Posts outside the index: how they left, their kind, the reason if the arena removed them, and how often"
     columns = ("left", "kind", "why", "posts", "reads")
     return Table(columns, rows, f"{caption} they had been read at work.", frozenset(("posts", "reads")))
 
@@ -178,7 +178,7 @@ def removed_table(gone: Sequence[Row]) -> Table:
 
 
 def looks(store: Store) -> list[Row]:
-    """By generation: each look's mean over agents, with its 95 % interval (Student's t) where there are several."""
+    """By generation: mean over agents, with its 95 % interval (Student's t) if there are several."""
     found = []
     rows = store.query("SELECT * FROM collapse ORDER BY generation, agent")
     for g in sorted({r["generation"] for r in rows}):
@@ -200,7 +200,7 @@ def collapse_findings(rows: Sequence[Row]) -> list[str]:
     later = [r for r in rows if r["generation"] > 1]
     first, last = (later or rows)[0], rows[-1]
     texts, lost = 2 * TEXTS, f"less than {BELOW:g} of the probability the untrained model gives them"
-    tail = f"{_at(last, 'tail_mass')} of {texts} fixed texts of the school have {lost}"
+    tail = f"{_at(last, 'tail_mass')} of {texts} fixed texts of the seed data have {lost}"
     if first is last:
         return [f"In generation {last['generation']}, {tail}."]
     found = [f"{tail}, {_at(first, 'tail_mass')} in generation {first['generation']}."]
@@ -221,28 +221,30 @@ def collapse_findings(rows: Sequence[Row]) -> list[str]:
 
 
 def verdict(first: Row, last: Row) -> str:
-    """Whether the tails went, and what is set got narrower or shallower beyond what agents differ by."""
+    """Whether the tails were lost, and proposals became clearly narrower or shallower."""
     tails = (last["tail_mass"] or 0.0) >= MANY
     narrower = [
         name for key, name in (("distinct_2", "less varied"), ("depth", "shallower")) if _fell(first, last, key)
     ]
     if tails and narrower:
-        return f"Signs of collapse: the tails of what the model was taught go, and proposals are {listed(narrower)}."
+        return (
+            f"Signs of collapse: the model loses the tails of its training data, and proposals are {listed(narrower)}."
+        )
     if tails:
         return (
-            "An early sign of collapse: the tails of what the model was taught go, though proposals are neither "
+            "An early sign of collapse: the model loses the tails of its training data, though proposals are neither "
             "clearly less varied nor shallower."
         )
     if narrower:
-        return f"The tails of what the model was taught are there, but proposals are clearly {listed(narrower)}."
+        return f"The tails of the training data are intact, but proposals are clearly {listed(narrower)}."
     return (
-        "No sign of collapse: the tails of what the model was taught are there, and proposals are neither clearly less "
+        "No sign of collapse: the tails of the training data are intact, and proposals are neither clearly less "
         "varied nor shallower."
     )
 
 
 def _fell(first: Row, last: Row, key: str) -> bool:
-    """Clearly: the intervals over agents do not meet."""
+    """Clearly: the intervals over agents do not overlap."""
     high, low = last[f"{key}_high"], first[f"{key}_low"]
     return high is not None and low is not None and high < low
 
@@ -265,19 +267,19 @@ def collapse_figure(rows: Sequence[Row]) -> Figure | None:
 
     return Figure(
         "collapse",
-        "Does what agents write shrink?",
-        f"Mean over agents with its 95 % interval. Perplexity: of valid proposals, to the model without an adapter; it "
-        f"falls when ever more is set that this model would have said first, and rises when agents go where it would "
-        f"not. Tail lost: share of {2 * TEXTS} fixed setting texts of the school that an agent gives less than "
-        f"{BELOW:g} of the probability the untrained model gives them. Distinct: different word pairs over all, in "
-        f"{WORDS} words an agent. Entropy: nats a token of proposals. In the first generation there is nothing to vary "
-        f"yet, and what is set from nothing is harder to foresee.",
+        "Collapse: probability and variety of what agents write",
+        "Mean over agents with its 95 % interval. Perplexity: of valid proposals, to the model without an adapter; it "
+        "falls when proposals become more likely under this model, and rises when they become less likely. Tail lost: "
+        f"share of {2 * TEXTS} fixed setting texts of the seed data that an agent gives less than {BELOW:g} of the "
+        f"probability the untrained model gives them. Distinct: different word pairs over all, in {WORDS} words an "
+        "agent. Entropy: nats per token of proposals. In the first generation there is nothing to vary yet, and "
+        "problems set from nothing are harder to predict.",
         (
             panel("perplexity", "perplexity"),
             panel("tail_mass", "tail lost, share", whole=True),
             panel("distinct_2", "distinct word pairs", whole=True),
             panel("depth", "depth"),
-            panel("entropy", "entropy, nats a token", last=True),
+            panel("entropy", "entropy, nats per token", last=True),
         ),
         tuple(rows),
     )

@@ -1,11 +1,11 @@
-"""What was new: posts unlike everything their author had read, and how the library grew and was read.
+"""Innovation: posts unlike everything their author had read, and how the library grew and was read.
 
-A worked example is new when its problem (what stands before the input) shares less than half of its word trigrams with
-each post its author had read by then: at work up to that generation, asleep up to the one before, and its own posts.
+A worked example is new if its problem (the text before the input) shares less than half of its word trigrams with each
+post its author had read by then: at work up to that generation, in sleep up to the one before, and its own posts.
 
-Left out: what a newborn took in with its parent's weights, and paraphrase. Not guaranteed: that fewer new posts mean
-fewer ideas, since whoever has read more finds more that is alike; the figure shows what was new to one generation's
-reading as well, which does not grow with time.
+Left out: knowledge inherited with a parent's weights, and paraphrase. Not guaranteed: that fewer new posts mean fewer
+ideas, since an agent that has read more finds more that is alike; the figure also shows novelty relative to the reading
+of one generation, which does not grow with time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def part(source: Source) -> Section:
 
 
 def innovation(store: Store) -> list[Row]:
-    """By generation: worked examples, and how many were new to all and to this generation's reading of their author."""
+    """By generation: worked examples, and the numbers that were new to all reading of their author and to its reading
+    in that generation."""
     posts = store.query("SELECT id, author, generation, kind, title FROM posts ORDER BY seq")
     text = {p["id"]: asked(p["title"]) for p in posts if p["kind"] == "worked_example"}
     written: dict[int, list[Row]] = defaultdict(list)
@@ -66,7 +67,7 @@ def innovation(store: Store) -> list[Row]:
 
 
 def asked(problem: str) -> str:
-    """The part of a problem that is more than its input; all of it where no bar stands in it."""
+    """A problem without its input: the text before the first bar, or all of it without a bar."""
     return problem.partition("|")[0].strip() or problem
 
 
@@ -101,15 +102,15 @@ def innovation_figure(rows: Sequence[Row]) -> Figure | None:
 
     return Figure(
         "innovation",
-        "How much of what is posted is new to its author",
+        "Share of posts that are new to their author",
         "Share of a generation's worked examples whose problem shares less than half of its word trigrams with each "
         "one its author had read before, ever or at work in the same generation; 95 % Wilson intervals. The first "
         "line falls by itself as more has been read.",
         (
             Panel(
                 (
-                    line("all it had ever read", "new"),
-                    line("what it read at work then", "new_to_lately_read"),
+                    line("everything it had read", "new"),
+                    line("its reading at work in that generation", "new_to_lately_read"),
                 ),
                 "generation",
                 "share of posts",
@@ -153,7 +154,7 @@ def growth_figure(store: Store) -> Figure | None:
     seen = tuple(Series(plain(k), x, tuple(float(reads[g, k]) for g in x)) for k in ways)
     return Figure(
         "library",
-        "What was posted, what the library held, what was read",
+        "Posts, the library, and reads",
         "Number of posts by kind, in each generation and in all, and number of reads. At work: put into a setter's or "
         "solver's context. Asleep: trained on.",
         (

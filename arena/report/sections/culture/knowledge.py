@@ -1,7 +1,7 @@
-"""What agents know of names as they begin to guess, and what their guesses found: table `knowledge`, by generation.
+"""Names that agents know as they begin to guess, what their guesses found, and what reading adds, by generation.
 
-Left out: who knew what; names that a reader could have looked up and was not shown. Not guaranteed: that what is known
-can be used: a body may be longer than its reader can follow.
+Left out: the knowledge of single agents; names that a reader could have looked up and was not shown. Not guaranteed:
+that a known definition can be used: a body may be longer than its reader can follow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def part(source: Source) -> Section:
 
 
 def by_generation(store: Store) -> list[Row]:
-    """Means over agents, and discoveries up to the generation's end; empty where nobody guesses."""
+    """Means over agents, and discoveries up to the generation's end; empty without a guess."""
     found = Counter(d.generation for d in generation.discoveries(store))
     guesses = generation.guesses(store)
     rows, discovered, made = list[Row](), 0, 0
@@ -39,7 +39,7 @@ def finding(rows: list[Row]) -> str:
     last, most = rows[-1], max(rows, key=lambda r: (r["known"], -r["generation"]))
     text = (
         f"As generation {last['generation']} begins to guess, an agent knows {last['known']:.1f} names "
-        f"({last['read']:.1f} to be read, {last['recalled']:.1f} more by heart) and is wrong about "
+        f"({last['read']:.1f} by reading, {last['recalled']:.1f} more from memory) and is wrong about "
         f"{last['wrong']:.1f}; {count(last['guesses'], 'guess', 'guesses')} have made "
         f"{count(last['discoveries'], 'discovery', 'discoveries')}."
     )
@@ -54,17 +54,17 @@ def figure(source: Source, rows: list[Row]) -> Figure:
     def line(name: str, key: str, dash: bool = False) -> Series:
         return Series(name, x, tuple(float(r[key]) for r in rows), dash=dash)
 
-    names = [line("known, rightly", "known"), line("to be read", "read", dash=True)]
-    names += [line("by heart, not to be read", "recalled", dash=True)] if source.config.rounds.recall else []
+    names = [line("known correctly", "known"), line("by reading", "read", dash=True)]
+    names += [line("from memory, not by reading", "recalled", dash=True)] if source.config.rounds.recall else []
     names += [line("wrong about", "wrong")]
     library = source.config.library
     fire = f" The library burns in generation {library.burn}" if library.burn else ""
-    fire += f" and is given back in {library.restore}." if library.burn and library.restore else "." if fire else ""
+    fire += f" and is restored in {library.restore}." if library.burn and library.restore else "." if fire else ""
     return Figure(
         "knowledge",
         "Names an agent knows",
-        "Mean over agents, as each generation begins to guess; a discovery is the first right guess of a name in the "
-        f"run.{fire}",
+        "Mean over agents, as each generation begins to guess; a discovery is the first correct guess of a name in "
+        f"the run.{fire}",
         (
             Panel(tuple(names), "", "names an agent", whole_x=True),
             Panel((line("discoveries so far", "discoveries"),), "generation", "names", whole_x=True, height=0.7),

@@ -1,8 +1,8 @@
-"""Which post helped most, who wrote it, and who used it: uplift of definitions, use of worked examples.
+"""The posts that helped most, their authors and their users: uplift of definitions, use of worked examples.
 
 Definitions are ranked by their shrunken uplift (`arena.report.metrics.paired_uplift`), counted from the generation in
-which they were posted; of several for one name, the first is the one that is read. Worked examples are ranked by what
-was varied from them, which is use and no effect: nothing is asked with and without one of them.
+which they were posted; of several for one name, the first is the one that is read. Worked examples are ranked by the
+problems varied from them, which is use and no effect: no problem is asked with and without one of them.
 
 Left out: reads of a definition as a distractor, drawn at random beside others; they are no use of it.
 """
@@ -35,7 +35,7 @@ SLEEPERS = (
 
 @dataclass(frozen=True)
 class Definition:
-    """A definition in force, with what reading it did and who read it because a problem used its name."""
+    """A definition in force, with its uplift and the agents that read it because a problem used its name."""
 
     id: str
     name: str
@@ -51,7 +51,7 @@ class Definition:
 
     @property
     def worth(self) -> float:
-        """Uplift times reads at work: about how many attempts succeeded for it."""
+        """Uplift times reads at work: about the number of attempts that succeeded because of it."""
         return max(self.uplift.shrunk, 0.0) * sum(self.readers.values()) if self.uplift else 0.0
 
 
@@ -96,7 +96,7 @@ def definitions(store: Store) -> list[Definition]:
 
 
 def read_by(store: Store, kind: str) -> dict[str, dict[str, int]]:
-    """How often each agent read each post at work, the keenest first."""
+    """How often each agent read each post at work, the most frequent reader first."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for row in store.query(READERS, [kind]):
         found[row["post"]][row["agent"]] = row["n"]
@@ -106,14 +106,14 @@ def read_by(store: Store, kind: str) -> dict[str, dict[str, int]]:
 def why_none(source: Source) -> str:
     if source.config.named_domain is None:
         return (
-            "No post of this run can be measured by what reading it does: only definitions of hidden names are, "
-            "and the run has none (no domain with hidden names in its config)."
+            "The effect of reading cannot be measured in this run: only definitions of hidden names allow it, and the "
+            "run has none (no domain with hidden names in its config)."
         )
-    return "No defined name has been asked for yet, with and without reading, so there is no uplift of a post to tell."
+    return "No defined name has been asked for yet, with and without reading, so the uplift of posts is not known."
 
 
 def best(found: list[Definition]) -> list[str]:
-    """Which post helped most, who wrote it, who used it."""
+    """The post that helped most, its author and its readers."""
     if not found:
         return []
     top, u = found[0], found[0].uplift
@@ -123,7 +123,7 @@ def best(found: list[Definition]) -> list[str]:
         f"The post that helped most is the definition “{top.body}” by {top.author} (generation {top.generation}): "
         f"problems with its name are solved {number(u.with_reading)} of the time with what the library holds and "
         f"{number(u.without_reading)} without, an uplift of {between(u.difference, u.low, u.high, sign=True)} over "
-        f"{count(u.n, 'pair')} ({number(u.shrunk, sign=True)} once drawn towards the mean of all)."
+        f"{count(u.n, 'pair')} ({number(u.shrunk, sign=True)} after shrinkage to the mean of all)."
     )
     level = sum(d.uplift is not None and d.uplift.high >= u.low for d in found[1:])
     if level:
@@ -174,16 +174,16 @@ def forest(found: list[Definition]) -> Figure | None:
         "points",
         text=text,
     )
-    shrunk = Series("drawn towards the mean", x, tuple(u.shrunk for _, u in shown), kind="points")
+    shrunk = Series("shrunk to the mean", x, tuple(u.shrunk for _, u in shown), kind="points")
     more = len([d for d in found if d.uplift]) - len(shown)
     lowest = min(0.0, *(u.low for _, u in shown)) - 0.02
     return Figure(
         "uplift",
-        "What reading each definition did",
+        "Effect of reading each definition",
         "Share of problems solved with what the library holds on their names, minus the share solved without, by the "
         "definition (name, author), the most helpful first: paired by agent and problem, since the generation it was "
-        "posted in; problems come again in later generations, so that intervals are somewhat too narrow. Points drawn "
-        "towards the mean of all definitions are the better guess where pairs are few; posts are ranked by them."
+        "posted in; problems are repeated in later generations, so the intervals are somewhat too narrow. Points "
+        "shrunk to the mean of all definitions are the better estimate where pairs are few; posts are ranked by them."
         + (f" {more} more are in the data." if more else ""),
         (Panel((measured, shrunk), "definition, author", "uplift (difference of shares)", (lowest, 1.02)),),
         tuple(uplift_row(d) for d in found if d.uplift),
@@ -226,14 +226,14 @@ def definitions_table(found: list[Definition]) -> Table | None:
             cells = (str(u.n), *rates, uplift, number(u.shrunk, sign=True))
         rows.append((d.body, d.author, str(d.generation), *cells, readers))
     caption = (
-        "Definitions by uplift, drawn towards their mean where pairs are few. Read by: how often each agent read it at "
+        "Definitions by uplift, shrunk to their mean where pairs are few. Read by: how often each agent read it at "
         "work because a problem used its name."
     )
     return Table(columns, tuple(rows), caption, frozenset(columns[2:8]))
 
 
 def with_and_without(source: Source) -> Figure | None:
-    """Whether reading still helps as weights learn: solved with and without, by generation."""
+    """Pass rates with and without reading, by generation."""
     names = source.analysis.get("names") or {}
     rows = []
     for g in names.get("generations", ()):
@@ -256,7 +256,7 @@ def with_and_without(source: Source) -> Figure | None:
         "names-reading",
         "Problems with known names, with and without reading",
         "Share solved, with 95 % Wilson intervals, of held-out problems all of whose names the library defines by "
-        "then. The gap is what text adds; what rises without reading has gone into weights. Which problems are known "
+        "then. The gap is the effect of the text; a rise without reading is in the weights. Which problems are known "
         "changes as names are defined.",
         (
             Panel(
@@ -303,8 +303,8 @@ def worked_examples(store: Store) -> tuple[Table | None, list[str]]:
         "sleepers",
     )
     caption = (
-        "The worked examples from which most learnable problems were varied: use, not effect, since nothing is asked "
-        "with and without one. Sleepers: how many agents trained on it."
+        "The worked examples from which most learnable problems were varied: use, not effect, since no problem is "
+        "asked with and without one. Sleepers: agents that trained on it."
     )
     (post, o), total = ranked[0], sum(x.set for _, x in ranked)
     text = (

@@ -1,9 +1,7 @@
-"""The ratchet: does a frozen newborn do better with every generation's library, and is it the library that does it.
+"""The ratchet: does a frozen newborn do better with every generation's library, and is the library the cause?
 
-The readings are the arena's (`arena.phases.measure.ratchet_meter` says what is asked); here they become sentences and
-figures.
-
-What schools taught stands here too: the same question asked of weights, which sleep on what was posted.
+`arena.phases.measure.ratchet_meter` takes the readings; this section states them in sentences and figures. The results
+of schools are here too: the same question about weights that were trained on posts.
 
 Left out: other runs. Not guaranteed: that the library's later definitions are the harder ones; levels are mixed.
 """
@@ -66,7 +64,7 @@ def part(source: Source) -> Section:
 
 
 def missing(config: Config, asked: bool = False) -> tuple[str, ...]:
-    """Why there is no reading, and what would bring one."""
+    """Why there is no reading, and the config that would give one."""
     r = config.measure.ratchet
     what = "The ratchet, what a frozen newborn gains from the library of generation g, "
     if asked:
@@ -113,7 +111,7 @@ def slope_words(found: Sequence[Reading]) -> list[str]:
 
 
 def controls(r: Reading, stale: int) -> list[str]:
-    """Whether the own library is above every control, and above what it was some generations ago."""
+    """Whether the own library is above every control, and above its own state some generations ago."""
     up = {c: r.above(c) for c in CONTROLS if c not in ("first", "stale") and r.of("newborn", c)}
     won = [c for c in up if clear(up[c].low, up[c].high) > 0]
     told = listed([f"{SAID[c]} ({say(up[c])})" for c in up])
@@ -129,7 +127,7 @@ def controls(r: Reading, stale: int) -> list[str]:
 
 
 def wrong_words(r: Reading) -> str:
-    """Whether an answer follows what is read where that is wrong."""
+    """Whether answers follow wrong definitions."""
     follows, right = r.followed()
     if not follows.n:
         return ""
@@ -156,7 +154,7 @@ def school_words(found: Schools) -> tuple[str, ...]:
 
 
 def school_table(found: Schools) -> Table:
-    """What each school's newborn solves, and what more than the seed examples alone taught."""
+    """Pass rates of each school's newborn, and its gain over the seed examples alone."""
     right = [f"depths {group}{what}" for group in GROUPS for what in ("", ", gained")]
     cells = []
     for school in found.names():
@@ -167,10 +165,9 @@ def school_table(found: Schools) -> Table:
         cells.append(tuple(cell))
     n = found.rate(found.names()[0], next(iter(GROUPS))).n
     caption = (
-        "What schools taught: newborns that slept once on equally many worked examples each, of the first third of the "
-        "generations, of the last, or of any, and then solved held-out problems that need no definition, greedy "
-        f"({n} of depths {next(iter(GROUPS))}). Gained: more than on seed examples alone, paired by problem. 95 % "
-        "intervals."
+        "Schools: newborns that slept once on equally many worked examples each, of the first third of the "
+        f"generations, of the last, or of any, and then solved held-out problems that need no definition, greedy ({n} "
+        f"of depths {next(iter(GROUPS))}). Gained: more than on seed examples alone, paired by problem. 95 % intervals."
     )
     return Table(("slept on", *right), tuple(cells), caption, frozenset(right))
 
@@ -194,7 +191,7 @@ def both_ways(r: Reading) -> str:
     """The 2 x 2 at the end, in words."""
     c = r.channels()
     return (
-        f"Knowledge comes to the living of generation {r.generation} by text {say(c.text)}, by weights "
+        f"Knowledge reaches the living agents of generation {r.generation} by text {say(c.text)}, by weights "
         f"{say(c.weights)}, and by both together {say(c.synergy)} beyond the sum."
     )
 
@@ -206,7 +203,8 @@ def plain(found: Sequence[Reading]) -> str:
         return ""
     return (
         f"Of {count(newborn.n, 'problem')} that need no definition, for which nothing is shown, the newborn solves "
-        f"{number(newborn.value)} and the living {number(living.value)} ({say(e)}): that part is the weights' alone."
+        f"{number(newborn.value)} and the living {number(living.value)} ({say(e)}): that part is due to the weights "
+        "alone."
     )
 
 
@@ -242,13 +240,13 @@ def ratchet_figure(found: Sequence[Reading], stale: int) -> Figure:
     gains = [r.above("first") for r in found]
     return Figure(
         "ratchet",
-        "The ratchet: what a frozen newborn does with each generation's library\n"
-        f"R = {say(gains[-1])} after generation {last.generation}",
+        f"The ratchet: a frozen newborn with each generation's library\nR = {say(gains[-1])} after generation "
+        f"{last.generation}",
         "Above: held-out problems with hidden names solved by the untrained model, greedy, the same problems each "
-        "time, by what it is given to read (band: 95 % Wilson interval). The first library is the one after the first "
-        "generation with posts; one author's part is what a newborn has where knowledge is not pooled; wrong "
-        "definitions say what names mean in another world. Below: R, its own library less the first, paired by "
-        "problem (band: 95 % interval). A ratchet climbs and does not slip back.",
+        "time, by the library it reads (band: 95 % Wilson interval). The first library is the one after the first "
+        "generation with posts; one author's part is what a newborn would have without pooling; wrong definitions are "
+        "those of another world. Below: R, its own library less the first, paired by problem (band: 95 % interval). A "
+        "ratchet rises and does not fall back.",
         (
             Panel(tuple(upper), "generation", "problems solved", (0.0, 1.0), True, height=1.3, legend="newborn reads"),
             Panel((band("R", found, gains, colour="#0072B2"), zero(found)), "generation", "R", whole_x=True),
@@ -268,11 +266,11 @@ def channels_figure(found: Sequence[Reading]) -> Figure:
     last = parts[-1]
     return Figure(
         "channels",
-        "By which way knowledge comes: text, weights, and both\n"
-        f"text {say(last.text)}, weights {say(last.weights)} after generation {found[-1].generation}",
+        f"Channels of knowledge: text, weights, and both\ntext {say(last.text)}, weights {say(last.weights)} after "
+        f"generation {found[-1].generation}",
         "On held-out problems with hidden names. Text: the newborn with the library less without. Weights: the living "
         "without the library less the newborn without. Synergy: what both give beyond the sum. Bands: 95 %, problems "
-        "resampled; there is none where all problems came out alike.",
+        "resampled; there is none if all problems had the same result.",
         (Panel(series, "generation", "share of problems gained", whole_x=True),),
         tuple(
             {"generation": r.generation, "channel": name, "n": e.n, "gained": finite(e.value)}
@@ -284,7 +282,7 @@ def channels_figure(found: Sequence[Reading]) -> Figure:
 
 
 def needs_figure(found: Sequence[Reading]) -> Figure:
-    """Reading where it is needed, and where nothing is looked up."""
+    """Pass rates on problems that need a definition, and on problems that need none."""
     # the living often do exactly as the newborn: a thin line on a thick one
     minds = (("newborn", "#0072B2", 4.0), ("living", "#D55E00", 1.6))
     needed = [
@@ -307,8 +305,8 @@ def needs_figure(found: Sequence[Reading]) -> Figure:
         "ratchet-needs",
         "Problems that need a definition, and problems that need none",
         "Above: problems with hidden names, with the library and without. Below: problems without names, for which "
-        "nothing is shown; what the living gain there is the weights' alone, and the newborn stays where it is, being "
-        "frozen. Bands: 95 % Wilson intervals, above of the newborn with the library.",
+        "nothing is shown; what the living gain there is due to the weights alone; the newborn is frozen and stays "
+        "constant. Bands: 95 % Wilson intervals, above of the newborn with the library.",
         (
             Panel(tuple(needed), "generation", "solved", (0.0, 1.0), True, title="a definition is needed"),
             Panel(tuple(free), "generation", "solved", (0.0, 1.0), True, title="none is needed"),
@@ -332,8 +330,8 @@ def zero(found: Sequence[Reading]) -> Series:
 
 
 def rows(found: Sequence[Reading]) -> list[Row]:
-    """One row a reading and library: the rate, and how far the own library is above; of wrong definitions, too, how
-    many of the `asked` followed them and how many were right all the same."""
+    """One row per reading and library: the rate, and the lead of the own library; for wrong definitions also the shares
+    of the `asked` that followed them and that were right nevertheless."""
     table = []
     for r in found:
         for library in ("own", *CONTROLS):

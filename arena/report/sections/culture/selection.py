@@ -71,7 +71,7 @@ def figure(depths: Sequence[Row], levels: Sequence[Row]) -> Figure:
 
     panels = [Panel(lines(depths, PARTS), "generation of the parents", "change of mean depth", whole_x=True)]
     if len(levels) >= FEWEST:
-        panels.append(Panel(lines(levels, PARTS[:1]), "generation", "level, read less written", whole_x=True))
+        panels.append(Panel(lines(levels, PARTS[:1]), "generation", "level read, less level written", whole_x=True))
     return Figure(
         "selection",
         "Selection and transmission of what is passed on",

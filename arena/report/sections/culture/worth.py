@@ -1,11 +1,11 @@
-"""What posts did for those who were shown them at work: of those chosen for a reader some were left out at random.
+"""Effect of posts on the readers they were shown to, from posts that were withheld at random.
 
-Numbers come from `arena.report.metrics.randomised_uplift`. Kinds and authors have intervals; single posts have a guess
-drawn towards the mean of their kind, since few have the attempts it takes to tell one by itself.
+Numbers come from `arena.report.metrics.randomised_uplift`. Kinds and authors have intervals; single posts have an
+estimate shrunk to the mean of their kind, since few have enough attempts for one of their own.
 
-Left out: effects on anything but the problem a post was chosen for, and what several posts do together. Not guaranteed:
-that authors differ by what they write; they write of other names, at other times. Nor that the first and last posts of
-the table are the best and the worst: of many guesses some lie at the ends by chance.
+Left out: effects on anything but the problem a post was chosen for, and joint effects of several posts. Not guaranteed:
+that authors differ by what they write; they write about other names, at other times. Nor that the first and last posts
+of the table are the best and the worst: of many estimates some lie at the ends by chance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from arena.report.figures.figure import Figure, Panel, Section, Series, Table
-from arena.report.metrics.randomised_uplift import EFFECT, Found, row, worths
+from arena.report.metrics.randomised_uplift import EFFECT, Uplifts, row, worths
 from arena.report.source import Source
 from arena.run.store import Row, Store
 from arena.text import between, clear, count, listed, number
@@ -24,13 +24,13 @@ from culture.uplift import Worth, needed, needed_choices
 
 MOST_AUTHORS = 30
 ENDS = 8
-"""Posts shown from either end of the order."""
+"""Posts shown from each end of the order."""
 BIN = 0.1
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A post of which there were attempts, and what is known of it; `problems` are different ones, by arm."""
+class PostUplift:
+    """A post with attempts, and its uplift; `problems` counts distinct ones by arm."""
 
     id: str
     kind: str
@@ -45,7 +45,7 @@ def part(source: Source) -> Section:
     found = worths(source.store)
     if found is None:
         return Section("worth", "", missing=(missing(source),))
-    posts = judged(source.store, found)
+    posts = ranked_posts(source.store, found)
     share = source.config.library.withhold
     findings = [*kinds_found(found), *authors_found(found), *power(found, posts, share), differs()]
     figures = (groups_figure(found), posts_figure(posts))
@@ -56,19 +56,19 @@ def part(source: Source) -> Section:
 def missing(source: Source) -> str:
     withhold = source.config.library.withhold
     if not withhold:
-        why = "the config leaves nothing out (library.withhold is 0; 0.05 leaves out one in twenty)"
+        why = "the config withholds nothing (library.withhold is 0; 0.05 withholds one in twenty)"
     elif not source.store.query("SELECT 1 FROM withheld LIMIT 1"):
-        why = f"none has been left out (library.withhold is {withhold:g} now; earlier versions left nothing out)"
+        why = f"none has been withheld (library.withhold is {withhold:g} now; earlier versions withheld nothing)"
     else:
-        why = "no attempt of a reader for whom one was left out has been made yet"
-    return f"Of the posts chosen for readers nothing was withheld that tells what reading did: {why}."
+        why = "no attempt of a reader from whom one was withheld has been made yet"
+    return f"The effect of reading cannot be measured by withholding posts: {why}."
 
 
-def judged(store: Store, found: Found) -> list[Judged]:
-    """The posts in question, the most useful first by the guess drawn towards the mean of their kind."""
+def ranked_posts(store: Store, found: Uplifts) -> list[PostUplift]:
+    """The posts that were shown or withheld, the most useful first by their shrunken uplift."""
     posts = {p["id"]: p for p in store.query("SELECT id, kind, author, generation, title, body FROM posts")}
     rows = [
-        Judged(id, p["kind"], p["author"], p["generation"], words(p), worth, found.problems[id])
+        PostUplift(id, p["kind"], p["author"], p["generation"], words(p), worth, found.problems[id])
         for id, worth in found.posts.items()
         for p in [posts[id]]
     ]
@@ -82,19 +82,19 @@ def words(post: Row) -> str:
 # -- sentences ---------------------------------------------------------------------------------------------------
 
 
-def kinds_found(found: Found) -> list[str]:
+def kinds_found(found: Uplifts) -> list[str]:
     told = [
         f"{say(w)} for a {_spaced(kind)} ({arms(w)})" for kind, w in found.kinds.items() if w.difference is not None
     ]
     if not told:
-        return ["Of no kind of post was one both shown and left out, so there is no effect of reading to tell."]
+        return ["No kind of post was both shown and withheld, so the effect of reading is not known."]
     return [
-        "Some of the posts chosen for readers were left out at random. What being shown one adds to the share of "
+        "Some of the posts chosen for readers were withheld at random. Effect of being shown one on the share of "
         f"attempts that succeed: {listed(told)}."
     ]
 
 
-def authors_found(found: Found) -> list[str]:
+def authors_found(found: Uplifts) -> list[str]:
     known = {a: w for a, w in found.authors.items() if w.difference is not None}
     if len(known) < 2:
         return []
@@ -110,14 +110,14 @@ def authors_found(found: Found) -> list[str]:
     return [f"{text}: these intervals {'do not ' if apart else ''}overlap."]
 
 
-def power(found: Found, posts: Sequence[Judged], withhold: float) -> list[str]:
-    """How many attempts it takes to tell a single post, and how many there were."""
+def power(found: Uplifts, posts: Sequence[PostUplift], withhold: float) -> list[str]:
+    """The number of problems needed to judge a single post, and the number there were."""
     wanted, enough = needed(EFFECT), len(found.enough)
     most = max(posts, key=lambda j: (min(j.problems), sum(j.problems), j.id))
     text = (
         f"To see a difference of {EFFECT:g} on one post takes about {wanted} problems an arm, one attempt at each"
         + (f" (about {needed_choices(EFFECT, withhold):,} choices of it" if 0 < withhold < 1 else "")
-        + (f", where a share of {withhold:g} is left out)" if 0 < withhold < 1 else "")
+        + (f", where a share of {withhold:g} is withheld)" if 0 < withhold < 1 else "")
     )
     shown, without = most.problems
     text += (
@@ -126,15 +126,16 @@ def power(found: Found, posts: Sequence[Judged], withhold: float) -> list[str]:
     )
     if enough == len(posts):
         return [f"{text}."]
-    return [f"{text}; of {'the others' if enough else 'each'} there is a guess, drawn towards the mean of its kind."]
+    return [f"{text}; of {'the others' if enough else 'each'} there is an estimate shrunk to the mean of its kind."]
 
 
 def differs() -> str:
     return (
-        "This is not the uplift of definitions told above. There, held-out problems are asked of one agent twice, with "
-        "all that the library has on their names and with nothing, and every definition in them is credited. Here one "
-        "post is missing at work and the others are shown, the problems are those that agents set, and each reader is "
-        "asked in one way only, by the toss of a coin: what the post adds to the rest, for those it was chosen for."
+        "This is not the uplift of definitions reported above. There, held-out problems are asked of one agent twice, "
+        "with all that the library has on their names and with nothing, and every definition in them is credited. "
+        "Here one post is missing at work and the others are shown, the problems are those that agents set, and each "
+        "reader is asked in one way only, chosen at random: what the post adds to the rest, for those it was chosen "
+        "for."
     )
 
 
@@ -150,12 +151,12 @@ def arms(w: Worth) -> str:
 # -- figures -----------------------------------------------------------------------------------------------------
 
 
-def groups_figure(found: Found) -> Figure | None:
+def groups_figure(found: Uplifts) -> Figure | None:
     """Uplift by kind and by author, with the attempts of both arms under each."""
     authors = sorted(found.authors.items(), key=lambda x: (-x[1].shown - x[1].withheld, x[0]))
     panels = [
-        _forest(found.kinds, "kind: attempts shown / left out", "By kind"),
-        _forest(dict(sorted(authors[:MOST_AUTHORS])), "author: attempts shown / left out", "By author"),
+        _forest(found.kinds, "kind: attempts shown / withheld", "By kind"),
+        _forest(dict(sorted(authors[:MOST_AUTHORS])), "author: attempts shown / withheld", "By author"),
     ]
     if not any(panels):
         return None
@@ -164,11 +165,11 @@ def groups_figure(found: Found) -> Figure | None:
     more = len(authors) - MOST_AUTHORS
     return Figure(
         "worth",
-        "What being shown a post did, from what was left out at random",
+        "Effect of being shown a post, from posts withheld at random",
         "Share of attempts that succeed when a post that was chosen for the reader is shown, minus the share when it "
-        "is left out by the toss of a coin; both weighted so that they stand for the same readers. 95 % intervals; "
-        "attempts at one problem are taken together. Under each the attempts with and without. Authors differ also by "
-        "what they wrote of."
+        "is withheld at random; both weighted so that they represent the same readers. 95 % intervals; attempts at "
+        "one problem are taken together. Below each name: the attempts with and without. Authors also differ by the "
+        "names they wrote about."
         + (f" The {MOST_AUTHORS} authors with most attempts; {more} more are in the data." if more > 0 else ""),
         tuple(p for p in panels if p),
         tuple(rows),
@@ -186,8 +187,8 @@ def _forest(groups: Mapping[str, Worth], label: str, title: str) -> Panel | None
     return Panel((points,), label, "uplift (difference of shares)", (floor, 1.0), title=title)
 
 
-def posts_figure(posts: Sequence[Judged]) -> Figure | None:
-    """How single posts' guesses are distributed, and how little most measured differences tell."""
+def posts_figure(posts: Sequence[PostUplift]) -> Figure | None:
+    """Distribution of the shrunken uplifts of single posts, and the measured differences by number of attempts."""
     known = [(j, j.worth.difference) for j in posts if j.worth.difference is not None]
     if not known:
         return None
@@ -201,25 +202,25 @@ def posts_figure(posts: Sequence[Judged]) -> Figure | None:
     text = tuple(f"{j.words}; {j.author}; {arms(j.worth)}" for j, _ in known)
     measured = Series("measured", n, tuple(d for _, d in known), kind="points", colour="#999999", text=text)
     drawn = Series(
-        "drawn towards the mean", n, tuple(j.worth.shrunk for j, _ in known), kind="points", colour="#0072B2", text=text
+        "shrunk to the mean", n, tuple(j.worth.shrunk for j, _ in known), kind="points", colour="#0072B2", text=text
     )
     empty = len(posts) - len(known)
     return Figure(
         "worth-posts",
-        "What single posts did",
-        "Above: posts by their uplift, drawn towards the mean of their kind the more, the less is known of them (steps "
-        f"of {BIN:g}). Below: the same and the measured difference, by the attempts of the smaller arm. With few "
-        "attempts measured differences lie anywhere."
-        + (f" Of {count(empty, 'post')} more one arm is empty, so nothing was measured." if empty else ""),
+        "Effect of single posts",
+        "Above: posts by their uplift, shrunk to the mean of their kind the more, the less is known of them (steps of "
+        f"{BIN:g}). Below: the same and the measured difference, by the attempts of the smaller arm. With few attempts "
+        "measured differences vary widely."
+        + (f" Of {count(empty, 'post')} more one arm is empty, so there is no measurement." if empty else ""),
         (
-            Panel(bars, "uplift, drawn towards the mean", "posts", stacked=True, height=0.8, legend="kind"),
+            Panel(bars, "uplift, shrunk to the mean", "posts", stacked=True, height=0.8, legend="kind"),
             Panel((measured, drawn), "attempts of the smaller arm", "uplift", (min(0.0, *(d for _, d in known)), 1.0)),
         ),
         tuple(post_row(j) for j in posts),
     )
 
 
-def post_row(j: Judged) -> Row:
+def post_row(j: PostUplift) -> Row:
     return {
         "post": j.id,
         "kind": j.kind,
@@ -236,7 +237,7 @@ def post_row(j: Judged) -> Row:
 # -- tables ------------------------------------------------------------------------------------------------------
 
 
-def groups_table(found: Found) -> Table:
+def groups_table(found: Uplifts) -> Table:
     rows = []
     for group, groups, of in (
         ("kind", found.kinds, found.trials.kinds),
@@ -247,15 +248,15 @@ def groups_table(found: Found) -> Table:
             shown = _spaced(name) if group == "kind" else name
             rows.append((group, shown, f"{posts[name]:,}", f"{w.shown:,}", f"{w.withheld:,}", say(w)))
     caption = (
-        "What being shown a post adds to the share of attempts that succeed, by kind and by author, with 95 % "
-        "intervals. Shown and left out count attempts of readers for whom a post was chosen."
+        "Effect of being shown a post on the share of attempts that succeed, by kind and by author, with 95 % "
+        "intervals. Shown and withheld count attempts of readers for whom a post was chosen."
     )
-    columns = ("by", "name", "posts", "shown", "left out", "uplift")
+    columns = ("by", "name", "posts", "shown", "withheld", "uplift")
     return Table(columns, tuple(rows), caption, frozenset(columns[2:]))
 
 
-def posts_table(posts: Sequence[Judged]) -> tuple[Table, ...]:
-    """The posts at both ends of those of which both arms have attempts."""
+def posts_table(posts: Sequence[PostUplift]) -> tuple[Table, ...]:
+    """The posts at both ends of the order, among those with attempts in both arms."""
     known = [j for j in posts if j.worth.difference is not None]
     if not known:
         return ()
@@ -268,10 +269,10 @@ def posts_table(posts: Sequence[Judged]) -> tuple[Table, ...]:
             rows.append((str(place), *of, *counts, say(j.worth), number(j.worth.shrunk, sign=True)))
     which = "Posts" if shown is known else f"The first and last {ENDS} of {len(known):,} posts"
     caption = (
-        f"{which} by their uplift drawn towards the mean of their kind, with attempts shown and left out, and the "
-        "measured difference with its 95 % interval. Places are a guess, as the intervals say."
+        f"{which} by their uplift shrunk to the mean of their kind, with attempts shown and withheld, and the measured "
+        "difference with its 95 % interval. Places are uncertain, as the intervals show."
     )
-    columns = ("place", "post", "kind", "author", "gen", "shown", "left out", "measured", "drawn")
+    columns = ("place", "post", "kind", "author", "gen", "shown", "withheld", "measured", "shrunk")
     return (Table(columns, tuple(rows), caption, frozenset((columns[0], *columns[4:]))),)
 
 
