@@ -1,12 +1,12 @@
-"""Which items the run has met: as a problem that was set, in a post, or among what was slept on.
+"""Contamination check: which items occurred in the run as a problem, in a post, or in fine-tuning data.
 
-Texts are compared as words and signs, without case and white space. A domain's own problem was met if just that problem
-was. A question was met if it is a stored text, or the bare prompt that asks for one, or if one of the two holds the
-other whole and the shorter has 13 words or more, the length by which overlap is usually told from chance (Brown et al.
-2020, appendix C). So a question is rather counted as met than not.
+Texts are compared as sequences of words and signs, without case and white space. A problem of a domain occurred if
+exactly that problem did. A question occurred if it equals a stored text or the bare prompt for one, or if one contains
+the other and the shorter has 13 words or more, the usual length for telling overlap from chance (Brown et al. 2020,
+appendix C). The check errs on the side of counting a question as seen.
 
-Left out: paraphrases, and what the base model had met before the run. An agent's own proposals, which it may have slept
-on, count as set.
+Left out: paraphrases, and the base model's pretraining data. An agent's own proposals, on which it may have been
+fine-tuned, count as set.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from curricula.domain import Domain
 SET, POSTED, TRAINED = KINDS = ("set", "posted", "trained")
 OVERLAP = 13
 BLOCK = 1_000_000
-"""Letters of stored texts that are searched at a time."""
+"""Characters of stored text that are searched at a time."""
 _WORDS = re.compile(r"\w+|[^\w\s]")
 
 Stored = tuple[str, str, frozenset[str]]
-"""A domain's name (empty if none), a text, and how it was met."""
+"""Name of the domain (empty if none), text, and where it occurred (members of KINDS)."""
 
 
 def met(store: Store, domains: Mapping[str, Domain], items: Sequence[Item], generation: int) -> list[frozenset[str]]:
-    """How the run had met each item by the end of `generation`: some of KINDS."""
+    """For each item, the members of KINDS that say where it occurred by the end of `generation`."""
     found = [set[str]() for _ in items]
     problems = {(i.problem.domain, i.problem.text): list[int]() for i in items if i.problem}
     questions = list[tuple[int, str]]()
@@ -54,19 +54,19 @@ def met(store: Store, domains: Mapping[str, Domain], items: Sequence[Item], gene
 
 
 def plain(text: str) -> str:
-    """A text as its words and signs, with a space between."""
+    """The words and signs of a text in lower case, separated by single spaces."""
     return " ".join(_WORDS.findall(text.casefold()))
 
 
 class _Questions:
-    """The questions as one text to search in, and each by itself."""
+    """The questions, joined into one text for fast search and one by one."""
 
     def __init__(self, questions: Sequence[tuple[int, str]], domains: Mapping[str, Domain]) -> None:
         self.questions, self.domains = questions, domains
         self.all = "\n".join(f" {q} " for _, q in questions)
 
     def asking(self, domain: str, text: str) -> Iterator[int]:
-        """The questions that are a stored text or ask for it, or hold all of it."""
+        """Indices of the questions that equal a stored text, ask for it, or contain it."""
         words = plain(text)
         if not words or f" {words} " not in self.all:
             return
@@ -77,14 +77,14 @@ class _Questions:
         yield from (at for at, q in self.questions if q in same or (long and f" {words} " in f" {q} "))
 
     def inside(self, stored: Iterable[Stored]) -> Iterator[tuple[int, frozenset[str]]]:
-        """The questions that a stored text holds whole."""
+        """Indices of the questions that a stored text contains."""
         long = [(at, f" {q} ") for at, q in self.questions if q.count(" ") + 1 >= OVERLAP]
         for kinds, block in _blocks(stored) if long else ():
             yield from ((at, kinds) for at, q in long if q in block)
 
 
 def _blocks(stored: Iterable[Stored]) -> Iterator[tuple[frozenset[str], str]]:
-    """Stored texts in few long ones, by how they were met."""
+    """Stored texts joined into blocks of about BLOCK characters, by where they occurred."""
     waiting: dict[frozenset[str], list[str]] = {}
     sizes: dict[frozenset[str], int] = {}
     for _, text, kinds in stored:
@@ -97,7 +97,7 @@ def _blocks(stored: Iterable[Stored]) -> Iterator[tuple[frozenset[str], str]]:
 
 
 def _stored(store: Store, generation: int) -> Iterator[Stored]:
-    """What the run holds: valid problems, and titles and bodies of posts."""
+    """The run's texts: valid problems, and titles and bodies of posts."""
     asked = [generation]
     for r in store.db.query("SELECT domain, text FROM problems WHERE valid AND generation <= ?", asked):
         yield r["domain"], r["text"], frozenset({SET})

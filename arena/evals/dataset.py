@@ -1,10 +1,10 @@
-"""A user's own set: JSON lines, read strictly.
+"""A user's evaluation set: JSON lines, parsed strictly.
 
-A line is one item: a question with its answer, a question with a checker program, or a problem of one of the run's
-domains. Nothing is skipped: a line that is none of them is an error that names the file, the line and the nearest
-right key. Items that ask the same are told of, not left out.
+Each line is one item: a question with its answer, a question with a checker program, or a problem of one of the run's
+domains. No line is skipped: anything else is an error that names the file, the line and the nearest right key.
+Repeated items are reported, not removed.
 
-Left out: other formats, and several right answers to a question (that is what a checker is for).
+Left out: other formats, and several right answers to a question (use a checker).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ NO_LEVEL = "-"
 
 @dataclass(frozen=True)
 class Item:
-    """One line of a set. Just one of `answer`, `checker` and `problem` is there; `text` is what is asked."""
+    """One line of a set. Exactly one of `answer`, `checker` and `problem` is given; `text` is the question."""
 
-    line: int  # counted from 1
-    id: str  # the user's own, else the line's number
-    level: str  # what items are grouped by; `-` where the line says none
+    line: int  # from 1
+    id: str  # given by the user; default: the line number
+    level: str  # the group of the item; `-` if none is given
     text: str
     system: str = ""
     answer: str | None = None
@@ -39,13 +39,13 @@ class Item:
 
     @property
     def key(self) -> str:
-        """Equal for items that ask the same, whatever their white space."""
+        """The question with normalized white space; equal for repeated items."""
         return " ".join(self.text.split())
 
 
 @dataclass(frozen=True)
 class ItemSet:
-    """One file. `digest` is the SHA-256 of its bytes, `total` how many items it holds, `items` those that are asked."""
+    """One file. `digest`: SHA-256 of its bytes; `total`: items in the file; `items`: those to evaluate."""
 
     name: str
     path: Path
@@ -57,17 +57,17 @@ class ItemSet:
         return f"{self.path} line {item.line}"
 
     def levels(self) -> list[str]:
-        """In their order: numbers first, smallest first, then words as the file has them."""
+        """The levels: numbers in ascending order, then words in the order of the file."""
         found = dict.fromkeys(i.level for i in self.items)
         return sorted(found, key=lambda v: (0, int(v)) if v.isdecimal() else (1, 0))
 
     def repeated(self) -> list[tuple[Item, Item]]:
-        """Items that ask what an earlier one asks, each with the first that does."""
+        """(first, repeated) pairs of items with the same question."""
         first: dict[str, Item] = {}
         return [(first[i.key], i) for i in self.items if first.setdefault(i.key, i) is not i]
 
     def limited(self, most: int | None) -> ItemSet:
-        """At most so many items, evenly spaced over the file, so that a file sorted by level keeps its levels."""
+        """At most `most` items, evenly spaced over the file, so that a file sorted by level keeps its levels."""
         n = len(self.items)
         if most is None or n <= most:
             return self
@@ -76,7 +76,11 @@ class ItemSet:
 
 
 def read_sets(paths: Sequence[Path], domains: Mapping[str, Domain]) -> list[ItemSet]:
-    """The sets of these files. Raises ValueError, naming the file and the line, for what is not as it should be."""
+    """Read evaluation sets.
+
+    Raises:
+        ValueError: for an unreadable file, an invalid line (named with its file and number), or two sets of one name.
+    """
     found = [read_set(path, domains) for path in paths]
     for i, s in enumerate(found):
         same = next((o for o in found[:i] if o.name.casefold() == s.name.casefold()), None)
@@ -86,7 +90,7 @@ def read_sets(paths: Sequence[Path], domains: Mapping[str, Domain]) -> list[Item
 
 
 def read_set(path: Path, domains: Mapping[str, Domain]) -> ItemSet:
-    """One file, or a shipped one by name, as a set. Raises ValueError as `read_sets` does."""
+    """Read one set from a path or the name of a shipped one. Raises ValueError as `read_sets` does."""
     path = find_config(path, "eval", ".jsonl")
     try:
         data = path.read_bytes()
@@ -95,7 +99,7 @@ def read_set(path: Path, domains: Mapping[str, Domain]) -> ItemSet:
         raise ValueError(f"cannot read the set {path}: {error.strerror or error}{near}") from None
     lines = data.removeprefix(b"\xef\xbb\xbf").rstrip().split(b"\n") if data.strip() else []
     if not lines:
-        raise ValueError(f"{path} is empty: expected one JSON object a line")
+        raise ValueError(f"{path} is empty: expected one JSON object per line")
     sealed = {p.text_key for d in domains.values() for depth in d.depths for p in d.heldout(SPLITS[1], depth)}
     items, lines_of = list[Item](), dict[str, int]()
     for number, line in enumerate(lines, start=1):
@@ -104,10 +108,10 @@ def read_set(path: Path, domains: Mapping[str, Domain]) -> ItemSet:
         except ValueError as error:
             raise ValueError(f"{path} line {number}: {error}") from None
         if item.id in lines_of:
-            raise ValueError(f"{path} line {number}: id {item.id!r} is that of line {lines_of[item.id]} already")
+            raise ValueError(f"{path} line {number}: id {item.id!r} is already used by line {lines_of[item.id]}")
         if item.problem and item.problem.text_key in sealed:
             raise ValueError(
-                f"{path} line {number}: a problem of the sealed test set, which `experiment --final` alone may ask"
+                f"{path} line {number}: this problem is in the sealed test set; only `experiment --final` may use it"
             )
         lines_of[item.id] = number
         items.append(item)
@@ -115,7 +119,7 @@ def read_set(path: Path, domains: Mapping[str, Domain]) -> ItemSet:
 
 
 def read_item(line: bytes, number: int, domains: Mapping[str, Domain]) -> Item:
-    """One line as an item. Raises ValueError that says what is wrong, without the place."""
+    """Parse one line. Raises ValueError with the reason, without file and line."""
     data = _object(line)
     for key in data:
         if key not in KEYS:
@@ -151,7 +155,7 @@ def _problem(given: Mapping[str, str], number: int, id_: str, level: str | None,
             raise ValueError(f"lacks {key!r}: a problem of a domain needs both 'domain' and 'problem'")
     extra = [k for k in given if k not in ("domain", "problem")]
     if extra:
-        raise ValueError(f"{extra[0]!r} does not go with a domain's own problem, which is asked as in the run")
+        raise ValueError(f"{extra[0]!r} is not allowed with a domain's problem, which is asked as in the run")
     name = given["domain"]
     if name not in domains:
         raise ValueError(
@@ -162,7 +166,7 @@ def _problem(given: Mapping[str, str], number: int, id_: str, level: str | None,
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """The JSON object of a line. Raises ValueError for anything else, a key met twice too."""
+    """The JSON object of a line. Raises ValueError for anything else, including repeated keys."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next((k for i, (k, _) in enumerate(pairs) if any(k == other for other, _ in pairs[:i])), None)
@@ -177,7 +181,7 @@ def _object(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8") from None
     try:
-        # numbers stay as they are written: 0.10 is not 0.1 where texts are compared
+        # numbers keep their spelling: as text, 0.10 differs from 0.1
         data = json.loads(text, object_pairs_hook=once, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error.msg} at letter {error.pos + 1}") from None
@@ -189,23 +193,23 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 class _Number(str):
-    """A number as it is written."""
+    """A JSON number as it is spelled in the file."""
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:
-    """A text that is not empty; an answer may be a number. Raises ValueError."""
+    """A non-empty text; an answer may be a number. Raises ValueError otherwise."""
     value = data[key]
     if not isinstance(value, str) or (isinstance(value, _Number) and key != "answer"):
         raise ValueError(f"{key!r} is {_kind(value)}, expected a text")
     if not value.strip():
         raise ValueError(f"{key!r} is empty")
     if not value.isprintable() and any(0xD800 <= ord(c) <= 0xDFFF for c in value):
-        raise ValueError(f"{key!r} holds half a letter (a lone surrogate)")
+        raise ValueError(f"{key!r} contains a lone surrogate")
     return str(value)
 
 
 def _label(data: Mapping[str, Any], key: str) -> str:
-    """A name or a number for an item, on one line. Raises ValueError."""
+    """A name or a number on one line. Raises ValueError otherwise."""
     value = data[key]
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ValueError(f"{key!r} is {_kind(value)}, expected a number or a text on one line")

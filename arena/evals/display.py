@@ -1,6 +1,6 @@
-"""An examination on a terminal: a bar while it is asked, then a table a set and what to make of it.
+"""Terminal output of `eval`: a progress bar, then tables and a summary for each set.
 
-Text that a user or an agent wrote is shown as it is, never as markup.
+Text written by users or agents is never interpreted as markup.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from arena.report.terminal import new_table
 from arena.text import between, clear, count, listed
 
 MOST_LEVELS = 16
-"""More are in the files only."""
-MET = {SET: "set as a problem", POSTED: "told in a post", TRAINED: "slept on"}
+"""Maximum levels in a table; the files hold all of them."""
+MET = {SET: "set as a problem", POSTED: "in a post", TRAINED: "in fine-tuning data"}
 
 
 class Bar:
-    """How many requests are answered, on a terminal. A context manager, so that the terminal is given back."""
+    """Progress bar of answered requests. A context manager, so that the terminal is always restored."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -48,7 +48,7 @@ class Bar:
 
 
 def conclude(results: Sequence[Result], folder: Path, as_json: bool) -> None:
-    """Write the files of all sets, and print what came out."""
+    """Write the files of all sets and print the results, as one JSON object if `as_json`."""
     written = [write(result, folder) for result in results]
     if as_json:
         print(json.dumps({"sets": [as_data(result) for result in results]}, indent=1, ensure_ascii=False))
@@ -60,7 +60,7 @@ def conclude(results: Sequence[Result], folder: Path, as_json: bool) -> None:
 
 
 def print_result(console: Console, result: Result) -> None:
-    """One set."""
+    """Print the tables and the summary of one set."""
     for title, measure in measures(result):
         console.print(levels_table(result, title, measure))
     if any(arm.endswith(READING) for arm in result.scores.arms):
@@ -73,13 +73,13 @@ def print_result(console: Console, result: Result) -> None:
 
 
 def measures(result: Result) -> list[tuple[str, str]]:
-    """What is shown, by its title."""
+    """(title, measure) of the measures to show."""
     k = str(result.options.k)
     return [("pass@1, greedy", GREEDY), *([(f"pass@{k}", k)] if k in result.scores.measures else [])]
 
 
 def levels_table(result: Result, title: str, measure: str) -> Any:
-    """A row a level, a column an arm; with two arms, their difference."""
+    """One row per level, one column per arm; with two arms, also their difference."""
     scores = result.scores
     two = len(scores.arms) == 2
     pair = next(((d["who"], d["minus"]) for d in scores.differences), None) if two else None
@@ -97,15 +97,15 @@ def levels_table(result: Result, title: str, measure: str) -> Any:
 
 
 def shown_levels(result: Result) -> list[str]:
-    """Single levels first, then all items, then those the run had not met, where it had met some."""
+    """Single levels, then all items, then the uncontaminated items if any item is contaminated."""
     own = [v for v in result.scores.levels if v not in (ALL, CLEAN)][:MOST_LEVELS]
     return [*own, ALL, *([CLEAN] if result.met else [])]
 
 
 def differences_table(result: Result) -> Any:
-    """Reading and weights told apart."""
+    """Differences between arms, which separate the effects of reading and of the weights."""
     shown = measures(result)
-    table = new_table(f"{result.set.name}: what made the difference", "over all items", *(t for t, _ in shown))
+    table = new_table(f"{result.set.name}: differences", "all items", *(t for t, _ in shown))
     for d in result.scores.differences:
         if d["level"] == ALL:
             table.add_row(f"{d['who']} - {d['minus']}", *(estimate(d[m], True, sign=True) for _, m in shown))
@@ -113,7 +113,7 @@ def differences_table(result: Result) -> Any:
 
 
 def agents_table(result: Result) -> Any:
-    """Each agent by itself, where several played."""
+    """One row per agent, if there are several."""
     own = [r for r in result.scores.rows if r["level"] == ALL and r["who"] not in result.scores.arms]
     if not own:
         return None
@@ -124,7 +124,7 @@ def agents_table(result: Result) -> Any:
 
 
 def findings(result: Result) -> list[str]:
-    """What came out, in sentences."""
+    """The summary of a set, in sentences."""
     found = [*_gain(result), _met(result)]
     replies = [j.reply for j in result.judged]
     cut = sum(r.finish == "length" for r in replies)
@@ -149,25 +149,25 @@ def _gain(result: Result) -> list[str]:
     if d is None or e is None:
         return []
     told = between(e["mean"], e["low"], e["high"], sign=True)
-    where = "the items that the run had not met" if result.met else "these items"
+    where = "the items that had not occurred in the run" if result.met else "these items"
     sure = {1: "more", -1: "less", 0: "neither clearly more nor clearly less"}
     says = sure[clear(e["low"], e["high"])] if e["low"] is not None and e["high"] is not None else sure[0]
     return [f"Agents solve {says} of {where} than the base model: {told}, 95 % over {count(d['items'], 'item')}."]
 
 
 def _met(result: Result) -> str:
-    g = result.line.generation
+    g = result.selection.generation
     if not result.met:
-        return f"No item had been set, posted or slept on in the run by generation {g}."
+        return f"No item occurred in the run as a problem, in a post or in fine-tuning data by generation {g}."
     by = [f"{n} {MET[k]}" for k in KINDS if (n := sum(k in kinds for kinds in result.met.values()))]
     return (
-        f"By generation {g} the run had met {len(result.met)} of {len(result.set.items)} items ({listed(by)}); "
-        "the row clean leaves them out."
+        f"By generation {g}, {len(result.met)} of {len(result.set.items)} items had occurred in the run"
+        f" ({listed(by)}); the row clean leaves them out."
     )
 
 
 def estimate(found: Any, whole: bool, sign: bool = False) -> str:
-    """A number with its interval, or without it where there is no room."""
+    """A number, with its interval if `whole`."""
     if found is None:
         return "-"
     return between(found["mean"], found["low"] if whole else None, found["high"] if whole else None, sign=sign)

@@ -1,8 +1,7 @@
-"""Who sits the examination: agents of a run as they were after a generation, beside the base model without adapter.
+"""The participants of an evaluation: agents of a run as of one generation, and the base model without an adapter.
 
-A run is opened to be read: its lock is shared with others who read, so that nobody plays it meanwhile, and its database
-refuses to be written. Where nobody learned (a server's model, or `sleep.enabled: false`) all agents are one and the
-same model, which then answers alone.
+The run is opened read-only under a shared lock, so that no process plays it meanwhile. If no agent has an adapter (a
+server's model, or `sleep.enabled: false`), all agents are the same model, which is evaluated once.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ BASE, AGENTS, MODEL = "base", "agents", "model"
 
 
 @dataclass(frozen=True)
-class Player:
-    """One who answers every item. `agent` is whose adapter it has and whose library it reads; base rows have no
-    adapter, and read what the first agent does."""
+class Participant:
+    """A model that answers every item: an agent or the base model. `agent`: the agent whose adapter and library it
+    uses; the base model has no adapter and reads the library of the first agent."""
 
     group: str  # one of BASE, AGENTS, MODEL
     agent: str
-    adapter: str | None = None  # a PEFT folder below the run's
+    adapter: str | None = None  # a PEFT folder, relative to the run's folder
     reads: bool = False
 
     @property
@@ -39,17 +38,17 @@ class Player:
 
 
 @dataclass(frozen=True)
-class Line:
-    """Who plays, as of which generation, and what is to be told of the choice."""
+class Selection:
+    """The participants, their generation, and notes for the user on how they were selected."""
 
     generation: int
-    players: tuple[Player, ...]
+    players: tuple[Participant, ...]
     said: tuple[str, ...] = ()
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[tuple[Store, Config]]:
-    """A run that nobody plays, for reading. Raises ValueError where there is none, or while it is being played."""
+def open_for_reading(folder: Path) -> Iterator[tuple[Store, Config]]:
+    """Open a run read-only. Raises ValueError if there is no run, or while a process plays it."""
     if not folder.is_dir():
         near = nearest(folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()])
         raise ValueError(f"no run folder at {folder}{near}")
@@ -71,40 +70,51 @@ def opened(folder: Path) -> Iterator[tuple[Store, Config]]:
         yield store, load_config(folder / "config.yaml")
 
 
-def line_up(store: Store, config: Config, folder: Path, wanted: str, generation: int | None, library: bool) -> Line:
-    """The players that `wanted` names: best, all, a number (so many of the best), or names with commas between.
+def select_participants(
+    store: Store, config: Config, folder: Path, wanted: str, generation: int | None, library: bool
+) -> Selection:
+    """Select the participants.
 
-    Raises ValueError, naming what there is, for agents or a generation that are not there.
+    Args:
+        store, config, folder: the run.
+        wanted: `best`, `all`, a number N (the N best), or names separated by commas.
+        generation: the generation to evaluate; None: the last one with adapters.
+        library: also evaluate every participant with posts of its library in context.
+
+    Raises:
+        ValueError: if an agent or the generation does not exist; names those that do.
     """
     at = there(store, folder) if config.sleep.enabled and config.engine.spec.trains else {}
     if at:
         g = max(at) if generation is None else generation
         if g not in at:
             raise ValueError(
-                f"no adapters of generation {g} in {folder}; there are those of generation {', '.join(map(str, at))}"
+                f"no adapters of generation {g} in {folder}; available generations: {', '.join(map(str, at))}"
             )
         chosen = choose(store, at[g], g, wanted)
         said = [f"{_told(chosen, wanted, len(at[g]))} of generation {g}, beside the base model"]
-        players = [Player(AGENTS, row["name"], _checked(folder, row)) for row in chosen]
-        base = Player(BASE, chosen[0]["name"])
+        players = [Participant(AGENTS, row["name"], _checked(folder, row)) for row in chosen]
+        base = Participant(BASE, chosen[0]["name"])
     else:
         g = _last(store, folder) if generation is None else generation
-        alive = living(store, g)
+        alive = alive_in(store, g)
         if not alive:
-            raise ValueError(f"nobody lived in generation {g} of {folder}; the last finished is {_last(store, folder)}")
+            raise ValueError(
+                f"no agents in generation {g} of {folder}; the last finished generation is {_last(store, folder)}"
+            )
         chosen = choose(store, alive, g, wanted)
         why = (
-            "a server's model answers for all agents alike"
+            "all agents are the same model, which runs on a server"
             if config.engine.spec.remote
-            else "no adapters were written in this run, so the base model answers for all agents alike"
+            else "this run wrote no adapters, so all agents are the base model"
         )
-        players, base, said = [], Player(MODEL, chosen[0]["name"]), [why]
+        players, base, said = [], Participant(MODEL, chosen[0]["name"]), [why]
         if library and len(chosen) > 1 and config.library.network != "all":
-            said.append(f"of their libraries, that of {base.agent} is read")
+            said.append(f"it reads the library of {base.agent}")
     group = [*players, base]
     if library:
-        group += [Player(p.group, p.agent, p.adapter, reads=True) for p in group]
-    return Line(g, tuple(group), tuple(said))
+        group += [Participant(p.group, p.agent, p.adapter, reads=True) for p in group]
+    return Selection(g, tuple(group), tuple(said))
 
 
 def _told(chosen: Sequence[Row], wanted: str, n: int) -> str:
@@ -113,7 +123,7 @@ def _told(chosen: Sequence[Row], wanted: str, n: int) -> str:
 
 
 def choose(store: Store, rows: Sequence[Row], generation: int, wanted: str) -> list[Row]:
-    """Some of the agents, the best first; raises ValueError for a name that is none of them."""
+    """The agents that `wanted` names, the best first. Raises ValueError for an unknown name or number."""
     solved = skill(store, generation)
     ranked = sorted(rows, key=lambda row: -solved.get(row["name"], 0.0))
     if wanted == "all":
@@ -128,16 +138,15 @@ def choose(store: Store, rows: Sequence[Row], generation: int, wanted: str) -> l
     names = list(dict.fromkeys(n.strip() for n in wanted.split(",") if n.strip()))
     for name in names:
         if name not in by_name:
-            near = nearest(name, [*by_name, "best", "all"]) or f"; there are {', '.join(by_name)}, or say best or all"
-            raise ValueError(f"--agents names {name!r}, who is no agent of generation {generation}{near}")
+            near = nearest(name, [*by_name, "best", "all"]) or f"; use best, all or some of {', '.join(by_name)}"
+            raise ValueError(f"--agents: generation {generation} has no agent {name!r}{near}")
     if not names:
-        raise ValueError("--agents names nobody: say best, all, a number, or names with commas between")
+        raise ValueError("--agents is empty: use best, all, a number, or names separated by commas")
     return [by_name[n] for n in names]
 
 
 def skill(store: Store, generation: int) -> dict[str, float]:
-    """How much of the run's own held-out problems each agent solved in its measurement of a generation; where there
-    was none, its mean reward as a solver."""
+    """Each agent's pass rate on the run's held-out problems in a generation; without one, its mean solver reward."""
     sql = (
         "SELECT agent, SUM(correct) * 1.0 / SUM(k) AS value FROM evaluations WHERE generation = ? AND mode = 'greedy'"
         " GROUP BY agent"
@@ -147,8 +156,8 @@ def skill(store: Store, generation: int) -> dict[str, float]:
     return {r["agent"]: r["value"] for r in rows}
 
 
-def living(store: Store, generation: int) -> list[Row]:
-    """Who lived through a generation, in order of birth."""
+def alive_in(store: Store, generation: int) -> list[Row]:
+    """The agents that were active after a generation, in order of birth."""
     return store.query(
         "SELECT a.name FROM agents a LEFT JOIN retirements r ON r.name = a.name WHERE a.born <= ?"
         " AND (r.generation IS NULL OR r.generation > ?) AND ? <= (SELECT MAX(generation) FROM phases)"
@@ -165,7 +174,7 @@ def _last(store: Store, folder: Path) -> int:
 
 
 def _checked(folder: Path, row: Row) -> str:
-    """The adapter's folder. Raises ValueError for weights that are not the run's."""
+    """The adapter's folder. Raises ValueError if its weights differ from those the run wrote."""
     path: str = row["path"]
     weights = inside(folder, path) / FILES[1]
     sha = file_digest(weights)

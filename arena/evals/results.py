@@ -1,7 +1,7 @@
-"""What an examination leaves behind, a set: its numbers as JSON, every answer as a row of CSV, and a picture.
+"""Result files of an evaluation, for each set: the scores as JSON, every answer as a CSV row, and a figure.
 
-Files are written whole or not at all; those of an earlier examination of the same set and generation are replaced. Two
-examinations of one run with the same options give the same bytes, on one machine and the same versions.
+Files are written atomically and replace those of an earlier evaluation of the same set and generation. Two evaluations
+of one run with the same options write the same bytes on one machine with the same package versions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NO_LEVELS = "all items"
 
 
 def write(result: Result, folder: Path) -> list[Path]:
-    """Write all files of a set into `folder`; the JSON's path first. Raises OSError where that cannot be done."""
+    """Write all files of a set into `folder`. Returns their paths, the JSON file first. Raises OSError."""
     from arena.report.figures.matplotlib_backend import save
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,22 +40,22 @@ def write(result: Result, folder: Path) -> list[Path]:
 
 
 def stem_of(result: Result) -> str:
-    return f"{result.set.name}-g{result.line.generation}"
+    return f"{result.set.name}-g{result.selection.generation}"
 
 
 def as_data(result: Result) -> dict[str, Any]:
-    """Everything but the answers, as plain data."""
+    """The result without the answers, as JSON data."""
     s, options = result.set, result.options
     replies = [j.reply for j in result.judged]
     return {
         "version": VERSION,
         "run": result.run,
         "seed": result.config.seed,
-        "generation": result.line.generation,
+        "generation": result.selection.generation,
         "engine": result.config.engine.kind,
         "set": {"name": s.name, "file": s.path.name, "sha256": s.digest, "items": len(s.items), "of": s.total},
         "levels": s.levels(),
-        "agents": list(dict.fromkeys(p.name for p in result.line.players if p.group == AGENTS and not p.reads)),
+        "agents": list(dict.fromkeys(p.name for p in result.selection.players if p.group == AGENTS and not p.reads)),
         "options": {
             "k": options.k,
             "temperature": options.temperature,
@@ -80,13 +80,13 @@ def as_data(result: Result) -> dict[str, Any]:
 
 
 def checker_failures(result: Result) -> Counter[str]:
-    """Answers on which a checker came to nothing, by the reason."""
+    """Number of answers on which a checker failed, by reason."""
     reasons = (j.reason.split(":")[1].strip() for j in result.judged if j.reason.startswith("checker: "))
     return Counter(r for r in reasons if r != "False")
 
 
 def as_csv(result: Result) -> str:
-    """A row an answer."""
+    """One CSV row per answer."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow([*ASKED, *ANSWERED])
@@ -116,7 +116,7 @@ def as_csv(result: Result) -> str:
 
 
 def figure(result: Result) -> Figure:
-    """pass@1 by level, and pass@k over k."""
+    """Figure with pass@1 by level and pass@k over k."""
     scores, levels = result.scores, [v for v in result.scores.levels if v not in (ALL, CLEAN)] or [ALL]
     names = tuple(NO_LEVELS if v == ALL else v.removeprefix("level ") for v in levels)
     passes = [m for m in scores.measures if m != GREEDY]
@@ -136,15 +136,14 @@ def figure(result: Result) -> Figure:
     panels = [Panel(tuple(by_level), "level", "pass@1, greedy", (0.0, 1.0))]
     if passes:
         panels.append(Panel(tuple(by_k), "k", f"pass@k at {result.options.temperature:g}", (0.0, 1.0), whole_x=True))
-    title = (
-        f"{result.set.name}, {len(result.set.items)} items, by {result.run} as of generation {result.line.generation}"
-    )
+    g = result.selection.generation
+    title = f"{result.set.name}, {len(result.set.items)} items, by {result.run} as of generation {g}"
     caption = "Intervals are 95 % over items; pass@k is the unbiased estimate (Chen et al. 2021)."
     return Figure(stem_of(result), title, caption, tuple(panels), tuple(rows))
 
 
 def colour(arm: str, at: int) -> str:
-    """Who has learned is blue, who has not grey; who reads has a colour of its own."""
+    """Colour of an arm: blue for fine-tuned agents, grey for the base model, other colours with reading."""
     own = {AGENTS: 0, MODEL: 0, AGENTS + READING: 2, MODEL + READING: 2, BASE + READING: 4}
     return GREY if arm == BASE else COLOURS[own.get(arm, at % len(COLOURS))]
 

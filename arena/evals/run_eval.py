@@ -1,10 +1,9 @@
-"""An examination of a run's agents, from its folder and the user's files to numbers: what the command `eval` does.
+"""The command `eval`: evaluate a run's agents on the user's own sets.
 
-The run is held only while it is read; nobody can play it then. All that is asked is made before the first request:
-prompts, adapters, and what the run had met. Nothing is written into the run's database; tokens of it are evaluation
-and no part of the run's compute.
+The run is locked for reading only while prompts are built, adapters are loaded and contamination is checked, all before
+the first request. Nothing is written to the run's database; the tokens are not part of the run's compute.
 
-Left out: training on the sets, and other runs beside it (examine each, and compare their files).
+Left out: training on the sets, and comparing several runs (evaluate each and compare the files).
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from pathlib import Path
 from arena.config.schema import Config, PricesSection
 from arena.evals.contamination import met
 from arena.evals.dataset import ItemSet, read_sets
-from arena.evals.engine import Minds, state_after
-from arena.evals.participants import Line, line_up, opened
+from arena.evals.engine import EvalModels, state_after
+from arena.evals.participants import Selection, open_for_reading, select_participants
 from arena.evals.sampling import Options, Progress, Question, answer, questions
-from arena.evals.scorers import Judge, Judged
+from arena.evals.scorers import ScoredReply, Scorer
 from arena.evals.scores import Scores, score
 from arena.rounds.roles.voice import make_voice
 from arena.run.agents import run_threads
@@ -33,12 +32,12 @@ from curricula.sandbox import Sandbox
 from curricula.sandboxes import make_sandbox
 
 Listener = Callable[[str], None]
-"""Told what a user should know before the first request, a sentence at a time."""
+"""Called with each note for the user, before the first request."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asked for; None is what the run itself has, or the last generation there is."""
+    """The options of the command; None stands for the run's own setting or the last generation."""
 
     agents: str = "best"
     generation: int | None = None
@@ -59,47 +58,58 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Result:
-    """One set as it was answered. `met` is how the run had met its items, by line, where it had."""
+    """The result of one set. `met`: where contaminated items occurred in the run, by line."""
 
     run: str
     config: Config
     set: ItemSet
-    line: Line
+    selection: Selection
     options: Options
     met: dict[int, frozenset[str]]
-    judged: tuple[Judged, ...]
+    judged: tuple[ScoredReply, ...]
     scores: Scores
 
 
 def examine(folder: Path, files: Sequence[Path], wanted: Wanted, listen: Listener, tell: Progress) -> list[Result]:
-    """Ask all sets. Raises ValueError or OSError for what the user has to mend, if it can before anything is asked."""
+    """Evaluate a run on all sets.
+
+    Args:
+        folder: the run's folder.
+        files: paths or names of evaluation sets.
+        wanted: the options.
+        listen: called with notes for the user.
+        tell: called with the number of answered requests and their total.
+
+    Raises:
+        ValueError, OSError: for mistakes of the user, where possible before the first request.
+    """
     with ExitStack() as ends:
-        with opened(folder) as (store, config):
+        with open_for_reading(folder) as (store, config):
             ends.enter_context(run_threads(config))
             domains, options = make_domains(config), wanted.options(config)
             sets = [s.limited(wanted.limit) for s in read_sets(files, domains)]
-            line = line_up(store, config, folder, wanted.agents, wanted.generation, wanted.library)
+            selection = select_participants(store, config, folder, wanted.agents, wanted.generation, wanted.library)
             sandbox = _sandbox(sets, ends)
-            mets = [met(store, domains, s.items, line.generation) for s in sets]
-            minds = Minds(folder, store, config, line.players)
-            ends.callback(close, minds.engine)
-            state = state_after(store, config, domains, line.generation)
+            mets = [met(store, domains, s.items, selection.generation) for s in sets]
+            models = EvalModels(folder, store, config, selection.players)
+            ends.callback(close, models.engine)
+            state = state_after(store, config, domains, selection.generation)
             voice = make_voice(config, state.place)
-            judge = Judge(voice, domains, sandbox)
+            scorer = Scorer(voice, domains, sandbox)
             for s in sets:
-                judge.try_checkers(s)
-            asked = questions(state, voice, minds.engine.count_tokens, sets, line.players)
-        lengths = minds.lengths(asked)
-        minds.check_fit(asked, lengths, options)
+                scorer.check_checkers(s)
+            asked = questions(state, voice, models.engine.count_tokens, sets, selection.players)
+        lengths = models.lengths(asked)
+        models.check_fit(asked, lengths, options)
         cost = _cost(asked, lengths, options, config.limits.prices)
-        for text in [*line.said, *_notes(sets, asked, minds.strange(asked), wanted), cost]:
+        for text in [*selection.said, *_notes(sets, asked, models.unknown_words(asked), wanted), cost]:
             listen(text)
-        judged = dict[str, list[Judged]]()
-        replies = answer(minds.engine, asked, options, tell)
+        judged = dict[str, list[ScoredReply]]()
+        replies = answer(models.engine, asked, options, tell)
         for (name, _), group in groupby(replies, key=lambda r: (r.question.set.name, r.question.item.line)):
-            judged.setdefault(name, []).extend(judge.judge(list(group)))
+            judged.setdefault(name, []).extend(scorer.score(list(group)))
     return [
-        _result(config, s, line, options, dict(zip([i.line for i in s.items], kinds, strict=True)), judged[s.name])
+        _result(config, s, selection, options, dict(zip([i.line for i in s.items], kinds, strict=True)), judged[s.name])
         for s, kinds in zip(sets, mets, strict=True)
     ]
 
@@ -107,14 +117,14 @@ def examine(folder: Path, files: Sequence[Path], wanted: Wanted, listen: Listene
 def _result(
     config: Config,
     s: ItemSet,
-    line: Line,
+    selection: Selection,
     options: Options,
     kinds: dict[int, frozenset[str]],
-    judged: Sequence[Judged],
+    judged: Sequence[ScoredReply],
 ) -> Result:
     known = {at: found for at, found in kinds.items() if found}
     scores = score(s.items, s.levels(), judged, known, options.k)
-    return Result(config.run.name, config, s, line, options, known, tuple(judged), scores)
+    return Result(config.run.name, config, s, selection, options, known, tuple(judged), scores)
 
 
 def _sandbox(sets: Sequence[ItemSet], ends: ExitStack) -> Sandbox | None:
@@ -126,7 +136,7 @@ def _sandbox(sets: Sequence[ItemSet], ends: ExitStack) -> Sandbox | None:
 
 
 def _notes(sets: Sequence[ItemSet], asked: Sequence[Question], strange: int, wanted: Wanted) -> list[str]:
-    """What the user should know of the sets before they are asked."""
+    """Notes on the sets for the user."""
     found = []
     for s in sets:
         if len(s.items) < s.total:
@@ -134,8 +144,8 @@ def _notes(sets: Sequence[ItemSet], asked: Sequence[Question], strange: int, wan
         twice = s.repeated()
         if twice:
             first, again = twice[0]
-            told = count(len(twice), "item asks what an earlier one", "items ask what an earlier one")
-            found.append(f"{s.name}: {told} asks, such as lines {first.line} and {again.line}; all are counted")
+            repeated = count(len(twice), "item repeats", "items repeat")
+            found.append(f"{s.name}: {repeated} an earlier one, such as lines {first.line} and {again.line}; all count")
     if strange:
         found.append(
             f"{count(strange, 'question holds', 'questions hold')} words that are not in the model's vocabulary"
@@ -143,12 +153,12 @@ def _notes(sets: Sequence[ItemSet], asked: Sequence[Question], strange: int, wan
     if wanted.library:
         readers = [q for q in asked if q.player.reads]
         helped = sum(bool(q.notes) for q in readers)
-        found.append(f"the library had something to read for {helped} of {len(readers)} questions to readers")
+        found.append(f"the library has posts for {helped} of {len(readers)} questions with reading")
     return found
 
 
 def _cost(asked: Sequence[Question], lengths: Sequence[int], options: Options, prices: PricesSection) -> str:
-    """Requests, the most tokens they can take, and what those cost where the config has prices."""
+    """Number of requests, maximum tokens, and their cost if the config has prices."""
     times = 1 + options.k
     prompts, answers = sum(lengths) * times, len(asked) * times * options.max_tokens
     items, players = ({q.key for q in asked}, {q.player.name for q in asked})

@@ -1,10 +1,10 @@
-"""Asking: every player every item, once greedily and k times at a temperature.
+"""Sampling: every participant answers every item, once greedily and k times at a temperature.
 
-A sample's noise is keyed by set, item and number alone: it is the same for agents and base model, does not hang on
-which other items are asked, and a second examination gives the same texts. Requests go to the engine in parts, so that
-progress can be told.
+The random key of a sample depends on set, item and sample number only, so it is the same for agents and base model,
+does not depend on the other items, and a second evaluation gives the same texts. Requests are sent to the engine in
+batches, so that progress can be reported.
 
-Left out: keeping what was answered before an error; the whole set is then asked again.
+Left out: keeping the answers received before an error; the whole set is then evaluated again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from agents.engine import Engine, Request
 from agents.prompt import Prompt
 from arena.evals.dataset import Item, ItemSet
-from arena.evals.participants import Player
+from arena.evals.participants import Participant
 from arena.library.context import notes
 from arena.library.definitions import DefinitionIndex
 from arena.rounds.roles import examinee
@@ -24,10 +24,10 @@ from arena.run.fold import RunState
 from curricula.domain import Problem, digest
 
 PART = 1024
-"""Requests of one engine call."""
+"""Requests per engine call."""
 
 Progress = Callable[[int, int], None]
-"""Told how many requests are answered, and of how many."""
+"""Called with the number of answered requests and their total."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Question:
-    """One item as one player is asked it."""
+    """One item as it is put to one participant; `notes` are the posts in its context."""
 
     set: ItemSet
     item: Item
-    player: Player
+    player: Participant
     prompt: Prompt
     notes: tuple[str, ...] = ()
 
@@ -55,7 +55,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Reply:
-    """One completion. `sample` is None for the greedy one, else counted from 0."""
+    """One completion. `sample`: None for the greedy one, otherwise from 0."""
 
     question: Question
     sample: int | None
@@ -70,9 +70,9 @@ def questions(
     voice: Voice,
     count_tokens: Callable[[str], int],
     sets: Sequence[ItemSet],
-    players: Sequence[Player],
+    players: Sequence[Participant],
 ) -> list[Question]:
-    """What is asked, set by set, item by item, player by player; readers with what they would read at work."""
+    """All questions, by set, item and participant; participants that read have posts retrieved as in the run."""
     index, found = DefinitionIndex(state), list[Question]()
     for s in sets:
         for item in s.items:
@@ -96,7 +96,7 @@ def questions(
 
 
 def requests(asked: Sequence[Question], options: Options) -> list[tuple[Question, int | None, Request]]:
-    """All requests, each with its question and the number of its sample."""
+    """(question, sample, request) of all requests; sample is None for the greedy one."""
     return [(q, j, _request(q, j, options)) for q in asked for j in (None, *range(options.k))]
 
 
@@ -125,7 +125,7 @@ def _prompt(state: RunState, voice: Voice, item: Item, shown: Sequence[str]) -> 
 
 
 def _as_problem(item: Item) -> Problem:
-    """What the library is asked about: a question has no names, only words."""
+    """The item as a problem for retrieval: a question has words but no names."""
     if item.problem:
         return item.problem
     key = digest(item.text)

@@ -1,9 +1,9 @@
-"""Is an answer right: by the domain that the problem is of, by the answer that the user gave, or by the user's checker.
+"""Scoring of answers: by the domain of the problem, by the user's reference answer, or by the user's checker.
 
-An answer is right if it has the words of the given one, whatever the white space, or is the same value. A checker is a
-program `def check(answer)` that says True or False; it runs in the sandbox and nowhere else. What it raises on an
-answer, or a value that is neither, is no right answer, and the reason is kept. One that cannot run at all is a mistake
-of the set's, told before anybody is asked.
+An answer matches a reference if it has the same words, ignoring white space, or the same value. A checker is a program
+`def check(answer)` that returns True or False; it runs in the sandbox only. If it raises or returns anything else, the
+answer counts as wrong and the reason is kept. A checker that cannot run at all is an error in the set, raised before
+the first request.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from curricula.sandbox import Sandbox
 
 CHECK = "check"
 BROKEN = ("syntax", "unsupported")
-"""Reasons of the sandbox that speak of the program, whatever it is given."""
+"""Sandbox reasons that do not depend on the program's input."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A reply with what was read in it. `reason` is "ok" or what was wrong."""
+class ScoredReply:
+    """A reply with the answer parsed from it. `reason` is "ok" or says what was wrong."""
 
     reply: Reply
     answer: str
@@ -34,15 +34,15 @@ class Judged:
     reason: str
 
 
-class Judge:
-    """Judges replies of a run's agents."""
+class Scorer:
+    """Scores the replies of participants."""
 
     def __init__(self, voice: Voice, domains: Mapping[str, Domain], sandbox: Sandbox | None) -> None:
-        """`sandbox` may be missing where no item has a checker."""
+        """`sandbox` may be None if no item has a checker."""
         self.voice, self.domains, self.sandbox = voice, domains, sandbox
 
-    def try_checkers(self, s: ItemSet) -> None:
-        """Raises ValueError, naming the line, for a checker that does not run."""
+    def check_checkers(self, s: ItemSet) -> None:
+        """Raises ValueError, naming the line, if a checker does not run."""
         for item in s.items:
             if item.checker is None:
                 continue
@@ -53,22 +53,22 @@ class Judge:
             if not ran.ok and CHECK not in item.checker:
                 raise ValueError(f"{s.where(item)}: the checker has no function check(answer)")
 
-    def judge(self, replies: Sequence[Reply]) -> list[Judged]:
-        """Verdicts on replies to one and the same item."""
+    def score(self, replies: Sequence[Reply]) -> list[ScoredReply]:
+        """Score replies to one item; all of `replies` must belong to it."""
         item = replies[0].question.item
         if item.problem:
             domain = self.domains[item.problem.domain]
             texts = [solver.read(self.voice, r.text) for r in replies]
             verdicts = [domain.verify(item.problem, text) for text in texts]
-            return [Judged(r, v.answer or "", v.correct, v.reason) for r, v in zip(replies, verdicts, strict=True)]
+            return [ScoredReply(r, v.answer or "", v.correct, v.reason) for r, v in zip(replies, verdicts, strict=True)]
         answers = [examinee.read(self.voice, r.text) for r in replies]
         found = (
             self._checked(item.checker, answers) if item.checker else [matches(a, item.answer or "") for a in answers]
         )
-        return [Judged(r, a, *verdict) for r, a, verdict in zip(replies, answers, found, strict=True)]
+        return [ScoredReply(r, a, *verdict) for r, a, verdict in zip(replies, answers, found, strict=True)]
 
     def _checked(self, checker: str, answers: Sequence[str]) -> list[tuple[bool, str]]:
-        """The checker is asked once an answer, not once a reply."""
+        """Verdicts on answers; the checker runs once per distinct answer."""
         assert self.sandbox is not None
         each = list(dict.fromkeys(answers))
         verdicts = dict[str, tuple[bool, str]]()
@@ -83,7 +83,7 @@ class Judge:
 
 
 def matches(said: str, reference: str) -> tuple[bool, str]:
-    """Whether an answer is the reference, and "ok" or why it is not."""
+    """(correct, reason) for an answer compared with a reference; reason is "ok" if correct."""
     if said.split() == reference.split():
         return True, "ok"
     if not said.strip():

@@ -1,11 +1,11 @@
-"""Numbers: pass@1 and pass@k of agents and base model, by set and level, and how far they lie apart.
+"""Scores: pass@1 and pass@k of agents and base model by set and level, and their differences.
 
-An item's value is a mean over the agents that answered it, and every interval is over items, 95 %: items are what was
-drawn, agents and samples are not. Values that are all 0 or 1 have Wilson's interval; others a bootstrap's. Differences
-are paired by item. Where no item differs, a bootstrap would say that nothing could: the interval is then as far out as
-Wilson's for no success.
+An item's value is the mean over the agents that answered it. Intervals are 95 % over items, because items are the
+sampled units, not agents or samples. Values that are all 0 or 1 have Wilson's interval, others a bootstrap interval.
+Differences are paired by item. If all differences are equal, a bootstrap interval would have no width; the interval
+then has the half-width of Wilson's for no successes.
 
-Left out: tests between levels, corrections for looking at many of them.
+Left out: tests between levels, and corrections for multiple comparisons.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from arena.evals.dataset import Item
 from arena.evals.participants import AGENTS, BASE, MODEL
-from arena.evals.scorers import Judged
+from arena.evals.scorers import ScoredReply
 from arena.report.stats.intervals import bootstrap_interval, pass_at_k, wilson_interval
 
 ALL, CLEAN = "all", "clean"
@@ -31,14 +31,14 @@ PAIRS = (
     (AGENTS + READING, BASE),
     (MODEL + READING, MODEL),
 )
-"""Who is compared with whom, where both are there."""
+"""Arms that are compared, if both exist."""
 
 Estimate = dict[str, float | None]
 
 
 @dataclass
 class Tally:
-    """One item of one player: the greedy verdict, and how many of n samples were right."""
+    """One item of one participant: the greedy verdict, and how many of n samples were right."""
 
     greedy: bool = False
     right: int = 0
@@ -50,7 +50,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Scores:
-    """All numbers of one set. `rows` and `differences` are plain data, as they are stored."""
+    """All scores of one set. `rows` and `differences` are JSON data, as stored."""
 
     measures: tuple[str, ...]
     """GREEDY, then k of each pass@k as text."""
@@ -68,14 +68,14 @@ class Scores:
 
 
 def ks(k: int) -> list[int]:
-    """The k of pass@k that are told: powers of two, and k itself."""
+    """The k for which pass@k is reported: powers of two up to k, and k itself."""
     return sorted({1 << i for i in range(k.bit_length())} | {k}) if k else []
 
 
 def score(
-    items: Sequence[Item], levels: Sequence[str], judged: Sequence[Judged], dirty: Mapping[int, Any], k: int
+    items: Sequence[Item], levels: Sequence[str], judged: Sequence[ScoredReply], dirty: Mapping[int, Any], k: int
 ) -> Scores:
-    """The numbers of one set; `dirty` are the lines of items that the run had met."""
+    """The scores of one set. `dirty`: lines of contaminated items."""
     tallies = dict[str, dict[str, dict[int, Tally]]]()  # by arm, player, line
     for j in judged:
         player, line = j.reply.question.player, j.reply.question.item.line
@@ -111,7 +111,7 @@ def score(
 
 
 def estimate(values: Sequence[float]) -> Estimate | None:
-    """The mean over items with its interval; None of nothing."""
+    """The mean over items with its interval; None without items."""
     if not values:
         return None
     if all(v in (0.0, 1.0) for v in values):
@@ -122,7 +122,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> Estimate | None:
-    """The mean over items of one - other with its interval; None of nothing."""
+    """The mean over items of `one` - `other` with its interval; None without items."""
     apart = [a - b for a, b in zip(one, other, strict=True)]
     if not apart:
         return None
@@ -133,7 +133,7 @@ def difference(one: Sequence[float], other: Sequence[float]) -> Estimate | None:
 
 
 def _told(mean: float, low: float, high: float) -> Estimate:
-    """None where there is no interval, so that it can be stored as JSON."""
+    """An estimate as JSON data; an infinite bound becomes None."""
     return {"mean": mean, "low": low if isfinite(low) else None, "high": high if isfinite(high) else None}
 
 

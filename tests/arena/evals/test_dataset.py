@@ -50,13 +50,13 @@ def read(folder: Path, *lines: object) -> ItemSet:
         ({"domain": "list_program", "problem": "rev inc | 3 1 4"}, "did you mean 'list_programs'?"),
         ({"domain": "hidden", "problem": "x"}, "is no domain of this run; it has list_programs"),
         ({"domain": "list_programs", "problem": "rev inc"}, "not a list_programs problem"),
-        ({"domain": "list_programs", "problem": "rev | 3 1", "answer": "1 3"}, "'answer' does not go with"),
+        ({"domain": "list_programs", "problem": "rev | 3 1", "answer": "1 3"}, "'answer' is not allowed with"),
         ([1], "holds a list, expected an object"),
         ('{"question": "x"', "is not JSON"),
         ('{"question": "x", "question": "y", "answer": "1"}', "has the key 'question' twice"),
         ("", "is empty"),
         ("[" * 100_000, "is not JSON"),
-        ('{"question": "\\ud800", "answer": "1"}', "half a letter"),
+        ('{"question": "\\ud800", "answer": "1"}', "contains a lone surrogate"),
     ],
 )
 def test_bad_line_names_file_and_number(line: object, says: str, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_numbers_keep_their_spelling() -> None:
 
 
 def test_unique_ids_and_repeated_items(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="line 2: id '1' is that of line 1 already"):
+    with pytest.raises(ValueError, match="line 2: id '1' is already used by line 1"):
         read(tmp_path, GOOD, {**GOOD, "id": 1})
     s = read(tmp_path, GOOD, {"question": "z", "answer": "1"}, {"question": " What is  2 + 2?", "answer": "four"})
     assert [(a.line, b.line) for a, b in s.repeated()] == [(1, 3)] and len(s.items) == 3
@@ -93,7 +93,7 @@ def test_unique_ids_and_repeated_items(tmp_path: Path) -> None:
 
 def test_sealed_problem_is_refused(tmp_path: Path) -> None:
     sealed = DOMAINS["list_programs"].heldout("test", 4)[0]
-    with pytest.raises(ValueError, match="line 1: a problem of the sealed test set"):
+    with pytest.raises(ValueError, match="line 1: this problem is in the sealed test set"):
         read(tmp_path, {"domain": "list_programs", "problem": sealed.text})
 
 

@@ -1,4 +1,4 @@
-"""`eval`: a run's agents and the base model on sets of a user's own, without a mark on the run."""
+"""`eval`: a run's agents and the base model on a user's own sets, without changing the run."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def test_eval_is_reproducible_and_read_only(run: Path, mine: Path) -> None:
     one = ask(run, mine, agents="all")
     assert {p: p.read_bytes() for p in before} == before
     agents = [r["name"] for r in there(Store(run / "run.db"), run)[3]]
-    assert [p.name for p in one.line.players] == [*agents, "base"] and one.line.generation == 3
+    assert [p.name for p in one.selection.players] == [*agents, "base"] and one.selection.generation == 3
     found = texts(one)
-    assert len(found) == len(one.judged) == len(LINES) * len(one.line.players) * 3
+    assert len(found) == len(one.judged) == len(LINES) * len(one.selection.players) * 3
     assert texts(ask(run, mine, agents="all")) == found
     asked = [j.reply.question for j in one.judged if j.reply.sample is None]
     keys = {r.key for _, _, r in requests(asked, one.options)}
@@ -142,7 +142,7 @@ def test_contaminated_items_leave_clean_score(run: Path, tmp_path: Path) -> None
     assert set(result.met) == {1, 2} and result.scores.row("base", "clean")["items"] == len(LINES)
     from arena.evals.display import findings
 
-    assert any("had met 2 of 7 items (2 set as a problem" in line for line in findings(result))
+    assert any("2 of 7 items had occurred in the run (2 set as a problem" in line for line in findings(result))
 
 
 def test_hostile_and_broken_checkers(run: Path, tmp_path: Path) -> None:
@@ -156,11 +156,11 @@ def test_hostile_and_broken_checkers(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [
-        ({"generation": 1}, "no adapters of generation 1 .*; there are those of generation 2, 3"),
-        ({"agents": "nobody"}, "'nobody', who is no agent of generation 3"),
+        ({"generation": 1}, "no adapters of generation 1 .*; available generations: 2, 3"),
+        ({"agents": "nobody"}, "generation 3 has no agent 'nobody'"),
         ({"agents": "99"}, "--agents 99: there are 3 agents in generation 3"),
-        ({"agents": ","}, "--agents names nobody"),
-        ({"max_tokens": 5000}, r"mine\.jsonl line 1: .*do not fit the model's .*5 lines are too long"),
+        ({"agents": ","}, "--agents is empty"),
+        ({"max_tokens": 5000}, r"mine\.jsonl line 1: .*exceed the model's .*5 lines are too long"),
     ],
 )
 def test_wrong_options_name_the_right_ones(wanted: dict[str, Any], says: str, run: Path, mine: Path) -> None:
@@ -206,9 +206,9 @@ def test_server_model_answers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with peopled(tmp_path, "served", *to, generation=1) as arena, arena.store.transaction():
             arena.store.insert({"phases": [{"generation": 1, "phase": "measure"}]})
         (result,) = examine(tmp_path / "served", [mine], Wanted(k=2), said.append, QUIET["tell"])
-        assert [p.name for p in result.line.players] == ["model"] and sum(server.served.values()) == len(LINES) * 3
+        assert [p.name for p in result.selection.players] == ["model"] and sum(server.served.values()) == len(LINES) * 3
     assert {j.reply.question.item.line for j in result.judged if j.correct} == {3}
-    assert any("a server's model answers for all agents alike" in s for s in said)
+    assert any("all agents are the same model, which runs on a server" in s for s in said)
     assert any("15 requests (5 items, 1 player, 3 answers each); at most" in s for s in said)
     assert any(s.endswith(", 1.68 USD") for s in said)  # 15 answers of 112 tokens
 

@@ -10,9 +10,9 @@ import pytest
 
 from arena.evals.contamination import POSTED, SET, TRAINED, met, plain
 from arena.evals.dataset import Item, ItemSet
-from arena.evals.participants import AGENTS, BASE, Player
+from arena.evals.participants import AGENTS, BASE, Participant
 from arena.evals.sampling import Question, Reply
-from arena.evals.scorers import Judged
+from arena.evals.scorers import ScoredReply
 from arena.evals.scores import ALL, CLEAN, GREEDY, difference, estimate, ks, score
 from culture.posts import Post
 from curricula.list_programs import ListPrograms
@@ -22,12 +22,12 @@ K = 4
 LINES = (1, 2, 3)
 
 
-def judged(player: Player, verdicts: dict[int, list[bool]]) -> list[Judged]:
+def judged(player: Participant, verdicts: dict[int, list[bool]]) -> list[ScoredReply]:
     """A greedy verdict and K samples an item."""
     items = tuple(Item(line, str(line), "a" if line < 3 else "b", f"q{line}", answer="1") for line in LINES)
     s = ItemSet("set", Path("set.jsonl"), "d" * 64, len(items), items)
     return [
-        Judged(Reply(Question(s, item, player, "q"), None if j == 0 else j - 1, "", "stop", 1, 1), "", right, "ok")
+        ScoredReply(Reply(Question(s, item, player, "q"), None if j == 0 else j - 1, "", "stop", 1, 1), "", right, "ok")
         for item in items
         for j, right in enumerate(verdicts[item.line])
     ]
@@ -37,7 +37,11 @@ def test_pass_at_k_equals_mean_over_subsets() -> None:
     a = {1: [True, True, False, False, False], 2: [False] * 5, 3: [True] * 5}
     b = {1: [False, False, True, True, False], 2: [True, False, False, False, False], 3: [True] * 5}
     base = {line: [False, True, False, False, False] for line in LINES}
-    found = [*judged(Player(AGENTS, "a"), a), *judged(Player(AGENTS, "b"), b), *judged(Player(BASE, "a"), base)]
+    found = [
+        *judged(Participant(AGENTS, "a"), a),
+        *judged(Participant(AGENTS, "b"), b),
+        *judged(Participant(BASE, "a"), base),
+    ]
     items = found[0].reply.question.set.items
     scores = score(items, ["a", "b"], found, {2}, K)
     assert scores.measures == (GREEDY, "1", "2", "4") and scores.arms == (AGENTS, BASE)
@@ -57,7 +61,7 @@ def test_pass_at_k_equals_mean_over_subsets() -> None:
 
 
 def test_no_clean_items_no_clean_score() -> None:
-    found = judged(Player(BASE, "a"), {line: [True] * 5 for line in LINES})
+    found = judged(Participant(BASE, "a"), {line: [True] * 5 for line in LINES})
     scores = score(found[0].reply.question.set.items, ["a"], found, set(LINES), K)
     assert scores.row(BASE, CLEAN)[GREEDY] is None and not scores.differences
 
