@@ -1,5 +1,5 @@
-"""What is remembered: posts, the library that holds them, how they are found again, and measures of culture.
+"""Posts, the library that stores them, retrieval, estimates of their usefulness, and measures of culture.
 
-Owns the noun Post. Imports nothing of the players (`agents`), the games (`curricula`) or the loop (`arena`):
-what it needs of them (a signature, a check, a token count) it takes as a callable.
+Imports nothing from `agents`, `curricula` or `arena`: what it needs of them (signing, a check, a token count) is passed
+as a callable.
 """

@@ -1,8 +1,8 @@
-"""A recheck of all that a library holds: ids, signatures, cites, and that what left the index left for a reason.
+"""Integrity check of a library: ids, signatures, cites, and a cause for every removal.
 
-Left out: the search index (it can be rebuilt from the posts), whether posts are true, and what recorded a rejection,
-which stands outside the library (`arena.phases.review` checks it; here it has only to be named). Not guaranteed: that
-nobody rewrote history together with all signatures, or took posts from the end.
+Left out: the search index (it can be rebuilt from the posts), whether posts are true, and the receipts of rejections,
+which are stored outside the library (`arena.phases.review` checks them; here a rejection only has to name one). Not
+guaranteed: that history was not rewritten together with all signatures, or posts deleted from the end.
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ from culture.schema import COLUMNS, to_post
 
 
 def audit(conn: sqlite3.Connection) -> list[str]:
-    """One readable line per problem, in the order of the posts and then of removals; empty when all is well."""
+    """One line per problem, in the order of posts and then of removals; an empty list if there is none."""
     problems: list[str] = []
     seen: set[str] = set()
     keys: dict[str, str] = {}
@@ -46,7 +46,7 @@ def audit(conn: sqlite3.Connection) -> list[str]:
 
 
 def _effects(id: str, post: Post, gone: dict[str, Sequence], accounted: set[str]) -> list[str]:
-    """What a post should have taken out of the index and did not; what it did is added to `accounted`."""
+    """Problems with the removals that a post should have caused; those found are added to `accounted`."""
     missing = []
     for should in removals_by(post):
         row = gone.get(should.post)

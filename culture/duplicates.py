@@ -1,4 +1,4 @@
-"""Posts that say the same: of several the earliest is kept, at reading time; the log keeps them all.
+"""Duplicate posts: when reading, the earliest of several equal posts is kept; the log keeps them all.
 
 Left out: paraphrases. Not guaranteed: that two texts with the same words in the same order mean the same.
 """
@@ -11,14 +11,15 @@ Canonical = Callable[[Post], str]
 
 
 def canonical_text(post: Post) -> str:
-    """Kind and words of the body, without case and white space; of a definition its name too, since two names with one
-    meaning are two definitions. Signs count: `-1` is not `1`. Equal where two posts are taken for the same."""
+    """Text that is equal for duplicates: kind and body, without case and white space, and for definitions the name,
+    since two names with one meaning are two definitions. Signs count: `-1` is not `1`."""
     name = [post.title] if post.kind == "definition" else []
     return "\n".join([post.kind, *name, " ".join(post.body.casefold().split())])
 
 
 def collapse(posts: Sequence[Post], order: Mapping[str, int], canonical: Canonical = canonical_text) -> list[Post]:
-    """One post of each canonical text: the earliest by `order` (id to place of admission), where the first stood."""
+    """One post per canonical text: the earliest by `order` (id to position in the ledger), at the place of the first
+    duplicate in `posts`."""
     kept: dict[str, Post] = {}
     for post in posts:
         key = canonical(post)

@@ -1,11 +1,11 @@
-"""What leaves the index when nobody says so: the old, the useless, and what there is no room for.
+"""Forgetting policies: which posts leave the index because they are old, useless, or beyond the budget.
 
-A post's score is its utility times its freshness. Utility is its estimated worth where that is above zero, else 0;
-freshness halves with every `half_life` generations since it was last used, or posted if nobody used it.
+A post's score is its utility times its freshness. Utility is its estimated uplift, or 0 if that is negative; freshness
+halves with every `half_life` generations since the post was last used, or posted if it was never used.
 
-Left out: estimating worth (`culture.uplift`), writing books, and the removal itself (`Library.remove`). Not guaranteed:
-that what is forgotten was of no use to anybody (worth is an estimate, and of most posts a poor one); that the posts
-kept are the best that fit (they are taken best first, which is not the best packing).
+Left out: estimating uplift (`culture.uplift`), writing books, and the removal itself (`Library.remove`). Not
+guaranteed: that a forgotten post was useless (uplift is an estimate, poor for most posts); that the posts kept are the
+best set that fits (they are taken greedily).
 """
 
 import math
@@ -42,7 +42,7 @@ def score(item: Indexed, now: int, half_life: float) -> float:
 
 
 def freshness(item: Indexed, now: int, half_life: float) -> float:
-    """In (0, 1]; 1 in the generation of the last use. ValueError for a half-life that is not positive."""
+    """Freshness in (0, 1]; 1 in the generation of the last use. Raises ValueError if `half_life` is not positive."""
     if not half_life > 0:
         raise ValueError(f"half_life must be positive: {half_life!r}")
     if item.generation > now:

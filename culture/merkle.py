@@ -1,14 +1,14 @@
-"""The arithmetic of an append-only log: the Merkle tree of RFC 6962, its heads and its proofs.
+"""Merkle trees of RFC 6962 for an append-only log: roots, inclusion proofs and consistency proofs.
 
-A log is a sequence of leaves. Its root is one hash of 32 bytes that stands for all of them in their order. Who holds a
-root can be shown, with about log2(n) hashes, that a leaf is at a place in the log (inclusion), and that a later log
-begins with all that the earlier one held (consistency). Hashes are SHA-256; a leaf is hashed behind the byte 00, a node
-behind 01, so that no node can pass for a leaf. A tree of n leaves splits at the largest power of two below n.
+A log is a sequence of leaves. Its root is one 32-byte hash of all leaves in their order. About log2(n) hashes prove to
+the holder of a root that a leaf is at a given index (inclusion), or that a later log extends the earlier one
+(consistency). Hashes are SHA-256; leaves are hashed with the prefix byte 00 and nodes with 01, so that no node can pass
+for a leaf. A tree of n leaves splits at the largest power of two below n.
 
-Source: RFC 6962, section 2.1; the checks of proofs follow RFC 9162, 2.1.3.2 and 2.1.4.2.
+Source: RFC 6962, section 2.1; proofs are verified as in RFC 9162, 2.1.3.2 and 2.1.4.2.
 
-Left out: what a leaf says, where hashes are stored, and signatures (`arena.run.ledger`). Not guaranteed: anything about
-a log of which nobody kept an earlier root; its owner can write it anew from the first leaf.
+Left out: the content of leaves, the storage of hashes, and signatures (`arena.run.ledger`). Not guaranteed: anything
+about a log of which no earlier root was kept; its owner can rewrite it from the first leaf.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ EMPTY = hashlib.sha256(b"").digest()
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """SHA-256 of 00 and the leaf's bytes."""
+    """SHA-256 of the byte 00 followed by the leaf's bytes."""
     return hashlib.sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """SHA-256 of 01 and the two hashes below a node."""
+    """SHA-256 of the byte 01 followed by the hashes of the two child nodes."""
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 class Frontier:
-    """The roots of the full subtrees of a log, the largest first: all it takes to append and to give the root.
+    """The roots of the full subtrees of a log, the largest first: enough to append leaves and compute the root.
 
-    A log of n leaves has as many as n has binary ones; appending costs O(1) on average and O(log n) at most.
+    A log of n leaves has one such root per 1 bit of n; appending costs O(1) amortized and O(log n) at most.
     """
 
     def __init__(self, hashes: Iterable[bytes] = ()) -> None:
@@ -45,7 +45,7 @@ class Frontier:
     def append(self, leaf: bytes) -> None:
         """Add the hash of the next leaf. Raises ValueError if it is not 32 bytes long."""
         if len(leaf) != 32:
-            raise ValueError(f"the hash of a leaf has 32 bytes, not {len(leaf)}: {leaf[:40]!r}")
+            raise ValueError(f"a leaf hash must have 32 bytes, got {len(leaf)}: {leaf[:40]!r}")
         merged, size = leaf, self.size
         while size & 1:
             merged = node_hash(self.roots.pop(), merged)
@@ -69,9 +69,10 @@ def root(hashes: Sequence[bytes]) -> bytes:
 
 
 def inclusion_proof(hashes: Sequence[bytes], index: int) -> list[bytes]:
-    """The hashes that lead from leaf `index` (from 0) to the root of the log, from the leaf upwards; O(n) time.
+    """Inclusion proof of leaf `index` (from 0): the sibling hashes from the leaf up to the root. O(n) time.
 
-    Raises ValueError if there is no such leaf.
+    Raises:
+        ValueError: if there is no such leaf.
     """
     if not 0 <= index < len(hashes):
         raise ValueError(f"there is no leaf {index} in a log of {len(hashes)}")
@@ -88,7 +89,7 @@ def inclusion_proof(hashes: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
-    """Whether `path` shows that `leaf` (a hash) is leaf `index` (from 0) of the log of `size` leaves and this root."""
+    """Whether `path` proves that `leaf` (a hash) is leaf `index` (from 0) of the log with `size` leaves and `root`."""
     if not 0 <= index < size:
         return False
     at, last, found = index, size - 1, leaf
@@ -106,12 +107,15 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
 
 
 def consistency_proof(hashes: Sequence[bytes], size: int) -> list[bytes]:
-    """The hashes that show that the log began with its first `size` leaves; O(n) time.
+    """Consistency proof: the hashes that prove that the log extends its first `size` leaves. O(n) time.
 
-    Empty for `size` 0 and for the whole log. Raises ValueError if the log is shorter.
+    Empty for `size` 0 and for the whole log.
+
+    Raises:
+        ValueError: if the log has fewer than `size` leaves.
     """
     if not 0 <= size <= len(hashes):
-        raise ValueError(f"a log of {len(hashes)} leaves never had {size}")
+        raise ValueError(f"size must be at most the {len(hashes)} leaves of the log, got {size}")
     if size in (0, len(hashes)):
         return []
     path, low, high, whole = list[bytes](), 0, len(hashes), True
@@ -130,9 +134,9 @@ def consistency_proof(hashes: Sequence[bytes], size: int) -> list[bytes]:
 
 
 def verify_consistency(first_size: int, size: int, first: bytes, second: bytes, path: Sequence[bytes]) -> bool:
-    """Whether `path` shows that the log of root `second` begins with that of root `first`; sizes in leaves.
+    """Whether `path` proves that the log with root `second` extends the log with root `first`; sizes in leaves.
 
-    Every log begins with the empty one, whose root is `EMPTY`; an equal size takes equal roots and no path.
+    Every log extends the empty one, whose root is `EMPTY`. For equal sizes the roots must be equal and the path empty.
     """
     if not 0 <= first_size <= size:
         return False
@@ -161,5 +165,5 @@ def verify_consistency(first_size: int, size: int, first: bytes, second: bytes, 
 
 
 def _split(size: int) -> int:
-    """The largest power of two below `size`, which is 2 at least."""
+    """The largest power of two below `size`, for `size` >= 2."""
     return 1 << (size - 1).bit_length() - 1

@@ -1,13 +1,12 @@
 """One entry of the library: a post, its id, and its signature.
 
-A `Post` is plain data. Its id is the SHA-256 of its canonical JSON, so a post that changed by one character
-is another post, and a cite names exactly one text. A `SignedPost` adds who wrote it: an Ed25519 signature.
+A `Post` is plain data. Its id is the SHA-256 of its canonical JSON, so changing one character makes another post, and a
+cite names exactly one text. A `SignedPost` adds the author's public key and Ed25519 signature.
 
-Left out: storage (`culture.library`), private keys (signing takes a callable), and what a post is worth.
+Left out: storage (`culture.library`), private keys (signing takes a callable), and usefulness (`culture.uplift`).
 
-Not guaranteed: that a post is true or that its `generation` and `author` are honest (a signature says only
-which key wrote it; binding names to keys is the library's work); that two posts that look alike are the same
-text.
+Not guaranteed: that a post is true or that its `generation` and `author` are honest (a signature proves only which key
+signed it; the library binds names to keys); that two posts that look alike are the same text.
 """
 
 import difflib
@@ -31,7 +30,7 @@ MAX_BODY = 4000
 """Longest body (and longest `about`), in characters."""
 
 OPTIONAL = ("applies", "supersedes")
-"""Fields that came later; left out of the canonical JSON where they are empty, so that older posts keep their ids."""
+"""Fields added later; omitted from the canonical JSON if empty, so that older posts keep their ids."""
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")
@@ -59,12 +58,14 @@ def _check_text(field: str, text: object, longest: int, may_be_empty: bool = Fal
 
 @dataclass(frozen=True)
 class Post:
-    """One entry; every field is part of the id.
+    """One entry of the library; every field is part of the id.
 
-    `about` names what the post speaks of (a problem's key, the id of a post reviewed or retracted), or is empty.
-    `cites` are ids of earlier posts, in the author's order. `applies` says when the post is of use, `supersedes` is the
-    id of the author's earlier post that this one takes the place of; empty, they are no part of the canonical JSON.
-    Raises ValueError for anything that could not be stored and shown.
+    `about`: the subject (key of a problem, or id of the post reviewed or retracted), or empty. `cites`: ids of earlier
+    posts, in the author's order. `applies`: the condition under which the post applies. `supersedes`: id of an earlier
+    post by the same author that this one replaces. The last two are omitted from the canonical JSON if empty.
+
+    Raises:
+        ValueError: for a value that cannot be stored or displayed.
     """
 
     kind: str
@@ -108,7 +109,7 @@ class Post:
 
     @staticmethod
     def from_json(text: str) -> "Post":
-        """The post that `to_json` wrote; ValueError for bad JSON and for unknown or missing fields."""
+        """The post that `to_json` wrote. Raises ValueError for invalid JSON and for unknown or missing fields."""
         try:
             data = json.loads(text)
         except RecursionError:

@@ -1,13 +1,13 @@
-"""How a post leaves the index, and what a post has to be that takes another one out of it.
+"""Removals: how a post leaves the index, and which posts may remove others.
 
-Nothing leaves the log: a removal is a row beside it, which says since when, why, and by what. Three kinds of removal
-come with a post: its author supersedes it, its author retracts it, a book compiles it. Two are the arena's own: a
-reviewer rejected it, or it was forgotten.
+Posts are never deleted: a removal is a row with its generation, cause and reason. Three kinds are caused by a post: its
+author supersedes it, its author retracts it, or a book compiles it. Two are caused by the arena: a reviewer rejects it,
+or it is forgotten.
 
-Left out: taking a removal back (an author posts the text again, as another post of a later generation). Not guaranteed:
-that a book says what its sources said, or that a later text is better than the one it supersedes; whether it may do so
-is for the check of `Library.add` to say. Anybody's book takes anybody's posts out of the index: a check that lets
-books in has to bear that in mind.
+Left out: undoing a removal (the author can post the text again in a later generation). Not guaranteed: that a book
+preserves the content of its sources, or that a later text is better than the one it supersedes; the check passed to
+`Library.add` must decide that. A book by any author removes posts of any author from the index, so a check that admits
+books must take this into account.
 """
 
 import re
@@ -17,21 +17,21 @@ from dataclasses import dataclass
 from culture.posts import Post
 
 BY_POST = ("superseded", "retracted", "compiled")
-"""States that another post causes."""
+"""States caused by another post."""
 STATES = (*BY_POST, "rejected", "forgotten")
-"""What a removal says of a post."""
+"""The states of a removed post."""
 REVIEW_VERDICTS = ("helps", "fails", "wrong")
-"""How the body of a review begins; ` because ` and a reason may follow."""
+"""First words of a review's body; ` because ` and a reason may follow."""
 
 _REVIEW = re.compile(rf"({'|'.join(REVIEW_VERDICTS)})( because \S.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Since which generation a post is out of the index.
+    """The removal of a post from the index, effective from `generation`.
 
-    `cause` is the id of the post that did it; of a rejected one that of whatever recorded the decision, which stands
-    outside the library; empty of a forgotten one.
+    `cause`: id of the post that removed it; for a rejected post, id of the receipt, which is stored outside the
+    library; empty for a forgotten one.
     """
 
     post: str
@@ -42,7 +42,7 @@ class Removal:
 
 
 def verdict(review: Post) -> str:
-    """The word of REVIEW_VERDICTS that a review begins with; ValueError for any other post."""
+    """The member of REVIEW_VERDICTS with which a review begins. Raises ValueError for any other post."""
     found = _REVIEW.fullmatch(review.body)
     if review.kind != "review" or not found:
         raise ValueError(f"not a review that begins with {', '.join(REVIEW_VERDICTS)}: {review.body[:40]!r}")
@@ -50,7 +50,7 @@ def verdict(review: Post) -> str:
 
 
 def removals_by(post: Post) -> list[Removal]:
-    """What leaves the index as `post` is admitted, as far as it has not left before."""
+    """The removals that `post` causes when it is admitted, including those of posts that were removed before."""
     found = []
     if post.supersedes:
         found.append(Removal(post.supersedes, post.generation, "superseded", post.id, post.title))

@@ -1,11 +1,11 @@
-"""What an agent reads: a few posts under a token budget, each with the probability with which it was chosen.
+"""Retrieval: chooses a few posts for an agent within a token budget, and records the probability of each choice.
 
-Definitions are found by name, other posts by words (BM25). Where several could serve, one of them is chosen: the most
-useful mostly, any of them now and then. Some of what was chosen is withheld at random, so that what a post does can be
-told from who reads it (`culture.uplift`). Random distractors can be added, so that having read a post is not the same
-as needing it, and the order is shuffled so that place in the context says nothing.
+Definitions are found by name, other posts by words (BM25). Among several candidates the most useful one is chosen, with
+probability `explore` a random one. A share of the chosen posts is withheld at random, so that the effect of a post can
+be separated from the selection of its readers (`culture.uplift`). Random distractors can be added, so that having read
+a post differs from needing it, and the order is shuffled so that position carries no information.
 
-Left out: estimating worth, and logging (the caller logs what it really showed, and what was withheld).
+Left out: estimating uplift, and logging (the caller logs what was shown and what was withheld).
 
 Not guaranteed: that distractors are useless to the reader; that `distractors` of them are found (see
 `retrieve`).
@@ -23,13 +23,12 @@ from culture.posts import Post
 
 @dataclass(frozen=True)
 class Retrieved:
-    """A post that was chosen for a reader, and the probability in (0, 1] with which this came about.
+    """A post that was chosen for a reader, and the probability of this outcome.
 
-    A post not `shown` was chosen and is withheld: it is logged, and not put in the context. `propensity` is the
-    probability of what happened, given what the call had done before: of a post shown, that it was chosen and shown; of
-    one withheld, that it was chosen and withheld. So one over `propensity` is the weight of the row in either arm, and
-    `culture.uplift.Trial` takes it as it is. Posts that nobody `asked` for are distractors: never withheld, and no
-    trials.
+    `shown`: False if the post was withheld; it is then logged but not put in the context. `propensity`, in (0, 1]: the
+    probability that the post was chosen and shown, or chosen and withheld, given the earlier choices of the call; its
+    inverse is the weight of the row in either arm of `culture.uplift.Trial`. `asked`: False for distractors, which are
+    never withheld and are not trials.
     """
 
     post: Post
@@ -39,7 +38,7 @@ class Retrieved:
 
 
 def render(post: Post) -> str:
-    """The text of a post as it is counted, and as a reader should be shown it."""
+    """The text of a post as its tokens are counted and as it should be shown to a reader."""
     return f"{post.title}\n{post.body}"
 
 
@@ -145,7 +144,7 @@ def retrieve(
 
 
 def _choose(fits: Sequence[Post], worth: Mapping[str, float], explore: float, rng: random.Random) -> tuple[Post, float]:
-    """One of `fits`, and the probability that it was this one."""
+    """One of `fits`, and the probability with which it was chosen."""
     if len(fits) == 1:
         return fits[0], 1.0
     best = max(range(len(fits)), key=lambda i: (worth.get(fits[i].id, 0.0), -i))

@@ -1,6 +1,6 @@
-"""Whose posts a reader sees, and from when: what a view of the library is narrowed to.
+"""Scopes: restrict a view of the library by author, generation and removal.
 
-Left out: who may read whom (that is the arena's to decide; it names authors here), and what a post is worth.
+Left out: which agents may read which authors (the arena decides), and usefulness.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Scope:
-    """A part of the library; every field that is None leaves everything in.
+    """A part of the library; a field that is None restricts nothing.
 
-    `authors` are those whose posts are in it. `generations` are inclusive spans (first, last): a post of any of them is
-    in it. With `now`, a post is out that had left the index (table `removals`) by that generation, itself included; it
-    says nothing of later posts (`Library.as_of` does). Raises ValueError for a span that ends before it begins.
+    `authors`: include only their posts. `generations`: inclusive spans (first, last); include posts of any of them.
+    `now`: exclude posts that were removed from the index (table `removals`) up to and including that generation; later
+    posts are not excluded (see `Library.as_of`).
+
+    Raises:
+        ValueError: for a span that ends before it begins.
     """
 
     authors: frozenset[str] | None = None
@@ -29,7 +32,7 @@ class Scope:
                 raise ValueError(f"a span of generations must not end before it begins: {first} to {last}")
 
     def narrowed(self, other: Scope) -> Scope:
-        """What lies in both; of two values of `now` the later one, by which more had left."""
+        """The intersection of two scopes; of two values of `now`, the later one, which excludes more."""
         authors, generations, now = self.authors, self.generations, self.now
         if other.authors is not None:
             authors = other.authors if authors is None else authors & other.authors
@@ -41,7 +44,7 @@ class Scope:
 
 
 EVERYTHING = Scope()
-"""The whole library, what left the index included."""
+"""The whole library, including removed posts."""
 
 
 def _shared(one: tuple[Span, ...], two: tuple[Span, ...]) -> tuple[Span, ...]:

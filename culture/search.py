@@ -1,15 +1,15 @@
-"""Finding posts by words, in a time that does not grow with the library.
+"""Full-text search whose cost does not grow with the library.
 
-BM25 over a word that half of a million posts hold ranks half a million posts. So the rarest words of a query are looked
-up first, all of their posts, as long as those are no more than MATCHES; these are ranked by FTS5's BM25. Where that
-leaves places, all words, most of them too common to say much, are looked for among the newest posts only: so many posts
-that WINDOW occurrences are read at most, ranked by the summed weights of the words they hold (BM25's inverse document
-frequency within these posts, each word counted once and length ignored).
+BM25 over a word that occurs in half of a million posts ranks half a million posts. Therefore the rarest words of a
+query are looked up first, in all posts, as long as they have at most MATCHES occurrences; these posts are ranked by
+FTS5's BM25. If places are left, all words are searched among the newest posts only, reading at most WINDOW occurrences;
+those posts are ranked by the summed weights of their words (BM25's inverse document frequency within these posts,
+counting each word once and ignoring length).
 
-What it costs: in a library where all words of a query together have no more than MATCHES occurrences nothing, the
-ranking is BM25. In a larger one common words do not order posts that hold a rare one; and posts that hold common words
-alone are found only while they are new, so that a part of the library that posted little of late (a rare kind, a few
-authors of many) may give fewer posts than it holds. What is found depends on the posts and the view alone.
+Accuracy: if all words of a query have at most MATCHES occurrences, the ranking is exactly BM25. In a larger library,
+common words do not affect the order of posts that contain a rare one; and posts that contain only common words are
+found only while they are new, so that a part of the library with few recent posts (a rare kind, a few authors of many)
+may return fewer posts than it contains. The result depends only on the posts and the view.
 """
 
 import json
@@ -21,20 +21,20 @@ from collections.abc import Sequence
 from culture.schema import COLUMNS
 
 MATCHES = 3_000
-"""Occurrences that are ranked by BM25, about a microsecond each."""
+"""Maximum occurrences ranked by BM25, about a microsecond each."""
 WINDOW = 8_000
-"""Occurrences of common words that are read, newest posts first."""
+"""Maximum occurrences of common words that are read, newest posts first."""
 PROBES = 16 * MATCHES
-"""Occurrences that are counted to tell rare words from common ones."""
+"""Maximum occurrences counted to tell rare words from common ones."""
 
 Bound = tuple[str, Sequence[object]]
 """An SQL test of a row `p` of posts, and its parameters."""
 
 
 def find(conn: sqlite3.Connection, terms: Sequence[str], bound: Bound, newest: int, limit: int) -> list[tuple]:
-    """Rows of COLUMNS of at most `limit` posts within `bound` that hold any of `terms`, the best first.
+    """Rows of COLUMNS of at most `limit` posts within `bound` that contain any of `terms`, the best match first.
 
-    On a tie the earlier is first. `newest` is a place of admission after which nothing lies within `bound`.
+    Ties are in order of admission. `newest`: a position in the ledger after which no post is within `bound`.
     """
     rare = _rare(conn, terms)
     found = _ranked(conn, rare, bound, limit) if rare else []
@@ -44,7 +44,7 @@ def find(conn: sqlite3.Connection, terms: Sequence[str], bound: Bound, newest: i
 
 
 def _rare(conn: sqlite3.Connection, terms: Sequence[str]) -> list[str]:
-    """The rarest terms, as long as they have no more than MATCHES occurrences together."""
+    """The rarest terms that together have at most MATCHES occurrences."""
     most = min(MATCHES, PROBES // len(terms))
     counts = []
     for place, term in enumerate(terms):
@@ -70,7 +70,7 @@ def _ranked(conn: sqlite3.Connection, terms: Sequence[str], bound: Bound, limit:
 def _recent(
     conn: sqlite3.Connection, terms: Sequence[str], bound: Bound, newest: int, limit: int, but: set[int]
 ) -> list[tuple]:
-    """The best of the newest posts, without those of the places `but`."""
+    """The best matches among the newest posts, without the positions in `but`."""
     window = WINDOW // len(terms)
     scores: dict[int, float] = defaultdict(float)
     for term in terms:
@@ -89,7 +89,7 @@ def _recent(
 
 
 def _at(conn: sqlite3.Connection, places: Sequence[int], bound: Bound) -> list[tuple]:
-    """Rows of those of `places` that lie within `bound`, in the order of `places`."""
+    """Rows of the positions in `places` that are within `bound`, in the order of `places`."""
     query = (
         f"SELECT p.seq, {COLUMNS} FROM json_each(?) j CROSS JOIN posts p ON p.seq = j.value"
         f" WHERE {bound[0]} ORDER BY j.key"

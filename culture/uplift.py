@@ -1,18 +1,18 @@
-"""What a post did for its readers, from the times it was chosen for one and left out by the toss of a coin.
+"""Uplift: the causal effect of a post on its readers' pass rate, estimated from random withholding.
 
-A post that is read by those who would have solved the problem anyway looks useful and is not. So of the posts chosen
-for a reader a share is withheld at random, and the two outcomes are compared. How likely a post was to be chosen is
-known, and differs from reader to reader: each row is weighted by one over the probability with which it came about, so
-that both arms stand for the same readers, those it could have been chosen for.
+A post whose readers would have solved the problem anyway looks useful without being so. Therefore a share of the posts
+chosen for readers is withheld at random, and the outcomes are compared. The probability of each choice is known and
+differs between readers, so each row is weighted by its inverse (inverse propensity weighting); both arms then represent
+the same readers, those for whom the post could have been chosen.
 
-How many rows that takes: to see an effect of .2 on the pass rate with a power of .8, about 100 attempts an arm on one
-post (`needed` says 95). Where one choice in twenty is withheld that is about 1000 choices of one post
-(`needed_choices`). Single posts are therefore shrunk towards the mean of their kind, and `by` says what kinds or
-authors do, which takes far fewer rows each.
+Sample size: detecting an effect of .2 on the pass rate with a power of .8 takes about 100 attempts per arm for one post
+(`needed` gives 95). If one choice in twenty is withheld, that is about 1000 choices of the post (`needed_choices`).
+Estimates of single posts are therefore shrunk towards the mean of their kind, and `by` pools kinds or authors, which
+takes far fewer rows each.
 
-Left out: what a post does beside others (an effect is averaged over what else was read), and effects on anything but
-the request it was chosen for. Not guaranteed: intervals that hold exactly where an arm has few rows or a few rows carry
-most of the weight; they are checked by simulation (tests/culture/test_uplift.py).
+Left out: interactions between posts (an effect is averaged over the other posts read), and effects on later requests.
+Not guaranteed: exact coverage of intervals if an arm has few rows or a few rows carry most of the weight; coverage is
+checked by simulation (tests/culture/test_uplift.py).
 """
 
 import math
@@ -26,12 +26,11 @@ Z = NormalDist().inv_cdf(0.975)
 
 @dataclass(frozen=True)
 class Trial:
-    """A post chosen for a reader, shown to it or withheld, and whether the reader then solved the problem (0 or 1).
+    """A post chosen for a reader, shown or withheld, and the outcome: whether the reader solved the problem (0 or 1).
 
-    `propensity` in (0, 1] is the probability of just this: that the post was chosen and shown, or that it was chosen
-    and withheld (what `culture.retrieval.Retrieved.propensity` says). Posts shown as distractors are no trials: nobody
-    asked for them and they are never withheld. Trials of one `request` share its outcome and are not taken for
-    independent; an empty one stands for a request of its own.
+    `propensity`, in (0, 1]: the probability that the post was chosen and shown, or chosen and withheld
+    (`culture.retrieval.Retrieved.propensity`). Distractors are not trials: they are never withheld. Trials of one
+    `request` share its outcome and are treated as dependent; an empty `request` stands for a separate one.
     """
 
     post: str

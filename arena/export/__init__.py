@@ -1,1 +1,1 @@
-"""A run made ready for others: training sets, tables, adapters, the library as a book, and a card that explains it."""
+"""Export of a run: training sets, tables, adapters, the library as a book, and a dataset card."""

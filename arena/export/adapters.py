@@ -1,7 +1,7 @@
-"""The agents' adapters, copied as PEFT folders, each checked against the digest the run stored when it wrote them.
+"""Copies the agents' adapters as PEFT folders; each is checked against the digest stored in the run.
 
-Left out: optimizer states. Not guaranteed: that a generation asked for is still there; a run keeps every tenth and the
-last two.
+Left out: optimizer states. Not guaranteed: that the adapters of a generation still exist; a run keeps those of every
+tenth generation and of the last two.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from arena.run.store import Row, Store
 
 
 def chosen(store: Store, run: Path, which: str) -> list[Row]:
-    """The checkpoints that `which` names: `latest`, `all`, or a generation's number.
+    """The checkpoints that `which` names: `latest`, `all`, or the number of a generation.
 
-    Raises ValueError, naming the generations there are, for one that is not.
+    Raises:
+        ValueError: if the generation has no adapters; names those that have.
     """
     found = there(store, run)
     if which == "all":
@@ -33,7 +34,7 @@ def chosen(store: Store, run: Path, which: str) -> list[Row]:
 
 
 def write_adapters(rows: list[Row], run: Path, folder: Path, tell: Tell) -> int:
-    """Copy the adapters to `folder`/gNNNN/<agent>; how many. Raises ValueError for weights that are not the run's."""
+    """Copy the adapters to `folder`/gNNNN/<agent>. Raises ValueError if weights differ from those the run wrote."""
     for at, row in enumerate(rows, start=1):
         source = inside(run, row["path"])
         sha = hashlib.sha256((source / FILES[1]).read_bytes()).hexdigest()

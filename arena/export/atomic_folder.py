@@ -1,7 +1,7 @@
-"""Folders that an export writes whole or not at all, and by which mark it knows its own.
+"""Atomic replacement of an export folder, and the mark by which an export recognises its own folders.
 
-Not guaranteed: that an export survives a crash of the machine in the very moment in which it takes an earlier one's
-place; one of the two is then there under a name that starts with a dot.
+Not guaranteed: a complete folder under its name if the machine crashes while an export replaces an earlier one; one of
+the two then has a name that starts with a dot.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 MANIFEST = "export.json"
-"""The file by which a folder is known to be an export, and may be replaced by another."""
+"""The file that marks a folder as an export, which another export may replace."""
 MADE_BY = "ratchet export 1"
 
 
@@ -23,7 +23,7 @@ def refuse(to: Path) -> None:
     if not to.is_dir():
         raise ValueError(f"{to} is a file: export to a folder")
     if any(to.iterdir()) and not is_export(to):
-        raise ValueError(f"{to} is there and was not written by export: give --to another folder")
+        raise ValueError(f"{to} exists and was not written by export: give --to another folder")
 
 
 def is_export(folder: Path) -> bool:
@@ -35,7 +35,7 @@ def is_export(folder: Path) -> bool:
 
 
 def replace(partial: Path, to: Path) -> None:
-    """Put the new folder in the old one's place."""
+    """Replace the folder `to`, if it exists, by the folder `partial`."""
     old = to.with_name(f".{to.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if to.exists():
@@ -45,7 +45,7 @@ def replace(partial: Path, to: Path) -> None:
 
 
 def sums(folder: Path) -> dict[str, dict[str, int | str]]:
-    """Size and SHA-256 of every file in a folder, by its path there."""
+    """Size and SHA-256 of every file in a folder, by its relative path."""
     files: dict[str, dict[str, int | str]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         with open(path, "rb") as file:

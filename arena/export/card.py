@@ -1,10 +1,10 @@
-"""The dataset cards: README.md in Hugging Face's form, whose front matter says which files make up which data set.
+"""Dataset cards: README.md in the format of Hugging Face, with front matter that maps files to data sets.
 
-`datasets.load_dataset(folder, "traces")` finds its way by it, with the types of all fields, and so does the Hub. A data
-set of theirs has files of one format, so the tables are a data set of their own, `load_dataset(folder + "/tables")`.
+`datasets.load_dataset(folder, "traces")` and the Hub use it to find the files and the types of their fields. A data set
+has files of one format, so the tables are a separate one, `load_dataset(folder + "/tables")`.
 
-Left out: a licence, which only who publishes the data can give. Not guaranteed: that the base model named in adapters
-is where a reader can reach it.
+Left out: a licence, which the publisher of the data must choose. Not guaranteed: that the base model named in the
+adapters is accessible to the reader.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ LIMITS = """\
 
 
 @dataclass(frozen=True)
-class Made:
-    """What an export holds: lines of both trace files, rows by table, adapters, posts; None for a part left out.
+class ExportContents:
+    """The contents of an export: lines of both trace files, rows by table, adapters, posts; None for a part left out.
 
-    `played` are the generations finished and planned, `withheld` proposals and posts whose words are left out.
+    `played`: generations finished and planned; `withheld`: number of proposals and posts whose text is left out.
     """
 
     run: str
@@ -93,10 +93,10 @@ class Made:
     adapters: Sequence[str] | None = None
     posts: int | None = None
     gone: int | None = None
-    """The last generation whose words were not kept (`arena.run.retention`)."""
+    """The last generation whose text was deleted (`arena.run.retention`)."""
 
 
-def card(made: Made) -> str:
+def card(made: ExportContents) -> str:
     """README.md of the whole export."""
     c = made.config
     finished, planned = made.played
@@ -117,7 +117,7 @@ def card(made: Made) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _gone(made: Made) -> str:
+def _gone(made: ExportContents) -> str:
     if made.gone is None:
         return ""
     return (
@@ -126,8 +126,8 @@ def _gone(made: Made) -> str:
     )
 
 
-def front_matter(made: Made) -> str:
-    """What Hugging Face reads of the whole: the JSON files and the types of their fields."""
+def front_matter(made: ExportContents) -> str:
+    """YAML front matter of the whole export: the JSON files and the types of their fields."""
     configs: list[dict[str, Any]] = []
     info: list[dict[str, Any]] = []
     if made.lines is not None:
@@ -140,7 +140,7 @@ def front_matter(made: Made) -> str:
     return _front(made, f"Ratchet run {made.run}", max((made.lines or {"": 0}).values()), configs, info)
 
 
-def tables_card(made: Made) -> str:
+def tables_card(made: ExportContents) -> str:
     """README.md of the tables."""
     assert made.tables is not None
     configs = [
@@ -158,7 +158,9 @@ def tables_card(made: Made) -> str:
     return "\n\n".join([f"---\n{front}---\n\n{title}", TABLES, EVALUATIONS, rows]) + "\n"
 
 
-def _front(made: Made, name: str, rows: int, configs: Sequence[dict[str, Any]], info: Sequence[dict[str, Any]]) -> str:
+def _front(
+    made: ExportContents, name: str, rows: int, configs: Sequence[dict[str, Any]], info: Sequence[dict[str, Any]]
+) -> str:
     data = {
         "pretty_name": name,
         "tags": ["ratchet", "self-play", "multi-agent", "synthetic"],
@@ -171,7 +173,7 @@ def _front(made: Made, name: str, rows: int, configs: Sequence[dict[str, Any]], 
 
 
 def features(kinds: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Types as `datasets` writes them into a card."""
+    """Types of fields in the format that `datasets` writes into a card."""
     return [{"name": name, **_feature(kind)} for name, kind in kinds.items()]
 
 
@@ -184,7 +186,7 @@ def _feature(kind: Any) -> dict[str, Any]:
     return {"dtype": kind}
 
 
-def _here(made: Made) -> list[str]:
+def _here(made: ExportContents) -> list[str]:
     lines = []
     if made.lines is not None:
         lines += [
@@ -209,7 +211,7 @@ def _fields(fields: Mapping[str, str]) -> str:
     return "\n".join(["| field | what it holds |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in fields.items())])
 
 
-def _adapters(made: Made) -> str:
+def _adapters(made: ExportContents) -> str:
     assert made.adapters
     path = made.config.model.path
     where = ("agents/seed", "a folder of Ratchet's") if path == "seed" else (path, "the run's base model")
@@ -223,7 +225,7 @@ def _adapters(made: Made) -> str:
     return fence("\n".join(use), "python")
 
 
-def _how(made: Made) -> str:
+def _how(made: ExportContents) -> str:
     plain = Config()
     openai = made.config.engine.openai.model_copy(update={"url": plain.engine.openai.url})
     shown = made.config.model_copy(  # without where on whose machine it was played

@@ -1,10 +1,10 @@
-"""Export a run: traces, tables, adapters, the library as a book, and a card, in one folder that others can use.
+"""Export a run into one folder: traces, tables, adapters, the library as a book, and a dataset card.
 
-The folder is written under a temporary name and renamed when it is whole. Two exports of one run are equal byte for
-byte. A run that is being played may be exported: what was finished when the export began is what it holds.
+The folder is written under a temporary name and renamed when it is complete. Two exports of one run are equal byte for
+byte. A run that is being played can be exported; the export holds what had finished when it began.
 
-Left out: private keys, the learner's state. Not guaranteed: that an export survives a crash of the machine in the very
-moment in which it takes an earlier one's place; one of the two is then there under a name that starts with a dot.
+Left out: private keys, the learner's state. Not guaranteed: a complete folder under its name if the machine crashes
+while an export replaces an earlier one; one of the two then has a name that starts with a dot.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from arena.config.schema import Config, nearest
 from arena.export.adapters import chosen, write_adapters
 from arena.export.atomic_folder import MADE_BY, MANIFEST, refuse, replace, sums
-from arena.export.card import Made, card, tables_card
+from arena.export.card import ExportContents, card, tables_card
 from arena.export.heldout_guard import Guard, check
 from arena.export.library_book import write_book
 from arena.export.tables import write_tables
@@ -32,11 +32,11 @@ from arena.run.store import Store
 PARTS = ("traces", "tables", "adapters", "library", "card")
 
 Progress = Callable[[str, int, int], None]
-"""Told a part's name, how much of it is done, and of how much."""
+"""Called with the name of a part, the number of rows done, and their total."""
 
 
 def parts_of(only: str) -> tuple[str, ...]:
-    """The parts named by `traces,card`; all for an empty text. Raises ValueError for one there is not."""
+    """The parts named by a text such as `traces,card`; all parts if it is empty. Raises ValueError for unknown ones."""
     names = [name.strip() for name in only.split(",") if name.strip()]
     for name in names:
         if name not in PARTS:
@@ -48,13 +48,14 @@ def parts_of(only: str) -> tuple[str, ...]:
 def export_run(
     store: Store, config: Config, run: Path, to: Path, parts: Sequence[str], adapters: str, tell: Progress
 ) -> dict[str, Any]:
-    """Export the run in folder `run`; the manifest, as it was written.
+    """Export the run in folder `run` to the folder `to`. Returns the manifest.
 
-    Raises ValueError, and writes nothing, if `to` is something else than an export, if `adapters` names none that are
-    there, or if a held-out problem was played.
+    Raises:
+        ValueError: and writes nothing, if `to` exists and is not an export, if `adapters` names a generation without
+            adapters, or if a held-out problem was played.
     """
     if run.resolve().is_relative_to(to.resolve()):
-        raise ValueError(f"{to} holds the run itself: export to another folder")
+        raise ValueError(f"{to} contains the run itself: export to another folder")
     refuse(to)
     partial = to.with_name(f".{to.name}.new")
     with _snapshot(store):
@@ -83,7 +84,7 @@ def _write(
     domains: dict[str, Any],
     withheld: frozenset[str],
     tell: Progress,
-) -> Made:
+) -> ExportContents:
     def told(part: str) -> Callable[[int, int], None]:
         return lambda done, total: tell(part, done, total)
 
@@ -101,8 +102,19 @@ def _write(
     finished = sum(phase == "measure" for _, phase in store.finished())
     meta = {k: v for k, v in sorted(store.meta().items()) if k not in ("schema_version", "seed", "base")}
     played = (finished, config.generations)
-    made = Made(config.run.name, store.digest(), config, meta, played, len(withheld), lines, tables, agents, posts,
-                thinned_until(store))  # fmt: skip
+    made = ExportContents(
+        config.run.name,
+        store.digest(),
+        config,
+        meta,
+        played,
+        len(withheld),
+        lines,
+        tables,
+        agents,
+        posts,
+        thinned_until(store),
+    )
     if "card" in parts:
         (folder / "README.md").write_text(card(made), encoding="utf-8", newline="\n")
         if tables is not None:
@@ -110,8 +122,8 @@ def _write(
     return made
 
 
-def _manifest(folder: Path, made: Made) -> dict[str, Any]:
-    """Write, and give, what the folder holds."""
+def _manifest(folder: Path, made: ExportContents) -> dict[str, Any]:
+    """Write and return the manifest: what the folder holds, with the digest of every file."""
     manifest = {
         "made_by": MADE_BY,
         "run": made.run,
@@ -130,7 +142,7 @@ def _manifest(folder: Path, made: Made) -> dict[str, Any]:
 
 @contextmanager
 def _snapshot(store: Store) -> Iterator[None]:
-    """Read one state of the run from first to last, whatever another process writes meanwhile."""
+    """Keep one read transaction open, so that writes of another process are not seen."""
     store.db.execute("BEGIN")
     try:
         yield

@@ -1,12 +1,11 @@
-"""Held-out problems stay out of what is exported to train on: the check, over a whole run, before anything is written.
+"""Keeps held-out problems out of exported training data: checks the whole run before anything is written.
 
-A setter sometimes proposes a held-out problem; the arena rejects it, but its words are in the store. Those words are
-withheld wherever rounds, problems and refused posts are exported. A held-out problem that was played or posted in spite
-of everything ends the export.
+A setter sometimes proposes a held-out problem; the arena rejects it, but its text is in the store. Such text is
+withheld wherever rounds, problems and refused posts are exported. If a held-out problem was played or posted, the
+export fails.
 
-Left out: tables `evaluations` and `ratchet`, which are records of measurements and hold held-out problems by their
-nature. Not guaranteed: that a problem is recognised in words that are not a problem, such as a proposal with a word
-too many.
+Left out: the tables `evaluations` and `ratchet`, which record measurements on held-out problems. Not guaranteed: that a
+problem is recognised in text that does not parse as a problem, such as a proposal with an extra word.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from curricula.domain import SPLITS, Domain
 
 
 class Guard:
-    """Knows the held-out problems of some domains, of all splits."""
+    """Recognises the held-out problems of some domains, in all splits."""
 
     def __init__(self, domains: Iterable[Domain]) -> None:
         self.domains = tuple(domains)
@@ -31,7 +30,7 @@ class Guard:
         )
 
     def holds(self, text: str) -> bool:
-        """Whether `text` is a held-out problem, by its exact words or as its domain tells them (by its program)."""
+        """Whether `text` is a held-out problem, by its exact text or by its domain's own test (its program)."""
         for domain in self.domains:
             try:
                 problem = domain.problem(text)
@@ -43,9 +42,10 @@ class Guard:
 
 
 def check(store: Store, guard: Guard) -> frozenset[str]:
-    """The ids of rounds and of refused posts whose words are to be withheld.
+    """Ids of the rounds and refused posts whose text must be withheld.
 
-    Raises ValueError, naming the place, if a problem that was played, or a post, is a held-out one.
+    Raises:
+        ValueError: naming the place, if a held-out problem was played or posted.
     """
     withheld = set()
     read = store.db.conn.execute
@@ -65,6 +65,6 @@ def check(store: Store, guard: Guard) -> frozenset[str]:
 
 def _refusal(store: Store, what: str, text: str) -> str:
     return (
-        f"{store.path}: {what} the held-out problem {text[:80]!r}, so nothing of this run can be exported to train on; "
-        "it was played by another version of the program, or its store was changed"
+        f"{store.path}: {what} the held-out problem {text[:80]!r}, so this run cannot be exported as training data; "
+        "another version of the program played it, or its store was changed"
     )

@@ -1,12 +1,12 @@
-"""The library as a book in Markdown: a title page, then a chapter a kind of post, worked examples by depth.
+"""The library as a Markdown book: a title page, then one chapter per kind of post, worked examples by depth.
 
-It is written as a folder of chapters, or as one file. Definitions stand by level, and behind what they cite; what is no
-longer in force says so. What agents wrote stands in code blocks and code spans that cannot be closed from inside, so
-nothing they wrote becomes a heading, a link or HTML. One post at a time is in memory, and all definitions.
+The book is a folder of chapters or a single file. Definitions are sorted by level and come after those they cite; posts
+that are no longer in force are marked. Text by agents is put into code blocks and code spans that it cannot close, so
+it never becomes a heading, a link or HTML. Memory holds one post at a time, and all definitions.
 
-Left out: signatures (table `posts` has them, `library RUN verify` checks them). Not guaranteed: that a post did for its
-readers what is told of them; the shares with and without reading are of the same problems and agents, everything else
-is use, not effect.
+Left out: signatures (see the table `posts`; `library RUN verify` checks them). Not guaranteed: that a post caused what
+is reported of its readers; only the rates with and without reading compare the same problems and agents, the other
+figures are use, not effect.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OF_CHAPTER = (
 
 @dataclass(frozen=True)
 class Chapter:
-    """Posts of one kind; worked examples by domain and depth besides."""
+    """Posts of one kind; for worked examples, of one domain and depth."""
 
     kind: str
     domain: str | None
@@ -57,7 +57,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Use:
-    """What became of posts, by id: how often each was read awake, what was varied from it, what reading it did."""
+    """The use of posts, by id: reads outside fine-tuning, offspring, uplift, and removals."""
 
     reads: dict[str, int]
     offspring: dict[str, Offspring]
@@ -82,7 +82,7 @@ def chapters(store: Store) -> list[Chapter]:
 
 
 def write_book(store: Store, run: str, folder: Path, tell: Tell) -> int:
-    """Write the book's files into a new folder; how many posts it holds."""
+    """Write the chapters into a new folder. Returns the number of posts."""
     folder.mkdir()
     contents, use, done = chapters(store), Use.of(store), 0
     total = sum(c.posts for c in contents)
@@ -99,7 +99,7 @@ def write_book(store: Store, run: str, folder: Path, tell: Tell) -> int:
 
 
 def book_text(store: Store, run: str) -> Iterator[str]:
-    """The whole book as one Markdown text, piece by piece."""
+    """Yield the whole book as one Markdown text, in pieces."""
     contents, use = chapters(store), Use.of(store)
     yield _title_page(store, run, contents, use, _anchor)
     for chapter in contents:
@@ -109,7 +109,7 @@ def book_text(store: Store, run: str) -> Iterator[str]:
 
 
 Target = Callable[[Chapter, str], str]
-"""Where a link to a chapter leads, or to a post in it (by the beginning of its id)."""
+"""Returns the target of a link to a chapter, or to a post in it (by the prefix of its id)."""
 
 
 def _page(chapter: Chapter, post: str) -> str:
@@ -152,7 +152,7 @@ def _title_page(store: Store, run: str, contents: list[Chapter], use: Use, targe
 
 
 def _entries(store: Store, chapter: Chapter, use: Use, target: Target) -> Iterator[str]:
-    """The posts of a chapter: definitions under their level, behind what they cite, others under their generation."""
+    """The posts of a chapter: definitions by level and after those they cite, other posts by generation."""
     rows: Iterable[Row] = _posts(store, chapter)
     if chapter.kind == "definition":
         rows = list(rows)
@@ -172,7 +172,7 @@ def _posts(store: Store, chapter: Chapter) -> Iterator[Row]:
 
 
 def _heights(definitions: Iterable[Row]) -> dict[str, int]:
-    """How many definitions each one stands on, along the longest way; a post cites earlier ones only."""
+    """Length of the longest chain of cited definitions below each definition; a post cites only earlier ones."""
     found = dict[str, int]()
     for post in definitions:
         found[post["id"]] = 1 + max((found[c] for c in json.loads(post["cites"]) if c in found), default=-1)
@@ -217,7 +217,7 @@ def _entry(store: Store, post: Row, use: Use, target: Target) -> str:
 
 
 def _link(store: Store, id_: str, target: Target) -> str:
-    """A link to another post, wherever it stands."""
+    """A link to another post of the book."""
     sql = f"SELECT p.kind, p.title, p.id, q.domain, q.depth {_POSTS} WHERE p.id = ?"
     found = store.query(sql, [id_])
     if not found:

@@ -1,4 +1,4 @@
-"""What an export shows while it is written: a bar a part on a terminal, and what it came to."""
+"""Terminal output of an export: one progress bar per part, and a summary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 class Bars:
-    """The listener of `export_run`. A context manager, so that the terminal is given back however the export ends."""
+    """Progress bars for `export_run`. A context manager, so that the terminal is always restored."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -31,7 +31,7 @@ class Bars:
 
 
 def summary(manifest: dict[str, Any]) -> list[str]:
-    """The export in a few lines."""
+    """The summary of an export, in a few lines."""
     lines = []
     if "traces" in manifest:
         lines.append(f"{manifest['traces']:,} rounds and {manifest['completions']:,} verified pairs to train on")

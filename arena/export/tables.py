@@ -1,8 +1,8 @@
-"""Every table of run.db as a Parquet file of its own, in batches, so that its size does not matter.
+"""Every table of run.db as a Parquet file, written in batches, so that memory does not grow with the table.
 
-A column has the type its table declares; those that hold 0 and 1 become booleans, and lists kept as JSON become lists
-of strings. Rows are in the order they were written. Keys and signatures of posts are there; private keys are not in
-run.db.
+Columns have the types their table declares, except that 0/1 columns become booleans and JSON lists become lists of
+strings. Rows are in the order in which they were written. Public keys and signatures of posts are included; private
+keys are not in run.db.
 
 Left out: the search index. Not guaranteed: equal bytes from another version of pyarrow.
 """

@@ -1,13 +1,13 @@
-"""Rounds as JSON lines: what was asked and answered, by whom, having read what, and what execution said.
+"""Rounds as JSON lines: prompts, answers, authors, posts in context, and verdicts.
 
-`traces.jsonl` has one round a line, `completions.jsonl` one pair (prompt, completion) a line: each attempt that was
-verified step by step, and each proposal that was paid. Both stream: one generation is in memory at a time.
+`traces.jsonl` has one round per line, `completions.jsonl` one (prompt, completion) pair per line: every verified
+attempt and every paid proposal. Memory holds one generation at a time.
 
-Prompts are not stored in a run; they are built again by the same functions that built them. Words that are withheld
-(`arena.export.heldout_guard`) are null.
+A run does not store prompts; they are rebuilt by the functions that built them. Withheld text
+(`arena.export.heldout_guard`) is null.
 
-Left out: rounds that were planned and not played, guesses at names (table `guesses`) and what was read asleep (table
-`reads`). Not guaranteed: that prompts are those of the run if its domains have been changed since.
+Left out: rounds that were planned but not played, guesses at names (table `guesses`), and posts read for fine-tuning
+(table `reads`). Not guaranteed: that prompts equal those of the run if its domains have changed since.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from arena.run.store import Row, Store
 from curricula.domain import Domain
 
 Tell = Callable[[int, int], None]
-"""Told how much is done, of how much."""
+"""Called with the number of rows done and their total."""
 
 # Types as a dataset card names them; a dict is a record, a list a list of what it holds. Every line has every field.
 READ = {"post": "string", "kind": "string", "author": "string", "title": "string", "body": "string"}
@@ -104,7 +104,7 @@ _READS = (
 
 
 class Stream:
-    """The rows of a table a generation at a time; generations are asked for in rising order."""
+    """The rows of a table, one generation at a time. Generations must be requested in ascending order."""
 
     def __init__(self, store: Store, table: str, sql: str | None = None) -> None:
         cursor = store.db.conn.execute(sql or f"SELECT * FROM {table} ORDER BY rowid")
@@ -126,7 +126,7 @@ class Stream:
 
 
 def traces(store: Store, domains: Mapping[str, Domain], withheld: frozenset[str], voice: Voice = BARE) -> Iterator[Row]:
-    """Every round that was played, as `TRACE` describes it, in the order of play."""
+    """Every round that was played, in order, with the fields of `TRACE`."""
     rounds = Stream(store, "rounds")
     others = {name: Stream(store, name) for name in ("problems", "attempts", "grades", "outcomes")}
     others["reads"] = Stream(store, "reads", _READS)
@@ -201,7 +201,7 @@ def _read(row: Row) -> Row:
 
 
 def _grade(row: Row, attempts: list[Row]) -> Row:
-    """A grader reads what the first solver read, so its prompt is that one's (`arena.rounds.round`)."""
+    """A grade. The grader gets the prompt of the first solver (`arena.rounds.round`)."""
     return {
         **{key: row[key] for key in ("grader", "attempt")},
         "prompt": attempts[0]["prompt"],
@@ -219,7 +219,7 @@ def _outcome(row: Row) -> Row:
 
 
 def completions(trace: Row) -> Iterator[Row]:
-    """What a round gives to train on, as `COMPLETION` says: verified attempts, and the proposal if it was paid."""
+    """The training pairs of a round, with the fields of `COMPLETION`: verified attempts, and the proposal if paid."""
     outcome = trace["outcome"] or {"solve_rate": None, "setter_reward": 0.0}
     if trace["problem"] is None:
         return
@@ -247,7 +247,7 @@ def completions(trace: Row) -> Iterator[Row]:
 def write_traces(
     store: Store, domains: Mapping[str, Domain], withheld: frozenset[str], folder: Path, tell: Tell, voice: Voice = BARE
 ) -> dict[str, int]:
-    """Write both files; how many lines each has."""
+    """Write both files. Returns the number of lines in each."""
     total = int(store.query("SELECT COUNT(*) AS n FROM problems")[0]["n"])
     counts = {"traces": 0, "completions": 0}
     with (

@@ -75,7 +75,7 @@ def post(db: sqlite3.Connection, id_: str) -> PostDetail | None:
     return PostDetail(
         row,
         p["about"],
-        _signature(db, id_),
+        check_signature(p),
         tuple(known[c] for c in cites if c in known),
         tuple(c for c in cites if c not in known),
         tuple(sorted(agents.items(), key=lambda item: (-item[1], item[0]))),
@@ -147,13 +147,12 @@ def posts_by_number(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Post
     return [rows[n] for n in numbers if n in rows]
 
 
-def _signature(db: sqlite3.Connection, id_: str) -> str:
+def check_signature(row: dict[str, Any]) -> str:
+    """`valid`, or a sentence that says what is wrong with a post stored as `row` (of `posts` or `waiting`)."""
     try:
-        signed: SignedPost | None = Library(Database(db)).signed(id_)
-    except ValueError as error:
+        signed = SignedPost.from_row(row)
+    except (ValueError, TypeError) as error:
         return f"the post is damaged: {error}"
-    if signed is None:
-        return "the post does not exist"
-    if signed.post.id != id_:
+    if signed.post.id != row["id"]:
         return f"NOT valid: the text hashes to {signed.post.id[:12]}"
     return "valid" if signed.verify() else f"NOT valid for the key of {signed.post.author}"

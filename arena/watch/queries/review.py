@@ -8,9 +8,9 @@ from typing import Any
 
 from arena.watch.models import RoundDetail
 from arena.watch.queries.base import dicts
+from arena.watch.queries.posts import check_signature
 from arena.watch.queries.rounds import round_detail
 from arena.watch.review_queue import ATTEMPT, WAITING, Item
-from culture.posts import SignedPost
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,4 @@ def item_detail(db: sqlite3.Connection, item: Item) -> ItemDetail:
     found = dicts(db, f"SELECT * FROM {table} WHERE id = ?", [item.subject])
     if not found:
         return ItemDetail(item, detail)
-    try:
-        signed = SignedPost.from_row(found[0])
-        good = signed.post.id == item.subject and signed.verify()
-        signature = "valid" if good else f"NOT valid for the key of {found[0]['author']}"
-    except (ValueError, TypeError) as error:
-        signature = f"the post is damaged: {error}"
-    return ItemDetail(item, detail, None, found[0], signature)
+    return ItemDetail(item, detail, None, found[0], check_signature(found[0]))
