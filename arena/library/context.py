@@ -1,4 +1,4 @@
-"""Between the agents and the library: what a reader is given, how a post is signed, and what is let in."""
+"""The notes that a reader gets with a problem: retrieved posts, their log entries, and what was withheld at random."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from culture.retrieval import retrieve
 from curricula.domain import Named, Problem
 
 DISTRACTOR = "beside"
-"""Phase of the reads of posts that nobody asked for: shown beside what was needed, and no trial of their worth."""
+"""Phase under which reads of distractors are logged; they are no trials of a post's utility."""
 
 
 @dataclass(frozen=True)
 class Notes:
-    """What a reader is shown, the log of it, and what was chosen and left out at random."""
+    """Texts shown to a reader, the reads to log, and the posts that were chosen but withheld at random."""
 
     texts: tuple[str, ...] = ()
     reads: tuple[Read, ...] = ()
@@ -81,13 +81,13 @@ def notes(
     ]
     return Notes(
         tuple(render(f.post) for f in found if f.shown),
-        tuple({read.id: read for shown, read in log if shown}.values()),  # two pages of one book are one read
+        tuple({read.id: read for shown, read in log if shown}.values()),  # two definitions of one book are one read
         tuple({read.id: read for shown, read in log if not shown}.values()),
     )
 
 
 def speaks_of(post: Post) -> str:
-    """The domain that a post speaks of."""
+    """The domain that a post is about."""
     return post.about.removeprefix(PROSE).partition("/")[0]
 
 

@@ -1,11 +1,11 @@
-"""What an agent knows of names: by reading its shelf of the library, and by recalling what its weights hold.
+"""Definitions of hidden names that an agent can read.
 
-A shelf holds, by name, the definition in force among what the agent may read (`arena.library.visibility`), from a post
-of its own or from a page of a book, as its reader sees it. `library.content` is where a control shows something else in
-its place; what is stored is never changed. Guessers take what is on their shelf, and with `rounds.recall` what they say
-from memory, for what they know: right or wrong, they build on it.
+For each name this is the definition in force among the posts that the agent may read (`arena.library.visibility`): a
+post of its own, or a page of a book. The controls of `library.content` show something else in its place; what is stored
+never changes. Guessers build on the definitions they read and, with `rounds.recall`, on those they recall
+(`arena.library.recall`), right or wrong.
 
-Left out: doubt. A reader believes what it reads before what it remembers, and does not weigh two sources.
+Left out: weighing two sources. A definition that is read takes precedence over a recalled one.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from curricula.list_programs import PRIMITIVES
 
 FILLER = "nothing"
 PROSE = "prose/"
-"""How the `about` of a post in its author's own words begins; the domain and the round that it comes from follow."""
+"""Prefix of `about` of posts in free text, before the domain and the round they come from."""
 
 Body = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class StoredDefinition:
-    """A definition in the library: the post it stands in (its own, or a book), and its body in primitives."""
+    """A definition in the library: the post that holds it (a definition or a book) and its body in primitives."""
 
     post: str
     author: str
@@ -38,7 +38,7 @@ class StoredDefinition:
 
 @dataclass(frozen=True)
 class ShownDefinition:
-    """A definition as its reader sees it: where it stands, what is shown, and its body if that reads as one."""
+    """A definition as its reader sees it: the stored post, the page that is shown, and its body if it parses."""
 
     post: str
     page: Post
@@ -50,7 +50,7 @@ class ShownDefinition:
 
 
 class DefinitionIndex:
-    """The shelves of one phase, each made once; posts that are added while it lives are not on them."""
+    """Definitions by agent, computed once per phase; posts added later are not in it."""
 
     def __init__(self, state: RunState) -> None:
         self.state = state
@@ -58,14 +58,14 @@ class DefinitionIndex:
         self._seen: dict[frozenset[str] | None, dict[str, ShownDefinition]] = {}
 
     def stored(self, agent: str) -> dict[str, StoredDefinition]:
-        """What the library holds for `agent` to read, by name, oldest first, as it was written."""
+        """Definitions that `agent` may read, by name, oldest first, as stored."""
         key = visible_authors(self.state, agent)
         if key not in self._held:
             self._held[key] = definitions_in(self.state.library.within(scope(self.state, agent)))
         return self._held[key]
 
     def shown(self, agent: str, training: bool = False) -> dict[str, ShownDefinition]:
-        """The same as a reader sees it. Empty where nobody reads, unless it is asked for what is slept on."""
+        """The same as a reader sees them. Empty if `library.reading` is off, except for `training`."""
         if not (self.state.config.library.reading or training):
             return {}
         key = visible_authors(self.state, agent)
@@ -75,7 +75,7 @@ class DefinitionIndex:
 
 
 def definitions_in(view: Library) -> dict[str, StoredDefinition]:
-    """Definitions in force by name, oldest first: posts of their own before pages of books."""
+    """Definitions in force by name, oldest first: definition posts before pages of books."""
     found: dict[str, StoredDefinition] = {}
     for name, post in view.definitions(list(view.definition_ids())).items():
         found[name] = StoredDefinition(post.id, post.author, expand(post.body, {n: h.body for n, h in found.items()}))
@@ -88,8 +88,8 @@ def definitions_in(view: Library) -> dict[str, StoredDefinition]:
 
 
 def apply_content(state: RunState, found: Mapping[str, StoredDefinition]) -> dict[str, ShownDefinition]:
-    """What `library.content` makes of a shelf. A single definition has no other whose body it could have: it is not
-    shown where they are shuffled."""
+    """Stored definitions as `library.content` shows them. With `shuffled`, each has the body of another; a single
+    definition has none to take and is not shown."""
     words, content, names = state.words_domain(), state.config.library.content, list(found)
     shown = dict[str, ShownDefinition]()
     if content == "shuffled" and len(names) < 2:

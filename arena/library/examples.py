@@ -20,7 +20,7 @@ def seed_examples(state: RunState, agent: str, n: int) -> list[Example]:
 
 
 def entry_example(state: RunState, voice: Voice, index: DefinitionIndex, agent: str, entry: Entry) -> Example:
-    """A worked example as its reader would meet it: names with their definitions, shuffled among others."""
+    """A worked example as a solver would be asked it: with the definitions of its names, shuffled among distractors."""
     domain = state.domains[entry.domain]
     problem = domain.problem(entry.text)
     shown: list[str] = []

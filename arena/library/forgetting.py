@@ -1,9 +1,8 @@
-"""What leaves the library's index at the beginning of a generation (`library.forget`); the log keeps everything.
+"""Posts that leave the library's index at the beginning of a generation (`library.forget`); the log keeps them.
 
-Definitions, books and posts in prose are what fills an index that readers look things up in; others are not counted.
-A post's utility is what it did for its readers (`arena.library.utility`), its freshness falls from when it was last
-read. What burned or has worn off is not there to be forgotten, and takes no room, until it is given back. Left out:
-bringing back what was forgotten; who needs it has to find it again."""
+Only definitions, books and posts in free text count, since readers look these up. A post's utility is its effect on
+readers (`arena.library.utility`); its freshness falls from its last read. Burned and expired posts take no room until
+they are restored. Left out: restoring a forgotten post; agents have to find it again."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ _INDEXED = """SELECT p.id, p.seq, p.generation, p.body, MAX(p.generation, COALES
 
 
 def forget(state: RunState, count_tokens: Callable[[str], int], out: Collection[str] = ()) -> list[Row]:
-    """Rows of table `removals`; posts in `out` have left already, though no row says so yet."""
+    """Rows of table `removals`. Posts in `out` have left the index in this phase, before their rows are stored."""
     g, config = state.generation.index, state.config.library
     if config.forget == "keep":
         return []

@@ -1,9 +1,9 @@
-"""Posts in an agent's own words: who is asked for them, what becomes of the replies, and what the library lets in.
+"""Posts in free text: which agents write them, how replies are read, and which posts are admitted.
 
-Nothing in prose can be executed, so nobody's word is taken for it: a post is let in for what is on record (its author
-tried the problem it speaks of, and with the outcome its kind claims), for its form, and only if it gives nothing away
-that is held out. Whether it helps is measured afterwards, on readers from whom it was withheld at random. Readers are
-shown it as a quotation. A book takes the place of posts of its own author only, so that nobody writes another's away.
+Free text cannot be executed. A post is admitted by records (its author tried the problem it is about, with the outcome
+that its kind claims), by its form, and only if it contains no held-out problem. Its utility is measured afterwards, on
+readers from whom it was withheld at random. Readers see it as a quotation. A book replaces posts of its own author
+only, so that no agent can remove another's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def is_free_text(post: Post) -> bool:
 
 
 def write(state: RunState, models: Models) -> tuple[list[Post], list[Row]]:
-    """The posts of a generation in their authors' words, and rows of table `refusals` for what is none."""
+    """The generation's posts in free text, and rows of table `refusals` for drafts that are no posts."""
     g, most = state.generation.index, state.config.prompts.posts
     if not most:
         return [], []
@@ -65,7 +65,7 @@ def write(state: RunState, models: Models) -> tuple[list[Post], list[Row]]:
 
 
 def episodes(state: RunState, agent: str) -> list[tuple[Round, Episode]]:
-    """A few of the problems that an agent tried in this generation, failures and successes in turn."""
+    """Some of the problems that an agent tried in this generation: up to half successes, the rest failures."""
     found: dict[bool, list[tuple[Round, Episode]]] = {False: [], True: []}
     most, excerpt = state.config.prompts.episodes, state.config.prompts.excerpt
     for r in state.generation.rounds:
@@ -88,7 +88,7 @@ def episodes(state: RunState, agent: str) -> list[tuple[Round, Episode]]:
 
 
 def earlier_posts(library: Library, agent: str, most: int) -> list[Post]:
-    """What an agent wrote in prose that is still in the index, the newest last."""
+    """The agent's posts in free text that are still in the index, the newest last."""
     sql = (
         "SELECT id FROM posts WHERE author = ? AND about LIKE 'prose/%' AND id NOT IN (SELECT post FROM removals)"
         " ORDER BY seq DESC LIMIT ?"
@@ -100,7 +100,7 @@ def earlier_posts(library: Library, agent: str, most: int) -> list[Post]:
 def post_from_draft(
     draft: Draft | Unreadable, agent: str, g: int, rounds: Sequence[Round], own: Sequence[Post]
 ) -> Post | Unreadable:
-    """A draft as a post, or why it is none."""
+    """The draft as a post, or the reason why it is none."""
     if isinstance(draft, Unreadable):
         return draft
     cites = tuple(dict.fromkeys(own[n - 1].id for n in draft.cites if 0 < n <= len(own)))
@@ -122,7 +122,7 @@ def post_from_draft(
 
 
 def check(state: RunState, post: Post) -> str | None:
-    """Why a post in prose is not let in, or None."""
+    """Why a post in free text is refused, or None."""
     _, domain_name, round_ = [*post.about.split("/", 2), "", ""][:3]
     domain = state.domains.get(domain_name)
     if domain is None:
@@ -162,7 +162,7 @@ def _gives_away(domain: Domain, post: Post) -> str | None:
 
 @lru_cache(maxsize=16)
 def _held_out(domain: Any) -> tuple[str, ...]:
-    """What no post may repeat: texts and questions of all held-out problems, each word for word."""
+    """Texts and questions of all held-out problems, which no post may contain."""
     texts = (
         text
         for split in SPLITS
@@ -184,9 +184,9 @@ def _title(draft: Draft | Unreadable) -> str:
 
 
 def note(post: Post) -> str:
-    """A post as a reader of prose is shown it: what kind it is, whose, when it is of use, and what it says."""
+    """A post as readers see it in a chat: kind, author, when it applies, title and body."""
     if post.kind == "definition":
-        return post.body  # says all, and whose it is does not matter: it was executed
+        return post.body  # complete in itself: it was executed
     when = f" (when {post.applies.removeprefix('when ')})" if post.applies else ""
     head = f"{post.kind.replace('_', ' ')} by {post.author}{when}: {post.title}"
     return head if post.body == post.title else f"{head}\n{post.body}"

@@ -22,11 +22,11 @@ RECALL_INPUTS = ("3 1 4", "2 7")
 
 
 def recall(state: RunState, models: Models, index: DefinitionIndex) -> dict[str, dict[str, Body]]:
-    """What each living agent says that names mean which it has heard of and not on its shelf; one engine call.
+    """Bodies that each living agent recalls, by agent and name; one engine call.
 
-    It has heard of what anybody in its circle ever defined, burned or not. Each name is asked twice with nothing to
-    read, greedily, with two inputs, and what is not said both times is not known: who makes a meaning up seldom makes
-    up the same one twice.
+    An agent is asked for the names that its visible authors ever defined, burned or not, and that it cannot read. Each
+    name is asked twice, greedily, with two inputs and without notes; a body counts only if both answers agree, since an
+    invented body seldom comes out twice.
     """
     words, g = state.words_domain(), state.generation.index
     if words is None or not state.config.rounds.recall:
@@ -51,7 +51,7 @@ def recall(state: RunState, models: Models, index: DefinitionIndex) -> dict[str,
 
 
 def known_bodies(shelf: Mapping[str, ShownDefinition], recalled: Mapping[str, Body]) -> dict[str, Body]:
-    """What an agent goes by: what it reads, and of other names what it recalls."""
+    """The definitions an agent builds on: those it reads and, for other names, those it recalls."""
     read = {name: shown.body for name, shown in shelf.items() if shown.body is not None}
     return read | {name: body for name, body in recalled.items() if name not in read}
 
@@ -59,7 +59,7 @@ def known_bodies(shelf: Mapping[str, ShownDefinition], recalled: Mapping[str, Bo
 def knowledge_row(
     state: RunState, agent: str, read: int, recalled: Mapping[str, Body], known: Mapping[str, Body]
 ) -> Row:
-    """A row of table `knowledge`: `known` counts beliefs that are right, `level` is the deepest level of one."""
+    """A row of table `knowledge`: `known` counts right definitions, `level` is the deepest level of one."""
     words = state.words_domain()
     assert words is not None
     right = [n for n, body in known.items() if not isinstance(words.check_guess(n, " ".join(body)), Rejection)]
@@ -76,7 +76,7 @@ def knowledge_row(
 
 
 def recalled_bodies(state: RunState, agent: str) -> dict[str, Body]:
-    """What `agent` recalled in this generation, or, of a newborn, the one whose weights it begins with."""
+    """Bodies that `agent` recalled in this generation; empty for one that was not asked."""
     sql = "SELECT memory FROM knowledge WHERE generation = ? AND agent = ?"
     found = state.store.query(sql, [state.generation.index, agent])
     if not found:

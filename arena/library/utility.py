@@ -1,8 +1,8 @@
-"""What each post did for those who were shown it, from what was left out at random: rows for `culture.uplift`.
+"""Utility of posts: the effect on solvers of being shown a post, from posts withheld at random (`culture.uplift`).
 
-Attempts at one problem, by one solver or by several, come out alike more often than not, and are not taken for
-independent. For choosing, the last generations alone count, so that what is asked every generation stays cheap. Left
-out: what setters made of a post they varied (`arena.report.metrics.paired_uplift.offspring`).
+Attempts at one problem are correlated and are not treated as independent. Retrieval uses recent generations only
+(`library.uplift_window`), which bounds the cost per generation. Left out: the effect on setters that vary a post
+(`arena.report.metrics.paired_uplift.offspring`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TRIALS = """SELECT r.post, r.propensity, a.round AS request, a.correct, p.kind,
 
 @dataclass(frozen=True)
 class Trials:
-    """Each attempt by a reader for whom a post was chosen, whether it was shown or left out; what posts they are of."""
+    """Attempts by readers for whom a post was chosen, shown or withheld; kind and author of these posts."""
 
     rows: list[Trial]
     kinds: dict[str, str]
@@ -31,7 +31,7 @@ class Trials:
 
 
 def trials(store: Store, first: int, last: int) -> Trials:
-    """Of generations `first` to `last`. Posts that could not have been left out tell nothing, and are not in it."""
+    """Trials of generations `first` to `last`, without posts that could not have been withheld (propensity 1)."""
     found = Trials([], {}, {})
     for table, shown in (("reads", True), ("withheld", False)):
         for r in store.query(_TRIALS.format(table=table), [store.before(table, first), first, last]):
@@ -41,7 +41,7 @@ def trials(store: Store, first: int, last: int) -> Trials:
 
 
 def utilities(state: RunState) -> Mapping[str, float]:
-    """Shrunken uplift by post id, over the generations before the one in progress; made once a generation."""
+    """Shrunken uplift by post id, over the generations before the current one; computed once per generation."""
     if state.generation.utilities is None:
         g = state.generation.index
         found = trials(state.store, g - state.config.library.uplift_window, g - 1)

@@ -1,8 +1,7 @@
-"""How agents live together: whose posts they read and sleep on, what time and fire have left of them, and who has lived
-its life.
+"""Post visibility: reading network, expiry and burn. Also which agents retire by age.
 
-Agents live in places: founders one each, and a newborn takes the place of the one who retired. Circles are of places,
-so that they outlive those who live there. Left out: circles that change while a run is played.
+Agents live in places: each founder has one, and a newborn takes the place of the agent that retired. The reading
+network connects places, so it outlives agents. Left out: networks that change during a run.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from culture.scope import Scope
 from curricula.replay import Entry
 
 EVERYWHERE = -1
-"""The place of who reads everybody, whatever the network: the mind of the big sleep, which nobody lives in."""
+"""Place of a reader of all authors, whatever the network: the consolidated adapter while it is trained."""
 
 
 def visible_authors(state: RunState, agent: str) -> frozenset[str] | None:
-    """The authors that `agent` reads, dead ones too; None: everybody."""
+    """The authors that `agent` reads, retired ones included; None: all."""
     library, place, n = state.config.library, state.places[agent], state.config.population.agents
     if library.network == "all" or place == EVERYWHERE:
         return None
@@ -34,7 +33,7 @@ def visible_authors(state: RunState, agent: str) -> frozenset[str] | None:
 
 
 def visible_generations(library: LibrarySection, now: int) -> tuple[tuple[int, int], ...] | None:
-    """The generations whose posts are left in generation `now`, as inclusive spans; None: all of them."""
+    """Inclusive spans of generations whose posts are visible in generation `now`; None: all of them."""
     first = max(0, now - library.lasts) if library.lasts else 0
     if library.burn and now >= library.burn and (not library.restore or now < library.restore):
         first = max(first, library.burn)
@@ -42,7 +41,7 @@ def visible_generations(library: LibrarySection, now: int) -> tuple[tuple[int, i
 
 
 def scope(state: RunState, agent: str) -> Scope:
-    """What `agent` can read in the generation in progress."""
+    """The posts that `agent` can read in the current generation."""
     now = state.generation.index
     return Scope(
         authors=visible_authors(state, agent), generations=visible_generations(state.config.library, now), now=now
@@ -50,7 +49,7 @@ def scope(state: RunState, agent: str) -> Scope:
 
 
 def readable(state: RunState, agent: str, out: Collection[str] = ()) -> Callable[[Entry], bool]:
-    """The same for the entries of the bank, without those of the posts `out`."""
+    """A test for entries of the bank that `agent` can read, without the posts `out`."""
     authors, left = visible_authors(state, agent), visible_generations(state.config.library, state.generation.index)
     removed = {*out, *(r["post"] for r in state.store.query("SELECT post FROM removals"))}
 
@@ -62,6 +61,6 @@ def readable(state: RunState, agent: str, out: Collection[str] = ()) -> Callable
 
 
 def retires_by_age(state: RunState, agent: str) -> bool:
-    """Whether `agent` has lived its life by the end of this generation (`turnover.policy: age`)."""
+    """Whether `agent` retires by age at the end of this generation (`turnover.policy: age`)."""
     g, config = state.generation.index, state.config.turnover
     return config.policy == "age" and g < state.config.generations and g - state.births[agent] >= config.life

@@ -1,9 +1,9 @@
-"""Does a population that learns from itself collapse: looks against a reference that never changes, the base model.
+"""Model collapse: compares a population that trains on its own data with a fixed reference, the base model.
 
 Every `measure.collapse` generations, for each agent that set problems or lives: the perplexity of its valid proposals
 to the base model without an adapter; the share of a fixed sample of the school's setting texts that it gives less than
-a tenth of the probability the base model gives them (the tails go first; Shumailov et al. 2024); how varied, deep and
-sure its proposals are. Scoring is evaluation: it is reported apart from compute, nothing is trained on it.
+a tenth of the probability the base model gives them (tails vanish first; Shumailov et al. 2024); variety, depth and
+entropy of its proposals. Scoring is evaluation: it is reported apart from compute, nothing is trained on it.
 
 Perplexity can go either way: it falls when agents set ever more of what the base model would say first, and rises when
 they go where it would not. Left out: runs in which nobody learns, or a server holds the weights: there is nothing to
@@ -28,11 +28,11 @@ from culture.measures import distinct_at, perplexity, tail_mass
 from curricula.list_school import SeedData
 
 TEXTS = 64
-"""Texts of each of the two tasks."""
+"""Number of texts of each of the two tasks."""
 BELOW = 0.1
-"""A text is lost from the tail when less than this share of its first probability is left."""
+"""A text counts as lost from the tail below this share of its initial probability."""
 WORDS = 60
-"""Words of an agent's proposals that variety is measured on; with fewer there is none."""
+"""Number of words of an agent's proposals that variety is measured on; with fewer it is not measured."""
 
 
 PROPOSALS = (
@@ -42,9 +42,9 @@ PROPOSALS = (
 
 
 def collapse(state: RunState, models: Models) -> list[Row]:
-    """Rows of table `collapse`, one for each agent that lives or set problems in this generation; [] when none is due.
+    """Rows of table `collapse`, one for each agent that lives or set problems in this generation; empty if not due.
 
-    NULL stands where there is nothing to measure: proposals of a newborn, the tail of an agent that retired.
+    NULL where there is nothing to measure: proposals of a newborn, the tail of an agent that retired.
     """
     g, every, learner = state.generation.index, state.config.measure.collapse, models.learner
     if learner is None or not every or g % every:

@@ -1,7 +1,7 @@
-"""Held-out skill: what the phase `measure` and the evaluations before and after a run ask and count.
+"""Held-out evaluation: the phases `measure`, `baseline` and `final`.
 
-Evaluation is reported apart from compute, never trained on, and never posted. Each generation it is greedy and small;
-before the first and after the last generation it is the full set, with pass@1 and pass@k.
+Evaluation is reported apart from compute, never trained on and never posted. In each generation it is greedy and small;
+before the first and after the last generation it covers the full set, with pass@1 and pass@k.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Items = Sequence[tuple[str, Problem, int, int | None]]
 
 
 def measure(arena: Arena) -> dict[str, list[Any]]:
-    """Held-out skill, greedy, on the first problems of each depth, other ones for each agent; at times the ratchet."""
+    """Greedy held-out evaluation, different problems for each agent; collapse and the ratchet when they are due."""
     state, models = arena.state, arena.models
     n = arena.config.measure.per_depth
     items = [
@@ -43,7 +43,7 @@ def measure(arena: Arena) -> dict[str, list[Any]]:
 
 
 def baseline(arena: Arena, before: bool = True) -> dict[str, list[Any]]:
-    """pass@1 (greedy) and pass@k (k samples), each problem dealt to one agent: run before the first generation."""
+    """pass@1 (greedy) and pass@k (k samples) before the first generation, each problem answered by one agent."""
     state, models = arena.state, arena.models
     items = []
     for domain, depth, reading in evaluation_grid(state):
@@ -59,12 +59,12 @@ def baseline(arena: Arena, before: bool = True) -> dict[str, list[Any]]:
 
 
 def final(arena: Arena) -> dict[str, list[Any]]:
-    """The same as `baseline`, after the last generation."""
+    """The same after the last generation, with newborns trained on parts of the library."""
     return baseline(arena, before=False) | {"ratchet": schooled(arena)}
 
 
 def evaluation_grid(state: RunState) -> list[tuple[Any, int, int | None]]:
-    """(domain, depth, reading): names are asked twice, with and without what the library holds on them."""
+    """(domain, depth, reading); problems with hidden names are asked twice, without and with notes."""
     return [
         (domain, depth, reading)
         for domain in state.domains.values()
@@ -86,7 +86,7 @@ def evaluate(
     temperature: float,
     place: str = "during",
 ) -> list[Row]:
-    """k attempts at each item as (agent, problem, depth, reading); one row an item with the number that were right."""
+    """k attempts at each item (agent, problem, depth, reading); a row of table `evaluations` for each."""
     g = state.generation.index
     requests, index = [], DefinitionIndex(state)
     for at, (agent, problem, _, reading) in enumerate(items):

@@ -1,12 +1,11 @@
-"""What the library's worked examples teach: newborns that sleep on equally many early, late or any of them.
+"""What worked examples teach: newborns fine-tuned on equally many early, late or any worked examples.
 
-Each newborn starts from the base model, sleeps once on `measure.ratchet.school` worked examples and the seed examples
-that go with a night, and solves held-out problems that need no definition, greedily. If culture ratchets by what is
-slept on, late posts teach more than early ones. The controls: `school_none` sleeps on the seed examples alone;
-`school_hard_*` draw as agents do, hard problems first. Part of the phase `final`: counted apart, and nobody else
-learns of it.
+Each newborn starts from the base model, is trained once on `measure.ratchet.school` worked examples and the usual seed
+examples, and solves held-out problems without names, greedily. If culture accumulates through training, late posts
+teach more than early ones. Controls: `school_none` is trained on the seed examples alone; `school_hard_*` draw as
+agents do, hard problems first. Part of the phase `final`; it is evaluation and does not affect the population.
 
-Left out: what is read. Not guaranteed: equal tokens; late problems tend to be longer, and their solutions too.
+Left out: reading. Not guaranteed: equal tokens; late problems and their solutions tend to be longer.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ PUPIL = "pupil"
 
 
 def schooled(arena: Arena) -> list[Row]:
-    """Rows of table `ratchet` with mind `schooled`; none where nobody learns or no school is asked for."""
+    """Rows of table `ratchet` with mind `schooled`; empty without a learner or if `measure.ratchet.school` is 0."""
     state, models = arena.state, arena.models
     learner, n = models.learner, arena.config.measure.ratchet.school
     if learner is None or not n:
@@ -55,7 +54,7 @@ def schooled(arena: Arena) -> list[Row]:
 
 
 def classes(state: RunState, n: int) -> dict[str, list[Entry]]:
-    """The worked examples each newborn sleeps on, of domains without names; equally many, or there is no school."""
+    """Worked examples for each newborn, from domains without names; empty unless each gets `n`."""
     g, plain = state.generation.index, [name for name, d in state.domains.items() if not isinstance(d, Named)]
     third, gone = max(1, g // 3), {r["post"] for r in state.store.query("SELECT post FROM removals")}
     spans = {"early": range(1, third + 1), "late": range(g - third + 1, g + 1), "any": range(1, g + 1)}
@@ -72,7 +71,7 @@ def classes(state: RunState, n: int) -> dict[str, list[Entry]]:
 
 
 def examine(state: RunState, models: Models, names: list[str]) -> list[Row]:
-    """One greedy attempt of each pupil at the held-out problems of each depth."""
+    """One greedy attempt of each newborn at the held-out problems of each depth."""
     g, config = state.generation.index, state.config
     asked = [
         (name, domain, depth, problem)
