@@ -1,10 +1,10 @@
-"""The library: an append-only table of signed posts, found by name and words, and the log of who read what.
+"""The library: an append-only table of signed posts, lookup by name and by words, and the log of reads.
 
-It lives in a database that the arena opened and shares. Every write is a plain statement inside the caller's
+It is stored in a database that the arena opened and shares. Every write is a plain statement inside the caller's
 transaction: the library never commits, so a generation's posts appear with its records or not at all.
 
-Nothing is ever deleted. A post that was superseded, retracted, compiled into a book, rejected or forgotten has a row
-in `removals`, and is left out of a view whose scope has `now`; any other view shows it still.
+Posts are never deleted. A post that was superseded, retracted, compiled into a book, rejected or forgotten has a row in
+`removals`. A view whose scope has `now` excludes it; every other view includes it.
 
 Left out: ranking by usefulness, and the log (`culture.merkle`). A text that supersedes a definition does not inherit
 its place in line: of several definitions of a name the oldest in the view is in force.
@@ -29,16 +29,16 @@ from culture.scope import EVERYTHING, Scope
 from culture.search import find
 
 MAX_SEARCH_WORDS = 64
-"""Distinct words of a query that are looked up; the rest is ignored, which bounds the cost of a search."""
+"""Maximum distinct words of a query; the rest is ignored, which bounds the cost of a search."""
 MANY_AUTHORS = 1000
-"""Authors of a view from which on they are not asked one by one for their newest post."""
+"""Maximum authors of a view whose newest posts are looked up one by one."""
 FEW = 2000
-"""Posts that are few enough to be read and sorted where a handful of them is wanted."""
+"""Maximum posts that are read and sorted when only a few of them are wanted."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """One post put in an agent's context for one request, or chosen and withheld, and the probability of just that."""
+    """One post that was shown to an agent in one request, or chosen and withheld, and the probability of that."""
 
     generation: int
     phase: str
@@ -53,13 +53,13 @@ class Read:
 
     @property
     def id(self) -> str:
-        """SHA-256 over who read what when; a post counts once per request."""
+        """SHA-256 of generation, phase, agent, request and post; a post counts once per request."""
         key = [self.generation, self.phase, self.agent, self.request, self.post]
         return hashlib.sha256(json.dumps(key, separators=(",", ":")).encode()).hexdigest()
 
 
 class Library:
-    """The posts of one run; with `up_to_generation` or a scope, a view of a part of them that cannot be added to."""
+    """The posts of one run. With `up_to_generation` or a scope, a read-only view of a part of them."""
 
     def __init__(self, db: Database, up_to_generation: int | None = None, scope: Scope = EVERYTHING) -> None:
         self.db = db
@@ -68,30 +68,37 @@ class Library:
 
     @staticmethod
     def create_tables(db: Database) -> None:
-        """Create the tables, index and triggers; once per run; commits nothing."""
+        """Create the tables, index and triggers. Call once per run. Does not commit."""
         for statement in SCHEMA:
             db.conn.execute(statement)
 
     def as_of(self, generation: int) -> "Library":
-        """The library as it stood after `generation` (search still weighs words by the whole index)."""
+        """A view of the library as of the end of `generation` (search still weighs words by the whole index)."""
         if self.up_to_generation is not None:
             generation = min(generation, self.up_to_generation)
         return Library(self.db, generation, self.scope)
 
     def within(self, scope: Scope) -> "Library":
-        """What of this library or view lies in `scope` (search still weighs words by the whole index)."""
+        """A view of the posts within `scope` (search still weighs words by the whole index)."""
         return Library(self.db, self.up_to_generation, self.scope.narrowed(scope))
 
     def add(
         self, signed: Sequence[SignedPost], check: Callable[[Post], str | None], quota: int = 0
     ) -> list[tuple[str, str | None]]:
-        """Admit posts in order; per post, its id and None or the reason it was refused.
+        """Admit posts in order. Does not commit.
 
-        Refused are: a bad signature, a post already there ("duplicate"), an author's name used with another
-        key than before, a cite of a post that is not there yet, a post that may not supersede, retract, compile or
-        review what it names (`culture.removals`), what goes beyond `quota` posts of an author in one generation
-        (0: no limit), and whatever `check` gives a reason against. What an admitted post takes out of the index
-        leaves it with it; of two removals the first stands. Commits nothing.
+        A post is refused for an invalid signature, as a duplicate, if its author's name was used with another key, if
+        it cites a post that is not in the library, or if it may not supersede, retract, compile or review the posts it
+        names (`culture.removals`). The removals that an admitted post causes are stored with it; of two removals of a
+        post, the first counts.
+
+        Args:
+            signed: the posts.
+            check: returns the reason to refuse a post, or None.
+            quota: maximum posts per author and generation; 0: no limit.
+
+        Returns:
+            For each post, its id, and None or the reason for refusing it.
         """
         self._assert_open()
         conn = self.db.conn
@@ -114,7 +121,7 @@ class Library:
         return results
 
     def refusal(self, item: SignedPost, check: Callable[[Post], str | None], quota: int = 0) -> str | None:
-        """Why `add` would refuse this post now, or None."""
+        """The reason for which `add` would refuse this post now, or None."""
         return (
             self._refusal(item) or refusal(self.db.conn, item.post) or self._over(item.post, quota) or check(item.post)
         )
@@ -146,11 +153,15 @@ class Library:
     def remove(
         self, ids: Sequence[str], generation: int, state: str = "forgotten", cause: str = "", reason: str = ""
     ) -> list[str]:
-        """Take posts out of the index from `generation` on; the ids of those that had not left it before.
+        """Remove posts from the index from `generation` on, for removals that no post causes (forgetting, rejection).
+        Does not commit.
 
-        For what no post says: forgetting, rejection. Raises ValueError for an id that is not in the library, for a
-        state that is none, for one that takes a causing post without `cause` being in the library, and for a
-        rejection without a cause. Commits nothing.
+        Returns:
+            The ids of the posts that had not been removed before.
+
+        Raises:
+            ValueError: for an unknown id or state, for a state that needs a causing post that is not in the library,
+                and for a rejection without a cause.
         """
         self._assert_open()
         conn = self.db.conn
@@ -165,7 +176,7 @@ class Library:
         return self._store([Removal(id, generation, state, cause, reason) for id in dict.fromkeys(ids)])
 
     def _store(self, removals: Sequence[Removal]) -> list[str]:
-        """Write those whose post is in the index still."""
+        """Store the removals of posts that are still in the index. Returns the ids of those posts."""
         conn = self.db.conn
         new = [r for r in removals if standing(conn, r.post) is None]
         conn.executemany(
@@ -175,21 +186,21 @@ class Library:
         return [r.post for r in new]
 
     def standing(self, id: str) -> Removal | None:
-        """How the post with this id left the index, as far as this view reaches; None while it is in it."""
+        """The removal of the post with this id as of this view, or None while it is in the index."""
         found = standing(self.db.conn, id)
         until = self.scope.now if self.scope.now is not None else self.up_to_generation
         return None if found is None or (until is not None and found.generation > until) else found
 
     def reviews(self, post_id: str) -> list[Post]:
-        """The reviews of a post in the order they were admitted; in a view with `now`, those in force then."""
+        """The reviews of a post in order of admission; in a view with `now`, only those in force."""
         return self._posts("p.kind = 'review' AND p.about = ?", [post_id], "p.seq")
 
     def log_reads(self, rows: Sequence[Read]) -> None:
-        """Store reads; the same read twice raises sqlite3.IntegrityError. Commits nothing."""
+        """Store reads. Raises sqlite3.IntegrityError if a read is stored twice. Does not commit."""
         self._log("reads", rows)
 
     def log_withheld(self, rows: Sequence[Read]) -> None:
-        """Store what was chosen for a reader and left out, with the probability of just that; else as `log_reads`."""
+        """Store posts that were chosen and withheld, with the probability of that; otherwise like `log_reads`."""
         self._log("withheld", rows)
 
     def _log(self, table: str, rows: Sequence[Read]) -> None:
@@ -205,12 +216,12 @@ class Library:
         return found[0] if found else None
 
     def order(self, ids: Sequence[str]) -> dict[str, int]:
-        """The place of admission, from 1, of the posts with these ids, where they are in the view."""
+        """The position in the ledger, from 1, of the posts with these ids that are in the view."""
         head = "SELECT p.id, p.seq FROM posts p WHERE p.id IN (SELECT value FROM json_each(?)) AND {}"
         return dict(self._rows(head, [json.dumps(list(ids))], ""))
 
     def signed(self, id: str) -> SignedPost | None:
-        """The post with this id with its key and signature, or None."""
+        """The post with this id, its key and its signature, or None."""
         post = self.get(id)
         if post is None:
             return None
@@ -230,12 +241,12 @@ class Library:
         return self._tally("p.author")
 
     def definition_ids(self) -> dict[str, str]:
-        """Name to id of every definition in force (of several with one title, the first), oldest first."""
+        """Id by name of every definition in force (the first of its name), the oldest first."""
         head = "SELECT p.title, p.id, MIN(p.seq) FROM posts p WHERE p.kind = 'definition' AND {}"
         return {row[0]: row[1] for row in self._rows(head, [], "GROUP BY p.title ORDER BY MIN(p.seq)")}
 
     def definitions(self, names: Sequence[str]) -> dict[str, Post]:
-        """The definitions in force of these names, in the order of `names`; unknown names are absent."""
+        """The definitions in force of these names, in the order of `names`; unknown names are left out."""
         where = "p.kind = 'definition' AND p.title IN (SELECT value FROM json_each(?))"
         first: dict[str, Post] = {}
         for post in self._posts(where, [json.dumps(list(names))], "p.seq"):
@@ -243,7 +254,7 @@ class Library:
         return {name: first[name] for name in dict.fromkeys(names) if name in first}
 
     def by_title(self, names: Sequence[str]) -> dict[str, list[Post]]:
-        """All definitions of these names, in the order of `names`, each oldest first; unknown ones are absent."""
+        """All definitions of these names, in the order of `names`, the oldest first; unknown names are left out."""
         found: dict[str, list[Post]] = {name: [] for name in names}
         where = "p.kind = 'definition' AND p.title IN (SELECT value FROM json_each(?))"
         for post in self._posts(where, [json.dumps(list(found))], "p.seq"):
@@ -251,9 +262,9 @@ class Library:
         return {name: posts for name, posts in found.items() if posts}
 
     def search(self, words: str, kind: str | None = None, limit: int = 10) -> list[Post]:
-        """Posts holding any of `words`, best BM25 first, the earlier on a tie; any text is legal.
+        """At most `limit` posts that contain any of `words`, by BM25 and then by age. Any text is allowed.
 
-        In a large library common words are looked for among the newest posts only: see `culture.search`.
+        In a large library, common words are searched among the newest posts only: see `culture.search`.
         """
         if limit < 0:
             raise ValueError(f"limit of a search must not be negative: {limit}")
@@ -267,7 +278,7 @@ class Library:
         return [to_post(row) for row in find(self.db.conn, terms, (bound, values), newest, limit)]
 
     def _newest(self) -> int:
-        """A place of admission after which this view holds nothing, where posts came in the order of generations."""
+        """A position in the ledger after which this view has no posts, if posts were admitted in generation order."""
         spans = self.scope.generations
         ends = [] if spans is None else [max((last for _, last in spans), default=-1)]
         ends += [] if self.up_to_generation is None else [self.up_to_generation]
@@ -288,12 +299,12 @@ class Library:
     def iterate(
         self, kind: str | None = None, up_to_generation: int | None = None, author: str | None = None
     ) -> Iterator[Post]:
-        """Posts in the order they were admitted, if asked of one kind or author, up to one generation."""
+        """Posts in order of admission, optionally of one kind or author, up to one generation."""
         view = self if up_to_generation is None else self.as_of(up_to_generation)
         return iter(view._by(author)._run(kind, -1))
 
     def recent(self, limit: int = 10, kind: str | None = None, author: str | None = None) -> list[Post]:
-        """The last `limit` posts admitted, in the order they were admitted."""
+        """The last `limit` admitted posts, in order of admission."""
         if limit < 0:
             raise ValueError(f"limit must not be negative: {limit}")
         return self._by(author)._run(kind, limit)[::-1]
