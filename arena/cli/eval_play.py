@@ -13,7 +13,7 @@ from arena.cli.common import JsonOption, RunArg, open_to_read, reads_run
 @reads_run
 def evaluate(
     folder: RunArg,
-    sets: Annotated[list[Path], typer.Argument(help="Sets of items, such as configs/eval/arithmetic.jsonl.")],
+    sets: Annotated[list[Path], typer.Argument(help="Files of items, or shipped sets such as arithmetic.")],
     agents: Annotated[str, typer.Option(help="best, all, a number, or names separated by commas.")] = "best",
     generation: Annotated[int | None, typer.Option(min=0, help="Generation to evaluate (default: last).")] = None,
     k: Annotated[int, typer.Option(min=1, help="Samples per item, for pass@k.")] = 8,

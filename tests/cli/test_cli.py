@@ -128,6 +128,13 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (("run", "configs/quikstart.yaml"), "did you mean 'quickstart'"),
+        (
+            ("run", "quikstart"),
+            "the config quikstart: No such file or directory; did you mean 'quickstart'?",
+        ),
+        (("run", "tiny", "--explain"), "--explain goes with --dry-run"),
+        (("experiment", "first_lok"), "did you mean 'first_look'"),
+        (("config-help", "sleep.rnk"), "unknown key 'sleep.rnk'; did you mean 'sleep.rank'?"),
         (("run", "configs/tiny.yaml", "generatons=3"), "unknown key 'generatons'; did you mean 'generations'?"),
         (("run", "configs/tiny.yaml", "rounds.settr=self"), "unknown key 'rounds.settr'; did you mean 'setter'?"),
         (("run", "configs/tiny.yaml", "rounds.setter=mutatr"), "did you mean 'mutator'"),
