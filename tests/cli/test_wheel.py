@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -94,6 +98,33 @@ def test_installed_commands_in_another_folder(ratchet: Ratchet, environment: Pat
     assert "torch 2" in doctor.stdout and "seed model:" in doctor.stdout
     chaos = ratchet("chaos")
     assert chaos.returncode == 2 and "chaos needs a checkout of the repository" in chaos.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [("run", "tiny", "generations=1", "--watch"), ("watch", "runs/tiny")], ids=["run", "watch"]
+)
+def test_installed_screens(command: tuple[str, ...], ratchet: Ratchet, environment: Path, tmp_path: Path) -> None:
+    """The screens of a run that a process of its own plays, and of a finished run, in a terminal."""
+    if command[0] == "watch":
+        assert ratchet("run", "tiny", "--quiet").returncode == 0
+    ours, theirs = pty.openpty()
+    env = CLEAN | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    words = [str(environment / "bin" / "ratchet"), *command]
+    process = subprocess.Popen(words, cwd=tmp_path, env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    text, pressed, until = b"", False, time.monotonic() + 240
+    while process.poll() is None and time.monotonic() < until:
+        if select.select([ours], [], [], 0.2)[0]:
+            with suppress(OSError):  # the other end is closed
+                text += os.read(ours, 65536)
+        if not pressed and b"finished" in text:
+            os.write(ours, b"q")
+            pressed = True
+    os.close(ours)
+    assert process.wait(60) == 0 and pressed, text[-2000:]
+    if command[0] == "run":
+        assert f"{environment}/bin/ratchet watch runs/tiny".encode() in text, text[-2000:]
 
 
 @pytest.mark.slow
