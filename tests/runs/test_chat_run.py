@@ -44,7 +44,7 @@ class Cut(Exception):
 
 
 @pytest.mark.slow
-def test_agents_that_are_spoken_to_play_sleep_and_go_on_where_they_were(model: Path, tmp_path: Path) -> None:
+def test_chat_run_trains_and_resumes(model: Path, tmp_path: Path) -> None:
     """What they say is nonsense: all of it is recorded with its reason, and nothing stops."""
     for setter in ("self", "uniform"):
         given = [*settings(model, tmp_path, setter), f"rounds.setter={setter}"]
@@ -70,7 +70,7 @@ def test_agents_that_are_spoken_to_play_sleep_and_go_on_where_they_were(model: P
         assert arena.store.digest() == digest
 
 
-def test_an_answer_is_learned_where_it_is_given(model: Path) -> None:
+def test_chat_answers_are_trained_in_place(model: Path) -> None:
     """After a few steps the engine says what was taught, thinking shut, and ends its turn."""
     base, tokenizer = BaseModel.load(model), Tokenizer(model)
     learner = Learner(base, tokenizer, LearnerConfig(rank=8, alpha=64.0, learning_rate=3e-2, batch=1, average=0.0))
@@ -88,7 +88,7 @@ def test_an_answer_is_learned_where_it_is_given(model: Path) -> None:
     assert said[0].generated_tokens == after.tokens
 
 
-def test_an_estimate_counts_the_chats_as_they_are_worded(model: Path, tmp_path: Path) -> None:
+def test_estimate_counts_chat_tokens(model: Path, tmp_path: Path) -> None:
     config = load_config("configs/tiny.yaml", [*settings(model, tmp_path, "none"), "engine.max_rows=6"])
     lines = estimate(config)
     found = re.search(r"chats of ([\d,]+) tokens, replies of at most 16", lines[0])

@@ -34,7 +34,7 @@ def count(folder: Path, sql: str) -> int:
     return int(Store(folder / "run.db").query(f"SELECT COUNT(*) AS n FROM {sql}")[0]["n"])
 
 
-def test_everything_that_is_switched_on_happens(calm: Path) -> None:
+def test_every_enabled_phase_writes_rows(calm: Path) -> None:
     """Or the tests below hold nothing."""
     for kind in ("definition", "worked_example", "failure", "question", "review", "book"):
         assert count(calm, f"posts WHERE kind = '{kind}'"), kind
@@ -92,9 +92,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_cultures_killed_inside_every_transaction(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_cultures_killed_in_transactions(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = ["generations=5", "domains.list_programs.share=0.5", "domains.hidden_words.share=0.5",
              "rounds.guesser=search", "library.withhold=0.3", *OTHERS[name]]  # fmt: skip
     with begin(tmp_path, "calm", *given) as arena:
@@ -111,7 +109,7 @@ def test_pruning_keeps_what_resuming_needs(calm: Path) -> None:
     assert {"g0007/learner.safetensors", "g0008/learner.safetensors"} <= held
 
 
-def test_the_library_and_its_log_hold_together(calm: Path) -> None:
+def test_library_and_log_verify(calm: Path) -> None:
     with Arena.open(calm) as arena:
         assert arena.state.library.verify() == []
         assert verify(arena.store) == []

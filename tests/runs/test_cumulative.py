@@ -103,7 +103,7 @@ def parts(descent: Descent) -> tuple[Fraction, Fraction, Fraction]:
     return selection, transmission, sum(born, Fraction(0)) / len(born) - mean_z
 
 
-def test_descent_is_read_from_a_run_as_it_was(empty: Path) -> None:
+def test_lineage_is_read_from_the_run(empty: Path) -> None:
     """Of three worked examples of generation 1, one was varied twice into deeper ones, one once, one never."""
     store, ring = Store(empty / "run.db"), KeyRing(empty / "keys")
     key, made = ring.ensure("ada").public_key, list[Post]()

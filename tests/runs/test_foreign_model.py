@@ -32,7 +32,7 @@ def settings(model: Path, tmp_path: Path) -> list[str]:
     return [f"model.path={model}", f"run.folder={tmp_path}", "run.name=foreign", "generations=1", *sizes]
 
 
-def test_a_foreign_model_is_played_and_its_weights_are_guarded(model: Path, tmp_path: Path) -> None:
+def test_foreign_model_weights_are_checked(model: Path, tmp_path: Path) -> None:
     with Arena.create(load_config("configs/tiny.yaml", settings(model, tmp_path))) as arena:
         play(arena)
         slept = arena.store.query("SELECT steps, tokens, loss FROM sleeps")

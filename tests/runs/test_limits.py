@@ -114,9 +114,7 @@ def digest(folder: Path) -> str:
 # -- runs --------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_stopped_again_and_again_is_the_same_run_and_asks_for_nothing_twice(
-    calm: Path, server: Server, tmp_path: Path
-) -> None:
+def test_repeated_stops_repeat_no_request(calm: Path, server: Server, tmp_path: Path) -> None:
     whole = spent_so_far(Store(calm / "run.db"))
     step = whole.requests // 5 + 1
     folder = tmp_path / "limited"
@@ -146,9 +144,7 @@ def test_a_run_stopped_again_and_again_is_the_same_run_and_asks_for_nothing_twic
 
 
 @pytest.mark.parametrize("name", ["tokens", "money", "seconds"])
-def test_each_limit_stops_a_run_which_goes_on_as_the_same_run(
-    name: str, calm: Path, server: Server, tmp_path: Path
-) -> None:
+def test_each_limit_stops_and_the_run_resumes(name: str, calm: Path, server: Server, tmp_path: Path) -> None:
     whole = spent_so_far(Store(calm / "run.db"))
     prices = PricesSection.model_validate(PRICES)
     most = 0.05 if name == "seconds" else whole.of(name, prices) / 2
@@ -188,7 +184,7 @@ def test_an_engine_in_process_stops_between_phases(tmp_path: Path) -> None:
         ("limits.requests", "not of the form"),
     ],
 )
-def test_what_may_not_change_is_told_and_nothing_is_written(override: str, says: str, calm: Path) -> None:
+def test_fixed_keys_are_refused_and_nothing_written(override: str, says: str, calm: Path) -> None:
     before = (calm / "config.yaml").read_bytes()
     with pytest.raises(ValueError) as error:
         Arena.open(calm, [override])
@@ -196,7 +192,7 @@ def test_what_may_not_change_is_told_and_nothing_is_written(override: str, says:
     assert (calm / "config.yaml").read_bytes() == before
 
 
-def test_a_run_follows_its_server_and_keeps_what_it_was_told(calm: Path, model: Remembering, tmp_path: Path) -> None:
+def test_run_may_move_to_another_server(calm: Path, model: Remembering, tmp_path: Path) -> None:
     folder = tmp_path / "moved"
     shutil.copytree(calm, folder)
     with Server(model) as server:
@@ -216,9 +212,7 @@ def test_a_run_follows_its_server_and_keeps_what_it_was_told(calm: Path, model: 
 
 
 @pytest.mark.slow
-def test_kill_nine_in_the_middle_of_a_batch_loses_no_paid_completion(
-    calm: Path, server: Server, model: Remembering, tmp_path: Path
-) -> None:
+def test_sigkill_in_a_batch_loses_no_completion(calm: Path, server: Server, model: Remembering, tmp_path: Path) -> None:
     hangs = threading.Event()
 
     def script(path: str, body: Json, before: int) -> Reply:
@@ -253,7 +247,7 @@ def test_kill_nine_in_the_middle_of_a_batch_loses_no_paid_completion(
 # -- where it shows ----------------------------------------------------------------------------------------------
 
 
-def test_an_estimate_tells_the_price_and_which_limits_will_be_met(server: Server, tmp_path: Path) -> None:
+def test_estimate_shows_price_and_limits(server: Server, tmp_path: Path) -> None:
     limits = ["limits.prices={prompt: 100, generated: 200}", "limits.requests=60", "limits.money=1000"]
     lines = estimate(load_config("configs/tiny.yaml", given_to(tmp_path, "x", server, *limits)))
     assert any(line.startswith("price: about ") and line.endswith(" USD if so") for line in lines)
@@ -266,7 +260,7 @@ def test_an_estimate_tells_the_price_and_which_limits_will_be_met(server: Server
     assert not server.asked
 
 
-def test_what_was_spent_is_on_the_lines_and_in_the_report(calm: Path) -> None:
+def test_spending_is_shown(calm: Path) -> None:
     config = load_config(calm / "config.yaml", ["limits.prices={prompt: 1000, generated: 2000, currency: EUR}"])
     store = Store(calm / "run.db")
     spent = spent_so_far(store)
@@ -290,7 +284,7 @@ def test_what_was_spent_is_on_the_lines_and_in_the_report(calm: Path) -> None:
     assert "spent 1.00/5 EUR" in shown.header().plain
 
 
-def test_who_watches_is_told_at_which_limit_a_run_stopped(calm: Path, server: Server, tmp_path: Path) -> None:
+def test_watcher_sees_the_limit(calm: Path, server: Server, tmp_path: Path) -> None:
     with start(tmp_path, server, "limits.requests=1") as arena:
         assert not play(arena)
     with read_only(tmp_path / "limited" / "run.db") as db:
@@ -300,7 +294,7 @@ def test_who_watches_is_told_at_which_limit_a_run_stopped(calm: Path, server: Se
     assert f"stopped: {now.limit}" in top(snapshot, 0.0, 200, now.state, now.limit).plain
 
 
-def test_a_cell_of_an_experiment_that_meets_a_limit_is_unfinished_and_says_why(tmp_path: Path) -> None:
+def test_experiment_cell_at_a_limit_is_unfinished(tmp_path: Path) -> None:
     config = load_config("configs/tiny.yaml", [f"run.folder={tmp_path}", *SMALL, "limits.requests=1"])
     spec = {"arm": "a", "seed": 0, "final": False, "config": config.model_dump(mode="json")}
     with pytest.raises(ValueError, match=r"tiny stopped before its end: limits\.requests \(1\) is reached"):

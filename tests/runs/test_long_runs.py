@@ -57,7 +57,7 @@ def untimed(value: Any) -> Any:
 
 
 @pytest.mark.slow
-def test_only_the_words_of_old_generations_go(pair: tuple[Path, Path]) -> None:
+def test_retention_removes_old_texts_only(pair: tuple[Path, Path]) -> None:
     whole, thinned = (everything(Store(f / "run.db")) for f in pair)
     assert set(whole) == set(thinned)
     gone = 0
@@ -74,9 +74,7 @@ def test_only_the_words_of_old_generations_go(pair: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.slow
-def test_a_whole_run_that_is_thinned_later_has_the_digest_of_one_that_was_thinned_while_it_was_played(
-    pair: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_late_thinning_gives_the_same_digest(pair: tuple[Path, Path], tmp_path: Path) -> None:
     whole, thinned = pair
     copy = tmp_path / "whole"
     shutil.copytree(whole, copy)
@@ -91,9 +89,7 @@ def test_a_whole_run_that_is_thinned_later_has_the_digest_of_one_that_was_thinne
 
 
 @pytest.mark.slow
-def test_a_run_that_dies_with_words_taken_out_and_nothing_committed_is_thinned_like_any_other(
-    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_thinning_survives_a_crash(pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     died = set[int]()
 
     def dies_once_a_generation(store: Store, generation: int, keep: int) -> int:
@@ -110,7 +106,7 @@ def test_a_run_that_dies_with_words_taken_out_and_nothing_committed_is_thinned_l
 
 
 @pytest.mark.slow
-def test_what_looks_at_a_run_works_on_a_thinned_one_and_says_what_is_gone(
+def test_readers_work_on_thinned_runs(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from rich.console import Console
@@ -136,7 +132,7 @@ def test_what_looks_at_a_run_works_on_a_thinned_one_and_says_what_is_gone(
     assert "up to generation 4 were not kept" in (tmp_path / "export" / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_words_of_one_generation_go_and_the_screens_say_so(tmp_path: Path) -> None:
+def test_screens_show_removed_texts(tmp_path: Path) -> None:
     folder = by_hand(unplayed(tmp_path))
     store = Store(folder / "run.db")
     before = everything(store)
@@ -163,7 +159,7 @@ def test_the_words_of_one_generation_go_and_the_screens_say_so(tmp_path: Path) -
             assert paid_problems(db, g) is not None
 
 
-def test_pages_that_words_have_left_are_used_again_or_given_back(tmp_path: Path) -> None:
+def test_free_pages_are_reused_or_returned(tmp_path: Path) -> None:
     store = Store(tmp_path / "run.db", create=True)
 
     def attempts(g: int) -> list[dict[str, Any]]:
@@ -189,7 +185,7 @@ def test_pages_that_words_have_left_are_used_again_or_given_back(tmp_path: Path)
     assert store.query("PRAGMA integrity_check")[0]["integrity_check"] == "ok"
 
 
-def test_retention_may_be_changed_in_a_run_that_has_begun_and_a_wrong_key_is_named(tmp_path: Path) -> None:
+def test_retention_can_change_on_resume(tmp_path: Path) -> None:
     begin(tmp_path, "begun").close()
     with Arena.open(tmp_path / "begun", ["store.retention=5", "store.most_adapters=3"]) as arena:
         assert arena.config.store.retention == 5
@@ -199,7 +195,7 @@ def test_retention_may_be_changed_in_a_run_that_has_begun_and_a_wrong_key_is_nam
 
 
 @pytest.mark.parametrize("every, most", [(10, 0), (10, 4), (1, 3), (3, 1)])
-def test_old_adapters_are_evenly_spaced_and_no_more_than_asked_for(every: int, most: int) -> None:
+def test_old_adapters_are_evenly_spaced(every: int, most: int) -> None:
     kept = set[int]()
     for g in range(1, 401):
         kept.add(g)
@@ -227,7 +223,7 @@ def test_adapters_are_pruned_as_configured(tmp_path: Path) -> None:
         assert not (arena.folder / "adapters" / "g0010").exists()
 
 
-def test_a_line_is_fitted_with_an_interval_that_holds_its_slope() -> None:
+def test_fitted_slope_interval() -> None:
     bumps = [0.0, 1.0, -1.0, 0.5, -0.5]
     slope, low, high = long.fit([(g, 3.0 + 0.02 * g + bumps[g % 5]) for g in range(100)])
     assert low <= 0.02 <= high and abs(slope - 0.02) < 0.005 and high - low < 0.02
@@ -236,7 +232,7 @@ def test_a_line_is_fitted_with_an_interval_that_holds_its_slope() -> None:
     assert all(x != x for x in long.fit([(0, 1.0), (1, 2.0)]))
 
 
-def test_a_longer_retention_is_predicted_to_take_more_room() -> None:
+def test_predicted_size_grows_with_retention() -> None:
     sizes = []
     for keep in (5, 50, 0):
         config = make_config({"generations": 200, "store": {"retention": keep}})
@@ -247,7 +243,7 @@ def test_a_longer_retention_is_predicted_to_take_more_room() -> None:
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_a_long_run_sees_flat_handles_and_predicts_the_database(tmp_path: Path) -> None:
+def test_long_run_benchmark(tmp_path: Path) -> None:
     said: list[str] = []
     found = long.measure(12, 3, said.append, tmp_path / "long.png")
     assert [line["generation"] for line in found["lines"]] == list(range(13))

@@ -60,7 +60,7 @@ def elsewhere(config: Path, url: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_through_a_server_is_whole_counted_once_and_survives(model: SeedModel, tmp_path: Path) -> None:
+def test_server_run_is_complete_and_counted_once(model: SeedModel, tmp_path: Path) -> None:
     with Server(model) as server, Arena.create(served(tmp_path, "calm", server)) as arena:
         play(arena)
         store, found = arena.store, analyze(arena.store, arena.config)
@@ -110,9 +110,7 @@ def test_a_run_through_a_server_is_whole_counted_once_and_survives(model: SeedMo
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_stops_the_run_cleanly_and_the_run_goes_on_when_it_is_back(
-    model: SeedModel, tmp_path: Path
-) -> None:
+def test_run_resumes_after_a_server_failure(model: SeedModel, tmp_path: Path) -> None:
     asked, healthy = 0, False
 
     def dies(path: str, body: Json, before: int) -> Reply:
@@ -138,7 +136,7 @@ def test_a_server_that_dies_stops_the_run_cleanly_and_the_run_goes_on_when_it_is
 
 
 @pytest.mark.slow
-def test_kill_nine_in_the_middle_of_a_batch_loses_nothing(model: SeedModel, tmp_path: Path) -> None:
+def test_sigkill_in_a_batch_loses_nothing(model: SeedModel, tmp_path: Path) -> None:
     with Server(model) as server:
         environment = os.environ | {"NO_PROXY": "127.0.0.1"}
         arguments = ["configs/tiny.yaml", *overrides(tmp_path, "killed", server), "--quiet"]
@@ -173,7 +171,7 @@ def test_the_command_line_says_that_nothing_is_learned(tmp_path: Path) -> None:
     assert server.url in gone.stderr and "is it running" in gone.stderr and not any(tmp_path.iterdir())
 
 
-def test_a_server_turns_sleep_off_by_name_and_refuses_to_turn_it_on() -> None:
+def test_remote_model_disables_training() -> None:
     server = {"kind": "openai", "openai": {"model": "m"}}
     config = make_config({"engine": server, "sleep": {"rank": 4}})
     assert not config.sleep.enabled and config.sleep.rank == 4
@@ -206,7 +204,7 @@ def test_a_wrong_option_of_the_server_is_named(override: str, says: str) -> None
     assert "sk-123" not in str(error.value) and "pw" not in str(error.value)  # a key in the wrong place is not repeated
 
 
-def test_without_sleep_the_torch_engine_speaks_as_the_base_and_writes_no_adapters(tmp_path: Path) -> None:
+def test_no_sleep_uses_the_base_model(tmp_path: Path) -> None:
     def config(name: str) -> Config:
         return load_config(
             "configs/tiny.yaml", [f"run.folder={tmp_path}", f"run.name={name}", "sleep.enabled=false", *TINY]

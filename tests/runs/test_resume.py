@@ -51,7 +51,7 @@ def test_two_threads_give_the_same_run_twice(tmp_path: Path) -> None:
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
 
 
-def test_a_run_that_stops_after_every_phase_is_the_undisturbed_run(undisturbed: Path, tmp_path: Path) -> None:
+def test_stopping_after_every_phase(undisturbed: Path, tmp_path: Path) -> None:
     stops = []
 
     def crash_after_one_phase(event: str, data: dict[str, object]) -> None:
@@ -65,9 +65,7 @@ def test_a_run_that_stops_after_every_phase_is_the_undisturbed_run(undisturbed: 
 
 
 @pytest.mark.slow
-def test_a_run_that_dies_inside_every_transaction_is_the_undisturbed_run(
-    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_in_every_transaction(undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     died = die_inside_every_transaction(monkeypatch)
     found = play_through(start(tmp_path, "dying"))
     assert len(died) == 2 + 8 * 3 + 1
@@ -75,7 +73,7 @@ def test_a_run_that_dies_inside_every_transaction_is_the_undisturbed_run(
 
 
 @pytest.mark.slow
-def test_kill_nine_at_random_moments_loses_nothing(undisturbed: Path, tmp_path: Path) -> None:
+def test_sigkill_at_random_times_loses_nothing(undisturbed: Path, tmp_path: Path) -> None:
     rng = random.Random(7)
     command = [sys.executable, "run_arena.py", "run", TINY, f"run.folder={tmp_path}", "run.name=killed", "--quiet"]
     kills, patience = 0, 2.0
@@ -138,7 +136,7 @@ def test_a_damaged_adapter_file_is_named(tmp_path: Path) -> None:
         Arena.open(tmp_path / "torn")
 
 
-def test_a_full_disk_is_one_clear_error_and_loses_nothing(undisturbed: Path, tmp_path: Path) -> None:
+def test_full_disk_is_one_error_and_loses_nothing(undisturbed: Path, tmp_path: Path) -> None:
     arena = start(tmp_path, "full")
     with arena:
         size = arena.store.db.execute("PRAGMA page_count").fetchone()[0]
@@ -161,7 +159,7 @@ def test_a_locked_database_is_one_clear_error(tmp_path: Path) -> None:
         play(arena)
 
 
-def test_nothing_held_out_is_proposed_posted_or_trained_on(undisturbed: Path) -> None:
+def test_heldout_is_never_proposed_posted_or_trained(undisturbed: Path) -> None:
     with Arena.open(undisturbed) as arena:
         for domain in arena.state.domains.values():
             keys = {p.heldout_key for s in ("dev", "test") for d in domain.depths for p in domain.heldout(s, d)}
@@ -174,7 +172,7 @@ def test_nothing_held_out_is_proposed_posted_or_trained_on(undisturbed: Path) ->
         )
 
 
-def test_the_wall_clock_is_in_telemetry_and_in_what_people_ask_only(undisturbed: Path) -> None:
+def test_wall_clock_only_in_telemetry_and_control(undisturbed: Path) -> None:
     year = str(time.gmtime().tm_year) + "-"
     store = Store(undisturbed / "run.db")
     for table in [r["name"] for r in store.query("SELECT name FROM sqlite_master WHERE type = 'table'")]:
@@ -183,9 +181,7 @@ def test_the_wall_clock_is_in_telemetry_and_in_what_people_ask_only(undisturbed:
 
 
 @pytest.mark.slow
-def test_a_full_disk_under_the_adapters_is_one_line_and_the_run_goes_on_after(
-    undisturbed: Path, tmp_path: Path
-) -> None:
+def test_full_adapter_disk_is_one_error(undisturbed: Path, tmp_path: Path) -> None:
     """No file of this process may pass 1 MB, which the learner's state does: the write fails as on a full disk."""
 
     def limit() -> None:
@@ -202,7 +198,7 @@ def test_a_full_disk_under_the_adapters_is_one_line_and_the_run_goes_on_after(
     assert digest(tmp_path / "small") == digest(undisturbed)
 
 
-def test_a_run_killed_while_it_was_being_made_can_be_made_again(tmp_path: Path) -> None:
+def test_run_killed_during_creation(tmp_path: Path) -> None:
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "config.yaml").write_text("half a conf")
     (tmp_path / "half" / ".run.db.new").write_bytes(b"half a database")

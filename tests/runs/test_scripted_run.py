@@ -75,7 +75,7 @@ def flaky(script: ScriptedAgents) -> Any:
 
 
 @pytest.mark.slow
-def test_twenty_generations_of_competent_sloppy_and_hostile_agents(tmp_path: Path) -> None:
+def test_twenty_generations_of_scripted_agents(tmp_path: Path) -> None:
     escaped = Path("/tmp/escaped")
     escaped.unlink(missing_ok=True)
     script = ScriptedAgents(make_domains(config(tmp_path)))
@@ -133,7 +133,7 @@ def pays_for_skill(arena: Arena) -> None:
     assert care > hurry > breaks
 
 
-def test_recorded_traffic_is_asked_for_and_read_as_it_was(tmp_path: Path) -> None:
+def test_recorded_traffic_is_reproduced(tmp_path: Path) -> None:
     """Prompts to the letter, and what parsers, verifiers and the library made of every reply."""
     replies = {(line["seed"], line["asked"]): line["reply"] for line in traffic.recorded()}
     strange: list[str] = []

@@ -23,7 +23,7 @@ def store(undisturbed: Path) -> Store:
     return Store(undisturbed / "run.db")
 
 
-def test_solvers_are_never_the_author_and_graders_neither(store: Store) -> None:
+def test_author_solvers_and_grader_differ(store: Store) -> None:
     rounds = store.query("SELECT * FROM rounds")
     assert len(rounds) == 3 * 3 * 5
     for r in rounds:
@@ -33,7 +33,7 @@ def test_solvers_are_never_the_author_and_graders_neither(store: Store) -> None:
     assert store.query(sql)[0]["n"] == 0
 
 
-def test_solve_rates_are_over_all_attempts_of_the_solvers(store: Store) -> None:
+def test_solve_rate_counts_all_attempts(store: Store) -> None:
     sql = """SELECT o.solve_rate AS p, AVG(a.correct) AS mean, COUNT(*) AS n, o.learnable, o.setter_reward AS pay
              FROM outcomes o JOIN attempts a ON a.round = o.round GROUP BY o.round"""
     rows = store.query(sql)
@@ -43,13 +43,13 @@ def test_solve_rates_are_over_all_attempts_of_the_solvers(store: Store) -> None:
         assert r["pay"] == pytest.approx(4 * r["p"] * (1 - r["p"]))
 
 
-def test_rejected_proposals_cost_their_author_and_keep_their_reason(store: Store) -> None:
+def test_rejected_proposals_keep_their_reason(store: Store) -> None:
     sql = "SELECT p.*, o.setter_reward AS pay FROM problems p JOIN outcomes o ON o.round = p.round WHERE NOT valid"
     for r in store.query(sql):
         assert r["reason"] != "ok" and r["pay"] == -0.25 and r["text"] is None and r["proposal"] is not None
 
 
-def test_the_library_is_whole_and_every_post_was_checked(undisturbed: Path) -> None:
+def test_library_verifies_and_posts_were_checked(undisturbed: Path) -> None:
     with Arena.open(undisturbed) as arena:
         assert arena.state.library.count() > 0 and arena.state.library.verify() == []
         for entry in arena.state.bank.entries:
@@ -76,7 +76,7 @@ def test_what_was_read_is_logged_by_phase(store: Store) -> None:
     assert phases.get("solve", 0) <= len(shown)  # one read a solver, shown in each of its attempts
 
 
-def test_reading_a_definition_is_what_makes_a_name_solvable(tmp_path: Path) -> None:
+def test_definitions_make_names_solvable(tmp_path: Path) -> None:
     """With the definitions of all names posted, problems with names are solved by reading and never without."""
     overrides = [f"run.folder={tmp_path}", "run.name=read", "generations=0", "measure.final_per_depth=40"]
     with Arena.create(load_config("configs/tiny.yaml", overrides)) as arena:
@@ -95,7 +95,7 @@ def test_reading_a_definition_is_what_makes_a_name_solvable(tmp_path: Path) -> N
     assert rates[True] > rates[False] + 0.4
 
 
-def test_keys_are_private_and_signatures_are_outside_the_digest(undisturbed: Path, store: Store) -> None:
+def test_keys_are_private(undisturbed: Path, store: Store) -> None:
     keys = list((undisturbed / "keys").glob("*.pem"))
     assert len(keys) == 5 and all(  # four agents' and the arena's, which signs the log
         stat.S_IMODE(k.stat().st_mode) == 0o600 for k in keys
@@ -103,7 +103,7 @@ def test_keys_are_private_and_signatures_are_outside_the_digest(undisturbed: Pat
     assert all(len(r["signature"]) == 128 for r in store.query("SELECT signature FROM posts"))
 
 
-def test_the_weakest_agent_retires_and_the_best_has_a_child(store: Store) -> None:
+def test_weakest_retires_and_best_reproduces(store: Store) -> None:
     gone = store.query("SELECT * FROM retirements")
     born = store.query("SELECT * FROM agents WHERE born > 0")
     assert len(gone) == len(born) == 1 and gone[0]["generation"] == born[0]["born"] == 2
@@ -113,11 +113,11 @@ def test_the_weakest_agent_retires_and_the_best_has_a_child(store: Store) -> Non
     assert store.query("SELECT 1 FROM rounds WHERE generation = 3 AND author = ?", [born[0]["name"]])
 
 
-def test_old_adapters_are_pruned_and_the_last_two_kept(undisturbed: Path) -> None:
+def test_old_adapters_are_pruned(undisturbed: Path) -> None:
     assert sorted(p.name for p in (undisturbed / "adapters").iterdir()) == ["g0002", "g0003"]
 
 
-def test_a_run_s_agents_load_in_transformers_and_peft_and_speak_the_same(undisturbed: Path) -> None:
+def test_agents_load_in_transformers_and_peft(undisturbed: Path) -> None:
     transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
     with Arena.open(undisturbed) as arena:
         name = arena.state.living[0]
@@ -135,7 +135,7 @@ def test_a_run_s_agents_load_in_transformers_and_peft_and_speak_the_same(undistu
         assert tokenizer.decode(out, skip_special_tokens=True) == text
 
 
-def test_agents_without_a_shared_library_sleep_on_their_own_posts(tmp_path: Path) -> None:
+def test_network_self_trains_on_own_posts(tmp_path: Path) -> None:
     overrides = [f"run.folder={tmp_path}", "run.name=alone", "library.network=self", "generations=2"]
     with Arena.create(load_config("configs/tiny.yaml", overrides)) as arena:
         play(arena)
@@ -154,7 +154,7 @@ def test_every_setter_plays(setter: str, tmp_path: Path) -> None:
         assert (sum(r["tokens"] for r in rows) > 0) == (setter == "frozen")
 
 
-def test_a_newborn_may_inherit_the_library_instead_of_weights(tmp_path: Path) -> None:
+def test_newborn_inherits_the_library(tmp_path: Path) -> None:
     overrides = [f"run.folder={tmp_path}", "run.name=born", "turnover.inherit=library", "sleep.newborn=64"]
     with Arena.create(load_config("configs/tiny.yaml", overrides)) as arena:
         play(arena)
@@ -168,7 +168,7 @@ def test_a_newborn_may_inherit_the_library_instead_of_weights(tmp_path: Path) ->
         assert read[child] >= max(read.values())
 
 
-def test_a_compute_limit_ends_the_run_after_the_generation_that_reaches_it(tmp_path: Path) -> None:
+def test_compute_limit_ends_the_run(tmp_path: Path) -> None:
     overrides = [f"run.folder={tmp_path}", "run.name=short", "limits.compute=1000", "generations=50"]
     with Arena.create(load_config("configs/tiny.yaml", overrides)) as arena:
         play(arena)

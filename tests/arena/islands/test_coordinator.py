@@ -50,7 +50,7 @@ def test_one_island_is_the_run_in_process(undisturbed: Path, tmp_path: Path) -> 
     assert verify(store_of(folder)) == []
 
 
-def test_the_union_has_what_every_island_has(calm: Path) -> None:
+def test_combined_run_has_all_islands_rows(calm: Path) -> None:
     union = store_of(calm)
     islands = [store_of(calm / "islands" / str(i)) for i in range(2)]
     for table in (
@@ -92,7 +92,7 @@ def test_migrants_arrive_and_are_read(calm: Path) -> None:
         assert all(r["generation"] >= 2 + (r["phase"] != "sleep") for r in read)  # shown from the generation after
 
 
-def test_a_newborn_speaks_as_its_parent_on_another_island(calm: Path) -> None:
+def test_migrant_newborn_speaks_as_its_parent(calm: Path) -> None:
     from safetensors.torch import load_file
 
     from agents.adapters import AdapterLayout, Adapters
@@ -131,7 +131,7 @@ def test_a_newborn_speaks_as_its_parent_on_another_island(calm: Path) -> None:
 
 
 @pytest.mark.slow
-def test_readers_take_the_union_for_a_run(calm: Path, tmp_path: Path) -> None:
+def test_readers_accept_the_combined_run(calm: Path, tmp_path: Path) -> None:
     from arena.cli.app import app
 
     folder = tmp_path / "calm"
@@ -160,9 +160,7 @@ def test_lost_islands_change_nothing(calm: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_head_that_dies_at_every_step_changes_nothing(
-    calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_coordinator_killed_at_every_step(calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a result in hand, with files and no rows, between replica and union, inside the union's transaction."""
     died, folder = set[tuple[str, int, int]](), tmp_path / "headless"
 
@@ -208,7 +206,7 @@ def test_a_head_that_dies_at_every_step_changes_nothing(
 
 
 @pytest.mark.slow
-def test_an_island_that_is_lost_for_good_does_not_end_the_run(tmp_path: Path) -> None:
+def test_island_lost_for_good_does_not_end_the_run(tmp_path: Path) -> None:
     folder, told = tmp_path / "poorer", list[tuple[str, int]]()
     config = config_of(folder, "cluster.islands=3", "cluster.every=1", "generations=3", "cluster.restarts=1")
 
@@ -238,7 +236,7 @@ def test_an_island_that_is_lost_for_good_does_not_end_the_run(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_where_a_limit_of_compute_ends_a_run_does_not_depend_on_who_is_fast(tmp_path: Path) -> None:
+def test_compute_limit_is_independent_of_speed(tmp_path: Path) -> None:
     found = []
     for name, deaths in (("even", {}), ("odd", {(1, 1): "middle"})):
         play(tmp_path / name, *TWO, "limits.compute=14000", deaths=deaths)
@@ -257,7 +255,7 @@ def test_no_island_left_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stop_and_limits_are_the_heads(calm: Path, tmp_path: Path) -> None:
+def test_coordinator_applies_stop_and_limits(calm: Path, tmp_path: Path) -> None:
     folder = tmp_path / "stopped"
     asked = []
 
@@ -280,7 +278,7 @@ def test_stop_and_limits_are_the_heads(calm: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sigterm_ends_a_run_of_islands_with_what_was_played_stored(tmp_path: Path) -> None:
+def test_sigterm_stores_finished_generations(tmp_path: Path) -> None:
     """Exit status 0, and resumed it is the undisturbed run."""
     named = [
         f"run.folder={tmp_path}",

@@ -39,7 +39,7 @@ def copy_of(folder: Path, to: Path) -> Path:
     return to
 
 
-def test_a_generation_again_gives_the_same_result(neighbours, tmp_path: Path) -> None:
+def test_repeated_generation_gives_the_same_result(neighbours, tmp_path: Path) -> None:
     config, folders, results = neighbours
     folder = copy_of(folders[0], tmp_path / "again")
     with Island(config, 0, folder, None) as island:
@@ -53,7 +53,7 @@ def test_a_generation_again_gives_the_same_result(neighbours, tmp_path: Path) ->
             island.play(1, other.to_bytes())
 
 
-def test_islands_name_nothing_alike(neighbours) -> None:
+def test_islands_use_different_ids(neighbours) -> None:
     _, _, (one, other) = neighbours
     for table in ("agents", "rounds", "problems", "attempts", "evaluations", "posts", "reads", "guesses", "knowledge"):
         if table in one.rows and table in other.rows:
@@ -63,7 +63,7 @@ def test_islands_name_nothing_alike(neighbours) -> None:
     assert one.agents and one.agents[0].sha256 != other.agents[0].sha256
 
 
-def test_everything_bad_is_refused_with_its_reason(neighbours, tmp_path: Path) -> None:
+def test_bad_arrivals_are_refused_with_a_reason(neighbours, tmp_path: Path) -> None:
     config, folders, results = neighbours
     good, other = [p for p in results[1].posts if not p.signed.post.cites][:2]
     copy = replace(good, signed=replace(good.signed, signature="0" * 128))
@@ -125,7 +125,7 @@ def test_everything_bad_is_refused_with_its_reason(neighbours, tmp_path: Path) -
         assert len(born) == 1 and born[0]["name"] in arena.state.living
 
 
-def test_a_package_of_another_island_or_with_other_files_is_refused(neighbours, tmp_path: Path) -> None:
+def test_foreign_package_is_refused(neighbours, tmp_path: Path) -> None:
     config, _, _ = neighbours
     with pytest.raises(ValueError, match="a package of island 1 was given to island 0"):
         Island(config, 0, tmp_path / "x", Package(1, 0, {"run.db": b""}).to_bytes())
@@ -133,7 +133,7 @@ def test_a_package_of_another_island_or_with_other_files_is_refused(neighbours, 
         Island(config, 0, tmp_path / "x", Package(0, 0, {"run.db": b"nothing of the kind"}).to_bytes())
 
 
-def test_posts_that_are_sent_come_after_what_they_cite() -> None:
+def test_sent_posts_follow_the_posts_they_cite() -> None:
     from arena.phases.migration import _needed
 
     cites = {"a": [], "b": ["a"], "c": ["b", "a"], "d": ["x"]}
@@ -169,7 +169,7 @@ def test_topologies(topology: str, sources: list[list[int]], tmp_path: Path) -> 
         ("cluster.agents=3", "an exchange must leave some of them"),
     ],
 )
-def test_what_cannot_work_is_one_line(override: str, line: str, tmp_path: Path) -> None:
+def test_impossible_configs_are_refused_in_one_line(override: str, line: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError) as error:
         config_of(tmp_path / "x", "cluster.islands=3", override)
     assert line in str(error.value) and "\n" not in str(error.value)

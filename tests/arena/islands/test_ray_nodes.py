@@ -17,7 +17,7 @@ from arena.islands.ray_workers import RayWorkers
 from arena.tools.doctor import clusters
 
 
-def test_nodes_differ_by_name_and_a_head_without_gpu_may_have_nodes_with_one() -> None:
+def test_node_differences_are_named() -> None:
     head = {"Ratchet": "aa", "torch": "2.13.0", "device": "cpu"}
     assert differences(head, dict(head)) == ""
     assert differences(head, head | {"device": "cuda"}) == ""
@@ -27,7 +27,7 @@ def test_nodes_differ_by_name_and_a_head_without_gpu_may_have_nodes_with_one() -
     )
 
 
-def test_what_must_be_equal_includes_every_program_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fingerprint_covers_every_program_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = fingerprint(load_config("configs/tiny.yaml"))
     assert {"Ratchet", "ray", "python", "torch", "threads", "base model"} <= set(found)
     assert found["Ratchet"] == source_digest()
@@ -53,9 +53,7 @@ time.sleep(600)
 
 
 @pytest.mark.slow
-def test_the_folder_of_a_killed_island_is_swept_away_and_that_of_a_living_one_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_of_a_killed_island_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host.tempfile, "tempdir", str(tmp_path))
     command = [sys.executable, "-c", HOLDS, str(tmp_path)]
     root = str(ROOT)
@@ -71,12 +69,12 @@ def test_the_folder_of_a_killed_island_is_swept_away_and_that_of_a_living_one_is
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_only_being_made_is_left_alone(tmp_path: Path) -> None:
+def test_folder_being_created_is_kept(tmp_path: Path) -> None:
     (tmp_path / f"{host.PREFIX}1-x").mkdir()
     assert sweep(tmp_path) == [] and list(tmp_path.iterdir())
 
 
-def test_no_cluster_is_one_line_that_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_cluster_error_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     began = time.monotonic()
@@ -87,7 +85,7 @@ def test_no_cluster_is_one_line_that_says_how_to_get_one(monkeypatch: pytest.Mon
     assert "\n" not in str(told.value) and time.monotonic() - began < 20
 
 
-def test_doctor_knows_the_version_that_islands_need(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_checks_the_ray_version(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("ok", f"ray {host.importlib.metadata.version('ray')}, for islands on several machines") in [*clusters()]
     monkeypatch.setattr("arena.tools.doctor.importlib.metadata.version", lambda name: "1.0")
     assert next(clusters())[0] == "missing"

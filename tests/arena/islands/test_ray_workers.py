@@ -97,7 +97,7 @@ def pid(workers: RayWorkers, island: int) -> int:
     return int(workers.placed[island].where.rpartition(" ")[2])
 
 
-def test_a_process_killed_a_node_gone_and_a_node_that_joins_later(
+def test_killed_process_lost_node_and_late_node(
     cluster: Any, calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_workers, "TELL_S", 2.0)
@@ -130,9 +130,7 @@ def test_a_process_killed_a_node_gone_and_a_node_that_joins_later(
     assert digest(tmp_path / "disturbed") == digest(calm)
 
 
-def test_a_driver_that_is_killed_takes_its_islands_along_and_resume_goes_on(
-    cluster: Any, calm: Path, tmp_path: Path
-) -> None:
+def test_killed_driver_ends_islands_and_resumes(cluster: Any, calm: Path, tmp_path: Path) -> None:
     config(tmp_path, "driven")
     command = [sys.executable, str(ROOT / "run_arena.py")]
     given = [*GIVEN, f"run.folder={tmp_path}", "run.name=driven", "--quiet"]
@@ -167,7 +165,7 @@ def until(happened: Callable[[], bool], seconds: float = 90.0) -> None:
         time.sleep(0.05)
 
 
-def test_the_benchmark_plays_one_island_on_ray_as_in_process(cluster: Any) -> None:
+def test_benchmark_on_ray_equals_in_process(cluster: Any) -> None:
     from arena.tools.bench import islands as bench
 
     said: list[str] = []

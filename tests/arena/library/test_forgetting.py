@@ -19,7 +19,7 @@ items = st.lists(
 ).map(lambda rows: [Indexed(f"p{i}", i, *row) for i, row in enumerate(rows)])
 
 
-def test_a_score_halves_with_every_half_life_and_is_never_negative() -> None:
+def test_score_halves_every_half_life() -> None:
     assert [score(item(1, 10, worth=0.8), now, 4) for now in (10, 14, 18)] == [0.8, 0.4, 0.2]
     assert score(item(1, worth=-0.5), 10, 4) == 0
 
@@ -28,7 +28,7 @@ def test_keep_forgets_nothing() -> None:
     assert forgotten("keep", [item(1, 0, worth=-1)], 100, 1.0, 0) == []
 
 
-def test_decay_forgets_what_is_old_for_its_use() -> None:
+def test_decay_forgets_old_posts_with_low_utility() -> None:
     useful, harmful, new, used = item(1, 0, worth=0.2), item(2, 0, worth=-1), item(3, 8, worth=0), item(4, 7, worth=0)
     assert DECAY_BELOW == 0.05
     assert forgotten("decay", [useful, harmful, new, used], 8, 4) == ["p2"]
@@ -36,21 +36,21 @@ def test_decay_forgets_what_is_old_for_its_use() -> None:
     assert forgotten("decay", [useful, harmful, new, used], 12, 4) == ["p1", "p2", "p4"]
 
 
-def test_a_budget_keeps_the_best_and_passes_over_what_does_not_fit() -> None:
+def test_budget_keeps_the_best_that_fit() -> None:
     best, long, short, worst = item(1, worth=0.9), item(2, tokens=50, worth=0.8), item(3, worth=0.3), item(4, worth=0.1)
     assert forgotten("budget", [worst, short, long, best], 10, 8, 25) == ["p2", "p4"]
     assert forgotten("budget", [best, long, short, worst], 10, 8, 80) == []
     assert forgotten("books", [best, long, short, worst], 10, 8, 0) == ["p1", "p2", "p3", "p4"]
 
 
-def test_among_equals_the_fresher_stays_and_then_the_earlier() -> None:
+def test_ties_keep_the_fresher_then_the_earlier() -> None:
     assert forgotten("budget", [item(1, 3, worth=0), item(2, 9, worth=0)], 10, 8, 10) == ["p1"]
     assert forgotten("budget", [item(1), item(2), item(3)], 10, 8, 20) == ["p3"]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(POLICIES), items, st.integers(20, 40), st.integers(0, 200), st.integers(0, 9))
-def test_the_order_of_items_is_no_matter_and_a_budget_is_kept(policy, found, now, budget, seed) -> None:  # type: ignore[no-untyped-def]
+def test_budget_holds_in_any_item_order(policy, found, now, budget, seed) -> None:  # type: ignore[no-untyped-def]
     gone = forgotten(policy, found, now, 4.0, budget)
     mixed = list(found)
     random.Random(seed).shuffle(mixed)
@@ -61,7 +61,7 @@ def test_the_order_of_items_is_no_matter_and_a_budget_is_kept(policy, found, now
         assert forgotten(policy, kept, now, 4.0, budget) == []
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown policy of forgetting 'forget'"):
         forgotten("forget", [], 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="half_life must be positive"):

@@ -39,7 +39,7 @@ All of it.
 </post>"""
 
 
-def test_posts_are_read_from_tags_and_from_json_alike():
+def test_posts_are_read_from_tags_and_json():
     lesson = Draft("lesson", 2, "Count twice", "lists are long", "Count the digits\nbefore you reverse them.")
     assert author.read(TAGGED) == [lesson, Draft("book", 1, "My best", "", "All of it.", (1, 3))]
     as_json = """```json
@@ -61,12 +61,12 @@ def test_posts_are_read_from_tags_and_from_json_alike():
         ('{"posts": [3]}', "a post that is no object"),
     ],
 )
-def test_what_is_no_post_says_why(text: str, reason: str):
+def test_unreadable_draft_gives_a_reason(text: str, reason: str):
     (found,) = author.read(text)
     assert isinstance(found, Unreadable) and reason in found.reason
 
 
-def test_saying_nothing_is_no_mistake():
+def test_empty_reply_is_no_error():
     assert author.read("") == author.read("<think>nothing comes to mind</think>") == author.read('{"posts": []}') == []
 
 
@@ -75,7 +75,7 @@ def test_any_reply_has_a_reading(text: str):
     assert all(isinstance(p, Draft | Unreadable) for p in author.read(text))
 
 
-def test_an_author_is_shown_what_it_did_as_a_quotation_and_cannot_leave_it():
+def test_author_prompt_quotes_its_episodes():
     episode = Episode("rev | 3 1 4", "4 1 3\nIt was right.", "wrong: no answer", "rev 4 1 3 answer 4 1 3")
     asked = author.ask(Voice(chat=True), "ada", [episode], ["lesson: One\nTwo"], 2)
     assert "> 4 1 3\n> It was right.\nIt was wrong: no answer." in str(asked)
@@ -100,7 +100,7 @@ def written(arena: Arena, kind: str = "lesson", round_: str = "g0005r0001", **of
     return replace(made, **{"about": f"prose/list_programs/{round_}", **of})
 
 
-def test_a_post_is_let_in_for_what_is_on_record(arena: Arena):
+def test_admission_depends_on_recorded_attempts(arena: Arena):
     assert admit(arena.state, written(arena)) is None
     assert admit(arena.state, written(arena, "recipe")) is None
     assert admit(arena.state, written(arena, "failure", "g0005r0000")) is None
@@ -112,7 +112,7 @@ def test_a_post_is_let_in_for_what_is_on_record(arena: Arena):
     assert "cannot be written in prose" in str(admit(arena.state, written(arena, "definition")))
 
 
-def test_a_post_has_a_form(arena: Arena):
+def test_admission_checks_the_form(arena: Arena):
     assert "one line" in str(admit(arena.state, written(arena, title="Count\ntwice")))
     assert "one line" in str(admit(arena.state, written(arena, title="Count " * 30)))
     assert "20 to 1500" in str(admit(arena.state, written(arena, body="Count.")))
@@ -120,7 +120,7 @@ def test_a_post_has_a_form(arena: Arena):
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_a_post_gives_no_held_out_problem_away(arena: Arena, split: str):
+def test_post_with_a_heldout_problem_is_refused(arena: Arena, split: str):
     held = arena.state.main.heldout(split, 3)[7].text
     spaced = held.replace(" ", "\n", 1)
     assert "held-out" in str(admit(arena.state, written(arena, body=f"What I know of it: {spaced} is easy.")))
@@ -128,7 +128,7 @@ def test_a_post_gives_no_held_out_problem_away(arena: Arena, split: str):
     assert admit(arena.state, written(arena, body="What I know of it: rev inc | 3 1 is easy.")) is None
 
 
-def test_books_take_the_place_of_their_author_s_own_prose_and_of_nothing_else(arena: Arena):
+def test_books_replace_own_free_text_only(arena: Arena):
     mine = publish(arena, *(written(arena, title=f"Own {i}", body=f"Own words, number {i}, of use.") for i in range(3)))
     assert "already" in str(admit(arena.state, written(arena, title="Own 1", body="Other words that are long enough.")))
     theirs = publish(
@@ -144,7 +144,7 @@ def test_books_take_the_place_of_their_author_s_own_prose_and_of_nothing_else(ar
     assert definitions_in(arena.state.library) == {}  # a book in prose has no pages
 
 
-def test_a_draft_names_what_it_comes_from():
+def test_draft_must_name_its_source():
     rounds = [Round("g1r0", ListPrograms(), "a", ("b",))]
     draft = Draft("lesson", 1, "Count twice", "when long", "Count the digits.", (1, 2))
     made = free_text.post_from_draft(draft, "b", 1, rounds, [])
@@ -155,7 +155,7 @@ def test_a_draft_names_what_it_comes_from():
         assert isinstance(found, Unreadable) and says in found.reason
 
 
-def test_a_note_says_what_it_is():
+def test_note_shows_kind_and_author():
     post = Post("recipe", "ada", 1, "Go slowly", "One by one.", (), "prose/x/y", applies="when it is long")
     assert free_text.note(post) == "recipe by ada (when it is long): Go slowly\nOne by one."
     assert free_text.note(Post("definition", "ada", 1, "w1", "w1 = rev inc", (), "hidden_words")) == "w1 = rev inc"
@@ -185,7 +185,7 @@ def played(domain: ListPrograms, id_: str, *texts: str, grade: str = "") -> Roun
     return made
 
 
-def test_the_domain_is_told_who_is_strong_on_other_problems_and_who_finds_it_unclear():
+def test_domain_gets_strong_and_unclear_answers():
     right, wrong, domain = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4", "rev 4 1 3 ; inc 5 2 4 answer 5 2 5", Doubting()
     rounds = [played(domain, "r0", right, wrong), played(domain, "r1", wrong, right, grade="Unclear.")]
     assert doubts(rounds) == {"r0": "nobody strong agrees", "r1": "nobody strong agrees"}
@@ -195,7 +195,7 @@ def test_the_domain_is_told_who_is_strong_on_other_problems_and_who_finds_it_unc
     assert doubts([played(ListPrograms(), "r2", wrong, wrong)]) == {}  # executed: nothing to doubt
 
 
-def test_a_doubted_problem_costs_its_author_and_pays_nobody():
+def test_doubted_problem_costs_its_author():
     domain = Doubting()
     r = played(domain, "r0", "rev 4 1 3 ; inc 5 2 4 answer 5 2 4", "no", grade="no")
     before = rewards(r, RULES["variance"], -0.25)

@@ -76,7 +76,7 @@ def says(arena: Arena, answers: dict[tuple[str, str], str]) -> list[Request]:
 # -- shelves -----------------------------------------------------------------------------------------------------
 
 
-def test_a_shelf_holds_the_oldest_definition_in_force_of_its_circle(tmp_path: Path) -> None:
+def test_oldest_visible_definition_is_in_force(tmp_path: Path) -> None:
     with school(tmp_path, "library.network=line") as arena:
         ada, bo, _ = arena.state.living
         first, again, other = (define(arena, g, a, "w0")[0] for g, a in ((1, ada), (2, ada), (3, bo)))
@@ -87,7 +87,7 @@ def test_a_shelf_holds_the_oldest_definition_in_force_of_its_circle(tmp_path: Pa
         assert DefinitionIndex(arena.state).stored(ada)["w0"].post == again
 
 
-def test_pages_of_books_stand_in_for_posts_that_they_compiled(tmp_path: Path) -> None:
+def test_book_pages_replace_compiled_posts(tmp_path: Path) -> None:
     with school(tmp_path) as arena:
         ada, bo, _ = arena.state.living
         old = define(arena, 1, ada, "w0", "w1")
@@ -101,7 +101,7 @@ def test_pages_of_books_stand_in_for_posts_that_they_compiled(tmp_path: Path) ->
         assert set(definitions_in(arena.state.library.as_of(2))) == {"w0", "w1", "w2"}
 
 
-def test_what_is_read_of_a_page_is_a_read_of_the_book_and_two_pages_are_one(tmp_path: Path) -> None:
+def test_reading_pages_is_one_read_of_the_book(tmp_path: Path) -> None:
     with school(tmp_path, "library.distractors=0", "library.limit=3") as arena:
         ada, bo, _ = arena.state.living
         volume = book(arena, ada, 4, "w0", "w1", cites=define(arena, 1, ada, "w0", "w1"))
@@ -111,7 +111,7 @@ def test_what_is_read_of_a_page_is_a_read_of_the_book_and_two_pages_are_one(tmp_
         assert [r.post for r in found.reads] == [volume]
 
 
-def test_who_does_not_read_has_an_empty_shelf_and_still_sleeps_on_what_there_is(tmp_path: Path) -> None:
+def test_without_reading_definitions_are_trained_on(tmp_path: Path) -> None:
     with school(tmp_path, "library.reading=false", "sleep.lore=6") as arena:
         ada = arena.state.living[0]
         (post,) = define(arena, 1, ada, "w0")
@@ -126,7 +126,7 @@ def test_who_does_not_read_has_an_empty_shelf_and_still_sleeps_on_what_there_is(
 # -- the lens ----------------------------------------------------------------------------------------------------
 
 
-def test_controls_show_something_else_and_change_nothing_that_is_stored(tmp_path: Path) -> None:
+def test_content_controls_do_not_change_the_store(tmp_path: Path) -> None:
     names = ("w0", "w1", "w2")
     shown: dict[str, dict[str, ShownDefinition]] = {}
     for content in ("own", "another_world", "shuffled", "filler"):
@@ -150,7 +150,7 @@ def test_controls_show_something_else_and_change_nothing_that_is_stored(tmp_path
     assert all(s.body and set(s.body) <= set(NAMES) for s in shown["another_world"].values())
 
 
-def test_a_single_definition_cannot_be_shuffled_and_is_not_shown(tmp_path: Path) -> None:
+def test_single_definition_is_not_shown_when_shuffled(tmp_path: Path) -> None:
     with school(tmp_path, "library.content=shuffled") as arena:
         ada = arena.state.living[0]
         define(arena, 1, ada, "w0")
@@ -162,7 +162,7 @@ def test_a_single_definition_cannot_be_shuffled_and_is_not_shown(tmp_path: Path)
 # -- recall ------------------------------------------------------------------------------------------------------
 
 
-def test_agents_are_asked_for_what_their_circle_ever_defined_and_they_cannot_read(tmp_path: Path) -> None:
+def test_recall_asks_for_unreadable_names(tmp_path: Path) -> None:
     with school(tmp_path, "rounds.recall=true", "library.burn=4", "library.network=line") as arena:
         ada, bo, cy = arena.state.living
         define(arena, 1, ada, "w0", "w1")
@@ -178,7 +178,7 @@ def test_agents_are_asked_for_what_their_circle_ever_defined_and_they_cannot_rea
         assert found == {ada: {"w0": ("rev", "inc"), "w2": ("dec", "dec")}, bo: {}, cy: {}}
 
 
-def test_what_is_not_said_the_same_way_twice_is_not_known(tmp_path: Path) -> None:
+def test_recall_needs_two_equal_answers(tmp_path: Path) -> None:
     with school(tmp_path, "rounds.recall=true", "library.reading=false") as arena:
         ada = arena.state.living[0]
         define(arena, 1, ada, "w0", "w1", "w2")
@@ -186,14 +186,14 @@ def test_what_is_not_said_the_same_way_twice_is_not_known(tmp_path: Path) -> Non
         assert recall(arena.state, arena.models, DefinitionIndex(arena.state))[ada] == {"w2": ("rev", "inc")}
 
 
-def test_nobody_is_asked_where_recall_is_off(tmp_path: Path) -> None:
+def test_recall_off_makes_no_requests(tmp_path: Path) -> None:
     with school(tmp_path, "library.burn=4") as arena:
         define(arena, 1, arena.state.living[0], "w0")
         asked = says(arena, {})
         assert recall(arena.state, arena.models, DefinitionIndex(arena.state)) == {} and asked == []
 
 
-def test_what_is_read_is_believed_before_what_is_remembered() -> None:
+def test_read_definition_overrides_recalled_one() -> None:
     def shown(*body: str) -> ShownDefinition:
         post = Post("definition", "reader", 0, "w0", "w0 = " + " ".join(body))
         return ShownDefinition("id", post, body if set(body) <= set(NAMES) else None)
@@ -203,7 +203,7 @@ def test_what_is_read_is_believed_before_what_is_remembered() -> None:
     assert known_bodies(shelf, recalled) == {"w0": ("rev", "inc"), "w1": ("rev", "dec"), "w2": ("inc", "inc")}
 
 
-def test_what_an_agent_knows_is_written_down_and_remembered_in_that_generation_alone(tmp_path: Path) -> None:
+def test_knowledge_is_stored_per_generation(tmp_path: Path) -> None:
     with school(tmp_path, "rounds.recall=true", "library.burn=4") as arena:
         ada, bo, cy = arena.state.living
         define(arena, 1, ada, "w0", "w8")
@@ -222,7 +222,7 @@ def test_what_an_agent_knows_is_written_down_and_remembered_in_that_generation_a
         assert recalled_bodies(arena.state, ada) == {}
 
 
-def test_what_is_remembered_is_rehearsed_and_the_library_is_believed(tmp_path: Path) -> None:
+def test_recalled_definitions_are_rehearsed(tmp_path: Path) -> None:
     with school(tmp_path, "sleep.lore=40") as arena:
         ada = arena.state.living[0]
         define(arena, 1, ada, "w0")
@@ -239,7 +239,7 @@ def test_what_is_remembered_is_rehearsed_and_the_library_is_believed(tmp_path: P
 
 
 @pytest.mark.parametrize("guesser", ["self", "program", "search"])
-def test_guesses_are_at_names_in_reach_and_programs_cost_nothing(guesser: str, tmp_path: Path) -> None:
+def test_guesses_target_reachable_names(guesser: str, tmp_path: Path) -> None:
     with school(tmp_path, f"rounds.guesser={guesser}", "rounds.guesses=8") as arena:
         ada = arena.state.living[0]
         define(arena, 1, ada, "w0")
@@ -263,7 +263,7 @@ def test_guesses_are_at_names_in_reach_and_programs_cost_nothing(guesser: str, t
             assert sum(first) > len(first) / 2
 
 
-def test_a_guesser_builds_on_what_it_believes_right_or_wrong(tmp_path: Path) -> None:
+def test_guesses_build_on_wrong_definitions_too(tmp_path: Path) -> None:
     given = ("rounds.recall=true", "library.reading=false", "rounds.guesses=12")
     with school(tmp_path, *given) as arena:
         ada, bo, _ = arena.state.living
@@ -277,14 +277,14 @@ def test_a_guesser_builds_on_what_it_believes_right_or_wrong(tmp_path: Path) -> 
         assert all(level_of(r["name"]) == 1 for r in rows if r["agent"] == bo)  # who knows nothing begins at level 1
 
 
-def test_without_the_words_there_is_nothing_to_guess(tmp_path: Path) -> None:
+def test_no_guesses_without_hidden_words(tmp_path: Path) -> None:
     with peopled(tmp_path, "plain") as arena:
         arena.state.domains.pop("hidden_words")
         guessing = Guessing(arena.state, arena.models)
         assert not guessing.requests() and not guessing.rows([]) and not guessing.knowledge
 
 
-def test_a_played_phase_tells_wrong_guesses_from_right_ones(tmp_path: Path) -> None:
+def test_propose_separates_right_and_wrong_guesses(tmp_path: Path) -> None:
     with school(tmp_path, "rounds.guesses=8", "rounds.per_agent=1") as arena:
         run_phase(arena, "read")
         produced = run_phase(arena, "propose")

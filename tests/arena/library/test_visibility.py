@@ -38,9 +38,7 @@ def named(arena: Arena, places: set[int]) -> frozenset[str]:
         (["library.network=islands", "library.islands=1"], {p: {0, 1, 2, 3} for p in range(4)}),
     ],
 )
-def test_circles_are_of_places_and_outlive_who_lives_there(
-    given: list[str], near: dict[int, set[int]], tmp_path: Path
-) -> None:
+def test_network_follows_places_not_agents(given: list[str], near: dict[int, set[int]], tmp_path: Path) -> None:
     with society(tmp_path, *given) as arena:
         for agent, place in arena.state.places.items():
             assert visible_authors(arena.state, agent) == named(arena, near[place]), (agent, place)
@@ -49,14 +47,14 @@ def test_circles_are_of_places_and_outlive_who_lives_there(
         assert {dead, newborn} <= (visible_authors(arena.state, newborn) or set())
 
 
-def test_everybody_reads_everybody_and_self_reads_not_even_its_predecessor(tmp_path: Path) -> None:
+def test_networks_all_and_self(tmp_path: Path) -> None:
     with society(tmp_path) as arena:
         assert {visible_authors(arena.state, a) for a in arena.state.places} == {None}
     with society(tmp_path / "b", "library.network=self") as arena:
         assert all(visible_authors(arena.state, a) == frozenset({a}) for a in arena.state.places)
 
 
-def test_a_shelf_holds_what_its_circle_wrote(tmp_path: Path) -> None:
+def test_definitions_come_from_visible_authors(tmp_path: Path) -> None:
     with society(tmp_path, "library.network=ring") as arena:
         founders = arena.state.living[:4]
         for i, agent in enumerate(founders):
@@ -79,12 +77,12 @@ def test_a_shelf_holds_what_its_circle_wrote(tmp_path: Path) -> None:
         (["burn=5", "restore=7", "lasts=4"], {6: ((5, 6),), 7: ((3, 7),)}),
     ],
 )
-def test_time_and_fire_leave_spans(given: list[str], left: dict[int, object]) -> None:
+def test_expiry_and_burn_leave_spans(given: list[str], left: dict[int, object]) -> None:
     library = make_config({}, [f"library.{g}" for g in given]).library
     assert {now: visible_generations(library, now) for now in left} == left
 
 
-def test_what_burned_is_neither_read_nor_slept_on_until_it_is_given_back(tmp_path: Path) -> None:
+def test_burned_posts_are_hidden_until_restored(tmp_path: Path) -> None:
     with society(tmp_path, "library.burn=4", "library.restore=6") as arena:
         ada = arena.state.living[0]
         define(arena, 3, ada, "w0")
@@ -97,7 +95,7 @@ def test_what_burned_is_neither_read_nor_slept_on_until_it_is_given_back(tmp_pat
             assert [e for e in arena.state.bank.entries if test(e) and e.generation <= now] == entries, now
 
 
-def test_what_left_the_index_and_what_a_stranger_wrote_is_not_slept_on(tmp_path: Path) -> None:
+def test_removed_and_foreign_posts_are_not_trained_on(tmp_path: Path) -> None:
     with society(tmp_path, "library.network=line") as arena:
         ada, bo = arena.state.living[:2]
         kept, gone = define(arena, 1, ada, "w0", "w1")
@@ -108,7 +106,7 @@ def test_what_left_the_index_and_what_a_stranger_wrote_is_not_slept_on(tmp_path:
         assert [p.title for p in arena.state.library.within(scope(arena.state, ada)).iterate("definition")] == ["w0"]
 
 
-def test_lives_end_by_age_and_not_with_the_run(tmp_path: Path) -> None:
+def test_agents_retire_by_age_but_not_at_the_end(tmp_path: Path) -> None:
     given = ("turnover.policy=age", "turnover.life=2", "generations=4")
     with society(tmp_path, *given) as arena:
         founder, newborn = arena.state.living[0], arena.state.living[-1]  # born in 0 and 3
@@ -120,7 +118,7 @@ def test_lives_end_by_age_and_not_with_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", ["tournament", "none"])
-def test_without_age_no_life_ends_by_itself(policy: str, tmp_path: Path) -> None:
+def test_other_policies_do_not_retire_by_age(policy: str, tmp_path: Path) -> None:
     with society(tmp_path, f"turnover.policy={policy}", "turnover.life=1") as arena:
         arena.state.generation.index = 2
         assert not any(retires_by_age(arena.state, a) for a in arena.state.living)
@@ -140,7 +138,7 @@ def test_without_age_no_life_ends_by_itself(policy: str, tmp_path: Path) -> None
         (["kinds=[definition,poem]"], "poem"),
     ],
 )
-def test_a_wrong_library_is_one_line_that_names_the_key(given: list[str], says: str) -> None:
+def test_wrong_library_config_names_the_key(given: list[str], says: str) -> None:
     with pytest.raises(ValueError, match=says) as error:
         make_config({}, [f"library.{g}" for g in given])
     assert "\n" not in str(error.value)

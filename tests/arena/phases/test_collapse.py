@@ -44,7 +44,7 @@ def learner(base: BaseModel, tokenizer: Tokenizer, adapters: Adapters) -> Learne
     return made
 
 
-def test_a_score_is_what_the_engine_says_of_a_text_it_spoke(learner: Learner, engine: TorchEngine) -> None:
+def test_score_equals_the_engines_logprob(learner: Learner, engine: TorchEngine) -> None:
     prompts = ["propose", "propose rev inc ->", "solve rev inc | 3 1 4 think"]
     requests = [
         Request(f"{prompt}/{who}", prompt, who, max_tokens=40) for who in ("a", None, "b", "c") for prompt in prompts
@@ -58,7 +58,7 @@ def test_a_score_is_what_the_engine_says_of_a_text_it_spoke(learner: Learner, en
         assert score.nats == pytest.approx(-completion.logprob, abs=2e-3)
 
 
-def test_a_score_depends_neither_on_the_batch_nor_on_what_is_trained(learner: Learner) -> None:
+def test_score_is_independent_of_batch_and_training(learner: Learner) -> None:
     texts = [Example(who, *text) for text in reference()[:9] for who in ("c", BASE_MODEL, "a")]
     together, alone = learner.score(texts), [learner.score([text])[0] for text in texts]
     assert [s.nats for s in together] == pytest.approx([s.nats for s in alone], abs=1e-3)
@@ -70,7 +70,7 @@ def test_a_score_depends_neither_on_the_batch_nor_on_what_is_trained(learner: Le
     assert changed == [t.agent == "c" for t in texts]
 
 
-def test_scoring_learns_nothing_and_refuses_strangers(learner: Learner, tokenizer: Tokenizer) -> None:
+def test_scoring_trains_nothing(learner: Learner, tokenizer: Tokenizer) -> None:
     before = {k: v.clone() for k, v in learner.state.items()}
     assert learner.score([]) == []
     learner.score([Example("a", "propose", "rev | 1 2")])
@@ -84,14 +84,14 @@ def test_scoring_learns_nothing_and_refuses_strangers(learner: Learner, tokenize
 # -- measures ----------------------------------------------------------------------------------------------------
 
 
-def test_perplexity_weighs_every_token_alike() -> None:
+def test_perplexity_weighs_tokens_equally() -> None:
     assert perplexity([math.log(2) * 3, math.log(8)], [3, 1]) == pytest.approx(2 ** (6 / 4))
     assert math.isnan(perplexity([], []))
     with pytest.raises(ValueError, match="2 texts"):
         perplexity([1.0, 2.0], [3])
 
 
-def test_tail_mass_is_the_share_of_texts_that_lost_most_of_their_probability() -> None:
+def test_tail_mass_counts_lost_texts() -> None:
     before = [1.0, 5.0, 9.0, 12.0]
     assert tail_mass(before, before, 0.1) == 0.0
     assert tail_mass([1.0, 7.0, 11.4, 30.0], before, 0.1) == 0.5  # ln 10 is 2.303
@@ -104,7 +104,7 @@ def test_tail_mass_is_the_share_of_texts_that_lost_most_of_their_probability() -
         tail_mass(before, before[:2], 0.1)
 
 
-def test_distinct_at_looks_at_the_same_number_of_words() -> None:
+def test_distinct_at_uses_a_fixed_number_of_words() -> None:
     assert distinct_at(["a b a b", "c d e f g"], 2, 4) == distinct_n(["a b a b"], 2) == 2 / 3
     assert distinct_at(["a b", "c d e"], 2, 4) == 1.0  # no gram across texts
     assert math.isnan(distinct_at(["a b", "c"], 2, 4))
@@ -115,7 +115,7 @@ def test_distinct_at_looks_at_the_same_number_of_words() -> None:
 # -- on a run ----------------------------------------------------------------------------------------------------
 
 
-def test_the_reference_is_always_the_same_and_of_the_school() -> None:
+def test_reference_texts_are_fixed() -> None:
     """A change of it would make runs before and after incomparable without a word."""
     text = "\n".join(f"{prompt} {completion}" for prompt, completion in reference())
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "d08b1c9288e36e3a"
@@ -134,7 +134,7 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tiny"
 
 
-def test_a_run_looks_when_it_is_told_at_who_lives_and_who_set_problems(looked: Path) -> None:
+def test_collapse_rows_when_due(looked: Path) -> None:
     store = Store(looked / "run.db")
     rows = store.query("SELECT * FROM collapse ORDER BY generation, agent")
     assert sorted({r["generation"] for r in rows}) == [2, 4]
@@ -152,7 +152,7 @@ def test_a_run_looks_when_it_is_told_at_who_lives_and_who_set_problems(looked: P
     store.close()
 
 
-def test_the_tail_of_one_that_was_changed_at_random_is_lost(looked: Path, tmp_path: Path) -> None:
+def test_random_adapter_loses_the_tail(looked: Path, tmp_path: Path) -> None:
     """The measure can tell: the untouched base model has lost nothing, a damaged mind most of it."""
     given = [f"run.folder={tmp_path}", "measure.collapse=1"]
     with Arena.create(load_config("configs/tiny.yaml", given)) as arena:
@@ -168,16 +168,14 @@ def test_the_tail_of_one_that_was_changed_at_random_is_lost(looked: Path, tmp_pa
     assert damaged["tail_mass"] > 0.5
 
 
-def test_a_run_that_is_not_told_to_look_does_not(undisturbed: Path) -> None:
+def test_collapse_off_writes_no_rows(undisturbed: Path) -> None:
     store = Store(undisturbed / "run.db")
     assert store.query("SELECT COUNT(*) AS n FROM collapse") == [{"n": 0}]
     store.close()
 
 
 @pytest.mark.slow
-def test_a_mind_that_learns_its_own_words_alone_loses_the_tail_and_one_that_accumulates_keeps_it(
-    base: BaseModel, tokenizer: Tokenizer
-) -> None:
+def test_tail_survives_only_with_accumulation(base: BaseModel, tokenizer: Tokenizer) -> None:
     """Gerstgrasser et al. 2024 ("Is Model Collapse Inevitable?") on this code: each generation learns as many texts,
     either what it just said, or a draw of that, of all said before, and of the school. What goes first is what was
     least likely."""
@@ -224,9 +222,7 @@ def look(generation: int, agent: str, **more: float | None) -> dict[str, Any]:
         ({"perplexity": None, "distinct_2": None, "depth": None, "entropy": None}, "No sign of collapse"),
     ],
 )
-def test_the_report_tells_a_lost_tail_from_a_narrower_curriculum(
-    empty: Path, last: dict[str, float | None], words: str
-) -> None:
+def test_report_separates_tail_loss_from_narrowing(empty: Path, last: dict[str, float | None], words: str) -> None:
     store = Store(empty / "run.db")
     rows = [look(1, a, perplexity=9.0) for a in "ab"] + [look(2, a, depth=4 + i / 100) for i, a in enumerate("ab")]
     rows += [look(8, a, **{k: v and v + i / 100 for k, v in last.items()}) for i, a in enumerate("ab")]
@@ -240,7 +236,7 @@ def test_the_report_tells_a_lost_tail_from_a_narrower_curriculum(
     json.dumps(figure.rows, allow_nan=False)
 
 
-def test_the_report_counts_what_left_the_index_and_what_was_found_again(empty: Path) -> None:
+def test_report_counts_forgotten_and_found_again(empty: Path) -> None:
     store, ring = Store(empty / "run.db"), KeyRing(empty / "keys")
     key = ring.ensure("ada").public_key
     posts = [Post("definition", "ada", g, name, f"{name} = rev inc") for g, name in ((1, "w0"), (1, "w1"), (2, "w2"))]

@@ -27,7 +27,7 @@ def below(name: str) -> dict[str, tuple[str, ...]]:
 # -- guesses ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_hint_of_a_guess_is_what_the_guesser_holds_a_name_to_mean():
+def test_guess_hint_is_the_known_definition():
     known = [w for w in WORDS if level_of(w) == 1]
     asked = DOMAIN.guess("w9", known, random.Random(0))
     assert DOMAIN.guess("w9", below("w9"), random.Random(0)) == asked
@@ -38,11 +38,11 @@ def test_the_hint_of_a_guess_is_what_the_guesser_holds_a_name_to_mean():
     assert asked.prompt.startswith(f"guess {' '.join(BODIES[parent])} | ")
 
 
-def test_names_are_reachable_from_definitions_too():
+def test_definitions_make_names_reachable():
     assert DOMAIN.reachable({"w3": ("dbl", "rev")}) == DOMAIN.reachable(["w3"])
 
 
-def test_program_guess_extends_its_hint_by_one_and_sees_no_example():
+def test_program_guess_extends_its_hint_by_one():
     asked = DOMAIN.guess("w9", below("w9"), random.Random(0))
     (parent,) = asked.parents
     text = program_guess(asked, None, below("w9"), random.Random(1))
@@ -54,7 +54,7 @@ def test_program_guess_extends_its_hint_by_one_and_sees_no_example():
 
 
 @pytest.mark.parametrize("name", ["w0", "w9", "w20", "w63"])
-def test_search_guess_fits_the_examples_and_never_needs_a_hint(name: str):
+def test_search_guess_fits_the_examples(name: str):
     found = candidates(name, below(name))
     assert BODIES[name] in found and len(found) == len(set(found)) <= 144
     assert all(len(body) == level_of(name) + 1 for body in found)
@@ -65,7 +65,7 @@ def test_search_guess_fits_the_examples_and_never_needs_a_hint(name: str):
             assert lp.show(lp.last(body, tuple(map(int, xs.split())))) == ys
 
 
-def test_search_guess_knows_no_more_than_it_is_told():
+def test_search_guess_uses_only_its_input():
     asked = DOMAIN.guess("w9", [], random.Random(0))
     wrong = {"w0": ("neg", "neg")}
     assert search_guess(asked, wrong, random.Random(0)).startswith("neg neg ")
@@ -74,7 +74,7 @@ def test_search_guess_knows_no_more_than_it_is_told():
     assert candidates("w9", backwards) == candidates("w9", below("w9"))
 
 
-def test_searching_finds_most_and_drawing_finds_one_in_a_hundred():
+def test_search_beats_random_guesses():
     """What there is between them is what a model's looking is worth."""
     rng, found = random.Random(0), Counter[str]()
     for name in WORDS * 3:
@@ -91,7 +91,7 @@ def test_searching_finds_most_and_drawing_finds_one_in_a_hundred():
 
 
 @pytest.mark.parametrize("world", [0, 7])
-def test_in_another_world_every_name_means_something_else_of_the_same_length(world: int):
+def test_another_world_keeps_lengths(world: int):
     domain = HiddenWords(world=world)
     for name in WORDS:
         body = domain.wrong_body(name)
@@ -115,7 +115,7 @@ def sort_out(pairs: list[tuple[str, str]]) -> tuple[list, list, list]:
     return [u for u in uses if u not in unknowns], unknowns, guesses
 
 
-def test_practice_of_right_definitions_is_right_and_of_no_heldout_problem():
+def test_practice_is_right_and_not_heldout():
     pairs = DOMAIN.practice(LEARNED, random.Random(0), 400)
     recalls, unknowns, guesses = sort_out(pairs)
     assert (len(recalls), len(unknowns), len(guesses)) == (210, 70, 120)
@@ -141,7 +141,7 @@ def test_practice_of_right_definitions_is_right_and_of_no_heldout_problem():
     assert any(text.startswith("w7 |") for text, _ in recalls) and any(" rev" in text for text, _ in recalls)
 
 
-def test_practice_teaches_what_it_is_given_and_nothing_of_the_world():
+def test_practice_uses_given_definitions_only():
     wrong = {w: ("neg", *b[1:]) for w, b in LEARNED.items()}
     pairs = DOMAIN.practice(wrong, random.Random(0), 300)
     recalls, _, guesses = sort_out(pairs)
@@ -154,7 +154,7 @@ def test_practice_teaches_what_it_is_given_and_nothing_of_the_world():
     assert {c for _, c in guesses} <= {" ".join(b) for b in wrong.values()}
 
 
-def test_shares_of_practice_are_parameters():
+def test_practice_shares_are_parameters():
     recalls, unknowns, guesses = sort_out(DOMAIN.practice(LEARNED, random.Random(0), 100, guess=0.5, unknown=0.0))
     assert (len(recalls), len(unknowns), len(guesses)) == (50, 0, 50)
     recalls, unknowns, guesses = sort_out(DOMAIN.practice(BODIES, random.Random(0), 100, guess=0.0))
@@ -164,7 +164,7 @@ def test_shares_of_practice_are_parameters():
     assert DOMAIN.practice(LEARNED, random.Random(1), 50) == DOMAIN.practice(LEARNED, random.Random(1), 50)
 
 
-def test_definitions_to_practise_may_build_on_each_other_but_not_on_air():
+def test_practice_definitions_need_their_parents():
     built = {"w12": ("w0", "init"), "w0": ("inc", "swap")}
     assert DOMAIN.practice(built, random.Random(0), 50) == DOMAIN.practice(
         {"w12": ("inc", "swap", "init"), "w0": ("inc", "swap")}, random.Random(0), 50
@@ -175,7 +175,7 @@ def test_definitions_to_practise_may_build_on_each_other_but_not_on_air():
         DOMAIN.practice({"w64": ("rev",)}, random.Random(0), 50)
 
 
-def test_what_an_answer_recalls_is_read_back():
+def test_recalled_definitions_are_read_from_answers():
     prompts = DOMAIN.recall_prompts(["w0", "w12"])
     assert prompts == ["solve w0 | 3 1 4 think", "solve w12 | 3 1 4 think"]
     for name in WORDS:

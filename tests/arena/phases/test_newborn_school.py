@@ -32,7 +32,7 @@ def played(folder: Path, *overrides: str, school: int = 3) -> Iterator[Arena]:
         yield arena
 
 
-def test_classes_are_equally_large_and_of_their_third_of_the_run(tmp_path: Path) -> None:
+def test_classes_are_equal_and_of_their_third(tmp_path: Path) -> None:
     with played(tmp_path) as arena:
         found = classes(arena.state, 3)
         assert set(found) == {"school_none", *SCHOOLS} and found.pop("school_none") == []
@@ -51,19 +51,19 @@ def test_hard_classes_are_harder(tmp_path: Path) -> None:
         assert all(rates[f"school_hard_{w}"] < 0.5 for w in ("early", "late", "any"))
 
 
-def test_with_too_few_examples_there_is_no_school(tmp_path: Path) -> None:
+def test_too_few_examples_give_no_school(tmp_path: Path) -> None:
     with played(tmp_path, school=7) as arena:
         assert classes(arena.state, 7) == {} and schooled(arena) == []
         assert arena.models.tokens.trained == 0
 
 
 @pytest.mark.parametrize("given", [("measure.ratchet.school=0",), ("sleep.enabled=false",)])
-def test_no_school_is_held_where_none_is_asked_for_or_nobody_learns(given: tuple[str, ...], tmp_path: Path) -> None:
+def test_no_school_when_off_or_without_learner(given: tuple[str, ...], tmp_path: Path) -> None:
     with played(tmp_path, *given) as arena:
         assert schooled(arena) == []
 
 
-def test_every_pupil_starts_alike_sleeps_on_its_class_and_solves_the_same_problems(tmp_path: Path) -> None:
+def test_pupils_differ_only_in_their_class(tmp_path: Path) -> None:
     with played(tmp_path) as arena:
         learner = arena.models.learner
         assert learner is not None

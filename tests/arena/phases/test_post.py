@@ -84,7 +84,7 @@ def shown(
 # -- what is written -----------------------------------------------------------------------------------------------
 
 
-def test_a_right_guess_becomes_a_definition_once_in_its_circle(tmp_path: Path) -> None:
+def test_right_guess_becomes_one_definition(tmp_path: Path) -> None:
     with press(tmp_path, "library.network=line") as arena:
         ada, bo, cy = arena.state.living
         define(arena, 1, ada, "w0")
@@ -95,7 +95,7 @@ def test_a_right_guess_becomes_a_definition_once_in_its_circle(tmp_path: Path) -
         assert set(DefinitionIndex(arena.state).stored(bo)) == {"w0"} and DefinitionIndex(arena.state).stored(cy) == {}
 
 
-def test_where_all_read_all_the_first_to_find_a_name_defines_it(tmp_path: Path) -> None:
+def test_first_right_guess_defines_the_name(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
         ada, bo, _ = arena.state.living
         w0 = " ".join(meaning(arena, "w0"))
@@ -103,7 +103,7 @@ def test_where_all_read_all_the_first_to_find_a_name_defines_it(tmp_path: Path) 
         assert [p.author for p in posted(arena, "definition")] == [bo]
 
 
-def test_what_burned_is_defined_again(tmp_path: Path) -> None:
+def test_burned_names_are_defined_again(tmp_path: Path) -> None:
     with press(tmp_path, "library.burn=4") as arena:
         ada = arena.state.living[0]
         define(arena, 3, ada, "w0")
@@ -111,7 +111,7 @@ def test_what_burned_is_defined_again(tmp_path: Path) -> None:
         assert [(p.generation, p.title) for p in posted(arena, "definition")] == [(5, "w0")]
 
 
-def test_a_learnable_problem_becomes_a_worked_example_by_who_solved_it_first(tmp_path: Path) -> None:
+def test_learnable_problem_becomes_worked_example(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
         ada, bo, _ = arena.state.living
         (w0,) = define(arena, 1, ada, "w0")
@@ -133,7 +133,7 @@ def test_a_learnable_problem_becomes_a_worked_example_by_who_solved_it_first(tmp
         ]
 
 
-def test_a_proposal_that_does_nothing_becomes_a_lesson_once_and_two_an_author_at_most(tmp_path: Path) -> None:
+def test_no_op_proposal_becomes_a_lesson(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
         ada, bo, _ = arena.state.living
         for proposal in ("rev rev | 3 1 4", "rev rev | 1 2", "inc dec | 3 1 4", "neg neg | 3 1 4", "no program"):
@@ -148,7 +148,7 @@ def test_a_proposal_that_does_nothing_becomes_a_lesson_once_and_two_an_author_at
         assert [p.body for p in posted(arena, "lesson")] == ["neg neg = nothing"]
 
 
-def test_refuted_guesses_and_failed_attempts_become_failures_two_an_author_at_most(tmp_path: Path) -> None:
+def test_wrong_guesses_and_attempts_become_failures(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
         ada, bo, _ = arena.state.living
         words = arena.state.words_domain()
@@ -172,7 +172,7 @@ def test_refuted_guesses_and_failed_attempts_become_failures_two_an_author_at_mo
         assert [p.title for p in posted(arena, "failure")] == ["w2"]  # what was told is not told again
 
 
-def test_what_nobody_solved_becomes_a_question_one_an_author(tmp_path: Path) -> None:
+def test_unsolved_problem_becomes_a_question(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
         ada, bo, _ = arena.state.living
         play_round(arena, ada, "rev | 3 1 4", RIGHT, WRONG)
@@ -183,7 +183,7 @@ def test_what_nobody_solved_becomes_a_question_one_an_author(tmp_path: Path) -> 
         assert found == [(a, f"rev | 3 1 {i}", f"question rev | 3 1 {i}") for a, i in ((ada, 5), (bo, 7))]
 
 
-def test_readers_review_once_what_they_were_shown_by_what_came_of_it(tmp_path: Path) -> None:
+def test_readers_review_a_post_once_by_outcome(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
         ada, bo, cy = arena.state.living
         good, bad, third, own, aside = define(arena, 1, ada, "w0", "w1", "w2", "w3", "w4")
@@ -208,7 +208,7 @@ def test_readers_review_once_what_they_were_shown_by_what_came_of_it(tmp_path: P
 # -- books ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_book_takes_the_place_of_its_sources_and_the_next_of_the_book(tmp_path: Path) -> None:
+def test_book_replaces_its_sources(tmp_path: Path) -> None:
     with press(tmp_path, generation=4) as arena:
         ada, bo, cy = arena.state.living
         old = [*define(arena, 1, ada, "w0", "w8"), *define(arena, 2, bo, "w1")]
@@ -231,7 +231,7 @@ def test_a_book_takes_the_place_of_its_sources_and_the_next_of_the_book(tmp_path
         assert arena.state.library.verify() == []
 
 
-def test_books_are_written_every_fourth_generation_and_where_they_are_asked_for(tmp_path: Path) -> None:
+def test_books_are_written_when_due(tmp_path: Path) -> None:
     few = "library.kinds=[definition]"
     for i, (g, given, n) in enumerate([(5, [], 0), (4, [few], 0), (4, [few, "library.forget=books"], 1)]):
         with press(tmp_path / str(i), *given, generation=g) as arena:
@@ -239,7 +239,7 @@ def test_books_are_written_every_fourth_generation_and_where_they_are_asked_for(
             assert len(posted(arena, "book")) == n
 
 
-def test_a_circle_s_book_holds_what_that_circle_reads(tmp_path: Path) -> None:
+def test_book_holds_definitions_its_group_reads(tmp_path: Path) -> None:
     with press(tmp_path, "library.network=line", generation=4) as arena:
         ada, bo, cy = arena.state.living
         define(arena, 1, ada, "w0", "w1")
@@ -250,7 +250,7 @@ def test_a_circle_s_book_holds_what_that_circle_reads(tmp_path: Path) -> None:
         assert DefinitionIndex(arena.state).stored(cy)["w0"].post == kept
 
 
-def test_of_several_definitions_of_a_name_a_book_compiles_the_one_in_force(tmp_path: Path) -> None:
+def test_book_compiles_the_definition_in_force(tmp_path: Path) -> None:
     with press(tmp_path, generation=4) as arena:
         ada, bo, _ = arena.state.living
         mine = define(arena, 1, ada, "w0", "w1")
@@ -262,7 +262,7 @@ def test_of_several_definitions_of_a_name_a_book_compiles_the_one_in_force(tmp_p
 
 
 @pytest.mark.parametrize("network", ["all", "line", "ring", "islands", "self"])
-def test_no_reader_loses_a_name_to_another_circle_s_book(network: str, tmp_path: Path) -> None:
+def test_no_reader_loses_a_name_to_a_book(network: str, tmp_path: Path) -> None:
     """Circles of a ring overlap: what one compiles leaves the index of its neighbour too."""
     with press(tmp_path, f"library.network={network}", "population.agents=4", generation=4) as arena:
         for i, agent in enumerate(arena.state.living[:2]):
@@ -298,13 +298,13 @@ def everything_happens(arena: Arena) -> None:
 
 
 @pytest.mark.parametrize("kinds", [["definition", "review"], ["lesson", "failure", "question"], ["worked_example"], []])
-def test_only_the_kinds_that_are_asked_for_are_written(kinds: list[str], tmp_path: Path) -> None:
+def test_only_configured_kinds_are_written(kinds: list[str], tmp_path: Path) -> None:
     with press(tmp_path, f"library.kinds={json.dumps(kinds)}", generation=4) as arena:
         everything_happens(arena)
         assert {p.kind for p in posted(arena)} == set(kinds)
 
 
-def test_every_kind_is_signed_let_in_and_of_the_library(tmp_path: Path) -> None:
+def test_every_kind_is_signed_and_admitted(tmp_path: Path) -> None:
     with press(tmp_path, generation=4) as arena:
         everything_happens(arena)
         found = posted(arena)
@@ -314,7 +314,7 @@ def test_every_kind_is_signed_let_in_and_of_the_library(tmp_path: Path) -> None:
         assert arena.state.library.verify() == []
 
 
-def test_what_goes_beyond_the_quota_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_posts_over_the_quota_are_refused(tmp_path: Path) -> None:
     with press(tmp_path, "library.quota=1", generation=4) as arena:
         everything_happens(arena)
         records = store(arena, "post", post(arena))
@@ -323,7 +323,7 @@ def test_what_goes_beyond_the_quota_is_refused_with_the_reason(tmp_path: Path) -
         assert {r["reason"] for r in records["refusals"]} == {"over the quota of 1 post"}
 
 
-def test_under_the_gate_all_of_it_waits(tmp_path: Path) -> None:
+def test_gate_makes_all_posts_wait(tmp_path: Path) -> None:
     with press(tmp_path, "review=gate", generation=4) as arena:
         everything_happens(arena)
         records = store(arena, "post", post(arena))
@@ -334,7 +334,7 @@ def test_under_the_gate_all_of_it_waits(tmp_path: Path) -> None:
 # -- worth, and what is forgotten --------------------------------------------------------------------------------------
 
 
-def test_a_post_is_worth_what_reading_it_did_as_against_its_being_left_out(tmp_path: Path) -> None:
+def test_utility_compares_shown_with_withheld(tmp_path: Path) -> None:
     with press(tmp_path) as arena:
         ada, bo, _ = arena.state.living
         good, bad, sure = define(arena, 1, ada, "w0", "w1", "w2")
@@ -353,13 +353,13 @@ def test_a_post_is_worth_what_reading_it_did_as_against_its_being_left_out(tmp_p
         assert utilities(arena.state) == {}
 
 
-def test_nothing_is_forgotten_where_all_is_kept(tmp_path: Path) -> None:
+def test_keep_policy_forgets_nothing(tmp_path: Path) -> None:
     with press(tmp_path, generation=400) as arena:
         define(arena, 1, arena.state.living[0], "w0", "w1")
         assert forget(arena.state, arena.models.engine.count_tokens) == []
 
 
-def test_decay_forgets_what_is_old_and_keeps_what_was_read_lately(tmp_path: Path) -> None:
+def test_decay_keeps_recently_read_posts(tmp_path: Path) -> None:
     with press(tmp_path, "library.forget=decay", "library.half_life=2") as arena:
         ada, bo, _ = arena.state.living
         old, used = define(arena, 1, ada, "w0", "w1")
@@ -375,7 +375,7 @@ def test_decay_forgets_what_is_old_and_keeps_what_was_read_lately(tmp_path: Path
 
 
 @pytest.mark.parametrize("policy", ["budget", "books"])
-def test_beyond_the_index_the_stalest_is_forgotten(policy: str, tmp_path: Path) -> None:
+def test_full_index_forgets_the_stalest(policy: str, tmp_path: Path) -> None:
     with press(tmp_path, f"library.forget={policy}", "library.index=12") as arena:
         ada = arena.state.living[0]
         ids = [define(arena, 1 + i, ada, f"w{i}")[0] for i in range(4)]
@@ -389,7 +389,7 @@ def test_beyond_the_index_the_stalest_is_forgotten(policy: str, tmp_path: Path) 
         assert ids[-1] in kept and ids[0] in gone
 
 
-def test_what_burned_takes_no_room_in_the_index(tmp_path: Path) -> None:
+def test_burned_posts_take_no_index_room(tmp_path: Path) -> None:
     """Old posts were of great use; what was found since the fire would have to make way for ash."""
     with press(tmp_path, "library.forget=budget", "library.index=6", "library.burn=4", "library.restore=7") as arena:
         ada = arena.state.living[0]
@@ -401,7 +401,7 @@ def test_what_burned_takes_no_room_in_the_index(tmp_path: Path) -> None:
         assert [r["post"] for r in forget(arena.state, arena.models.engine.count_tokens)] == [new]
 
 
-def test_reviews_are_paid_by_what_the_post_has_done_since(tmp_path: Path) -> None:
+def test_reviews_are_paid_by_later_utility(tmp_path: Path) -> None:
     with press(tmp_path, generation=5 + Config().rewards.review_lag) as arena:
         ada, bo, cy = arena.state.living
         good, bad, unread = define(arena, 1, ada, "w0", "w1", "w2")

@@ -89,7 +89,7 @@ def named(arena: Arena) -> Any:
 # -- what is shown -----------------------------------------------------------------------------------------------
 
 
-def test_each_library_holds_what_it_says(arena: Arena) -> None:
+def test_each_library_condition_has_its_content(arena: Arena) -> None:
     shelf = shelf_of(arena)
     assert set(shelf.held["none"]) == set()
     assert set(shelf.held["first"]) == {"w0", "w1"}
@@ -99,7 +99,7 @@ def test_each_library_holds_what_it_says(arena: Arena) -> None:
     assert all(named(arena).check_definition(body) is not None for body in shelf.held["shuffled"].values())
 
 
-def test_an_empty_library_is_none_and_its_first_too(tmp_path: Path) -> None:
+def test_empty_library_shows_no_notes(tmp_path: Path) -> None:
     with start(tmp_path) as arena:
         fold_birth(arena, birth(arena))
         arena.state.generation = Generation(1)
@@ -108,7 +108,7 @@ def test_an_empty_library_is_none_and_its_first_too(tmp_path: Path) -> None:
         assert all(shelf.notes(problem, library) == () for library in LIBRARIES)
 
 
-def test_shuffled_bodies_are_all_of_the_library_and_none_under_its_own_name() -> None:
+def test_shuffled_bodies_are_a_derangement() -> None:
     held = {"w0": "w0 = rev inc", "w1": "w1 = dbl inc", "w8": "w8 = rev inc dbl"}
     found = shuffled_bodies(held, "0")
     assert {n: body.partition(" = ")[0] for n, body in found.items()} == {n: n for n in held}
@@ -118,7 +118,7 @@ def test_shuffled_bodies_are_all_of_the_library_and_none_under_its_own_name() ->
     assert shuffled_bodies({"w0": "w0 = rev inc"}, "0") == {}
 
 
-def test_authors_are_permuted_each_keeps_as_many_posts_and_no_post_is_lost(arena: Arena) -> None:
+def test_author_permutation_keeps_counts(arena: Arena) -> None:
     own = definitions(arena.state, 5)
     wrote = Counter(p.author for p in own.values())
     assert sorted(wrote.values()) == [2, 3]
@@ -131,7 +131,7 @@ def test_authors_are_permuted_each_keeps_as_many_posts_and_no_post_is_lost(arena
     assert len(seen) > 5  # who wrote what is another each time
 
 
-def test_one_author_knows_some_names_and_the_library_knows_all(arena: Arena) -> None:
+def test_author_parts_are_smaller_than_the_library(arena: Arena) -> None:
     shelf, problems = shelf_of(arena), [p for p in named(arena).heldout("dev", 1) if p.names[0] in ("w0", "w1", "w2")]
     body = shelf.held["own"]
     known = [body[p.names[0]] in shelf.notes(p, "authors") for p in problems]
@@ -139,7 +139,7 @@ def test_one_author_knows_some_names_and_the_library_knows_all(arena: Arena) -> 
     assert 0 < sum(known) < len(problems)
 
 
-def test_filler_has_the_tokens_of_the_own_notes_and_says_nothing_of_a_needed_name(arena: Arena) -> None:
+def test_filler_matches_tokens_and_avoids_names(arena: Arena) -> None:
     shelf, count = shelf_of(arena), arena.models.engine.count_tokens
     for problem in named(arena).heldout("dev", 1):
         own, filler = shelf.notes(problem, "own"), shelf.notes(problem, "filler")
@@ -153,7 +153,7 @@ def test_filler_has_the_tokens_of_the_own_notes_and_says_nothing_of_a_needed_nam
         )
 
 
-def test_a_wrong_library_shows_its_own_with_the_needed_body_of_another_world(arena: Arena) -> None:
+def test_wrong_library_replaces_needed_bodies(arena: Arena) -> None:
     shelf, words, met = shelf_of(arena), named(arena), 0
     for problem in words.heldout("dev", 1):
         own, wrong = shelf.notes(problem, "own"), shelf.notes(problem, "wrong")
@@ -182,7 +182,7 @@ def test_a_wrong_library_shows_its_own_with_the_needed_body_of_another_world(are
         ((), None),
     ],
 )
-def test_what_definitions_make_of_a_problem_is_run(arena: Arena, notes: tuple[str, ...], answer: str | None) -> None:
+def test_answer_by_runs_the_shown_definitions(arena: Arena, notes: tuple[str, ...], answer: str | None) -> None:
     assert answer_by(named(arena).problem("w0 | 2 1 7"), notes) == answer
     twice = answer_by(named(arena).problem("w0 dbl w0 | 2 1 7"), notes)
     assert twice == {"8 2 3": "7 5 7", "1 7": "4", None: None}[answer]
@@ -213,9 +213,7 @@ def answering(arena: Arena, monkeypatch: pytest.MonkeyPatch, how: str) -> list[d
     return ratchet(arena.state, arena.models)
 
 
-def test_who_does_what_it_reads_follows_wrong_definitions_and_is_never_right_by_them(
-    arena: Arena, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reader_follows_wrong_definitions(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = answering(arena, monkeypatch, "reads")
     told = [r for r in rows if r["follows"] is not None]
     assert {r["library"] for r in told} >= {"own", "wrong", "shuffled", "first"} and not any(
@@ -228,16 +226,14 @@ def test_who_does_what_it_reads_follows_wrong_definitions_and_is_never_right_by_
     assert [r["follows"] for r in own].count(1) == sum(r["answer_correct"] for r in own) == 5
 
 
-def test_who_knows_and_reads_nothing_is_right_and_does_not_follow(
-    arena: Arena, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_knower_does_not_follow_wrong_definitions(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = answering(arena, monkeypatch, "knows")
     assert all(r["correct"] for r in rows)
     assert {r["follows"] for r in rows if r["library"] == "wrong"} == {0, None}
     assert {r["follows"] for r in rows if r["library"] == "own"} == {1, None}
 
 
-def test_a_wrong_definition_that_makes_the_right_answer_is_left_out_and_no_other(tmp_path: Path) -> None:
+def test_accidentally_right_definitions_are_null(tmp_path: Path) -> None:
     with start(tmp_path, "measure.ratchet.per_depth=48") as arena:
         shelf = shelf_of(begin(arena, 5))
         found = [
@@ -258,7 +254,7 @@ def test_a_wrong_definition_that_makes_the_right_answer_is_left_out_and_no_other
         assert len(own) == 30 and all(c.made == c.problem.answer for c in own)
 
 
-def test_notes_come_with_distractors_under_budget_in_an_order_that_tells_nothing(arena: Arena) -> None:
+def test_notes_have_distractors_in_random_order(arena: Arena) -> None:
     shelf, first = shelf_of(arena), 0
     known = [p for p in named(arena).heldout("dev", 1) if p.names[0] in shelf.held["own"]]
     for problem in known:
@@ -268,7 +264,7 @@ def test_notes_come_with_distractors_under_budget_in_an_order_that_tells_nothing
     assert 0 < first < len(known)
 
 
-def test_what_one_library_shows_another_that_holds_the_same_shows_too(arena: Arena) -> None:
+def test_equal_libraries_show_equal_notes(arena: Arena) -> None:
     shelf = shelf_of(arena)
     arena.state.generation = Generation(4)
     earlier = shelf_of(arena)
@@ -281,7 +277,7 @@ def test_what_one_library_shows_another_that_holds_the_same_shows_too(arena: Are
 # -- what is asked -----------------------------------------------------------------------------------------------
 
 
-def test_the_same_problems_are_asked_in_every_arm_and_generation(arena: Arena) -> None:
+def test_problems_are_the_same_in_all_conditions(arena: Arena) -> None:
     asked = cells(arena.state, arena.models)
     arena.state.generation = Generation(9)
     later = cells(arena.state, arena.models)
@@ -298,7 +294,7 @@ def test_the_same_problems_are_asked_in_every_arm_and_generation(arena: Arena) -
     assert all(c.prompt == f"solve {c.problem.text} think" for c in plain)
 
 
-def test_the_newborn_is_the_base_model_and_the_living_take_turns(arena: Arena) -> None:
+def test_newborn_is_the_base_model(arena: Arena) -> None:
     asked = cells(arena.state, arena.models)
     assert {c.adapter for c in asked if c.mind == "newborn"} == {None}
     turns = Counter(c.adapter for c in asked if c.mind == "living")
@@ -308,9 +304,7 @@ def test_the_newborn_is_the_base_model_and_the_living_take_turns(arena: Arena) -
         assert who == [c.adapter for c in asked if (c.mind, c.library) == ("living", "none")]
 
 
-def test_a_reading_asks_each_mind_the_same_words_once_and_shares_the_answer(
-    arena: Arena, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_prompts_are_asked_once(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Request] = []
     real = arena.models.engine.generate
 
@@ -338,7 +332,7 @@ def test_a_reading_asks_each_mind_the_same_words_once_and_shares_the_answer(
     assert ratchet(arena.state, arena.models) == rows
 
 
-def test_where_nobody_learns_the_living_are_the_newborn(tmp_path: Path) -> None:
+def test_without_learner_living_equals_newborn(tmp_path: Path) -> None:
     with start(tmp_path, "sleep.enabled=false") as arena:
         asked = cells(begin(arena, 5).state, arena.models)
         assert {c.adapter for c in asked} == {None}
@@ -354,7 +348,7 @@ def phase(g: int, units: int, counted: int = 1) -> dict[str, Any]:
             "counted": counted}  # fmt: skip
 
 
-def test_a_reading_waits_until_enough_was_played_since_the_last(arena: Arena) -> None:
+def test_reading_waits_for_its_compute_share(arena: Arena) -> None:
     price, share = (
         cost_of(arena),
         arena.config.measure.ratchet.share,
@@ -375,7 +369,7 @@ def test_a_reading_waits_until_enough_was_played_since_the_last(arena: Arena) ->
     assert not reading_due(arena.state, arena.models)  # what was played before the last reading has been used up
 
 
-def test_readings_are_taken_where_every_divides_and_not_at_all_at_zero(tmp_path: Path) -> None:
+def test_readings_follow_the_every_key(tmp_path: Path) -> None:
     for name, every, due in (("never", 0, []), ("third", 3, [3, 6])):
         with start(tmp_path, f"run.name={name}", f"measure.ratchet.every={every}", "measure.ratchet.share=9") as arena:
             begin(arena, 1)
@@ -388,7 +382,7 @@ def test_readings_are_taken_where_every_divides_and_not_at_all_at_zero(tmp_path:
             assert found == due
 
 
-def test_a_run_without_the_meter_holds_no_reading(undisturbed: Path) -> None:
+def test_meter_off_writes_no_rows(undisturbed: Path) -> None:
     assert not Store(undisturbed / "run.db").query("SELECT 1 FROM ratchet LIMIT 1")
 
 
@@ -409,7 +403,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.slow
-def test_a_run_with_readings_that_stops_after_every_phase_is_the_undisturbed_one(calm: str, tmp_path: Path) -> None:
+def test_metered_run_stopped_after_every_phase(calm: str, tmp_path: Path) -> None:
     def crash(event: str, data: dict[str, object]) -> None:
         if event == "done":
             raise Crash
@@ -418,8 +412,6 @@ def test_a_run_with_readings_that_stops_after_every_phase_is_the_undisturbed_one
 
 
 @pytest.mark.slow
-def test_a_run_with_readings_that_dies_inside_every_transaction_is_the_undisturbed_one(
-    calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_metered_run_killed_in_every_transaction(calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     die_inside_every_transaction(monkeypatch)
     assert play_through(start(tmp_path, *SMALL)) == calm

@@ -87,7 +87,7 @@ def store(gated: Path) -> Store:
     return Store(gated / "run.db")
 
 
-def test_review_is_off_unless_it_is_asked_for_and_a_bare_off_is_off() -> None:
+def test_review_is_off_by_default() -> None:
     assert make_config({}).review.mode == "off" and make_config({"review": False}).review.mode == "off"
     assert make_config({"review": {"mode": False}}).review.mode == "off"
     assert make_config({}, ["review=off"]).review.mode == "off"
@@ -99,7 +99,7 @@ def test_review_is_off_unless_it_is_asked_for_and_a_bare_off_is_off() -> None:
 
 
 @pytest.mark.slow
-def test_off_takes_nothing_and_sample_without_decisions_changes_nothing(undisturbed: Path, tmp_path: Path) -> None:
+def test_no_decisions_change_nothing(undisturbed: Path, tmp_path: Path) -> None:
     def all_graded(store: Store, g: int) -> None:
         for row in graded(store, g):
             decide(store, row["attempt"])
@@ -113,7 +113,7 @@ def test_off_takes_nothing_and_sample_without_decisions_changes_nothing(undistur
     assert digest(tmp_path / "alone") == digest(tmp_path / "sample") == digest(undisturbed)
 
 
-def test_decisions_are_taken_at_the_beginning_of_the_next_generation_as_signed_receipts(store: Store) -> None:
+def test_decisions_become_signed_receipts(store: Store) -> None:
     rows = store.query("SELECT * FROM receipts ORDER BY seq")
     assert [r["seq"] for r in rows] == list(range(1, len(rows) + 1)) and verify_receipts(store) == []
     assert {r["generation"] for r in rows} == {2, 3}  # nothing is taken after the last
@@ -132,7 +132,7 @@ def test_decisions_are_taken_at_the_beginning_of_the_next_generation_as_signed_r
     ]
 
 
-def test_labels_say_what_the_reviewer_the_grader_and_execution_think(store: Store) -> None:
+def test_labels_hold_reviewer_grader_and_execution(store: Store) -> None:
     rows = store.query("SELECT * FROM labels ORDER BY rowid")
     assert len(rows) == 4 and [r["says_right"] for r in rows] == [1, 0, 1, 0]
     for r in rows:
@@ -144,7 +144,7 @@ def test_labels_say_what_the_reviewer_the_grader_and_execution_think(store: Stor
         assert r["execution_correct"] == attempt["answer_correct"]
 
 
-def test_a_label_pays_its_grader_in_the_generation_that_takes_it(store: Store) -> None:
+def test_label_pays_its_grader_when_taken(store: Store) -> None:
     for g in (2, 3):
         paid = store.query("SELECT agent, reward, n FROM rewards WHERE generation = ? AND role = 'grader'", [g])
         votes = store.query("SELECT grader, agrees FROM grades WHERE generation = ? AND agrees IS NOT NULL", [g])
@@ -159,14 +159,14 @@ def test_a_label_pays_its_grader_in_the_generation_that_takes_it(store: Store) -
         assert sum(r["n"] for r in paid) > len(votes)  # at least one label was paid
 
 
-def test_only_the_living_are_paid_and_only_for_a_vote() -> None:
+def test_only_living_graders_with_a_vote_are_paid() -> None:
     labels = [
         {"grader": a, "grader_agrees": v} for a, v in (("ada", 1), ("ada", 0), ("bob", None), (None, None), ("cy", 1))
     ]
     assert label_rewards(labels, ["ada", "bob"]) == [("ada", 1.0), ("ada", 0.0)]
 
 
-def test_posts_wait_and_only_what_was_accepted_is_posted_in_the_order_of_the_decisions(store: Store) -> None:
+def test_only_accepted_posts_are_added(store: Store) -> None:
     first, second = waiting(store, 1), waiting(store, 2)
     assert len(first) > 4 and len(second) >= 3
     posts = store.query("SELECT id, generation FROM posts ORDER BY seq")
@@ -180,14 +180,14 @@ def test_posts_wait_and_only_what_was_accepted_is_posted_in_the_order_of_the_dec
     assert store.query(sql)[0]["n"] == 0  # nothing is read before it was let in
 
 
-def test_a_name_whose_definition_waits_is_not_defined_again(tmp_path: Path) -> None:
+def test_waiting_name_is_not_defined_again(tmp_path: Path) -> None:
     with start(tmp_path, "names", "gate", "rounds.guesses=30") as arena:
         play(arena)
         names = [r["title"] for r in arena.store.query("SELECT title FROM waiting WHERE kind = 'definition'")]
         assert names and len(names) == len(set(names)) and arena.state.library.count() == 0
 
 
-def test_an_accepted_post_still_passes_the_admission_check(tmp_path: Path) -> None:
+def test_accepted_posts_are_still_checked(tmp_path: Path) -> None:
     def tamper(store: Store, g: int) -> None:
         for id_ in waiting(store, g)[:2]:
             decide(store, id_)
@@ -202,7 +202,7 @@ def test_an_accepted_post_still_passes_the_admission_check(tmp_path: Path) -> No
         assert arena.state.library.verify() == []
 
 
-def test_a_reopened_run_holds_the_same_bank_in_the_same_order(gated: Path, tmp_path: Path) -> None:
+def test_reopened_run_has_the_same_bank(gated: Path, tmp_path: Path) -> None:
     with start(tmp_path, "same", "gate", MORE) as arena:
         play(arena, plain(a_reviewer)(arena))
         before, kept = list(arena.state.bank.entries), set(arena.state.seen)
@@ -212,7 +212,7 @@ def test_a_reopened_run_holds_the_same_bank_in_the_same_order(gated: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_reviewed_run_that_dies_after_every_phase_is_the_undisturbed_one(gated: Path, tmp_path: Path) -> None:
+def test_reviewed_run_killed_after_every_phase(gated: Path, tmp_path: Path) -> None:
     """Commands and decisions taken back shift the numbers in `control`; nothing that is hashed depends on them."""
 
     def stopping(arena: Arena) -> loop.Listener:
@@ -232,9 +232,7 @@ def test_a_reviewed_run_that_dies_after_every_phase_is_the_undisturbed_one(gated
 
 
 @pytest.mark.slow
-def test_a_reviewed_run_that_dies_inside_every_transaction_is_the_undisturbed_one(
-    gated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reviewed_run_killed_in_every_transaction(gated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     died = die_inside_every_transaction(monkeypatch)
     finish(start(tmp_path, "dying", "gate", MORE), plain(a_reviewer))
     assert len(died) == 2 + 8 * 3 + 1
@@ -269,7 +267,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "held"
 
 
-def test_a_rejected_post_leaves_the_index_with_its_receipt_and_is_not_read_any_more(held: Path, tmp_path: Path) -> None:
+def test_rejected_post_leaves_the_index(held: Path, tmp_path: Path) -> None:
     store = Store(held / "run.db")
     gone = store.query("SELECT * FROM removals ORDER BY rowid")
     receipts = {r["id"]: r for r in store.query("SELECT * FROM receipts")}
@@ -292,7 +290,7 @@ def test_a_rejected_post_leaves_the_index_with_its_receipt_and_is_not_read_any_m
     assert verify_receipts(store) == [] and {r["id"] for r in store.query("SELECT id FROM posts")} >= ids
 
 
-def test_what_had_left_the_index_before_gets_a_receipt_alone_and_forgetting_counts_it_once(tmp_path: Path) -> None:
+def test_rejecting_a_removed_post(tmp_path: Path) -> None:
     def both(store: Store, g: int) -> None:
         posts = [r["id"] for r in store.query("SELECT id FROM posts WHERE kind = 'definition' ORDER BY seq")]
         if g == 1:
@@ -311,9 +309,7 @@ def test_what_had_left_the_index_before_gets_a_receipt_alone_and_forgetting_coun
 
 
 @pytest.mark.slow
-def test_a_run_whose_posts_are_rejected_and_that_dies_inside_every_transaction_is_the_undisturbed_one(
-    held: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rejections_survive_kills_in_transactions(held: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(die_inside_every_transaction(monkeypatch)) == 0
     finish(start(tmp_path, "dying", "sample", *HELD), plain(rejecting))
     assert digest(tmp_path / "dying") == digest(held)
@@ -328,7 +324,7 @@ def test_a_run_whose_posts_are_rejected_and_that_dies_inside_every_transaction_i
         ("INSERT INTO removals VALUES ('x', 2, 'rejected', 'y', '')", "removal of x as rejected: no receipt"),
     ],
 )
-def test_a_removal_that_was_made_up_or_taken_back_is_found(held: Path, tmp_path: Path, sql: str, says: str) -> None:
+def test_forged_removals_are_found(held: Path, tmp_path: Path, sql: str, says: str) -> None:
     copy = tmp_path / "run.db"
     with sqlite3.connect(held / "run.db") as source, sqlite3.connect(copy) as target:
         source.backup(target)
@@ -362,7 +358,7 @@ def finish(arena: Arena, listener: Callable[[Arena], loop.Listener]) -> None:
         ("INSERT INTO labels VALUES ('g0001r0000/solver_0/0x', 2, NULL, 1, NULL, 1)", "label of .*0x: no receipt"),
     ],
 )
-def test_a_changed_receipt_or_label_is_found(gated: Path, tmp_path: Path, sql: str, says: str) -> None:
+def test_changed_receipts_are_found(gated: Path, tmp_path: Path, sql: str, says: str) -> None:
     copy = tmp_path / "run.db"
     with sqlite3.connect(gated / "run.db") as source, sqlite3.connect(copy) as target:
         source.backup(target)
@@ -371,7 +367,7 @@ def test_a_changed_receipt_or_label_is_found(gated: Path, tmp_path: Path, sql: s
     assert re.search(says, "\n".join(found)), found
 
 
-def test_a_receipt_signed_again_with_another_key_is_found(gated: Path, tmp_path: Path) -> None:
+def test_receipt_with_another_key_is_found(gated: Path, tmp_path: Path) -> None:
     from agents.identity import KeyRing
 
     copy, ring = tmp_path / "run.db", KeyRing(tmp_path / "keys")
@@ -383,7 +379,7 @@ def test_a_receipt_signed_again_with_another_key_is_found(gated: Path, tmp_path:
     assert [p.partition(": ")[2] for p in verify_receipts(Store(copy))] == ["signed with another key than the first"]
 
 
-def test_calibration_is_what_the_rows_say(store: Store) -> None:
+def test_calibration_matches_the_rows(store: Store) -> None:
     rows = calibration(store)
     assert [r["grader"] for r in rows] == sorted(r["grader"] for r in rows)
     assert sum(r["graded"] for r in rows) == store.query("SELECT COUNT(*) AS n FROM grades")[0]["n"]
@@ -429,7 +425,7 @@ def test_calibration_by_hand(tmp_path: Path) -> None:
     assert reviewed(store, 0) == {"labels": 1, "against_execution": 0}
 
 
-def test_a_reviewer_who_disagrees_with_execution_is_an_alarm(gated: Path, store: Store) -> None:
+def test_disagreement_with_execution_is_an_alarm(gated: Path, store: Store) -> None:
     against = reviewed(store)["against_execution"]
     assert against > 0
     found = analyze(store, load_config(gated / "config.yaml"))["warnings"]

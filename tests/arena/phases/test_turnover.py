@@ -69,7 +69,7 @@ def does_nothing(arena: Arena, row: Tensor) -> bool:
 # -- who dies ----------------------------------------------------------------------------------------------------
 
 
-def test_a_tournament_retires_the_one_paid_least_over_the_window(tmp_path: Path) -> None:
+def test_tournament_retires_the_least_paid(tmp_path: Path) -> None:
     with town(tmp_path, "turnover.every=5", "turnover.window=2") as arena:
         first, second, third = arena.state.living
         pay(arena, third, 9.0, generation=3)  # long ago
@@ -83,17 +83,17 @@ def test_a_tournament_retires_the_one_paid_least_over_the_window(tmp_path: Path)
 
 
 @pytest.mark.parametrize("given", [("turnover.every=4",), ("turnover.every=0",), ("turnover.policy=none",)])
-def test_nobody_dies_out_of_turn(given: tuple[str, ...], tmp_path: Path) -> None:
+def test_no_retirement_when_not_due(given: tuple[str, ...], tmp_path: Path) -> None:
     with town(tmp_path, *given) as arena:
         assert turnover(arena) == {"agents": [], "retirements": []}
 
 
-def test_with_the_run_nobody_dies(tmp_path: Path) -> None:
+def test_no_retirement_in_the_last_generation(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "generations=5", "turnover.consolidate=5") as arena:
         assert turnover(arena) == {"agents": [], "retirements": []}
 
 
-def test_of_age_a_whole_generation_dies_and_its_places_are_taken(tmp_path: Path) -> None:
+def test_age_policy_replaces_a_whole_generation(tmp_path: Path) -> None:
     with town(tmp_path, *AGE) as arena:
         old = list(arena.state.living)
         records = turned(arena)
@@ -108,7 +108,7 @@ def test_of_age_a_whole_generation_dies_and_its_places_are_taken(tmp_path: Path)
 # -- what the newborn start from -----------------------------------------------------------------------------------
 
 
-def test_nothing_is_inherited_where_nothing_is(tmp_path: Path) -> None:
+def test_inherit_nothing(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=nothing") as arena:
         records = turned(arena)
         assert not records["sleeps"] and not records["reads"]
@@ -117,7 +117,7 @@ def test_nothing_is_inherited_where_nothing_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("crossing", ["copy", "mutation", "crossover", "average"])
-def test_weights_are_inherited_as_the_crossing_says(crossing: str, tmp_path: Path) -> None:
+def test_crossing_decides_inherited_weights(crossing: str, tmp_path: Path) -> None:
     with town(tmp_path, *AGE, f"turnover.crossing={crossing}", "turnover.mutation=0.1") as arena:
         before = {a: row(arena, a) for a in arena.state.living}
         records = turned(arena)
@@ -133,7 +133,7 @@ def test_weights_are_inherited_as_the_crossing_says(crossing: str, tmp_path: Pat
         assert records["sleeps"] == []
 
 
-def test_parents_are_different_and_the_better_paid_have_more_children(tmp_path: Path) -> None:
+def test_better_paid_agents_have_more_children(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.crossing=crossover") as arena:
         order, _ = ranking(arena.state)
         pairs = [parents_of(arena.state, order, at, 3) for at in range(300)]
@@ -147,7 +147,7 @@ def test_parents_are_different_and_the_better_paid_have_more_children(tmp_path: 
 # -- school --------------------------------------------------------------------------------------------------------
 
 
-def test_newborn_with_equal_starts_and_one_circle_leave_one_school_alike(tmp_path: Path) -> None:
+def test_equal_newborns_share_one_training(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=library", "sleep.lore=6") as arena:
         records = turned(arena)
         first, *others = arena.state.living
@@ -162,7 +162,7 @@ def test_newborn_with_equal_starts_and_one_circle_leave_one_school_alike(tmp_pat
         assert any(r.request.endswith("/lore") for r in records["reads"])
 
 
-def test_who_comes_from_school_acts_by_what_it_learned_there(tmp_path: Path) -> None:
+def test_trained_newborn_acts_by_its_training(tmp_path: Path) -> None:
     """An average over so few steps would be what it was born with, nearly."""
     with town(tmp_path, *AGE, "turnover.inherit=library", "sleep.average=0.99") as arena:
         for born in turned(arena)["agents"]:
@@ -173,7 +173,7 @@ def test_who_comes_from_school_acts_by_what_it_learned_there(tmp_path: Path) -> 
             assert torch.dist(state["acting"][at], start) > 0.4 * learned > 0
 
 
-def test_who_begins_with_a_parent_s_weights_goes_on_with_their_average_and_optimiser(tmp_path: Path) -> None:
+def test_inherited_weights_keep_average_and_optimizer(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=both", "sleep.average=0.9") as arena:
         state = minds(arena).state
         before = {a: row(arena, a) for a in arena.state.living}
@@ -187,7 +187,7 @@ def test_who_begins_with_a_parent_s_weights_goes_on_with_their_average_and_optim
             assert 0 < torch.dist(state["acting"][at], before[parent]) < (1 - 0.9**taken) * 1.01 * learned * taken
 
 
-def test_pruning_keeps_every_tenth_generation_the_last_two_and_all_big_sleeps(tmp_path: Path) -> None:
+def test_pruning_keeps_consolidated_adapters(tmp_path: Path) -> None:
     with peopled(tmp_path, "old", generation=22) as arena:
         adapters = arena.folder / "adapters"
         for g in range(1, 23):
@@ -205,7 +205,7 @@ def test_pruning_keeps_every_tenth_generation_the_last_two_and_all_big_sleeps(tm
         }  # fmt: skip
 
 
-def test_circles_that_read_differently_hold_schools_of_their_own(tmp_path: Path) -> None:
+def test_different_readers_are_trained_separately(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=library", "library.network=line") as arena:
         records = turned(arena)
         assert [r["agent"] for r in records["sleeps"]] == arena.state.living
@@ -216,7 +216,7 @@ def test_circles_that_read_differently_hold_schools_of_their_own(tmp_path: Path)
         assert not torch.equal(row(arena, arena.state.living[0]), row(arena, arena.state.living[1]))
 
 
-def test_who_inherits_both_goes_to_school_from_its_parents_weights(tmp_path: Path) -> None:
+def test_inherit_both_trains_from_parent_weights(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=both") as arena:
         before = {a: row(arena, a) for a in arena.state.living}
         records = turned(arena)
@@ -231,7 +231,7 @@ def test_who_inherits_both_goes_to_school_from_its_parents_weights(tmp_path: Pat
             assert 0 < near < far
 
 
-def test_what_a_parent_recalled_is_rehearsed_by_who_begins_with_its_weights(tmp_path: Path) -> None:
+def test_newborn_rehearses_parent_recall(tmp_path: Path) -> None:
     """Of the library nothing is left, but the parents have said what w1 means."""
     trained = {}
     for inherits, knows in (("both", True), ("both", False), ("library", True)):
@@ -248,13 +248,13 @@ def test_what_a_parent_recalled_is_rehearsed_by_who_begins_with_its_weights(tmp_
     assert trained["both", False] == trained["library", True] == 0
 
 
-def test_a_school_without_a_library_changes_nothing(tmp_path: Path) -> None:
+def test_empty_library_trains_nothing(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=library", "library.network=self", "sleep.lore=6") as arena:
         assert turned(arena)["sleeps"] == []
         assert all(does_nothing(arena, row(arena, a)) for a in arena.state.living)
 
 
-def test_where_nobody_learns_they_are_born_all_the_same(tmp_path: Path) -> None:
+def test_turnover_without_learner(tmp_path: Path) -> None:
     with town(tmp_path, *AGE, "turnover.inherit=both", "turnover.consolidate=5", "sleep.enabled=false") as arena:
         records = turned(arena)
         assert {a["inherited"] for a in records["agents"]} == {"nothing"}
@@ -266,7 +266,7 @@ def test_where_nobody_learns_they_are_born_all_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["adapters", "library"])
-def test_after_a_big_sleep_all_act_alike_and_the_newborn_too(source: str, tmp_path: Path) -> None:
+def test_consolidation_makes_all_agents_equal(source: str, tmp_path: Path) -> None:
     given = ("turnover.policy=age", "turnover.life=6", "turnover.inherit=nothing", "turnover.consolidate=5")
     with town(tmp_path, *given, f"turnover.consolidate_from={source}") as arena:
         before = [row(arena, a) for a in arena.state.living]
@@ -292,7 +292,7 @@ def test_after_a_big_sleep_all_act_alike_and_the_newborn_too(source: str, tmp_pa
         assert (arena.folder / "adapters" / "commons-g0005").is_dir()
 
 
-def test_from_the_library_the_weights_of_the_living_are_no_matter(tmp_path: Path) -> None:
+def test_consolidate_from_library_ignores_weights(tmp_path: Path) -> None:
     made: dict[str, list[Tensor]] = {}
     for source in ("adapters", "library"):
         for noise in (0.0, 0.05):
@@ -305,7 +305,7 @@ def test_from_the_library_the_weights_of_the_living_are_no_matter(tmp_path: Path
 
 
 @pytest.mark.parametrize("network", ["self", "line", "ring", "islands"])
-def test_the_big_sleep_is_on_everybodys_library_whoever_reads_whom(network: str, tmp_path: Path) -> None:
+def test_consolidation_reads_all_authors(network: str, tmp_path: Path) -> None:
     made = []
     for i, given in enumerate(("library.network=all", f"library.network={network}")):
         with town(tmp_path / str(i), given, "turnover.consolidate_from=library", "sleep.lore=4") as arena:
@@ -331,9 +331,7 @@ def test_the_big_sleep_is_on_everybodys_library_whoever_reads_whom(network: str,
         (("turnover.inherit=library", "generations=5"), True),
     ],
 )
-def test_who_dies_tonight_and_leaves_nothing_does_not_sleep(
-    given: tuple[str, ...], sleeps: bool, tmp_path: Path
-) -> None:
+def test_retiring_agent_without_heirs_is_not_trained(given: tuple[str, ...], sleeps: bool, tmp_path: Path) -> None:
     with town(tmp_path, *AGE, *given) as arena:
         before = [row(arena, a) for a in arena.state.living]
         records = sleep(arena)
@@ -355,9 +353,7 @@ def test_who_dies_tonight_and_leaves_nothing_does_not_sleep(
         (("library.lasts=2",), {"post 1", "post 2", "new"}),
     ],
 )
-def test_memory_says_which_earlier_examples_there_are_to_sleep_on(
-    given: tuple[str, ...], slept: set[str], tmp_path: Path
-) -> None:
+def test_memory_selects_archived_examples(given: tuple[str, ...], slept: set[str], tmp_path: Path) -> None:
     with town(tmp_path, *given) as arena:
         first = arena.state.living[0]
         bank = list(arena.state.bank.entries)
@@ -384,7 +380,7 @@ def learner(base: Any, tokenizer: Any) -> Learner:
 LESSON = [Example("a", f"solve rev | {i} 1 4 think", f"rev 4 1 {i} answer 4 1 {i}") for i in range(6)]
 
 
-def test_who_is_replaced_goes_on_from_the_row_without_a_past_and_others_are_untouched(learner: Learner) -> None:
+def test_replace_resets_one_agent(learner: Learner) -> None:
     learner.sleep(LESSON, "night")
     others = {k: v[1:].clone() for k, v in learner.state.items()}
     start = learner.layout.fresh("new") + 0.01
@@ -399,7 +395,7 @@ def test_who_is_replaced_goes_on_from_the_row_without_a_past_and_others_are_unto
     assert torch.allclose(learner.acting_row("a"), fresh.acting_row("a"), atol=1e-6)
 
 
-def test_a_copy_is_whole_and_a_copy(learner: Learner) -> None:
+def test_copy_is_complete_and_independent(learner: Learner) -> None:
     learner.sleep(LESSON, "night")
     learner.copy("a", "c")
     for key, state in learner.state.items():
@@ -408,7 +404,7 @@ def test_a_copy_is_whole_and_a_copy(learner: Learner) -> None:
     assert not torch.equal(learner.acting_row("a"), learner.acting_row("c"))
 
 
-def test_who_graduates_acts_by_what_it_learned_and_not_by_its_birth(learner: Learner) -> None:
+def test_remove_start_removes_the_initial_weights(learner: Learner) -> None:
     """The corrected average is the weighted mean of the trained rows alone."""
     start = learner.layout.fresh("a")
     trained, update = [], learner._update
@@ -426,7 +422,7 @@ def test_who_graduates_acts_by_what_it_learned_and_not_by_its_birth(learner: Lea
     assert isinstance(due, Tensor) and torch.allclose(learner.acting_row("a"), due, atol=1e-6)
 
 
-def test_who_learned_nothing_graduates_as_it_came(learner: Learner) -> None:
+def test_remove_start_without_training(learner: Learner) -> None:
     before = learner.acting_row("b").clone()
     learner.remove_start("b", learner.layout.fresh("b") + 1.0)
     assert torch.equal(learner.acting_row("b"), before)

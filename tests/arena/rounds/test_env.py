@@ -52,7 +52,7 @@ def test_passes_the_tests_of_pettingzoo(name: str):
 @pytest.mark.parametrize("chat", [False, True])
 @pytest.mark.parametrize("name", list(REGISTERED))
 @pytest.mark.usefixtures("quiet")
-def test_every_registered_domain_passes_them_with_observations_in_their_spaces(name: str, chat: bool):
+def test_every_domain_passes_pettingzoo(name: str, chat: bool):
     domain, rng = make_domain(name), random.Random(0)
     problem = domain.random_problem(rng)
     made = parallel_env(domain, parent=problem.text, attempts=1, chat=chat)
@@ -67,14 +67,14 @@ def test_every_registered_domain_passes_them_with_observations_in_their_spaces(n
     api_test(env(domain, parent=problem.text, chat=chat), num_cycles=4)
 
 
-def test_a_problem_that_no_observation_can_hold_is_rejected_and_costs_its_setter():
+def test_too_long_problem_is_rejected():
     made = parallel_env(max_text=26)
     made.reset()
     _, paid, _, _, infos = made.step(dict.fromkeys(made.agents, "rev inc sort dbl | 3 1 4"))
     assert paid[SETTER] == -0.25 and infos[SETTER]["reasons"] == ("too long",) and made.agents == []
 
 
-def test_in_prose_seats_are_asked_in_words_and_may_mark_their_answers():
+def test_chat_seats_are_asked_in_prose():
     made = parallel_env(chat=True, solvers=1, attempts=2, grader=False)
     seen, _ = made.reset()
     assert "you set a problem" in seen[SETTER]["text"] and "rev: reverse the list" in seen[SETTER]["text"]
@@ -87,7 +87,7 @@ def test_in_prose_seats_are_asked_in_words_and_may_mark_their_answers():
 
 
 @pytest.mark.parametrize("name", list(REGISTERED))
-def test_what_a_domain_hides_from_solvers_is_shown_to_nobody(name: str):
+def test_hidden_parts_of_problems_are_not_shown(name: str):
     domain, rng = make_domain(name), random.Random(3)
     problem = domain.random_problem(rng)
     made = parallel_env(domain, parent=domain.random_problem(rng).text, solvers=1, attempts=1, render_mode="ansi")
@@ -111,7 +111,7 @@ class Scripted:
 
 
 @pytest.mark.usefixtures("quiet")
-def test_passes_the_parallel_test_of_pettingzoo_in_a_round_of_full_length():
+def test_pettingzoo_parallel_test_full_length():
     made = parallel_env(attempts=3)
     one_episode = ["rev inc | 3 1 4", "", "", "", ""]  # propose, three times solve, grade
     setter = Scripted(made.action_space(SETTER), one_episode * 2)
@@ -192,7 +192,7 @@ def play_in_turn(made: Any, steps: list[dict[str, str]], options: dict[str, Any]
 
 
 @both_domains
-def test_a_round_played_through_the_environment_is_the_round_played_by_the_arena(name: str):
+def test_environment_round_equals_arena_round(name: str):
     domain, rng, outcomes = DOMAINS[name], random.Random(0), set()
     for _ in range(60):
         solvers, attempts, grader = rng.randint(1, 3), rng.randint(1, 3), rng.random() < 0.7
@@ -228,7 +228,7 @@ def test_a_round_played_through_the_environment_is_the_round_played_by_the_arena
 # -- what an episode shows -------------------------------------------------------------------------------------------
 
 
-def test_each_agent_sees_its_own_prompt_when_it_is_asked_and_nothing_else():
+def test_agents_see_only_their_own_prompt():
     made = parallel_env(solvers=2, attempts=2)
     right = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
     seen = []
@@ -245,7 +245,7 @@ def test_each_agent_sees_its_own_prompt_when_it_is_asked_and_nothing_else():
     assert infos["grader"]["reasons"] == ("agrees with execution",)
 
 
-def test_infos_name_the_problem_only_once_there_is_one_and_reasons_only_at_the_end():
+def test_infos_by_phase():
     made = parallel_env()
     _, infos = made.reset()
     assert all(i == {"phase": "propose", "reasons": ()} for i in infos.values())
@@ -253,7 +253,7 @@ def test_infos_name_the_problem_only_once_there_is_one_and_reasons_only_at_the_e
     assert all(i == {"phase": "solve", "problem": "rev inc | 3 1 4", "reasons": ()} for i in infos.values())
 
 
-def test_a_rejected_proposal_ends_the_episode_and_costs_the_setter():
+def test_rejected_proposal_ends_the_episode():
     made = parallel_env(invalid=-0.5, render_mode="ansi")
     made.reset()
     _, paid, terminated, _, infos = made.step(dict.fromkeys(made.agents, "the the the"))
@@ -296,7 +296,7 @@ def test_every_reference_text_is_in_the_spaces(name: str):
         assert made.observation_space("solver_0").contains({"text": domain.solve_prompt(problem, ())})
 
 
-def test_the_longest_reference_solution_fits_an_action():
+def test_longest_solution_fits_an_action():
     domain = DOMAINS["hidden_words"]
     made = parallel_env(domain, parent="w0")
     problem = domain.problem("w0 w1 w2 w3 w4 w5 | 1 2 3 4 5 6")  # six definitions, twelve primitives
@@ -304,7 +304,7 @@ def test_the_longest_reference_solution_fits_an_action():
     assert made.action_space("solver_0").contains(domain.solution(problem))
 
 
-def test_spaces_are_the_same_objects_each_time_and_take_an_empty_text():
+def test_spaces_are_stable_and_take_empty_text():
     made = parallel_env()
     for agent in made.possible_agents:
         assert made.action_space(agent) is made.action_space(agent)
@@ -313,7 +313,7 @@ def test_spaces_are_the_same_objects_each_time_and_take_an_empty_text():
         assert made.action_space(agent).contains(CHARSET * (MAX_TEXT // len(CHARSET)))
 
 
-def test_the_rounds_length_comes_from_the_arguments():
+def test_round_length_comes_from_arguments():
     for solvers, attempts, grader in ((1, 1, False), (2, 3, True), (3, 2, False)):
         made = parallel_env(solvers=solvers, attempts=attempts, grader=grader)
         made.reset()
@@ -360,7 +360,7 @@ def test_wrong_arguments_raise(arguments: dict[str, Any], message: str):
         parallel_env(**arguments)
 
 
-def test_a_parent_that_no_observation_can_hold_raises_and_leaves_the_episode_alone():
+def test_too_long_parent_raises():
     made = parallel_env()
     with pytest.raises(ValueError, match="parent does not fit an observation of 512 characters"):
         made.reset(options={"parent": "rev " * 200 + "| 1 2"})
@@ -369,7 +369,7 @@ def test_a_parent_that_no_observation_can_hold_raises_and_leaves_the_episode_alo
         parallel_env(DOMAINS["hidden_words"]).reset()
 
 
-def test_stepping_out_of_turn_or_without_a_text_raises():
+def test_invalid_steps_raise():
     made = parallel_env()
     with pytest.raises(ValueError, match="call reset"):
         made.step({})

@@ -24,7 +24,7 @@ def played(attempts: list[str], grader: str | None = None, proposal: str = "rev 
     return round_
 
 
-def test_a_rejected_proposal_costs_its_author_and_pays_nobody():
+def test_rejected_proposal_costs_its_author():
     round_ = played([RIGHT, RIGHT], RIGHT, proposal="rev rev | 1 2")
     assert rewards(round_, RULES["variance"], -0.25) == [("setter", "ada", "setter", -0.25)]
 
@@ -39,12 +39,12 @@ def test_a_rejected_proposal_costs_its_author_and_pays_nobody():
         ([RIGHT, RIGHT, RIGHT, RIGHT], 0.0, 0.0),
     ],
 )
-def test_a_setter_is_paid_by_the_solve_rate_of_others(attempts: list[str], variance: float, inverse: float):
+def test_setter_reward_depends_on_solve_rate(attempts: list[str], variance: float, inverse: float):
     for rule, pay in (("variance", variance), ("inverse", inverse)):
         assert rewards(played(attempts), RULES[rule], -0.25)[0] == ("setter", "ada", "setter", pay)
 
 
-def test_a_solver_has_one_entry_an_attempt_and_needs_the_whole_trace():
+def test_solver_is_paid_per_verified_attempt():
     assert rewards(played([RIGHT, WRONG, UNSHOWN, JUNK]), RULES["variance"], -0.25)[1:] == [
         ("solver_0", "bob", "solver", 1.0),
         ("solver_0", "bob", "solver", 0.0),
@@ -54,7 +54,7 @@ def test_a_solver_has_one_entry_an_attempt_and_needs_the_whole_trace():
 
 
 @pytest.mark.parametrize(("first", "grader", "pay"), [(RIGHT, RIGHT, 1.0), (WRONG, RIGHT, 1.0), (RIGHT, WRONG, 0.0)])
-def test_a_grader_is_paid_for_agreeing_with_execution(first: str, grader: str, pay: float):
+def test_grader_is_paid_for_agreeing_with_execution(first: str, grader: str, pay: float):
     assert rewards(played([first, RIGHT], grader), RULES["variance"], -0.25)[-1] == ("grader", "cy", "grader", pay)
 
 

@@ -21,7 +21,7 @@ def make(attempts: int = 2, grader: str | None = "cy", domain: Domain = DOMAIN, 
     return Round("r0", domain, "ada", ("bob", "eve"), attempts, grader, **rest)  # type: ignore[arg-type]
 
 
-def test_a_round_goes_through_its_phases_and_asks_seat_by_seat():
+def test_round_phases_and_asks():
     round_ = make(parent="sort | 2 1", notes={"solver_1": ("w7 = rev",)})
     (ask,) = round_.asks()
     assert (ask.seat, ask.agent, ask.phase, ask.prompt) == ("setter", "ada", "propose", "propose sort ->")
@@ -51,7 +51,7 @@ def test_a_round_goes_through_its_phases_and_asks_seat_by_seat():
     assert (round_.phase, round_.asks()) == ("done", [])
 
 
-def test_without_a_grader_a_round_ends_after_the_attempts():
+def test_round_without_grader_ends_after_attempts():
     round_ = make(attempts=1, grader=None)
     round_.take([PROPOSAL])
     round_.take([RIGHT, RIGHT])
@@ -70,7 +70,7 @@ def test_a_rejected_proposal_ends_the_round(text: str, reason: str):
     assert round_.asks() == [] and round_.solve_rate is None
 
 
-def test_a_problem_that_was_set_before_is_a_duplicate_in_any_spacing():
+def test_duplicate_problem_in_any_spacing():
     seen = {DOMAIN.problem(PROPOSAL).text_key}
     round_ = make(seen=seen.__contains__)
     round_.take(["rev  inc |3 1 4"])
@@ -88,7 +88,7 @@ def test_a_heldout_proposal_ends_the_round():
 
 
 @pytest.mark.parametrize("solvers", [("ada", "bob"), ("bob", "ada"), ("bob", "bob"), ()])
-def test_solvers_differ_from_the_author_and_from_each_other(solvers: tuple[str, ...]):
+def test_solvers_and_author_must_differ(solvers: tuple[str, ...]):
     with pytest.raises(ValueError, match="r0: author, solvers and grader must be different agents"):
         Round("r0", DOMAIN, "ada", solvers)
 
@@ -99,7 +99,7 @@ def test_the_grader_is_a_third_agent(grader: str):
         Round("r0", DOMAIN, "ada", ("bob",), grader=grader)
 
 
-def test_a_round_takes_exactly_the_texts_it_asked_for():
+def test_take_needs_exactly_the_asked_texts():
     round_ = make()
     with pytest.raises(ValueError, match="asked for 1 texts in phase propose, got 2"):
         round_.take([PROPOSAL, PROPOSAL])
@@ -126,9 +126,7 @@ def test_a_round_takes_exactly_the_texts_it_asked_for():
         (RIGHT, "", None, None),
     ],
 )
-def test_a_grader_judges_the_first_attempt_by_its_own_answer(
-    first: str, grader: str, says_correct: bool | None, agrees: bool | None
-):
+def test_grade_compares_with_the_first_attempt(first: str, grader: str, says_correct: bool | None, agrees: bool | None):
     round_ = make(attempts=1)
     round_.take([PROPOSAL])
     round_.take([first, RIGHT])
@@ -139,7 +137,7 @@ def test_a_grader_judges_the_first_attempt_by_its_own_answer(
 
 
 @pytest.mark.parametrize("domain", [DOMAIN, HiddenWords()], ids=lambda d: d.name)
-def test_replaying_the_texts_restores_a_round_exactly_at_every_point(domain: Domain):
+def test_replaying_texts_restores_a_round(domain: Domain):
     rng = random.Random(0)
     for _ in range(20):
         problem = domain.random_problem(rng)

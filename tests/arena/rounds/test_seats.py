@@ -34,7 +34,7 @@ def quiet() -> Iterator[None]:
 # -- callables -------------------------------------------------------------------------------------------------------
 
 
-def test_callables_play_a_round_and_are_called_only_when_they_are_asked() -> None:
+def test_callables_play_a_round() -> None:
     calls: list[tuple[str, str]] = []
 
     def seat(name: str, text: str) -> Any:
@@ -52,7 +52,7 @@ def test_callables_play_a_round_and_are_called_only_when_they_are_asked() -> Non
     assert calls[0][1] == "propose" and {asked for _, asked in calls[1:]} == {"solve rev inc | 3 1 4 think"}
 
 
-def test_a_seat_that_nobody_took_or_that_is_not_there_is_named() -> None:
+def test_missing_and_unknown_seats_are_named() -> None:
     env = parallel_env(solvers=1, grader=False)
     with pytest.raises(ValueError, match="nobody took solver_0; the seats are setter, solver_0"):
         play(env, {SETTER: str})
@@ -63,7 +63,7 @@ def test_a_seat_that_nobody_took_or_that_is_not_there_is_named() -> None:
 # -- names and numbers -----------------------------------------------------------------------------------------------
 
 
-def test_the_round_has_the_name_and_the_functions_of_the_conventions() -> None:
+def test_module_follows_pettingzoo_conventions() -> None:
     made = ratchet_round_v0.env(solvers=1)
     made.reset()
     assert made.unwrapped.metadata["name"] == ratchet_round_v0.NAME == "ratchet_round_v0"
@@ -78,7 +78,7 @@ def test_choices_pass_the_tests_of_pettingzoo(name: str) -> None:
     parallel_seed_test(lambda: choose_among(parallel_env(domain)), num_cycles=8)
 
 
-def test_who_picks_the_reference_solution_is_paid_and_others_are_not() -> None:
+def test_picking_the_solution_is_paid() -> None:
     env = ratchet_round_v0.rllib_env({"solvers": 2, "attempts": 1, "texts": 3, "features": 16})
     seen, _ = env.reset(seed=3)
     assert seen[SETTER].shape == (64,) and not seen["solver_0"].any() and list(env.offered) == [SETTER]
@@ -92,7 +92,7 @@ def test_who_picks_the_reference_solution_is_paid_and_others_are_not() -> None:
     assert paid == {"setter": 1.0, "solver_0": 1.0, "solver_1": 0.0, "grader": 1.0} and all(terminated.values())
 
 
-def test_candidates_may_be_ones_own_and_what_is_missing_loses() -> None:
+def test_own_candidates_and_missing_ones() -> None:
     env = choose_among(parallel_env(solvers=1, attempts=1, grader=False), candidates=lambda e, seat, rng: ["rev | 3 1"])
     env.reset(seed=0)
     assert env.offered == {SETTER: ("rev | 3 1", "", "", "")}
@@ -104,7 +104,7 @@ def test_candidates_may_be_ones_own_and_what_is_missing_loses() -> None:
         choose_among(parallel_env(), texts=1)
 
 
-def test_hashed_words_are_the_same_in_every_process_and_have_length_one() -> None:
+def test_hashed_words_are_stable_unit_vectors() -> None:
     found = hashed("rev inc rev", 8)
     assert found.dtype == np.float32 and np.isclose(np.linalg.norm(found), 1.0)
     assert not hashed("", 8).any() and hashed("\ud800", 8).any()
@@ -129,7 +129,7 @@ def test_rllib_s_own_wrapper_takes_it() -> None:
 # -- TextArena -------------------------------------------------------------------------------------------------------
 
 
-def test_an_agent_of_an_engine_is_a_callable_that_others_can_seat(engine: TorchEngine) -> None:
+def test_engine_agent_is_a_callable(engine: TorchEngine) -> None:
     agent = EngineAgent(engine, "a", system="", max_tokens=40)
     said = agent("solve rev inc | 3 1 4 think")
     assert said.startswith("rev") and said == EngineAgent(engine, "a", system="", max_tokens=40)(
@@ -139,7 +139,7 @@ def test_an_agent_of_an_engine_is_a_callable_that_others_can_seat(engine: TorchE
     assert warm[0] == warm[1]
 
 
-def test_an_agent_of_a_run_speaks_with_its_own_adapter(undisturbed: Path) -> None:
+def test_run_agent_uses_its_own_adapter(undisturbed: Path) -> None:
     agent = agent_of(undisturbed, 1)
     assert agent.adapter in {p.name for p in (undisturbed / "adapters" / "g0003").iterdir()} and agent.system == ""
     assert "answer" in agent("solve rev inc | 3 1 4 think")
@@ -147,7 +147,7 @@ def test_an_agent_of_a_run_speaks_with_its_own_adapter(undisturbed: Path) -> Non
         agent_of(undisturbed, 3)
 
 
-def test_a_textarena_game_is_played_by_one_of_ours_and_its_agents_sit_with_us(engine: TorchEngine) -> None:
+def test_textarena_games_and_agents(engine: TorchEngine) -> None:
     ta = pytest.importorskip("textarena", reason="textarena is not installed")
 
     class Copies(ta.Agent):  # type: ignore[misc, name-defined]
