@@ -32,14 +32,14 @@ def _escape(char: str) -> str:
 
 
 def fence(text: str, language: str = "text") -> str:
-    """A code block that shows `text` and nothing but it."""
+    """A Markdown code block that shows `text` literally."""
     shown = visible(text)
     marks = "`" * max(3, _longest(shown) + 1)
     return f"{marks}{language}\n{shown}\n{marks}"
 
 
 def code(text: str) -> str:
-    """A code span of one line; any white space becomes a space."""
+    """A Markdown code span of one line; white space becomes single spaces."""
     shown = " ".join(visible(text).split())
     if not shown:
         return "(empty)"
@@ -108,7 +108,7 @@ def listed(items: Sequence[str]) -> str:
 
 
 def clear(low: float, high: float) -> int:
-    """1 where an interval lies above 0, -1 below, and 0 where it holds 0 or there is none."""
+    """1 if an interval lies above 0, -1 if below, 0 if it contains 0 or is undefined."""
     return 1 if low > 0 else -1 if high < 0 else 0
 
 

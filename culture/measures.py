@@ -28,11 +28,8 @@ def reuse_rate(cites: Mapping[str, Sequence[str]], author: Mapping[str, str]) ->
 
 
 def citation_depth(cites: Mapping[str, Sequence[str]]) -> int:
-    """Number of cites on the longest chain of posts that cite one another; 0 when none does.
-
-    Cites of posts outside `cites` are ignored. Raises ValueError for a cycle, which ids by content cannot
-    form.
-    """
+    """Number of citations on the longest chain of posts that cite one another; 0 without a citation. Cites of posts
+    outside `cites` are ignored. Raises ValueError for a cycle, which content-based ids cannot form."""
     depth: dict[str, int] = {}
     open_: set[str] = set()
     for start in cites:
@@ -58,10 +55,12 @@ def citation_depth(cites: Mapping[str, Sequence[str]]) -> int:
 
 
 def pagerank(cites: Mapping[str, Sequence[str]], damping: float = 0.85, rounds: int = 200) -> dict[str, float]:
-    """Share of time that a reader who follows cites spends on each post (Brin & Page 1998); the shares sum to 1.
+    """PageRank: share of time that a reader who follows citations spends on each post (Brin & Page 1998); the shares
+    sum to 1.
 
-    With probability 1 - `damping`, and from a post that cites nothing, the reader goes on with any post. Cites of
-    posts outside `cites` are ignored. By power iteration, at most `rounds` times, until nothing moves by 1e-12 in sum.
+    With probability 1 - `damping`, and from a post that cites nothing, the reader jumps to a random post. Cites of
+    posts outside `cites` are ignored. By power iteration, at most `rounds` times, until the total change is below
+    1e-12.
     """
     ids = list(cites)
     if not ids:
@@ -81,7 +80,7 @@ def pagerank(cites: Mapping[str, Sequence[str]], damping: float = 0.85, rounds: 
 
 
 def ngrams(text: str, n: int) -> list[tuple[str, ...]]:
-    """The n-grams of a text's words in order, case folded; a mark such as `+` is a word, as programs need."""
+    """The n-grams of a text's words in order, case folded; a punctuation mark such as `+` is a word, as in programs."""
     if n < 1:
         raise ValueError(f"n of an n-gram must be at least 1: {n}")
     words = re.findall(r"\w+|[^\w\s]", text.casefold())
@@ -104,9 +103,8 @@ def _shingles(text: str, n: int) -> set[tuple[str, ...]]:
 def innovation_rate(posts: Iterable[tuple[str, Sequence[str]]], tau: float = 0.5, n: int = 3) -> float:
     """Share of posts that are unlike everything their author had read, in [0, 1]; nan without posts.
 
-    `posts` gives each post's text and the texts its author read before. A post is new when its greatest
-    `similarity` (Jaccard on word n-grams, n = 3) to any of those is below `tau`; an author who read nothing
-    copied nothing.
+    `posts` gives each post's text and the texts its author read before. A post is new if its greatest `similarity`
+    (Jaccard on word n-grams, n = 3) to any of those is below `tau`; every post of an author who read nothing is new.
     """
     if not 0.0 < tau <= 1.0:
         raise ValueError(f"tau must lie in (0, 1]: {tau}")
@@ -115,9 +113,9 @@ def innovation_rate(posts: Iterable[tuple[str, Sequence[str]]], tau: float = 0.5
 
 
 class Nearest:
-    """Texts that were read so far: how alike to the nearest of them is a new one, found through an index of n-grams.
+    """Texts read so far, with the greatest similarity of a new text to any of them, found through an index of n-grams.
 
-    Gives what comparing with each of them by `similarity` would give, without doing so.
+    The result equals a comparison with each of them by `similarity`.
     """
 
     def __init__(self, n: int = 3) -> None:
@@ -144,8 +142,8 @@ class Nearest:
 def hill_numbers(counts: Iterable[float]) -> tuple[float, float, float]:
     """Effective numbers of kinds of order 0, 1 and 2 (Hill 1973): N0 >= N1 >= N2.
 
-    With p the shares of `counts`: N0 = how many occur, N1 = exp(-sum p ln p), N2 = 1 / sum p^2. All are 0
-    when nothing occurs. Raises ValueError for a negative count.
+    With p the shares of `counts`: N0 = number of kinds that occur, N1 = exp(-sum p ln p), N2 = 1 / sum p^2. All are 0
+    for empty counts. Raises ValueError for a negative count.
     """
     values = list(counts)
     if any(not value >= 0 for value in values):
@@ -185,11 +183,12 @@ def distinct_at(texts: Iterable[str], n: int, words: int) -> float:
 
 
 def perplexity(nats: Sequence[float], tokens: Sequence[int]) -> float:
-    """exp of the mean nats a token of all texts together, each with its `nats` and number of `tokens`; at least 1.
+    """Perplexity: exp of the mean nats per token of all texts together, each with its `nats` and number of `tokens`; at
+    least 1.
 
-    Under the model that a chain of generations began with, it tells whether what is written is still what that model
-    would write (Shumailov et al. 2024, "AI models collapse when trained on recursively generated data"). nan without
-    tokens. Raises ValueError for lists of unequal length.
+    Under the initial model of a chain of generations it measures how likely that model would have written the texts
+    (Shumailov et al. 2024, "AI models collapse when trained on recursively generated data"). nan without tokens. Raises
+    ValueError for lists of unequal length.
     """
     if len(nats) != len(tokens):
         raise ValueError(f"{len(nats)} texts have {len(tokens)} numbers of tokens")
@@ -197,11 +196,11 @@ def perplexity(nats: Sequence[float], tokens: Sequence[int]) -> float:
 
 
 def tail_mass(now: Sequence[float], before: Sequence[float], below: float) -> float:
-    """Share of texts of which less than the share `below` of their probability is left, in [0, 1]; nan without texts.
+    """Share of texts whose probability fell below the share `below` of its earlier value, in [0, 1]; nan without texts.
 
-    `now` and `before` are the texts' negative log-probabilities in nats. On texts drawn from what a model was first
-    trained on, it grows when the tails of that distribution are lost, which they are before its middle is (early
-    collapse; Shumailov et al. 2024). Raises ValueError for lists of unequal length and unless 0 < below <= 1.
+    `now` and `before` are the texts' negative log-probabilities in nats. On texts drawn from a model's first training
+    data, it grows when the tails of that distribution are lost, which happens before its middle is (early collapse;
+    Shumailov et al. 2024). Raises ValueError for lists of unequal length and unless 0 < below <= 1.
     """
     if len(now) != len(before):
         raise ValueError(f"{len(now)} texts have {len(before)} earlier probabilities")
@@ -230,10 +229,10 @@ def vendi_score(texts: Sequence[str], n: int = 3) -> float:
 
 
 def compression_ratio(texts: Iterable[str], size: int | None = None) -> float:
-    """Bytes of the texts, one a line, over their bytes once compressed by zlib; the higher, the more they repeat.
+    """Bytes of the texts, one per line, over their bytes after compression by zlib; it increases with repetition.
 
-    After Shaib et al. 2024 ("Standardizing the Measurement of Text Diversity"). `size` cuts the lines to so many bytes
-    first, since longer data compress better; nan when there are fewer, or none.
+    After Shaib et al. 2024 ("Standardizing the Measurement of Text Diversity"). `size` truncates the lines to that many
+    bytes first, since longer data compress better; nan with fewer bytes, or none.
     """
     data = "\n".join(texts).encode("utf-8", errors="surrogatepass")
     if not data or (size is not None and len(data) < size):
@@ -243,11 +242,11 @@ def compression_ratio(texts: Iterable[str], size: int | None = None) -> float:
 
 
 def effective_styles(words: Mapping[str, Iterable[str]]) -> float:
-    """How many authors' worth of different word use there is, from 1 (all alike) to the number of authors (no word
-    shared); nan without words.
+    """Effective number of styles, from 1 (all authors use the same words) to the number of authors (no word shared);
+    nan without words.
 
-    The beta diversity of order 1 (Jost 2007): the effective number of words of all together over that of one author
-    alone, every author weighing the same. Few words make authors look more different than they are.
+    The beta diversity of order 1 (Jost 2007): the effective number of words of all authors together over that of one
+    author alone, with equal weights. With few words it is biased upwards.
     """
     counts = [Counter(w) for w in words.values()]
     counts = [c for c in counts if c]

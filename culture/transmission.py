@@ -50,17 +50,19 @@ class Channels:
     synergy: Estimate
 
 
-# -- what happens to a trait -------------------------------------------------------------------------------------
+# -- the Price equation ------------------------------------------------------------------------------------------
 
 
 def price(parents: Mapping[K, float], offspring: Sequence[tuple[Sequence[K], float]]) -> Price:
-    """Why the mean of a trait z changed from parents to offspring: Cov(w, z) / mean(w) + E[w * dz] / mean(w).
+    """The Price equation: change of the mean of a trait z from parents to offspring as Cov(w, z) / mean(w) + E[w * dz]
+    / mean(w).
 
-    `parents` gives the trait of each, those without offspring too; each of `offspring` names its parents and has a
-    trait of its own. With several parents each counts in equal parts. w is a parent's number of offspring, dz their
-    mean less its own trait. Selection says that some had more offspring, transmission that offspring differ from their
-    parents (Price 1970, "Selection and covariance"). All parts are nan without parents or offspring. Raises ValueError
-    for offspring with no parent or one that is not among `parents`, and for traits that are not finite.
+    `parents` gives the trait of each by id, also of those without offspring; each of `offspring` names its parents and
+    has a trait of its own. Several parents count in equal parts. w is a parent's number of offspring, dz their mean
+    trait minus its own. Selection is the part due to unequal numbers of offspring, transmission the part due to
+    differences between offspring and parents (Price 1970, "Selection and covariance"). All parts are nan without
+    parents or offspring. Raises ValueError for offspring with no parent or one that is not among `parents`, and for
+    traits that are not finite.
     """
     for _, trait in [*parents.items(), *offspring]:
         if not math.isfinite(trait):
@@ -85,14 +87,14 @@ def price(parents: Mapping[K, float], offspring: Sequence[tuple[Sequence[K], flo
     return Price(selection, transmission, math.fsum(z for _, z in offspring) / born - mean)
 
 
-# -- what the library does for a mind ----------------------------------------------------------------------------
+# -- the effect of a library ---------------------------------------------------------------------------------------
 
 
 def paired_interval(only_with: int, only_without: int, n: int) -> tuple[float, float]:
     """95 % interval of (only_with - only_without) / n, the difference of two rates over the same n trials.
 
     The adjusted Wald interval of paired rates (Agresti & Min 2005): half a pair is added to each of the four outcomes,
-    so it has a width where all pairs come out alike, too.
+    so the interval has a width even if all pairs have the same outcome.
     """
     b, c, m = only_with + 0.5, only_without + 0.5, n + 2.0
     d = (b - c) / m
@@ -125,11 +127,11 @@ def channels(
 ) -> Channels:
     """The 2 x 2 of text and weights: text b - a, weights c - a, synergy d - b - c + a, as means over problems.
 
-    a: the newborn without the library; b: the newborn with it; c: the learned mind without it; d: the learned mind
-    with it; one value a problem, in the same order. Intervals are percentile bootstraps over problems, whose four
+    a: the newborn without the library; b: the newborn with it; c: the trained agents without it; d: the trained agents
+    with it; one value per problem, in the same order. Intervals are percentile bootstraps over problems, whose four
     values stay together; with few problems (below about 20) they are too narrow. Intervals are nan with fewer than two
-    problems and where all came out alike, values without any problem. Raises ValueError for lists of unequal length or
-    values that are not finite.
+    problems and if all problems have the same value; means are nan without any problem. Raises ValueError for lists of
+    unequal length or values that are not finite.
     """
     for other in (b, c, d):
         _paired(a, other)
@@ -146,11 +148,11 @@ def slope(
 ) -> Estimate:
     """Least squares slope over generations of the mean over problems; `values[t][i]`: problem i in `generations[t]`.
 
-    The slope of a mean is the mean of the problems' slopes, so the interval is a percentile bootstrap over problems:
-    a problem's values over time stay together, and a library that grows may well be correlated in time. It speaks of
-    other problems in the same run, and with few of them (below about 20) it is too narrow. `n` is the number of
-    problems. nan with fewer than two generations; the interval with fewer than two problems, or where all slopes are
-    alike. Raises ValueError unless each generation has the same number of values.
+    The slope of a mean is the mean of the problems' slopes, so the interval is a percentile bootstrap over problems: a
+    problem's values over time stay together, which allows for correlation in time. It is over problems of the same run,
+    and with few of them (below about 20) it is too narrow. `n` is the number of problems. nan with fewer than two
+    generations; the interval also with fewer than two problems, or if all slopes are equal. Raises ValueError unless
+    each generation has the same number of values.
     """
     if len(values) != len(generations) or len({len(v) for v in values}) > 1:
         raise ValueError(f"{len(generations)} generations need as many lists of one length: {[len(v) for v in values]}")
@@ -174,7 +176,8 @@ def _paired(a: Sequence[float], b: Sequence[float]) -> tuple[NDArray[np.float64]
 
 
 def _bootstrapped(parts: NDArray[np.float64], draws: int, seed: int) -> list[Estimate]:
-    """Mean of each row of parts [k, n] with its interval, the columns resampled together; nan for values all alike."""
+    """Mean of each row of parts [k, n] with its interval, the columns resampled together; the interval of equal values
+    is nan."""
     n = parts.shape[1]
     if not n:
         return [Estimate(math.nan, math.nan, math.nan, 0) for _ in parts]

@@ -70,10 +70,8 @@ def play_cell(spec: dict[str, Any]) -> None:
 
 
 def cell_record(store: Store, config: Config, main: str) -> dict[str, Any]:
-    """What an experiment keeps of a finished run.
-
-    Raises ValueError if the run is unfinished or was measured on another split than its config says.
-    """
+    """The record of a finished run for an experiment. Raises ValueError if the run is unfinished or was measured on
+    another split than its config says."""
     run = FinishedRun.read(store, main, config.library)
     splits = [r["split"] for r in store.query("SELECT DISTINCT split FROM evaluations")]
     if splits != [config.measure.split]:

@@ -45,10 +45,10 @@ def run_experiment(
     folder: str | Path = "experiments",
     say: Say = print,
 ) -> int:
-    """Play what is not played yet, then write results.json, table.md and the figures; 0, or 1 if a cell failed.
+    """Play the unfinished cells, then write results.json, table.md and the figures. Returns 0, or 1 if a cell failed.
 
-    `processes` defaults to the cores over the threads of a cell. Raises ValueError, before anything is played, for a
-    user's mistake in the file or a cell that was played under another config.
+    `processes` defaults to the number of cores divided by the threads of a cell. Raises ValueError, before anything is
+    played, for a mistake in the file or a cell that was played with another config.
     """
     experiment = load_experiment(path)
     home = Path(folder) / (experiment.name + "-final" * final)
@@ -121,7 +121,8 @@ def completed(cell: Cell) -> dict[str, Any]:
 
 
 def play_cells(cells: Sequence[Cell], final: bool, processes: int, say: Say) -> dict[str, str]:
-    """Play cells, some at a time; those that failed with the end of their logs. Interrupted, it stops its processes."""
+    """Play cells, `processes` at a time. Returns the failed ones with the end of their logs. An interruption stops the
+    processes."""
     waiting, failed = deque(cells), dict[str, str]()
     running: list[tuple[Cell, subprocess.Popen[bytes]]] = []
     started, done = time.monotonic(), 0

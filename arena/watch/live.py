@@ -42,7 +42,7 @@ GROUPS = (("1-2", (1, 2)), ("3", (3,)), ("4", (4,)), ("5", (5,)), ("6", (6,)), (
 
 @dataclass
 class Line:
-    """One line of the table: what is known of a generation so far; None for phases that were not seen."""
+    """One line of the table: the figures of a generation so far; None for phases that were not seen."""
 
     label: str
     proposed: int | None = None
@@ -118,11 +118,11 @@ COLUMNS: tuple[tuple[str, int, Callable[[Line], str]], ...] = (
 
 
 class Progress:
-    """The listener. A context manager, so that the terminal is given back however the run ends.
+    """The listener. A context manager, so that the terminal is restored however the run ends.
 
-    `plain` prints one line a finished generation instead of the live screen, as is done wherever the console is not a
-    terminal; `quiet` prints nothing. `compute` is what a resumed run had used before, `spent` gives what was spent of
-    the limits, in words or empty.
+    `store` holds the run; figures are read from it. `plain` prints one line per finished generation instead of the live
+    screen, which is the default without a terminal; `quiet` prints nothing. `compute` is the compute that a resumed run
+    had used before, `spent` returns the use of the limits in words, or an empty string.
     """
 
     def __init__(
@@ -153,13 +153,13 @@ class Progress:
         self.close()
 
     def close(self) -> None:
-        """Leave the last screen standing and give the terminal back. May be called again."""
+        """Keep the last screen and restore the terminal. May be called again."""
         if self.live:
             self.live.stop()
             self.live = None
 
     def __call__(self, event: str, data: dict[str, Any]) -> None:
-        """Take in an event of `arena.loop.play`."""
+        """Handle an event of `arena.loop.play`."""
         if event == "phase":
             self.generation, self.phase, self.phase_started = data["generation"], data["phase"], time.monotonic()
         elif event == "done":
@@ -213,7 +213,7 @@ class Progress:
         return ", ".join(parts + ([f"about {duration(left)} left"] if left else []))
 
     def time_left(self) -> float | None:
-        """Seconds to the run's end as recent generations went; None before the first whole generation."""
+        """Seconds to the run's end, projected from recent generations; None before the first whole generation."""
         whole = [p for p in self.played if p.phases.issuperset(LOOP)][-RECENT:]
         if not whole:
             return None
@@ -295,7 +295,7 @@ class Progress:
 
 
 def control_line(data: dict[str, Any]) -> str:
-    """What a ("control", ...) of the loop says, as a line."""
+    """A ("control", ...) event of the loop as a line."""
     if "forgotten" in data:
         return f"an earlier process was asked to {data['forgotten']}; this one continues"
     at = f"before {data['phase']} of generation {data['generation']}"
@@ -304,7 +304,7 @@ def control_line(data: dict[str, Any]) -> str:
 
 
 def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> None:
-    """What came of the run, and what to look at next."""
+    """Print the results of the run and the next commands."""
     if table := before_after_table(analysis):
         print_table(console, table, f"Held-out {analysis['domain']}, before and after, 95 % intervals")
         console.print(Text(gain_sentence(analysis)))

@@ -18,10 +18,10 @@ T = TypeVar("T")
 MOST_ROWS = 14
 """Most rows of a table with a row a generation."""
 
-# Okabe & Ito's colours, told apart by the colour-blind; the first is for what matters most.
+# Okabe & Ito's colours, which colour-blind readers can distinguish; the first is for the most important series.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 GREY = "#555555"
-# From light to dark, their lightness evenly spaced, for what has an order (depths): told apart in grey, too.
+# From light to dark with evenly spaced lightness, for ordered categories (depths); distinct in grey, too.
 LADDER = ((181, 222, 43), (53, 183, 121), (38, 130, 142), (62, 74, 137), (68, 1, 84))
 
 

@@ -32,7 +32,7 @@ def both(*listeners: Listener) -> Listener:
 
 
 class Run(Protocol):
-    """What sinks are told of: an open arena, or the head of several islands."""
+    """The run whose figures are sent: an open arena, or the coordinator of several islands."""
 
     folder: Path
     config: Config
@@ -40,7 +40,7 @@ class Run(Protocol):
 
 
 class Sinks:
-    """The sinks of a run's config, as one listener; a context manager. `warn` is given a sentence when one fails."""
+    """The sinks of a run's config, as one listener; a context manager. `warn` gets a sentence if one fails."""
 
     def __init__(self, arena: Run, warn: Callable[[str], None]) -> None:
         self.arena, self.warn = arena, warn
@@ -61,7 +61,7 @@ class Sinks:
         if data["phase"] == "birth":
             said["config"] = self.arena.config.to_yaml()
         for name, sink in list(self.open.items()):
-            self._guard(name, partial(_tell, sink, generation, values, said))
+            self._guard(name, partial(_send, sink, generation, values, said))
 
     def _guard(self, name: str, act: Callable[[], None]) -> None:
         try:
@@ -82,7 +82,7 @@ class Sinks:
         self.close()
 
 
-def _tell(sink: Sink, generation: int, values: dict[str, float], said: dict[str, str]) -> None:
+def _send(sink: Sink, generation: int, values: dict[str, float], said: dict[str, str]) -> None:
     if values:
         sink.scalars(generation, values)
     for name, text in said.items():

@@ -78,8 +78,8 @@ def texts(done: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _heldout(store: Store, phase: str, g: int, rows: Sequence[Row]) -> Scalars:
-    """Shares by domain and depth. The measurement before the first generation begins the curve of each generation's,
-    and the one after the last, of the same generation as that one's, has names of its own."""
+    """Shares by domain and depth. The measurement before the first generation is the first point of the curve over
+    generations; the one after the last has names of its own, since its generation is measured twice."""
     found: Scalars = {}
     for domain, mode, reading in sorted({(r["domain"], r["mode"], r["reading"] != 0) for r in rows}):
         measured = solved(store, domain, mode, g, reading).get(g, {})
