@@ -1,7 +1,8 @@
-"""The protocol of an engine: text in, text out, one call for requests of all agents.
+"""The protocol of an engine: text in, text out, one call for the requests of all agents.
 
-An engine never knows what a text means, and never loops over agents around a model call. A request's noise is keyed by
-its `key` alone, so that its completion does not depend on what else is in the batch. Left out: streaming.
+An engine does not interpret texts and does not loop over agents around a model call. The sampling noise of a request
+depends on its `key` alone, so that its completion does not depend on the other requests of the batch. What an engine
+can do is declared in `agents.engine_spec`. Left out: streaming.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agents.prompt import Prompt
 
 @dataclass(frozen=True)
 class Request:
-    """One completion that is asked for. `adapter` None is the bare base model; temperature 0 is greedy."""
+    """A request for one completion. `adapter` None: the base model. Temperature 0: greedy."""
 
     key: str
     prompt: Prompt
@@ -36,7 +37,7 @@ class Request:
 class Completion:
     """One completion. `finish` is "stop" or "length".
 
-    `logprob` is the sum over the generated tokens (before top-p); nan, stored as NULL, where an engine cannot tell.
+    `logprob` is the sum over the generated tokens (before top-p); nan, stored as NULL, if the engine does not give it.
     """
 
     key: str
@@ -48,58 +49,58 @@ class Completion:
 
 
 class Engine(Protocol):
-    """What the arena asks of an engine."""
+    """The interface of an engine."""
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Completions in the order of the requests."""
 
     def set_adapters(self, adapters: Adapters) -> None:
-        """Act with these adapters from now on."""
+        """Use these adapters for all later calls."""
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens the text takes in a prompt."""
+        """Number of tokens of the text in a prompt."""
 
 
 class Halted(Exception):
-    """No more requests are to be sent: a limit of the run is met. The message says which."""
+    """No more requests may be sent, because a limit of the run is reached. The message names it."""
 
 
 class Meter(Protocol):
-    """Who pays for completions: asked before a request is sent, told of each completion as it comes."""
+    """Accounting of paid completions: asked before each request, notified of each completion."""
 
     def found(self, key: str, digest: str) -> Completion | None:
-        """What was paid for before, for the same key and the same digest of everything that is sent."""
+        """A completion that was paid for earlier, with the same key and the same digest of the request; or None."""
 
     def admits(self, under_way: int) -> bool:
-        """Whether one more request may be sent while so many are under way."""
+        """Whether one more request may be sent while `under_way` are unanswered."""
 
     def keep(self, digest: str, completion: Completion) -> None:
-        """A completion has come."""
+        """Record a completion."""
 
     def seconds_left(self) -> float | None:
-        """Seconds until `admits` says no whatever is spent; None: never."""
+        """Seconds until `admits` is false regardless of spending; None: no such limit."""
 
     def why(self) -> str:
-        """Why it does not admit more."""
+        """Why no more requests are admitted."""
 
 
 @runtime_checkable
 class Metered(Protocol):
-    """What an engine has beside that if its completions cost something one by one."""
+    """An engine whose completions are paid for one by one."""
 
     def set_meter(self, meter: Meter) -> None:
-        """Ask this meter from now on. `generate` then raises Halted where it admits no more."""
+        """Use this meter from now on. `generate` raises Halted when it admits no more."""
 
 
 @runtime_checkable
 class Resting(Protocol):
-    """What an engine has beside that if it holds a device or a process of its own."""
+    """An engine that holds a device or a process of its own."""
 
     def rest(self) -> None:
-        """Give back what memory it can until the next call."""
+        """Release memory until the next call."""
 
     def close(self) -> None:
-        """End it; it is not called again."""
+        """End the engine; it is not called again."""
 
 
 def check_fit(requests: Sequence[Request], prompts: Sequence[Sequence[int]], positions: int) -> None:

@@ -1,14 +1,14 @@
-"""The engine for any server that speaks OpenAI's API: /completions or /chat/completions, many requests at a time.
+"""The engine for servers with an OpenAI-compatible API: /completions or /chat/completions, many requests at a time.
 
-Every agent speaks as the model that is served: adapters are ignored, since a server's weights are not ours. A request's
-seed is a digest of its key; whether equal seeds give equal texts is the server's affair. Each completion is counted
-once, as the server's `usage` says, whatever tries it took: tokens of tries that failed are not known. Where `usage` is
-missing, tokens are counted with the server's /tokenize (vLLM has one) or estimated (`estimate_tokens`).
+All agents use the served model; adapters are ignored, because the weights are the server's. The seed of a request is a
+digest of its key; whether equal seeds give equal texts depends on the server. Each completion is counted once, by the
+server's `usage`, regardless of retries: tokens of failed tries are unknown. Without `usage`, tokens are counted with
+the server's /tokenize endpoint (vLLM has one) or estimated (`estimate_tokens`).
 
-A chat is sent as messages, which the server words. Two fields of it not all servers know: `response_format` holds an
-answer to a JSON schema, `chat_template_kwargs` lets a model think or not. Where a server refuses a request with them
-and takes it without, they are left out from then on, and a line says so. What a model thought is counted, not read.
-Left out: streaming, tools, several choices a request.
+A chat is sent as messages, which the server formats. Not all servers know two of its fields: `response_format`, which
+constrains a reply to a JSON schema, and `chat_template_kwargs`, which turns reasoning on or off. If a server refuses a
+request with them and accepts it without them, they are left out from then on, with a log line. Reasoning text is
+counted and not used. Left out: streaming, tools, several choices per request.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Server:
-    """Which server, and how it is asked. `api_key_env` is the name of an environment variable, not a key."""
+    """A server and how to send requests. `api_key_env` is the name of an environment variable, not a key."""
 
     url: str
     model: str
@@ -55,7 +55,7 @@ class Server:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What an answer holds; None where the server leaves it out. `thought` came before the text, and is not read."""
+    """A response; None for what the server left out. `thought` is the reasoning before the text, not used."""
 
     text: str
     thought: str
@@ -92,14 +92,14 @@ class OpenAIEngine:
             raise ValueError(f"{server.url} serves no model {server.model!r}{hint}")
 
     def set_adapters(self, adapters: Adapters) -> None:
-        """Nothing: the model is the server's."""
+        """Does nothing: the server's model has no adapters of ours."""
 
     def set_meter(self, meter: Meter) -> None:
-        """Ask it before each request, and tell it of each completion."""
+        """Ask this meter before each request, and report each completion to it."""
         self._meter = meter
 
     def count_tokens(self, text: str) -> int:
-        """By the server's /tokenize, asked once a text; `estimate_tokens` if it has none."""
+        """Number of tokens by the server's /tokenize, requested once per text; `estimate_tokens` without it."""
         if text not in self._counts:
             run(lambda s: self._count(s, text), self.endpoint)
         return self._counts[text]
@@ -179,7 +179,7 @@ class OpenAIEngine:
         return Completion(request.key, cut(answer.text, request.stop), finish, prompt, generated, answer.logprob)
 
     async def _ask(self, session: Session, request: Request) -> _Answer:
-        """The answer, asked for again without optional fields if the server refuses them."""
+        """The response; requested again without optional fields if the server refuses them."""
         url, chat = self.server.url + self._path, self.server.api == "chat"
         whole, first = self.body(request), None
         optional = [k for k in OPTIONAL if k in whole and k not in self._refused and k not in self.server.extra]
@@ -200,7 +200,7 @@ class OpenAIEngine:
         raise first
 
     def body(self, request: Request) -> dict[str, Any]:
-        """The JSON that asks for one completion. Raises ValueError for a chat where the API has none."""
+        """The JSON body of a request. Raises ValueError for a chat prompt with the completions API."""
         server, chat, prompt = self.server, self.server.api == "chat", request.prompt
         body: dict[str, Any] = {"model": server.model}
         if chat:
@@ -225,7 +225,7 @@ class OpenAIEngine:
         return {k: v for k, v in (body | server.extra).items() if v is not None}
 
     def digest(self, request: Request) -> str:
-        """SHA-256 of everything that makes the completion what it is: the path, the body, and where it is cut."""
+        """SHA-256 of everything that determines the completion: path, body and stop strings."""
         sent = json.dumps([self._path, self.body(request), request.stop], sort_keys=True)
         return hashlib.sha256(sent.encode()).hexdigest()
 
@@ -251,7 +251,7 @@ def messages(prompt: Prompt) -> list[dict[str, str]]:
 
 
 def estimate_tokens(text: str) -> int:
-    """A token a word or a token four bytes, whichever is more."""
+    """One token per word or per four bytes, whichever gives more."""
     return max(len(text.split()), math.ceil(len(text.encode("utf-8", "replace")) / 4))
 
 

@@ -1,10 +1,10 @@
-"""The in-process torch engine: one batch mixes all agents' requests.
+"""The in-process torch engine: one batch mixes the requests of all agents.
 
-Requests wait in the order of their adapters and take a row as others end, so that the batch stays full. A prompt that
-several requests share (the attempts at one problem) is computed once, and prompts are packed without padding. Rows of
-agents that have few and many are arranged in a few rectangles, so that one product a rectangle serves its agents. Not
-guaranteed: bit-equal logits of one request in two different batches (they agree within 1e-4); the same batch twice
-on the same machine and thread count is bit-equal.
+Requests wait in the order of their adapters and take a row when another ends, so that the batch stays full. A prompt
+that several requests share (the attempts at one problem) is computed once, and prompts are packed without padding. Rows
+of agents with few and many requests are arranged in a few rectangles, each served by one product. Not guaranteed: equal
+bits in the logits of a request in two different batches (they agree within 1e-4); the same batch twice on the same
+machine and thread count is bit-equal.
 """
 
 from __future__ import annotations

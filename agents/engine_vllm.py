@@ -1,25 +1,26 @@
-"""Generating with vLLM: one LoRA request an agent, all agents in one batch, on a GPU or on the CPU.
+"""Generation with vLLM: one LoRA request per agent, all agents in one batch, on a GPU or on the CPU.
 
-The engine core runs in this process. Prompts are tokenised by our own tokenizer and given as ids, so that this engine
-and the torch engine read the same. Each version of an agent's adapter is a PEFT folder with a name and a number that
-are never used again; a version that no longer acts is taken out of vLLM and its folder deleted. An agent whose adapter
-did not change keeps its version.
+The engine core runs in this process. Prompts are tokenised by our own tokenizer and passed as ids, so that this engine
+and the torch engine get the same input. Each version of an agent's adapter is a PEFT folder with a name and a number
+that are never reused; a version that is no longer used is removed from vLLM and its folder deleted. An agent whose
+adapter did not change keeps its version.
 
-Three things that vLLM's CPU build answers wrongly without a word are kept from happening, each held by a test:
+vLLM's CPU build has three faults that give wrong results without an error. Each is avoided, and tests assert it:
 
-- rows of the bare base model read the last adapter slot, so there is one slot more than adapters are ever loaded,
-  and what a batch does not need is taken out by us, before vLLM would fill that slot;
-- an adapter rewritten under its old name and folder is served from prefixes cached before, so neither comes twice, and
-  the prefix cache is emptied at the start of every call, which also makes a call independent of the calls before it;
-- base weights reloaded in place are ignored where they were packed, so another base is refused.
+- rows without an adapter read the last adapter slot, so there is one slot more than adapters are ever loaded, and
+  adapters that a batch does not need are removed before vLLM would fill that slot;
+- an adapter that is rewritten under its old name and folder is served from prefixes cached before, so neither is
+  reused, and the prefix cache is emptied at the start of every call, which also makes a call independent of the calls
+  before it;
+- base weights that are reloaded in place are ignored where they were packed, so another base model is refused.
 
-A fourth it answers with an error: a seeded request whose prompt is read in parts. On the CPU prompts are read whole.
+A fourth fault raises an error: a seeded request whose prompt is read in parts. On the CPU prompts are read whole.
 
-Sampling noise is vLLM's own: a request's seed is a digest of its key, so that its completion does not depend on the
-rest of the batch, and the same config and seed repeat within vLLM; the torch engine, given the same keys, draws other
-samples from the same distribution. Greedy completions are the same. A chat's schema is held to by vLLM's structured
-output, except where the model thinks first. Not guaranteed: logits equal to the bit in two
-different batches. Left out: several GPUs, and changing the base model of a running engine.
+Sampling noise is vLLM's own: the seed of a request is a digest of its key, so that its completion does not depend on
+the rest of the batch, and the same config and seed repeat within vLLM. The torch engine draws other samples from the
+same distribution with the same keys; greedy completions are the same. A chat's schema is enforced by vLLM's structured
+output, except if the model reasons first. Not guaranteed: logits equal to the bit in two different batches. Left out:
+several GPUs, and changing the base model of a running engine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""YAML that anybody may have written, as plain data: no tags that make objects, and no bombs.
+"""YAML from untrusted sources as plain data: no tags that construct objects, and bounded size.
 
-An alias costs a few letters and stands for a whole tree, so ten lines can stand for more data than fits a memory. What
-a text stands for is counted before it is built. Left out: everything that `yaml.SafeLoader` leaves out.
+An alias of a few characters can stand for a whole tree, so that ten lines expand to more data than memory holds.
+Therefore the number of values is counted before they are constructed. Left out: everything that `yaml.SafeLoader`
+leaves out.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from typing import Any
 import yaml
 
 LONGEST = 1_000_000
-"""Letters of a text."""
+"""Maximum number of characters of a text."""
 DEEPEST = 200
+"""Maximum depth of nesting."""
 MOST = 100_000
-"""Values that a text may stand for, aliases counted as often as they are used."""
+"""Maximum number of values, where each use of an alias counts."""
 
 
 def yaml_data(text: str) -> Any:
-    """The data of a YAML text. Raises ValueError, in one line and without the place, for what is none or too much."""
+    """The data of a YAML text. Raises ValueError with a one-line message for invalid or too large YAML."""
     if len(text) > LONGEST:
         raise ValueError(f"it has {len(text):,} letters, the most is {LONGEST:,}")
-    if _depth(text) > DEEPEST:  # the parser would find out slowly
+    if _depth(text) > DEEPEST:  # the parser would notice this slowly
         raise ValueError("it is nested too deep")
     try:
         loader = yaml.SafeLoader(text)
@@ -44,12 +46,12 @@ def yaml_data(text: str) -> Any:
         AttributeError,
         KeyError,
         IndexError,
-    ) as error:  # values that are none of their kind
+    ) as error:  # values that do not fit their tag
         raise ValueError(f"a value is not what it says it is: {error}") from None
 
 
 def _depth(text: str) -> int:
-    """How many brackets are open at a time, at most; those in quotes are counted too."""
+    """Maximum number of open brackets, including those in quotes."""
     depth = deepest = 0
     for c in text:
         if c in "[{":
@@ -61,10 +63,10 @@ def _depth(text: str) -> int:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """Values that a node stands for; MOST + 1 for more, and for one that holds itself."""
+    """Number of values of a node; MOST + 1 for more, and for a node that contains itself."""
     if id(node) in known:
         return known[id(node)]
-    known[id(node)] = MOST + 1  # as long as it is open: whoever meets it now stands inside it
+    known[id(node)] = MOST + 1  # while it is being counted: meeting it again means a cycle
     size = 1
     if isinstance(node, yaml.CollectionNode):
         for item in node.value:

@@ -1,8 +1,8 @@
-"""What a run will take, before it is started: tokens counted from the config, time from a short calibration here.
+"""Estimates of a run before it starts: tokens from the config, time from a short calibration on this machine.
 
-An estimate: bare lengths are typical ones of list programs, and speed is measured on a few hundred tokens. Chats are
-worded and counted as the model will see them, without what is read from the library, and replies reckoned as long as
-they may be. A server is not asked anything: what it serves may cost money, so there only requests and tokens are told.
+Lengths in the bare notation are typical ones of list programs; speed is measured on a few hundred tokens. Chat prompts
+are worded and counted as the model will see them, without library posts, and replies are assumed to have their maximum
+length. A remote engine gets no request, because requests may cost money: only requests and tokens are estimated for it.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ OURS = 450e6  # bytes of the program and its libraries
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens of prompt and completion together, typical; `pairs` are some of both to measure speed with."""
+    """Typical numbers of tokens of prompt and completion together. `pairs` are examples to measure speed with."""
 
     propose: float = 18
     solve: float = 50
     train: float = 52
-    row: float = 256  # the longest that are under way at a time
+    row: float = 256  # the longest sequences that are generated at a time
     pairs: tuple[tuple[Prompt, str], ...] = (BARE_PAIR,)
 
 
 def estimate(config: Config) -> list[str]:
-    """Lines on tokens, time and memory."""
-    domains, served_elsewhere = make_domains(config), config.engine.spec.remote
-    loaded = None if served_elsewhere else load_base(config)
+    """Lines on tokens, time, memory and disk. Raises ValueError or OSError if the model or a domain is not there."""
+    domains, remote = make_domains(config), config.engine.spec.remote
+    loaded = None if remote else load_base(config)
     long = worded(config, domains, loaded[1]) if loaded and config.prompts.style == "chat" else Lengths()
     r, s, m, agents = config.rounds, config.sleep, config.measure, config.population.agents
     problems = agents * r.per_agent
@@ -82,9 +82,9 @@ def estimate(config: Config) -> list[str]:
 
 
 def worded(config: Config, domains: Mapping[str, Domain], tokenizer: Tokenizer) -> Lengths:
-    """Lengths of chats: prompts as they will be asked, replies as long as they may be, examples as they are learned.
+    """Lengths with chat prompts: prompts as they will be worded, replies of maximum length, examples as trained on.
 
-    Raises ValueError where the model has no chat template.
+    Raises ValueError if the model has no chat template.
     """
     propose = solve = train = row = 0.0
     pairs = list[tuple[Prompt, str]]()
@@ -103,7 +103,7 @@ def worded(config: Config, domains: Mapping[str, Domain], tokenizer: Tokenizer) 
 
 
 def held(base: BaseModel, tokens: float) -> float:
-    """Bytes of the base weights and of keys and values for so many tokens."""
+    """Bytes of the base weights and of a key-value cache of this many tokens."""
     c, each = base.config, base.dtype.itemsize
     weights = sum(w.numel() for w in base.weights.values())
     return float(each) * (weights + tokens * 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim)
@@ -112,10 +112,10 @@ def held(base: BaseModel, tokens: float) -> float:
 def calibrate(
     config: Config, base: BaseModel, tokenizer: Tokenizer, pairs: Sequence[tuple[Prompt, str]]
 ) -> tuple[float, float, int]:
-    """Measured tokens/s of generating and of training, and the parameters of one adapter."""
+    """Tokens per second of generation and of training, measured, and the number of parameters of one adapter."""
     torch.set_num_threads(config.engine.threads)
     s = config.sleep
-    learner = Learner(base, tokenizer, LearnerConfig(s.rank, s.alpha, batch=s.batch))  # also where nobody sleeps
+    learner = Learner(base, tokenizer, LearnerConfig(s.rank, s.alpha, batch=s.batch))  # also if nothing is trained
     names = [f"a{i}" for i in range(config.population.agents)]
     for name in names:
         learner.add(name, learner.layout.fresh(name))

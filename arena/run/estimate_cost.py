@@ -1,8 +1,8 @@
-"""What a run will ask and cost, before it is started, and which of its limits it will meet.
+"""Estimates of requests, tokens and cost of a run before it starts, and of the limits that it will reach.
 
-Bare prompts and what is said to them are reckoned as long as the seed model's. Chat prompts are worded as they will be,
-for one held-out problem a depth, and counted at four bytes a token; how long an instructed model's replies are is not
-known, so there they are reckoned as long as they may be. Left out: what agents read from the library, and retries.
+Bare prompts and replies are assumed to be as long as the seed model's. Chat prompts are worded as in the run, for one
+held-out problem per depth, and counted at four bytes per token; replies are assumed to have their maximum length. Left
+out: library posts in prompts, and retries.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from arena.rounds.roles.voice import make_voice
 from arena.run.budget import amount, price, short
 from curricula.domain import Domain
 
-PROMPT_SHARE = 0.4  # prompts among the tokens of a run through a server: configs/tiny.yaml, 1,409 of 3,519
+PROMPT_SHARE = 0.4
+"""Share of prompt tokens in a run through a server; configs/tiny.yaml: 1,409 of 3,519."""
 
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole run, as it is reckoned; None where nothing is known."""
+    """Estimated totals of a run; None where unknown."""
 
     requests: float
     tokens: float
@@ -36,7 +37,7 @@ class Whole:
 
 
 def requests_of(config: Config, depths: int) -> float:
-    """Most completions that are asked for; `depths` is the number of held-out sets."""
+    """Maximum number of completions; `depths` is the number of held-out sets."""
     r, m, agents = config.rounds, config.measure, config.population.agents
     asked = r.setter in ("self", "frozen")
     guesses = r.guesses if config.named_domain else 0
@@ -45,7 +46,7 @@ def requests_of(config: Config, depths: int) -> float:
 
 
 def served(config: Config, domains: Mapping[str, Domain], requests: float, tokens: float) -> list[str]:
-    """Lines on what is asked of a server over a whole run, `tokens` of them if agents speak in the bare notation."""
+    """Lines on requests to a server over the whole run; `tokens` is their number in the bare notation."""
     where, most = config.engine.openai.url, config.rounds.max_tokens
     asked = f"asked of {where} in all: at most {requests:,.0f} requests"
     if config.prompts.style == "chat":
@@ -73,7 +74,7 @@ def served(config: Config, domains: Mapping[str, Domain], requests: float, token
 
 @dataclass(frozen=True)
 class Spoken:
-    """A few real prompts of one domain, worded as a run words them, and what is learned from each."""
+    """Sample prompts of one domain, worded as in a run, each with the completion that would be trained on."""
 
     share: float
     setting: list[tuple[Prompt, str]]
@@ -81,7 +82,7 @@ class Spoken:
 
 
 def spoken(config: Config, domains: Mapping[str, Domain]) -> list[Spoken]:
-    """Prompts of the roles, for one held-out problem a depth; what is read from the library is not in them."""
+    """Prompts of setters and solvers for one held-out problem per depth, without library posts."""
     voice, found = make_voice(config, lambda agent: 0), list[Spoken]()
     for domain, section in zip(domains.values(), config.domains.values(), strict=True):
         problems = [p for d in domain.depths for p in list(domain.heldout("dev", d))[:1]]
@@ -98,7 +99,7 @@ def spoken(config: Config, domains: Mapping[str, Domain]) -> list[Spoken]:
 
 
 def chat_prompt_tokens(config: Config, domains: Mapping[str, Domain]) -> float:
-    """Tokens of a prompt, mean over setting and solving as often as each is asked."""
+    """Mean number of tokens of a prompt, weighted by how often setters and solvers are asked."""
     r, total = config.rounds, 0.0
     solves, proposes = r.solvers * r.attempts + r.grade, r.setter in ("self", "frozen")
     for each in spoken(config, domains):
@@ -111,7 +112,7 @@ def chat_prompt_tokens(config: Config, domains: Mapping[str, Domain]) -> float:
 
 
 def stops(limits: LimitsSection, whole: Whole) -> list[str]:
-    """A line a limit: whether the run will meet it."""
+    """One line per limit: whether the run will reach it."""
     lines = []
     for name in ("requests", "tokens", "money", "seconds"):
         most, need = getattr(limits, name), getattr(whole, name)

@@ -1,9 +1,9 @@
-"""How large a run's folder will be, from its config alone: run.db with and without `store.retention`, and adapters.
+"""Estimates of the size of a run folder from its config: run.db with and without `store.retention`, and adapters.
 
-A row of a table takes so many bytes with its indexes (`ROW`), measured on runs that were played (docs/long_runs.md);
-how many rows a generation writes follows from the config. Words come on top: of the shipped notation as measured, of
-chats as long as replies may be. Left out: keys (a small file an agent), readings of the ratchet, reports and exports.
-Not guaranteed: a library in which much more or less is posted, read or rejected than in those runs.
+Bytes per row with indexes (`ROW`) were measured on finished runs (docs/long_runs.md); the number of rows per generation
+follows from the config. Texts come on top: in the bare notation as measured, in chats at the maximum length of replies.
+Left out: keys (a small file per agent), ratchet measurements, reports and exports. Not guaranteed: a library in which
+much more or less is posted, read or rejected than in those runs.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ ROW = {
     "rounds": 158, "problems": 165, "attempts": 172, "grades": 135, "outcomes": 60, "guesses": 105, "evaluations": 148,
     "reads": 430, "posts": 770, "leaves": 215, "agents": 330, "generation": 1600,
 }  # fmt: skip
-"""Bytes a row, with its indexes and without the words that may go; of `agents` and `generation`: what comes once a
-generation for each living agent (its reward, checkpoint, night), and once (phases, head)."""
+"""Bytes per row, with indexes and without the texts that retention deletes. `agents`: per living agent and generation
+(rewards, checkpoint, training). `generation`: per generation (phases, tree head)."""
 WORDS = {"problems": 118, "attempts": 75, "grades": 55, "guesses": 45}
-"""Bytes of words that may go, in the shipped notation."""
+"""Bytes per row of the texts that retention deletes, in the bare notation."""
 CHARACTERS = 4
-"""Bytes a token of a chat, prompt or reply."""
+"""Bytes per token of a chat."""
 EMPTY = 230_000
-"""Bytes of a database without a generation: its tables, and what is evaluated before the first and after the last."""
+"""Bytes of a database without generations."""
 POSTED, LEARNABLE = 0.35, 0.2
-"""Posts a problem, beside one an agent; problems of which a worked example is posted, which is what can be slept on."""
+"""Posts per problem, in addition to one per agent; share of problems with a worked example to train on."""
 FOLDER = 1_200
-"""Bytes of an adapter's folder beside its weights."""
+"""Bytes of an adapter's folder without its weights."""
 STATES = 4
-"""Vectors as large as an adapter that the learner keeps for each agent."""
+"""Vectors of the size of an adapter that the learner keeps per agent."""
 RETAINED = 20
-"""The retention that is offered where none is set."""
+"""The retention to suggest if none is set."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes at the end of the run; `words` are those a generation that `store.retention` takes out in time."""
+    """Bytes at the end of the run. `words`: per generation, the texts that `store.retention` deletes later."""
 
     database: float
     database_whole: float
@@ -49,7 +49,7 @@ class Sizes:
 
 
 def predict(config: Config, domains: Mapping[str, Domain], adapter: int) -> Sizes:
-    """`adapter` is the number of parameters of one; 0 where nobody learns."""
+    """Sizes for adapters of `adapter` parameters each; 0 if nothing is trained."""
     rows, words = rows_of(config, domains), words_of(config)
     lasting = sum(ROW[name] * n for name, n in rows.items())
     going = sum(words.get(name, 0) * n for name, n in rows.items())
@@ -61,7 +61,7 @@ def predict(config: Config, domains: Mapping[str, Domain], adapter: int) -> Size
 
 
 def size_line(config: Config, domains: Mapping[str, Domain], adapter: int) -> str:
-    """One line for who is about to start the run."""
+    """One line on the size of the run folder."""
     sizes = predict(config, domains, adapter)
     folder = (sizes.database + sizes.adapters) / 1e6
     line = (
@@ -77,7 +77,7 @@ def size_line(config: Config, domains: Mapping[str, Domain], adapter: int) -> st
 
 
 def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
-    """Rows a generation, by table."""
+    """Rows per generation, by table."""
     r, s, agents = config.rounds, config.sleep, config.population.agents
     problems = agents * r.per_agent
     depths = sum(len(d.depths) * (2 if isinstance(d, Named) else 1) for d in domains.values())
@@ -101,7 +101,7 @@ def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
 
 
 def words_of(config: Config) -> dict[str, float]:
-    """Bytes of words a row."""
+    """Bytes of text per row, by table."""
     if config.prompts.style != "chat":
         return dict(WORDS)
     reply, read = CHARACTERS * config.rounds.max_tokens, CHARACTERS * config.library.budget
@@ -116,7 +116,7 @@ def evaluated_once(config: Config, domains: Mapping[str, Domain]) -> float:
 
 
 def adapters_of(config: Config, adapter: int) -> float:
-    """Bytes of the adapters that are on disk at the end."""
+    """Bytes of the adapters on disk at the end of the run."""
     if not adapter or not config.sleep.enabled or not config.generations:
         return 0.0
     n, agents = config.generations, config.population.agents

@@ -42,7 +42,7 @@ def operations(base: BaseModel, kind: str) -> Ops:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_completion_does_not_depend_on_the_rest_of_the_batch(engine: TorchEngine, temperature: float) -> None:
+def test_completion_independent_of_batch(engine: TorchEngine, temperature: float) -> None:
     requests = mixed(60, temperature)
     together = engine.generate(requests)
     alone = [engine.generate([r])[0] for r in requests[:20]]
@@ -116,7 +116,8 @@ def test_noise_is_counted_and_uniform() -> None:
     assert abs(np.corrcoef(many[:-1], many[1:])[0, 1]) < 0.03
 
 
-def test_sampling_follows_the_distribution_and_the_nucleus() -> None:
+def test_sampling_distribution_and_nucleus() -> None:
+    """Samples follow the distribution, and top-p keeps the nucleus only."""
     logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).repeat(20000, 1)
     noise = torch.from_numpy(counted_noise([f"s{i}" for i in range(20000)], 1)[:, 0]).float()
     ones = torch.ones(20000)
@@ -166,7 +167,8 @@ def test_damaged_model_folders_are_named(tmp_path: Path) -> None:
         Tokenizer(tmp_path)
 
 
-def test_torch_operations_and_fused_kernels_write_the_same(engine: TorchEngine, base: BaseModel) -> None:
+def test_torch_and_fused_kernels_agree(engine: TorchEngine, base: BaseModel) -> None:
+    """Torch operations and fused kernels give the same texts."""
     requests = mixed(60, 0.0) + [replace(r, key=f"s{r.key}", temperature=0.8) for r in mixed(60, 0.0)]
     fused = engine.generate(requests)
     engine.ops = operations(base, "torch")
@@ -182,14 +184,16 @@ def test_factored_and_merged_adapters_write_the_same(engine: TorchEngine, monkey
     assert [c.text for c in merged] == [c.text for c in factored]
 
 
-def test_the_end_is_not_sampled_before_the_least_number_of_tokens(engine: TorchEngine) -> None:
+def test_min_tokens(engine: TorchEngine) -> None:
+    """The end of text is not sampled before `min_tokens` tokens."""
     requests = [Request(f"k{i}", p, "a", 20, 1.0, min_tokens=20 * (i % 2)) for i, p in enumerate(prompts(20))]
     found = engine.generate(requests)
     assert all(c.generated_tokens == 20 and c.finish == "length" for c in found[1::2])
     assert any(c.generated_tokens < 20 and c.finish == "stop" for c in found[::2])
 
 
-def test_attempts_at_one_prompt_are_those_of_each_alone(engine: TorchEngine) -> None:
+def test_shared_prompt_changes_nothing(engine: TorchEngine) -> None:
+    """Attempts at one prompt are the same as each alone."""
     prompt = "solve rev inc | 3 1 4 think"
     requests = [Request(f"k{i}", prompt, "a", 30, 3.0) for i in range(20)]
     together = engine.generate(requests)

@@ -49,7 +49,8 @@ def at_first(bad: Callable[[int], Reply], times: int = 1) -> Script:
     return lambda path, body, before: bad(before) if before < times else echo(path, body, before)
 
 
-def test_completions_come_back_in_order_and_ask_for_what_was_requested() -> None:
+def test_completions_in_order_with_request_fields() -> None:
+    """Completions come back in order; the body asks for what was requested."""
     with Server(echo) as server:
         asked = [*requests(50), Request("greedy", "g", None, 9, 0.0, 1.0, ("x", ";"), 2)]
         done = engine(server).generate(asked)
@@ -75,7 +76,7 @@ def test_seeds_depend_on_the_key_alone_and_fit_31_bits() -> None:
     assert all(0 <= seed_of(str(i)) < 2**31 for i in range(1000))
 
 
-def test_chat_sends_one_user_message_and_reads_the_answer() -> None:
+def test_chat_sends_one_user_message() -> None:
     with Server(echo) as server:
         done = engine(server, api="chat").generate(requests(3))
     assert [c.text for c in done] == ["solve 0 think", "solve 1 think", "solve 2 think"]
@@ -88,7 +89,9 @@ def test_extra_fields_are_added_and_null_takes_one_out() -> None:
     assert server.bodies[-1]["top_k"] == 40 and "seed" not in server.bodies[-1]
 
 
-def test_log_probabilities_are_asked_for_summed_and_left_open_where_there_are_none() -> None:
+def test_log_probabilities() -> None:
+    """They are requested, summed, and nan where the server gives none."""
+
     def reply(path: str, body: dict[str, Any], before: int) -> Reply:
         if path == "/v1/chat/completions":
             content = [{"token": "a", "logprob": -1.0}, {"token": "b", "logprob": -2.5}]
@@ -134,7 +137,8 @@ BAD: dict[str, Callable[[int], Reply]] = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
-def test_what_may_pass_is_tried_again_and_each_completion_comes_once(bad: Callable[[int], Reply]) -> None:
+def test_temporary_failures_are_retried(bad: Callable[[int], Reply]) -> None:
+    """Temporary failures are retried, and each completion comes once."""
     with Server(at_first(bad, 2)) as server:
         done = engine(server, timeout_s=0.3, concurrency=4).generate(requests(8))
     assert [c.text for c in done] == [f"solve {i} think" for i in range(8)]
@@ -142,7 +146,8 @@ def test_what_may_pass_is_tried_again_and_each_completion_comes_once(bad: Callab
     assert all(server.asked[seed_of(f"key {i}")] == 3 for i in range(8))
 
 
-def test_many_kinds_of_trouble_at_once_lose_nothing_and_count_nothing_twice() -> None:
+def test_mixed_failures_lose_nothing() -> None:
+    """Many kinds of failures at once lose no completion and count none twice."""
     kinds = [b for name, b in BAD.items() if "late" not in name and "trickle" not in name]
 
     def script(path: str, body: dict[str, Any], before: int) -> Reply:
@@ -164,7 +169,7 @@ def test_no_more_requests_are_under_way_than_allowed() -> None:
     assert 1 < server.most_at_once <= 5
 
 
-def test_a_retry_after_holds_back_all_requests_and_is_waited_for() -> None:
+def test_retry_after_pauses_all_requests() -> None:
     arrivals: list[float] = []
 
     def slow(body: dict[str, Any]) -> Reply:
@@ -182,7 +187,7 @@ def test_a_retry_after_holds_back_all_requests_and_is_waited_for() -> None:
         assert sum(t - arrivals[0] < 0.4 for t in arrivals) <= 3  # what was under way when the server said stop
 
 
-def test_a_retry_after_date_is_read_against_the_server_s_clock() -> None:
+def test_retry_after_date_uses_server_clock() -> None:
     dates = {"date": "Mon, 01 Jan 2001 00:00:00 GMT", "retry-after": "Mon, 01 Jan 2001 00:00:01 GMT"}
 
     class Response:
@@ -200,7 +205,9 @@ def test_a_retry_after_of_hours_ends_the_run_at_once() -> None:
         engine(server).generate(requests(1))
 
 
-def test_a_server_that_keeps_failing_ends_the_batch_with_one_line_that_says_how_far_it_came() -> None:
+def test_failing_server_ends_the_batch() -> None:
+    """A server that keeps failing ends the batch with one line that says how many completions there are."""
+
     def script(path: str, body: dict[str, Any], before: int) -> Reply:
         return Reply({"error": {"message": "out of\nmemory"}}, 500) if body["prompt"] == "5" else echo(path, body, 0)
 
@@ -260,7 +267,7 @@ def test_a_server_that_is_not_there_is_named_soon() -> None:
         engine(server)
 
 
-def test_a_model_that_is_not_served_is_named_with_the_nearest() -> None:
+def test_unknown_model_names_the_nearest() -> None:
     with Server(echo, models=("qwen3-8b", "llama-3-8b")) as server:
         with pytest.raises(ValueError, match=r"/v1 serves no model 'qwen-8b'; did you mean 'qwen3-8b'\?"):
             engine(server, model="qwen-8b")
@@ -274,7 +281,8 @@ def test_the_first_look_at_a_server_says_what_to_mend(reply: Reply, says: str) -
         engine(server)
 
 
-def test_a_key_is_read_from_the_environment_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_from_environment_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is read from the environment, sent, and never printed."""
     monkeypatch.setenv("SOME_KEY", "s3cret\n")
     with Server(lambda p, b, n: Reply({"error": {"message": "bad key s3cret given"}}, 401)) as server:
         made = engine(server, api_key_env="SOME_KEY")
@@ -291,7 +299,9 @@ def test_a_key_is_read_from_the_environment_sent_and_never_shown(monkeypatch: py
                 engine(server, api_key_env="SOME_KEY")
 
 
-def test_missing_usage_is_counted_with_tokenize_or_estimated() -> None:
+def test_missing_usage_is_counted_or_estimated() -> None:
+    """Without `usage`, tokens are counted with /tokenize or estimated."""
+
     def without(path: str, body: dict[str, Any], before: int) -> Reply:
         if path == "/tokenize":
             return Reply({"count": 100 + len(body["prompt"])})
@@ -305,7 +315,8 @@ def test_missing_usage_is_counted_with_tokenize_or_estimated() -> None:
     assert [estimate_tokens(t) for t in ("", "3 1 4", "internationalisation", "\ud800")] == [0, 3, 5, 1]
 
 
-def test_tokens_are_counted_by_the_server_once_a_text_or_estimated_where_it_cannot() -> None:
+def test_tokens_counted_once_or_estimated() -> None:
+    """The server counts the tokens of each text once; without /tokenize they are estimated."""
     with Server(lambda p, b, n: Reply({"count": 42, "tokens": []})) as server:
         made = engine(server)
         assert [made.count_tokens("w1 rev inc") for _ in range(3)] == [42] * 3

@@ -51,7 +51,8 @@ def ask(prompt: Any = ASKED, n: int = 1) -> list[Request]:
     return [Request(f"k{i}", prompt, "a1", 20) for i in range(n)]
 
 
-def test_a_chat_is_sent_as_messages_with_its_schema_and_whether_to_think() -> None:
+def test_chat_sends_schema_and_thinking() -> None:
+    """A chat is sent as messages, with its schema and whether to think."""
     with Server(echo) as server:
         made = engine(server)
         assert made.generate(ask())[0].text == ASKED.user
@@ -75,9 +76,10 @@ def test_the_user_s_own_fields_come_first() -> None:
 
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize(("unknown", "tries"), [(OPTIONAL[:1], 1), (OPTIONAL[1:], 2), (OPTIONAL, 3)])
-def test_fields_that_a_server_refuses_are_left_out_once_and_for_all(
+def test_refused_fields_are_left_out(
     unknown: tuple[str, ...], tries: int, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Fields that a server refuses are left out of all later requests."""
     with Server(refusing(*unknown, status=status)) as server, caplog.at_level(logging.WARNING):
         made = engine(server, concurrency=1)
         assert [c.text for c in made.generate(ask(n=5))] == [ASKED.user] * 5
@@ -88,7 +90,7 @@ def test_fields_that_a_server_refuses_are_left_out_once_and_for_all(
     assert len(notes) == 1 and all(k in notes[0] for k in unknown)
 
 
-def test_a_refusal_that_has_another_reason_is_told_as_it_was() -> None:
+def test_other_refusals_are_reported() -> None:
     def too_long(path: str, body: Json, before: int) -> Reply:
         return Reply({"error": {"message": f"too long, try {before}"}}, 400)
 
@@ -127,7 +129,8 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("fields", "text"), SAID.values(), ids=list(SAID))
-def test_any_kind_of_message_is_read_and_what_was_thought_is_counted(fields: dict[str, Any], text: str) -> None:
+def test_all_message_forms_are_read(fields: dict[str, Any], text: str) -> None:
+    """All forms of messages are read; reasoning tokens are counted."""
     with Server(lambda path, body, before: message(**fields)) as server:
         (done,) = engine(server).generate(ask())
     assert done.text == text and done.finish == "stop"
@@ -136,7 +139,7 @@ def test_any_kind_of_message_is_read_and_what_was_thought_is_counted(fields: dic
 
 
 @pytest.mark.parametrize("fields", [{}, {"content": 7}, {"content": {"text": "4"}}, {"content": True}])
-def test_a_message_that_says_nothing_at_all_is_a_failed_try(fields: dict[str, Any]) -> None:
+def test_empty_message_is_a_failed_try(fields: dict[str, Any]) -> None:
     def script(path: str, body: Json, before: int) -> Reply:
         return echo(path, body, before) if before else message(**fields)
 

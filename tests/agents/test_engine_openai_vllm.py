@@ -107,7 +107,8 @@ def requests(n: int, temperature: float) -> list[Request]:
     return [Request(f"{temperature}/{i}", data.draw(rng).prompt, "ignored", 60, temperature) for i in range(n)]
 
 
-def test_greedy_completions_and_their_tokens_equal_the_torch_engine_s(engine: OpenAIEngine, base, tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_greedy_equals_torch_engine(engine: OpenAIEngine, base, tokenizer) -> None:  # type: ignore[no-untyped-def]
+    """Greedy completions and their token counts equal those of the torch engine."""
     ours = TorchEngine(base, tokenizer)
     asked = requests(100, 0.0)
     theirs, expected = engine.generate(asked), ours.generate([Request(r.key, r.prompt, None, 60, 0.0) for r in asked])
@@ -143,7 +144,9 @@ def test_what_vllm_refuses_is_one_line_with_its_reason(vllm: Served, engine: Ope
         OpenAIEngine(Settings(vllm.url.removesuffix("/v1"), "seed"))
 
 
-def test_a_run_whose_server_is_killed_and_started_again_is_the_undisturbed_run(vllm: Served, tmp_path: Path) -> None:
+def test_run_survives_killed_server(vllm: Served, tmp_path: Path) -> None:
+    """A run whose server is killed and restarted equals the undisturbed run."""
+
     def config(name: str) -> Config:
         server = ["engine.kind=openai", f"engine.openai.url={vllm.url}", "engine.openai.model=seed"]
         short = ["engine.openai.retries=1", "generations=2", "turnover.every=1"]

@@ -96,7 +96,7 @@ def without_logprob(completions: Sequence[Completion]) -> list[tuple[object, ...
 
 
 @pytest.mark.slow
-def test_where_vllm_is_missing_one_line_says_how_to_install_it() -> None:
+def test_missing_vllm_says_how_to_install() -> None:
     if version() is not None:
         pytest.skip("vLLM is installed here")
     done = subprocess.run(
@@ -119,7 +119,7 @@ def test_seeds_are_digests_of_the_keys() -> None:
     assert len({seed_of(f"k{i}") for i in range(1000)}) == 1000 and all(0 <= seed_of(k) < 2**63 for k in "abc")
 
 
-def test_the_config_says_which_engine_and_the_run_remembers_it() -> None:
+def test_engine_version_is_recorded() -> None:
     assert engine_version(make_config({})) == "torch"
     if version() is None:
         with pytest.raises(ValueError, match="vLLM is not installed"):
@@ -132,7 +132,7 @@ def test_the_config_says_which_engine_and_the_run_remembers_it() -> None:
 
 
 @needs_vllm
-def test_greedy_completions_equal_the_torch_engine_s_in_a_mixed_batch(vllm: VllmEngine, ours: TorchEngine) -> None:
+def test_greedy_equals_torch_in_a_mixed_batch(vllm: VllmEngine, ours: TorchEngine) -> None:
     requests = mixed(180, 0.0)
     theirs, expected = vllm.generate(requests), ours.generate(requests)
     assert without_logprob(theirs) == without_logprob(expected)
@@ -161,7 +161,7 @@ def test_greedy_completions_equal_peft_s(vllm: VllmEngine, trained: Adapters, tm
 
 
 @needs_vllm
-def test_the_log_probability_of_a_sample_is_the_model_s_at_temperature_one(vllm: VllmEngine, ours: TorchEngine) -> None:
+def test_log_probability_at_temperature_one(vllm: VllmEngine, ours: TorchEngine) -> None:
     """Whatever temperature and top-p drew it: the torch engine's base says what the drawn text is worth."""
     from tests.helpers.logits import full_logits
 
@@ -180,7 +180,7 @@ def test_the_log_probability_of_a_sample_is_the_model_s_at_temperature_one(vllm:
 
 @needs_vllm
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_completion_does_not_depend_on_the_rest_of_the_batch(vllm: VllmEngine, temperature: float) -> None:
+def test_completion_independent_of_batch(vllm: VllmEngine, temperature: float) -> None:
     requests = mixed(90, temperature)
     together = without_logprob(vllm.generate(requests))
     assert together == without_logprob(vllm.generate(requests))
@@ -212,7 +212,8 @@ def test_samples_follow_the_model_s_distribution(vllm: VllmEngine, ours: TorchEn
 
 
 @needs_vllm
-def test_stop_strings_length_and_least_length_end_a_completion(vllm: VllmEngine, ours: TorchEngine) -> None:
+def test_stop_strings_and_lengths(vllm: VllmEngine, ours: TorchEngine) -> None:
+    """Stop strings, maximum and minimum length end a completion."""
     prompt = "solve rev inc | 3 1 4 think"
     full = vllm.generate([Request("k", prompt, None, 40, 0.0)])[0]
     assert (full.text, full.finish) == ("rev 4 1 3 ; inc 5 2 4 answer 5 2 4", "stop")
@@ -252,7 +253,7 @@ def test_bad_requests_are_refused_by_name(vllm: VllmEngine, ours: TorchEngine) -
 
 
 @needs_vllm
-def test_base_rows_are_right_however_many_adapters_were_served(
+def test_base_rows_after_many_adapters(
     base: BaseModel, tokenizer: Tokenizer, trained: Adapters, ours: TorchEngine
 ) -> None:
     """With three slots for eight adapters: full batches, in turns, with base rows among them, again and again."""
@@ -269,7 +270,7 @@ def test_base_rows_are_right_however_many_adapters_were_served(
 
 
 @needs_vllm
-def test_a_full_batch_without_the_spare_slot_would_be_wrong(
+def test_fault_full_batch_without_spare_slot(
     base: BaseModel, tokenizer: Tokenizer, trained: Adapters, ours: TorchEngine
 ) -> None:
     """Why the spare slot is there. If this fails, vLLM was mended, and the slot can go."""
@@ -288,9 +289,8 @@ def test_a_full_batch_without_the_spare_slot_would_be_wrong(
 
 
 @needs_vllm
-def test_a_changed_adapter_acts_at_once_and_an_unchanged_one_keeps_its_version(
-    vllm: VllmEngine, base: BaseModel, trained: Adapters, ours: TorchEngine
-) -> None:
+def test_adapter_versions(vllm: VllmEngine, base: BaseModel, trained: Adapters, ours: TorchEngine) -> None:
+    """A changed adapter acts at once; an unchanged one keeps its version."""
     requests = [Request(f"{n}/{i}", p, n, 30, 0.0) for n in NAMES[:3] for i, p in enumerate(prompts(8, seed=6))]
     first = vllm.generate(requests)
     numbers = {n: v.number for n, v in vllm._versions.items()}
@@ -310,7 +310,7 @@ LONG = " ".join(f"lib w{i % 9} rev inc ;" for i in range(40)) + " solve rev inc 
 
 
 @needs_vllm
-def test_a_changed_adapter_is_not_served_from_prefixes_cached_before(
+def test_changed_adapter_ignores_cached_prefixes(
     vllm: VllmEngine, base: BaseModel, trained: Adapters, ours: TorchEngine
 ) -> None:
     """The prompt is long enough to fill blocks of the prefix cache."""
@@ -323,7 +323,7 @@ def test_a_changed_adapter_is_not_served_from_prefixes_cached_before(
 
 
 @needs_vllm
-def test_an_adapter_reloaded_in_place_would_be_served_from_stale_prefixes(
+def test_fault_adapter_reloaded_in_place(
     vllm: VllmEngine, tokenizer: Tokenizer, trained: Adapters, ours: TorchEngine, tmp_path: Path
 ) -> None:
     """Why a version's name and number are never used again. If this fails, vLLM was mended."""
@@ -349,9 +349,8 @@ def test_an_adapter_reloaded_in_place_would_be_served_from_stale_prefixes(
 
 @needs_vllm
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_more_prompt_tokens_than_vllm_reads_in_a_step_are_read_whole(
-    vllm: VllmEngine, ours: TorchEngine, temperature: float
-) -> None:
+def test_long_prompts_are_read_whole(vllm: VllmEngine, ours: TorchEngine, temperature: float) -> None:
+    """Prompts with more tokens than vLLM reads in a step are read whole."""
     requests = [Request(f"k{i}", LONG, (None, *NAMES)[i % 9], 6, temperature) for i in range(60)]
     theirs = vllm.generate(requests)
     assert len(theirs) == 60 and theirs[0].prompt_tokens > 200
@@ -384,9 +383,10 @@ def test_adapters_of_another_base_are_refused(vllm: VllmEngine, base: BaseModel,
 
 
 @needs_vllm
-def test_two_engines_of_two_bases_in_one_process_each_speak_for_their_own(
+def test_two_engines_with_two_bases(
     vllm: VllmEngine, base: BaseModel, tokenizer: Tokenizer, ours: TorchEngine, tmp_path: Path
 ) -> None:
+    """Two engines with different base models in one process do not mix them."""
     import json
     import shutil
 
@@ -438,7 +438,8 @@ class Cut(Exception):
 
 @needs_vllm
 @pytest.mark.slow
-def test_a_run_plays_whole_and_an_interrupted_one_goes_on_to_the_same_end(tmp_path: Path) -> None:
+def test_run_and_resumed_run_agree(tmp_path: Path) -> None:
+    """A run plays to its end, and an interrupted one resumes to the same end."""
     overrides = ["engine.kind=vllm", "generations=2", f"run.folder={tmp_path}"]
     command = [sys.executable, "run_arena.py", "run", "configs/tiny.yaml", "-q", *overrides, "run.name=calm"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)

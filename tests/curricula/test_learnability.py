@@ -7,7 +7,8 @@ from curricula.learnability import RULES, inverse, is_learnable, variance
 
 
 @pytest.mark.parametrize("rule", list(RULES))
-def test_a_problem_that_nobody_or_everybody_solves_pays_nothing(rule: str):
+def test_trivial_and_impossible_pay_nothing(rule: str):
+    """A problem that nobody or everybody solves pays nothing."""
     assert RULES[rule](0.0) == 0.0
     assert RULES[rule](1.0) == 0.0
 
@@ -17,12 +18,13 @@ def test_pay_is_between_0_and_1_and_never_0_in_between(rule: str):
     assert all(0.0 < RULES[rule](k / 16) <= 1.0 for k in range(1, 16))
 
 
-def test_variance_is_greatest_at_one_half_and_symmetric():
+def test_variance_peaks_at_one_half():
     assert variance(0.5) == 1.0
     assert variance(0.25) == variance(0.75) == 0.75
 
 
-def test_inverse_pays_the_harder_the_better_as_long_as_somebody_solves_it():
+def test_inverse_pays_hard_problems_most():
+    """Harder problems pay more, as long as somebody solves them."""
     assert inverse(0.25) == 0.75 > inverse(0.5) > inverse(0.75)
     assert inverse(1e-9) > 0.999
 

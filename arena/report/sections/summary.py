@@ -109,6 +109,7 @@ def run_table(source: Source) -> Table:
         ("agents", f"{config.population.agents} at a time, {len(a['agents'])} in all"),
         ("a generation", f"{r.per_agent} problems an agent, each attempted {r.attempts} times by {r.solvers} solvers"),
         ("setter", f"{r.setter}; {r.vary:.0%} vary a post of the library; paid by {config.rewards.setter}"),
+        ("payment rule", f"{config.rewards.rule.formula} for the solve rate p: pays {config.rewards.rule.summary}"),
         ("library", library_words(config)),
         ("sleep", f"LoRA rank {s.rank}, learning rate {s.learning_rate:g}" if s.enabled else "off: nothing is learned"),
         ("turnover", turnover_words(config)),

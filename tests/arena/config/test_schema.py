@@ -16,7 +16,8 @@ CONFIGS = sorted(Path("configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=str)
-def test_every_shipped_config_loads_and_its_resolved_copy_is_itself(path: Path, tmp_path: Path) -> None:
+def test_resolved_copy_is_the_same_config(path: Path, tmp_path: Path) -> None:
+    """Every shipped config loads, and its resolved copy equals it."""
     config = load_config(path)
     copy = tmp_path / "config.yaml"
     copy.write_text(config.to_yaml())
@@ -24,7 +25,8 @@ def test_every_shipped_config_loads_and_its_resolved_copy_is_itself(path: Path, 
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=str)
-def test_every_shipped_config_is_documented_and_names_what_there_is(path: Path) -> None:
+def test_shipped_config_is_documented(path: Path) -> None:
+    """Every shipped config is documented and names existing domains and models."""
     config = load_config(path)
     assert f"`{path}`" in Path("docs/configs.md").read_text() and path.read_text().startswith("# ")
     assert config.run.name == path.stem and list(make_domains(config)) == list(config.domains)
@@ -36,7 +38,8 @@ def test_every_shipped_config_is_documented_and_names_what_there_is(path: Path) 
     assert config.sleep.seed_examples == 0 and "hidden_words" not in config.domains
 
 
-def test_overrides_reach_nested_keys_and_keep_yaml_types() -> None:
+def test_overrides_of_nested_keys() -> None:
+    """Overrides reach nested keys and keep YAML types."""
     config = make_config({}, ["sleep.rank=8", "sleep.enabled=false", "limits.compute=1e6", "run.name=x"])
     assert (config.sleep.rank, config.sleep.enabled, config.limits.compute, config.run.name) == (8, False, 1e6, "x")
 
