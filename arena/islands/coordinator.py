@@ -1,15 +1,15 @@
-"""The head: it drives islands through their generations, keeps a replica of each, and writes the one run of them all.
+"""The coordinator (head): drives islands through generations, keeps a replica of each, and writes the combined run.
 
-Islands go on at their own pace, at most one generation ahead of what is written (so that nothing piles up), and meet
-where they exchange: for that generation each waits for those who send to it. What reaches an island is made from what
-the replicas hold, so it is the same however often it is asked for. A lost island is started again from its replica and
-plays the same generation with the same arrivals; lost too often, it is given up, and the run goes on without it.
+Islands advance at their own pace, at most one generation ahead of what is written, and synchronise where they exchange:
+for that generation each waits for its sources. Arrivals are computed from the replicas, so they are the same whenever
+they are requested. A lost island is restarted from its replica and plays the same generation with the same arrivals; if
+it is lost too often (`cluster.restarts`), the run continues without it.
 
-All that the head knows lies in its folder: when it dies itself, it begins where run.db and the replicas are. A replica
-may be ahead of run.db, which is written from it; an island that was ahead of its replica plays that generation again.
+All state of the coordinator is in its folder: after a crash it continues from run.db and the replicas. A replica may be
+ahead of run.db, which is written from it; an island that was ahead of its replica plays that generation again.
 
-Left out: moving agents off an island that is given up. Not guaranteed: a run that lost an island for good is like none
-that did not.
+Left out: moving agents off an island that is given up. Not guaranteed: that a run that lost an island for good equals
+one that did not.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from arena.run.store import Store
 
 
 def federate(config: Config, folder: Path, workers: Workers, listen: Listener = silent) -> bool:
-    """Play the run in `folder` (as `config` says, new or begun) on `workers` to its end, or until it is stopped; True
-    if it came to its end. `workers` are stopped in any case.
+    """Play the run in `folder`, new or resumed, on `workers` until it ends or is stopped. Returns True if it has ended.
+    `workers` are stopped in any case.
 
-    Listeners are told ("done", ...) of each phase once its generation is written, ("control", ...) and ("limit", ...)
-    as in `arena.loop.play`, and ("island", {"island", "state", "why"}) of each one that is "lost", "started" again or
-    "given up". Raises ValueError or OSError, in one line, if no island can be played.
+    `listen` receives ("done", ...) for each phase once its generation is written, ("control", ...) and ("limit", ...)
+    as in `arena.loop.play`, and ("island", {"island", "state", "why"}) when an island is "lost", "started" again or
+    "given up". Raises ValueError or OSError with a one-line message if no island can be played.
     """
     with Head(config, folder, workers, listen) as head:
         return drive(head)
 
 
 def drive(head: Head) -> bool:
-    """The same for a head that is open."""
+    """The same for an open coordinator."""
     try:
         return head.play()
     except Halted as halted:
@@ -56,7 +56,7 @@ def drive(head: Head) -> bool:
 
 
 class Head:
-    """The head of one run, open, with its workers, which end with it. A context manager."""
+    """The open coordinator of one run and its workers, which end with it. A context manager."""
 
     def __init__(self, config: Config, folder: Path, workers: Workers, listen: Listener = silent) -> None:
         try:
@@ -97,10 +97,10 @@ class Head:
         self._undo.close()
 
     def _check(self) -> None:
-        """Raises ValueError for a replica that is gone while what it held is in the run."""
+        """Raises ValueError if a replica is missing whose rows are in the run."""
         for replica in self.replicas:
             if replica.generation < 0 <= self.union.written and replica.index not in self.gone:
-                raise ValueError(f"{replica.folder} is gone, without which island {replica.index} cannot go on")
+                raise ValueError(f"{replica.folder} is missing; island {replica.index} cannot continue without it")
 
     @property
     def living(self) -> list[int]:
@@ -109,7 +109,7 @@ class Head:
     # -- the loop ------------------------------------------------------------------------------------------------
 
     def play(self) -> bool:
-        """Until the final measurement of every island is written. Raises Halted where a limit is met."""
+        """Play until the final measurement of every island is written. Raises Halted if a limit is met."""
         self.controls = Controls(self.store, lambda event, data: self.listen(event, data), self.forgotten)
         while True:
             self.write()
@@ -124,13 +124,13 @@ class Head:
             self._receive()
 
     def finish(self) -> None:
-        """Let what is being played come to its end, and write it."""
+        """Wait for the generations in progress, and write them."""
         while self.busy:
             self._receive()
         self.write()
 
     def leave(self) -> None:
-        """End after what is being played, as a stop that was asked for does."""
+        """Stop after the generations in progress, as the command `stop` does."""
         self.leaving = True
 
     def _stops(self) -> bool:
@@ -142,11 +142,11 @@ class Head:
         return self.controls.stops_before(min(last + 1, self.config.generations), "read")
 
     def budget(self) -> Budget:
-        """What the run may cost and has cost, by what is written."""
+        """The run's limits and what its written generations have cost."""
         return Budget(self.config.limits, spent_so_far(self.store))
 
     def _send(self, i: int) -> None:
-        """Let an island play what comes next, if it may."""
+        """Start an island's next generation if it is free and may continue."""
         if i in self.busy:
             return
         nxt = self._next(i)
@@ -158,7 +158,7 @@ class Head:
         self.workers.submit(i, nxt, self.arrivals(i, nxt).to_bytes())
 
     def _next(self, i: int) -> int | None:
-        """The generation that this island plays next; None while it has to wait, and at its end."""
+        """The generation that this island plays next; None while it has to wait and after its last."""
         at, written = self.replicas[i].generation, self.union.written
         if at >= self.final:
             return None
@@ -221,7 +221,7 @@ class Head:
                 _link(self.folder)
 
     def _due(self) -> int | None:
-        """The next generation to write, if nobody who plays on is still without it."""
+        """The next generation to write, if every island that continues has finished it."""
         written = self.union.written
         if written >= self.final:
             return None
@@ -233,8 +233,8 @@ class Head:
     # -- exchange ------------------------------------------------------------------------------------------------
 
     def arrivals(self, i: int, generation: int) -> Arrivals:
-        """What reaches an island for a generation: the posts of all its sources, each once, and no more agents than it
-        takes in, from another source first each time."""
+        """Posts and agents that an island receives for a generation: the posts of all its sources, each once, and at
+        most `cluster.agents` agents, starting with a different source each time."""
         if not self.cluster.exchanges(generation, self.config.generations):
             return Arrivals(i, generation)
         sources = [s for s in self.cluster.sources(i) if self.replicas[s].has(generation - 1)]
@@ -253,7 +253,7 @@ class Head:
 
 
 def _open(config: Config, folder: Path) -> Store:
-    """The head's database; made, with the config beside it, where there is none."""
+    """The coordinator's database; created with the config beside it if there is none."""
     if not (folder / "run.db").is_file():
         (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
         partial = folder / ".run.db.new"

@@ -1,7 +1,7 @@
-"""What a generation added to an island's database: read there, and written into another of the same kind.
+"""The rows that a generation added to an island's database: read there and written into another database.
 
-Tables are append-only, so a generation is the rows between two marks: the last rowid of each table before it began and
-before the next. `control` is a matter of the process that plays, `marks` travels by itself.
+Tables are append-only, so a generation is the rows between two marks: the last rowid of each table before it and before
+the next one. `control` belongs to the playing process, `marks` is sent separately.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LOCAL = ("control", "marks", "lost_islands", "island_heads", "sqlite_sequence")
 
 
 def tables(store: Store) -> list[str]:
-    """The tables that travel, by name."""
+    """Names of the tables that are sent."""
     names = [r["name"] for r in store.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
     return [n for n in names if n not in LOCAL and not n.startswith("posts_fts")]
 
@@ -25,7 +25,7 @@ def columns(store: Store, table: str) -> list[str]:
 
 
 def last_rows(store: Store) -> dict[str, int]:
-    """The last rowid of each table; -1 where there is none (that of the first signed head is 0)."""
+    """The last rowid of each table; -1 for an empty one (the first signed head has rowid 0)."""
     sql = "SELECT COALESCE(MAX(rowid), -1) AS n FROM {}"
     return {name: int(store.query(sql.format(name))[0]["n"]) for name in tables(store)}
 
@@ -45,14 +45,14 @@ def mark(store: Store, generation: int, marks: Mapping[str, int], arrivals: str)
 
 
 def marks_of(store: Store, generation: int) -> tuple[dict[str, int], str]:
-    """(last rowid by table before the generation, digest of what reached it); it must have begun."""
+    """(last rowid by table before the generation, digest of its arrivals). The generation must have begun."""
     rows = store.query("SELECT name, last, arrivals FROM marks WHERE generation = ?", [generation])
     assert rows, generation
     return {r["name"]: r["last"] for r in rows}, rows[0]["arrivals"]
 
 
 def increment(store: Store, generation: int) -> dict[str, Table]:
-    """The rows that a generation added, by table; tables without any are absent."""
+    """The rows that a generation added, by table; tables without new rows are absent."""
     first, _ = marks_of(store, generation)
     later = [g for g in begun(store) if g > generation]
     until = marks_of(store, later[0])[0] if later else {}
@@ -74,7 +74,7 @@ def write(store: Store, increments: Mapping[str, Table]) -> None:
     known = tables(store)
     for name, table in increments.items():
         if name not in known or list(table.columns) != columns(store, name):
-            raise ValueError(f"the island's table {name} is not that of this version")
+            raise ValueError(f"table {name} of the island differs from this version's")
         if name == "meta":
             store.set_meta({str(key): str(value) for key, value in table.rows})
             continue

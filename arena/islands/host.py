@@ -1,6 +1,6 @@
-"""A machine that islands are played on: what must be equal on all of them, and the folder an island has there.
+"""A machine that runs islands: the versions that must be equal on all machines, and an island's temporary folder.
 
-Left out: Ray (`arena.islands.ray_workers`), and what an island is (`arena.islands.island`).
+Left out: Ray (`arena.islands.ray_workers`) and the island itself (`arena.islands.island`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ PREFIX = "ratchet-island-"
 
 
 class TemporaryHome:
-    """A folder of this node's own for one island, which holds private keys: mode 0700, and gone with its process.
+    """A folder on this node for one island. It holds private keys: mode 0700, removed with its process.
 
-    A process that was killed leaves it behind; the next one on that node sweeps it away.
+    The folder of a killed process is removed by the next one on that node.
     """
 
     def __init__(self, index: int) -> None:
@@ -39,7 +39,7 @@ class TemporaryHome:
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Remove the islands' folders whose process is gone; which they were."""
+    """Remove the folders of islands whose process has ended; the removed paths."""
     gone = []
     for home in sorted(folder.glob(f"{PREFIX}*")):
         try:
@@ -53,12 +53,12 @@ def sweep(folder: Path) -> list[Path]:
 
 
 def fingerprint(config: Config) -> dict[str, str]:
-    """What must be equal on the head and on every node."""
+    """Versions that must be equal on the coordinator and on every node."""
     return {"Ratchet": source_digest(), "ray": importlib.metadata.version("ray")} | versions(config)
 
 
 def source_digest() -> str:
-    """16 hex digits of the SHA-256 over Ratchet's own program files, by name."""
+    """First 16 hex digits of the SHA-256 over Ratchet's own source files, by name."""
     found = hashlib.sha256()
     for folder in ("agents", "arena", "culture", "curricula"):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -68,7 +68,7 @@ def source_digest() -> str:
 
 
 def differences(head: dict[str, str], node: dict[str, str]) -> str:
-    """What differs, by name; empty where nothing does. Where the head has no GPU, its nodes may have one."""
+    """The differing versions by name, or an empty string. Nodes may have a GPU if the coordinator has none."""
     keys = sorted({*head, *node} - ({"device"} if head.get("device") == "cpu" else set()))
     return ", ".join(
         f"{key} is {node.get(key, 'missing')}, here {head.get(key, 'missing')}"

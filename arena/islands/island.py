@@ -1,12 +1,12 @@
-"""An island: a run folder of its own, played a generation at a time by whoever holds it.
+"""An island: a run folder of its own, played one generation per call.
 
-It is the same loop as that of a run by itself (`arena.loop`), cut where generations end. Before a generation the island
-notes how far its tables reach and what came from others; what it gives afterwards are the rows since then and the files
-that they name, so that a result can be made again, and a generation that was cut off goes on after its last phase.
+It uses the loop of a single run (`arena.loop`), one generation at a time. Before a generation it records the last row
+of each table and a digest of the arrivals. Its result is the rows added since and the files they name, so a result can
+be produced again, and an interrupted generation resumes after its last finished phase.
 
-Left out: where it is held (`arena.islands.workers`, `arena.islands.ray_workers`) and what becomes of what it gives
-(`arena.islands.coordinator`); limits and commands, which are the head's. Not guaranteed: results of generations before
-the last one, whose files may be gone.
+Left out: where it runs (`arena.islands.workers`, `arena.islands.ray_workers`), what happens to its results
+(`arena.islands.coordinator`), and limits and commands, which the coordinator handles. Not guaranteed: results of
+generations before the last one, whose files may have been pruned.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Island:
     def __init__(self, config_yaml: str, index: int, folder: Path, package: bytes | None) -> None:
         """Open island `index` of the run that `config_yaml` describes, in `folder`, which is its own.
 
-        With a package the folder is replaced by what is in it; without one, an island that lies there goes on, and
-        where none does it is begun. Raises ValueError or OSError, in one line, as opening a run does.
+        With a package, its contents replace the folder. Without one, an island in the folder is resumed, or a new one
+        is created. Raises ValueError or OSError with a one-line message, as opening a run does.
         """
         config = make_config(yaml.safe_load(config_yaml))
         self.config = config.model_copy(update={"limits": LimitsSection(prices=config.limits.prices), "sinks": []})
@@ -59,12 +59,12 @@ class Island:
         return self.arena
 
     def play(self, generation: int, arrivals: bytes) -> bytes:
-        """Play a generation with what reached it (bytes of an Arrivals); the bytes of its Result.
+        """Play a generation with its arrivals (bytes of an Arrivals); the bytes of its Result.
 
-        0 is the birth of the population and its first measurement, 1 to `generations` are played in turn, the number
-        after them is the final measurement, which may come before its turn. Asked again for the last one it finished,
-        it gives the same Result; one that was half played goes on where it was. Raises ValueError for a generation that
-        is not its turn, and for other arrivals than those it was begun with.
+        0 is the birth of the population and the first measurement, 1 to `generations` are played in order, the number
+        after them is the final measurement, which may come early. A repeated call for the last finished generation
+        returns the same Result; an interrupted generation resumes. Raises ValueError for a generation out of order and
+        for arrivals that differ from those the generation was begun with.
         """
         arena, reached, sha = self._open(), Arrivals.from_bytes(arrivals), digest(arrivals)
         if (reached.island, reached.generation) != (self.index, generation):
@@ -125,7 +125,7 @@ class Island:
         ).to_bytes()
 
     def _files(self, arena: Arena, generation: int) -> dict[str, bytes]:
-        """Those that the generation's rows name, and the keys of who was born. Raises ValueError if one is gone."""
+        """Files that the generation's rows name, and the keys of newborns. Raises ValueError if one is missing."""
         found: dict[str, bytes] = {}
         born = arena.store.query("SELECT name FROM agents WHERE born = ? ORDER BY number", [generation])
         names = [r["name"] for r in born]
@@ -138,7 +138,7 @@ class Island:
         return found
 
     def close(self) -> None:
-        """Let go of the folder and the engine."""
+        """Release the folder and the engine."""
         if self.arena is not None:
             self.arena.close()
             self.arena = None
@@ -151,7 +151,7 @@ class Island:
 
 
 def unpack_folder(package: Package, index: int, folder: Path) -> None:
-    """Put a package in the place of `folder`. Raises ValueError for one of another island."""
+    """Replace `folder` by the contents of a package. Raises ValueError for a package of another island."""
     if package.island != index:
         raise ValueError(f"a package of island {package.island} was given to island {index}")
     new = folder.with_name(f".{folder.name}.new")
@@ -163,7 +163,7 @@ def unpack_folder(package: Package, index: int, folder: Path) -> None:
 
 
 def write_file(folder: Path, name: str, data: bytes) -> None:
-    """One file that came in a parcel, whole or not at all; private keys for their owner alone."""
+    """Write one received file atomically; private keys with mode 0600."""
     path = inside(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     if name.startswith("keys/"):

@@ -1,12 +1,12 @@
-"""The one run of all islands: `run.db` in the head's folder, written from the replicas, a generation a transaction.
+"""The combined run of all islands: `run.db` in the coordinator's folder, one transaction per generation.
 
-For a reader it is a run like any other. Rows stand island after island; what islands number alike has the island in its
-id. Made anew: the order of posts (`seq`), and the signed log over them, with the head's own key; the islands' heads are
-in `island_heads`. Added up: tokens and requests of a phase, of which the time is that of the slowest island. Paths of
-adapters lead into the replicas. Left out with several islands: the states of their learners. A post that reached
-several islands is one row, of its author's island; one that its own island has not forgotten is in the index.
+It is written from the replicas and reads like any other run. Rows are ordered by island; ids that islands would number
+alike contain the island. Computed anew: the order of posts (`seq`) and the signed log over them, with the coordinator's
+own key; the islands' own heads are in `island_heads`. Summed: tokens and requests of a phase; its time is that of the
+slowest island. Paths of adapters lead into the replicas. Left out with several islands: learner states. A post that
+reached several islands is one row, of its author's island, and is in the index if its own island has not forgotten it.
 
-With one island it is that island's run, row by row.
+With one island it equals that island's run, row by row.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ APART = ("meta", "phases", "telemetry", "posts", "removals", "leaves", "heads")
 
 
 class Union:
-    """The head's database. `final` is the number of the final measurement, one more than the last generation's."""
+    """The coordinator's database. `final`: number of the final measurement, one more than the last generation's."""
 
     def __init__(self, folder: Path, config: Config, store: Store) -> None:
         self.folder, self.config, self.store = folder, config, store
@@ -39,14 +39,14 @@ class Union:
 
     @property
     def written(self) -> int:
-        """The last generation that is in it; -1 before the first."""
+        """The last generation written; -1 before the first."""
         finished = self.store.finished()
         if any(phase == "final" for _, phase in finished):
             return self.final
         return max((g for g, phase in finished if phase in ("baseline", "measure")), default=-1)
 
     def write(self, generation: int, replicas: Sequence[Replica]) -> dict[str, list[Row]]:
-        """Write a generation of these islands, if it is not there; its rows by table, as they were written."""
+        """Write a generation of these islands unless it is written already; its rows by table, as written."""
         if generation <= self.written:
             return {}
         found: dict[str, list[Row]] = {}
@@ -70,7 +70,7 @@ class Union:
         return found
 
     def _take(self, found: dict[str, list[Row]], name: str, rows: list[Row], island: int) -> None:
-        """Add an island's rows of one table, as they are in the union."""
+        """Add an island's rows of one table, in the form of the combined run."""
         if name == "leaves":
             return
         if name == "heads":
@@ -86,7 +86,7 @@ class Union:
         found.setdefault(name, []).extend(rows)
 
     def _merge_meta(self, rows: Sequence[Row]) -> None:
-        """What islands know of their machines is the same everywhere. Raises ValueError, naming what is not."""
+        """Versions must be equal on all islands. Raises ValueError naming one that is not."""
         said: dict[str, tuple[str, int]] = {}
         for row in rows:
             if row["key"] in OWN:
@@ -100,13 +100,13 @@ class Union:
         self.store.set_meta({key: value for key, (value, _) in said.items()})
 
     def _new_posts(self, rows: Sequence[Row]) -> list[Row]:
-        """Those that are not here yet, numbered on."""
+        """Posts that are not stored yet, numbered consecutively."""
         last = self.store.query("SELECT COALESCE(MAX(seq), 0) AS n FROM posts")[0]["n"]
         new = {r["id"]: r for r in rows if not self.store.query("SELECT 1 FROM posts WHERE id = ?", [r["id"]])}
         return [{**r, "seq": last + at} for at, r in enumerate(new.values(), 1)]
 
     def _new_removals(self, rows: Sequence[Row]) -> list[Row]:
-        """The first of a post stands; what no post caused counts on the island of the removed post's author alone."""
+        """The first removal of each post; one not caused by a post counts only on the island of the post's author."""
         new: dict[str, Row] = {}
         for row in rows:
             by_post = row["state"] in BY_POST or (row["cause"] and row["state"] == "forgotten")
@@ -123,20 +123,20 @@ class Union:
         return rows[0]["number"] % self.islands if rows else None
 
     def lose(self, island: int, generation: int, reason: str) -> None:
-        """Put down that from `generation` on the run goes without this island."""
+        """Record that the run continues without this island from `generation` on."""
         with self.store.transaction():
             self.store.db.execute(LOST_ISLANDS)
             self.store.insert({"lost_islands": [{"island": island, "generation": generation, "reason": reason[:500]}]})
 
     def lost(self) -> dict[int, int]:
-        """The generation from which on the run goes without an island, by island."""
+        """By lost island, the generation from which the run continues without it."""
         if not self.store.query("SELECT 1 FROM sqlite_master WHERE name = 'lost_islands'"):
             return {}
         return {r["island"]: r["generation"] for r in self.store.query("SELECT * FROM lost_islands")}
 
 
 def _summed(rows: Sequence[Row]) -> list[Row]:
-    """One row a phase: what all islands used."""
+    """One row per phase: the sum over islands."""
     found: dict[tuple[int, str], Row] = {}
     for row in rows:
         at = row["generation"], row["phase"]
@@ -148,7 +148,7 @@ def _summed(rows: Sequence[Row]) -> list[Row]:
 
 
 def _slowest(rows: Sequence[Row]) -> list[Row]:
-    """One row a phase: the longest time that an island took, when the last one was done."""
+    """One row per phase: the time of the slowest island."""
     found: dict[tuple[int, str], Row] = {}
     for row in rows:
         at = row["generation"], row["phase"]

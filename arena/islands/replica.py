@@ -1,9 +1,9 @@
-"""The head's copy of an island's run folder, kept by applying each Result: from it a lost island begins again anywhere.
+"""The coordinator's copy of an island's run folder, updated by each Result; a lost island restarts from it anywhere.
 
-Files are written first, each whole or not at all, then the rows in one transaction; applied twice, a Result changes
-nothing. What the island sent to others waits in `sent/`, so that arrivals can be made again.
+Files are written first, each atomically, then the rows in one transaction; applying a Result twice changes nothing.
+What the island sent to others is kept in `sent/`, so that arrivals can be computed again.
 
-Left out: completions of a phase in progress, and adapters of generations before the last two but every tenth.
+Left out: completions of a phase in progress, and adapters that pruning removes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from arena.run.retention import prune_folder
 from arena.run.store import MIGRATIONS, Store
 
 KEPT = 3
-"""Generations of what was sent that are kept."""
+"""Number of generations for which sent posts and agents are kept."""
 
 
 class Replica:
@@ -34,12 +34,12 @@ class Replica:
 
     @property
     def generation(self) -> int:
-        """The last one that it holds; -1 before the first."""
+        """The last generation it holds; -1 before the first."""
         return max(begun(self.store), default=-1) if self.store else -1
 
     def apply(self, result: Result) -> bool:
-        """Take in a generation; False if it is there already. Raises ValueError for one that is not next, and for rows
-        or files that are not an island's."""
+        """Add a generation. Returns False if it is there already. Raises ValueError for one that is not the next, and
+        for rows or files that no island has."""
         if result.island != self.index:
             raise ValueError(f"a result of island {result.island} came from island {self.index}")
         if result.generation in (begun(self.store) if self.store else []):
@@ -65,7 +65,7 @@ class Replica:
         return True
 
     def _open(self) -> Store:
-        """The database, made on first use: whole, or not there."""
+        """The database, created atomically on first use."""
         if self.store is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             partial = self.folder / ".run.db.new"
@@ -82,7 +82,7 @@ class Replica:
         return self.store is not None and generation in begun(self.store)
 
     def rows(self, generation: int) -> dict[str, Table]:
-        """What a generation added, by table."""
+        """The rows that a generation added, by table."""
         assert self.store is not None
         return increment(self.store, generation)
 
@@ -90,7 +90,7 @@ class Replica:
         return self.store is not None and bool(self.store.query("SELECT 1 FROM posts WHERE id = ?", [id_]))
 
     def sent(self, generation: int) -> Arrivals | None:
-        """What the island sent to others after a generation, as if it were for itself; None if nothing."""
+        """What the island sent to others after a generation, or None. The addressee is the island itself."""
         try:
             data = (self.folder / _sent(generation)).read_bytes()
         except FileNotFoundError:
@@ -98,7 +98,7 @@ class Replica:
         return Arrivals.from_bytes(data)
 
     def package(self) -> bytes | None:
-        """What the island needs to go on elsewhere; None before its first Result."""
+        """What the island needs to resume elsewhere; None before its first Result."""
         if self.store is None or self.generation < 0:
             return None
         files = {"run.db": self._snapshot()}
@@ -116,7 +116,7 @@ class Replica:
         return Package(self.index, self.generation, files).to_bytes()
 
     def _snapshot(self) -> bytes:
-        """The database as one file, as it stands."""
+        """The database as one file."""
         assert self.store is not None
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "run.db"

@@ -1,7 +1,7 @@
-"""Where islands are played, as the head sees it: start one, give it a generation, wait for whoever is done.
+"""The interface to places that run islands: start an island, submit a generation, wait for a result.
 
-`InlineWorkers` plays them in this process, one after another; `arena.islands.ray_workers` on Ray. The head
-(`arena.islands.coordinator`) knows nothing else of either.
+`InlineWorkers` runs islands in this process, one after another; `arena.islands.ray_workers` runs them on Ray. The
+coordinator (`arena.islands.coordinator`) uses this interface only.
 """
 
 from __future__ import annotations
@@ -16,39 +16,38 @@ from arena.islands.island import Island
 
 @dataclass(frozen=True)
 class Lost:
-    """An island that is no more: its process or machine died. The head starts it again, or gives it up."""
+    """An island whose process or machine died. The coordinator restarts it or gives it up."""
 
     island: int
     why: str
 
 
 class Workers(Protocol):
-    """Places for islands. Calls come from one thread; nothing is asked of an island before it was started, nor while
-    it plays."""
+    """Places for islands. Calls come from one thread; an island gets no call before it is started or while it plays."""
 
     def start(self, island: int, config_yaml: str, package: bytes | None) -> None:
-        """Make a place for this island, from its package or from nothing, in place of an earlier one if there was one.
+        """Make a place for this island, from its package or empty, replacing an earlier place of the same island.
 
-        May return before the island is ready; what fails later comes out of `wait`. Raises ValueError or OSError, in
-        one line, for what no other place would mend (no cluster, another version).
+        May return before the island is ready; later failures come out of `wait`. Raises ValueError or OSError with a
+        one-line message for errors that another place would not fix (no cluster, another version).
         """
 
     def submit(self, island: int, generation: int, arrivals: bytes) -> None:
-        """Let it play a generation (`Island.play`), and return at once. Asked twice, it is played once."""
+        """Play a generation (`Island.play`) in the background. A repeated call has no effect."""
 
     def wait(self) -> tuple[int, bytes] | Lost:
-        """Block until some island is done: (island, the bytes of its Result); or until one is lost. Each submitted
-        generation comes out once, as one or the other. Only called while something is submitted.
+        """Block until an island has a result, (island, bytes of its Result), or is lost. Each submitted generation
+        comes out once, as one or the other. Called only while a generation is submitted.
 
-        Raises ValueError or OSError for a mistake that starting again would not mend.
+        Raises ValueError or OSError for an error that a restart would not fix.
         """
 
     def stop(self) -> None:
-        """End all of them. Nothing is lost by it but what is being played."""
+        """End all islands. Only generations in progress are lost."""
 
 
 class InlineWorkers:
-    """Islands in this process, each in a folder of its own under `folder` (a temporary one if left out)."""
+    """Islands in this process, each in its own folder under `folder` (default: a temporary folder)."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="ratchet-islands-") if folder is None else None
@@ -68,7 +67,7 @@ class InlineWorkers:
         return island, self.islands[island].play(generation, arrivals)
 
     def end(self, island: int) -> None:
-        """Close one island and forget what it was asked."""
+        """Close one island and drop its submitted generations."""
         self.queue = [item for item in self.queue if item[0] != island]
         if island in self.islands:
             self.islands.pop(island).close()

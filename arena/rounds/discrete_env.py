@@ -1,15 +1,15 @@
-"""The round for learners on numbers: each seat picks one of a few texts, and sees texts as hashed counts of words.
+"""The round for numeric learners: each seat picks one of a few texts and observes texts as hashed word counts.
 
 `choose_among` wraps a `RoundEnv` as PettingZoo wraps environments: actions are Discrete(n), an observation is a Box of
-(n + 1) x features numbers, first the prompt, then each candidate. A seat that is not asked sees zeros, and what it does
+(n + 1) x features numbers, first the prompt, then each candidate. A seat that is not asked sees zeros, and its action
 is ignored. Words are hashed as in feature hashing (Weinberger et al. 2009): each word, and each pair of neighbours,
 adds +1 or -1 to one feature, both by its SHA-256; then the vector is scaled to length 1.
 
 By default (`multiple_choice`) a setter picks among problems drawn at random, and a solver or grader among the reference
-solution and those of other problems, in an order drawn anew each time. `texts` may be any function that gives the
-candidates, so this is also how a policy of one's own picks among what a language model wrote.
+solution and those of other problems, in random order. `candidates` may be any function that returns texts, so a policy
+of your own can pick among texts that a language model wrote.
 
-Left out: texts of one's own. Not guaranteed: that hashed counts are enough to tell right from wrong.
+Left out: generating texts. Not guaranteed: that hashed counts suffice to tell right from wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from arena.rounds.round import SETTER
 
 Numbers = NDArray[np.float32]
 Candidates = Callable[[RoundEnv, str, random.Random], Sequence[str]]
-"""(environment, seat that is asked, randomness of the episode) to the texts it may pick among."""
+"""From (environment, seat that is asked, generator of the episode) to the texts it may pick."""
 TEXTS, FEATURES = 4, 64
 
 
@@ -39,7 +39,7 @@ def choose_among(
 ) -> ChoiceEnv:
     """The environment in which each seat picks one of `texts` candidates. Raises ValueError for numbers out of range.
 
-    `candidates` gives at most so many; those that are missing are empty texts, and lose.
+    `candidates` returns at most `texts` texts; missing ones are empty texts, which lose.
     """
     if texts < 2 or features < 1:
         raise ValueError(f"a choice needs 2 texts and a feature or more, got texts={texts}, features={features}")
@@ -69,7 +69,7 @@ def hashed(text: str, features: int) -> Numbers:
 
 
 class ChoiceEnv(BaseParallelWrapper):  # type: ignore[misc]  # pettingzoo ships no types
-    """What `choose_among` makes. `offered` has the texts that each seat that is asked picks among.
+    """The environment of `choose_among`. `offered`: candidate texts of each seat that is asked.
 
     With a seed, `reset` draws the same candidates; without one, further ones of the same stream.
     """
@@ -90,7 +90,7 @@ class ChoiceEnv(BaseParallelWrapper):  # type: ignore[misc]  # pettingzoo ships 
         return self.action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> Any:
-        """As `RoundEnv.reset`; where the domain cannot set without a parent and none is given, one is drawn."""
+        """As `RoundEnv.reset`. Draws a parent if none is given."""
         if seed is not None:
             self._rng = random.Random(f"choices/{seed}")
         drawn = self.env.domain.random_problem(self._rng).text
@@ -99,7 +99,7 @@ class ChoiceEnv(BaseParallelWrapper):  # type: ignore[misc]  # pettingzoo ships 
         return self._numbers(seen), infos
 
     def step(self, actions: Mapping[str, Any]) -> Any:
-        """Say what each seat picked. Raises ValueError for a pick that is not one, or missing."""
+        """Play the picks of all seats. Raises ValueError for a missing or invalid pick."""
         said = {}
         for seat, texts in self.offered.items():
             pick = actions.get(seat)

@@ -1,9 +1,9 @@
-"""The round: the life of one problem, as a plain state machine whose seats are taken by agents.
+"""The round: one problem from proposal to grade, as a state machine whose seats are taken by agents.
 
-propose -> solve -> grade -> done. `asks()` says which texts are wanted now, `take()` is given them in the same order
-and moves on. A round does no inference and no storage: the arena plays hundreds side by side so that each step of all
-of them is one engine batch, `arena/rounds/env.py` plays one with PettingZoo. `take` judges texts; a caller that has
-judged them already, or has stored verdicts, gives these to `set_problem`, `set_attempts` and `set_grade` instead.
+propose -> solve -> grade -> done. `asks()` lists the texts that are needed now, `take()` receives them in the same
+order and moves to the next phase. A round does no inference and no storage: the arena plays hundreds in parallel, so
+that each step of all of them is one engine batch; `arena/rounds/env.py` plays one with PettingZoo. `take` judges texts;
+a caller that has verdicts already, new or stored, passes them to `set_problem`, `set_attempts` and `set_grade`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def solver_seat(index: int) -> str:
 
 @dataclass(frozen=True)
 class Ask:
-    """One text that is wanted: from whom, in which role, to what prompt. `number` counts the tries of one seat."""
+    """A request for one text: seat, agent, phase and prompt. `number` counts the attempts of one seat."""
 
     seat: str
     agent: str
@@ -36,7 +36,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Grade:
-    """A grader's judgement of one attempt, made by solving again, blind. None: the grader gave no answer, so no
+    """A grader's judgement of one attempt, made by solving the problem again without seeing it. None: no answer, so no
     vote."""
 
     attempt: int
@@ -50,9 +50,9 @@ class Grade:
 
 @dataclass
 class Round:
-    """One round. `notes` are the texts each solver has read, by seat; `seen` tells of problems set before.
+    """One round. `notes`: texts that each solver has read, by seat. `seen`: whether a text key was set before.
 
-    Texts are taken as they were said; `proposal` and the attempts hold what was read in them.
+    `proposal` and the attempts hold the parts that were read from the replies.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Round:
     attempts: list[Attempt] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     grade: Grade | None = None
-    doubt: str = ""  # why the problem does not count, where its reference answer may be wrong
+    doubt: str = ""  # why the problem does not count: its reference answer may be wrong
 
     def __post_init__(self) -> None:
         seats = (self.author, *self.solvers, *((self.grader,) if self.grader else ()))
@@ -80,7 +80,7 @@ class Round:
             raise ValueError(f"round {self.id}: author, solvers and grader must be different agents, got {seats}")
 
     def asks(self) -> list[Ask]:
-        """What is wanted now; empty when the round is done."""
+        """The texts that are needed now; empty when the round is done."""
         if self.phase == "propose":
             return [
                 Ask(SETTER, self.author, "propose", 0, setter.ask(self.voice, self.domain, self.author, self.parent))
@@ -119,7 +119,7 @@ class Round:
     # -- judging: computes and changes nothing -------------------------------------------------------------------
 
     def judge(self, text: str, also_seen: Container[str] = ()) -> Problem | Rejection:
-        """What a proposal comes to; problems set before, or in `also_seen` by text key, are refused."""
+        """A proposal as a problem or a rejection; problems set before, or in `also_seen` by text key, are rejected."""
         found = self.domain.parse_proposal(setter.read(self.voice, text))
         if isinstance(found, Problem) and (self.seen(found.text_key) or found.text_key in also_seen):
             return Rejection("duplicate", found.text)
@@ -139,10 +139,10 @@ class Round:
         unclear = solver.is_unclear(grader.read(self.voice, text))
         return Grade(0, self.grader, mine.answer, says, agrees, mine.answer_correct, unclear)
 
-    # -- taking what was judged, now or before it was stored -------------------------------------------------------
+    # -- setting results, new or stored  -------------------------------------------------------
 
     def set_problem(self, text: str, found: Problem | Rejection) -> None:
-        """The proposal as it was said, and what it came to."""
+        """Set the proposal's text and its problem or rejection."""
         self.proposal = setter.read(self.voice, text)
         if isinstance(found, Problem):
             self.problem, self.phase = found, "solve"
@@ -150,7 +150,7 @@ class Round:
             self.rejection, self.phase = found, "done"
 
     def set_attempts(self, texts: Sequence[str], verdicts: Sequence[Verdict]) -> None:
-        """The texts of all solvers in the order of `asks`, and their verdicts."""
+        """Set the texts of all solvers, in the order of `asks`, and their verdicts."""
         agents = [agent for agent in self.solvers for _ in range(self.attempts_each)]
         said = zip(agents, texts, strict=True)
         self.attempts = [Attempt(self.id, a, i, solver.read(self.voice, text)) for i, (a, text) in enumerate(said)]
@@ -162,5 +162,5 @@ class Round:
 
     @property
     def solve_rate(self) -> float | None:
-        """Share of correct attempts, all of them by agents other than the author; None without a problem."""
+        """Share of correct attempts by agents other than the author; None without a problem."""
         return sum(v.correct for v in self.verdicts) / len(self.verdicts) if self.verdicts else None

@@ -1,7 +1,7 @@
-"""A seat is anything that takes a text and gives one, and a round is played by one such callable a seat.
+"""Seats as callables from text to text: one for each seat plays a round.
 
-That is also what an agent of TextArena is, so any of them can sit here as it is. Left out: many rounds side by side;
-this is for players that answer one at a time.
+Agents of TextArena have the same interface and can take a seat unchanged. Left out: rounds in parallel; this is for
+players that answer one prompt at a time.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 from arena.rounds.env import RoundEnv
 
 Seat = Callable[[str], str]
-"""What is asked, to what is said."""
+"""From prompt to reply."""
 
 
 def play(env: RoundEnv, seats: Mapping[str, Seat], options: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """Play one round; what each seat was paid. `options` are those of `env.reset`.
+    """Play one round; the reward of each seat. `options` are those of `env.reset`.
 
-    Who is not asked is not called. Raises ValueError for a seat that nobody took or that the round does not have, and
-    for a player that gives something else than a text.
+    A seat is called only when it is asked. Raises ValueError for a missing or unknown seat, and for a player that
+    returns something other than a string.
     """
     missing = [seat for seat in env.possible_agents if seat not in seats]
     unknown = [seat for seat in seats if seat not in env.possible_agents]

@@ -1,8 +1,8 @@
-"""Which problems of a generation should not count, where a domain's reference answer may not be what was asked.
+"""Problems that should not count because the domain's reference answer may be wrong.
 
-The domain has the rule (`curricula.domain.Doubtful`); what it needs to know of the answers is worked out here: who is
-strong is who solved at least the mean share of the generation's other problems. A doubted problem costs its author
-what an invalid one does, pays nobody else, and is neither posted nor learned from.
+The domain has the rule (`curricula.domain.Doubtful`); this module computes its input. A solver is strong if it solved
+at least the mean share of the generation's other problems. A doubted problem costs its author as much as an invalid
+one, pays nobody else, and is neither posted nor trained on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from curricula.domain import Doubtful, Judged
 
 
 def doubts(rounds: Sequence[Round]) -> dict[str, str]:
-    """Reasons by round, for the rounds whose problem is doubted."""
+    """The reason by round, for rounds whose problem is doubted."""
     open_to_it = [r for r in rounds if r.problem is not None and r.attempts and isinstance(r.domain, Doubtful)]
     if not open_to_it:
         return {}

@@ -1,7 +1,7 @@
-"""An open run: everything the phases work with, restored from the run folder.
+"""An open run: its state, its models and its store, created or restored from the run folder.
 
-What is in memory is a fold over what is stored: each phase (`arena.phases.records.PhaseSpec`) takes its stored records
-in, whether they were just computed or are read back on resume, so a resumed run has the state of an undisturbed one.
+The state is a fold over stored records: each phase (`arena.phases.records.PhaseSpec`) changes it by its stored records,
+just computed or read back on resume, so a resumed run has the state of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Arena:
     def create(config: Config, folder: Path | None = None, island: int | None = None) -> Arena:
         """Make a run folder and its first population. Raises ValueError if the folder is there already.
 
-        `folder` is another than the config's; `island` is which of `cluster.islands` this is, None: a run by itself.
+        `folder` overrides the config's; `island` is the index of one of `cluster.islands`, None for a run by itself.
         """
         folder = folder or Path(config.run.folder) / config.run.name
         if (folder / "run.db").exists():
@@ -93,9 +93,9 @@ class Arena:
 
     @staticmethod
     def open(folder: str | Path, overrides: Sequence[str] = ()) -> Arena:
-        """Open a run to go on with it. Raises ValueError, naming the file, for anything missing, damaged or changed.
+        """Open a run to resume it. Raises ValueError, naming the file, for anything missing, damaged or changed.
 
-        `overrides` of what may change of it (`arena.run.reconfigure`) are written into its config.
+        `overrides` of keys that may change (`arena.run.reconfigure`) are written into its config.
         """
         folder = Path(folder)
         if not folder.is_dir():

@@ -47,7 +47,7 @@ def test_foreign_model_weights_are_checked(model: Path, tmp_path: Path) -> None:
         Arena.open(tmp_path / "foreign")
 
 
-def test_a_tokenizer_too_large_for_its_model_is_refused(model: Path, tmp_path: Path) -> None:
+def test_tokenizer_too_large_for_its_model_is_refused(model: Path, tmp_path: Path) -> None:
     config = load_config("configs/tiny.yaml", settings(model, tmp_path))
     tokenizer = (model / "tokenizer.json").read_text()
     (model / "tokenizer.json").write_text(tokenizer.replace('"Ġ":', '"\\u4e16\\u754c":400,"Ġ":', 1))

@@ -90,7 +90,7 @@ def meanings() -> str:
 
 
 def ask(voice: Voice, agent: str, episodes: Sequence[Episode], own: Sequence[str], most: int) -> Prompt:
-    """What is asked of an author of at most `most` posts; `own` are titles of its earlier ones."""
+    """The prompt for at most `most` posts; `own`: titles of the author's earlier posts."""
     shown = "\n\n".join(f"[{i}]\n{episode}" for i, episode in enumerate(episodes, start=1))
     earlier = "\n".join(f"[{i}] {' '.join(title.split())}" for i, title in enumerate(own, start=1))
     asked = [f"What you did today:\n\n{shown}"]
@@ -104,7 +104,7 @@ def ask(voice: Voice, agent: str, episodes: Sequence[Episode], own: Sequence[str
 
 
 def read(text: str) -> list[Draft | Unreadable]:
-    """The posts of a reply; empty if it says nothing, or no more than that there is nothing to say."""
+    """The drafts in a reply; empty if it contains none."""
     said = spoken(text)
     found = from_json(said)
     if isinstance(found, dict):
@@ -144,6 +144,6 @@ def _from_fields(found: Any) -> Draft | Unreadable:
 
 
 def _number(said: Any) -> int:
-    """A number from 1, or 0."""
+    """A number from 1, or 0 for anything else."""
     text = str(said).strip().strip("[]#")
     return int(text) if len(text) <= 6 and text.isascii() and text.isdigit() else 0

@@ -1,5 +1,5 @@
-"""The examinee: it answers a question that a user brought. Everybody is asked in the same words, whoever answers, so
-that two that answer differently differ in what they know."""
+"""The examinee: answers a question from a user's set. The prompt is the same for all models, so that different answers
+come from the models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARK = re.compile(r"\banswer\b(?:\s+is\b)?\s*[:.,]?", re.IGNORECASE)
 
 
 def ask(voice: Voice, question: str, system: str, notes: Sequence[str]) -> Prompt:
-    """A question as it stands; what the user's own system text says goes before it."""
+    """The prompt for a question, after the set's own system text if there is one."""
     if not voice.chat:
         return "\n".join([*([system] if system else []), *notes, question])
     shown = "\n\n".join(quoted(note) for note in notes)
@@ -30,7 +30,7 @@ def ask(voice: Voice, question: str, system: str, notes: Sequence[str]) -> Promp
 
 
 def ask_problem(voice: Voice, domain: Domain, problem: Problem, notes: Sequence[str]) -> Prompt:
-    """A domain's own problem, as solvers are asked it, without a name or a persona."""
+    """The prompt for a domain's problem, as solvers get it, without agent name and persona."""
     return solver.ask(replace(voice, personas=(), place=nowhere), domain, NOBODY, problem, notes)
 
 

@@ -1,4 +1,4 @@
-"""The grader: it solves again, blind, and may say instead that the question is not clear."""
+"""The grader: solves the problem without seeing the attempts, or answers that the question is unclear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who guesses what a hidden name means: what it is asked and how its guess is read."""
+"""The guesser of hidden names: its prompt, and how its guess is read."""
 
 from __future__ import annotations
 

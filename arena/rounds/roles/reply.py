@@ -1,9 +1,9 @@
-"""Replies of models that follow instructions: thinking left out, the part that was asked for found. Total: any text
-has a reading, if only itself.
+"""Replies of instruction-following models: removes thinking and finds the requested part. Total: any text can be read,
+as itself if nothing is marked.
 
-A reply may be JSON with the key, or hold the part between tags, perhaps in a code fence; JSON with words around it is
-looked for last. Of several tagged parts the last one counts, since models correct themselves; one that was opened and
-cut off is read to its end. What is read can be stored: it holds no half characters.
+A reply may be JSON with the key, or hold the part between tags, perhaps in a code fence; JSON surrounded by text is
+tried last. Of several tagged parts the last one counts, since models correct themselves; an unclosed one is read to the
+end. The result can be stored: it contains no lone surrogates.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _FENCE = re.compile(r"\A```[\w+-]*[ \t\r]*\n(.*?)\r?\n?```\Z", re.DOTALL)
 
 
 def spoken(text: str) -> str:
-    """What was said after thinking; empty if the thinking never ended. Templates that open the thinking themselves
-    leave only its end in the text."""
+    """The reply after thinking; empty if the thinking never ended. Templates that open the thinking themselves leave
+    only its end tag in the text."""
     *_, last = _CLOSE.split(text)[::2]
     opened = _OPEN.search(last)
     return (last[: opened.start()] if opened else last).strip()
 
 
 def part(text: str, name: str) -> str:
-    """What a reply says as its `name`: of a JSON object or between tags; else all it says."""
+    """The part `name` of a reply: from a JSON object or between tags, otherwise the whole reply."""
     said = spoken(text)
     found = _named(said, name)
     tagged = re.split(f"<{name}>", said, flags=re.IGNORECASE) if found is None else []
@@ -38,7 +38,7 @@ def part(text: str, name: str) -> str:
 
 
 def _named(said: str, name: str) -> str | None:
-    """What JSON says under a key, numbers and lists as JSON writes them; None if it is not that."""
+    """The value of a JSON object under a key as text; None if there is none."""
     found = from_json(said) if said else None
     if not isinstance(found, dict) or found.get(name) is None:
         return None
@@ -47,7 +47,7 @@ def _named(said: str, name: str) -> str | None:
 
 
 def from_json(said: str) -> Any:
-    """The JSON value that a reply is, perhaps in a code fence, or None. Lines may break inside its strings."""
+    """The reply as a JSON value, perhaps in a code fence, or None. Strings may contain line breaks."""
     try:
         return json.loads(unfenced(said), strict=False)
     except (ValueError, RecursionError):
@@ -55,7 +55,7 @@ def from_json(said: str) -> Any:
 
 
 def unfenced(said: str) -> str:
-    """A text without the code fence around all of it."""
+    """A text without a code fence around all of it."""
     said = said.strip()
     found = _FENCE.match(said)
     return found.group(1).strip("\r\n") if found else said

@@ -1,7 +1,7 @@
-"""The solver: what it is asked, what it may read beside, and how its answer is read.
+"""The solver: its prompt, the notes in it, and how its answer is read.
 
-Posts are quoted line by line and introduced as what they are: texts of other agents. Nothing in them can leave its
-quotation, since every line of it is marked.
+Posts are introduced as texts of other agents and quoted line by line. Since every line is marked, nothing in a post can
+leave its quotation.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def read(voice: Voice, text: str) -> str:
 
 
 def say(voice: Voice, text: str) -> str:
-    """The reply that answers `text`: what is learned from a worked example."""
+    """The reply with the answer `text`: the training target of a worked example."""
     return mark(PART, text, voice.structured) if voice.chat else text
 
 
 def is_unclear(answer: str) -> bool:
-    """Whether an answer, as it was read, says that the question can be read in more than one way."""
+    """Whether an answer says that the question is ambiguous."""
     return answer.strip().strip(".").casefold() == UNCLEAR

@@ -1,4 +1,4 @@
-"""How agents are spoken to: in the domains' own notation, or in prose through a model's chat template."""
+"""How prompts are worded: in the domains' own notation, or in prose through a model's chat template."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def nowhere(agent: str) -> int:
 
 @dataclass(frozen=True)
 class Voice:
-    """`chat` False is the bare notation that the shipped model was taught; all else is for chat."""
+    """`chat` False: the bare notation that the shipped model was trained on. The other fields apply to chat only."""
 
     chat: bool = False
     thinking: bool = False
     structured: bool = False
     personas: tuple[str, ...] = ()
-    place: Callable[[str], int] = nowhere  # of an agent: whoever takes a place over speaks as it did
+    place: Callable[[str], int] = nowhere  # of an agent; a persona belongs to a place
     rule: PaymentRule = RULES["variance"]  # what setters are told they are paid by
 
     def persona(self, agent: str) -> str:
         return self.personas[self.place(agent) % len(self.personas)] if self.personas else ""
 
     def say(self, agent: str, role: str, asked: str, schema: str) -> Chat:
-        """The two texts of a chat: who the agent is and what it does in this role; what is asked."""
+        """A chat prompt: the system text with name, persona and role, and the user text `asked`."""
         persona = self.persona(agent)
         who = (
             f"You are {agent}, one of a population of agents that set problems for one another, solve them, and write "
@@ -43,7 +43,7 @@ class Voice:
         return Chat(system, asked, schema if self.structured else "", self.thinking)
 
     def form(self, name: str) -> str:
-        """How the wanted part is to be marked in a reply."""
+        """The instruction how to mark the part `name` in a reply."""
         if self.structured:
             return f'Reply with one JSON object that has the key "{name}".'
         return f"End your reply with your {name} between <{name}> and </{name}>."
@@ -59,7 +59,7 @@ def make_voice(config: Config, place: Callable[[str], int]) -> Voice:
 
 
 def mark(name: str, text: str, structured: bool) -> str:
-    """A part as a model should have said it: what `reply.part` reads back, and what a schema lets it say."""
+    """A part as a model should mark it: `reply.part` reads it back, and the schema allows it."""
     if structured:
         return json.dumps({name: text}, ensure_ascii=False, separators=(",", ":"))
     return f"<{name}>\n{text}\n</{name}>"
