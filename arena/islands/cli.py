@@ -1,4 +1,4 @@
-"""`run` and `resume` of a config with a cluster: the islands, the head, and what is shown of them on a terminal."""
+"""`run` and `resume` of a config with a cluster: workers, coordinator, and terminal output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 
 def begin(config: Config) -> Path:
-    """The folder of a new run. Raises ValueError if it holds one, or for what could not be played; writes nothing."""
+    """The folder of a new run. Raises ValueError if it holds a run or the config cannot be played. Writes nothing."""
     folder = Path(config.run.folder) / config.run.name
     if (folder / "run.db").exists():
         raise ValueError(f"{folder} already holds a run: resume it, or give run.name another value")
@@ -30,8 +30,8 @@ def begin(config: Config) -> Path:
 
 
 def reopen(folder: Path, overrides: Sequence[str]) -> Config:
-    """The config of a run that is gone on with; `overrides` of what may change (`arena.run.reconfigure`) are written
-    into it."""
+    """The config of a run to resume; `overrides` of keys that may change (`arena.run.reconfigure`) are written into
+    it."""
     config = reconfigured(folder, overrides)
     if overrides:
         write_config(folder, config)
@@ -39,7 +39,7 @@ def reopen(folder: Path, overrides: Sequence[str]) -> Config:
 
 
 def make_workers(config: Config, say: Say) -> Workers:
-    """Where the config wants its islands. Raises ValueError if it is not there, or needs what is not installed."""
+    """The workers that the config names. Raises ValueError for a missing cluster or package."""
     if config.cluster.address == "inline":
         return InlineWorkers()
     from arena.islands.ray_workers import RayWorkers
@@ -86,7 +86,7 @@ def _tell(event: str, data: dict[str, Any], warn: Say) -> None:
 
 
 def plan(config: Config) -> list[str]:
-    """Which islands there will be and how they trade, in lines for `--dry-run`; none without a cluster."""
+    """Islands and exchanges, in lines for `--dry-run`; empty without a cluster."""
     c = config.cluster
     if not c.clustered:
         return []

@@ -1,15 +1,16 @@
 """Islands on Ray: each one an actor, on whatever node has room. The only file that imports ray.
 
-`RayWorkers` are `arena.islands.workers.Workers`: they start islands, hand them their work, and tell which are lost;
-what is played, stored and played again is decided by the head (`arena.islands.coordinator`). An actor is told
-everything in bytes (`arena.run.messages`) and keeps its run folder in its node's own temporary folder, so that no disk
-is shared. Calls run at most once, and Ray restarts nothing by itself (`max_restarts=0`): the head starts a lost island
-again, from its replica.
+`RayWorkers` implements `arena.islands.workers.Workers`: it starts islands, submits their work, and reports lost ones;
+the coordinator (`arena.islands.coordinator`) decides what is played, stored and repeated. An actor receives everything
+as bytes (`arena.run.messages`) and keeps its run folder in a temporary folder of its node, so that no disk is shared.
+Calls run at most once, and Ray restarts nothing by itself (`max_restarts=0`): the coordinator restarts a lost island
+from its replica.
 
-A node must have the head's versions of Ratchet's own files, Python, torch and the rest (`arena.run.state.versions`). At
-the beginning a node that differs ends the run with one line; a node that joins later and differs is passed over.
+A node must have the coordinator's versions of Ratchet's own files, Python, torch and the rest
+(`arena.run.state.versions`). At the start, a node that differs ends the run with a one-line error; a node that joins
+later and differs is not used.
 
-Not held here: who may join the cluster. Whoever can, can run code on it (docs/scaling.md).
+Not guarded: access to the cluster. Anyone who can join it can run code on it (docs/scaling.md).
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ except ModuleNotFoundError as missing:
     ) from None
 
 TICK_S = 0.5
-"""How long one look for finished work takes at most."""
+"""Maximum seconds of one wait for finished work."""
 TELL_S = 20.0
-"""An island whose process does not stand after so long is said to wait."""
+"""Seconds after which an island without a running process is reported as waiting."""
 PATIENCE_S = 600.0
-"""After so long it is lost."""
+"""Seconds after which it is lost."""
 LEAVE_S = 5.0
-"""What islands are given to tidy up."""
+"""Seconds that islands get to clean up."""
 GONE = "its node is gone"
 START = "ray start --head --disable-usage-stats"
 Say = Callable[[str], None]
@@ -61,7 +62,7 @@ Say = Callable[[str], None]
 
 
 class Keeper:
-    """The process of one island: what the actor runs. Bytes in, bytes out."""
+    """The process of one island, run as a Ray actor. Bytes in, bytes out."""
 
     def __init__(self, index: int, config_yaml: str, package: bytes | None) -> None:
         self.index, self.config_yaml, self.package = index, config_yaml, package
@@ -69,13 +70,13 @@ class Keeper:
         self.island: Island | None = None
 
     def about(self) -> bytes:
-        """JSON: this node, and what must be equal for an island to be played on it."""
+        """JSON: this node, and the versions that must be equal."""
         context = ray.get_runtime_context()
         found = {"host": platform.node(), "node": context.get_node_id(), "pid": os.getpid()}
         return json.dumps(found | {"versions": fingerprint(make_config(yaml.safe_load(self.config_yaml)))}).encode()
 
     def play(self, generation: int, arrivals: bytes) -> bytes:
-        """One generation; asked again for the same one, the same answer (`Island.play`)."""
+        """One generation; a repeated call returns the same bytes (`Island.play`)."""
         if self.island is None:
             self.home = TemporaryHome(self.index)
             self.island = Island(self.config_yaml, self.index, self.home.path / "run", self.package)
@@ -83,7 +84,7 @@ class Keeper:
         return self.island.play(generation, arrivals)
 
     def leave(self) -> None:
-        """Nothing more will be asked."""
+        """Close the island and remove its folder."""
         if self.island is not None:
             self.island.close()
         if self.home is not None:
@@ -95,7 +96,7 @@ class Keeper:
 
 @dataclass
 class Placed:
-    """One island's actor as the head knows it."""
+    """One island's actor as the coordinator knows it."""
 
     actor: Any
     config_yaml: str
@@ -131,12 +132,12 @@ class RayWorkers:
     # -- Workers ---------------------------------------------------------------------------------------------------
 
     def start(self, island: int, config_yaml: str, package: bytes | None) -> None:
-        """Ask for a place for an island; who gets none in time comes out of `wait` as lost."""
+        """Request a place for an island; one that gets none in time comes out of `wait` as lost."""
         self.drop(island)
         self._place(island, config_yaml, None if package is None else ray.put(package))
 
     def submit(self, island: int, generation: int, arrivals: bytes) -> None:
-        """Let an island play a generation as soon as it can."""
+        """Play a generation on an island as soon as its process is ready."""
         placed = self.placed[island]
         if placed.job is not None or placed.result is not None:
             return
@@ -185,7 +186,7 @@ class RayWorkers:
         self.placed[island] = Placed(actor, config_yaml, package, actor.about.remote(), time.monotonic())
 
     def _place_again(self, island: int, placed: Placed) -> None:
-        """One that was not begun yet."""
+        """Replace an actor whose island has not started."""
         self._place(island, placed.config_yaml, placed.package)
         self.placed[island].job, self.placed[island].began = placed.job, placed.began
 
@@ -217,7 +218,7 @@ class RayWorkers:
         return island, content
 
     def _met(self, island: int, placed: Placed, about: dict[str, Any]) -> None:
-        """An island's process stands: is its node fit to play on?"""
+        """An island's process runs: compare its node's versions."""
         placed.about, placed.node = None, about["node"]
         placed.where = f"node {about['host']}, process {about['pid']}"
         wrong = differences(self.head, about["versions"])
@@ -234,7 +235,7 @@ class RayWorkers:
         self._place_again(island, placed)
 
     def _without_room(self) -> Lost | None:
-        """Nothing came: tell who has waited for a node for long, and give up who has for too long."""
+        """Report islands that wait long for a node; one that has waited too long is lost."""
         needs = f"{self.cpus} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
         for island, placed in sorted(self.placed.items()):
             waited = self._waited(placed)
@@ -265,7 +266,7 @@ def reason(error: RayError) -> str:
 
 
 def connect(config: Config) -> bool:
-    """Join the cluster that the config names, or start one; False if this process is in one already.
+    """Join the cluster that the config names, or start one. Returns False if this process is in one already.
 
     Raises ValueError if there is none, or one of another Ray or Python.
     """
@@ -292,7 +293,7 @@ def connect(config: Config) -> bool:
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """Ray puts a handler of its own on SIGTERM; a run's own says what is to be done."""
+    """Restore the SIGTERM handler that Ray replaces."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
