@@ -1,6 +1,6 @@
-"""The house rules that a reader relies on: imports point one way, and nothing stored depends on hidden state.
+"""Rules of the source: imports point one way, nothing stored depends on hidden state, files and names are short.
 
-Reads the source with `ast`; it finds what is written, not what is built from strings at run time.
+Reads the source with `ast`: names that are built from strings at run time are not found.
 """
 
 import ast
@@ -11,8 +11,8 @@ import pytest
 
 from arena.config.shipped import ROOT
 
-FLOORS = ("agents", "curricula", "culture")
-FOLDERS = (*FLOORS, "arena")
+WINGS = ("agents", "curricula", "culture")
+FOLDERS = (*WINGS, "arena")
 SOURCES = sorted(p for f in FOLDERS for p in (ROOT / f).rglob("*.py")) + [
     p for p in sorted(ROOT.glob("*.py")) if p.name != "conftest.py"
 ]
@@ -50,17 +50,17 @@ def calls(names: set[str], folders: tuple[str, ...] = FOLDERS) -> list[str]:
     ]
 
 
-def test_the_folders_are_there():
+def test_folders_are_there():
     assert all(any(path.startswith(f"{f}/") for path in TREES) for f in FOLDERS)
 
 
-@pytest.mark.parametrize("floor", FLOORS)
-def test_the_lower_floors_import_neither_each_other_nor_what_drives_them(floor: str):
-    others = {*FLOORS, "arena", "run_arena", "tests"} - {floor}
+@pytest.mark.parametrize("wing", WINGS)
+def test_wings_import_only_themselves(wing: str):
+    others = {*WINGS, "arena", "run_arena", "tests"} - {wing}
     found = [
         f"{path} imports {module}"
         for path, tree in TREES.items()
-        if path.startswith(f"{floor}/")
+        if path.startswith(f"{wing}/")
         for module in imports(tree)
         if module.split(".")[0] in others
     ]
@@ -110,7 +110,7 @@ def test_each_package_imports_lower_layers_only():
     assert not found
 
 
-def test_no_module_imports_itself_in_a_circle():
+def test_no_import_cycle():
     """Imports inside functions and under TYPE_CHECKING count too."""
     trees = modules()
     graph = networkx.DiGraph()
@@ -131,7 +131,7 @@ def test_no_file_is_longer_than_500_lines():
     assert not [f"{p.relative_to(ROOT)} {n}" for p in files if (n := p.read_text(encoding="utf-8").count("\n")) > 500]
 
 
-def test_the_arena_does_not_import_the_command_line_nor_the_tests():
+def test_arena_imports_no_script_and_no_tests():
     found = [
         f"{path} imports {module}"
         for path, tree in TREES.items()
@@ -142,7 +142,7 @@ def test_the_arena_does_not_import_the_command_line_nor_the_tests():
     assert not found
 
 
-def test_no_program_file_imports_the_tests():
+def test_no_program_file_imports_tests():
     assert not [path for path, tree in TREES.items() for m in imports(tree) if m.split(".")[0] == "tests"]
 
 
@@ -161,14 +161,14 @@ def test_no_program_file_imports_the_tests():
         ("pydantic_monty",),
     ],
 )
-def test_each_heavy_dependency_is_imported_in_one_file_at_most(heavy: tuple[str, ...]):
+def test_heavy_dependency_is_in_one_file(heavy: tuple[str, ...]):
     """One file of the program; and one of the benchmark, whose peers are to be independent of the program."""
     found = {path for path, tree in TREES.items() for module in imports(tree) if module.split(".")[0] in heavy}
     peers = {path for path in found if path.startswith("arena/tools/bench/")}
     assert len(peers) <= 1 and len(found - peers) <= 1, found
 
 
-def test_textual_is_imported_in_the_watcher_only_and_never_where_it_reads_a_run():
+def test_textual_is_in_the_watcher_only():
     """Screens are many widgets, so they have a folder, not a file; what they read is tested without them."""
     found = {path for path, tree in TREES.items() for m in imports(tree) if m.split(".")[0] == "textual"}
     reads = (
@@ -193,7 +193,7 @@ def test_nothing_is_pickled():
     assert not [f"{path}: {m}" for path, tree in TREES.items() for m in imports(tree) if m.split(".")[0] in pickling]
 
 
-def test_nothing_but_the_standard_parsers_reads_text_as_code():
+def test_no_text_is_read_as_code():
     """One script does, and lives for that: it runs code that models wrote in a process that gave up everything else.
     Only a fresh Python starts it; no file of the program imports it."""
     script = "curricula/sandbox_child.py"
@@ -216,8 +216,8 @@ def test_no_global_random_state_is_used():
     assert not found
 
 
-def test_the_wall_clock_is_read_for_telemetry_and_report_dates_only():
-    """Durations may be measured anywhere in the arena; the floors below it read no clock at all."""
+def test_wall_clock_is_telemetry_only():
+    """Durations may be measured anywhere in the arena; the wings read no clock at all."""
     dates = {f"{d}.{f}" for d in ("datetime", "datetime.datetime", "date", "datetime.date") for f in ("now", "today")}
     dates |= {"datetime.utcnow", "datetime.datetime.utcnow", "time.strftime", "time.localtime", "time.gmtime"}
     assert {c.split(":")[0] for c in calls(dates)} <= {
@@ -227,8 +227,15 @@ def test_the_wall_clock_is_read_for_telemetry_and_report_dates_only():
         "arena/watch/commands.py",  # when somebody asked for something; outside the digest
     }
     assert not calls({"time.time", "time.time_ns"})
-    assert not calls({"time.perf_counter", "time.monotonic", "time.process_time", *dates}, FLOORS)
+    assert not calls({"time.perf_counter", "time.monotonic", "time.process_time", *dates}, WINGS)
 
 
 def test_each_module_says_what_it_is_for():
     assert not [path for path, tree in TREES.items() if not ast.get_docstring(tree)]
+
+
+def test_names_of_tests_can_be_typed():
+    """At most 50 characters, so that `pytest -k NAME` is convenient; the docstring has the details."""
+    trees = (ast.parse(p.read_text(encoding="utf-8")) for p in (ROOT / "tests").rglob("test_*.py"))
+    names = [n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+    assert len(names) > 1000 and not [n for n in names if n.startswith("test_") and len(n) > 50]

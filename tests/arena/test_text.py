@@ -6,7 +6,7 @@ from arena.report.stats.intervals import rate
 from arena.text import between, clear, count, listed, number
 
 
-def test_numbers_have_their_interval_and_nothing_is_a_dash():
+def test_numbers_and_intervals():
     assert between(0.654, 0.5, 0.8) == "0.65 [0.50, 0.80]"
     assert between(0.1, -0.001, 0.2, sign=True) == "+0.10 [+0.00, +0.20]"
     assert between(0.5, math.nan, math.nan) == "0.50" and number(None) == number(math.nan) == "-"
@@ -14,7 +14,7 @@ def test_numbers_have_their_interval_and_nothing_is_a_dash():
     assert rate(5, 10) == "0.50 [0.24, 0.76]" and rate(0, 0) == "-"
 
 
-def test_things_are_counted_and_listed():
+def test_counts_and_lists():
     assert (
         count(1, "post") == "1 post"
         and count(1234, "post") == "1,234 posts"
@@ -23,7 +23,7 @@ def test_things_are_counted_and_listed():
     assert listed([]) == "" and listed(["a"]) == "a" and listed(["a", "b", "c"]) == "a, b and c"
 
 
-def test_an_interval_is_clear_on_one_side_of_zero_only():
+def test_clear_intervals():
     assert [clear(0.1, 0.2), clear(-0.2, -0.1), clear(-0.1, 0.1), clear(0.0, 1.0), clear(math.nan, math.nan)] == [
         1,
         -1,
