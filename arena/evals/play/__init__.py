@@ -1,1 +1,1 @@
-"""Open seats: whoever else takes a seat of a round, be it a script, a person, another framework, a numeric learner."""
+"""Play with the agents of a run outside of it: a person at a terminal, or an agent as a TextArena player."""

@@ -1,7 +1,9 @@
-"""`play`: a person solves what a run's agents set, sets problems for them, and sees who did better.
+"""`play`: a person at a terminal solves problems of a run's agents, sets problems for them, and gets a score.
 
-All that happens is written to `play/NNNN.jsonl` in the run folder as it happens, one event a line; the run's database
-is only read. The rules and the score are `game.py`'s; words are here.
+Every event is appended to `play/NNNN.jsonl` in the run folder, one JSON object per line. The run's database is only
+read. Rules and score are in `game.py`; this module holds the dialogue and the transcript.
+
+Left out: resuming a game that was left.
 """
 
 from __future__ import annotations
@@ -13,25 +15,25 @@ from types import TracebackType
 from typing import Any
 
 from arena.config.schema import Config
-from arena.evals.play.game import Game, Posed, Score, Tried
+from arena.evals.play.game import Attempt, Game, Score, SetProblem
 from arena.evals.play.run_agents import open_agents
-from arena.evals.play.terminal import Left, Terminal
+from arena.evals.play.terminal import Quit, Terminal
 from arena.run.store import Store
 from curricula.domain import Problem, Rejection, Spoken
 
 PROPOSALS = 3
-"""Texts that a person may give for one problem."""
-HELP = "hint: what the library says · rules: the task in full · quit: to the score · ``` before and after several lines"
+"""Maximum number of texts that a person may enter for one problem."""
+HELP = "hint: library posts on the problem · rules: the full task · quit: end with the score · ``` around several lines"
 
 
 class Transcript:
-    """A file of events, the next free number in the folder. Raises OSError where it cannot be written."""
+    """A new file of events in `folder`, named by the next free number. Raises OSError if it cannot be written."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         number = 1 + max((int(p.stem) for p in folder.glob("*.jsonl") if p.stem.isdecimal()), default=0)
         self.path = folder / f"{number:04d}.jsonl"
-        self._file = open(self.path, "x", encoding="utf-8")  # noqa: SIM115  held as long as the game goes
+        self._file = open(self.path, "x", encoding="utf-8")  # noqa: SIM115  open for the whole game
 
     def write(self, event: str, **what: Any) -> None:
         self._file.write(json.dumps({"event": event, **what}) + "\n")
@@ -47,9 +49,23 @@ class Transcript:
 def play_person(
     folder: Path, store: Store, config: Config, domain: str | None, rounds: int, count: int, seed: int, at: Terminal
 ) -> Path:
-    """Play `rounds` problems each way against up to `count` of the run's agents; where the transcript is.
+    """Play one game against agents of a run.
 
-    Raises ValueError or OSError for a run that cannot be played with, as `open_agents` says.
+    Args:
+        folder: the run folder.
+        store: the run's database; only read.
+        config: the run's config.
+        domain: name of the domain; None: the run's main domain.
+        rounds: number of problems that the person solves, and number that the person sets.
+        count: maximum number of agents.
+        seed: seed of the game.
+        at: input and output.
+
+    Returns:
+        The path of the transcript.
+
+    Raises:
+        ValueError, OSError: as `open_agents`.
     """
     agents = open_agents(folder, store, config, count, domain)
     game = Game(agents, seed)
@@ -60,8 +76,8 @@ def play_person(
         try:
             _solve(game, rounds, at, record)
             _set(game, rounds, at, record)
-        except Left:
-            at.say("You leave the table.")
+        except Quit:
+            at.say("You left the game.")
             record.write("left")
         finally:
             _score(game, at, record)
@@ -70,23 +86,23 @@ def play_person(
 
 
 def _solve(game: Game, rounds: int, at: Terminal, record: Transcript) -> None:
-    """The person and the agents solve what agents set."""
-    for number, posed in enumerate(game.problems(rounds), start=1):
-        by = f"{posed.author} set" if posed.now else f"{posed.author} once set"
+    """First half: the person and the agents solve problems that agents set."""
+    for number, item in enumerate(game.problems(rounds), start=1):
+        by = f"{item.author} set" if item.now else f"{item.author} once set"
         at.say(f"\nProblem {number} of {rounds}, which {by}:", "bold")
-        at.say(asked(game, posed.problem, whole=number == 1))
-        text, hinted = _answer(game, posed.problem, at)
-        mine = game.judge(posed.problem, text)
-        tries = [mine, *game.attempts(posed.problem, posed.author)]
-        paid = game.solved(posed.author, tries)
-        at.say(verdict_line(mine, posed.problem))
+        at.say(asked(game, item.problem, whole=number == 1))
+        text, hinted = _answer(game, item.problem, at)
+        mine = game.judge(item.problem, text)
+        tries = [mine, *game.attempts(item.problem, item.author)]
+        paid = game.solved(item.author, tries)
+        at.say(verdict_line(mine, item.problem))
         at.say("  ".join(f"{t.player}: {'right' if t.right else 'wrong'}" for t in tries[1:]))
-        at.say(f"{posed.author} is paid {paid:.2f} for it.")
-        _record_solved(record, posed, tries, paid, hinted)
+        at.say(f"{item.author} is paid {paid:.2f} for it.")
+        _record_solved(record, item, tries, paid, hinted)
 
 
 def _answer(game: Game, problem: Problem, at: Terminal) -> tuple[str, bool]:
-    """What the person answers, and whether they looked at the library before."""
+    """The person's answer, and whether the person asked for a hint before."""
     hinted = False
     while True:
         text = at.ask()
@@ -94,7 +110,7 @@ def _answer(game: Game, problem: Problem, at: Terminal) -> tuple[str, bool]:
         if word == "hint":
             hinted = True
             notes = game.agents.notes(problem, by_words=True)
-            at.say("\n".join(f"· {note}" for note in notes) or "The library says nothing on it.")
+            at.say("\n".join(f"· {note}" for note in notes) or "The library has no posts on this problem.")
         elif word == "rules":
             at.say(asked(game, problem, whole=True))
         elif word == "help":
@@ -104,7 +120,7 @@ def _answer(game: Game, problem: Problem, at: Terminal) -> tuple[str, bool]:
 
 
 def _set(game: Game, rounds: int, at: Terminal, record: Transcript) -> None:
-    """The person sets problems, and the agents try."""
+    """Second half: the person sets problems and the agents solve them."""
     pays = game.agents.config.rewards.rule.summary
     at.say(f"\nNow you set {rounds} problem{'s' if rounds > 1 else ''}. A problem pays {pays}.", "bold")
     at.say(setting(game))
@@ -112,18 +128,18 @@ def _set(game: Game, rounds: int, at: Terminal, record: Transcript) -> None:
         at.say(f"\nYour problem {number} of {rounds}:", "bold")
         found = _proposal(game, at, record)
         if found is None:
-            at.say(f"That was the last try: it costs you {-game.rejected():.2f}.")
+            at.say(f"No attempts left: this costs you {-game.rejected():.2f}.")
             continue
         problem, tries = found
         paid = game.pay(game.person, tries)
         right = sum(t.right for t in tries)
         at.say("  ".join(f"{n}: {sum(t.right for t in ts)} of {len(ts)}" for n, ts in _by_player(tries).items()))
         at.say(f"{right} of {len(tries)} attempts are right, p = {right / len(tries):.2f}: it pays you {paid:.2f}.")
-        record.write("set", problem=problem.text, tries=[_tried(t) for t in tries], pay=paid)
+        record.write("set", problem=problem.text, tries=[_attempt_fields(t) for t in tries], pay=paid)
 
 
-def _proposal(game: Game, at: Terminal, record: Transcript) -> tuple[Problem, Sequence[Tried]] | None:
-    """A problem of the person's and what the agents made of it; None after too many that were none."""
+def _proposal(game: Game, at: Terminal, record: Transcript) -> tuple[Problem, Sequence[Attempt]] | None:
+    """A valid problem from the person and the agents' attempts at it; None after `PROPOSALS` invalid ones."""
     tries = 0
     while tries < PROPOSALS:
         text = at.ask()
@@ -135,16 +151,17 @@ def _proposal(game: Game, at: Terminal, record: Transcript) -> tuple[Problem, Se
         if isinstance(made, Problem):
             try:
                 return made, game.attempts(made, game.person, max(2, game.agents.config.rounds.attempts))
-            except ValueError as error:  # such as a text too long for their model
+            except ValueError as error:  # for example, a text too long for their model
                 made = Rejection("too long for the agents", str(error))
-        told = (None, "") if made.reason == "held-out" else (text, made.detail)  # its words stay out of the run's files
-        record.write("rejected", text=told[0], reason=made.reason, detail=told[1])
-        at.say(f"That is no problem: {made.reason}{f' ({made.detail})' if made.detail else ''}.")
+        # the text of a held-out problem must not appear in the run's files
+        logged, detail = (None, "") if made.reason == "held-out" else (text, made.detail)
+        record.write("rejected", text=logged, reason=made.reason, detail=detail)
+        at.say(f"Not a valid problem: {made.reason}{f' ({made.detail})' if made.detail else ''}.")
     return None
 
 
 def asked(game: Game, problem: Problem, whole: bool) -> str:
-    """What a person is asked: in full, or the problem alone."""
+    """The question for a person; `whole`: with the instructions of the domain, if it has any."""
     if whole and isinstance(game.domain, Spoken):
         return game.domain.asking(problem)
     return problem.shown
@@ -158,7 +175,7 @@ def setting(game: Game) -> str:
     )
 
 
-def verdict_line(mine: Tried, problem: Problem) -> str:
+def verdict_line(mine: Attempt, problem: Problem) -> str:
     if mine.right:
         return "Right." if mine.verdict.correct else f"The answer is right ({mine.verdict.reason})."
     said = "" if mine.verdict.answer is None else f", not {mine.verdict.answer}"
@@ -183,24 +200,24 @@ def _row(name: str, s: Score) -> tuple[str, str, str, str]:
     return name, f"{s.right} of {s.tried}", str(len(s.pay)), mean
 
 
-def _by_player(tries: Sequence[Tried]) -> dict[str, list[Tried]]:
-    found: dict[str, list[Tried]] = {}
+def _by_player(tries: Sequence[Attempt]) -> dict[str, list[Attempt]]:
+    found: dict[str, list[Attempt]] = {}
     for t in tries:
         found.setdefault(t.player, []).append(t)
     return found
 
 
-def _record_solved(record: Transcript, posed: Posed, tries: Sequence[Tried], paid: float, hinted: bool) -> None:
+def _record_solved(record: Transcript, item: SetProblem, tries: Sequence[Attempt], paid: float, hinted: bool) -> None:
     record.write(
         "solved",
-        author=posed.author,
-        problem=posed.problem.text,
-        now=posed.now,
+        author=item.author,
+        problem=item.problem.text,
+        now=item.now,
         hinted=hinted,
-        tries=[_tried(t) for t in tries],
+        tries=[_attempt_fields(t) for t in tries],
         pay=paid,
     )
 
 
-def _tried(t: Tried) -> dict[str, Any]:
+def _attempt_fields(t: Attempt) -> dict[str, Any]:
     return {"player": t.player, "text": t.text, "right": t.right, "reason": t.verdict.reason}

@@ -1,7 +1,7 @@
-"""The agents of a run, loaded to play outside of it: who lives, with the adapters of their last sleep that are kept.
+"""Load the living agents of a run, with their newest stored adapters, to generate text outside of the run.
 
-Nothing is written to the run. Left out: learning from what is played. Not guaranteed: that the agents are those of the
-run's very last generation; of a run that is being played, they are as they were when it last wrote adapters.
+Nothing is written to the run. Left out: fine-tuning on the game. Not guaranteed: that the agents are those of the run's
+last generation. For a run in progress they are the agents of the generation that last stored adapters.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from culture.library import Library
 from curricula.domain import Domain, Problem
 
 PARENTS = 500
-"""Newest valid problems of the run from which the parents of new ones are drawn."""
+"""Number of newest valid problems of the run from which parents of new problems are drawn."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One text that is wanted of an agent. `key` alone decides what is drawn."""
+class TextRequest:
+    """A request for one text of an agent. `key` is the sampling seed: equal requests give equal texts."""
 
     agent: str
     key: str
@@ -40,7 +40,10 @@ class Wanted:
 
 
 class RunAgents:
-    """Some of a run's agents, and what they bring: an engine, a voice, a domain, the library."""
+    """Some agents of a run with their engine, prompt format, domain and library.
+
+    `names` are the agents' names; `adapted`: each has an adapter in the engine, otherwise the base model is used.
+    """
 
     def __init__(
         self, store: Store, config: Config, domain: Domain, engine: Engine, names: Sequence[str], adapted: bool
@@ -53,11 +56,11 @@ class RunAgents:
         self.stored = [(r["author"], r["text"]) for r in store.query(sql, [domain.name, PARENTS])]
 
     def adapter(self, agent: str) -> str | None:
-        """The adapter an agent speaks with, None for the base model."""
+        """Name of the agent's adapter in the engine; None: the base model."""
         return agent if self._adapted else None
 
-    def say(self, wanted: Sequence[Wanted]) -> list[str]:
-        """What the agents say, in one engine call. Raises ValueError for a prompt that their model cannot hold."""
+    def say(self, wanted: Sequence[TextRequest]) -> list[str]:
+        """Generate all texts in one engine call. Raises ValueError if a prompt is too long for the model."""
         most = self.config.rounds.max_tokens
         requests = [
             Request(w.key, w.prompt, self.adapter(w.agent), most, w.temperature, self.config.rounds.top_p)
@@ -66,8 +69,10 @@ class RunAgents:
         return [done.text for done in self.engine.generate(requests)] if requests else []
 
     def notes(self, problem: Problem, by_words: bool | None = None) -> tuple[str, ...]:
-        """What the library says on a problem: what its names mean, then posts that share words with it, so many as
-        readers get in the run. `by_words` None: those only where the run's readers are given them."""
+        """Library texts for a problem: meanings of its names, then posts that share words with it.
+
+        At most as many as readers get in the run. `by_words`: include posts found by words; None: as the run's config.
+        """
         config = self.config.library
         found = [f"{name} = {self._meanings[name]}" for name in problem.names if name in self._meanings]
         if config.by_words if by_words is None else by_words:
@@ -75,17 +80,18 @@ class RunAgents:
         return tuple(dict.fromkeys(found))[: max(config.limit, len(problem.names))]
 
     def parent(self, rng: random.Random) -> str:
-        """The text of a problem of the run, to be varied; of a random one where none is stored."""
+        """Text of a random stored problem of the run, to be varied; of a new random problem if none is stored."""
         if not self.stored:
             return self.domain.random_problem(rng).text
         return str(rng.choice(self.stored)[1])
 
 
 def open_agents(folder: Path, store: Store, config: Config, count: int, domain: str | None) -> RunAgents:
-    """Up to `count` of the run's agents, to play `domain` (its main one if None).
+    """Load up to `count` agents of a run for `domain` (None: the run's main domain).
 
-    Raises ValueError, naming what is wrong, for a domain the run does not have, a run in which nobody lives yet, or a
-    model that is not there; OSError for a server that does not answer.
+    Raises:
+        ValueError: if the run does not have the domain, has no agents yet, or its model is missing.
+        OSError: if the model server does not answer.
     """
     domains = make_domains(config)
     chosen = domain or next(iter(domains))
@@ -102,5 +108,5 @@ def open_agents(folder: Path, store: Store, config: Config, count: int, domain: 
         return RunAgents(store, config, domains[chosen], models.engine, living[:count], adapted=False)
     team = teams[max(teams)][:count]
     models.use({p.agent: p.path for p in team})
-    torch.set_num_threads(config.engine.threads)  # texts may depend on it in the last bit
+    torch.set_num_threads(config.engine.threads)  # sampled texts may depend on the last bit of the logits
     return RunAgents(store, config, domains[chosen], models.engine, [p.agent for p in team], adapted=True)

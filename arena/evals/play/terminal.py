@@ -1,7 +1,7 @@
-"""A person at a terminal, or at the end of a pipe: what is said to them, and what they type.
+"""Input and output of a game: a terminal, or a pipe.
 
-Texts of agents are shown as text: control characters are spelled out, and nothing in them is markup. Left out: editing
-of more than one line at a time.
+Texts of agents are printed as plain text: control characters are escaped, and markup is not interpreted. Left out:
+editing of several lines.
 """
 
 from __future__ import annotations
@@ -17,25 +17,28 @@ from rich.text import Text
 from arena.text import visible
 
 FENCE = "```"
-"""On a line of its own it begins and ends a text of several lines."""
+"""A line with this text alone begins and ends a text of several lines."""
 QUIT = ("quit", "exit")
 LONGEST = 20_000
-"""Characters of a text that is taken from a person."""
+"""Maximum characters of one input; the rest is discarded."""
 
 
-class Left(Exception):
-    """The person said `quit`, or the input ended."""
+class Quit(Exception):
+    """The person typed a word of `QUIT`, or the input ended."""
 
 
 class Terminal:
-    """`read` gives one line without its end, and raises EOFError where there is none."""
+    """Prints to `out` (default: standard output) and reads lines with `read`.
+
+    `read` returns one line without its newline, and raises EOFError at the end of the input (default: `input`).
+    """
 
     def __init__(self, read: Callable[[], str] | None = None, out: TextIO | None = None) -> None:
         self.console = Console(file=out, highlight=False)
         self._read = read or _line
 
     def say(self, text: str = "", style: str = "") -> None:
-        """Lines of ours or of anyone's, as they are."""
+        """Print text without interpreting markup or control characters."""
         self.console.print(Text(visible(text), style=style), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -47,7 +50,7 @@ class Terminal:
         self.console.print(table)
 
     def ask(self, mark: str = "> ") -> str:
-        """What a person types: a line, or lines between two fences. Raises Left."""
+        """Read one line, or the lines between two fences. Raises Quit when the person quits or the input ends."""
         line = self._line(mark)
         if line.strip() != FENCE:
             return line
@@ -62,12 +65,12 @@ class Terminal:
             line = self._read()
         except EOFError:
             self.say()
-            raise Left from None
+            raise Quit from None
         if not self.console.is_terminal:
-            self.say()  # what was typed is not on the screen, so neither is the end of its line
+            self.say()  # a pipe does not echo the input, so end the prompt line here
         line = line.encode("utf-8", "replace").decode("utf-8")[:LONGEST]
         if commands and line.strip().lower() in QUIT:
-            raise Left
+            raise Quit
         return line
 
 

@@ -1,9 +1,10 @@
-"""Agents of Ratchet in TextArena's games. Nothing of TextArena is imported: an agent there is anything that takes an
-observation as text and gives an action as text, and so is a seat here (`arena.rounds.seats`), which lets its agents sit
-in our rounds as they are.
+"""Agents of a run as TextArena players.
 
-Left out: batches, as its games ask one agent at a time. Not guaranteed: that an agent plays well what it was not
-taught; the shipped model knows the words of the shipped domains alone.
+TextArena is not imported. Its agents are callables from an observation (text) to an action (text). Seats of a round
+(`arena.rounds.seats`) have the same signature, so TextArena's agents can also take seats in a round.
+
+Left out: batching, since TextArena queries one agent at a time. Not guaranteed: useful play in games that an agent was
+not trained on; the shipped model's vocabulary covers the shipped domains only.
 """
 
 from __future__ import annotations
@@ -24,11 +25,19 @@ SYSTEM = "You play a game of text. Read its rules and what has happened so far, 
 
 @dataclass
 class EngineAgent:
-    """One agent of an engine, as a callable. Equal games played from a new one get equal actions.
+    """One agent of an engine, as a callable from observation to action.
 
-    `adapter` is the agent's name in the engine, None the base model. `system` is who it is told to be, for models that
-    follow instructions; an empty one gives the observation as it is, to be gone on with. Thinking is left out of what
-    it says.
+    Actions are reproducible: a new instance that gets the same observations returns the same actions. Reasoning of the
+    model is removed from the action.
+
+    Attributes:
+        engine: generates the text.
+        adapter: name of the agent's adapter in the engine; None: the base model.
+        system: system prompt for chat models; empty: the observation is the whole prompt, to be continued.
+        max_tokens: maximum tokens of an action.
+        temperature: sampling temperature; 0: greedy.
+        key: seed of sampling.
+        asked: number of observations so far.
     """
 
     engine: Engine
@@ -48,16 +57,18 @@ class EngineAgent:
 
 
 def agent_of(run: str | Path, number: int = 0) -> EngineAgent:
-    """One of a run's living agents, as it was when the run last kept adapters. A run whose agents are not spoken to as
-    chats gives one that goes on with the observation as it is. Raises ValueError or OSError as `open_agents` does, and
-    ValueError for a number that is not one of theirs."""
+    """Agent `number` of the run in folder `run`, with its newest stored adapter.
+
+    If the run does not use chat prompts, the agent continues the observation. Raises ValueError or OSError as
+    `open_agents`, and ValueError if the run has no agent of this number.
+    """
     folder = Path(run)
     check_folder(folder)
     config, store = load_config(folder / "config.yaml"), Store(folder / "run.db")
     agents = open_agents(folder, store, config, 512, None)
     store.close()
     if not 0 <= number < len(agents.names):
-        raise ValueError(f"{folder} has agents 0 to {len(agents.names) - 1}, not {number}")
+        raise ValueError(f"{folder} has agents 0 to {len(agents.names) - 1}, got {number}")
     name = agents.names[number]
     system = SYSTEM if agents.voice.chat else ""
     return EngineAgent(agents.engine, agents.adapter(name), system, config.rounds.max_tokens)

@@ -1,4 +1,4 @@
-"""`play`: a person at the end of a pipe solves and sets, is told what is wrong in words, and leaves when they like."""
+"""`play` through a pipe: solving, setting, messages for invalid input, leaving early, every domain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from arena.config.shipped import ROOT
 from arena.evals.play.game import Game
 from arena.evals.play.person import play_person
 from arena.evals.play.run_agents import open_agents
-from arena.evals.play.terminal import Left, Terminal
+from arena.evals.play.terminal import Quit, Terminal
 from arena.run.state import Arena
 from arena.run.store import Store
 from curricula.registry import DOMAINS, make_domain
@@ -30,7 +30,7 @@ from tests.helpers.scripted_agents import PERSONAS, ScriptedAgents
 
 
 class Typed:
-    """Lines that a person types, or what a function makes of the screen so far."""
+    """Lines that a person types; `out` collects the screen."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines, self.out = list(lines), io.StringIO()
@@ -50,7 +50,7 @@ def run(undisturbed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(undisturbed, tmp_path / "run"))
 
 
-def at_table(
+def play_game(
     run: Path, typed: Typed, rounds: int = 2, domain: str | None = None, seed: int = 0, agents: int = 4
 ) -> Path:
     store = Store(run / "run.db")
@@ -65,7 +65,7 @@ def events(path: Path) -> list[dict[str, Any]]:
 
 
 def answers(run: Path, rounds: int, domain: str | None = None) -> list[str]:
-    """The right answers of the game that seed 0 gives."""
+    """The right answers of the game with seed 0."""
     store = Store(run / "run.db")
     game = Game(open_agents(run, store, load_config(run / "config.yaml"), 4, domain), 0)
     found = [p.problem.answer for p in game.problems(rounds)]
@@ -77,12 +77,12 @@ def test_person_solves_sets_and_scores(run: Path) -> None:
     before = hashlib.sha256((run / "run.db").read_bytes()).hexdigest()
     first, _ = answers(run, 2)
     typed = Typed(["hint", first, "nonsense", "foo", "[bold]rev[/] | 1 2", "rev inc | 3 1 4", "dbl | 0 1"])
-    path = at_table(run, typed)
+    path = play_game(run, typed)
     assert path == run / "play" / "0001.jsonl"
     said = typed.out.getvalue()
     assert "The answer is right (only the answer)." in said and "Wrong: no answer." in said
-    assert "That is no problem: malformed (expected 'program | digits', got 'foo')." in said
-    assert "That is no problem: unknown name ([bold]rev[/])." in said
+    assert "Not a valid problem: malformed (expected 'program | digits', got 'foo')." in said
+    assert "Not a valid problem: unknown name ([bold]rev[/])." in said
     found = events(path)
     assert [e["event"] for e in found] == ["game", "solved", "solved", "rejected", "rejected", "set", "set", "score"]
     assert found[1]["hinted"] and not found[2]["hinted"]
@@ -98,15 +98,15 @@ def test_person_solves_sets_and_scores(run: Path) -> None:
 
 def test_game_depends_on_the_seed(run: Path) -> None:
     lines = ["1", "rev inc | 3 1 4"]
-    first, second = (events(at_table(run, Typed(lines), rounds=1)) for _ in range(2))
+    first, second = (events(play_game(run, Typed(lines), rounds=1)) for _ in range(2))
     assert first == second and (run / "play" / "0002.jsonl").is_file()
-    other = events(at_table(run, Typed(lines), rounds=1, seed=1))
+    other = events(play_game(run, Typed(lines), rounds=1, seed=1))
     assert other[1]["problem"] != first[1]["problem"]
 
 
 def test_names_come_with_definitions(run: Path) -> None:
     typed = Typed(["hint", "1", "w0 rev | 1 2 3"])
-    found = events(at_table(run, typed, rounds=1, domain="hidden_words"))
+    found = events(play_game(run, typed, rounds=1, domain="hidden_words"))
     assert found[1]["problem"].startswith("w") or " w" in found[1]["problem"]
     assert [e["event"] for e in found] == ["game", "solved", "set", "score"]
 
@@ -114,15 +114,15 @@ def test_names_come_with_definitions(run: Path) -> None:
 @pytest.mark.parametrize("lines", [[], ["quit"], ["1", " EXIT "], ["1", "rev"], ["```", "several", "lines"]])
 def test_person_may_leave_at_any_time(run: Path, lines: list[str]) -> None:
     typed = Typed(lines)
-    found = events(at_table(run, typed, rounds=1))
-    assert "left" in [e["event"] for e in found] and "You leave the table." in typed.out.getvalue()
+    found = events(play_game(run, typed, rounds=1))
+    assert "left" in [e["event"] for e in found] and "You left the game." in typed.out.getvalue()
     assert ("Score" in typed.out.getvalue()) == (found[-1]["event"] == "score") == (len(lines) == 2)
 
 
 def test_three_invalid_problems_cost_the_penalty(run: Path) -> None:
     domain = Game(open_agents(run, Store(run / "run.db"), load_config(run / "config.yaml"), 2, None), 0).domain
     heldout = domain.heldout("test", 4)[0].text
-    found = events(at_table(run, Typed(["1", "x", heldout, "rev rev | 1 2"]), rounds=1))
+    found = events(play_game(run, Typed(["1", "x", heldout, "rev rev | 1 2"]), rounds=1))
     assert [e["reason"] for e in found if e["event"] == "rejected"] == ["malformed", "held-out", "no-op"]
     assert heldout not in json.dumps(found) and found[-1]["players"]["you"]["pay"] == [-0.25]
 
@@ -132,7 +132,7 @@ def test_multiline_input_and_control_characters() -> None:
     terminal = typed.terminal
     assert terminal.ask() == "def f(x):\n    return quit\nquit"
     assert terminal.ask() == "?"
-    with pytest.raises(Left):
+    with pytest.raises(Quit):
         terminal.ask()
     terminal.say("\x1b[2J[red]no[/red]\u202e")
     terminal.table("t", ("[b]", "x"), [("[red]\x07", "1")])
@@ -141,11 +141,11 @@ def test_multiline_input_and_control_characters() -> None:
 
 def test_play_errors(run: Path, empty: Path) -> None:
     with pytest.raises(ValueError, match="has no domain 'hidden_word'; did you mean 'hidden_words'"):
-        at_table(run, Typed([]), domain="hidden_word")
+        play_game(run, Typed([]), domain="hidden_word")
     with pytest.raises(ValueError, match="has no agents yet"):
-        at_table(empty, Typed([]))
-    shutil.rmtree(run / "adapters")  # then the base model speaks for them
-    assert events(at_table(run, Typed(["1"]), rounds=1))[1]["event"] == "solved"
+        play_game(empty, Typed([]))
+    shutil.rmtree(run / "adapters")  # then the base model is used
+    assert events(play_game(run, Typed(["1"]), rounds=1))[1]["event"] == "solved"
 
 
 def test_play_against_a_server_model(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,17 +158,17 @@ def test_play_against_a_server_model(run: Path, monkeypatch: pytest.MonkeyPatch)
         assert config != made.to_yaml()
         (run / "config.yaml").write_text(made.to_yaml(), encoding="utf-8")
         typed = Typed([*"123456", "rev inc | 3 1 4"])
-        found = events(at_table(run, typed, rounds=6, agents=2))
+        found = events(play_game(run, typed, rounds=6, agents=2))
     at_the_table, authors = found[0]["agents"], {e["author"] for e in found if e["event"] == "solved"}
-    assert len(at_the_table) == 2 and authors - set(at_the_table)  # who set one once need not be there
+    assert len(at_the_table) == 2 and authors - set(at_the_table)  # an author of a stored problem need not be a player
     assert authors <= set(found[-1]["players"])
-    assert not found[1]["now"] and "once set" in typed.out.getvalue()  # what they proposed came to nothing
+    assert not found[1]["now"] and "once set" in typed.out.getvalue()  # the proposals were invalid
     assert found[7]["pay"] == 0.0 and "\x1b" not in typed.out.getvalue()
 
 
 @pytest.fixture(scope="module")
 def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A run of one generation in all domains, by careful, sloppy and hostile agents; their server goes on."""
+    """A run of one generation in all domains, by careful, sloppy and hostile agents; the server keeps running."""
     folder, domains = tmp_path_factory.mktemp("careless"), {name: make_domain(name) for name in DOMAINS}
     with Server(ScriptedAgents(domains)) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
@@ -199,7 +199,7 @@ def test_play_in_every_domain(careless: Path, name: str) -> None:
     mine = domain.random_problem(random.Random(1)).text
     lines = [line for text in [*solutions, "[/]", mine, mine] for line in ("```", *text.split("\n"), "```")]
     typed = Typed(lines)
-    found = events(at_table(careless, typed, rounds=3, domain=name, seed=5))
+    found = events(play_game(careless, typed, rounds=3, domain=name, seed=5))
     said = typed.out.getvalue()
     assert said.count("\nRight.") == 3 and "\x1b" not in said and "\u202e" not in said
     assert found[-1]["players"]["you"]["right"] == 3 and [e["event"] for e in found].count("set") == 2
@@ -210,4 +210,4 @@ def test_play_in_every_domain(careless: Path, name: str) -> None:
 def test_play_command_through_a_pipe(run: Path) -> None:
     done = ratchet("play", str(run), "--rounds", "1", "--agents", "2", given="1\nquit\n")
     assert done.returncode == 0, done.stderr
-    assert "You leave the table." in done.stdout and "Score" in done.stdout and not done.stderr
+    assert "You left the game." in done.stdout and "Score" in done.stdout and not done.stderr

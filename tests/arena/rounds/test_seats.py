@@ -143,7 +143,7 @@ def test_run_agent_uses_its_own_adapter(undisturbed: Path) -> None:
     agent = agent_of(undisturbed, 1)
     assert agent.adapter in {p.name for p in (undisturbed / "adapters" / "g0003").iterdir()} and agent.system == ""
     assert "answer" in agent("solve rev inc | 3 1 4 think")
-    with pytest.raises(ValueError, match="has agents 0 to 2, not 3"):
+    with pytest.raises(ValueError, match="has agents 0 to 2, got 3"):
         agent_of(undisturbed, 3)
 
 
