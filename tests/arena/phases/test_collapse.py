@@ -218,7 +218,10 @@ def look(generation: int, agent: str, **more: float | None) -> dict[str, Any]:
         ({}, "No sign of collapse"),
         ({"tail_mass": 0.6}, "An early sign of collapse"),
         ({"depth": 3.0}, "but proposals are clearly shallower"),
-        ({"tail_mass": 0.6, "depth": 3.0, "distinct_2": 0.4}, "go, and proposals are less varied and shallower"),
+        (
+            {"tail_mass": 0.6, "depth": 3.0, "distinct_2": 0.4},
+            "loses the tails of its training data, and proposals are less varied and shallower.",
+        ),
         ({"perplexity": None, "distinct_2": None, "depth": None, "entropy": None}, "No sign of collapse"),
     ],
 )
@@ -262,7 +265,7 @@ def test_report_counts_forgotten_and_found_again(empty: Path) -> None:
     store.close()
     assert found.findings[0] == "3 of 6 posts left the index, none the log: 1 superseded and 2 forgotten."
     assert found.findings[1] == (
-        "What was forgotten had been read 1 time at work; of 2 forgotten names, 1 came to be defined again."
+        "Forgotten posts had been read 1 time at work; of 2 forgotten names, 1 was defined again."
     )
     (figure,), (table,) = found.figures, found.tables
     sizes = [(r["definitions_and_books_written"], r["definitions_and_books_in_index"]) for r in figure.rows]

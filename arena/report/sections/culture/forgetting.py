@@ -93,7 +93,9 @@ def removed_findings(store: Store, gone: Sequence[Row]) -> list[str]:
         names, again = {r["title"] for r in lost if r["kind"] == "definition"}, found_again(store, gone)
         text = f"Forgotten posts had been read {count(sum(r['reads'] for r in lost), 'time')} at work"
         if names:
-            text += f"; of {count(len(names), 'forgotten name')}, {again} were defined again"
+            text += (
+                f"; of {count(len(names), 'forgotten name')}, {again} {'was' if again == 1 else 'were'} defined again"
+            )
         found.append(text + ".")
     return found
 
