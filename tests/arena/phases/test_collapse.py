@@ -272,4 +272,4 @@ def test_report_counts_forgotten_and_found_again(empty: Path) -> None:
     assert sizes == [(2, 2), (3, 3), (3, 3), (3, 1), (4, 2), (5, 2)]
     assert figure.rows[-1]["written"] == 6 and figure.rows[-1]["in_index"] == 3
     assert table.rows[0] == ("forgotten", "definition", "beyond 9 tokens of index", "2", "1")
-    assert found.missing == ("No look for collapse was taken: measure.collapse in the config asks for it.",)
+    assert found.missing == ("Collapse was not measured: set measure.collapse in the config.",)
