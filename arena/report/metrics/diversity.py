@@ -16,7 +16,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arena.report.sections.culture.innovation import asked
 from arena.run.store import Row, Store
 from culture.measures import (
     compression_ratio,
@@ -32,6 +31,11 @@ FEWEST_SAMPLED = 12
 """A generation with fewer valid problems is left out, so that it does not shrink all others' samples."""
 SHUFFLES = 20
 """Random assignments of problems to authors, as the null model of authors with one style."""
+
+
+def asked(problem: str) -> str:
+    """A problem without its input: the text before the first bar, or all of it without a bar."""
+    return problem.partition("|")[0].strip() or problem
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from arena.report.figures.figure import Figure, Panel, Section, Series
+from arena.report.metrics.diversity import asked
 from arena.report.source import Source
 from arena.report.stats.intervals import bootstrap_interval, wilson_interval
 from arena.run.store import Row, Store
@@ -64,11 +65,6 @@ def innovation(store: Store) -> list[Row]:
         if new:
             rows.append({"generation": g, "posts": len(new), "new": sum(new), "new_to_lately_read": sum(fresh)})
     return rows
-
-
-def asked(problem: str) -> str:
-    """A problem without its input: the text before the first bar, or all of it without a bar."""
-    return problem.partition("|")[0].strip() or problem
 
 
 def findings(rows: Sequence[Row]) -> list[str]:
