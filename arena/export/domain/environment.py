@@ -1,7 +1,7 @@
-"""A domain as an environment package for verifiers (Prime Intellect, 0.4: `verifiers.v1`), written as source.
+"""Write a domain as the source of an environment package for verifiers (Prime Intellect, 0.4: `verifiers.v1`).
 
-The package is small and holds no data: it asks `arena.export.domain.rows` of an installed Ratchet for the problems and
-for the verdict on a reply. verifiers itself is not imported here. Left out: several turns, tools, and setting problems.
+The package contains no data: it gets problems and verdicts from `arena.export.domain.rows` of an installed Ratchet.
+verifiers is not imported here. Left out: several turns, tools, and setting problems.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 VERIFIERS = "0.4.0"
-"""The version whose interface the package is written to, and was tested with."""
+"""Version of verifiers that the package requires and was tested with."""
 
-MODULE = '''"""{name} of Ratchet as an environment: one question, one reply, judged by execution.
+MODULE = '''"""The domain {name} of Ratchet as an environment: one question, one reply, verified by execution.
 
-`load_environment(split="dev", num_tasks=100)` gives it ready for a model; README.md has the command that
-evaluates one.
+`load_environment(split="dev", num_tasks=100)` returns the environment; README.md has the command that evaluates a
+model on it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ JUDGE = Judge(NAME, OPTIONS)
 
 
 class RatchetData(vf.TaskData):
-    """`problem` is what the verifier takes; `prompt` and `system_prompt` are what a model sees."""
+    """`problem` is the verifier's input; `prompt` and `system_prompt` are shown to the model."""
 
     problem: str
     answer: str
@@ -54,9 +54,9 @@ class RatchetTask(vf.Task[RatchetData]):
 
 class RatchetConfig(vf.TasksetConfig):
     split: Literal["train", "dev"] = "train"
-    """`train` is drawn at random, over all depths alike; `dev` is held out."""
+    """`train` is drawn at random, uniformly over depths; `dev` is held out."""
     num_tasks: int = 500
-    """How many problems, at most."""
+    """Maximum number of problems."""
 
 
 class RatchetTaskset(vf.Taskset[RatchetTask, RatchetConfig]):
@@ -66,7 +66,7 @@ class RatchetTaskset(vf.Taskset[RatchetTask, RatchetConfig]):
 
 
 def load_environment(**options: Any) -> vf.Env:
-    """The environment for a model without tools, run in a process here; `options` are fields of `RatchetConfig`."""
+    """The environment for a model without tools, in a local process; `options` are fields of `RatchetConfig`."""
     agent = {{"harness": {{"id": "null"}}, "runtime": {{"type": "subprocess"}}}}
     return vf.load_environment(vf.SingleAgentEnvConfig(taskset={{"id": {package!r}, **options}}, agent=agent))
 
@@ -94,8 +94,8 @@ README = """\
 # {dash}
 
 The domain `{name}` of Ratchet for [verifiers](https://pypi.org/project/verifiers/) {verifiers}: a question, a reply,
-and the domain's own verifier as the reward (1 for a solution right in full, else 0; the metric `right_answer` asks for
-the answer alone).
+and the domain's own verifier as the reward (1 for a fully correct solution, otherwise 0; the metric `right_answer`
+checks only the answer).
 
 ```
 pip install .        # after ratchet-arena {version}, from its own folder
@@ -103,12 +103,12 @@ vf-eval {dash} --env.agent.harness.id null --env.agent.runtime.type subprocess -
     -m MODEL --client.base-url http://localhost:8000/v1 --client.api-key-var NAME_OF_A_VARIABLE
 ```
 
-`null` is a harness without tools, `subprocess` runs it here, and `--no-push` keeps the results here.
+`null` is a harness without tools, `subprocess` runs it locally, and `--no-push` keeps the results local.
 
 | option | |
 |---|---|
 | `split` | `train`: drawn at random over all depths; `dev`: held out. The test set is sealed. |
-| `num_tasks` | how many problems, at most |
+| `num_tasks` | maximum number of problems |
 """
 
 
@@ -117,7 +117,10 @@ def package_name(domain: str) -> str:
 
 
 def write_environment(domain: str, options: Mapping[str, Any], folder: Path) -> None:
-    """Write the package into `folder`. `options` are the domain's, of plain values."""
+    """Write the package for a domain into `folder`, which must not exist.
+
+    `options` are the domain's options; their values must be serialisable as JSON.
+    """
     package = package_name(domain)
     words = {
         "name": domain,

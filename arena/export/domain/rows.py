@@ -1,10 +1,10 @@
-"""The problems of a domain as rows, and the verdict on a reply to one: what the exported files are made with, and what
-the exported environment asks.
+"""The problems of a domain as rows, and verdicts on replies. The exported files and the exported environment use both.
 
-Train problems are drawn at random, as many of each depth, none twice and none held out; the dev set is the domain's
-own. The sealed test set is never written. Names that a problem uses come with what they mean, since no library does.
+Train problems are drawn at random, equally many of each depth, without duplicates and held-out problems; the dev set is
+the domain's own. The sealed test set is never written. The meanings of the names in a problem are included as notes,
+since there is no library to look them up in.
 
-Left out: problems that agents set; those are in a run's own export.
+Left out: problems that agents set (`ratchet export` writes those of a run).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from curricula.domain import Domain, Named, Problem, Verdict
 from curricula.registry import make_domain
 
 VOICE = Voice(chat=True)
-WHO = "a solver"
+SOLVER = "a solver"
 DRAWS = 50
-"""Times a problem is drawn for a place of the train set before its depth is given up as used up."""
+"""Consecutive duplicate or held-out draws after which a depth counts as exhausted."""
 
-# Types as a dataset card names them.
+# Column types, in the notation of dataset cards.
 ROW: dict[str, Any] = {
     "id": "string",
     "prompt": "string",
@@ -38,29 +38,29 @@ ROW: dict[str, Any] = {
     "solution": "string",
     "notes": ["string"],
 }
-# What each field holds, for the card; a test holds that none is missing.
+# Description of each column, for the card; a test checks that it is complete.
 FIELDS = {
-    "id": "digest of the problem's exact words; no two rows have the same",
-    "prompt": "what a solver is asked in the domain's own notation, to be gone on with",
+    "id": "digest of the problem's text; unique",
+    "prompt": "prompt of a solver in the domain's own notation, to be continued",
     "question": "the problem as a solver may see it",
     "answer": "the right answer, in the domain's own form",
-    "domain": "its name",
-    "depth": "how many steps its solution has, or its level",
+    "domain": "name of the domain",
+    "depth": "number of steps of the solution, or level",
     "features": "measures of difficulty by name",
     "messages": "the same as a chat: `system`, `user`, and as `assistant` the reference solution, to train on",
-    "problem": "the problem in full, as the verifier takes it; may hold what a solver must not see",
+    "problem": "the full problem, as the verifier takes it; may contain text that a solver must not see",
     "solution": "a solution that the verifier accepts",
-    "notes": "what the problem's names mean, as they are shown in `prompt` and `messages`",
+    "notes": "meanings of the problem's names, as shown in `prompt` and `messages`",
 }
 
 
 def problems(domain: Domain, split: str, n: int) -> Iterator[Problem]:
-    """The first `n` problems of a split, `train` or `dev`, equal each time; fewer where there are no more.
+    """The first `n` problems of the split `train` or `dev`, or all if there are fewer. Deterministic.
 
     Raises ValueError for any other split: the test set is sealed.
     """
     if split not in ("train", "dev"):
-        raise ValueError(f"no split {split!r}: there are train and dev, and the test set is sealed")
+        raise ValueError(f"unknown split {split!r}: expected train or dev (the test set is sealed)")
     streams = [_train(domain, d) if split == "train" else iter(domain.heldout("dev", d)) for d in domain.depths]
     seen, given = set[str](), 0
     while streams and given < n:
@@ -85,21 +85,21 @@ def _train(domain: Domain, depth: int) -> Iterator[Problem]:
 
 
 def notes(domain: Domain, problem: Problem) -> tuple[str, ...]:
-    """What the names of a problem mean."""
+    """Definitions of the names that a problem uses."""
     if not isinstance(domain, Named):
         return ()
     return tuple(domain.true_definition(name) for name in problem.names)
 
 
 def asked(domain: Domain, problem: Problem) -> Chat:
-    """The system prompt and the question, as a solver is asked in prose."""
-    chat = solver.ask(VOICE, domain, WHO, problem, notes(domain, problem))
+    """The chat prompt of a solver: system prompt and question."""
+    chat = solver.ask(VOICE, domain, SOLVER, problem, notes(domain, problem))
     assert isinstance(chat, Chat)
     return chat
 
 
 def row(domain: Domain, problem: Problem) -> dict[str, Any]:
-    """A problem with every field of `ROW`."""
+    """The row of a problem: a value for every column of `ROW`."""
     chat, solution, shown = asked(domain, problem), domain.solution(problem), notes(domain, problem)
     turns = {"system": chat.system, "user": chat.user, "assistant": solver.say(VOICE, solution)}
     return {
@@ -131,5 +131,5 @@ class Judge:
             yield {**texts, "problem": p.text, "answer": p.answer, "depth": p.depth}
 
     def verdict(self, problem: str, reply: str) -> Verdict:
-        """What a model's reply comes to, thinking and marks and all. Total in `reply`."""
+        """Verdict on a model's reply, which may contain reasoning and tags. Never raises for any `reply`."""
         return self.domain.verify(self.domain.problem(problem), solver.read(VOICE, reply))

@@ -1,4 +1,7 @@
-"""`export-domain`: a domain as one folder, a dataset with its card beside an environment, whole or not at all."""
+"""`export-domain`: write a domain as one folder with a dataset, its card and an environment package.
+
+The folder is written under a temporary name and renamed at the end, so it is complete or absent.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ PLAIN = (str, int, float, bool)
 
 
 def read_options(given: Sequence[str]) -> dict[str, Any]:
-    """Options of a domain from words such as `world=3`. Raises ValueError for one that is none."""
+    """Parse options of a domain such as `world=3`. Raises ValueError for a word of another form."""
     found: dict[str, Any] = {}
     for word in given:
         key, sign, text = word.partition("=")
@@ -29,15 +32,19 @@ def read_options(given: Sequence[str]) -> dict[str, Any]:
             value = None
         items = value if isinstance(value, list) else [value]
         if not items or not all(isinstance(item, PLAIN) for item in items):
-            raise ValueError(f"--options {word!r} is not of the form name=value, a number, a word or a list of them")
+            raise ValueError(f"--options {word!r} is not of the form name=value (value: a number, a word or a list)")
         found[key] = value
     return found
 
 
 def export_domain(name: str, options: Mapping[str, Any], to: Path, n: int) -> list[str]:
-    """Write a domain with `n` train problems to the folder `to`; lines that tell what was written.
+    """Write a domain with up to `n` train problems to the folder `to`, replacing an earlier export.
 
-    Raises ValueError, and writes nothing, for an unknown domain or option, or if `to` is something else than an export.
+    Returns:
+        Lines for the user that say what was written.
+
+    Raises:
+        ValueError: for an unknown domain or option, or if `to` exists and is not an export. Nothing is written.
     """
     domain = make_domain(name, **options)
     refuse(to)

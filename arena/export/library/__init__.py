@@ -1,1 +1,1 @@
-"""A run's library for people who ask it something: search it, open a post, see what builds on what."""
+"""The command `library`: search the posts of a run, show one post, print the tree of citations, export, verify."""

@@ -1,6 +1,7 @@
-"""The command `library`: what a person asks of a run's library, one action a function.
+"""The actions of the command `library`: search, show, tree, export, verify, proof.
 
-Left out: changing anything. Not guaranteed: that a run which is being played stands still between two actions.
+All actions only read the run. Left out: changing posts. Not guaranteed: equal results of two actions while the run is
+in progress.
 """
 
 from __future__ import annotations
@@ -27,14 +28,25 @@ from arena.text import count, visible
 from culture.kinds import kind_of
 
 SEARCHED, TREE = 20, 40
-"""Posts of a search, and lines of a tree in each direction, where `--limit` says nothing."""
+"""Default of `--limit`: posts of a search, and lines of a tree in each direction."""
 WIDTH = 120
-"""Columns where nobody's terminal says how many there are."""
+"""Minimum number of columns if the output is not a terminal."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One action with its words and options; `limit`, `kind`, `generation` and `to` are None where left out."""
+    """Arguments of one action.
+
+    Attributes:
+        folder: the run folder.
+        store: the run's database.
+        config: the run's config.
+        words: the words after the action; empty: none.
+        kind: `--kind`; like the other options, None if it was not given.
+        generation: `--generation`.
+        limit: `--limit`.
+        to: `--to`.
+    """
 
     folder: Path
     store: Store
@@ -47,7 +59,14 @@ class Asked:
 
 
 def library(action: str, asked: Asked, console: Console | None = None) -> int:
-    """Do what is asked; the exit status: 0, or 2 where `verify` found something. Raises ValueError for a mistake."""
+    """Run one action and print its result.
+
+    Returns:
+        The exit status: 0, or 2 if `verify` found a problem.
+
+    Raises:
+        ValueError: for an unknown action, an option that the action does not take, missing words or an unknown post.
+    """
     if action not in ACTIONS:
         raise ValueError(f"unknown action {action!r}{nearest(action, list(ACTIONS)) or _expected()}")
     needs, options, do = ACTIONS[action]
@@ -58,9 +77,9 @@ def library(action: str, asked: Asked, console: Console | None = None) -> int:
     if needs and not asked.words.strip():
         raise ValueError(f"{action} needs {needs}, as in: library {asked.folder} {action} {EXAMPLES[action]}")
     if not needs and asked.words.strip() and action != "search":
-        raise ValueError(f"{action} takes no words, got {asked.words!r}")
+        raise ValueError(f"{action} takes no arguments, got {asked.words!r}")
     if asked.limit is not None and asked.limit < 1:
-        raise ValueError(f"--limit must be 1 at least, got {asked.limit}")
+        raise ValueError(f"--limit must be at least 1, got {asked.limit}")
     console = console or Console()
     if not console.is_terminal:
         console.width = max(console.width, WIDTH)
@@ -70,7 +89,7 @@ def library(action: str, asked: Asked, console: Console | None = None) -> int:
 def _search(asked: Asked, console: Console) -> int:
     found = search(asked.store, asked.words, asked.kind, asked.generation, asked.limit or SEARCHED)
     if not found:
-        what = f" that holds any of {asked.words!r}" if asked.words.strip() else ""
+        what = f" with any of the words {asked.words!r}" if asked.words.strip() else ""
         console.print(Text(f"no post{what}{_when(asked)}"))
         return 0
     rows = []
@@ -86,7 +105,7 @@ def _search(asked: Asked, console: Console) -> int:
 
 
 def _list(rows: list[list[str]], width: int) -> Table:
-    """Posts as a table that is `width` columns wide at most, if that is 80 at least: titles and bodies are cut."""
+    """Posts as a table of at most `width` columns, for a `width` of 80 or more: titles and bodies are truncated."""
     names = ("id", "kind", "title", "author", "gen", "body", "standing", "uses", "cited")
     widths = [max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(names)]
     title, body = names.index("title"), names.index("body")
@@ -119,7 +138,7 @@ def _tree(asked: Asked, console: Console) -> int:
         return f"{node.relation} {_label(store, node.id)}" + (f"  [{gone[node.id].state}]" if node.id in gone else "")
 
     console.print(Text(_label(store, start), "bold"))
-    for graph, title, nothing in ((up, "It builds on", "nothing"), (down, "On it build", "no posts")):
+    for graph, title, nothing in ((up, "Builds on", "nothing"), (down, "Basis of", "no posts")):
         found = lines(graph, start, line, asked.limit or TREE)
         console.print(Text(f"{title}{':' if found else f' {nothing}.'}"))
         for one in found:
@@ -133,7 +152,7 @@ def _export(asked: Asked, console: Console) -> int:
     to = asked.to or asked.folder / "library.md"
     if to.is_dir() or not to.parent.is_dir():
         raise ValueError(f"{to} is a folder: give --to a file" if to.is_dir() else f"no folder {to.parent}")
-    asked.store.db.execute("BEGIN")  # one state of the run, whatever is played meanwhile
+    asked.store.db.execute("BEGIN")  # read one snapshot while the run may be in progress
     try:
         with replacing(to) as new, open(new, "w", encoding="utf-8", newline="\n") as file:
             for piece in book_text(asked.store, asked.config.run.name):
@@ -207,5 +226,5 @@ ACTIONS: dict[str, tuple[str, tuple[str, ...], Action]] = {
     "verify": ("", (), _verify),
     "proof": ("a post, a receipt, a training or a generation", (), _proof),
 }
-"""What each action must be told, the options it takes, and what does it."""
+"""For each action: its required argument (empty: none), its options, its function."""
 EXAMPLES = {"show": "w3", "tree": "w3", "proof": "w3"}

@@ -1,7 +1,7 @@
-"""Find posts: by words, and by what a person types for one of them.
+"""Search posts by words, and resolve a name, title or id prefix to one post.
 
-Left out: ranking by usefulness; what is found by words comes in the order of BM25, which weighs words by the whole
-library, also where it is looked at as it once stood.
+Search results are ordered by BM25. Word weights are those of the whole library, also in a search as of an earlier
+generation. Left out: ranking by usefulness.
 """
 
 from __future__ import annotations
@@ -18,24 +18,35 @@ from culture.library import Library
 from culture.posts import check_kind
 
 MOST_NAMED = 8
-"""Posts that a message about a prefix of several ids names."""
+"""Maximum number of posts that an error message lists."""
 SHORT = 10
-"""Hex digits of an id that lists show."""
+"""Number of hex digits of an id in lists."""
 _HEX = re.compile(r"[0-9a-f]{1,64}")
 
 
 @dataclass(frozen=True)
 class Found:
-    """One post of a list, as of the generation that was asked for."""
+    """One search result, with its standing and counts as of the requested generation."""
 
     post: Row
     standing: str
-    uses: int  # times it was read at work, not asleep
-    cited: int  # posts that cite it
+    uses: int  # reads in all phases except sleep
+    cited: int  # number of posts that cite it
 
 
 def search(store: Store, words: str, kind: str | None, generation: int | None, limit: int) -> list[Found]:
-    """Posts that hold any of the words, best first; without words the newest first. ValueError for an unknown kind."""
+    """Posts that contain any of `words`, best match first; without words, the newest first.
+
+    Args:
+        store: the run's database.
+        words: search words; empty: all posts.
+        kind: kind of the posts; None: all kinds.
+        generation: search the library as of the end of this generation; None: the newest.
+        limit: maximum number of posts.
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
     until = EVER if generation is None else generation
     if kind is not None:
         check_kind(kind)
@@ -62,10 +73,10 @@ def search(store: Store, words: str, kind: str | None, generation: int | None, l
 
 
 def resolve(store: Store, word: str) -> str:
-    """The id of the post that someone means by a definition's name, an id, the beginning of one, or a title.
+    """The id of the post with the given definition name, id, id prefix or title; a definition's name takes precedence.
 
-    Of several definitions of one name the first in force is meant. Raises ValueError if nothing is, and naming the
-    posts if an id begins several ways.
+    Of several posts with the same name or title, the first in force is returned. Raises ValueError if there is no such
+    post, or if several ids begin with the prefix (the message lists them).
     """
     word = word.strip()
     named = _ids(store, "kind = 'definition' AND title = ?", word)
@@ -78,20 +89,20 @@ def resolve(store: Store, word: str) -> str:
         if len(found) == 1:
             return str(found[0]["id"])
         if found:
-            length = _telling(found, len(start))
-            told = ", ".join(f"{p['id'][:length]} ({one_line(p)})" for p in found[:MOST_NAMED])
+            length = _unique_length(found, len(start))
+            listed = ", ".join(f"{p['id'][:length]} ({one_line(p)})" for p in found[:MOST_NAMED])
             more = f" and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
-            raise ValueError(f"{len(found):,} posts have an id that begins with {word}: {told}{more}")
+            raise ValueError(f"{len(found):,} posts have an id that begins with {word}: {listed}{more}")
     titled = _ids(store, "title = ?", word)
     if titled:
         return _in_force(store, titled)
     names = [r["title"] for r in store.query("SELECT DISTINCT title FROM posts WHERE kind = 'definition' ORDER BY 1")]
     hint = nearest(word, names) or (f"; its definitions are {_some(names)}" if names else "; it holds no definitions")
-    raise ValueError(f"no post {word!r} in this library: neither a name, nor a title, nor how an id begins{hint}")
+    raise ValueError(f"no post {word!r} in this library: not a name, a title or the beginning of an id{hint}")
 
 
 def one_line(post: Row) -> str:
-    """`definition w3 by ivo, generation 1`, on one line whatever its title is."""
+    """Kind, title, author and generation on one line, such as `definition w3 by ivo, generation 1`."""
     title = " ".join(str(post["title"]).split())
     title = title if len(title) <= 40 else title[:39] + "…"
     return f"{post['kind'].replace('_', ' ')} {title} by {post['author']}, generation {post['generation']}"
@@ -106,8 +117,8 @@ def _in_force(store: Store, ids: Sequence[str]) -> str:
     return next((i for i in ids if i not in gone), ids[0])
 
 
-def _telling(found: Sequence[Row], least: int) -> int:
-    """How many digits tell these ids apart, and some more to be typed safely."""
+def _unique_length(found: Sequence[Row], least: int) -> int:
+    """Number of digits, at least `SHORT`, that distinguish these ids."""
     length = least + 1
     while length < 64 and len({p["id"][:length] for p in found}) < len(found):
         length += 1

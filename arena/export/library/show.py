@@ -1,8 +1,8 @@
-"""One post in full: its words, what it cites and who cites it, who read it, what became of it and where it is logged.
+"""Show one post in full: text, standing, citations, readers, effect on readers, review decisions, signature, log entry.
 
-Left out: attempts at the problem of a worked example (`watch` opens its round). Not guaranteed: that a post did for its
-readers what is told of them, unless it says "uplift" (held-out problems, with all that the library has on them and with
-nothing) or "worth" (problems of agents, with this post and with it left out at random).
+Left out: attempts at the problem of a worked example (`watch` shows its round). Not guaranteed: a causal effect of the
+post on its readers, except in two lines: "uplift" compares held-out problems with and without reading, and "worth"
+compares the agents' own problems with the post shown and randomly withheld.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from arena.text import count, number, visible
 from culture.posts import SignedPost
 
 MOST_LISTED = 12
+"""Maximum number of posts or readers on one line of facts."""
 
 
 def facts(store: Store, id: str) -> list[tuple[str, str]]:
-    """(what, words) of one post, in the order in which they are shown; what there is nothing to say of is absent."""
+    """Facts about the post with this id as (label, text), in display order; facts without content are omitted."""
     (post,) = store.query("SELECT * FROM posts WHERE id = ?", [id])
     up, down = edges(store)
     gone = standings(store)
-    found = [("id", id), ("standing", told(store, gone.get(id)))]
+    found = [("id", id), ("standing", standing_text(store, gone.get(id)))]
     if post["applies"]:
         found.append(("applies", post["applies"]))
     if post["about"]:
@@ -49,8 +50,8 @@ def facts(store: Store, id: str) -> list[tuple[str, str]]:
     return [*found, ("signed", _signature(post)), ("log", _leaf(store, id))]
 
 
-def told(store: Store, standing: Standing | None) -> str:
-    """`superseded in generation 7 by ab12cd34ef (definition w3 by ivo, generation 7): reason`."""
+def standing_text(store: Store, standing: Standing | None) -> str:
+    """Standing of a post, such as `superseded in generation 7 by ab12cd34ef (definition w3 by ivo, generation 7)`."""
     if standing is None:
         return IN_FORCE
     text = f"{standing.state} in generation {standing.generation}"
@@ -64,7 +65,7 @@ def told(store: Store, standing: Standing | None) -> str:
 
 
 def show(store: Store, id: str) -> list[Text | Table]:
-    """The post as it is printed."""
+    """The post with this id, as renderables for the terminal."""
     (post,) = store.query("SELECT * FROM posts WHERE id = ?", [id])
     head = Text(visible(one_line(post)), "bold")
     body = Text("\n".join(f"  {line}" for line in visible(post["body"]).splitlines()))
@@ -100,9 +101,9 @@ def _reading(store: Store, id: str) -> list[tuple[str, str]]:
     for asleep, where in ((0, "at work"), (1, "asleep")):
         by = [(r["agent"], r["n"]) for r in rows if r["asleep"] == asleep]
         if by:
-            told = ", ".join(f"{agent} {n:,}" for agent, n in by[:MOST_LISTED])
+            readers = ", ".join(f"{agent} {n:,}" for agent, n in by[:MOST_LISTED])
             more = f" and {len(by) - MOST_LISTED} more" if len(by) > MOST_LISTED else ""
-            found.append(("read", f"{count(sum(n for _, n in by), 'time')} {where}: {told}{more}"))
+            found.append(("read", f"{count(sum(n for _, n in by), 'time')} {where}: {readers}{more}"))
     left = store.query("SELECT COUNT(*) AS n FROM withheld WHERE post = ?", [id])[0]["n"]
     if left:
         found.append(("withheld", f"{count(left, 'time')}, at random"))
@@ -118,10 +119,11 @@ def _effect(store: Store, id: str) -> list[tuple[str, str]]:
         )  # fmt: skip
     if (held := worths(store)) and (w := held.posts.get(id)):
         if w.difference is None:
-            told = f"not known yet: {arms(w)}; {number(w.shrunk, sign=True)} is what its kind does"
+            effect = f"not known yet: {arms(w)}; the mean of its kind is {number(w.shrunk, sign=True)}"
         else:
-            told = f"{say(w)}, left out at random: {arms(w)}; {number(w.shrunk, sign=True)} drawn towards its kind"
-        found.append(("worth", told))
+            shrunk = f"{number(w.shrunk, sign=True)} shrunk towards the mean of its kind"
+            effect = f"{say(w)}, withheld at random: {arms(w)}; {shrunk}"
+        found.append(("worth", effect))
     if (young := use.offspring.get(id)) and young.set:
         found.append(
             ("varied", f"into {count(young.set, 'problem')}, {young.valid} valid, {young.learnable} learnable")
@@ -142,5 +144,5 @@ def _leaf(store: Store, id: str) -> str:
     found = store.query("SELECT seq, generation FROM leaves WHERE kind = 'post' AND subject = ?", [id])
     size = store.query("SELECT MAX(size) AS n FROM heads")[0]["n"]
     if not found:
-        return "not yet: its generation has not ended" if size else "not in one: this run keeps none yet"
+        return "not yet: its generation has not ended" if size else "none: this run has no log yet"
     return f"leaf {found[0]['seq']:,} of {size or 0:,}, since generation {found[0]['generation']}"

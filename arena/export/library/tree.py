@@ -1,10 +1,10 @@
-"""What a post builds on, and what builds on it.
+"""The graph of posts: the posts that a post builds on, and the posts that build on it.
 
-A post builds on what it cites, on the worked example that its problem was varied from, on the earlier post that it
-supersedes, and on the post that it is about (a review, a retraction). All of these were there before it, so there are
-no cycles; a damaged library that holds one is shown all the same, each post opened once.
+A post builds on the posts it cites, on the worked example that its problem was varied from, on the earlier post that it
+supersedes, and on the post that it is about (a review, a retraction). All of these are earlier, so the graph has no
+cycles. A damaged library may have cycles; `walk` expands each post once and therefore ends.
 
-Left out: what was read and not cited, which `show` counts.
+Left out: posts that were read and not cited (`show` counts reads).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ PASSIVE = {
     "retracts": "retracted by",
     "is about": "spoken of by",
 }
-"""What each relation is called from the other end."""
+"""Name of each relation in the opposite direction."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A line of the tree. `again`: what is below it stands further up already."""
+    """A line of the tree. `again`: the post has a subtree that was printed further up."""
 
     depth: int
     relation: str
@@ -45,7 +45,7 @@ class Node:
 
 
 def edges(store: Store) -> tuple[Edges, Edges]:
-    """(what each post builds on, what builds on each post), in the order in which posts were admitted."""
+    """Two graphs, in order of admission: the posts each post builds on, and the posts that build on each post."""
     varied = dict(store.db.conn.execute(_VARIED).fetchall())
     rows = store.db.conn.execute("SELECT id, cites, about, supersedes, kind FROM posts ORDER BY seq").fetchall()
     there = {row[0] for row in rows}
@@ -64,7 +64,7 @@ def edges(store: Store) -> tuple[Edges, Edges]:
 
 
 def walk(graph: Edges, start: str) -> Iterator[Node]:
-    """All that hangs on `start`, depth first, without itself; each post is opened once."""
+    """All posts reachable from `start`, excluding it, in depth-first order; each post is expanded once."""
     opened = {start}
     stack = [(1, *edge) for edge in reversed(_merged(graph, start))]
     while stack:
@@ -77,7 +77,7 @@ def walk(graph: Edges, start: str) -> Iterator[Node]:
 
 
 def lines(graph: Edges, start: str, line: Callable[[Node], str], limit: int) -> list[str]:
-    """The tree, indented, `limit` lines at most and one that says how many there would be."""
+    """The tree below `start` as indented lines: at most `limit`, then one line with the number of lines omitted."""
     found, left = list[str](), 0
     for node in walk(graph, start):
         if len(found) < limit:
@@ -88,7 +88,7 @@ def lines(graph: Edges, start: str, line: Callable[[Node], str], limit: int) -> 
 
 
 def _merged(graph: Edges, id: str) -> list[tuple[str, str]]:
-    """What hangs on a post, each once, with all its relations."""
+    """The neighbours of a post, each once, as (all its relations, id)."""
     found = dict[str, list[str]]()
     for relation, other in graph.get(id, ()):
         found.setdefault(other, []).append(relation)

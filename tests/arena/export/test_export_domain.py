@@ -1,4 +1,4 @@
-"""A domain for others: a dataset without the sealed test set, and an environment whose reward is the verifier's."""
+"""`export-domain`: a dataset without the sealed test set, and an environment with the verifier as its reward."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_splits_hold_no_test_problem(written: dict[str, Path], name: str) -> Non
     domain = judge.domain
     assert len(train) == N and {r["depth"] > 0 for r in train} == {True}
     assert len({r["id"] for r in train + dev}) == len(train) + len(dev)
-    assert [r["id"] for r in train] == [p.text_key for p in problems(domain, "train", N)]  # equal each time
+    assert [r["id"] for r in train] == [p.text_key for p in problems(domain, "train", N)]  # deterministic
     assert {r["id"] for r in dev} == {p.text_key for d in domain.depths for p in domain.heldout("dev", d)}
     sealed = {p.heldout_key for d in domain.depths for p in domain.heldout("test", d)}
     for r in [*train, *dev[:: max(1, len(dev) // 40)]]:
@@ -113,7 +113,7 @@ def test_options_reach_domain_and_environment(tmp_path: Path) -> None:
     (first, *_) = rows(tmp_path / "out", "train")
     (name,) = {n.partition(" ")[0] for n in first["notes"]}
     assert first["notes"] == [f"{name} = {' '.join(world.bodies[name])}"]
-    export_domain("hidden_words", {"levels": 1}, tmp_path / "out", 1)  # takes the place of an export
+    export_domain("hidden_words", {"levels": 1}, tmp_path / "out", 1)  # replaces an export
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "kept").write_text("")
     for to, name, given_, says in (

@@ -1,4 +1,4 @@
-"""The command `library`: what it finds, shows, draws, writes and verifies, and that hostile text stays text."""
+"""The command `library`: every action, its errors, and hostile text, which is printed as plain text."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ask(run: Path, action: str, words: str = "", width: int = 160, status: int =
 
 
 def put(store: Store, post: Post) -> str:
-    """A post in the library, past every check; its id."""
+    """Insert a post without any check. Returns its id."""
     seq = store.query("SELECT MAX(seq) AS n FROM posts")[0]["n"] + 1
     row = [post.id, seq, post.generation, post.kind, post.author, post.title, post.body, json.dumps(post.cites)]
     store.db.execute(
@@ -55,7 +55,7 @@ def put(store: Store, post: Post) -> str:
 
 @pytest.fixture
 def grown(store: Store) -> dict[str, str]:
-    """Posts of every kind on top of a finished run, by what they are."""
+    """Ids of posts of every kind, added to a finished run, by label."""
     old = put(store, Post("definition", "ada", 2, "w40", "w40 = rev inc"))
     new = put(store, Post("definition", "ada", 3, "w40", "w40 = inc rev", (old,), supersedes=old))
     lesson = put(store, Post("lesson", "bo", 2, "tails", "take the tail first", (), applies="after sort"))
@@ -93,7 +93,7 @@ def test_search_as_of_a_generation(run: Path, store: Store, grown: dict[str, str
     assert lines[grown["new"][:10]].split()[-1] == "2" and "in force" in lines[grown["new"][:10]]
     before = ask(run, "search", "w40", generation=2)
     assert grown["old"][:10] in before and "in force" in before and grown["new"][:10] not in before
-    assert "no post that holds any of 'w40', up to generation 1" in ask(run, "search", "w40", generation=1)
+    assert "no post with any of the words 'w40', up to generation 1" in ask(run, "search", "w40", generation=1)
 
 
 def test_search_uses_and_newest(run: Path, store: Store):
@@ -116,7 +116,7 @@ def test_list_fits_the_width(run: Path, grown: dict[str, str], width: int):
     assert out.splitlines()[0].split()[-2:] == ["uses", "cited"]
 
 
-# -- what is meant ----------------------------------------------------------------------------------------------------
+# -- resolving --------------------------------------------------------------------------------------------------------
 
 
 def test_post_by_name_title_or_id(store: Store, grown: dict[str, str]):
@@ -150,7 +150,7 @@ def test_show_a_post(run: Path, store: Store, grown: dict[str, str]):
     assert "standing       superseded in generation 3 by " + grown["new"][:10] in out and "w40 = rev inc" in out
     out = ask(run, "show", "w40")
     assert re.search(r"reviewed by +\w+ \(review w40 by cy, generation 3\): tried it, holds", out)
-    assert re.search(r"cited by +\w+ \(review .*\n +\w+ \(book names", out) and "NOT VALID" in out  # nobody signed it
+    assert re.search(r"cited by +\w+ \(review .*\n +\w+ \(book names", out) and "NOT VALID" in out  # not signed
     assert "not yet: its generation has not ended" in out
     assert re.search(r"standing +forgotten in generation 2: useful to nobody", ask(run, "show", "dust"))
     assert re.search(r"applies +after sort", ask(run, "show", "tails"))
@@ -169,11 +169,11 @@ def test_readers_by_phase(run: Path, store: Store):
 
 def test_tree_both_ways(run: Path, store: Store, grown: dict[str, str]):
     out = ask(run, "tree", "w40")
-    above, below = out.split("On it build:")
+    above, below = out.split("Basis of:")
     assert "cites, supersedes definition w40 = rev inc  (ada, generation 2)" in above and "[superseded]" in above
     assert "cited by, reviewed by review tried it" in below and "cited by book names" in below
     assert "retracted by retraction not mine" in below
-    assert "It builds on nothing." in ask(run, "tree", "dust") and "On it build no posts." in ask(run, "tree", "dust")
+    assert "Builds on nothing." in ask(run, "tree", "dust") and "Basis of no posts." in ask(run, "tree", "dust")
     up, down = edges(store)
     for graph in (up, down):
         for start in list(graph):
@@ -277,7 +277,7 @@ def test_proof_is_valid_json(run: Path, store: Store):
             assert check_proof(json.loads(ask(run, "proof", words))) == []
 
 
-# -- mistakes ---------------------------------------------------------------------------------------------------------
+# -- errors -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -286,11 +286,11 @@ def test_proof_is_valid_json(run: Path, store: Store):
         ("shwo", "w1", {}, "unknown action 'shwo'; did you mean 'show'?"),
         ("dance", "", {}, "unknown action 'dance'; expected one of search, show, tree, export, verify, proof"),
         ("show", "", {}, "show needs a name, a title or an id, as in: library"),
-        ("verify", "now", {}, "verify takes no words, got 'now'"),
+        ("verify", "now", {}, "verify takes no arguments, got 'now'"),
         ("verify", "", {"to": Path("x")}, "--to is for export, not for verify"),
         ("tree", "w1", {"kind": "lesson"}, "--kind is for search, not for tree"),
         ("search", "x", {"kind": "leson"}, "unknown kind of post 'leson'; did you mean 'lesson'?"),
-        ("search", "x", {"limit": 0}, "--limit must be 1 at least, got 0"),
+        ("search", "x", {"limit": 0}, "--limit must be at least 1, got 0"),
         ("proof", "g9", {}, "generation 9 has no signed head; generations 0 to 3 have"),
     ],
 )

@@ -194,7 +194,7 @@ def test_an_arm_without_attempts_has_no_difference(empty: Path) -> None:
     assert {row[-1] for row in section.tables[0].rows if row[1] == "worked example"} == {"-"}
     assert len(section.tables[1].rows) == 2 and "1 post more one arm is empty" in section.figures[1].caption
     told = dict(facts(source.store, EXAMPLE.id))["worth"]
-    assert told.startswith("not known yet: ") and ", 0 without; +0.00 is what its kind does" in told
+    assert told.startswith("not known yet: ") and ", 0 without; the mean of its kind is +0.00" in told
 
 
 def test_the_terminal_shows_the_uplift_by_kind(empty: Path) -> None:
@@ -218,7 +218,7 @@ def test_show_gives_uplift_of_one_post(empty: Path) -> None:
     assert found is not None
     w, told = found.posts[GOOD.id], dict(facts(source.store, GOOD.id))["worth"]
     assert told.startswith(f"+{w.difference:.2f} [") and f"{w.shown} attempts with it, {w.withheld} without" in told
-    assert told.endswith("drawn towards its kind")
+    assert told.endswith("shrunk towards the mean of its kind")
     assert "worth" not in dict(facts(source.store, FREE.id))
 
 
