@@ -1,12 +1,11 @@
-"""The kinds of posts: one table that says all the program needs to know of a kind.
+"""The kinds of posts: one table with the properties of each kind.
 
-A row of `POST_KINDS` is the only place that lists a built-in kind; what else differs between kinds is the code that
-writes one from what happened in a generation (`arena.phases.post`) and the code that checks one
-(`curricula.post_forms`). A kind of a user's own brings both functions along and is named in `library.kinds` by import
-path.
+A row of `POST_KINDS` is the only place that lists a built-in kind; apart from it, kinds differ in the code
+that writes a post from the events of a generation (`arena.phases.post`) and the code that checks one
+(`curricula.post_forms`). A user-defined kind provides both functions and is named in `library.kinds` by import path.
 
-Left out: how a kind is drawn on a screen. Not guaranteed: that a run whose config names a kind of a user's own can be
-read where that kind cannot be imported.
+Left out: display of a kind. Not guaranteed: that a run whose config names a user-defined kind can be read where that
+kind cannot be imported.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ class PostKind:
     name: stored with posts; lower-case letters and underscores.
     chapter: introduction of its chapter in an exported library.
     position: order of the chapters.
-    written: agents write it from what happened in a generation, if `library.kinds` names it.
+    written: agents write it from the events of a generation, if `library.kinds` names it.
     default: `library.kinds` names it by default.
     most: default of the maximum number per author and generation; None: no maximum.
     free_text: description for authors of free text; empty: it cannot be written in free text.
     outcome: what the author of a free text must have done with the problem: solved (True), failed (False), tried
         (None).
     migrates: islands send it to each other.
-    retrieved: it is shown to readers who did not ask for it by name.
+    retrieved: it can be shown to readers that did not request it by name.
     checked: a domain checks its content on admission. Otherwise the library's own rules suffice.
     shown: part of the post that a list shows: "title", "body" or "both".
     relation: how it relates to the post that its `about` names.

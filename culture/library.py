@@ -9,8 +9,8 @@ Posts are never deleted. A post that was superseded, retracted, compiled into a 
 Left out: ranking by usefulness, and the log (`culture.merkle`). A text that supersedes a definition does not inherit
 its place in line: of several definitions of a name the oldest in the view is in force.
 
-Not guaranteed: that nobody rewrote history together with all signatures (that takes the signed log); that the
-search index is in step after someone dropped the triggers (`verify` looks at the posts alone).
+Not guaranteed: detection of a rewritten history whose signatures were all replaced (the signed log detects it); a
+correct search index after someone dropped the triggers (`verify` checks the posts only).
 """
 
 import hashlib
@@ -310,24 +310,21 @@ class Library:
         return self._by(author)._run(kind, limit)[::-1]
 
     def verify(self) -> list[str]:
-        """Recheck every stored post; one readable line per problem, an empty list when all is well.
+        """Check every stored post. Returns one readable line per problem; an empty list if there are none.
 
-        Looks for gaps in the order, ids that do not match the text, bad signatures, authors with two keys,
-        cites of posts that are absent or later, removals of posts that are not there or without the post that
-        caused them, and posts whose removal of another is missing. Always looks at the whole library, also from a
-        view.
+        Checks for gaps in the order, ids that do not match the text, bad signatures, authors with two keys,
+        cites of posts that are absent or later, removals of absent posts, removals without the post that caused them,
+        and missing removals. Always checks the whole library, also when called on a view.
         """
         return audit(self.db.conn)
 
     def _tally(self, by: str) -> dict[str, int]:
-        """Posts of the view for each value of `by`: all there ever were, less those that left.
+        """Number of posts of the view for each value of `by`: all admitted posts minus the removed ones.
 
-        Counted apart, because an index alone answers the first, and those that left are few.
+        Two queries, because an index alone answers the first, and removed posts are few.
         """
         bound, values = self._bound(removed=True, plan=True)
-        group = (
-            by if bound == "1" else f"+{by}"
-        )  # by itself an index in the order of `by` would be read from end to end
+        group = by if bound == "1" else f"+{by}"  # without +, SQLite would scan a whole index in the order of `by`
         tail = f"WHERE {bound} GROUP BY {group} ORDER BY {group}"
         found = dict(self.db.conn.execute(f"SELECT {by}, COUNT(*) FROM posts p {tail}", values).fetchall())
         if self.scope.now is not None:
@@ -340,10 +337,10 @@ class Library:
         return self if author is None else self.within(Scope(frozenset([author])))
 
     def _run(self, kind: str | None, limit: int) -> list[Post]:
-        """Posts of one kind, or of all: the oldest first, or, with a limit, so many of the newest, the newest first.
+        """Posts of one kind, or of all. Without a limit (-1), oldest first; otherwise the `limit` newest, newest first.
 
-        Says which index to use, since SQLite cannot know how many posts there are of a kind, or in a scope: that of the
-        scope or of the kind where few posts are in it, else the order of admission itself.
+        The query selects the index, since SQLite does not know how many posts a kind or a scope has: the index of the
+        scope or of the kind if it has few posts, otherwise the order of admission.
         """
         if kind is not None:
             check_kind(kind)
@@ -377,10 +374,10 @@ class Library:
             raise ValueError(f"a view of a part of the library cannot be added to: {self.scope}")
 
     def _bound(self, removed: bool = False, plan: bool = False) -> tuple[str, list[object]]:
-        """The SQL test that a post `p` is in this view, and its parameters; with `removed`, as if nothing had left.
+        """The SQL test that a post `p` is in this view, and its parameters; with `removed`, including removed posts.
 
-        SQLite is to find posts by something else, and test them by this; with `plan`, it may find them by this: by
-        their authors if there are some, else by their generations.
+        By default SQLite must not use the test to choose an index (unary +). With `plan` it may: the authors' index if
+        the scope has authors, otherwise that of the generations.
         """
         tests, values = ["1"], list[object]()
         author = "p.author" if plan else "+p.author"
@@ -400,7 +397,7 @@ class Library:
         return " AND ".join(tests), values
 
     def _rows(self, head: str, params: Sequence[object], tail: str) -> list[tuple]:
-        """Run `head`, whose `{}` at its end becomes the bound of this view, and `tail`; `params` are of `head`."""
+        """Execute `head` and `tail`, with the test of this view in place of the final `{}` of `head`."""
         bound, values = self._bound()
         return self.db.conn.execute(f"{head.format(bound)} {tail}", [*params, *values]).fetchall()
 
@@ -410,6 +407,6 @@ class Library:
 
 
 def _terms(words: str) -> list[str]:
-    """The words of a query, each once. Only letters, marks and digits survive, so none can be FTS syntax."""
+    """The distinct words of a query. Only letters, marks and digits are kept, so no word can be FTS syntax."""
     kept = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in words)
     return list({term.casefold(): term for term in kept.split()}.values())[:MAX_SEARCH_WORDS]

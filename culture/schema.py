@@ -1,4 +1,4 @@
-"""The library's tables, and how a row of `posts` is read. Statements only; `culture.library` says what they are for."""
+"""SQL schema of the library, and conversion of a row of `posts` to a post. See `culture.library`."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from culture.posts import Post
 
 COLUMNS = "p.kind, p.author, p.generation, p.title, p.body, p.cites, p.about, p.applies, p.supersedes"
-"""What `to_post` takes, of a row `p` of `posts`."""
+"""Columns of a row `p` of `posts` that `to_post` takes, in this order."""
 
 SCHEMA = (
     """CREATE TABLE posts (
@@ -53,7 +53,7 @@ SCHEMA = (
 
 
 def to_post(row: Sequence) -> Post:
-    """The post of a row of COLUMNS; ValueError if it holds none."""
+    """The post in a row of `COLUMNS`. Raises ValueError if the row is not a valid post."""
     kind, author, generation, title, body, cites, about, applies, supersedes = row
     try:
         ids = json.loads(cites)

@@ -65,11 +65,12 @@ class Worth:
 
 
 def estimates(trials: Iterable[Trial], kinds: Mapping[str, str] | None = None) -> dict[str, Worth]:
-    """The worth of each post that has a trial, in the order of their ids.
+    """The uplift of each post that has a trial, in the order of post ids.
 
-    `kinds` is post to kind; a post that it does not name is of a kind "". `shrunk` is the empirical Bayes estimate of a
-    normal model, its variance between posts of a kind by the method of moments (DerSimonian & Laird 1986, Controlled
-    Clinical Trials 7). A post with an empty arm gets the mean of its kind; of a kind without any contrast, 0.
+    `kinds` maps posts to kinds; posts that it does not contain have the kind "". `shrunk` is the empirical Bayes
+    estimate of a normal model, with the variance between posts of a kind by the method of moments (DerSimonian & Laird
+    1986, Controlled Clinical Trials 7). A post with an empty arm gets the mean of its kind, or 0 if no post of the kind
+    has an estimate.
     """
     rows: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -85,10 +86,10 @@ def estimates(trials: Iterable[Trial], kinds: Mapping[str, str] | None = None) -
 
 
 def by(trials: Iterable[Trial], group: Mapping[str, str]) -> dict[str, Worth]:
-    """The worth of all posts of a group together (by kind, by author), in the order of the groups' names.
+    """The pooled uplift of all posts of each group (kind or author), in the order of group names.
 
-    `group` is post to group; trials of posts that it does not name are left out. A post counts as often as it could
-    have been chosen. `shrunk` is the difference itself, or 0 where there is none.
+    `group` maps posts to groups; trials of posts that it does not contain are ignored. A post is weighted by the
+    number of requests for which it could have been chosen. `shrunk` is the difference itself, or 0 where there is none.
     """
     rows: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -98,13 +99,13 @@ def by(trials: Iterable[Trial], group: Mapping[str, str]) -> dict[str, Worth]:
 
 
 def contrast(trials: Sequence[Trial]) -> Worth:
-    """One difference from all these trials.
+    """The uplift estimated from all these trials together.
 
     Means are ratios of inverse-propensity weighted sums (Hájek 1971); the error is that of their linearisation, summed
-    within requests. For the error and the interval one success and one failure are added to each arm (Agresti & Caffo
-    2000, The American Statistician 54), without which an arm of few and equal outcomes would seem certain, each of the
-    weight that a row has in an arm of Kish's effective size; and the interval takes Student's quantile, with the
-    degrees of freedom of Welch and Satterthwaite. `difference` is without what was added.
+    within requests. For the error and the interval, one success and one failure are added to each arm (Agresti & Caffo
+    2000, The American Statistician 54), since an arm of few and equal outcomes would otherwise have no variance. Each
+    has the arm's total weight divided by Kish's effective size. The interval uses Student's quantile with the
+    degrees of freedom of Welch and Satterthwaite. `difference` does not include the added outcomes.
     """
     shown, withheld = [t for t in trials if t.shown], [t for t in trials if not t.shown]
     if not shown or not withheld:
@@ -121,7 +122,7 @@ def contrast(trials: Sequence[Trial]) -> Worth:
 
 
 class _Arm:
-    """Weighted mean of one arm, and what each request has to do with its error."""
+    """Weighted mean of one arm, and the contribution of each request to its error."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
         keys = [(True, t.request) if t.request else (t.shown, i) for i, t in enumerate(trials)]
@@ -131,7 +132,7 @@ class _Arm:
         for key, w in zip(keys, weights, strict=True):
             heavy[key] += w
         self.size = total * total / math.fsum(w * w for w in heavy.values())
-        """Requests of equal weight that would say as much."""
+        """Kish's effective number of requests."""
         each = total / self.size
         self.mean = hits / total
         self.centre = (hits + each) / (total + 2 * each)
@@ -148,16 +149,16 @@ def _student(freedom: float) -> float:
 
 
 def needed(effect: float, power: float = 0.8, level: float = 0.05) -> int:
-    """Attempts an arm that show a difference of two pass rates with probability `power`, at pass rates around .5.
+    """Attempts per arm to detect a difference `effect` of two pass rates with probability `power`, at rates around .5.
 
     Two-sided test at `level`, normal approximation: (z_level/2 + z_power)^2 (p(1-p) + q(1-q)) / effect^2 with p, q =
-    .5 +- effect/2, where most are needed.
+    .5 +- effect/2, the worst case.
     """
     return math.ceil(_precision(effect, power, level) * 2)
 
 
 def needed_choices(effect: float, withhold: float, power: float = 0.8, level: float = 0.05) -> int:
-    """Choices of a post, of which a share `withhold` is withheld, that show a difference (as `needed`, uneven arms)."""
+    """Choices of a post to detect `effect` if a share `withhold` is withheld (as `needed`, with unequal arms)."""
     if not 0 < withhold < 1:
         raise ValueError(f"withhold must lie between 0 and 1: {withhold!r}")
     return math.ceil(_precision(effect, power, level) * (1 / withhold + 1 / (1 - withhold)))

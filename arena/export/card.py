@@ -72,7 +72,7 @@ LIMITS = """\
 - Equal pairs may occur in `completions`: several agents solve a problem in the same words, the easy ones most often.
 - Correct means by execution. What graders said is in `grade`, and it is not always right.
 - The domains are small and synthetic; the texts are not in a natural language.
-- No licence is given here: who publishes the data sets one."""
+- The export sets no licence; the publisher of the data must choose one."""
 
 
 @dataclass(frozen=True)

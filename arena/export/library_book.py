@@ -135,7 +135,7 @@ def _title_page(store: Store, run: str, contents: list[Chapter], use: Use, targe
         authors.setdefault(row["author"], Counter())[row["kind"]] = row["n"]
     lines += [
         f"{total:,} posts by {len(authors)} agents, the last of generation {last}. Every post is signed by its author"
-        " and was let in by a check, never on its author's word."
+        " and was admitted by a check of its content."
         + (f" {len(use.standings):,} are no longer in force, and say so." if use.standings else ""),
         "",
         "## Contents",

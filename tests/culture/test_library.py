@@ -1,4 +1,4 @@
-"""The library holds what was admitted, finds it again, and cannot be rewritten unseen."""
+"""The library: admission, refusal, lookup, search, views, append-only tables, detection of tampering."""
 
 import sqlite3
 
@@ -13,7 +13,7 @@ from tests.helpers.libraries import KEYS, admit_all, definition, filled, signed
 
 
 def without_triggers(library: Library) -> sqlite3.Connection:
-    """What someone with the file can do."""
+    """Tamper with the database as a person with write access to the file can."""
     for (name,) in library.db.conn.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         library.db.conn.execute(f"DROP TRIGGER {name}")
     return library.db.conn

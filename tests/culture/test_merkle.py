@@ -1,4 +1,4 @@
-"""The Merkle log: known answers of RFC 6962's implementations, and what must hold of any log and any proof."""
+"""The Merkle log: test vectors of RFC 6962 implementations, and properties of all logs and proofs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A post is storable data with an id of its own, and a signature says which key wrote it."""
+"""Posts: ids, canonical JSON, validation of fields, signatures."""
 
 import hashlib
 import json

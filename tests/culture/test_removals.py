@@ -1,4 +1,4 @@
-"""What leaves the index, by whose word, and that the rows which say so cannot be bent unseen."""
+"""Removals: which posts leave the index, who may remove them, and detection of changed rows."""
 
 import sqlite3
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Retrieval gives few posts, within the budget, in an order that says nothing, with honest propensities."""
+"""Retrieval: limit and budget, shuffled order, propensities equal to observed frequencies."""
 
 import random
 from collections import Counter

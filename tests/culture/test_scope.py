@@ -1,4 +1,4 @@
-"""A view of a part of the library shows that part, whatever is asked of it, and nothing else."""
+"""Every query of a view returns posts of its scope only."""
 
 from collections.abc import Callable
 

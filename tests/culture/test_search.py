@@ -1,4 +1,4 @@
-"""Search in a library too large for its words: the rare first, then the new, and never outside the view."""
+"""Search in a large library: rare words first, common words among the newest posts, only within the view."""
 
 import random
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ AUTHORS = ("ada", "bo", "cy")
 
 
 def posts(n: int = 400) -> list[Post]:
-    """Each holds `all` and some common words; one in 40 a rare one."""
+    """Posts that contain `all` and some common words; one in 40 contains a rare word."""
     rng = random.Random("posts")
     found = []
     for i in range(n):
@@ -32,7 +32,7 @@ LIBRARY = filled(*POSTS)
 
 @pytest.fixture
 def large() -> Iterator[Library]:
-    """The library, as if ten occurrences were many and a hundred too many."""
+    """A library with limits so low that ten occurrences of a word are many and a hundred too many."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "MATCHES", 10)
         patch.setattr(search, "WINDOW", 100)
@@ -75,7 +75,7 @@ def test_word_in_all_posts_has_no_weight(large: Library) -> None:
 
 
 def test_search_in_a_view(large: Library) -> None:
-    """What a view holds must not depend on what was posted after it."""
+    """Results of a view do not depend on later posts."""
     early = large.as_of(9)
     found = early.search("inc sort", limit=200)
     assert {p.id for p in found} == {p.id for p in POSTS[150:200] if p in holding("inc", "sort")}

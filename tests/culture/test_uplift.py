@@ -1,4 +1,4 @@
-"""Worth is what a post does, whoever it was shown to, and says how sure it is."""
+"""Uplift: unbiased under selection of readers, interval coverage, shrinkage, pooling, sample size."""
 
 import math
 import random
@@ -38,7 +38,7 @@ def test_unbiased_under_selection() -> None:
         raw.append(sum(rates[0]) / len(rates[0]) - sum(rates[1]) / len(rates[1]))
     error = 4 * math.sqrt(sum((w - 0.3) ** 2 for w in weighted)) / len(weighted)
     assert abs(sum(weighted) / len(weighted) - 0.3) < error < 0.03
-    assert abs(sum(raw) / len(raw) - 0.3) > 0.1  # what unweighted means say, of those it was chosen for
+    assert abs(sum(raw) / len(raw) - 0.3) > 0.1  # unweighted means are biased by the selection
 
 
 def test_popular_useless_post_has_no_uplift() -> None:
@@ -135,7 +135,7 @@ def test_groups_pool_their_posts() -> None:
 
 
 def test_trials_of_a_request_are_clustered() -> None:
-    """Three posts a request, always the same three outcomes: three times the rows, and no more known."""
+    """Three posts a request, always the same three outcomes: three times the rows add no information."""
     rng = random.Random("requests")
     trials: dict[bool, list[Trial]] = defaultdict(list)
     for request in range(100):

@@ -1,4 +1,4 @@
-"""A user's own set: every line is an item or an error that names file, line and key, and nothing is skipped."""
+"""A user's item set: every line is an item or an error that names file, line and key; no line is skipped."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ QUIET = {"listen": lambda text: None, "tell": lambda done, total: None}
 
 @pytest.fixture
 def run(undisturbed: Path, tmp_path: Path) -> Path:
-    """A copy of a finished run, in another place."""
+    """A copy of a finished run in another folder."""
     shutil.copytree(undisturbed, tmp_path / "moved")
     return tmp_path / "moved"
 
@@ -69,7 +69,7 @@ def texts(result: Result) -> dict[tuple[str, int, int | None], str]:
 
 
 def tell(*arguments: object) -> Any:
-    """The command line, with its mistakes as `main` tells them."""
+    """Run the command line with the error handling of `main`."""
     return CliRunner().invoke(app, list(map(str, arguments)))
 
 
@@ -84,8 +84,8 @@ def test_eval_is_reproducible_and_read_only(run: Path, mine: Path) -> None:
     assert texts(ask(run, mine, agents="all")) == found
     asked = [j.reply.question for j in one.judged if j.reply.sample is None]
     keys = {r.key for _, _, r in requests(asked, one.options)}
-    assert len(keys) == len(LINES) * 3  # the same noise for everyone
-    some = texts(ask(run, mine, agents=agents[1], limit=2))  # noise does not hang on who and what else is asked
+    assert len(keys) == len(LINES) * 3  # the same sampling keys for all agents
+    some = texts(ask(run, mine, agents=agents[1], limit=2))  # sampling does not depend on the other agents and items
     assert some and some.items() <= found.items()
 
 
@@ -93,7 +93,7 @@ def test_each_agent_uses_its_adapter(run: Path, mine: Path, base: BaseModel, tok
     store, layout = Store(run / "run.db"), AdapterLayout(base.config, 4, 8.0)
     row = there(store, run)[2][0]
     name, noise = row["name"], 0.1 * torch.randn(layout.size, generator=torch.Generator().manual_seed(1))
-    sha = layout.save_peft(noise, run / row["path"], "agents/seed")  # one that nobody could take for the base model
+    sha = layout.save_peft(noise, run / row["path"], "agents/seed")  # clearly different from the base model
     store.db.execute("UPDATE checkpoints SET sha256 = ? WHERE path = ?", [sha, row["path"]])
     store.close()
     engine = TorchEngine(base, tokenizer)

@@ -1,4 +1,4 @@
-"""The numbers of an examination, against values that are known or counted by hand."""
+"""Scores of `eval`, compared with known values and values counted by hand."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def test_contamination(tmp_path: Path) -> None:
             problem("dec dup | 3 1 4"),  # posted later
             Item(6, "6", "-", "solve  Rot swap | 1 2 3 think"),
             Item(7, "7", "-", long),
-            Item(8, "8", "-", "Say"),  # in a text that was set, and too short to tell
-            Item(9, "9", "-", "solve dec rot swap | 1 2 3 think"),  # holds one that was set, and is another problem
+            Item(8, "8", "-", "Say"),  # contained in a problem that was set, but too short to count
+            Item(9, "9", "-", "solve dec rot swap | 1 2 3 think"),  # contains a problem that was set
         ]
         found = met(arena.store, arena.state.domains, items, 2)
         assert found == [{POSTED, TRAINED}, {SET}, set(), set(), set(), {SET}, {SET}, set(), set()]

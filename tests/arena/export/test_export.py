@@ -1,4 +1,4 @@
-"""Export: what a training set holds and must not hold, tables with types, a book that hostile text cannot break."""
+"""Export: training sets without held-out problems, typed tables, a book that escapes hostile text."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def exported(undisturbed: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def copied(undisturbed: Path, tmp_path: Path) -> Path:
-    """A run of one's own, to put things into."""
+    """A copy of a run that a test may change."""
     return Path(shutil.copytree(undisturbed, tmp_path / "run"))
 
 
@@ -71,7 +71,7 @@ def heldout(run: Path) -> str:
 
 
 def shape(value: Any, kind: Any) -> None:
-    """Raises AssertionError unless `value` is of the declared kind; anything but a list may be None."""
+    """Assert that `value` has the declared type; anything but a list may be None."""
     if isinstance(kind, list):
         assert isinstance(value, list)
         for item in value:
@@ -112,11 +112,11 @@ def test_traces_equal_the_store(exported: Path, undisturbed: Path):
     assert rates == {r["round"]: r["solve_rate"] for r in store.query("SELECT * FROM outcomes")}
     reads = sum(len(t["proposal"]["read"]) + sum(len(a["read"]) for a in t["attempts"]) / 2 for t in traces)
     n = "SELECT COUNT(*) AS n FROM reads WHERE phase IN ('propose', 'solve')"
-    assert reads == store.query(n)[0]["n"] > 0  # two attempts a seat share what their solver read
+    assert reads == store.query(n)[0]["n"] > 0  # the two attempts of a seat share the posts that were read
 
 
 def test_prompts_equal_those_of_the_run(exported: Path, undisturbed: Path):
-    """The tokens of all prompts together are what the engine counted in the phase."""
+    """The total tokens of all prompts equal the engine's count for the phase."""
     from agents.tokenizer import Tokenizer
     from arena.config.shipped import SEED_FOLDER
 
@@ -127,7 +127,7 @@ def test_prompts_equal_those_of_the_run(exported: Path, undisturbed: Path):
         sql = "SELECT prompt_tokens AS n FROM phases WHERE generation = ? AND phase = 'solve'"
         counted = store.query(sql, [generation])[0]["n"]
         n = sum(len(t["attempts"]) for t in mine)
-        assert counted in (asked, asked + n), (counted, asked, n)  # with or without a token of beginning
+        assert counted in (asked, asked + n), (counted, asked, n)  # with or without a beginning-of-text token
 
 
 def test_completions_are_verified_or_paid(exported: Path):
@@ -223,7 +223,7 @@ def test_tables_rows_and_types(exported: Path, undisturbed: Path):
         bool(r["correct"]) for r in store.query("SELECT correct FROM attempts ORDER BY rowid")
     ]
     evaluations = pq.read_table(exported / "tables" / "evaluations.parquet")
-    assert str(evaluations.schema.field("correct").type) == "int64"  # a number out of k, no yes or no
+    assert str(evaluations.schema.field("correct").type) == "int64"  # a count out of k, not a boolean
 
 
 def test_posts_verify_from_their_table(exported: Path):
@@ -289,7 +289,7 @@ def test_run_without_adapters(copied: Path, tmp_path: Path):
 
 
 def put(store: Store, post: Post) -> None:
-    """A post in the library, past every check."""
+    """Insert a post without any check."""
     seq = store.query("SELECT MAX(seq) AS n FROM posts")[0]["n"] + 1
     row = [post.id, seq, post.generation, post.kind, post.author, post.title, post.body, json.dumps(post.cites)]
     store.db.execute("INSERT INTO posts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '', '')", [*row, post.about])
@@ -336,7 +336,7 @@ def test_hostile_text_stays_in_its_block(copied: Path, tmp_path: Path):
 
 
 def without_code(page: str) -> str:
-    """What is left of Markdown when code blocks and spans are taken out as CommonMark closes them."""
+    """Markdown without code blocks and spans, as CommonMark delimits them."""
     kept, marks = [], ""
     for line in page.split("\n"):
         fence_ = re.match(r"^(`{3,})([^`]*)$", line)
