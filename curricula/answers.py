@@ -15,38 +15,24 @@ The reference determines the type of the comparison. An answer of another type h
 
 Integers, fractions and powers of them are compared exactly. A number with a decimal point must agree to six digits and,
 as math-verify rounds, to six decimal places; zero equals only zero.
-
-math-verify limits its run time with alarm signals, which work in the main thread only and have a resolution of one
-second. They are not used here. Instead, only formulas that are cheap to compare are passed to it: short, built from a
-few known tokens, with small powers that are not nested. Answers can therefore be compared in any thread, and the
-result is deterministic. What math-verify calls equal is checked once more without its rounding (`curricula.closeness`).
 """
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
 from fractions import Fraction
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache
 
-from curricula.closeness import is_close
 from curricula.exact import evaluate
 from curricula.final_answer import final_answers, marked_answers
+from curricula.formulas import is_formula, notation, read_formula, same_decimal, same_formula
 from curricula.plain_numbers import Number, read_number, tidy
 from curricula.values import Failure, Value, parse_value
 from curricula.values import same_value as same_python_value
 
-LONGEST = 120  # characters of a formula
-MOST_TOKENS = 50
 MOST_ITEMS = 40
-_TOKEN = re.compile(r"\\[A-Za-z]+|\\[{}|]|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]|[-+*/^_(){}\[\],]|\s+")
-_SIGNS = re.compile(r"[-+*/^=<>\\]|[(\[{].*[,(\[{]|[0-9][A-Za-z]")
-_COMMANDS = frozenset(("frac", "sqrt", "pi", "infty", "cup", "emptyset", "{", "}"))
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _ARTICLES = re.compile(r"\A(?:(?:the|a|an|on|in|at|is|it is|it's)\s+)+")
-_LOCK = threading.Lock()  # math-verify's parser is stateful
 _CLOSE = Fraction(2, 10**6)
 
 
@@ -104,20 +90,20 @@ def same_value(said: str, reference: str) -> bool | None:
     row = _row(reference)
     if row is not None:
         return _same_row(_row(said), row)
-    exact = evaluate(_notation(reference))
+    exact = evaluate(notation(reference))
     if exact is not None and (value := _evaluated(said)) is not None:
         return _equal(*value, *exact)
-    formula = _formula(reference)
-    if formula is not None and _SIGNS.search(formula):
-        other = _formula(said)
-        return None if other is None else _same_formula(other, formula)
+    formula = read_formula(reference)
+    if formula is not None and is_formula(formula):
+        other = read_formula(said)
+        return None if other is None else same_formula(other, formula)
     words = _words(said)
     return words == _words(reference) if words else None
 
 
 def _evaluated(said: str) -> tuple[Fraction, bool] | None:
     number = read_number(said)
-    return evaluate(_notation(said)) if number is None or number.percent else (number.value, number.exact)
+    return evaluate(notation(said)) if number is None or number.percent else (number.value, number.exact)
 
 
 def _python(reference: str) -> tuple[Value] | None:
@@ -159,14 +145,7 @@ def _equal(said: Fraction, said_exact: bool, reference: Fraction, reference_exac
         return False
     if abs(said - reference) > _CLOSE * min(abs(said), abs(reference)):
         return False
-    return bool(_math_verify().verify(_decimal(reference), _decimal(said), timeout_seconds=None))
-
-
-def _decimal(value: Fraction) -> Any:
-    """Convert a fraction to the sympy type that math-verify uses for decimals."""
-    import sympy
-
-    return sympy.Float(sympy.Rational(value.numerator, value.denominator), 20)
+    return same_decimal(reference, said)
 
 
 def right_side(said: str) -> str:
@@ -211,121 +190,3 @@ def _words(text: str) -> str:
 def _stripped(words: str) -> str:
     """Without surrounding punctuation; the point of `.5` stays."""
     return re.sub(r"\A(?:[ ,;!?\"'()]|\.(?![0-9]))+", "", words.rstrip(" .,;!?\"'()"))
-
-
-def _notation(text: str) -> str:
-    """The text with the operators and roots of LaTeX."""
-    text = tidy(text).replace("**", "^").replace("π", "\\pi").replace("∞", "\\infty").replace("\\lbrack", "[")
-    text = re.sub(r"(?:√|(?<![A-Za-z\\])sqrt) ?(?:\(([^()]*)\)|([0-9]+|[A-Za-z]))", r"\\sqrt{\1\2}", text)
-    return re.sub(r"\\sqrt ?([0-9A-Za-z])", r"\\sqrt{\1}", text)
-
-
-def _formula(text: str) -> str | None:
-    """The text normalised as a formula; None if it is not a formula, or too expensive to compare."""
-    text = _notation(text)
-    if not 0 < len(text) <= LONGEST or not text.isascii():
-        return None
-    tokens, at = list[str](), 0
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
-            return None
-        at = found.end()
-        if not found[0].isspace():
-            tokens.append(found[0])
-    commands = [t[1:] for t in tokens if t[0] == "\\"]
-    if len(tokens) > MOST_TOKENS or not set(commands) <= _COMMANDS or re.search(r"[A-Za-z]{3}", _no_commands(text)):
-        return None
-    return text if _is_cheap(tokens) else None
-
-
-def _no_commands(text: str) -> str:
-    return re.sub(r"\\[A-Za-z]+", "", text)
-
-
-def _is_cheap(tokens: list[str]) -> bool:
-    """Whether numbers are short, brackets are shallow, roots are few, and powers are small and not nested."""
-    opened = list[int]()
-    matching = dict[int, int]()
-    for i, token in enumerate(tokens):
-        if token in "([{":
-            opened.append(i)
-            if len(opened) > 5:
-                return False
-        elif token in ")]}":
-            if not opened:
-                return False
-            matching[i] = opened.pop()
-        elif token[0].isdigit() and len(token) > (20 if "." in token else 12):
-            return False
-    if opened or tokens.count("\\sqrt") > 3 or tokens.count("^") > 4:
-        return False
-    letters = any(len(t) == 1 and t.isalpha() for t in tokens)
-    ends = {begin: end for end, begin in matching.items()}
-    for i, token in enumerate(tokens):
-        if token != "^":
-            continue
-        base = tokens[matching.get(i - 1, i - 1) : i] if i else []
-        after = i + 1
-        power = tokens[after : ends.get(after, after) + 1]
-        if not base or not power or "^" in base or "^" in power or "_" in power:
-            return False
-        if len(power) > 6 or any(t.isalpha() for t in power):
-            return False
-        most = 4 if letters and len(base) > 1 else 99
-        if any(float(t) > most for t in power if t[0].isdigit() or t[0] == "."):
-            return False
-        if any(t[0].isdigit() and len(t) > 6 for t in base):
-            return False
-    return True
-
-
-def _same_formula(said: str, reference: str) -> bool | None:
-    if said.replace(" ", "") == reference.replace(" ", ""):
-        return True
-    ours, theirs = _parsed(reference), _parsed(said)
-    if ours is None:
-        return False
-    if theirs is None or _type_of(ours) != _type_of(theirs):
-        return None
-    with _LOCK:
-        found = _math_verify().verify(ours, theirs, timeout_seconds=None, allow_set_relation_comp=False)
-        return bool(found) and is_close(theirs, ours)
-
-
-def _type_of(value: Any) -> str:
-    """The type of a parsed value; values of different types are never equal."""
-    import sympy
-
-    if isinstance(value, sympy.Set | sympy.Tuple):
-        return "set"
-    if isinstance(value, sympy.core.relational.Relational | sympy.logic.boolalg.Boolean):
-        return "relation"
-    return "formula"
-
-
-@lru_cache(maxsize=4096)
-def _parsed(formula: str) -> Any:
-    """Parse a formula with math-verify; None if that fails."""
-    maths = _math_verify()
-    with _LOCK:
-        try:
-            found = maths.parse(
-                f"${formula}$", [maths.LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None
-            )
-        except RecursionError:
-            return None
-    import sympy
-
-    value = found[0] if found else None
-    return value if isinstance(value, sympy.Basic) and not value.has(sympy.nan, sympy.zoo) else None
-
-
-@cache
-def _math_verify() -> Any:
-    """Import math-verify on first use, with its warnings about disabled timeouts turned off."""
-    for name in ("math_verify.parser", "math_verify.grader"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    import math_verify
-
-    return math_verify

@@ -16,8 +16,9 @@ km kilometer|KM kilometer|m meter|cm centimeter|mm millimeter|nm nanometer|mi mi
 lbs pound|oz ounce|kg kilogram|Kg kilogram|KG kilogram|g gram|mg milligram|l liter|L liter|ml milliliter|mL milliliter
 dl deciliter|cl centiliter|s second|sec second|secs second|ms millisecond|min minute|mins minute|h hour|hr hour|hrs hour
 yr year|yrs year|kWh kilowatt hour|kW kilowatt|Hz hertz|kHz kilohertz|MHz megahertz|GHz gigahertz|KB kilobyte
-kB kilobyte|MB megabyte|GB gigabyte|TB terabyte|mph mile per hour|kph kilometer per hour|rpm revolution per minute|USD dollar
-EUR euro|GBP pound|JPY yen|gal gallon|qt quart|pt pint|tsp teaspoon|tbsp tablespoon|ha hectare|deg degree|rad radian
+kB kilobyte|MB megabyte|GB gigabyte|TB terabyte|mph mile per hour|kph kilometer per hour|rpm revolution per minute
+USD dollar|EUR euro|GBP pound|JPY yen|gal gallon|qt quart|pt pint|tsp teaspoon|tbsp tablespoon|ha hectare
+deg degree|rad radian
 """
 _IRREGULAR = """
 people person|persons person|children child|kids child|kid child|men man|women woman|feet foot|inches inch|geese goose
@@ -31,8 +32,8 @@ _MEASURES = """
 meter kilometer centimeter millimeter nanometer mile yard foot inch pound ounce kilogram gram milligram ton stone liter
 milliliter deciliter centiliter gallon quart pint cup teaspoon tablespoon second millisecond minute hour day night week
 weekday weekend fortnight month year decade century hectare acre degree radian revolution kilowatt watt volt ampere
-joule calorie newton hertz kilohertz megahertz gigahertz bit byte kilobyte megabyte gigabyte terabyte dollar cent euro penny
-dime nickel rupee yuan peso franc krona crown pixel knot lap step block
+joule calorie newton hertz kilohertz megahertz gigahertz bit byte kilobyte megabyte gigabyte terabyte dollar cent
+euro penny dime nickel rupee yuan peso franc krona crown pixel knot lap step block
 """
 _THINGS = """
 apple orange banana pear peach plum cherry grape lemon lime mango melon pineapple strawberry blueberry berry watermelon
