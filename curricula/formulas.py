@@ -38,7 +38,7 @@ def notation(text: str) -> str:
 def read_formula(text: str) -> str | None:
     """The text normalised as a formula; None if it is not a formula, or too expensive to compare."""
     text = notation(text)
-    if not 0 < len(text) <= LONGEST or not text.isascii():
+    if not 0 < len(text) <= LONGEST or not text.isascii() or re.search(r"[0-9]\s+[.0-9]", text):
         return None
     tokens, at = list[str](), 0
     while at < len(text):
@@ -124,10 +124,30 @@ def _type_of(value: Any) -> str:
     return "formula"
 
 
+def _with_signs(formula: str) -> str:
+    """Write multiplication signs before letters that follow a number, a letter or a closing bracket."""
+    found, before = "", ""
+    for token in (m[0] for m in _TOKEN.finditer(formula)):
+        if token.isspace():
+            found += " "
+            continue
+        letter = len(token) == 1 and token.isalpha()
+        if letter and before and ((before[-1].isalnum() and before[0] != "\\") or before in (")", "}")):
+            found += "*"
+        found += token if token[0] != "\\" else f"{token} "
+        before = "" if before in ("_", "^") and not letter else token
+    return found
+
+
 @lru_cache(maxsize=4096)
 def _parsed(formula: str) -> Any:
-    """Parse a formula with math-verify; None if that fails."""
+    """Parse a formula with math-verify; None if that fails, or if letters get lost: it drops units (`5am` is 5).
+
+    Multiplication signs are written out before letters, so that they are no units.
+    """
     maths = _math_verify()
+    letters = set(_no_commands(formula).lower()) & set("abcdfghjklmnopqrstuvwxyz")  # e and i are numbers
+    formula = _with_signs(formula)
     with _LOCK:
         try:
             found = maths.parse(
@@ -138,7 +158,9 @@ def _parsed(formula: str) -> Any:
     import sympy
 
     value = found[0] if found else None
-    return value if isinstance(value, sympy.Basic) and not value.has(sympy.nan, sympy.zoo) else None
+    if not isinstance(value, sympy.Basic) or value.has(sympy.nan, sympy.zoo):
+        return None
+    return value if letters <= set("".join(map(str, value.free_symbols)).lower()) else None
 
 
 def _is_close(left: Any, right: Any) -> bool:

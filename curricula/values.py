@@ -126,9 +126,10 @@ def same_value(left: Value, right: Value) -> bool:
 
 
 def _paired(left: list[Value], right: list[Value]) -> bool:
-    """Whether the members of two sets, or the items of two dicts, can be paired so that all pairs agree. Those with the
-    same text are paired first."""
-    others = dict[str, list[Value]]()
+    """Whether the members of two sets, or the items of two dicts, can be paired so that all pairs agree."""
+    if len(left) != len(right):
+        return False
+    others = dict[str, list[Value]]()  # those with the same text are paired first: usually all
     for item in right:
         others.setdefault(show_value(item), []).append(item)
     rest = list[Value]()
@@ -138,7 +139,8 @@ def _paired(left: list[Value], right: list[Value]) -> bool:
             same.pop()
         else:
             rest.append(item)
-    return len(left) == len(right) and _matching(rest, [item for items in others.values() for item in items])
+    others_rest = [item for items in others.values() for item in items]
+    return _matching(rest, others_rest) or (len(rest) < len(left) and _matching(left, right))
 
 
 def _matching(left: list[Value], right: list[Value]) -> bool:
