@@ -7,8 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curricula.answers import same_answer, same_value
+from curricula.domain import SPLITS
 from curricula.final_answer import final_answers
+from curricula.list_programs import ListPrograms
 from curricula.plain_numbers import numbers_in, read_number
+from curricula.units import read_unit
+from curricula.word_data import THINGS
+from curricula.word_problems import WordProblems, as_answer
 
 SAME = [
     ("5", "5"), ("answer: 5 apples", "5"), ("$5.00", "5"), ("12%", "12"), ("12%", "0.12"), ("3/4", "0.75"),
@@ -193,6 +198,13 @@ def test_fraction_notations_are_equal(value):
     assert same_value(rf"\frac{{{value.numerator}}}{{{value.denominator}}}", str(value)) in (True, None)
 
 
+@pytest.mark.parametrize("domain", [WordProblems(), ListPrograms()])
+def test_heldout_references_equal_themselves(domain):
+    for problem in (p for split in SPLITS for depth in domain.depths for p in domain.heldout(split, depth)):
+        assert same_answer(problem.answer, problem.answer) is True
+        assert domain.verify(problem, domain.solution(problem)).correct
+
+
 def test_final_answer_precedence():
     """Boxes take precedence over marked lines, and these over a short whole text."""
     assert final_answers(r"answer: 3 but \boxed{\frac{1}{2}} and \boxed{7") == [r"\frac{1}{2}"]
@@ -207,3 +219,39 @@ def test_numbers_in_prose():
     }
     assert found == {20, 5, 25, 3000, 2.5, 2, 12, 24}
     assert read_number("two hundred and five") is not None
+
+
+def test_units():
+    """Spellings of one unit have one meaning; every thing that the templates count is a unit."""
+    for row in (
+        ("km/h", "kilometers per hour", "kilometres an hour", "kph", "km / h"),
+        ("sq. ft.", "square feet", "ft^2", "feet squared", "ft²".replace("²", "^2")),
+        ("$", "dollars", "US dollars", "USD"),
+        ("°C", "degrees Celsius", "deg C", "degrees C"),
+        ("", "in total", "altogether", "each"),
+        ("cups of tea", "cup of tea"),
+        ("apples", "apple left", "apples each"),
+        ("people", "persons", "person"),
+    ):
+        assert len({read_unit(text) for text in row}) == 1 and read_unit(row[0]) is not None
+    assert all(read_unit(thing) for thing in (*THINGS, "dollars", "liters", "boxes"))
+    for text in (
+        "April",
+        "am",
+        "pm",
+        "west",
+        "miles west",
+        "miles left",
+        "M",
+        "of",
+        "per",
+        "squared",
+        "and",
+        "x",
+        "times",
+    ):
+        assert read_unit(text) is None
+
+
+def test_program_answers_keep_their_unit():
+    assert as_answer("5 km") == "5 km" and as_answer("5 April") == "5 April" and as_answer("2 dozen") == "24"

@@ -25,9 +25,9 @@ PIECES = ["<think>", "</think>", "</THINKING>", "<answer>", "</answer>", "<Answe
           "\u2028", "> ", "unclear", "<|im_end|>"]  # fmt: skip
 JSON_PIECES = [*"\\\n\t\r\f\b{}\"' ", "frac", "ne", "eq", "ext", "imes", "u0041", "to"]
 MARKS = (
-    "<think> <thinking> <thought> <reasoning> <reflection> <scratchpad> <seed:think> <mm:think> <longcat_think> [THINK] "
-    "◁think▷ <|channel|>analysis<|message|> <|channel|>commentary<|message|> <|channel>thought <|START_THINKING|> "
-    "<|begin_of_thought|> <|inner_prefix|> <|think|> <unused94>thought [unused16]"
+    "<think> <thinking> <thought> <reasoning> <reflection> <scratchpad> <seed:think> <mm:think> <longcat_think> "
+    "[THINK] ◁think▷ <|channel|>analysis<|message|> <|channel|>commentary<|message|> <|channel>thought "
+    "<|START_THINKING|> <|begin_of_thought|> <|inner_prefix|> <|think|> <unused94>thought [unused16]"
 )
 hostile = st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=14).map("".join)
 
