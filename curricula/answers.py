@@ -129,7 +129,8 @@ def _same_python(said: str, value: Value) -> bool | None:
 def _same_number(said: Number | None, reference: Number) -> bool | None:
     if said is None:
         return None
-    if said.unit and reference.unit and said.unit != reference.unit:
+    units = [n.unit or "percent" * n.percent for n in (said, reference)]
+    if all(units) and units[0] != units[1]:
         return False
     readings = {said.value, said.value / 100} if said.percent and not reference.percent else {said.value}
     if reference.percent and not said.percent:
@@ -188,5 +189,9 @@ def _words(text: str) -> str:
 
 
 def _stripped(words: str) -> str:
-    """Without surrounding punctuation; the point of `.5` stays."""
-    return re.sub(r"\A(?:[ ,;!?\"'()]|\.(?![0-9]))+", "", words.rstrip(" .,;!?\"'()"))
+    """Without surrounding punctuation. The point of `.5` stays, and so do the marks of `5'` and `5"`."""
+    quoted = words.lstrip()[:1] in ("'", '"')
+    words = (
+        words.rstrip(" .,;!?()") if not quoted and re.search("[0-9]['\"]+\\Z", words) else words.rstrip(" .,;!?\"'()")
+    )
+    return re.sub(r"\A(?:[ ,;!?\"'()]|\.(?![0-9]))+", "", words)

@@ -22,7 +22,7 @@ _LINE = re.compile(
     re.I | re.M,
 )
 _IS = re.compile(r"\b(?:the |my )(?:final )?answer is[*_]* (.*)$", re.I | re.M)
-_HASHES = re.compile(r"^#### ?(.*)$", re.M)
+_HASHES = re.compile(r"(?:^|(?<=\s))#### ?(.*)$", re.M)
 _COURTESY = re.compile(
     r"(?<=[.!$}*])\s+(?:I hope (?:it|this|that) (?:is|was) (?:correct|right|helpful|clear)"
     r"|(?:I )?hope (?:it|this|that) helps|Let me know if you have (?:any )?(?:other |more |further )?questions)"
@@ -47,7 +47,7 @@ def final_answers(text: str, quotes: bool = False) -> list[str]:
 
 def marked_answers(text: str) -> list[str] | None:
     """The distinct marked answers of a text, like `final_answers`; None if nothing in the text is marked."""
-    if len(text) > LONGEST or not (_marked(text) or re.search(r"^\s*####|\\(?:boxed|fbox)\b|<answer>", text)):
+    if len(text) > LONGEST or not (_marked(text) or re.search(r"(?:^|\s)####|\\(?:boxed|fbox)\b|<answer>", text)):
         return None
     return _distinct(_marked(text), quotes=True)
 

@@ -50,7 +50,7 @@ _LATEX = re.compile(
 )
 _SPACES = re.compile(r"[\s\u00a0\u2009\u202f]+")
 _AS = str.maketrans(
-    {"−": "-", "–": "-", "×": "*", "·": "*", "÷": "/", "²": "^2", "³": "^3", "⁄": "/"}
+    {"−": "-", "–": "-", "‑": "-", "‐": "-", "×": "*", "·": "*", "÷": "/", "²": "^2", "³": "^3", "⁄": "/"}
     | {chr(c): f" {n}" for c, n in zip(b"\xbc\xbd\xbe", ("1/4", "1/2", "3/4"), strict=True)}
     | {"⅓": " 1/3", "⅔": " 2/3", "⅕": " 1/5", "⅖": " 2/5", "⅗": " 3/5", "⅘": " 4/5", "⅙": " 1/6", "⅚": " 5/6"}
     | {"⅛": " 1/8", "⅜": " 3/8", "⅝": " 5/8", "⅞": " 7/8"}
@@ -132,7 +132,7 @@ def tidy(text: str) -> str:
     for left, right in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
         if text.startswith(left) and text.endswith(right) and len(text) >= len(left) + len(right):
             inner = text[len(left) : len(text) - len(right)]
-            if left not in inner:
+            if left not in inner.replace("\\$", ""):
                 text = inner.strip()
                 break
     text = re.sub(r"\^ ?\{? ?\\circ(?![A-Za-z]) ?\}?|\\degree(?![A-Za-z])|°", " degrees ", text)

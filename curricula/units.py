@@ -25,7 +25,8 @@ people person|persons person|children child|kids child|kid child|men man|women w
 mice mouse|teeth tooth|knives knife|leaves leaf|loaves loaf|shelves shelf|wolves wolf|calves calf|halfpence halfpenny
 metre meter|metres meter|kilometre kilometer|kilometres kilometer|centimetre centimeter|centimetres centimeter
 millimetre millimeter|millimetres millimeter|litre liter|litres liter|millilitre milliliter|millilitres milliliter
-gramme gram|grammes gram|tonne ton|tonnes ton|pence penny|buck dollar|bucks dollar|vertices vertex|fish fish|sheep sheep
+gramme gram|grammes gram|tonne ton|tonnes ton|pence penny|buck dollar|bucks dollar|kilo kilogram|kilos kilogram
+vertices vertex|fish fish|sheep sheep
 deer deer|hertz hertz|celsius celsius|fahrenheit fahrenheit|kelvin kelvin|yen yen|series series|species species
 """
 _MEASURES = """
@@ -52,9 +53,9 @@ insect animal pet lion tiger elephant bear monkey wolf deer fox tree flower rose
 acorn shirt dress skirt sock shoe boot hat cap coat jacket sweater scarf glove pair suit uniform car truck bus van bike
 bicycle motorcycle train boat ship plane vehicle wheel tire seat row column chair table desk bed sofa shelf door window
 room house home building floor apartment store shop school city town village country street road bridge field garden
-farm point goal score vote win loss match race round turn trip flight visit session lesson exercise question problem
+farm point goal vote win loss match race round turn trip flight visit session lesson exercise question problem
 test exam quiz assignment project task job shift call message email text post token item object unit thing part section
-number digit solution factor divisor multiple prime integer root vertex edge side face angle triangle square circle
+number digit solution factor divisor multiple prime integer root vertex edge side face angle triangle circle
 rectangle cube diagonal arrangement way combination permutation outcome possibility choice pattern set subset element
 term tooth finger toe hand head leg arm knife fork spoon cup phone computer laptop tablet machine camera bag pot pan
 gift present prize medal trophy ring necklace bracelet diamond pearl gem kite drum guitar piano violin

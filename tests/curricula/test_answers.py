@@ -44,9 +44,9 @@ SAME = [
     ("👉 **Answer:** 73 ✅", "73"), (r"Final Answer: The final answer is $\boxed{5}$. I hope it is correct.", "5"),
     ("Answer: B. I hope this helps!", "B"),
     # references as data sets write them
-    ("7", "#### 7"), ("7", r"$\boxed{7}$"), ("7", "48 / 2 = <<48/2=24>>24, so 7.\n#### 7"), ("7", "The answer is 7."),
-    ("7", "<answer>7</answer>"), ("7", r"so \fbox{7}."), ("7", r"\boxed7"), ("$5", "#### 5 dollars"),
-    (r"\frac12", r"\boxed{\frac{1}{2}}"),
+    ("7", "#### 7"), ("7", r"$\boxed{7}$"), ("7", r"$\$7$"), ("7", "A: #### 7"), ("5 kilos", "5 kg"),
+    ("7", "48 / 2 = <<48/2=24>>24, so 7.\n#### 7"), ("7", "The answer is 7."), ("7", "<answer>7</answer>"),
+    ("7", r"so \fbox{7}."), ("7", r"\boxed7"), ("$5", "#### 5 dollars"), (r"\frac12", r"\boxed{\frac{1}{2}}"),
     # Python values
     ("'abc'", "'abc'"), ('"abc"', "'abc'"), ("abc", "'abc'"), ('answer: "5"', "'5'"),
     ("{'b': 1, 'a': 3}", "{'a': 3, 'b': 1}"), ("[[1, 4],[2, 5]]", "[[1, 4], [2, 5]]"),
@@ -63,7 +63,7 @@ OTHER = [
     ("5 m", "5 h"), ("5 dollars", "5 euros"), ("$5", "5 euros"), ("5 km", "5000 m"), ("5 m", "5 m^2"),
     ("90 degrees", "90 radians"), ("5 dollars", "5 dollars per hour"), ("3 thirds", "3"),
     ("5 boxes per person", "5 persons per box"), ("20 °C", "20 °F"), ("5 AD", "5 BC"), ("3rd", "3th"), ("5am", "5pm"),
-    ("3h", "3s"), ("3d", "3b"), ("2ab", "3ab"), ("5 K", "5 M"),
+    ("5'", "5\""), ("5\"", "5'"), ("5%", "5 dollars"), ("3h", "3s"), ("3d", "3b"), ("2ab", "3ab"), ("5 K", "5 M"),
     # exact numbers
     (r"\frac{1}{2^{99}}", r"\frac{1}{2^{98}}"), ("10^{-50}", "10^{-60}"), ("1e-50", "1e-60"), ("2^{1000}", "2^{1001}"),
     ("1180591620717411303426", "1180591620717411303425"), ("[1180591620717411303426]", "[1180591620717411303425]"),
@@ -79,10 +79,10 @@ NOT_A_VALUE = [
     "", " ", "5 or 6", "x=x", "5=5", "x<6", "x", "all numbers", "1) or (True", "5) or (True", r"\boxed{5}\boxed{6}",
     "answer: 5\nanswer: 6", "٥", "５", "nan", "inf", "-inf", "(-oo,oo)", r"(-\infty, \infty)", "{5}", "[5]", "(5)",
     r"\{5, 6\}", r"\mathbb{R}", "2+3", "5-", "--5", "5%%", "5/0", r"\frac{5}{0}", "5 x", "5,0", "5_0", "0x5", "5!",
-    "5 zebras", "5ab", "5am", "5th", "two three", "five and six", "3 quarters", "twenty fifths", "5 percentage points",
-    "5 more", "5 of", "The answer is 5. Or maybe 6.", "answer: 5. No, I hope it is 6.", "5 April", "5 pm", "$5 euros",
-    "5 per", "5 miles left", "not 5", "5 or more", "about 5", "She has 5 apples and 6 pears", "5 hours 30 minutes",
-    "5 6", "True", "None",
+    "5 zebras", "5 score", "5 square", "5 dB", "5ab", "5am", "5th", "two three", "five and six", "3 quarters",
+    "twenty fifths", "5 percentage points", "5 more", "5 of", "The answer is 5. Or maybe 6.",
+    "answer: 5. No, I hope it is 6.", "5 April", "5 pm", "$5 euros", "5 per", "5 miles left", "not 5", "5 or more",
+    "about 5", "She has 5 apples and 6 pears", "5 hours 30 minutes", "5 6", "True", "None",
 ]  # fmt: skip
 HOSTILE = [
     "9^{9^{9^9}}", "9**9**9**9", "1e99999999999", "$9^{9^{9^{9}}}$", "((((9^99)^99)^99)^99)", "(9!)!", "9!!!!",
