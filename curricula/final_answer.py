@@ -15,7 +15,7 @@ _DRESS = " \t\r\n*_`✅✔☑🎉\ufe0f"
 _QUOTES = '"“”'
 _BOX = re.compile(r"\\(?:boxed|fbox) ?\{")
 _SMALL_BOX = re.compile(r"\\(?:boxed|fbox) ?([0-9A-Za-z])(?![0-9A-Za-z])")
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.I | re.S)
+_TAG = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.I | re.S)
 _LINE = re.compile(
     r"^(?:[^\w\n]|_){0,40}(?:(?:so|thus|hence|therefore),? )?(?:the |my )?(?:final )?answer(?: is)?"
     r"[*_]* ?[:=][*_]*(.*)$",
