@@ -53,14 +53,23 @@ insect animal pet lion tiger elephant bear monkey wolf deer fox tree flower rose
 acorn shirt dress skirt sock shoe boot hat cap coat jacket sweater scarf glove pair suit uniform car truck bus van bike
 bicycle motorcycle train boat ship plane vehicle wheel tire seat row column chair table desk bed sofa shelf door window
 room house home building floor apartment store shop school city town village country street road bridge field garden
-farm point goal vote win loss match race round turn trip flight visit session lesson exercise question problem
-test exam quiz assignment project task job shift call message email text post token item object unit thing part section
-number digit solution factor divisor multiple prime integer root vertex edge side face angle triangle circle
-rectangle cube diagonal arrangement way combination permutation outcome possibility choice pattern set subset element
-term tooth finger toe hand head leg arm knife fork spoon cup phone computer laptop tablet machine camera bag pot pan
-gift present prize medal trophy ring necklace bracelet diamond pearl gem kite drum guitar piano violin
-water milk juice coffee tea soda lemonade soup oil gas rice flour sugar salt butter cheese meat sand soil wood money
-food
+farm point goal vote win loss match race round turn trip flight visit session lesson exercise question problem test
+exam quiz assignment project task job shift call message email text post token item object unit thing part section
+number digit solution factor divisor multiple prime integer root vertex edge side face angle triangle circle rectangle
+cube diagonal arrangement way combination permutation outcome possibility choice pattern set subset element term tooth
+finger toe hand head leg arm knife fork spoon cup phone computer laptop tablet machine camera pot pan gift present
+prize medal trophy ring necklace bracelet diamond pearl gem kite drum guitar piano violin water milk juice coffee tea
+soda lemonade soup oil gas rice flour sugar salt butter cheese meat sand soil wood money food serving portion helping
+clip crab oyster gumball worm caterpillar seashell doughnut brownie pancake waffle sausage noodle burrito taco popcorn
+chip dumpling roll bun croissant gum stair jump pushup squat swing kick touchdown inning voter resident citizen
+attendee participant volunteer scout pirate knight sailor astronaut baker chef artist musician dancer actor singer
+writer author editor engineer scientist manager clerk cashier waiter bouquet wreath ornament costume mask pallet bin
+drawer cabinet bookcase bookshelf cage pond pool lake river island mountain planet star moon rocket coupon voucher
+stock tip fee clown vase towel blanket pillow curtain carpet rug mirror clock watch umbrella wallet purse backpack
+suitcase helmet bat racket puck skate ski surfboard tent kayak canoe scooter skateboard tractor trailer wagon taxi
+helicopter airplane garage barn fence gate pole brush pipe wire cable battery hinge hook saw hammer shovel ladder
+stapler ruler textbook dictionary invitation flyer brochure pamphlet receipt invoice file document application contract
+report essay article review comment follower subscriber download byte click
 """
 _SIGNS = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "¢": "cent", "°": "degree"}
 CURRENCIES = {sign: _SIGNS[sign] for sign in "$€£¥"}
