@@ -192,6 +192,8 @@ def _is_close(left: Any, right: Any) -> bool:
             return False
         if a == b:
             continue
+        if not (a.is_finite and b.is_finite):
+            return False
         if not bool(abs(a - b) <= 2 * max(abs(a), abs(b)) * sympy.Float(10) ** -digits):
             return False
     return True
