@@ -33,6 +33,12 @@ quinn rae remy rio roy sam sol tao tess uma uri vera zoe
 """
 GIVEN_NAMES = tuple(_NAMES.split())
 
+_P = 2**255 - 19
+_Y = 0x5FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_LOW_ORDER = frozenset((0, 1, _P - 1, _Y, _P - _Y))
+"""The y coordinates of the points of edwards25519 whose order divides 8. For such a public key, anyone can make
+signatures that are valid for some messages."""
+
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -113,13 +119,20 @@ class KeyRing:
         raise ValueError(f"the key file of {name} does not hold an Ed25519 key: {path}")
 
 
+def is_low_order(public_key: bytes) -> bool:
+    """Whether the 32 bytes of a public key encode a point of low order, in any of its encodings."""
+    return (int.from_bytes(public_key, "little") & (2**255 - 1)) % _P in _LOW_ORDER
+
+
 def is_signed(public_key: str, data: bytes, signature: str) -> bool:
-    """Whether `signature` (hex) by `public_key` (hex) is valid for `data`. False for a malformed key or signature."""
+    """Whether `signature` (hex) by `public_key` (hex) is valid for `data`. False for a malformed key or signature, and
+    for a key of low order."""
     try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(bytes.fromhex(signature), data)
+        key = bytes.fromhex(public_key)
+        Ed25519PublicKey.from_public_bytes(key).verify(bytes.fromhex(signature), data)
     except (InvalidSignature, ValueError, TypeError):
         return False
-    return True
+    return not is_low_order(key)
 
 
 def _identity(name: str, key: Ed25519PrivateKey) -> Identity:

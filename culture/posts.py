@@ -32,6 +32,12 @@ MAX_BODY = 4000
 OPTIONAL = ("applies", "supersedes")
 """Fields added later; omitted from the canonical JSON if empty, so that older posts keep their ids."""
 
+_P = 2**255 - 19
+_Y = 0x5FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_LOW_ORDER = frozenset((0, 1, _P - 1, _Y, _P - _Y))
+"""The y coordinates of the points of edwards25519 whose order divides 8. For such a public key, anyone can make
+signatures that are valid for some messages."""
+
 _ID = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
@@ -147,10 +153,13 @@ class SignedPost:
         return SignedPost(Post(**{n: row[n] for n in names}, cites=cites), row["public_key"], row["signature"])
 
     def verify(self) -> bool:
-        """Whether `signature` is `public_key`'s over the 32 bytes of the post's id. Bad hex is False."""
+        """Whether `signature` is `public_key`'s over the 32 bytes of the post's id. False for bad hex and keys of low
+        order."""
         if not isinstance(self.public_key, str) or not isinstance(self.signature, str):
             return False
         if not (_ID.fullmatch(self.public_key) and _SIGNATURE.fullmatch(self.signature)):
+            return False
+        if is_low_order(bytes.fromhex(self.public_key)):
             return False
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.public_key))
         try:
@@ -158,6 +167,11 @@ class SignedPost:
         except InvalidSignature:
             return False
         return True
+
+
+def is_low_order(public_key: bytes) -> bool:
+    """Whether the 32 bytes of a public key encode a point of low order, in any of its encodings."""
+    return (int.from_bytes(public_key, "little") & (2**255 - 1)) % _P in _LOW_ORDER
 
 
 def sign_post(post: Post, public_key: str, sign: Callable[[bytes], bytes]) -> SignedPost:

@@ -1,44 +1,38 @@
-"""Compare two answers as values, with math-verify's equality.
+"""Compare two answers as values: numbers exactly, other formulas with math-verify's equality.
 
 The reference determines the type of the comparison. An answer of another type has no value:
 
+- a Python value with a string or a nested container (`'abc'`, `{'a': 3}`): the same value, as `curricula.values`
+  compares them; a string may lack its quotes. Case matters.
 - a number (`12`, `3/4`, `2.5`): the answer must be one evaluated number that `plain_numbers` can read; `2+3` is not.
-  Units are dropped. `12%` matches both 12 and 0.12, because the question determines which is meant.
+  A unit may be missing on one side; two units must be the same. `12%` matches both 12 and 0.12, because the question
+  determines which is meant.
 - a sequence of numbers (`[1, 2, 3]`, `(1, 2)`, `{1, 2}`): the same count in the same order; in braces, in any order.
   The answer may omit the brackets, but may not use another type of bracket.
 - a formula (`2\\sqrt{3}`, `x^2+1`, `[0, \\infty)`): an equivalent formula. A leading `x =` is ignored. Only
   fractions, roots and small powers count as formulas; relations and functions are compared as words.
-- anything else: the same words, ignoring case, articles and punctuation.
+- anything else, such as `5 April`: the same words, ignoring case, articles and punctuation.
 
-math-verify limits its run time with alarm signals, which work in the main thread only and have a resolution of one
-second. They are not used here. Instead, only formulas that are cheap to compare are passed to it: short, built from a
-few known tokens, with small powers that are not nested. Answers can therefore be compared in any thread, and the
-result is deterministic.
-
-math-verify rounds decimals to six places. In addition, zero equals only zero, and numbers must agree to six digits.
+Integers, fractions and powers of them are compared exactly. A number with a decimal point must agree to six digits and,
+as math-verify rounds, to six decimal places; zero equals only zero.
 """
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
 from fractions import Fraction
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache
 
-from curricula.final_answer import final_answers
+from curricula.exact import evaluate
+from curricula.final_answer import final_answers, marked_answers
+from curricula.formulas import is_formula, notation, read_formula, same_decimal, same_formula
 from curricula.plain_numbers import Number, read_number, tidy
+from curricula.values import Failure, Value, parse_value
+from curricula.values import same_value as same_python_value
 
-LONGEST = 120  # characters of a formula
-MOST_TOKENS = 50
 MOST_ITEMS = 40
-_TOKEN = re.compile(r"\\[A-Za-z]+|\\[{}|]|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]|[-+*/^_(){}\[\],]|\s+")
-_SIGNS = re.compile(r"[-+*/^=<>\\]|[(\[{].*[,(\[{]|[0-9][A-Za-z]")
-_COMMANDS = frozenset(("frac", "sqrt", "pi", "infty", "cup", "emptyset", "{", "}"))
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _ARTICLES = re.compile(r"\A(?:(?:the|a|an|on|in|at|is|it is|it's)\s+)+")
-_LOCK = threading.Lock()  # math-verify's parser is stateful
 _CLOSE = Fraction(2, 10**6)
 
 
@@ -47,27 +41,48 @@ def same_answer(said: str, reference: str) -> bool | None:
 
     Args:
         said: the whole reply; its final answer is found by `final_answers`.
-        reference: the reference answer alone.
+        reference: the reference answer, alone or marked as in a reply (`#### 7`, `$\\boxed{7}$`).
 
     Returns:
         Whether the values are equal; None if the reply has no final answer, no value, or several different values.
 
     Raises:
-        ValueError: the reference is empty.
+        ValueError: as `reference_answer`.
     """
-    if not reference.strip():
-        raise ValueError("the reference answer is empty")
-    found = [same_value(text, reference) for text in final_answers(said)]
+    reference = reference_answer(reference)
+    texts = final_answers(said, quotes=_python(reference) is not None)
+    found = [same_value(text, reference) for text in texts]
     if not found or None in found or len(set(found)) > 1:
         return None
-    texts = final_answers(said)
     if not found[0] and any(same_value(text, texts[0]) is not True for text in texts[1:]):
         return None
     return found[0]
 
 
+@lru_cache(maxsize=4096)
+def reference_answer(reference: str) -> str:
+    """The answer in a reference, found as in a reply if it is marked, else the whole reference.
+
+    Raises:
+        ValueError: the reference is empty, marks an empty answer, or marks several that differ.
+    """
+    if not reference.strip():
+        raise ValueError("the reference answer is empty")
+    marked = marked_answers(reference)
+    if marked is None:
+        return reference
+    if not marked:
+        raise ValueError("the reference answer marks no answer, or too many")
+    if any(same_value(other, marked[0]) is not True for other in marked[1:]):
+        raise ValueError(f"the reference answer marks several answers: {marked[0][:40]!r} and {marked[1][:40]!r}")
+    return marked[0]
+
+
 def same_value(said: str, reference: str) -> bool | None:
-    """Compare like `same_answer`, for a text that consists of the final answer alone."""
+    """Compare like `same_answer`, for texts that consist of the final answer alone."""
+    python = _python(reference)
+    if python is not None:
+        return _same_python(said, python[0])
     said, reference = right_side(said), right_side(reference)
     number = read_number(reference)
     if number is not None:
@@ -75,37 +90,63 @@ def same_value(said: str, reference: str) -> bool | None:
     row = _row(reference)
     if row is not None:
         return _same_row(_row(said), row)
-    formula = _formula(reference)
-    if formula is not None and _SIGNS.search(formula):
-        other = _formula(said)
-        return None if other is None else _same_formula(other, formula)
+    exact = evaluate(notation(reference))
+    if exact is not None and (value := _evaluated(said)) is not None:
+        return _equal(*value, *exact)
+    formula = read_formula(reference)
+    if formula is not None and is_formula(formula):
+        other = read_formula(said)
+        return None if other is None else same_formula(other, formula)
     words = _words(said)
     return words == _words(reference) if words else None
+
+
+def _evaluated(said: str) -> tuple[Fraction, bool] | None:
+    number = read_number(said)
+    return evaluate(notation(said)) if number is None or number.percent else (number.value, number.exact)
+
+
+def _python(reference: str) -> tuple[Value] | None:
+    """The Python value of a reference that has a string or a container in a container; None for other references."""
+    if reference.strip()[:1] not in tuple("'\"[({"):
+        return None
+    value = parse_value(reference)
+    if type(value) in (str, dict):
+        return (value,)
+    parts = value if isinstance(value, list | tuple | set) else ()
+    return (value,) if any(type(part) in (str, list, tuple, dict) for part in parts) else None
+
+
+def _same_python(said: str, value: Value) -> bool | None:
+    found = parse_value(said)
+    if not isinstance(found, Failure):
+        return same_python_value(found, value)
+    if not said.strip():
+        return None
+    return type(value) is str and said.strip() == value.strip()
 
 
 def _same_number(said: Number | None, reference: Number) -> bool | None:
     if said is None:
         return None
+    units = [n.unit or "percent" * n.percent for n in (said, reference)]
+    if all(units) and units[0] != units[1]:
+        return False
     readings = {said.value, said.value / 100} if said.percent and not reference.percent else {said.value}
     if reference.percent and not said.percent:
         readings.add(said.value * 100)
-    return any(_equal(value, reference.value) for value in readings)
+    return any(_equal(value, said.exact, reference.value, reference.exact) for value in readings)
 
 
-def _equal(said: Fraction, reference: Fraction) -> bool:
-    """Whether two fractions are equal under math-verify and agree to six digits."""
+def _equal(said: Fraction, said_exact: bool, reference: Fraction, reference_exact: bool) -> bool:
+    """Whether two numbers are equal, if both are exact; else whether they are under math-verify and to six digits."""
     if said == reference:
         return True
-    if said == 0 or reference == 0 or abs(said - reference) > _CLOSE * abs(reference):
+    if (said_exact and reference_exact) or said == 0 or reference == 0:
         return False
-    return bool(_math_verify().verify(_decimal(reference), _decimal(said), timeout_seconds=None))
-
-
-def _decimal(value: Fraction) -> Any:
-    """Convert a fraction to the sympy type that math-verify uses for decimals."""
-    import sympy
-
-    return sympy.Float(sympy.Rational(value.numerator, value.denominator), 20)
+    if abs(said - reference) > _CLOSE * min(abs(said), abs(reference)):
+        return False
+    return same_decimal(reference, said)
 
 
 def right_side(said: str) -> str:
@@ -141,115 +182,16 @@ def _same_row(said: tuple[str, tuple[Number, ...]] | None, reference: tuple[str,
 
 def _words(text: str) -> str:
     """The text in lower case, without leading articles and surrounding punctuation."""
-    words = re.sub(r"\s+", " ", tidy(text[:500])).strip(" .,;!?\"'()").casefold()
-    return _ARTICLES.sub("", words).strip(" .,;!?\"'()")
+    words = re.sub(r"\s+", " ", tidy(text[:500])).casefold()
+    words = re.sub(r"(?<=[0-9]) ?([ap])(?:m\b|\. ?m\b\.?)", r" \1m", words)
+    words = _ARTICLES.sub("", _stripped(words))
+    return _stripped(words)
 
 
-def _formula(text: str) -> str | None:
-    """The text normalised as a formula; None if it is not a formula, or too expensive to compare."""
-    text = tidy(text).replace("**", "^").replace("π", "\\pi").replace("∞", "\\infty").replace("\\lbrack", "[")
-    if not 0 < len(text) <= LONGEST or not text.isascii():
-        return None
-    tokens, at = list[str](), 0
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
-            return None
-        at = found.end()
-        if not found[0].isspace():
-            tokens.append(found[0])
-    commands = [t[1:] for t in tokens if t[0] == "\\"]
-    if len(tokens) > MOST_TOKENS or not set(commands) <= _COMMANDS or re.search(r"[A-Za-z]{3}", _no_commands(text)):
-        return None
-    return text if _is_cheap(tokens) else None
-
-
-def _no_commands(text: str) -> str:
-    return re.sub(r"\\[A-Za-z]+", "", text)
-
-
-def _is_cheap(tokens: list[str]) -> bool:
-    """Whether numbers are short, brackets are shallow, roots are few, and powers are small and not nested."""
-    opened = list[int]()
-    matching = dict[int, int]()
-    for i, token in enumerate(tokens):
-        if token in "([{":
-            opened.append(i)
-            if len(opened) > 5:
-                return False
-        elif token in ")]}":
-            if not opened:
-                return False
-            matching[i] = opened.pop()
-        elif token[0].isdigit() and len(token) > (20 if "." in token else 12):
-            return False
-    if opened or tokens.count("\\sqrt") > 3 or tokens.count("^") > 4:
-        return False
-    letters = any(len(t) == 1 and t.isalpha() for t in tokens)
-    ends = {begin: end for end, begin in matching.items()}
-    for i, token in enumerate(tokens):
-        if token != "^":
-            continue
-        base = tokens[matching.get(i - 1, i - 1) : i] if i else []
-        after = i + 1
-        power = tokens[after : ends.get(after, after) + 1]
-        if not base or not power or "^" in base or "^" in power or "_" in power:
-            return False
-        if len(power) > 6 or any(t.isalpha() for t in power):
-            return False
-        most = 4 if letters and len(base) > 1 else 99
-        if any(float(t) > most for t in power if t[0].isdigit() or t[0] == "."):
-            return False
-        if any(t[0].isdigit() and len(t) > 6 for t in base):
-            return False
-    return True
-
-
-def _same_formula(said: str, reference: str) -> bool | None:
-    if said.replace(" ", "") == reference.replace(" ", ""):
-        return True
-    ours, theirs = _parsed(reference), _parsed(said)
-    if ours is None:
-        return False
-    if theirs is None or _type_of(ours) != _type_of(theirs):
-        return None
-    with _LOCK:
-        return bool(_math_verify().verify(ours, theirs, timeout_seconds=None, allow_set_relation_comp=False))
-
-
-def _type_of(value: Any) -> str:
-    """The type of a parsed value; values of different types are never equal."""
-    import sympy
-
-    if isinstance(value, sympy.Set | sympy.Tuple):
-        return "set"
-    if isinstance(value, sympy.core.relational.Relational | sympy.logic.boolalg.Boolean):
-        return "relation"
-    return "formula"
-
-
-@lru_cache(maxsize=4096)
-def _parsed(formula: str) -> Any:
-    """Parse a formula with math-verify; None if that fails."""
-    maths = _math_verify()
-    with _LOCK:
-        try:
-            found = maths.parse(
-                f"${formula}$", [maths.LatexExtractionConfig()], fallback_mode="no_fallback", parsing_timeout=None
-            )
-        except RecursionError:
-            return None
-    import sympy
-
-    value = found[0] if found else None
-    return value if isinstance(value, sympy.Basic) and not value.has(sympy.nan, sympy.zoo) else None
-
-
-@cache
-def _math_verify() -> Any:
-    """Import math-verify on first use, with its warnings about disabled timeouts turned off."""
-    for name in ("math_verify.parser", "math_verify.grader"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    import math_verify
-
-    return math_verify
+def _stripped(words: str) -> str:
+    """Without surrounding punctuation. The point of `.5` stays, and so do the marks of `5'` and `5"`."""
+    quoted = words.lstrip()[:1] in ("'", '"')
+    words = (
+        words.rstrip(" .,;!?()") if not quoted and re.search("[0-9]['\"]+\\Z", words) else words.rstrip(" .,;!?\"'()")
+    )
+    return re.sub(r"\A(?:[ ,;!?\"'()]|\.(?![0-9]))+", "", words)

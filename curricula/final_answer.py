@@ -11,29 +11,56 @@ import re
 LONGEST = 20_000  # characters of a reply
 SHORT = 160  # characters of a reply that may itself be the answer
 MOST_MARKS = 8
-_DRESS = ' \t\r\n*_`"“”'
+_DRESS = " \t\r\n*_`✅✔☑🎉\ufe0f"
+_QUOTES = '"“”'
 _BOX = re.compile(r"\\(?:boxed|fbox) ?\{")
+_SMALL_BOX = re.compile(r"\\(?:boxed|fbox) ?([0-9A-Za-z])(?![0-9A-Za-z])")
+_TAG = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.I | re.S)
 _LINE = re.compile(
-    r"^[\s>*_#-]*(?:(?:so|thus|hence|therefore),? )?(?:the |my )?(?:final )?answer(?: is)?[*_]* ?[:=][*_]*(.*)$",
+    r"^(?:[^\w\n]|_){0,40}(?:(?:so|thus|hence|therefore),? )?(?:the |my )?(?:final )?answer(?: is)?"
+    r"[*_]* ?[:=][*_]*(.*)$",
     re.I | re.M,
 )
 _IS = re.compile(r"\b(?:the |my )(?:final )?answer is[*_]* (.*)$", re.I | re.M)
-_HASHES = re.compile(r"^#### ?(.*)$", re.M)
+_HASHES = re.compile(r"(?:^|(?<=\s))#### ?(.*)$", re.M)
+_COURTESY = re.compile(
+    r"(?<=[.!$}*])\s+(?:I hope (?:it|this|that) (?:is|was) (?:correct|right|helpful|clear)"
+    r"|(?:I )?hope (?:it|this|that) helps|Let me know if you have (?:any )?(?:other |more |further )?questions)"
+    r"[.!]?[\s*_]*\Z",
+    re.I,
+)
+"""A closing sentence that says nothing about the answer."""
 
 
-def final_answers(text: str) -> list[str]:
+def final_answers(text: str, quotes: bool = False) -> list[str]:
     """The distinct marked answers of a reply; empty if there are none or more than `MOST_MARKS`.
 
-    Where there are several, the caller must check that they agree.
+    Where there are several, the caller must check that they agree. `quotes`: keep quotation marks around answers.
     """
     if len(text) > LONGEST:
         return []
-    marked = boxes(text)
-    for form in (_LINE, _HASHES, _IS):
-        marked = marked or [found.strip() for found in form.findall(text) if found.strip(" .*_")]
+    marked = _marked(text)
     if not marked and len(text.strip()) <= SHORT:
         marked = [text.strip()]
-    said = list(dict.fromkeys(_undressed(m) for m in marked))
+    return _distinct(marked, quotes)
+
+
+def marked_answers(text: str) -> list[str] | None:
+    """The distinct marked answers of a text, like `final_answers`; None if nothing in the text is marked."""
+    if len(text) > LONGEST or not (_marked(text) or re.search(r"(?:^|\s)####|\\(?:boxed|fbox)\b|<answer>", text)):
+        return None
+    return _distinct(_marked(text), quotes=True)
+
+
+def _marked(text: str) -> list[str]:
+    marked = boxes(text) or _SMALL_BOX.findall(text)
+    for form in (_TAG, _LINE, _HASHES, _IS):
+        marked = marked or [found.strip() for found in form.findall(text) if found.strip(" .*_")]
+    return marked
+
+
+def _distinct(marked: list[str], quotes: bool) -> list[str]:
+    said = list(dict.fromkeys(_undressed(m, quotes) for m in marked))
     return [s for s in said if s] if len(said) <= MOST_MARKS else []
 
 
@@ -52,7 +79,8 @@ def boxes(text: str) -> list[str]:
     return found
 
 
-def _undressed(text: str) -> str:
-    """Remove bold marks, quotes and a final full stop."""
-    text = text.strip(_DRESS)
-    return text[:-1].strip(_DRESS) if text.endswith(".") else text
+def _undressed(text: str, quotes: bool) -> str:
+    """Remove bold marks, a closing courtesy, a final full stop and, unless they are kept, quotes."""
+    dress = _DRESS if quotes else _DRESS + _QUOTES
+    text = (_COURTESY.sub("", text) if len(text) <= 2000 else text).strip(dress)
+    return text[:-1].strip(dress) if text.endswith(".") else text

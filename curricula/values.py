@@ -5,7 +5,8 @@ names, calls, attributes, operators other than a sign, bytes and formatted strin
 set; `float('inf')`, `float('-inf')` and `float('nan')` are the floats without a literal.
 
 Parsing is total: any text gives a value or a `Failure`. Comparison uses built-in types only, so that no foreign code
-runs. Types matter: True is not 1, 1 is not 1.0 and a tuple is not a list. Floats may differ in their last digits.
+runs. Types matter: True is not 1, 1 is not 1.0 and a tuple is not a list. Floats may differ by `TOLERANCE` times the
+larger one, or by `ABSOLUTE`, also in containers: members of sets and keys of dicts are paired so that all pairs agree.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ MAX_BITS = 200
 """Maximum size of an integer, in bits."""
 TOLERANCE = 1e-9
 """Relative tolerance in comparing floats."""
+ABSOLUTE = 1e-12
+"""Absolute tolerance in comparing floats, for the rounding errors of sums that are zero."""
 
 Value = Any
 """None | bool | int | float | str | list | tuple | dict | set; checked by `unfit`, never by the type checker."""
@@ -111,17 +114,59 @@ def same_value(left: Value, right: Value) -> bool:
     if type(left) is not type(right):
         return False
     if type(left) is float:
-        return left == right or (left != left and right != right) or math.isclose(left, right, rel_tol=TOLERANCE)
+        both_nan = left != left and right != right
+        return both_nan or math.isclose(left, right, rel_tol=TOLERANCE, abs_tol=ABSOLUTE)
     if type(left) in (list, tuple):
         return len(left) == len(right) and all(map(same_value, left, right))
     if type(left) is dict:
-        if len(left) != len(right):
-            return False
-        others = {show_value(k): v for k, v in right.items()}
-        return all((key := show_value(k)) in others and same_value(v, others[key]) for k, v in left.items())
+        return _paired(list(left.items()), list(right.items()))
     if type(left) is set:
-        return show_value(left) == show_value(right)
+        return _paired(list(left), list(right))
     return bool(left == right)
+
+
+def _paired(left: list[Value], right: list[Value]) -> bool:
+    """Whether the members of two sets, or the items of two dicts, can be paired so that all pairs agree."""
+    if len(left) != len(right):
+        return False
+    others = dict[str, list[Value]]()  # those with the same text are paired first: usually all
+    for item in right:
+        others.setdefault(show_value(item), []).append(item)
+    rest = list[Value]()
+    for item in left:
+        same = others.get(show_value(item))
+        if same:
+            same.pop()
+        else:
+            rest.append(item)
+    others_rest = [item for items in others.values() for item in items]
+    return _matching(rest, others_rest) or (len(rest) < len(left) and _matching(left, right))
+
+
+def _matching(left: list[Value], right: list[Value]) -> bool:
+    """Whether each of `left` has its own equal in `right`: a perfect matching, by breadth-first augmenting paths."""
+    equals = [[j for j, other in enumerate(right) if same_value(item, other)] for item in left]
+    owner = dict[int, int]()  # the index in `left` of the owner of an index in `right`
+    for start in range(len(left)):
+        came_from, todo, end = dict[int, int](), [start], None
+        while todo and end is None:
+            i = todo.pop(0)
+            for j in equals[i]:
+                if j in came_from:
+                    continue
+                came_from[j] = i
+                if j not in owner:
+                    end = j
+                    break
+                todo.append(owner[j])
+        if end is None:
+            return False
+        taken = {i: j for j, i in owner.items()}
+        at: int | None = end
+        while at is not None:
+            i = came_from[at]
+            owner[at], at = i, taken.get(i)
+    return True
 
 
 def shape(value: Value) -> str:

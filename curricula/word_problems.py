@@ -285,7 +285,10 @@ def as_answer(value: Any) -> str | None:
     if kind is str:
         words = " ".join(value.split())
         plain = 0 < len(words) <= LONGEST_ANSWER and words.isprintable() and re.fullmatch(r"[\w\s:/.,'-]+", words)
-        return canonical(words) if plain else None
+        if not plain:
+            return None
+        number = read_number(words)
+        return words if number is not None and number.unit else canonical(words)
     if kind in (list, tuple) and 1 <= len(value) <= MOST_ITEMS and all(type(v) in (int, float) for v in value):
         items = [as_answer(v) for v in value]
         return None if None in items else f"[{', '.join(map(str, items))}]"

@@ -18,6 +18,7 @@ from typing import Any
 
 from arena.config.schema import nearest
 from arena.config.shipped import find_config
+from curricula.answers import reference_answer
 from curricula.domain import SPLITS, Domain, Problem
 
 KEYS = ("question", "answer", "checker", "domain", "problem", "id", "level", "depth", "system")
@@ -138,6 +139,8 @@ def read_item(line: bytes, number: int, domains: Mapping[str, Domain]) -> Item:
     judges = [k for k in ("answer", "checker") if k in given]
     if len(judges) != 1:
         raise ValueError("has both 'answer' and 'checker': one of them" if judges else "lacks an 'answer' or 'checker'")
+    if "answer" in given:
+        reference_answer(given["answer"])
     return Item(
         number,
         id_,

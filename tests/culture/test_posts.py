@@ -5,10 +5,12 @@ import json
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.identity import is_signed
 from culture.kinds import KINDS
 from culture.posts import MAX_BODY, Post, SignedPost, sign_post
 
@@ -139,6 +141,39 @@ def test_signature_verifies_its_post_alone():
 )
 def test_malformed_hex_does_not_verify(public, signature):
     assert SignedPost(POST, public, signature).verify() is False
+
+
+def low_order_keys():
+    """Every encoding of a point of edwards25519 whose order divides 8, with either sign, reduced or not."""
+    p = 2**255 - 19
+    y8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
+    ys = [y + k * p for y in (0, 1, p - 1, y8, p - y8) for k in (0, 1) if y + k * p < 2**255]
+    for y in ys:
+        at, d = y, -121665 * pow(121666, -1, p)
+        for _ in range(3):  # doubled three times, each is the neutral point
+            x2 = (at * at - 1) * pow(d * at * at + 1, -1, p)
+            at = (at * at + x2) * pow(1 - d * x2 * at * at, -1, p) % p
+        assert at == 1
+    return [(y | sign << 255).to_bytes(32, "little").hex() for y in ys for sign in (0, 1)]
+
+
+def test_low_order_keys_do_not_verify():
+    """For a key of low order, a signature that needs no private key is valid for some messages."""
+    accepted = 0
+    for public in low_order_keys():
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
+        for number in range(8):
+            post = replace(POST, title=f"title {number}")
+            for point in ("00" * 32, "01" + "00" * 31):
+                signature = point + "00" * 32
+                assert not SignedPost(post, public, signature).verify()
+                assert not is_signed(public, bytes.fromhex(post.id), signature)
+                try:
+                    key.verify(bytes.fromhex(signature), bytes.fromhex(post.id))
+                    accepted += 1
+                except InvalidSignature:
+                    pass
+    assert accepted > 0
 
 
 def test_upper_case_hex_does_not_verify():

@@ -78,7 +78,8 @@ def test_refused_texts(text: str):
     [
         (True, 1), (False, 0), (1, 1.0), ([1], (1,)), ([], ()), ({}, set()), ({1: 2}, {1: 2.0}), ({1}, {True}),
         ("1", 1), (None, False), ([True], [1]), ({True: 1}, {1: 1}), ([1, 2], [1]), (math.inf, -math.inf), (0.1, 0.2),
-        (math.nan, 0.0),
+        (math.nan, 0.0), (0.0, 1e-11), ({1.0}, {2.0}), ({1.0, 1.0 + 1e-12}, {1.0, 2.0}), ({0.3: 1}, {0.1 + 0.2: 2}),
+        ({(0.3, 1)}, {(0.1 + 0.2, True)}), ({-0.0}, {0}), ({0.1}, set()), ({0.3: 1}, {0.3: 1, 0.1 + 0.2: 1}),
     ],
 )  # fmt: skip
 def test_different_values(left: object, right: object):
@@ -91,11 +92,40 @@ def test_different_values(left: object, right: object):
     [
         (0.1 + 0.2, 0.3), (math.nan, math.nan), ({1: 2, 3: 4}, {3: 4, 1: 2}), ({3, 1}, {1, 3}), (0.0, -0.0),
         ([{"a": (1, math.nan)}], [{"a": (1, math.nan)}]), (math.inf, math.inf),
+        (0.0, 5.551115123125783e-17), ({0.1 + 0.2}, {0.3}), ({0.1 + 0.2: 1}, {0.3: 1}), ({-0.0}, {0.0}),
+        ({-0.0: 1}, {0.0: 1}), ({(0.1 + 0.2, "a")}, {(0.3, "a")}), ([{0.1 + 0.2 - 0.3}], [{0.0}]),
+        ({0.3: 1, 0.1 + 0.2: 2}, {0.3: 2, 0.1 + 0.2: 1}),
+        ({1.0, 1.0 + 9e-10, 1.0 + 18e-10}, {1.0 + 9e-10, 1.0 + 18e-10, 1.0 + 27e-10}),
+        ({math.nan, float("nan")}, {math.nan, float("nan")}),
     ],
 )  # fmt: skip
 def test_equal_values(left: object, right: object):
     """Values are equal if they differ only in the order of sets and dicts or in the last digits of floats."""
     assert same_value(left, right)
+    assert same_value(right, left)
+
+
+@given(VALUES, VALUES)
+@settings(max_examples=80, deadline=None)
+def test_comparison_is_symmetric(left: object, right: object):
+    if unfit(left) is None and unfit(right) is None:
+        assert same_value(left, right) == same_value(right, left)
+
+
+@given(st.sets(st.floats(-2, 2).map(lambda x: round(x, 1) + 1e-13), max_size=8), st.randoms())
+@settings(max_examples=80, deadline=None)
+def test_rounding_errors_in_containers(found: set[float], rng):
+    """A set, the keys of a dict and members in tuples differ from the original by rounding errors alone."""
+    moved = [x + rng.choice((-1, 1)) * 1e-13 for x in found]
+    if len(set(moved)) == len(found):
+        assert same_value(set(moved), found)
+        assert same_value(dict.fromkeys(moved, 1), dict.fromkeys(found, 1))
+        assert same_value({(x,) for x in moved}, {(x,) for x in found})
+
+
+def test_comparison_of_close_sets_is_fast():
+    left = {1.0 + i * 1e-10 for i in range(290)}
+    assert same_value(left, {x + 5e-11 for x in left})
 
 
 class Agreeable:

@@ -12,17 +12,34 @@ import json
 import re
 from typing import Any
 
-_OPEN = re.compile(r"<(think|thinking|thought|reasoning)>", re.IGNORECASE)
-_CLOSE = re.compile(r"</(think|thinking|thought|reasoning)>", re.IGNORECASE)
+from arena.rounds.roles.latex_json import with_latex
+
+_TAGS = r"(?:[a-z]+[:_])?(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|monologue|inner_monologue)"
+_OPEN = re.compile(
+    rf"<{_TAGS}>|\[THINK\]|◁think▷|<\|(?:START_THINKING|begin_of_thought|inner_prefix|think|thinking)\|>"
+    r"|<\|?channel\|?>\s*(?:analysis|commentary|thought)|<unused94>|\[unused16\]|\A(?-i:analysis(?=[A-Z]))"
+    r"|\AHere is my thought process:",
+    re.IGNORECASE,
+)
+_CLOSE = re.compile(
+    rf"</{_TAGS}>|\[/THINK\]|◁/think▷|<\|(?:END_THINKING|end_of_thought|inner_suffix|/think|/thinking)\|>"
+    r"|<\|(?:START_RESPONSE|begin_of_solution|content)\|>|<channel\|>|<unused95>|\[unused17\]"
+    r"|<\|channel\|>\s*final\b[^<]{0,20}(?:<\|constrain\|>[^<]{0,20})?<\|message\|>|(?-i:assistantfinal)"
+    r"|^Here is my response:",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""The marks of thinking of open models: Qwen, DeepSeek, GLM and others with tags, Magistral, Kimi, Command A,
+OpenThinker, Apertus, Solar, gpt-oss (also with its special tokens stripped), Gemma, MedGemma, Pangu and Granite."""
+_END = re.compile(r"<\|(?:END_RESPONSE|end_of_solution|return|end)\|>")
 _FENCE = re.compile(r"\A```[\w+-]*[ \t\r]*\n(.*?)\r?\n?```\Z", re.DOTALL)
 
 
 def spoken(text: str) -> str:
     """The reply after thinking; empty if the thinking never ended. Templates that open the thinking themselves leave
     only its end tag in the text."""
-    *_, last = _CLOSE.split(text)[::2]
-    opened = _OPEN.search(last)
-    return (last[: opened.start()] if opened else last).strip()
+    last = _CLOSE.split(text)[-1].strip()
+    ended = _OPEN.search(last) or _END.search(last)
+    return (last[: ended.start()] if ended else last).strip()
 
 
 def part(text: str, name: str) -> str:
@@ -47,9 +64,10 @@ def _named(said: str, name: str) -> str | None:
 
 
 def from_json(said: str) -> Any:
-    """The reply as a JSON value, perhaps in a code fence, or None. Strings may contain line breaks."""
+    """The reply as a JSON value, perhaps in a code fence, or None. Strings may contain line breaks, and LaTeX with
+    single backslashes."""
     try:
-        return json.loads(unfenced(said), strict=False)
+        return json.loads(with_latex(unfenced(said)), strict=False)
     except (ValueError, RecursionError):
         return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agents.prompt import Chat
+from arena.rounds.roles.latex_json import to_json
 from curricula.learnability import RULES, PaymentRule
 
 if TYPE_CHECKING:
@@ -61,5 +61,5 @@ def make_voice(config: Config, place: Callable[[str], int]) -> Voice:
 def mark(name: str, text: str, structured: bool) -> str:
     """A part as a model should mark it: `reply.part` reads it back, and the schema allows it."""
     if structured:
-        return json.dumps({name: text}, ensure_ascii=False, separators=(",", ":"))
+        return to_json({name: text})
     return f"<{name}>\n{text}\n</{name}>"

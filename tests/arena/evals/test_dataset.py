@@ -57,6 +57,11 @@ def read(folder: Path, *lines: object) -> ItemSet:
         ("", "is empty"),
         ("[" * 100_000, "is not JSON"),
         ('{"question": "\\ud800", "answer": "1"}', "contains a lone surrogate"),
+        ({"question": "x", "answer": "#### "}, "the reference answer marks no answer"),
+        (
+            {"question": "x", "answer": r"\boxed{5} or \boxed{6}"},
+            "marks several answers: '5' and '6'",
+        ),
     ],
 )
 def test_bad_line_names_file_and_number(line: object, says: str, tmp_path: Path) -> None:
@@ -177,6 +182,12 @@ def test_answer_of_a_chat_reply() -> None:
         ("43", "42", False),
         ("", "42", False),
         ("Paris.", "Paris", True),
+        ("7", "6 + 1 = <<6+1=7>>7\n#### 7", True),
+        ("7 eggs", r"$\boxed{7}$", True),
+        ("8", "#### 7", False),
+        ("'ABC'", "'abc'", False),
+        ("5 April", "5 March", False),
+        ("[THINK]Perhaps 5", "5", False),
         ("\ud800", "Paris", False),
         ("x" * 100_000, "5", False),
     ],

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.prompt import Chat
-from arena.rounds.roles import grader, guesser, setter, solver
+from arena.rounds.roles import author, grader, guesser, setter, solver
+from arena.rounds.roles.latex_json import to_json, with_latex
 from arena.rounds.roles.reply import from_json, object_schema, part, spoken, unfenced
 from arena.rounds.roles.voice import BARE, Voice, mark
+from curricula.answers import same_answer
 from curricula.domain import Guess, Problem, quoted
 from curricula.list_programs import ListPrograms
 
@@ -21,6 +23,12 @@ CHAT, STRUCTURED = Voice(chat=True), Voice(chat=True, structured=True)
 PIECES = ["<think>", "</think>", "</THINKING>", "<answer>", "</answer>", "<Answer>", "```", "```json\n", "\n", "{", "}",
           '{"answer": ', '"', "\\", "\\ud800", "4 1 3", " ", "[" * 50, "\x00",
           "\u2028", "> ", "unclear", "<|im_end|>"]  # fmt: skip
+JSON_PIECES = [*"\\\n\t\r\f\b{}\"' ", "frac", "ne", "eq", "ext", "imes", "u0041", "to"]
+MARKS = (
+    "<think> <thinking> <thought> <reasoning> <reflection> <scratchpad> <seed:think> <mm:think> <longcat_think> "
+    "[THINK] ◁think▷ <|channel|>analysis<|message|> <|channel|>commentary<|message|> <|channel>thought "
+    "<|START_THINKING|> <|begin_of_thought|> <|inner_prefix|> <|think|> <unused94>thought [unused16]"
+)
 hostile = st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=14).map("".join)
 
 
@@ -39,11 +47,90 @@ hostile = st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=14).m
         ("<think></think>", ""),
         ("</think></think>4<think>", "4"),
         ("<thinker>4</thinker>", "<thinker>4</thinker>"),
+        ("Analysis of it: 4", "Analysis of it: 4"),
+        ("analysis: 4", "analysis: 4"),
+        ("[THINK]a[/THINK]4", "4"),
+        ("◁think▷a◁/think▷4", "4"),
+        ("<seed:think>a<seed:cot_budget_reflect>b</seed:cot_budget_reflect></seed:think>4", "4"),
+        ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>4<|return|>", "4"),
+        ("<|channel|>final <|constrain|>json<|message|>4<|return|>", "4"),
+        ("<|channel|>commentary to=functions.f<|message|>a<|end|>", ""),
+        ("analysisWe add.assistantfinal4", "4"),
+        ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>4<|END_RESPONSE|>", "4"),
+        ("<|begin_of_thought|>a<|end_of_thought|>\n\n<|begin_of_solution|>4<|end_of_solution|>", "4"),
+        ("<|inner_prefix|>a<|inner_suffix|>4", "4"),
+        ("<|think|>a<|end|><|begin|>assistant<|content|>4<|end|>", "4"),
+        ("<|channel>thought\na\n<channel|>4", "4"),
+        ("<unused94>thought\na<unused95>4", "4"),
+        ("[unused16]a[unused17]4", "4"),
+        ("Here is my thought process: a\n\nHere is my response:\n4", "4"),
+        ("<longcat_think>a</longcat_think>4", "4"),
         ("", ""),
     ],
 )
 def test_thinking_is_left_out(text: str, said: str) -> None:
     assert spoken(text) == said
+
+
+@pytest.mark.parametrize("mark", [*MARKS.split(), "analysisWe think.", "Here is my thought process:"])
+def test_unfinished_thinking_has_no_answer(mark: str) -> None:
+    for text in ("perhaps <answer>4</answer>, but", 'perhaps {"answer": "4"}', "<answer>4", "answer: 4"):
+        assert part(f"{mark} {text}", "answer") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r'{"answer": "\frac{3}{4}"}', r"\frac{3}{4}"),
+        (r'{"answer": "\$45"}', r"\$45"),
+        (r'{"answer": "\\frac{3}{4}"}', r"\frac{3}{4}"),
+        (r'{"answer": "\\$45"}', r"\$45"),
+        (r'{"answer": "\boxed{\dfrac12}"}', r"\boxed{\dfrac12}"),
+        (r'{"answer": "\text{ab} \times \theta \tan x"}', r"\text{ab} \times \theta \tan x"),
+        (r'{"answer": "\beta \bar{x}"}', r"\beta \bar{x}"),
+        (r'{"answer": "\neq \nabla"}', r"\neq \nabla"),
+        (r'{"answer": "\left(\rho, 1\right)"}', r"\left(\rho, 1\right)"),
+        (r'{"answer": "\underline{5} \u00e9 \u12"}', r"\underline{5} é \u12"),
+        (r'{"answer": "x \ne 5, \sqrt{2} \to 1"}', r"x \ne 5, \sqrt{2} \to 1"),
+        (r'{"answer": "\(5\), \{1\}, 5\%, 12\,500"}', r"\(5\), \{1\}, 5\%, 12\,500"),
+        (r'Here: {"answer": "\frac{3}{4}"} Good?', r"\frac{3}{4}"),
+        ('```json\n{"answer": "\\frac{3}{4}"}\n```', r"\frac{3}{4}"),
+        (r'{"answer": ["\frac{3}{4}"]}', r'["\\frac{3}{4}"]'),
+        (r'{"answer": "it\'s"}', "it's"),
+        (r'{"answer": "re.compile(\"\bfoo\d\")"}', r're.compile("\bfoo\d")'),
+        (r'{"answer": "a\nb\tc\r\nd\/e\\f\"g"}', 'a\nb\tc\r\nd/e\\f"g'),
+        (
+            r'{"answer": "def f(x):\n\treturn x\n\nnext = 1\ne = 2\ntop = 3"}',
+            "def f(x):\n\treturn x\n\nnext = 1\ne = 2\ntop = 3",
+        ),
+        (r'{"answer": "1\n\nu = 2\n\true"}', "1\n\nu = 2\n\true"),
+    ],
+)
+def test_latex_in_json(text: str, answer: str) -> None:
+    """A single backslash before a LaTeX command is a backslash; escapes that a program or prose needs stay escapes."""
+    assert part(text, "answer") == answer
+
+
+@pytest.mark.parametrize(("said", "answer"), [(r"\frac{3}{4}", "0.75"), (r"\$45", "45"), (r"\frac12", "1/2")])
+def test_latex_in_json_is_paid(said: str, answer: str) -> None:
+    assert same_answer(part(f'{{"answer": "{said}"}}', "answer"), answer) is True
+
+
+def test_latex_in_posts() -> None:
+    said = (
+        r'{"posts": [{"kind": "lesson", "about": 1, "title": "Use \frac{1}{2}", "body": "Then \times and \sqrt{2}."}]}'
+    )
+    (post,) = author.read(said)
+    assert (post.title, post.body) == (r"Use \frac{1}{2}", r"Then \times and \sqrt{2}.")
+
+
+@given(st.lists(st.sampled_from(JSON_PIECES) | st.text(max_size=2), max_size=12).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_written_json_is_read_as_it_was_meant(text: str) -> None:
+    """JSON of `to_json` has no escape that could be LaTeX, and any text between quotes is read without error."""
+    assert with_latex(to_json({"a": text})) == to_json({"a": text})
+    assert json.loads(to_json({"a": text})) == {"a": text}
+    from_json('{"a": "' + text + '"}')
 
 
 @pytest.mark.parametrize(
