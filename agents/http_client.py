@@ -125,7 +125,7 @@ class Session:
                 error = raised.error
                 last = f"status 200 and an error{self._quoted(error.message)}"
                 if not error.passes:
-                    advice = self._advice(response, error.status or 404 if self._nearest() else error.status)
+                    advice = self._advice(response, error.status) if error.status else self._nearest()
                     raise RefusedError(f"{url} answers {last}{advice}", error.status) from None
                 asked = _retry_after(response)
             except PageError as page:
@@ -135,7 +135,7 @@ class Session:
             except httpx2.HTTPError as error:
                 last = f"{type(error).__name__} ({error})" if str(error) else type(error).__name__
             except (ValueError, RecursionError) as error:
-                last = f"an answer that cannot be used ({_one_line(str(error))})"
+                last = f"an answer that cannot be used ({one_line(str(error))})"
             if asked is not None and asked > LONGEST_ASKED:
                 raise GaveUpError(f"{url} asks to wait {asked:,.0f} s: {last}")
             if number + 1 < tries:
@@ -190,7 +190,7 @@ class Session:
     def _hidden(self, text: str) -> str:
         """A server's text on one line and without the key."""
         key = self.endpoint.key
-        return _one_line(text.replace(key, "***") if key else text)
+        return one_line(text.replace(key, "***") if key else text)
 
     def _nearest(self) -> str:
         near = nearest_url(self.endpoint.url)
@@ -202,7 +202,7 @@ class Session:
         if status in (404, 405):
             return f": is the url right (most end in /v1), and the model's name?{self._nearest()}"
         if 300 <= status < 400:
-            return f": it has moved to {_one_line(response.headers.get('location', 'somewhere'))}"
+            return f": it has moved to {one_line(response.headers.get('location', 'somewhere'))}"
         return ""
 
 
@@ -270,6 +270,6 @@ def _retry_after(response: httpx2.Response) -> float | None:
     return seconds if seconds >= 0 else None
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:1000]).split())
     return line if len(line) <= 200 else line[:197] + "..."

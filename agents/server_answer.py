@@ -89,7 +89,7 @@ def find_error(answer: Any) -> ServerError | None:
         return ServerError(str(found))
     message = next((found[name] for name in WORDS if found.get(name)), found)
     codes = [found.get(name) for name in ("code", "status", "status_code", "type")]
-    status = next((int(c) for c in codes if not isinstance(c, bool) and re.fullmatch("[45][0-9]{2}", str(c))), 0)
+    status = next((int(str(c)) for c in codes if re.fullmatch("[45][0-9]{2}", str(c))), 0)
     return ServerError(str(message), status, " ".join(c for c in codes if isinstance(c, str)))
 
 
