@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from agents.adapters import AdapterLayout
 from agents.checkpoint import BaseModel, is_finite, weights_digest
 from agents.stored_file import find_substitute
 from agents.tokenizer import Tokenizer
+from agents.untrusted_adapter import read_adapter
 from arena.config.shipped import SEED_FOLDER
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
@@ -141,3 +143,20 @@ def test_is_finite() -> None:
 def test_whole_files_pass() -> None:
     assert not find_substitute((SEED_FOLDER / "model.safetensors").read_bytes()[:200])
     assert not find_substitute(b"{}")
+
+
+def test_pointer_in_place_of_an_adapter(tmp_path: Path) -> None:
+    layout = AdapterLayout(BaseModel.load(SEED_FOLDER).config, rank=4, alpha=8.0)
+    layout.save_peft(layout.fresh("a"), tmp_path, "seed")
+    file = tmp_path / "adapter_model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(POINTER)
+    with pytest.raises(
+        ValueError, match=r"the adapter in .*adapter_model.safetensors is a Git LFS pointer"
+    ):
+        layout.load_peft(tmp_path)
+    with pytest.raises(ValueError, match="it is a Git LFS pointer"):
+        read_adapter(layout, POINTER)
+    file.write_bytes(whole[:-8])
+    with pytest.raises(ValueError, match=r"adapter_model.safetensors is damaged: "):
+        layout.load_peft(tmp_path)
