@@ -22,14 +22,15 @@ Overrides = Sequence[str] | Mapping[str, Any]
 
 
 def apply_overrides(data: dict[str, Any], overrides: Overrides, model: type[BaseModel]) -> None:
-    """Set the keys of nested data, in order.
+    """Set the keys of nested data, in order; of one key given several times, the last value counts.
 
-    Raises ValueError that quotes the override: it has no value, is not YAML, or sets what an earlier one has set.
+    Raises ValueError that names the override: it has no value, is not YAML, or replaces a section in which an earlier
+    one has set a key.
     """
     before = list[str]()
     for key, value, override in _parsed(overrides, model):
         for other in before:
-            if f"{other}.".startswith(f"{key}."):
+            if other.startswith(f"{key}."):
                 raise ValueError(f"the override of {other!r} would be lost, because a later one sets {key!r}: keep one")
         before.append(key)
         _set(data, key.split("."), value, override)

@@ -151,9 +151,7 @@ def test_pointer_in_place_of_an_adapter(tmp_path: Path) -> None:
     file = tmp_path / "adapter_model.safetensors"
     whole = file.read_bytes()
     file.write_bytes(POINTER)
-    with pytest.raises(
-        ValueError, match=r"the adapter in .*adapter_model.safetensors is a Git LFS pointer"
-    ):
+    with pytest.raises(ValueError, match=r"the adapter in .*adapter_model.safetensors is a Git LFS pointer"):
         layout.load_peft(tmp_path)
     with pytest.raises(ValueError, match="it is a Git LFS pointer"):
         read_adapter(layout, POINTER)
