@@ -2,9 +2,9 @@
 
 All agents use the served model; adapters are ignored, because the weights are the server's. The seed of a request is a
 digest of its key; whether equal seeds give equal texts depends on the server. Each completion is counted once, by the
-server's `usage`, regardless of retries: tokens of failed tries are unknown. Where `usage` is missing or impossible (more
-than what was sent can have, or 0 for a text), tokens are counted with the server's /tokenize endpoint (vLLM has one) or
-estimated (`estimate_tokens`).
+server's `usage`, regardless of retries: tokens of failed tries are unknown. Where `usage` is missing or impossible
+(more than what was sent can have, or 0 for a text), tokens are counted with the server's /tokenize endpoint (vLLM has
+one) or estimated (`estimate_tokens`).
 
 A chat is sent as messages, which the server formats. Not all servers know two of its fields: `response_format`, which
 constrains a reply to a JSON schema, and `chat_template_kwargs`, which turns reasoning on or off. If a server refuses a

@@ -89,7 +89,7 @@ def test_missing_shard_is_named(sharded: Path) -> None:
     assert "model-00002-of-00002.safetensors" in error_of(sharded)
 
 
-def test_missing_tensor_names_the_shard_that_should_hold_it(sharded: Path) -> None:
+def test_missing_tensor_names_its_shard(sharded: Path) -> None:
     save_file({}, sharded / "model-00002-of-00002.safetensors")
     found = error_of(sharded)
     assert (

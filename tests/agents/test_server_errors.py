@@ -271,7 +271,7 @@ def test_impossible_logprob_is_left_open(logprob: float) -> None:
         assert str(ask(server, logprobs=True).logprob) == "nan"
 
 
-def test_models_with_control_characters_are_shown_on_one_line() -> None:
+def test_control_characters_in_model_names() -> None:
     server, says = Server(lambda p, b, n: Reply({}), models=("a\nb\x1b[31m\ud800",)), r"it serves a b \[31m$"
     with server, pytest.raises(ValueError, match=says):
         ask(server, model="zzz")
