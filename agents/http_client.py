@@ -232,8 +232,8 @@ def _client(**options: Any) -> httpx2.AsyncClient:
             f"(pip install socksio), or unset {name}"
         ) from None
     except OSError as error:
-        names = [n for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)]
-        given = " and ".join(f"{n}={os.environ[n]}" for n in names) or "the system's default"
+        names = [n for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)]  # a folder is not opened
+        given = f"{names[0]}={os.environ[names[0]]}" if names else "the system's default"
         raise ValueError(f"certificates cannot be read from {given}: {error.strerror or error}") from None
     except (ValueError, httpx2.InvalidURL) as error:
         names = [n for n in _proxies() if not _is_proxy(os.environ[n])] or _proxies()

@@ -222,6 +222,14 @@ def test_bad_environment_names_the_variable(name: str, value: str, says: str, mo
     assert "\n" not in str(error.value) and "pw" not in str(error.value)
 
 
+def test_certificate_file_is_named_beside_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    with Server(lambda p, b, n: Reply(completion("x"))) as server, pytest.raises(ValueError) as error:
+        ask(server)
+    assert str(error.value).endswith("cannot be read from SSL_CERT_FILE=/nowhere/ca.pem: No such file or directory")
+
+
 # -- counts
 
 
