@@ -1,7 +1,8 @@
 """Load the weights of a base model from a Hugging Face folder, in one safetensors file or in shards.
 
 Names and shapes are checked before tensors are read, one shard at a time, so that a mismatch gives a one-line error and
-at most one shard is in memory in addition to the model. Left out: pickled weights, distributing a model over devices.
+at most one shard is in memory in addition to the model. Every tensor is checked once for values that are not finite.
+Left out: pickled weights, distributing a model over devices.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 from agents.architectures import PROJECTIONS, ModelConfig, projection_path
 from agents.hub import find_model, weight_files
 from agents.json_file import read_object
+from agents.stored_file import check_file
 
 __all__ = ["DTYPES", "FUSED", "PROJECTIONS", "BaseModel", "ModelConfig", "projection_path", "weights_digest"]
 
@@ -27,6 +29,8 @@ FUSED = {
     "down": ("down_proj",),
 }
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""Data types of stored weights, in the words of safetensors."""
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
@@ -123,6 +127,7 @@ def weights_digest(name: str | Path) -> str:
     folder = find_model(name)
     try:
         for path in weight_files(folder):
+            check_file(path)
             with open(path, "rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     except (OSError, ValueError) as error:
@@ -142,25 +147,64 @@ def _read(folder: Path, config: ModelConfig, dtype: torch.dtype, device: str) ->
     """Read the tensors that the config requires, by name, in the order of the config."""
     shapes, found = config.shapes(), dict[str, Tensor]()
     for path in weight_files(folder):
-        with safe_open(path, framework="pt", device=device) as file:
-            for name in file.keys():  # noqa: SIM118  not a dict
-                if name in shapes:
-                    shape = tuple(file.get_slice(name).get_shape())
-                    if shape != shapes[name]:
-                        raise ValueError(f"{name} in {path.name} has shape {shape}, expected {shapes[name]}")
-                    found[name] = file.get_tensor(name).to(dtype)
-                else:
-                    _leave_out(name, file, found)
+        check_file(path)
+        try:
+            with safe_open(path, framework="pt", device=device) as file:
+                _read_file(path.name, file, shapes, dtype, found)
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path.name} is damaged or incomplete, fetch it again: it has {path.stat().st_size:,} bytes ({error})"
+            ) from None
     missing = [name for name in shapes if name not in found]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ValueError(f"the weights lack {missing[0]}{more}")
+        raise ValueError(f"the weights lack {missing[0]}{more}{_listed(folder, missing[0])}")
     weights = {name: found[name] for name in shapes}
     if config.tie_word_embeddings:
         weights[HEAD] = weights[EMBEDDING]
         if HEAD in found and not torch.equal(found[HEAD].to(dtype), weights[HEAD]):
             raise ValueError(f"tie_word_embeddings is true, but {HEAD} differs from {EMBEDDING}")
     return weights
+
+
+def _read_file(
+    where: str, file: Any, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, found: dict[str, Tensor]
+) -> None:
+    """Read the tensors of one file, named `where`, into `found`."""
+    for name in file.keys():  # noqa: SIM118  not a dict
+        if name not in shapes:
+            _leave_out(name, file, found)
+            continue
+        kind, shape = file.get_slice(name).get_dtype(), tuple(file.get_slice(name).get_shape())
+        if shape != shapes[name]:
+            raise ValueError(f"{name} in {where} has shape {shape}, expected {shapes[name]}")
+        if kind not in FLOATS:
+            raise ValueError(
+                f"{name} in {where} holds {kind} values, expected one of {', '.join(FLOATS)}: quantized weights are "
+                "not supported"
+            )
+        stored = file.get_tensor(name)
+        found[name] = stored.to(dtype)
+        if not is_finite(found[name]):
+            if is_finite(stored):
+                wanted = str(dtype).removeprefix("torch.")
+                raise ValueError(f"{name} in {where} has values beyond {wanted}: use model.dtype=float32")
+            raise ValueError(f"{name} in {where} has values that are NaN or infinite: the weights are damaged")
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all values are finite numbers, found in one pass without a copy."""
+    if not tensor.numel():
+        return True
+    lowest, highest = torch.aminmax(tensor)
+    return bool(torch.isfinite(lowest) and torch.isfinite(highest))
+
+
+def _listed(folder: Path, name: str) -> str:
+    """The file in which the index lists a tensor, in words; empty if there is no index, or it does not list it."""
+    index = folder / "model.safetensors.index.json"
+    found = read_object(index)["weight_map"].get(name) if len(weight_files(folder)) > 1 else None
+    return f", which {index.name} lists in {found}" if found else ""
 
 
 def _leave_out(name: str, file: Any, found: dict[str, Tensor]) -> None:

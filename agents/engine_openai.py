@@ -2,8 +2,9 @@
 
 All agents use the served model; adapters are ignored, because the weights are the server's. The seed of a request is a
 digest of its key; whether equal seeds give equal texts depends on the server. Each completion is counted once, by the
-server's `usage`, regardless of retries: tokens of failed tries are unknown. Without `usage`, tokens are counted with
-the server's /tokenize endpoint (vLLM has one) or estimated (`estimate_tokens`).
+server's `usage`, regardless of retries: tokens of failed tries are unknown. Where `usage` is missing or impossible
+(more than what was sent can have, or 0 for a text), tokens are counted with the server's /tokenize endpoint (vLLM has
+one) or estimated (`estimate_tokens`).
 
 A chat is sent as messages, which the server formats. Not all servers know two of its fields: `response_format`, which
 constrains a reply to a JSON schema, and `chat_template_kwargs`, which turns reasoning on or off. If a server refuses a
@@ -26,11 +27,13 @@ from typing import Any, Literal
 
 from agents.adapters import Adapters
 from agents.engine import Completion, Halted, Meter, Request, cut
-from agents.http_client import CutShortError, Endpoint, GaveUpError, RefusedError, Session, run
+from agents.http_client import CutShortError, Endpoint, GaveUpError, RefusedError, Session, one_line, run
 from agents.prompt import Chat, Prompt
+from agents.server_answer import AnsweredError, choice_error
 
 CONNECT_RETRIES = 2  # at the start, where a server that is not there should be told soon
 MOST_STOPS = 4  # the API takes no more; further ones are cut here
+MOST_ADDED = 10_000  # tokens that a server may add to what was sent, or think without sending them
 OPTIONAL = ("chat_template_kwargs", "response_format")  # of a chat; servers may refuse what they do not know
 UNKNOWN = (400, 422)  # what they answer then
 THOUGHT = ("reasoning_content", "reasoning")  # where servers put what a model thought
@@ -79,6 +82,7 @@ class OpenAIEngine:
         self._path = "/chat/completions" if server.api == "chat" else "/completions"
         self._meter: Meter | None = None
         self._tokenizes, self._counts = server.tokenize, dict[str, int]()
+        self._implausible = set[str]()  # fields of `usage` that held an impossible count
         self._refused: frozenset[str] = frozenset()  # of OPTIONAL, by this server
         try:
             served = run(
@@ -168,11 +172,12 @@ class OpenAIEngine:
             raise ValueError(
                 f"{error} [request {request.key!r}, a prompt of {len(str(request.prompt))} letters]"
             ) from None
-        prompt, generated = answer.prompt_tokens, answer.generated_tokens
+        said = answer.thought + answer.text
+        prompt = self._plausible("prompt_tokens", answer.prompt_tokens, self.sent_tokens(request), True)
+        generated = self._plausible("completion_tokens", answer.generated_tokens, self.most_tokens(request, said), said)
         if prompt is None:
             prompt = await self._count(session, str(request.prompt))
         if generated is None:
-            said = answer.thought + answer.text
             generated = await self._count(session, said) if said else 0
         full = "length" if generated >= request.max_tokens else "stop"
         finish = full if answer.finish is None else "length" if answer.finish == "length" else "stop"
@@ -224,6 +229,32 @@ class OpenAIEngine:
                 body["response_format"] = {"type": "json_schema", "json_schema": form}
         return {k: v for k, v in (body | server.extra).items() if v is not None}
 
+    def sent_tokens(self, request: Request) -> int:
+        """The most tokens that the prompt of a request can have: one a byte, and what the server's template adds."""
+        return len(json.dumps(self.body(request), ensure_ascii=False).encode("utf-8", "replace")) + MOST_ADDED
+
+    def most_tokens(self, request: Request, said: str) -> int:
+        """The most tokens that a completion can have: those allowed, or one a byte, and thoughts that are not sent."""
+        body = self.body(request)
+        allowed = [body.get(name) for name in ("max_tokens", "max_completion_tokens")]
+        most = max([request.max_tokens, *(n for n in allowed if type(n) is int)])
+        return max(most, len(said.encode("utf-8", "replace"))) + MOST_ADDED
+
+    def _plausible(self, name: str, count: int | None, most: int, some: object) -> int | None:
+        """The server's count; None, with one note for each name, if it cannot be right."""
+        if count is None or (count <= most and not (count == 0 and some)):
+            return count
+        if name not in self._implausible:
+            self._implausible.add(name)
+            LOG.warning(
+                "note: %s reports usage.%s=%s, which cannot be right (%s); such counts are replaced by our own",
+                self.server.url,
+                name,
+                count if count < 2**63 else "over 2^63",
+                f"at most {most:,}" if count else "it is not empty",
+            )
+        return None
+
     def digest(self, request: Request) -> str:
         """SHA-256 of everything that determines the completion: path, body and stop strings."""
         sent = json.dumps([self._path, self.body(request), request.stop], sort_keys=True)
@@ -234,8 +265,13 @@ class OpenAIEngine:
             count = estimate_tokens(text)
             if self._tokenizes:
                 body = {"model": self.server.model, "prompt": text, "add_special_tokens": False}
+                most = len(text.encode("utf-8", "replace")) + MOST_ADDED
+
+                def read(answer: Any) -> int:
+                    return read_count(answer, most)
+
                 try:
-                    count = await session.ask(self.server.url.removesuffix("/v1") + "/tokenize", body, read_count, text)
+                    count = await session.ask(self.server.url.removesuffix("/v1") + "/tokenize", body, read, text)
                 except RefusedError:
                     self._tokenizes = False
             self._counts[text] = count
@@ -276,23 +312,26 @@ def read_models(answer: Any) -> list[str]:
     data = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(data, list):
         raise ValueError("no list of models")
-    return [m["id"] for m in data if isinstance(m, dict) and isinstance(m.get("id"), str)]
+    return [one_line(m["id"]) for m in data if isinstance(m, dict) and isinstance(m.get("id"), str)]
 
 
-def read_count(answer: Any) -> int:
-    """The count in an answer to /tokenize. Raises RefusedError for an answer of another kind."""
+def read_count(answer: Any, most: int) -> int:
+    """The count in an answer to /tokenize. Raises RefusedError for an answer of another kind, or more than `most`."""
     count = _tokens(answer, "count")
-    if count is None:
+    if count is None or count > most:
         raise RefusedError("/tokenize gives no count")
     return count
 
 
 def read_answer(answer: Any, chat: bool) -> _Answer:
-    """The first choice of an answer. Raises ValueError, saying what is missing, for one that holds no completion."""
+    """The first choice of an answer. Raises ValueError, saying what is missing, for one that holds no completion, and
+    AnsweredError for one that the server could not finish."""
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise ValueError("it has no choices")
     choice = choices[0]
+    if error := choice_error(choice):
+        raise AnsweredError(error)
     holder = choice.get("message") if chat else choice
     if not isinstance(holder, dict):
         raise ValueError("its choice has no text")
@@ -335,6 +374,6 @@ def _logprob(found: Any, chat: bool) -> float:
     items = found.get("content" if chat else "token_logprobs") if isinstance(found, dict) else None
     if chat and isinstance(items, list):
         items = [i.get("logprob") if isinstance(i, dict) else None for i in items]
-    if not isinstance(items, list) or not items or not all(type(i) in (int, float) for i in items):
-        return math.nan
+    if not isinstance(items, list) or not items or not all(type(i) in (int, float) and abs(i) < 1e9 for i in items):
+        return math.nan  # nan and inf are not below the bound
     return float(sum(items))

@@ -1,15 +1,15 @@
 """HTTP client for a JSON server: retries, waits, and errors with advice.
 
-Transient failures (no connection, a dropped one, a timeout, status 408, 425, 429 and 5xx, an unreadable answer) are
-retried with exponential backoff and jitter derived from the request's key, not before the time in Retry-After. While a
-Retry-After is in effect, no other request is sent. Permanent failures are raised immediately. Left out: redirects,
-streaming.
+Transient failures (no connection, a dropped one, a timeout, status 408, 425, 429 and 5xx, an error of that kind in an
+answer with status 200, an unreadable answer) are retried with exponential backoff and jitter derived from the request's
+key, not before the time in Retry-After. While a Retry-After is in effect, no other request is sent. Permanent failures
+are raised immediately. Left out: redirects, streaming.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ from typing import Any, TypeVar
 import httpx2
 
 from agents.engine import counted_noise
+from agents.server_answer import AnsweredError, PageError, ServerError, find_error, load_json, nearest_url
 
 T = TypeVar("T")
 FIRST_WAIT = 0.5  # seconds before the first retry; doubled for each further one
 LONGEST_WAIT = 30.0
 LARGEST = 32_000_000  # maximum size of an answer in bytes, decompressed; reading stops beyond it
 LONGEST_ASKED = 600.0  # seconds; a longer Retry-After ends the run, which can be resumed later
-TRANSIENT = (408, 425, 429)  # status codes that are retried, in addition to 5xx
 
 
 class GaveUpError(OSError):
@@ -62,7 +62,7 @@ class Session:
         self.endpoint = endpoint
         headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
         limits = httpx2.Limits(max_connections=endpoint.connections, max_keepalive_connections=endpoint.connections)
-        self._client = httpx2.AsyncClient(headers=headers, timeout=None, limits=limits)
+        self._client = _client(headers=headers, timeout=None, limits=limits)
         self._pauses = 0
         self._ending = asyncio.Event()
         self._open = asyncio.Event()
@@ -108,20 +108,34 @@ class Session:
             try:
                 async with asyncio.timeout(endpoint.timeout_s):
                     response, content = await self._answer(url, body)
-                if response.status_code == 200:
-                    return read(json.loads(content))
-                last = f"status {response.status_code}{self._said(content)}"
-                if response.status_code not in TRANSIENT and response.status_code < 500:
-                    raise RefusedError(f"{url} answers {last}{_advice(response)}", response.status_code)
+                status = response.status_code
+                if status == 200:
+                    answer = load_json(content)
+                    if error := find_error(answer):
+                        raise AnsweredError(error)
+                    return read(answer)
+                error = self._error(content, status)
+                last = f"status {status}{self._quoted(error.message)}"
+                if not error.passes:
+                    raise RefusedError(f"{url} answers {last}{self._advice(response, status)}", status)
                 asked = _retry_after(response)
             except RefusedError:
                 raise
+            except AnsweredError as raised:
+                error = raised.error
+                last = f"status 200 and an error{self._quoted(error.message)}"
+                if not error.passes:
+                    advice = self._advice(response, error.status) if error.status else self._nearest()
+                    raise RefusedError(f"{url} answers {last}{advice}", error.status) from None
+                asked = _retry_after(response)
+            except PageError as page:
+                last = f"{self._hidden(str(page))} in place of JSON{self._nearest()}"
             except TimeoutError:
                 last = f"no whole answer in {endpoint.timeout_s:g} s"
             except httpx2.HTTPError as error:
                 last = f"{type(error).__name__} ({error})" if str(error) else type(error).__name__
             except (ValueError, RecursionError) as error:
-                last = f"an answer that cannot be used ({_one_line(str(error))})"
+                last = f"an answer that cannot be used ({one_line(str(error))})"
             if asked is not None and asked > LONGEST_ASKED:
                 raise GaveUpError(f"{url} asks to wait {asked:,.0f} s: {last}")
             if number + 1 < tries:
@@ -161,18 +175,35 @@ class Session:
             for one in both:
                 one.cancel()
 
-    def _said(self, content: bytes) -> str:
-        """The error message of the server, on one line and without the key."""
-        text = content[:100_000].decode("utf-8", "replace")
+    def _error(self, content: bytes, status: int) -> ServerError:
+        """The error of an answer with an error's status."""
         try:
-            found = json.loads(text)
-            found = found.get("error", found)
-            text = str(found.get("message") or found.get("detail") or found) if isinstance(found, dict) else str(found)
-        except (ValueError, AttributeError, RecursionError):
-            pass
-        if self.endpoint.key:
-            text = text.replace(self.endpoint.key, "***")
-        return f" ({_one_line(text)})" if text.strip() else ""
+            answer = load_json(content)
+        except PageError as page:
+            return ServerError(str(page) if content.strip() else "", status)
+        found = find_error(answer) or ServerError(str(answer) if answer else "")
+        return ServerError(found.message, status, found.kind)
+
+    def _quoted(self, text: str) -> str:
+        return f" ({self._hidden(text)})" if text.strip() else ""
+
+    def _hidden(self, text: str) -> str:
+        """A server's text on one line and without the key."""
+        key = self.endpoint.key
+        return one_line(text.replace(key, "***") if key else text)
+
+    def _nearest(self) -> str:
+        near = nearest_url(self.endpoint.url)
+        return f"; did you mean the url {near}?" if near else ""
+
+    def _advice(self, response: httpx2.Response, status: int) -> str:
+        if status in (401, 403):
+            return ": it wants a valid key; api_key_env names the environment variable that holds it"
+        if status in (404, 405):
+            return f": is the url right (most end in /v1), and the model's name?{self._nearest()}"
+        if 300 <= status < 400:
+            return f": it has moved to {one_line(response.headers.get('location', 'somewhere'))}"
+        return ""
 
 
 def run(asking: Callable[[Session], Any], endpoint: Endpoint) -> Any:
@@ -190,15 +221,39 @@ def run(asking: Callable[[Session], Any], endpoint: Endpoint) -> Any:
         return other.submit(asyncio.run, stretch()).result()
 
 
-def _advice(response: httpx2.Response) -> str:
-    status = response.status_code
-    if status in (401, 403):
-        return ": it wants a valid key; api_key_env names the environment variable that holds it"
-    if status in (404, 405):
-        return ": is the url right (most end in /v1), and the model's name?"
-    if 300 <= status < 400:
-        return f": it has moved to {_one_line(response.headers.get('location', 'somewhere'))}"
-    return ""
+def _client(**options: Any) -> httpx2.AsyncClient:
+    """A client. Raises ValueError that names the environment variable that it cannot work with."""
+    try:
+        return httpx2.AsyncClient(**options)
+    except ImportError:
+        name = next((n for n in _proxies() if os.environ[n].strip().lower().startswith("socks")), "ALL_PROXY")
+        raise ValueError(
+            f"the environment variable {name} names a SOCKS proxy, which needs the package socksio: install it "
+            f"(pip install socksio), or unset {name}"
+        ) from None
+    except OSError as error:
+        names = [n for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)]  # a folder is not opened
+        given = f"{names[0]}={os.environ[names[0]]}" if names else "the system's default"
+        raise ValueError(f"certificates cannot be read from {given}: {error.strerror or error}") from None
+    except (ValueError, httpx2.InvalidURL) as error:
+        names = [n for n in _proxies() if not _is_proxy(os.environ[n])] or _proxies()
+        raise ValueError(
+            f"the environment variable {' or '.join(names)} holds no proxy address such as http://proxy.example:3128"
+        ) from error
+
+
+def _proxies() -> list[str]:
+    """Names of the environment variables that name a proxy."""
+    names = [name for scheme in ("http", "https", "all") for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper())]
+    return [name for name in names if os.environ.get(name)]
+
+
+def _is_proxy(text: str) -> bool:
+    try:
+        httpx2.Proxy(text if "://" in text else f"http://{text}")
+    except (ValueError, httpx2.InvalidURL):
+        return False
+    return True
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
@@ -215,6 +270,6 @@ def _retry_after(response: httpx2.Response) -> float | None:
     return seconds if seconds >= 0 else None
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:1000]).split())
     return line if len(line) <= 200 else line[:197] + "..."

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from agents.stored_file import check_file
+
 LONGEST = 200_000_000
 """Maximum size in bytes; the largest vocabularies need a tenth of it."""
 
@@ -24,6 +26,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise ValueError(f"{path.name} is nested too deep") from None
+    except ValueError as error:
+        check_file(path)
+        raise ValueError(f"{path.name} is not JSON: {error}") from None
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from agents.grouped_gemm import segments_of
 from agents.model import StackedWeights, hidden, logits
 from agents.parallel import evenly, in_threads, workers
 from agents.prompt import Prompt
+from agents.stored_file import check_file
 from agents.tokenizer import Tokenizer
 
 BETAS = (0.9, 0.98)
@@ -327,8 +328,9 @@ class Learner:
             ValueError: the file is damaged or does not match the agents or the layout; the message names it.
         """
         try:
+            check_file(path)
             state = load_file(path)
-        except (OSError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"cannot read the learner state {path}: {error}") from None
         wanted = {k: (len(names), self.layout.size) for k in STATE[:4]} | {"steps": (len(names),)}
         found = {k: tuple(v.shape) for k, v in state.items()}

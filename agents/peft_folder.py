@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from agents.json_file import read_object
+from agents.stored_file import check_file
 
 PLAIN: dict[str, tuple[object, ...]] = {
     "peft_type": ("LORA",),
@@ -50,10 +51,14 @@ def read_peft(folder: Path, rank: int, alpha: float, known: Collection[str]) -> 
     Raises:
         ValueError: the folder is damaged, or is not plain LoRA of this rank and alpha; the message says what differs.
     """
+    file = folder / "adapter_model.safetensors"
     try:
         config: dict[str, Any] = read_object(folder / "adapter_config.json")
-        tensors: dict[str, Tensor] = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+        check_file(file)
+        tensors: dict[str, Tensor] = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"cannot read the adapter in {folder}: {file.name} is damaged: {error}") from None
+    except (OSError, ValueError) as error:
         raise ValueError(f"cannot read the adapter in {folder}: {error}") from None
     for key, values in PLAIN.items():
         if key in config and config[key] not in values:

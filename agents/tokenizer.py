@@ -20,6 +20,7 @@ from agents.architectures import token_ids
 from agents.hub import find_model
 from agents.json_file import read_object
 from agents.prompt import Chat, Prompt
+from agents.stored_file import check_file
 from agents.template import RenderedChat, find_template
 
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
@@ -47,6 +48,7 @@ class Tokenizer:
         folder = find_model(name)
         self._path = path = folder / "tokenizer.json"
         try:
+            check_file(path)
             self._tokenizer = HFTokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises Exception for a missing or damaged file
             raise ValueError(f"cannot load a tokenizer from {path}: {error}") from None

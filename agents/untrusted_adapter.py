@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agents.adapters import AdapterLayout
 from agents.checkpoint import projection_path
+from agents.stored_file import find_substitute
 
 
 def read_adapter(layout: AdapterLayout, data: bytes) -> Tensor:
@@ -23,6 +24,8 @@ def read_adapter(layout: AdapterLayout, data: bytes) -> Tensor:
     """
     if len(data) > 8 * layout.size + (1 << 20):
         raise ValueError(f"an adapter here has {4 * layout.size:,} bytes of weights, this file has {len(data):,}")
+    if wrong := find_substitute(data[:200]):
+        raise ValueError(f"it is {wrong}")
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:

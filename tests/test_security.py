@@ -75,7 +75,7 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\
         ("&a [*a]", "more than"),
         ("[" * 2000, "deep"),
         ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
-        ("x: 2001-99-99", "month"),
+        ("x: !!timestamp 2001-99-99", "month"),
         ("x" * 1_000_001, "letters"),
     ],
 )

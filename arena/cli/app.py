@@ -66,13 +66,20 @@ def one_line(error: Exception) -> str:
     return " ".join(shown.split()) + (" ..." if len(text) > LONGEST_LINE else "")
 
 
+def at_home(word: str) -> str:
+    """An option such as `--out=~/figures` with the home folder in place of `~`, which shells expand only at the start
+    of a word."""
+    option, equals, value = word.partition("=")
+    return f"{option}={os.path.expanduser(value)}" if equals and option.startswith("--") else word
+
+
 def main() -> None:
     """Run the command line; ValueError and OSError are printed to standard error as one line, without a traceback."""
     if conflict := agents_conflict():
         typer.echo(f"error: {conflict}", err=True)
         sys.exit(2)
     try:
-        app()
+        app(args=[at_home(word) for word in sys.argv[1:]])
     except (ValueError, OSError) as error:
         if os.environ.get("RATCHET_TRACEBACK"):
             raise

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from agents.engine_spec import EngineSpec
+from arena.config.overrides import path_text
 from arena.config.registries import ENGINES, find_engine
 from arena.config.section import Section
 
@@ -21,6 +22,11 @@ class ModelSection(Section):
     ships with Ratchet."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Data type of the base weights. `auto`: float32 on the CPU, the checkpoint's own type on a GPU."""
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, path: str) -> str:
+        return path_text(path)
 
 
 class OpenAISection(Section):

@@ -32,7 +32,8 @@ HEAD = """
     All keys of a config: type, range, default and meaning. This page is generated from the schema in `arena/config/`;
     `config-help KEY` prints the same for one key or section. The configs that ship with the program are described in
     [configs.md](configs.md). A key `a.b` stands for `b` in section `a` of a YAML file, and for itself in an override
-    `a.b=value`.
+    `a.b=value`. An override takes text as written (`'run.folder=out/exp #3'`); lists and mappings are YAML. `~` at the
+    beginning of a path is the home folder.
 """
 
 

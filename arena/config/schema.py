@@ -7,18 +7,18 @@ are declared in the other modules of this package; `arena.config.reference` list
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from arena.config.bounded_yaml import yaml_data
+from arena.config.bounded_yaml import LostError, yaml_data
 from arena.config.cluster import ClusterSection
 from arena.config.culture import LibrarySection, MeasureSection, SleepSection, TurnoverSection
 from arena.config.engine import EngineSection, ModelSection
 from arena.config.limits import LimitsSection, PricesSection, StoreSection
+from arena.config.overrides import Overrides, apply_overrides, path_text
 from arena.config.registries import check_sink, find_domain, find_engine, is_named, is_path, nearest
 from arena.config.rounds import (
     DomainSection,
@@ -56,6 +56,11 @@ class RunSection(Section):
     """Name of the run. Its folder is `<folder>/<name>`."""
     folder: str = "runs"
     """Folder that holds run folders."""
+
+    @field_validator("folder")
+    @classmethod
+    def _path(cls, folder: str) -> str:
+        return path_text(folder)
 
 
 class Config(Section):
@@ -235,9 +240,9 @@ def notices(config: Config) -> list[str]:
     return found
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file and apply `a.b=value` overrides (values are YAML). Raises ValueError that names the key and
-    the file."""
+def load_config(path: str | Path, overrides: Overrides = ()) -> Config:
+    """Read a YAML file and apply overrides: `a.b=value` (values of keys that hold text are taken as written, others are
+    YAML), or a mapping of dotted keys. Raises ValueError that names the key and the file."""
     return make_config(read_yaml(path, "config"), overrides, str(path))
 
 
@@ -250,26 +255,20 @@ def read_yaml(path: str | Path, what: str) -> Any:
     except OSError as error:
         near = nearest_config(path, folder)
         raise ValueError(f"cannot read the {what} {path}: {error.strerror or error}{near}") from None
+    except LostError as error:
+        raise ValueError(f"{path}: {error}") from None
     except ValueError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
-def make_config(data: Any, overrides: Sequence[str] = (), source: str = "config") -> Config:
+def make_config(data: Any, overrides: Overrides = (), source: str = "config") -> Config:
     """Build a config from plain data. Raises ValueError that names the offending key and the nearest right one."""
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise ValueError(f"{source} must hold a mapping of keys, found {type(data).__name__}")
     if "review" in data:
         data = {**data, "review": _review(data["review"])}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise ValueError(f"override {override!r} is not of the form key.subkey=value")
-        try:
-            parsed = yaml_data(value)
-        except ValueError:
-            raise ValueError(f"override {override[:100]!r}: the value is not YAML") from None
-        _set(data, key.split("."), parsed, override)
+    apply_overrides(data, overrides, Config)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
@@ -279,14 +278,6 @@ def make_config(data: Any, overrides: Sequence[str] = (), source: str = "config"
 def _review(section: Any) -> Any:
     """The long form of `review: sample`."""
     return {"mode": section} if isinstance(section, str | bool) else section
-
-
-def _set(data: dict[str, Any], path: list[str], value: Any, override: str) -> None:
-    for key in path[:-1]:
-        data = data.setdefault(key, {})
-        if not isinstance(data, dict):
-            raise ValueError(f"override {override!r}: {key!r} is not a section")
-    data[path[-1]] = value
 
 
 def _explain(error: ValidationError) -> str:
@@ -303,6 +294,8 @@ def _explain(error: ValidationError) -> str:
         expected = str(first.get("ctx", {}).get("expected", ""))
         choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
         return f"{where} is {first['input']!r}: expected {expected}{nearest(str(first['input']), choices)}"
+    if first["type"] == "string_type" and isinstance(first["input"], bool | int | float | None):
+        return f"{where}: expected text, but YAML reads this as {first['input']!r}: put it in quotes"
     says = first["msg"].removeprefix("Value error, ")
     if not path or where in PRIVATE:
         return f"{where}: {says}" if path else says

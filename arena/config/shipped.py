@@ -44,7 +44,7 @@ def find_config(path: str | Path, folder: str = "", suffix: str = ".yaml") -> Pa
     `path`: an existing file, which is returned as it is; or `tiny`, `tiny.yaml` or `configs/tiny.yaml` for a file
     in `folder` of the shipped configs. Returns `path` itself where neither exists, for the caller to report.
     """
-    given = Path(path)
+    given = Path(os.path.expanduser(path))
     if given.is_file() or given.is_absolute():
         return given
     name = given.with_name(given.name.removesuffix(suffix) + suffix)

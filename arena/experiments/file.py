@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from arena.config.overrides import path_text
 from arena.config.schema import Config, load_config, nearest, read_yaml
 from arena.config.shipped import find_config
 from arena.report.metrics.run_metrics import METRICS
@@ -113,6 +113,9 @@ def mistakes(e: Experiment) -> Iterator[str]:
         yield "marks and highlight are about series, and none is named"
     if e.baseline not in e.arms:
         yield f"baseline {e.baseline!r} is not an arm{nearest(e.baseline, list(e.arms))}"
+    lower = [arm.lower() for arm in e.arms]
+    if same := [arm for arm in e.arms if lower.count(arm.lower()) > 1]:
+        yield f"arms {' and '.join(map(repr, same))} differ only in case: on some file systems they share a folder"
     for arm in e.arms:
         if not re.fullmatch(NAME, arm):
             yield f"arm {arm!r}: a name is 1 to 40 letters, digits, dots, dashes and underscores"
@@ -134,7 +137,7 @@ def mistakes(e: Experiment) -> Iterator[str]:
 
 def make_cells(experiment: Experiment, path: str | Path, home: Path, final: bool) -> list[Cell]:
     """All cells, seed by seed. Raises ValueError naming the arm for a bad override or an unequal comparison."""
-    base = find_base(experiment.base, path)
+    base = find_base(path_text(experiment.base), path)
     seeds = experiment.final_seeds if final else experiment.seeds
     if not seeds:
         raise ValueError(f"{path} has no final_seeds: nothing to play")
@@ -143,7 +146,7 @@ def make_cells(experiment: Experiment, path: str | Path, home: Path, final: bool
         for arm, own in experiment.arms.items():
             owned = {"run.folder": str(home), "run.name": f"{arm}-s{seed}", "seed": seed}
             owned["measure.split"] = "test" if final else "dev"
-            overrides = [_override(k, v) for k, v in (experiment.common | (own or {}) | owned).items()]
+            overrides = experiment.common | (own or {}) | owned
             try:
                 config = load_config(base, overrides)
             except ValueError as error:
@@ -186,11 +189,6 @@ def flat(data: dict[str, Any], above: str = "") -> dict[str, Any]:
     return out
 
 
-def _override(key: str, value: Any) -> str:
-    """`key=value` with the value as YAML, as `load_config` takes it."""
-    return f"{key}={yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix('...' + chr(10)).strip()}"
-
-
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     where, names = ".".join(map(str, first["loc"])), list(Experiment.model_fields)
@@ -198,4 +196,7 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key {where!r}{nearest(where, names) or '; expected one of ' + ', '.join(names)}"
     if first["type"] == "missing":
         return f"the key {where!r} is missing"
+    if first["type"] == "string_type" and isinstance(first["input"], bool | int | float | None):
+        where = where.removesuffix(".[key]")
+        return f"{where}: expected text, but YAML reads this as {first['input']!r}: put it in quotes"
     return f"{where}: {first['msg']} (got {str(first['input'])[:60]!r})"

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,8 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         if max_text is not None and max_text < 1:
             raise ValueError(f"an observation holds a character or more, got max_text={max_text}")
         self.domain = make_domain(domain) if isinstance(domain, str) else domain
+        if isinstance(domain, type) or not hasattr(self.domain, "propose_prompt"):
+            raise ValueError(f"domain must be a name or an instance of a domain, got {domain!r:.60}")
         self.rule = rule if isinstance(rule, PaymentRule) else find_rule(rule)
         self.voice = replace(Voice(chat=True) if chat else BARE, rule=self.rule)
         self.max_text = max_text or longest(self.domain, chat)
@@ -120,9 +123,20 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Observations, Infos]:
         """Begin a round. Raises ValueError for a parent whose prompt no observation can hold, or that is missing."""
         parent = (options or {}).get("parent", self.parent)
+        if parent is not None and not isinstance(parent, str):
+            raise ValueError(f"parent must be the text of a problem, such as {self._example()}, got {parent!r:.60}")
         grader = GRADER if GRADER in self.possible_agents else None
         round_ = Round("env", self.domain, SETTER, self.solvers, self.attempts, grader, parent, voice=self.voice)
-        if not self._fits(round_):
+        try:
+            fits = self._fits(round_)
+        except ValueError as error:
+            if parent is not None:
+                raise
+            example = self._example()
+            raise ValueError(
+                f"{error}: give one with parallel_env(..., parent={example}) or reset(options={{'parent': {example}}})"
+            ) from None
+        if not fits:
             raise ValueError(f"parent does not fit an observation of {self.max_text} characters: {str(parent)[:60]!r}")
         self._round, self.agents = round_, list(self.possible_agents)
         self._given, self._number = {}, 0
@@ -177,6 +191,10 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _example(self) -> str:
+        """A problem of the domain, quoted."""
+        return repr(self.domain.random_problem(Random(0)).text)
 
     def _fits(self, round_: Round) -> bool:
         return all(len(str(ask.prompt)) <= self.max_text for ask in round_.asks())

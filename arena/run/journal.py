@@ -19,6 +19,7 @@ from typing import Any
 
 from agents.engine import Completion
 
+MOST = 2**53  # largest count; run.db holds sums of counts in 64 bits
 UNUSED = "unused"  # key of the line that counts completions that were paid for and never used
 
 
@@ -99,7 +100,10 @@ class Journal:
         return entry.completion
 
     def keep(self, entry: Entry) -> None:
-        """Write an entry and flush it. Raises OSError, naming the file, if the disk is full."""
+        """Write an entry and flush it. Raises OSError, naming the file, if the disk is full, and ValueError for a token
+        count that run.db could not hold."""
+        for count in (entry.completion.prompt_tokens, entry.completion.generated_tokens):
+            _whole(count)
         at = (entry.completion.key, entry.digest)
         try:
             self._file.write(entry.to_line().encode())
@@ -130,8 +134,8 @@ class Journal:
 
 
 def _whole(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is no count")
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise ValueError(f"{str(value)[:40]} is not a count")
     return value
 
 

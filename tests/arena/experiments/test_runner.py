@@ -97,11 +97,36 @@ def never(*_: object) -> Any:
         ({"arms": {"selfplay": {}, "b": {"limits.compute": 7000}}}, "differ in limits.compute"),
         ({"arms": {"selfplay": {}, "b": {"measure.passes": 64}}}, "differ in measure.passes"),
         ({"base": "configs/tyni.yaml"}, "no base config"),
+        ({"arms": {"selfplay": {}, "SelfPlay": {}}}, "arms 'selfplay' and 'SelfPlay' differ only in case"),
+        ({"arms": {"selfplay": {}, 1: {}}}, "arms.1: expected text, but YAML reads this as 1: put it in quotes"),
+        (
+            {"common": {"sleep.rank": 4, "sleep": {"batch": 8}}},
+            "of 'sleep.rank' would be lost.* later one sets 'sleep'",
+        ),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         cells_of(written(tmp_path, **changes))
+
+
+def test_two_arms_of_one_name(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace("  uniform:\n", "  selfplay:\n"))
+    with pytest.raises(ValueError, match=r"the key 'arms.selfplay' is given twice, on lines \d+ and \d+; keep one"):
+        load_experiment(path)
+
+
+def test_base_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text((ROOT / "configs" / "tiny.yaml").read_text())
+    assert cells_of(written(tmp_path, base="~/mine.yaml"))
+
+
+def test_arms_do_not_share_a_section(tmp_path: Path) -> None:
+    arms = {"selfplay": {"sleep.rank": 4}, "b": None}
+    cells = cells_of(written(tmp_path, common={"limits.compute": 6000, "sleep": {"batch": 8}}, arms=arms))
+    assert [c.config.sleep.rank for c in cells[:2]] == [4, make_config({}).sleep.rank]
 
 
 def test_arm_overrides_come_last(tmp_path: Path) -> None:

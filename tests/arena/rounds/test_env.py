@@ -1,6 +1,7 @@
 """The PettingZoo adapter: the library's own tests, and that it plays the same round as the arena does."""
 
 import random
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -384,3 +385,30 @@ def test_invalid_steps_raise():
     made.step({GRADER: ""})
     with pytest.raises(ValueError, match="the round is over"):
         made.step({})
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_missing_parent_says_how_to_give_one(chat: bool):
+    if chat:
+        parallel_env("hidden_words", chat=True).reset()  # in prose, a setter is told the names
+    for made in (parallel_env("hidden_words"), env("hidden_words")):
+        with pytest.raises(ValueError, match=r"needs a parent text .*: give one with parallel_env\(") as error:
+            made.reset()
+    form = r"parallel_env\(..., parent='([^']+)'\) or reset\(options=\{'parent': '([^']+)'\}\)$"
+    said = re.search(form, str(error.value))
+    assert said and said[1] == said[2]
+    assert parallel_env("hidden_words", parent=said[1]).reset()[0][SETTER]["text"].startswith("propose ")
+    assert parallel_env("hidden_words").reset(options={"parent": said[1]})[0][SETTER]["text"].startswith("propose ")
+
+
+@pytest.mark.parametrize("parent", [5, ["w0 rev | 3 1 4"], b"w0 rev"])
+def test_parent_of_another_type(parent: Any):
+    for name in REGISTERED:
+        with pytest.raises(ValueError, match=r"parent must be the text of a problem, such as '.*, got "):
+            parallel_env(name, parent=parent).reset()
+
+
+@pytest.mark.parametrize("domain", [5, None, REGISTERED["hidden_words"]])
+def test_domain_of_another_type(domain: Any):
+    with pytest.raises(ValueError, match="domain must be a name or an instance of a domain, got "):
+        parallel_env(domain)
