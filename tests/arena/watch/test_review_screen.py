@@ -245,7 +245,7 @@ def test_empty_queue_gives_the_reason(empty: Path, run: Path, size: tuple[int, i
         RunControl(open_run(run)).decide(item.subject, "accept")
 
     async def all_done(app: Watch, pilot: Any) -> None:
-        shown = await press(app, pilot, "5")
+        shown = " ".join((await press(app, pilot, "5")).split())  # the sentence is longer than a line of 80 columns
         assert "The queue is empty" in shown and "and no post waits" in shown and "next generation" in shown
         await press(app, pilot, "u")
         assert "1 to decide" in screen(app)
