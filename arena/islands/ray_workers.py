@@ -39,7 +39,7 @@ try:
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
     os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
-    from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayError
+    from ray.exceptions import ActorUnavailableError, ObjectLostError, OutOfMemoryError, RayActorError, RayError
 except ModuleNotFoundError as missing:
     raise ValueError(
         f"islands on Ray need a package that is not installed ({missing.name}): pip install .[ray]"
@@ -256,7 +256,7 @@ def reason(error: RayError) -> str:
     if isinstance(cause, Exception):
         return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
     told = " ".join(str(error).split())
-    if isinstance(error, ActorUnavailableError) or "node has died" in told or "node died" in told:
+    if isinstance(error, ActorUnavailableError | ObjectLostError) or "node has died" in told or "node died" in told:
         return GONE
     if isinstance(error, OutOfMemoryError) or "out-of-memory" in told or "low memory" in told:
         return "its process was ended, as its node was short of memory"
