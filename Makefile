@@ -25,7 +25,7 @@ clean-run:
 
 # Test files run in TESTERS processes, more than there are cores because many tests wait. Tests marked `alone` observe
 # another process in real time, so they run afterwards, one at a time. Lint and types are checked beside the tests.
-SHARED := -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+SHARED := -n $(TESTERS) --dist loadfile
 SUBMAKE := $(MAKE)
 test: $(VENV)/.dev
 	$(SUBMAKE) -j 2 lint suite
