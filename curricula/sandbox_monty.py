@@ -13,6 +13,7 @@ with a separate session for each call.
 from __future__ import annotations
 
 import builtins
+import ctypes
 import datetime
 import functools
 import importlib.util
@@ -22,6 +23,7 @@ import resource
 import sys
 import threading
 import types
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +60,8 @@ POLICY = monty.OSPolicy(
 GRACE = 0.5
 """Seconds after the time limit at which an unresponsive worker is killed."""
 CORES = os.cpu_count() or 1
+TURNS = 30
+"""Longest wait for a free worker, as a multiple of the longest time that a worker is used at once."""
 ADDRESSES = 2**30
 """Bytes of address space of a worker in addition to the memory limit of the program."""
 
@@ -117,9 +121,18 @@ GO = "[run(args) for args in calls]"
 
 
 class Monty:
-    """The sandbox `monty`. Thread-safe: each batch has its own worker."""
+    """The sandbox `monty`. Thread-safe: each batch has its own worker.
+
+    Every wait is bounded: for a free worker by `TURNS`, for an answer by the time limit and `GRACE`.
+
+    The client library keeps threads and file descriptors that do not survive a fork: a call in the child would wait for
+    ever and disturb the parent. A process that was forked after its parent had used this class therefore gets an
+    OSError from `call`, and never touches what it inherited.
+    """
 
     name = "monty"
+    _owner: int | None = None  # process in which the client library was first used
+    _instances: weakref.WeakSet[Monty] = weakref.WeakSet()
 
     def __init__(self, limits: Limits) -> None:
         mark_missing("opentelemetry")
@@ -134,6 +147,7 @@ class Monty:
         self._pool: monty.Monty | None = None
         self._idle: list[tuple[monty.MontySession, int]] = []  # idle sessions, with the number of batches they ran
         self._lock = threading.Lock()
+        self._instances.add(self)
         self._constants = {
             "most_bits": INT_BITS, "large_bits": LARGE_BITS, "large_cost": LARGE_COST, "most_hashed": MOST_HASHED,
             "most_depth": limits.depth, "most_output": limits.output,
@@ -178,9 +192,11 @@ class Monty:
                 self._set_rlimits(session.worker_pid)
                 session.feed_run(PRELUDE, inputs=self._constants)
             out = session.feed_run(GO, inputs=inputs, print_callback=self._printed())
-        except (monty.MontyError, ValueError, ProcessLookupError) as error:
+        except BaseException as error:
             if session is not None:
                 session.__exit__(None, None, None)
+            if not isinstance(error, (monty.MontyError, ValueError, ProcessLookupError, TimeoutError)):
+                raise
             alone = len(inputs["calls"]) == 1 and not isinstance(error, monty.MontyCrashedError)
             return [timeout_result(self.limits)] if alone and str(error).startswith("TimeoutError") else None
         with self._lock:
@@ -206,6 +222,8 @@ class Monty:
                 out = session.feed_run(PRELUDE + GO, inputs=inputs | self._constants, print_callback=self._printed())
         except ProcessLookupError:  # the worker died before its limits were set
             return failure("crashed", "the interpreter died")
+        except TimeoutError:
+            return failure("crashed", "no worker became free")
         except monty.MontyCrashedError as error:
             return timeout_result(self.limits) if error.timed_out else failure("crashed", "the interpreter died")
         except monty.MontyError as error:
@@ -236,11 +254,19 @@ class Monty:
     def _get_pool(self) -> monty.Monty:
         with self._lock:
             if self._pool is None:
+                Monty._owner = Monty._owner or os.getpid()
+                if Monty._owner != os.getpid():
+                    raise OSError(
+                        "sandbox monty: this process was forked after its parent had used the sandbox; start it with"
+                        " 'spawn' or 'forkserver' instead of 'fork'"
+                    )
+                longest = self.limits.time + 2 * GRACE
                 pool = monty.Monty(
                     max_processes=2 * CORES + 2,  # more than are kept idle, so that one always becomes free
+                    checkout_timeout=TURNS * longest,
                     feed_duration_limit_grace=GRACE,
                     turn_duration_limit_grace=GRACE,
-                    request_timeout=self.limits.time + 2 * GRACE,
+                    request_timeout=longest,
                 )
                 pool.__enter__()
                 self._pool = pool
@@ -265,6 +291,21 @@ class Monty:
             session.__exit__(None, None, None)
         if pool is not None:
             pool.__exit__(None, None, None)
+
+    def _abandon(self) -> None:
+        """Forget, in a forked child, what belongs to the parent, without destroying it: that would stop the parent."""
+        for inherited in (self._pool, *(session for session, _ in self._idle)):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+        self._pool, self._idle, self._lock = None, [], threading.Lock()
+
+    @classmethod
+    def _after_fork(cls) -> None:
+        for sandbox in list(cls._instances):
+            sandbox._abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Monty._after_fork)
 
 
 def mark_missing(package: str) -> None:

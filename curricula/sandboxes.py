@@ -12,14 +12,14 @@ from curricula.sandbox_subprocess import Subprocess
 
 USUAL = Limits()
 
-_shared: dict[tuple[int, str, Limits], Sandbox] = {}
+_shared: dict[tuple[str, Limits], Sandbox] = {}
 _lock = threading.Lock()
 
 
 def make_sandbox(kind: str = "monty", limits: Limits = USUAL) -> Sandbox:
     """The sandbox of this kind and with these limits, shared by all threads of the process.
 
-    It is closed when the process exits. A forked child creates its own.
+    It is closed when the process exits.
 
     Raises:
         ValueError: the kind is unknown.
@@ -27,7 +27,7 @@ def make_sandbox(kind: str = "monty", limits: Limits = USUAL) -> Sandbox:
     if kind not in KINDS:
         raise ValueError(f"sandbox must be one of {', '.join(KINDS)}, got {kind!r}")
     with _lock:
-        key = (os.getpid(), kind, limits)
+        key = (kind, limits)
         if key not in _shared:
             _shared[key] = Monty(limits) if kind == "monty" else Subprocess(limits)
         return _shared[key]
@@ -35,8 +35,16 @@ def make_sandbox(kind: str = "monty", limits: Limits = USUAL) -> Sandbox:
 
 @atexit.register
 def close_all() -> None:
-    """End the processes of all shared sandboxes of this process."""
+    """End the processes of all shared sandboxes."""
     with _lock:
-        mine = [key for key in _shared if key[0] == os.getpid()]
-        for key in mine:
-            _shared.pop(key).close()
+        while _shared:
+            _shared.popitem()[1].close()
+
+
+def _unlock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has no thread that would release the lock
+    os.register_at_fork(after_in_child=_unlock)
