@@ -129,7 +129,8 @@ class _GroupedMM(torch.autograd.Function):
         grad_w = None
         if ctx.needs_input_grad[1]:
             covered = sum(r.count for r in ctx.segments) == weights.shape[0]
-            grad_w = (torch.empty_like if covered else torch.zeros_like)(weights)
+            # contiguous, because bmm into transposed bfloat16 memory is about a thousand times slower
+            grad_w = (weights.new_empty if covered else weights.new_zeros)(weights.shape)
             for r in ctx.segments:
                 a = x[r.start : r.stop].view(r.count, r.height, -1).transpose(1, 2)
                 b = grad[r.start : r.stop].view(r.count, r.height, -1)

@@ -41,3 +41,27 @@ def test_grouped_mm_equals_loop(heights: list[int]) -> None:
     upstream = torch.randn_like(y)
     ours, theirs = torch.autograd.grad(y, (x, w), upstream), torch.autograd.grad(loop, (x, w), upstream)
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products_write_contiguous_memory(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products into transposed memory are a thousand times slower in bfloat16; LoRA weights are transposed views."""
+    written = []
+    for name in ("mm", "bmm"):
+
+        def call(a: torch.Tensor, b: torch.Tensor, *, plain=getattr(torch, name), **options: torch.Tensor):  # type: ignore[no-untyped-def]
+            written.append(plain(a, b, **options))
+            return written[-1]
+
+        monkeypatch.setattr(torch, name, call)
+    torch.manual_seed(0)
+    heights = [2, 2, 3, 0, 4]
+    x = torch.randn(sum(heights), 6).to(dtype).requires_grad_()
+    rows = torch.randn(len(heights), 5, 6)  # as stored: [agents, out, in]
+    w = rows.to(dtype).transpose(1, 2).requires_grad_()
+    y = grouped_mm(x, w, segments_of(heights))
+    grads = torch.autograd.grad(y, (x, w), torch.ones_like(y))
+    assert len(written) == 3 * 3
+    assert all(out.is_contiguous() for out in (*written, *grads))
+    loop = torch.cat([part @ rows[a].to(dtype).t() for a, part in enumerate(x.detach().split(heights))])
+    assert torch.allclose(y.detach(), loop, atol=1e-5 if dtype == torch.float32 else 0.05)
