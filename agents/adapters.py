@@ -21,12 +21,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from agents.atomic import replacing, write_atomically
-from agents.checkpoint import FUSED, PROJECTIONS, BaseModel, ModelConfig, projection_path
+from agents.checkpoint import FUSED, MERGE_BELOW, PROJECTIONS, BaseModel, ModelConfig, projection_path
 from agents.model import Factored, Linear, Merged, StackedWeights
 from agents.peft_folder import read_peft
 
 Leaves = dict[tuple[int, str, str], Tensor]
-MERGE_BELOW = 4_000_000  # linear parameters of a base model, above which matrices are not merged per agent
 
 
 class AdapterLayout:
@@ -260,6 +259,4 @@ class MergedTraining:
 
 def is_small(base: BaseModel) -> bool:
     """Whether merged matrices per agent are affordable. They replace three products by one."""
-    c = base.config
-    one = sum(out * width for out, width in map(c.shape, PROJECTIONS))
-    return one * c.num_hidden_layers <= MERGE_BELOW
+    return base.config.linear_parameters <= MERGE_BELOW

@@ -87,6 +87,11 @@ class ModelConfig:
             "down_proj": (self.hidden_size, self.intermediate_size),
         }[projection]
 
+    @property
+    def linear_parameters(self) -> int:
+        """Number of parameters of the projections of all layers."""
+        return self.num_hidden_layers * sum(out * width for out, width in map(self.shape, PROJECTIONS))
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor of the checkpoint, by Hugging Face name, without a tied head."""
         width = (self.hidden_size,)

@@ -8,6 +8,7 @@ Left out: pickled weights, distributing a model over devices.
 from __future__ import annotations
 
 import hashlib
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ FUSED = {
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Data types of stored weights, in the words of safetensors."""
+MERGE_BELOW = 4_000_000
+"""Linear parameters of a small model: matrices are merged per agent, and `auto` is float32 on the CPU."""
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
@@ -47,8 +50,7 @@ class BaseModel:
 
         Args:
             name: a folder or a Hugging Face name.
-            dtype: "auto", "float32", "bfloat16" or "float16"; "auto" is float32 on the CPU, and the dtype of the
-                checkpoint on other devices.
+            dtype: "auto", "float32", "bfloat16" or "float16"; "auto" as in `resolve_dtype`.
             device: the device to load to.
 
         Raises:
@@ -58,7 +60,7 @@ class BaseModel:
         folder = find_model(name)
         try:
             config = ModelConfig.from_hf(read_object(folder / "config.json"))
-            weights = _read(folder, config, _dtype(dtype, config, torch.device(device)), str(device))
+            weights = _read(folder, config, DTYPES[resolve_dtype(dtype, config, device)], str(device))
         except (
             OSError,
             ValueError,
@@ -135,12 +137,36 @@ def weights_digest(name: str | Path) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def _dtype(wanted: str, config: ModelConfig, device: torch.device) -> torch.dtype:
+def read_config(folder: Path) -> ModelConfig:
+    """The config of the model in a folder. Raises ValueError if it is damaged or not supported; the message names it."""
+    try:
+        return ModelConfig.from_hf(read_object(folder / "config.json"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot load a model from {folder}: {error}") from None
+
+
+def resolve_dtype(wanted: str, config: ModelConfig, device: str | torch.device) -> str:
+    """The data type that `wanted` means for this model, device and processor.
+
+    "auto" is the type of the checkpoint on a GPU. On the CPU it is bfloat16 if the processor multiplies it and the
+    model has more than `MERGE_BELOW` linear parameters, otherwise float32.
+
+    Raises ValueError for a type that is not supported.
+    """
     if wanted == "auto":
-        wanted = "float32" if device.type == "cpu" else config.dtype
+        large = config.linear_parameters > MERGE_BELOW
+        on_cpu = "bfloat16" if large and multiplies_bfloat16() else "float32"
+        wanted = on_cpu if torch.device(device).type == "cpu" else config.dtype
     if wanted not in DTYPES:
         raise ValueError(f"dtype {wanted!r} is not supported: expected auto, {', '.join(DTYPES)}")
-    return DTYPES[wanted]
+    return wanted
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16 products: AVX512-BF16, AMX, or those of ARM."""
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _read(folder: Path, config: ModelConfig, dtype: torch.dtype, device: str) -> dict[str, Tensor]:

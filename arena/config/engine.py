@@ -21,7 +21,9 @@ class ModelSection(Section):
     which is looked up in the local cache and downloaded if missing (needs the extra `hub`). `seed` is the model that
     ships with Ratchet."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Data type of the base weights. `auto`: float32 on the CPU, the checkpoint's own type on a GPU."""
+    """Data type of the base weights. `auto`: on a GPU the checkpoint's own type; on the CPU bfloat16 for models of more
+    than 4 million linear parameters if the processor multiplies it (AVX512-BF16, AMX, ARM BF16), otherwise float32. A
+    run records the type and keeps it. Adapters and optimiser state are always float32."""
 
     @field_validator("path")
     @classmethod

@@ -113,7 +113,7 @@ class RunModels:
     def __init__(self, folder: Path, store: Store, config: Config) -> None:
         """Raises ValueError or OSError for a base model or a server that is not as the run had it."""
         from arena.run.engines import connect, make_engine
-        from arena.run.state import base_digest, load_base, model_folder
+        from arena.run.state import base_digest, load_base, model_folder, pinned
 
         self.folder, self.config = folder, config
         self.base: BaseModel | None = None
@@ -121,10 +121,11 @@ class RunModels:
         if config.engine.spec.remote:
             self.engine: Engine = connect(config)
             return
-        ran_with, here = store.meta().get("base model"), base_digest(config)
+        meta = store.meta()
+        ran_with, here = meta.get("base model"), base_digest(config)
         if ran_with not in (None, here):
             raise ValueError(f"{folder} was run with base model {ran_with}, here it is {here}")
-        self.base, self.tokenizer = load_base(config)
+        self.base, self.tokenizer = load_base(pinned(config, meta))
         self.engine = make_engine(config, self.base, self.tokenizer, model_folder(config))
 
     def use(self, adapters: Mapping[str, str]) -> None:

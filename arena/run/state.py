@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,7 +19,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from agents.checkpoint import BaseModel, weights_digest
+from agents.checkpoint import BaseModel, read_config, resolve_dtype, weights_digest
 from agents.engine import Engine
 from agents.fused_ops import kernel_version
 from agents.hub import find_model
@@ -106,7 +106,8 @@ class Arena:
             lock = undo.enter_context(hold(folder))
             store = Store(folder / "run.db", upgrade=True)
             undo.callback(store.close)
-            stored, now = store.meta(), versions(config)
+            stored = store.meta()
+            now = versions(pinned(config, stored))
             if config.cluster.islands > 1 and "island" not in stored:
                 raise ValueError(f"{folder} is the run of {config.cluster.islands} islands, no island's own")
             for key, value in now.items():
@@ -117,7 +118,7 @@ class Arena:
                     )
             forgotten = forget(store)
             forget_limit(store)
-            arena = Arena(folder, config, store, lock, *load_minds(config))
+            arena = Arena(folder, config, store, lock, *load_minds(pinned(config, stored)))
             with explained([folder]):
                 arena._restore()
             arena.forgotten = forgotten
@@ -299,6 +300,24 @@ def make_domains(config: Config) -> dict[str, Domain]:
     return domains
 
 
+def dtype_of(config: Config) -> str:
+    """The data type of the base weights here; empty where a server holds them."""
+    if config.engine.spec.remote:
+        return ""
+    return resolve_dtype(config.model.dtype, read_config(model_folder(config)), device_of(config))
+
+
+def pinned(config: Config, meta: Mapping[str, str]) -> Config:
+    """The config with the data type that a run with this `meta` was started with, in place of `auto`.
+
+    Runs that do not name it used float32 on the CPU.
+    """
+    ran_with = meta.get("dtype") or ("float32" if meta.get("device") == "cpu" else "")
+    if config.model.dtype != "auto" or config.engine.spec.remote or not ran_with:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"dtype": ran_with})})
+
+
 def versions(config: Config) -> dict[str, str]:
     """What must be equal for a run to go on as it began."""
     return {
@@ -309,6 +328,7 @@ def versions(config: Config) -> dict[str, str]:
         "platform": f"{sys.platform}-{platform.machine()}",
         "threads": str(config.engine.threads),
         "device": device_of(config),
+        "dtype": dtype_of(config),
         "numba": kernel_version(),
         "base model": base_digest(config),
         "engine": engine_version(config),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from arena.config.schema import load_config
 from arena.loop import play
+from arena.run.agents import RunModels
 from arena.run.state import Arena, load_base
 from tests.agents.test_architectures import TINY
 from tests.agents.test_tokenizer import END, TURN, byte_level
@@ -45,6 +47,23 @@ def test_foreign_model_weights_are_checked(model: Path, tmp_path: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(ValueError, match="was run with base model"):
         Arena.open(tmp_path / "foreign")
+
+
+def test_resume_keeps_dtype(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run keeps the type it began with where `auto` means another one, and a run that did not record it, float32."""
+    monkeypatch.setattr("agents.checkpoint.MERGE_BELOW", 0)
+    monkeypatch.setattr("agents.checkpoint.multiplies_bfloat16", lambda: True)
+    Arena.create(load_config("configs/tiny.yaml", settings(model, tmp_path))).close()
+    monkeypatch.setattr("agents.checkpoint.multiplies_bfloat16", lambda: False)
+    with Arena.open(tmp_path / "foreign") as arena:
+        assert arena.store.meta()["dtype"] == "bfloat16" and arena.models.learner is not None
+        assert arena.models.learner.base.dtype == torch.bfloat16
+        assert RunModels(arena.folder, arena.store, arena.config).base.dtype == torch.bfloat16  # type: ignore[union-attr]
+        assert arena.models.learner.state["trained"].dtype == torch.float32
+        arena.store.db["meta"].delete("dtype")  # as in runs from before the type was recorded
+    monkeypatch.setattr("agents.checkpoint.multiplies_bfloat16", lambda: True)
+    with Arena.open(tmp_path / "foreign") as arena:
+        assert arena.models.learner is not None and arena.models.learner.base.dtype == torch.float32
 
 
 def test_tokenizer_too_large_for_its_model_is_refused(model: Path, tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def held(a: dict[str, Any]) -> str:
 
 def run_table(source: Source) -> Table:
     a, config, meta = source.analysis, source.config, source.store.meta()
+    dtype = f", {meta['dtype']}" if meta.get("dtype") else ""
     shares = ", ".join(
         f"{spaced(name)} {d.share:.0%}" for name, d in zip(config.domain_names, config.domains.values(), strict=True)
     )
@@ -105,7 +106,7 @@ def run_table(source: Source) -> Table:
         ("run", f"{a['run']}, seed {a['seed']}" + ("" if a["finished"] else " (not finished)")),
         ("domains", shares),
         ("base model", f"{meta.get('base', config.model.path)}, {meta.get('base model', 'digest unknown')}"),
-        ("engine", f"{meta.get('engine', config.engine.kind)} on {meta.get('device', config.engine.device)}"),
+        ("engine", f"{meta.get('engine', config.engine.kind)} on {meta.get('device', config.engine.device)}{dtype}"),
         ("agents", f"{config.population.agents} at a time, {len(a['agents'])} in all"),
         ("a generation", f"{r.per_agent} problems an agent, each attempted {r.attempts} times by {r.solvers} solvers"),
         ("setter", f"{r.setter}; {r.vary:.0%} vary a post of the library; paid by {config.rewards.setter}"),
