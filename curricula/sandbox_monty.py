@@ -25,7 +25,7 @@ import threading
 import types
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic_monty as monty
 
@@ -131,8 +131,8 @@ class Monty:
     """
 
     name = "monty"
-    _owner: int | None = None  # process in which the client library was first used
-    _instances: weakref.WeakSet[Monty] = weakref.WeakSet()
+    _owner: ClassVar[int | None] = None  # process in which the client library was first used
+    _instances: ClassVar[weakref.WeakSet[Monty]] = weakref.WeakSet()
 
     def __init__(self, limits: Limits) -> None:
         mark_missing("opentelemetry")
