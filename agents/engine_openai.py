@@ -282,8 +282,7 @@ def messages(prompt: Prompt) -> list[dict[str, str]]:
     """A prompt as the messages of a chat; a text is what its user says."""
     if not isinstance(prompt, Chat):
         return [{"role": "user", "content": prompt}]
-    system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    return [*system, {"role": "user", "content": prompt.user}]
+    return [{"role": role, "content": text} for role, text in prompt.turns]
 
 
 def estimate_tokens(text: str) -> int:

@@ -9,19 +9,26 @@ from dataclasses import dataclass
 class Chat:
     """A chat for an instruction-tuned model, rendered by its own chat template.
 
-    `user` may quote other agents; special tokens in either text are treated as plain text. `schema` is a JSON schema,
+    `user` may quote other agents; special tokens in any text are treated as plain text. `schema` is a JSON schema,
     as JSON text, for the answer; engines without structured output ignore it. `thinking` permits models with a
-    thinking mode to use it.
+    thinking mode to use it. `examples` are earlier turns: what the user said, and a reply of the wanted form.
     """
 
     system: str
     user: str
     schema: str = ""
     thinking: bool = False
+    examples: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def turns(self) -> list[tuple[str, str]]:
+        """The messages as (role, text), in order; the reply is to the last one."""
+        shown = [(role, text) for turn in self.examples for role, text in zip(("user", "assistant"), turn, strict=True)]
+        return [*([("system", self.system)] if self.system else []), *shown, ("user", self.user)]
 
     def __str__(self) -> str:
-        """Both texts in readable form, independent of any template."""
-        return f"{self.system}\n\n{self.user}" if self.system else self.user
+        """All texts in readable form, independent of any template."""
+        return "\n\n".join(text for _, text in self.turns)
 
 
 Prompt = str | Chat

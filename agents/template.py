@@ -1,10 +1,10 @@
-"""Find a model's chat template, and render a system and a user message with it.
+"""Find a model's chat template, and render the messages of a chat with it.
 
 Templates are Jinja programs that come with models. They run in Jinja's sandbox in a separate process with limits on
 time and memory (`agents/template_child.py`), with the variables that such templates expect and a fixed date, so that
 the result is deterministic. Templates never see text of agents: they get placeholders, which are replaced after
 rendering, so that messages can neither affect the template nor be changed by it, except for surrounding white space.
-Left out: tools, documents, images, and longer conversations.
+Left out: tools, documents, and images.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class ChatTemplate:
         number, taken = 0, source + "".join(tokens.values())
         while f"Words{number}" in taken:
             number += 1
-        self._system, self._user = f"Words{number}System", f"Words{number}User"
+        self._mark = f"Words{number}"
         self._source = source
         kind, why = WORKER.ask(source, None, False, {})
         if kind != "text":
@@ -72,36 +72,40 @@ class ChatTemplate:
         Raises:
             ValueError: the template fails or omits the user message.
         """
-        for system, user in dict.fromkeys(((chat.system, chat.user), ("", str(chat)))):
-            shape = self._shape(_around(system) if system else None, _around(user), chat.thinking)
+        for turns in (chat.turns, _without_system(chat)):
+            shape = self._shape(tuple((role, *_around(text)) for role, text in turns), chat.thinking)
             if shape.text:
-                words = tuple(w.strip() for w in (system, user)[-len(shape.names) :])
-                return RenderedChat(shape.text, shape.names, words)
+                return RenderedChat(shape.text, shape.names, tuple(text.strip() for _, text in turns))
         raise AssertionError("a shape without a system is a text or an error")
 
     def after_answer(self) -> str:
         """The text that the template puts after an answer; empty if that cannot be determined."""
         try:
-            text = self._render([("user", self._system), ("assistant", self._user)], False, False)
+            text = self._render([("user", self._name(0)), ("assistant", self._name(1))], False, False)
         except ValueError:
             return ""
-        return text.rpartition(self._user)[2] if self._user in text else ""
+        return text.rpartition(self._name(1))[2] if self._name(1) in text else ""
 
-    def _shape_of(self, system: tuple[str, str] | None, user: tuple[str, str], thinking: bool) -> RenderedChat:
-        """Render placeholders with the given surrounding white space. Empty: no support for a system message."""
-        messages = [("user", user[0] + self._user + user[1])]
-        if system is not None:
-            messages.insert(0, ("system", system[0] + self._system + system[1]))
+    def _name(self, number: int) -> str:
+        """The placeholder of a message; none is a part of another one."""
+        return f"{self._mark}Message{number}End"
+
+    def _shape_of(self, turns: tuple[tuple[str, str, str], ...], thinking: bool) -> RenderedChat:
+        """Render placeholders. Each turn: role, and the white space around the message. Empty: the template does not
+        support a system message."""
+        names = tuple(self._name(i) for i in range(len(turns)))
+        messages = [(role, before + n + after) for n, (role, before, after) in zip(names, turns, strict=True)]
+        has_system = turns[0][0] == "system"
         try:
             text = self._render(messages, True, thinking)
         except ValueError:
-            if system is None:
+            if not has_system:
                 raise
             return RenderedChat("", ())
-        names = (self._system, self._user) if system is not None else (self._user,)
-        if self._user not in text:
-            raise ValueError(f"the chat template in {self.place} omits the user message")
-        return RenderedChat(text, names) if names[0] in text else RenderedChat("", ())
+        missing = [role for n, (role, _, _) in zip(names, turns, strict=True) if n not in text and role != "system"]
+        if missing:
+            raise ValueError(f"the chat template in {self.place} omits the {missing[0]} message")
+        return RenderedChat("", ()) if has_system and names[0] not in text else RenderedChat(text, names)
 
     def _render(self, messages: list[tuple[str, str]], prompt: bool, thinking: bool) -> str:
         """Render messages. Raises ValueError for any error in the template."""
@@ -153,6 +157,14 @@ def _chosen(found: Any, path: Path) -> str:
     if not isinstance(found, str):
         raise ValueError(f"{path} has chat templates, but none that is text and called default")
     return found
+
+
+def _without_system(chat: Chat) -> list[tuple[str, str]]:
+    """The turns of a chat with the system text in front of the first user message."""
+    if not chat.system:
+        return chat.turns
+    _, (_, first), *others = chat.turns
+    return [("user", f"{chat.system}\n\n{first}"), *others]
 
 
 def _around(text: str) -> tuple[str, str]:

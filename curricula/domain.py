@@ -150,6 +150,39 @@ class Spoken(Protocol):
 
 
 @runtime_checkable
+class Brief(Protocol):
+    """A domain that also has short requests, for models that were trained on them (`ratchet make-seed --from`)."""
+
+    def short_setting(self, parent: str | None) -> str:
+        """The request for a problem, or for a variation of `parent`, without rules and example."""
+
+    def short_asking(self, problem: Problem) -> str:
+        """The request for a solution, without rules."""
+
+
+@runtime_checkable
+class Requestable(Protocol):
+    """A domain whose setters can be asked for a kind of problem, so that all kinds are asked for equally often."""
+
+    def request(self, rng: random.Random) -> str:
+        """A kind of problem in a few words, drawn evenly."""
+
+    def request_for(self, problem: Problem, rng: random.Random) -> str | None:
+        """A request that a problem meets, as `request` words it; None if no request describes it."""
+
+    def meets(self, problem: Problem, request: str) -> bool:
+        """Whether a problem is of the requested kind."""
+
+
+@runtime_checkable
+class Taught(Protocol):
+    """A domain that can write the posts from which models learn how to write their own."""
+
+    def sample_post(self, problem: Problem, rng: random.Random) -> tuple[str, str, str]:
+        """Title, line that says when it is of use, and body of a post on how to solve problems like this one."""
+
+
+@runtime_checkable
 class Named(Protocol):
     """A domain whose problems use names that only the library explains, such as `hidden_words`.
 

@@ -29,6 +29,8 @@ THINGS = tuple(_THINGS.split())
 PLACES = ("market", "library", "school", "harbour", "museum", "bakery", "farm", "garden", "workshop", "station")
 LARGEST = 9000
 SMALLEST = 3
+SMALL_START = (3, 20)
+"""Least and greatest first number of a story of depth 0."""
 
 
 def story(rng: random.Random, depth: int) -> tuple[str, str, int]:
@@ -36,20 +38,24 @@ def story(rng: random.Random, depth: int) -> tuple[str, str, int]:
 
     Args:
         rng: source of the draws.
-        depth: 1 to 5; sets the number of operations. The depth of the resulting problem may differ.
+        depth: 0 to 5; sets the number of operations, and depth 0 small numbers. The depth of the resulting problem may
+            differ.
     """
     while True:
-        told = _story(rng, {1: 1, 2: 2, 3: rng.choice((3, 4)), 4: rng.choice((5, 6)), 5: rng.choice((7, 8))}[depth])
+        if depth == 0:
+            told = _story(rng, 1, SMALL_START)
+        else:
+            told = _story(rng, {1: 1, 2: 2, 3: rng.choice((3, 4)), 4: rng.choice((5, 6)), 5: rng.choice((7, 8))}[depth])
         if told is not None:
             return told
 
 
-def _story(rng: random.Random, operations: int) -> tuple[str, str, int] | None:
+def _story(rng: random.Random, operations: int, small: tuple[int, int] | None = None) -> tuple[str, str, int] | None:
     kind = rng.choice(KINDS)
     who, other = rng.sample(PEOPLE, 2)
     scene = Scene(who, other, rng.choice(THINGS), rng.choice(PLACES))
     start, least, greatest = rng.choice(kind.starts)
-    value = rng.randint(least, greatest)
+    value = rng.randint(*(small or (least, greatest)))
     sentences, lines = [fill_text(start, scene, n=value)], [f"{kind.name} = {value}"]
     used, last = 0, None
     for _ in range(40):

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from curricula import word_data, word_program, word_question
+from curricula import word_data, word_program, word_question, word_request
 from curricula.answers import right_side, same_answer, same_value
 from curricula.domain import SPLITS, Judged, Problem, Rejection, Verdict, digest, quoted
 from curricula.final_answer import final_answers
@@ -36,8 +36,9 @@ from curricula.word_program import FUNCTION, Program, read_program
 from curricula.word_question import foreign_numbers, format_number, key_numbers, read_question, reveals_answer
 from curricula.word_solution import worked_solution
 
-DEPTHS = (1, 2, 3, 4, 5)
+DEPTHS = (0, 1, 2, 3, 4, 5)
 LEVELS = (1, 2, 4, 6)  # maximum effort of depths 1 to 4
+SMALL = 20  # largest number of depth 0
 HELDOUT_PER_DEPTH = 40
 LONGEST = 2000
 LARGEST = 10**15
@@ -134,6 +135,31 @@ class WordProblems:
             "answer_length": float(len(problem.answer)),
         }
 
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def request(self, rng: random.Random) -> str:
+        return word_request.draw(rng)
+
+    def request_for(self, problem: Problem, rng: random.Random) -> str | None:
+        question, program = split(problem.text)  # type: ignore[misc]
+        return word_request.describe(question, program.text, rng)
+
+    def meets(self, problem: Problem, request: str) -> bool:
+        question, program = split(problem.text)  # type: ignore[misc]
+        return word_request.meets(question, program.text, request)
+
+    def short_setting(self, parent: str | None) -> str:
+        if parent:
+            return f"Vary this problem:\n{quoted(parent)}"
+        return "Write a word problem, a line with three dashes, and its program."
+
+    def short_asking(self, problem: Problem) -> str:
+        return f"{quoted(problem.shown)}\n\nWork it out, a line for each step. Last line: answer: and the value."
+
+    def sample_post(self, problem: Problem, rng: random.Random) -> tuple[str, str, str]:
+        question, program = split(problem.text)  # type: ignore[misc]
+        return word_request.post(question, program.text, self.solution(problem), rng)
+
     # -- attempts ------------------------------------------------------------------------------------------------
 
     def solve_prompt(self, problem: Problem, notes: Sequence[str]) -> str:
@@ -197,7 +223,7 @@ class WordProblems:
 
     def heldout(self, split: str, depth: int) -> Sequence[Problem]:
         if split not in SPLITS or depth not in DEPTHS:
-            raise ValueError(f"no held-out set {split!r} of depth {depth}: depths are 1 to {DEPTHS[-1]}")
+            raise ValueError(f"no held-out set {split!r} of depth {depth}: depths are {DEPTHS[0]} to {DEPTHS[-1]}")
         return _heldout(depth)[SPLITS.index(split) :: len(SPLITS)]
 
     def is_heldout(self, problem: Problem) -> bool:
@@ -205,7 +231,7 @@ class WordProblems:
 
     def random_problem(self, rng: random.Random, depth: int | None = None) -> Problem:
         while True:
-            problem = _draw(rng, depth or rng.choice(DEPTHS))
+            problem = _draw(rng, rng.choice(DEPTHS) if depth is None else depth)
             if problem is not None and not self.is_heldout(problem):
                 return problem
 
@@ -252,9 +278,14 @@ def make_problem(question: str, program: Program, answer: str) -> Problem:
 
 
 def depth_of(question: str, program: Program) -> int:
-    """Difficulty, 1 to 5, from the operations of the program, distractor numbers, and the length of the question."""
-    effort = program.operations + program.loops + max(0, len(key_numbers(question)) - program.operations - 2)
+    """Difficulty, 0 to 5, from the operations of the program, distractor numbers, and the length of the question.
+
+    Depth 0: one operation, with numbers up to `SMALL`."""
+    numbers = key_numbers(question)
+    effort = program.operations + program.loops + max(0, len(numbers) - program.operations - 2)
     effort += len(question.split()) // 80
+    if effort == 1 and all(n <= SMALL for n in numbers):
+        return 0
     return 1 + sum(effort > most for most in LEVELS)
 
 

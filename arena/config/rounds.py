@@ -50,6 +50,9 @@ class RoundsSection(Section):
     """Share of proposals that vary a parent problem from the library."""
     parent_fade: float = Field(0.8, gt=0.0, le=1.0)
     """Factor by which the weight of a library problem as a parent falls per generation of age."""
+    requests: bool = False
+    """Ask setters for a kind of problem (steps, operation, subject) where the domain has kinds and no parent is varied;
+    all kinds equally often. A problem of another kind is played and pays its author nothing. For chat prompts."""
     from_name: float = Field(0.5, ge=0.0, le=1.0)
     """In domains with hidden names: share of proposals that start from a bare name instead of a library problem."""
     temperature: float = Field(0.8, ge=0.0, le=4.0)
@@ -82,6 +85,11 @@ class PromptsSection(Section):
     style: Literal["bare", "chat"] = "bare"
     """`bare`: the notation of the domains, which the shipped model was trained on. `chat`: prose for models that follow
     instructions, formatted by the model's chat template or by the server."""
+    detail: Literal["full", "brief"] = "full"
+    """`full`: requests with rules, examples and marks for replies. `brief`: short requests and no marks, for models
+    that were trained on them (`ratchet make-seed --from`), in domains that have short requests."""
+    examples: int = Field(0, ge=0, le=8)
+    """Number of solved examples that are shown as earlier turns of the chat, for small models (`detail: full`)."""
     thinking: bool = False
     """Let models that can reason do so before they answer. The reasoning is recorded and not used."""
     structured: bool = False
@@ -112,6 +120,11 @@ class RewardsSection(Section):
     rule."""
     invalid: float = Field(-0.25, le=0.0)
     """Reward of a rejected proposal."""
+    diversity: float = Field(0.0, ge=0.0, le=4.0)
+    """Exponent e of the factor (1 + n)^-e on a setter's pay, where n counts similar problems: those of the same
+    generation, by other agents too, and of the last `diversity_window` generations. 0: no factor."""
+    diversity_window: int = Field(4, ge=0)
+    """Number of earlier generations whose problems count."""
     review: float = Field(0.5, ge=0.0)
     """Reward of a review that the post's measured uplift confirms; a review that it contradicts costs as much."""
     review_lag: int = Field(4, ge=1)

@@ -228,10 +228,8 @@ def notices(config: Config) -> list[str]:
             "for JSON"
         )
     if config.sleep.enabled:
-        school = [key for key in ("seed_examples", "lore") if getattr(config.sleep, key)]
-        if config.prompts.style == "chat" and school:
-            told = " and ".join(f"sleep.{key}" for key in school)
-            found.append(f"{told}: these examples are in the bare notation, though prompts.style is chat")
+        if config.prompts.style == "chat" and config.sleep.lore:
+            found.append("sleep.lore: these examples are in the bare notation, though prompts.style is chat")
         return found
     found.append(f"sleep.enabled is false ({_untrained(config)}): nothing is learned and no adapters are written")
     t = config.turnover

@@ -174,7 +174,9 @@ def _trace(
         **{key: plan[key] for key in ("generation", "domain", "author", "setter")},
         "solvers": json.loads(plan["solvers"]),
         "proposal": {
-            "prompt": str(setter.ask(voice, domain, plan["author"], plan["parent"])) if by_model else None,
+            "prompt": str(setter.ask_for_round(voice, domain, plan["author"], id_, plan["parent"]))
+            if by_model
+            else None,
             "text": None if hidden else set_["proposal"],
             "parent": plan["parent"],
             "parent_post": plan["parent_post"],

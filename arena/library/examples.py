@@ -1,4 +1,4 @@
-"""Fine-tuning examples: worked examples of the library, and the school that the shipped model was taught on."""
+"""Fine-tuning examples: worked examples of the library, and exercises of the school."""
 
 from __future__ import annotations
 
@@ -6,17 +6,31 @@ import random
 
 from agents.learner import Example
 from arena.library.definitions import DefinitionIndex
+from arena.rounds import school
 from arena.rounds.roles import solver
 from arena.rounds.roles.voice import Voice
 from arena.run.fold import RunState
 from curricula.list_school import SeedData
 from curricula.replay import Entry
 
+REPLAYED = {"set": 2.0, "vary": 1.0}
+"""Weights of the exercises against collapse in chat runs. None of them shows how a problem is solved, so that solving
+is learned in rounds alone."""
 
-def seed_examples(state: RunState, agent: str, n: int) -> list[Example]:
-    rng, data = state.rng(state.generation.index, agent, "school"), SeedData()
-    drawn = [data.draw(rng) for _ in range(n)]
-    return [Example(agent, e.prompt, e.completion) for e in drawn]
+
+def seed_examples(state: RunState, voice: Voice, agent: str, n: int) -> list[Example]:
+    """`n` exercises against forgetting: those of the shipped model, or in chat runs exercises in setting problems."""
+    rng = state.rng(state.generation.index, agent, "school")
+    if not voice.chat:
+        data = SeedData()
+        drawn = [data.draw(rng) for _ in range(n)]
+        return [Example(agent, e.prompt, e.completion) for e in drawn]
+    domains, found = list(state.domains.values()), list[Example]()
+    shares = [d.share for d in state.config.domains.values()]
+    for _ in range(n):
+        domain = rng.choices(domains, shares)[0]
+        found.append(Example(agent, *school.draw(voice, domain, rng, REPLAYED, dict.fromkeys(domain.depths[:4], 1.0))))
+    return found
 
 
 def entry_example(state: RunState, voice: Voice, index: DefinitionIndex, agent: str, entry: Entry) -> Example:

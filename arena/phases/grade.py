@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from arena.library.utility import utilities
 from arena.phases.records import Produced, request
+from arena.rounds import diversity
 from arena.rounds.rewards import rewards
 from arena.rounds.round import GRADER, Grade
 from arena.rounds.validity import doubts
@@ -43,9 +44,11 @@ def grade(arena: Arena) -> Produced:
     graded = [replace(r, grade=judged.get(r.id), phase="done") for r in rounds]
     doubted = doubts(graded)
     outcomes, paid = [], dict[tuple[str, str], list[float]]()
+    repeated = count_repeats(state)
     for r in graded:
         r.doubt = doubted.get(r.id, "")
-        for _, agent, role, reward in rewards(r, config.rewards.rule, config.rewards.invalid):
+        novelty = diversity.factor(repeated.get(r.id, 0), config.rewards.diversity)
+        for _, agent, role, reward in rewards(r, config.rewards.rule, config.rewards.invalid, novelty):
             paid.setdefault((agent, role), []).append(reward)
             if role == "setter":
                 p = r.solve_rate
@@ -68,6 +71,19 @@ def grade(arena: Arena) -> Produced:
         for (a, role), x in sorted(paid.items())
     ]
     return {"grades": grades, "outcomes": outcomes, "rewards": totals}
+
+
+def count_repeats(state: RunState) -> dict[str, int]:
+    """The number of similar problems by round, for rounds with a problem; empty if similarity does not affect pay."""
+    config, g = state.config.rewards, state.generation.index
+    if not config.diversity:
+        return {}
+    rounds = [r for r in state.generation.rounds if r.problem is not None]
+    sql = "SELECT domain, text, behaviour_key FROM problems WHERE valid AND generation BETWEEN ? AND ? ORDER BY rowid"
+    rows = state.store.query(sql, [g - config.diversity_window, g - 1])
+    earlier = [diversity.of_problem(state.domains[row["domain"]].problem(row["text"])) for row in rows]
+    now = [diversity.of_problem(r.problem) for r in rounds if r.problem is not None]
+    return dict(zip([r.id for r in rounds], diversity.repeats(now, earlier), strict=True))
 
 
 def fold_grade(arena: Arena, records: Records) -> None:

@@ -13,6 +13,7 @@ from arena.library.forgetting import forget
 from arena.library.visibility import readable
 from arena.phases import review
 from arena.phases.records import Produced, insert
+from arena.rounds.roles import setter
 from arena.rounds.round import Round
 from arena.run.state import Arena
 from arena.run.store import Records, Row
@@ -107,5 +108,6 @@ def fold_rounds(arena: Arena, records: Records) -> None:
                 row["parent"],
                 state.seen.__contains__,
                 arena.models.voice,
+                request=setter.request(arena.models.voice, state.domains[row["domain"]], row["id"], row["parent"]),
             )
         )

@@ -53,7 +53,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         examples += [entry_example(state, models.voice, index, agent, e) for e in chosen]
         lessons.add(exercises(state, index, agent, recalled_bodies(state, agent), examples))
         examples += paid_proposals(state, models, agent)
-        examples += seed_examples(state, agent, arena.config.sleep.seed_examples)
+        examples += seed_examples(state, models.voice, agent, arena.config.sleep.seed_examples)
     rest(models.engine)
     lessons.sleeps += train(state, models, models.learner, examples, f"{state.seed}/{g}/sleep")
     models.act()
@@ -103,7 +103,7 @@ def school_newborn(
     examples += [entry_example(state, models.voice, index, agent, e) for e in chosen]
     lessons.add(exercises(state, index, agent, memory, examples))
     if examples:
-        examples += seed_examples(state, agent, config.seed_examples)
+        examples += seed_examples(state, models.voice, agent, config.seed_examples)
         lessons.sleeps += train(state, models, learner, examples, seed)
     return lessons
 
@@ -156,7 +156,7 @@ def paid_proposals(state: RunState, models: Models, agent: str) -> list[Example]
     return [
         Example(
             agent,
-            setter.ask(models.voice, r.domain, agent, r.parent),
+            setter.ask_for_round(models.voice, r.domain, agent, r.id, r.parent),
             setter.say(models.voice, r.proposal),
             weight * reward,
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from agents.prompt import Prompt
 from arena.rounds.roles import grader, setter, solver
 from arena.rounds.roles.voice import BARE, Voice
-from curricula.domain import Attempt, Domain, Problem, Rejection, Verdict
+from curricula.domain import Attempt, Domain, Problem, Rejection, Requestable, Verdict
 
 SETTER, GRADER = "setter", "grader"
 
@@ -73,6 +73,7 @@ class Round:
     verdicts: list[Verdict] = field(default_factory=list)
     grade: Grade | None = None
     doubt: str = ""  # why the problem does not count: its reference answer may be wrong
+    request: str = ""  # the kind of problem that the author is asked for (`curricula.domain.Requestable`)
 
     def __post_init__(self) -> None:
         seats = (self.author, *self.solvers, *((self.grader,) if self.grader else ()))
@@ -83,7 +84,13 @@ class Round:
         """The texts that are needed now; empty when the round is done."""
         if self.phase == "propose":
             return [
-                Ask(SETTER, self.author, "propose", 0, setter.ask(self.voice, self.domain, self.author, self.parent))
+                Ask(
+                    SETTER,
+                    self.author,
+                    "propose",
+                    0,
+                    setter.ask(self.voice, self.domain, self.author, self.parent, self.request),
+                )
             ]
         if self.phase == "solve":
             assert self.problem is not None
@@ -159,6 +166,13 @@ class Round:
 
     def set_grade(self, grade: Grade) -> None:
         self.grade, self.phase = grade, "done"
+
+    @property
+    def meets_request(self) -> bool:
+        """Whether the problem is of the kind that was asked for; True if none was."""
+        if not self.request or self.problem is None or not isinstance(self.domain, Requestable):
+            return True
+        return self.domain.meets(self.problem, self.request)
 
     @property
     def solve_rate(self) -> float | None:

@@ -36,8 +36,8 @@ WORDS = 60
 
 
 PROPOSALS = (
-    "SELECT p.author, p.domain, p.proposal, p.text, p.valid, p.depth, p.logprob, p.tokens, r.parent FROM problems p"
-    " JOIN rounds r ON r.id = p.round WHERE p.generation = ? ORDER BY r.number"
+    "SELECT p.round, p.author, p.domain, p.proposal, p.text, p.valid, p.depth, p.logprob, p.tokens, r.parent"
+    " FROM problems p JOIN rounds r ON r.id = p.round WHERE p.generation = ? ORDER BY r.number"
 )
 
 
@@ -57,7 +57,7 @@ def collapse(state: RunState, models: Models) -> list[Row]:
     asked = [
         Example(
             BASE_MODEL,
-            setter.ask(models.voice, state.domains[r["domain"]], a, r["parent"]),
+            setter.ask_for_round(models.voice, state.domains[r["domain"]], a, r["round"], r["parent"]),
             setter.say(models.voice, r["proposal"]),
         )
         for a in agents

@@ -39,7 +39,7 @@ def schooled(arena: Arena) -> list[Row]:
     for name, entries in taught.items():
         pupil = f"{PUPIL}-{name}"
         examples = [entry_example(state, models.voice, index, pupil, e) for e in entries]
-        examples += seed_examples(state, PUPIL, max(arena.config.sleep.seed_examples, 1))
+        examples += seed_examples(state, models.voice, PUPIL, max(arena.config.sleep.seed_examples, 1))
         start = learner.layout.fresh(f"{seed}/{MIND}")
         learner.add(pupil, start.clone())
         reports = learner.sleep([Example(pupil, e.prompt, e.completion) for e in examples], f"{seed}/{g}/{MIND}")

@@ -38,9 +38,13 @@ TAGGED = (
     'Write each post so:\n<post kind="lesson" about="1" cites="">\ntitle: one line\nwhen: one line that says when it '
     "is of use\nits text, a few sentences\n</post>"
 )
+BRIEF = "You write notes for those who solve problems after you."
+LINES = "Write one note: a line `about:` with its number, a line `title:`, a line `when:`, then a few sentences."
 JSON = 'Reply with one JSON object: {"posts": [{"kind", "about", "title", "when", "body", "cites"}]}.'
 
 _POST = re.compile(r"<post\b([^>]*)>(.*?)(?:</post>|(?=<post\b)|\Z)", re.DOTALL | re.IGNORECASE)
+_HEADER = re.compile(r"\s*(title|when)\s*:\s*(.*)", re.IGNORECASE)
+_LINE = re.compile(r"\s*(about|kind|title|when)\s*:\s*(.*)", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S+))""")
 
 
@@ -78,6 +82,16 @@ class Unreadable:
     reason: str
 
 
+def say(voice: Voice, about: int, title: str, when: str, body: str) -> str:
+    """The reply with one lesson: a training target."""
+    if voice.brief:
+        return f"about: {about}\ntitle: {title}\nwhen: {when}\n{body}"
+    if voice.structured:
+        post = {"kind": "lesson", "about": about, "title": title, "when": when, "body": body, "cites": []}
+        return json.dumps({"posts": [post]}, ensure_ascii=False)
+    return f'<post kind="lesson" about="{about}" cites="">\ntitle: {title}\nwhen: {when}\n{body}\n</post>'
+
+
 def schema() -> str:
     """The JSON schema of a reply."""
     fields = {"kind": {"type": "string", "enum": [k.name for k in free_text_kinds()]}, **_FIELDS}
@@ -92,6 +106,8 @@ def meanings() -> str:
 def ask(voice: Voice, agent: str, episodes: Sequence[Episode], own: Sequence[str], most: int) -> Prompt:
     """The prompt for at most `most` posts; `own`: titles of the author's earlier posts."""
     shown = "\n\n".join(f"[{i}]\n{episode}" for i, episode in enumerate(episodes, start=1))
+    if voice.brief:
+        return voice.say(agent, BRIEF, f"{shown}\n\n{LINES}", "")
     earlier = "\n".join(f"[{i}] {' '.join(title.split())}" for i, title in enumerate(own, start=1))
     asked = [f"What you did today:\n\n{shown}"]
     if own:
@@ -112,15 +128,17 @@ def read(text: str) -> list[Draft | Unreadable]:
     if isinstance(found, list):
         return [_from_fields(item) for item in found[:MOST]]
     posts = list(_POST.finditer(said))[:MOST]
+    if not posts and _LINE.match(said):
+        return [_from_tag('kind="lesson"', said, _LINE)]
     if not posts:
         return [Unreadable(said, "no post in the reply")] if said else []
     return [_from_tag(post.group(1), post.group(2)) for post in posts]
 
 
-def _from_tag(attributes: str, text: str) -> Draft | Unreadable:
+def _from_tag(attributes: str, text: str, header: re.Pattern[str] = _HEADER) -> Draft | Unreadable:
     fields: dict[str, Any] = {m[1].lower(): m[2] or m[3] or m[4] or "" for m in _ATTRIBUTE.finditer(attributes)}
     lines = text.strip().splitlines()
-    while lines and (head := re.match(r"\s*(title|when)\s*:\s*(.*)", lines[0], re.IGNORECASE)):
+    while lines and (head := header.match(lines[0])):
         fields[head[1].lower()] = head[2].strip()
         lines.pop(0)
     fields["cites"] = re.findall(r"\d{1,6}", fields.get("cites", ""))

@@ -14,10 +14,11 @@ ROLE = (
     f"lacks what is needed, or can be read in more than one way, your answer is the one word {solver.UNCLEAR}. You are "
     "paid when your judgement agrees with what running it shows."
 )
+BRIEF = f"You check problems by solving them. If the question is unclear, reply {solver.UNCLEAR}."
 
 
 def ask(voice: Voice, domain: Domain, agent: str, problem: Problem, notes: Sequence[str]) -> Prompt:
-    return solver.ask(voice, domain, agent, problem, notes, ROLE)
+    return solver.ask(voice, domain, agent, problem, notes, ROLE, BRIEF)
 
 
 read = solver.read

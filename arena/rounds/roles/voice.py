@@ -28,13 +28,20 @@ class Voice:
     personas: tuple[str, ...] = ()
     place: Callable[[str], int] = nowhere  # of an agent; a persona belongs to a place
     rule: PaymentRule = RULES["variance"]  # what setters are told they are paid by
+    brief: bool = False  # short requests and replies without marks, for models that were trained on them
+    requests: bool = False  # whether setters are asked for kinds of problems
+    examples: int = 0  # solved examples before the request
 
     def persona(self, agent: str) -> str:
         return self.personas[self.place(agent) % len(self.personas)] if self.personas else ""
 
     def say(self, agent: str, role: str, asked: str, schema: str) -> Chat:
-        """A chat prompt: the system text with name, persona and role, and the user text `asked`."""
+        """A chat prompt: the system text with name, persona and role, and the user text `asked`.
+
+        A brief one has only the role and the persona, and asks for no mark."""
         persona = self.persona(agent)
+        if self.brief:
+            return Chat(f"{role} {persona}".strip(), asked)
         who = (
             f"You are {agent}, one of a population of agents that set problems for one another, solve them, and write "
             "down what they learned for those who come after them."
@@ -43,10 +50,18 @@ class Voice:
         return Chat(system, asked, schema if self.structured else "", self.thinking)
 
     def form(self, name: str) -> str:
-        """The instruction how to mark the part `name` in a reply."""
+        """The instruction how to mark the part `name` in a reply; empty if replies have no marks."""
+        if self.brief:
+            return ""
         if self.structured:
             return f'Reply with one JSON object that has the key "{name}".'
         return f"End your reply with your {name} between <{name}> and </{name}>."
+
+    def mark(self, name: str, text: str) -> str:
+        """A part of a reply as a model should mark it: `reply.part` reads it back, and the schema allows it."""
+        if not self.chat or self.brief:
+            return text
+        return to_json({name: text}) if self.structured else f"<{name}>\n{text}\n</{name}>"
 
 
 BARE = Voice()
@@ -55,11 +70,7 @@ BARE = Voice()
 def make_voice(config: Config, place: Callable[[str], int]) -> Voice:
     """How a config words its prompts; `place` gives the place of an agent."""
     p = config.prompts
-    return Voice(p.style == "chat", p.thinking, p.structured, tuple(p.personas), place, config.rewards.rule)
-
-
-def mark(name: str, text: str, structured: bool) -> str:
-    """A part as a model should mark it: `reply.part` reads it back, and the schema allows it."""
-    if structured:
-        return to_json({name: text})
-    return f"<{name}>\n{text}\n</{name}>"
+    brief = p.style == "chat" and p.detail == "brief"
+    personas, rule = tuple(p.personas), config.rewards.rule
+    requests = config.rounds.requests
+    return Voice(p.style == "chat", p.thinking, p.structured, personas, place, rule, brief, requests, p.examples)

@@ -14,7 +14,7 @@ from agents.prompt import Chat
 from arena.rounds.roles import author, grader, guesser, setter, solver
 from arena.rounds.roles.latex_json import to_json, with_latex
 from arena.rounds.roles.reply import from_json, object_schema, part, spoken, unfenced
-from arena.rounds.roles.voice import BARE, Voice, mark
+from arena.rounds.roles.voice import BARE, Voice
 from curricula.answers import same_answer
 from curricula.domain import Guess, Problem, quoted
 from curricula.list_programs import ListPrograms
@@ -219,7 +219,7 @@ def test_any_reply_can_be_read_and_stored(text: str) -> None:
 def test_taught_replies_are_read_back(text: str, structured: bool) -> None:
     if re.search(r"</?(answer|think|thinking|thought|reasoning)>|```", text, re.IGNORECASE):
         return
-    assert part(mark("answer", text, structured), "answer") == text.strip()
+    assert part(Voice(chat=True, structured=structured).mark("answer", text), "answer") == text.strip()
 
 
 def test_long_replies_are_read_fast() -> None:

@@ -1,0 +1,106 @@
+"""The school: random exercises in the form of a run's prompts, one function for each role.
+
+It teaches a model the form of its roles before self-play (`ratchet make-seed --from`), and gives setters exercises
+against collapse during it (`sleep.seed_examples` with `prompts.style: chat`). Everything is drawn from the domains
+(`random_problem`, `mutate`, `solution`), never from their held-out sets, and solutions are right by construction.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from agents.prompt import Prompt
+from arena.rounds.roles import author, grader, setter, solver
+from arena.rounds.roles.voice import Voice
+from curricula.domain import Domain, Problem, Requestable, Taught
+
+Exercise = tuple[Prompt, str]
+"""A prompt and the reply to learn."""
+TRIES = 20
+MOST_NOTES = 2
+PUPIL = "an agent"
+
+
+def solve(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
+    """Solve a problem."""
+    problem = domain.random_problem(rng, depth)
+    return solver.ask(voice, domain, PUPIL, problem, ()), solver.say(voice, domain.solution(problem))
+
+
+def grade(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
+    """Solve a problem as its grader."""
+    problem = domain.random_problem(rng, depth)
+    return grader.ask(voice, domain, PUPIL, problem, ()), solver.say(voice, domain.solution(problem))
+
+
+def notes(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
+    """Solve a problem with notes to read: solutions of similar and of other problems."""
+    problem = domain.random_problem(rng, depth)
+    shown = []
+    for _ in range(rng.randint(1, MOST_NOTES)):
+        other = domain.random_problem(rng, depth)
+        shown.append(f"worked example: {other.shown}\n{domain.solution(other)}")
+    return solver.ask(voice, domain, PUPIL, problem, shown), solver.say(voice, domain.solution(problem))
+
+
+def set_(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
+    """Set a problem, of a requested kind if the run asks for kinds."""
+    problem = domain.random_problem(rng, depth)
+    request = ""
+    if voice.requests and isinstance(domain, Requestable):
+        found = domain.request_for(problem, rng)
+        if found is None:
+            return None
+        request = found
+    return setter.ask(voice, domain, PUPIL, None, request), setter.say(voice, problem.text)
+
+
+def vary(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
+    """Vary a problem."""
+    parent = domain.random_problem(rng, depth)
+    child = domain.parse_proposal(domain.mutate(parent.text, rng))
+    if not isinstance(child, Problem) or child.text_key == parent.text_key:
+        return None
+    return setter.ask(voice, domain, PUPIL, parent.text), setter.say(voice, child.text)
+
+
+def post(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
+    """Write a post on a problem that was solved."""
+    if not isinstance(domain, Taught):
+        return None
+    problem = domain.random_problem(rng, depth)
+    episode = author.Episode(problem.shown, domain.solution(problem), "right")
+    prompt = author.ask(voice, PUPIL, [episode], [], 1)
+    return prompt, author.say(voice, 1, *domain.sample_post(problem, rng))
+
+
+ROLES: dict[str, Callable[[Voice, Domain, random.Random, int], Exercise | None]] = {
+    "solve": solve, "set": set_, "vary": vary, "grade": grade, "notes": notes, "post": post,
+}  # fmt: skip
+
+
+def draw(
+    voice: Voice, domain: Domain, rng: random.Random, shares: Mapping[str, float], depths: Mapping[int, float]
+) -> Exercise:
+    """One exercise.
+
+    Args:
+        voice: how prompts are worded; personas are left out.
+        domain: the domain.
+        rng: source of the draws.
+        shares: weights of roles, by name in `ROLES`.
+        depths: weights of depths.
+
+    Raises:
+        ValueError: the domain has no exercise for the roles.
+    """
+    plain = replace(voice, personas=())
+    for _ in range(TRIES):
+        role = rng.choices(list(shares), list(shares.values()))[0]
+        depth = rng.choices(list(depths), list(depths.values()))[0]
+        found = ROLES[role](plain, domain, rng, depth)
+        if found is not None:
+            return found
+    raise ValueError(f"the domain {domain.name} has no exercises for {', '.join(shares)}")

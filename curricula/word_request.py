@@ -1,0 +1,86 @@
+"""Requests for kinds of word problems, such as `two steps, one of them a division, about candles`; and sample posts.
+
+A kind is a number of operations, an operation that the program must use, and a subject that the question must name.
+Setters that are asked for kinds in even proportions cannot drift to the one kind that pays best.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+
+from curricula.word_data import PLACES, THINGS
+
+OPERATIONS: dict[str, tuple[type[ast.operator], ...]] = {
+    "an addition": (ast.Add,),
+    "a subtraction": (ast.Sub,),
+    "a multiplication": (ast.Mult,),
+    "a division": (ast.Div, ast.FloorDiv),
+    "a remainder": (ast.Mod,),
+}
+STEPS = ("one step", "two steps", "three steps")
+SUBJECTS = (*THINGS, *PLACES, "dollars", "kilometres", "years", "minutes", "litres")
+_FORM = re.compile(r"(one step|two steps|three steps), (?:one of them )?(an? \w+), about (\w+)")
+_ADVICE = {
+    "an addition": "Add when more is put to what is there.",
+    "a subtraction": "Subtract what is taken, lost or spent.",
+    "a multiplication": "Multiply when the same number comes several times.",
+    "a division": "Divide when something is shared in equal parts.",
+    "a remainder": "The remainder is what is left when equal groups are taken away.",
+}
+
+
+def draw(rng: random.Random) -> str:
+    """A request; numbers of steps, operations and subjects are equally frequent."""
+    return _worded(rng.choice(STEPS), rng.choice(list(OPERATIONS)), rng.choice(SUBJECTS))
+
+
+def describe(question: str, program: str, rng: random.Random) -> str | None:
+    """A request that a problem meets; None if it has more than three operations or no known subject."""
+    used = _operations(program)
+    kinds = [name for name, types in OPERATIONS.items() if any(isinstance(op, types) for op in used)]
+    subjects = [s for s in SUBJECTS if _names(question, s)]
+    if not kinds or not subjects or len(used) > len(STEPS):
+        return None
+    return _worded(STEPS[len(used) - 1], rng.choice(kinds), rng.choice(subjects))
+
+
+def meets(question: str, program: str, request: str) -> bool:
+    """Whether a problem is of the requested kind. A text that is no request is met by every problem."""
+    found = _FORM.fullmatch(request)
+    if found is None:
+        return True
+    used = _operations(program)
+    types = OPERATIONS[found[2]]
+    return (
+        len(used) == STEPS.index(found[1]) + 1
+        and any(isinstance(op, types) for op in used)
+        and _names(question, found[3])
+    )
+
+
+def post(question: str, program: str, solution: str, rng: random.Random) -> tuple[str, str, str]:
+    """Title, use and body of a post that explains a problem's solution."""
+    used = _operations(program)
+    kinds = [name for name, types in OPERATIONS.items() if any(isinstance(op, types) for op in used)]
+    subject = next((s for s in SUBJECTS if _names(question, s)), "numbers")
+    kind = rng.choice(kinds) if kinds else "an addition"
+    plain = kind.split(" ", 1)[1]
+    title = rng.choice((f"{plain.capitalize()} with {subject}", f"How to find the {plain}", f"Problems with {kind}"))
+    when = rng.choice((f"when a question about {subject} needs {kind}", f"when there is {kind} to do"))
+    steps = " Then ".join(line for line in solution.splitlines()[:3] if not line.startswith("answer"))
+    return title, when, f"{_ADVICE[kind]} For example: {steps}. Work out one step at a time."
+
+
+def _worded(steps: str, operation: str, subject: str) -> str:
+    of_them = "one of them " if steps != STEPS[0] else ""
+    return f"{steps}, {of_them}{operation}, about {subject}"
+
+
+def _operations(program: str) -> list[ast.operator]:
+    return [node.op for node in ast.walk(ast.parse(program)) if isinstance(node, ast.BinOp | ast.AugAssign)]
+
+
+def _names(question: str, subject: str) -> bool:
+    return re.search(rf"\b{re.escape(subject)}\b", question, re.IGNORECASE) is not None
