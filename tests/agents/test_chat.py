@@ -24,6 +24,8 @@ BENIGN = [
     Chat("x", "'s that 12 34 <b>&amp;</b> {{ messages }} {% raw %}"),
     Chat("x", ""),
     Chat("thinking", "what is 2 + 2?", "", True),
+    Chat("a system", "third", examples=(("first\n", " a reply"), ("second", "another {{ reply }}"))),
+    Chat("", "second", examples=(("first", "a reply"),)),
 ]
 
 
@@ -38,9 +40,11 @@ def tokenizers(folders: dict[str, Path]) -> dict[str, Tokenizer]:
 
 
 def messages(chat: Chat, folded: bool) -> list[dict[str, str]]:
-    if folded or not chat.system:
-        return [{"role": "user", "content": str(chat)}]
-    return [{"role": "system", "content": chat.system}, {"role": "user", "content": chat.user}]
+    turns = [{"role": role, "content": text} for role, text in chat.turns]
+    if folded and chat.system:
+        turns[1:2] = [{"role": "user", "content": f"{chat.system}\n\n{turns[1]['content']}"}]
+        return turns[1:]
+    return turns
 
 
 def theirs(tokenizer: Any, chat: Chat, folded: bool, **more: Any) -> list[int]:

@@ -157,8 +157,8 @@ def test_parser_and_verifier_are_total(text: str):
 
 def test_heldout_sets_are_frozen():
     texts = [p.text for split in SPLITS for depth in DEPTHS for p in WORDS.heldout(split, depth)]
-    assert len(set(texts)) == 400
-    assert hashlib.sha256("\n\n".join(texts).encode()).hexdigest()[:16] == "6ce922742a9de683"
+    assert len(set(texts)) == 480
+    assert hashlib.sha256("\n\n".join(texts).encode()).hexdigest()[:16] == "00a14f489d59bce3"
 
 
 def test_heldout_answers_match_programs():
@@ -168,7 +168,7 @@ def test_heldout_answers_match_programs():
             for problem in WORDS.heldout(split, depth)[::4]:
                 assert WORDS.problem(problem.text) == problem and problem.depth == depth
                 keys.add(problem.heldout_key)
-    assert len(keys) == 100
+    assert len(keys) == 120
 
 
 def test_reworded_heldout_is_rejected():

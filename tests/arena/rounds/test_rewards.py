@@ -6,6 +6,7 @@ from arena.rounds.rewards import rewards
 from arena.rounds.round import Round
 from curricula.learnability import RULES
 from curricula.list_programs import ListPrograms
+from curricula.word_problems import WordProblems
 
 DOMAIN = ListPrograms()
 RIGHT = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
@@ -42,6 +43,22 @@ def test_rejected_proposal_costs_its_author():
 def test_setter_reward_depends_on_solve_rate(attempts: list[str], variance: float, inverse: float):
     for rule, pay in (("variance", variance), ("inverse", inverse)):
         assert rewards(played(attempts), RULES[rule], -0.25)[0] == ("setter", "ada", "setter", pay)
+
+
+def test_novelty_scales_setter_pay():
+    assert rewards(played([RIGHT, JUNK, RIGHT, JUNK]), RULES["variance"], -0.25, 0.5)[0][-1] == 0.5
+
+
+def test_other_kind_than_requested_pays_nothing():
+    text = "Kofi has 12 apples and eats 5 apples. How many apples are left?\n---\ndef answer():\n    return 12 - 5"
+    for request, pay in (("one step, a subtraction, about apples", 1.0), ("one step, a division, about apples", 0.0)):
+        round_ = Round("r0", WordProblems(), "ada", ("bob", "eve"), 1, request=request)
+        round_.take([text])
+        round_.take(["answer: 7", "answer: 8"])
+        assert rewards(round_, RULES["variance"], 0.0)[:2] == [
+            ("setter", "ada", "setter", pay),
+            ("solver_0", "bob", "solver", 1.0),
+        ]
 
 
 def test_solver_is_paid_per_verified_attempt():
