@@ -9,7 +9,7 @@ quantised weights, sliding windows, and other types of rotary scaling.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -201,9 +201,17 @@ def inverse_frequencies(config: ModelConfig) -> Tensor:
     Computed in float32 like transformers does, so that angles are bit-identical.
     """
     inverse = 1.0 / config.rope_theta ** (torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim)
-    s = config.rope_scaling
-    if s is None:
-        return inverse
+    return inverse if config.rope_scaling is None else _stretched(inverse, config.rope_scaling)
+
+
+def llama3_factors(config: ModelConfig, scaling: RopeScaling) -> Tensor:
+    """By what this scaling divides each rotary frequency [head_dim / 2] of a model."""
+    inverse = inverse_frequencies(replace(config, rope_scaling=None))
+    return inverse / _stretched(inverse, scaling)
+
+
+def _stretched(inverse: Tensor, s: RopeScaling) -> Tensor:
+    """Scaled rotary frequencies."""
     longest = s.original_max_position_embeddings / s.low_freq_factor
     shortest = s.original_max_position_embeddings / s.high_freq_factor
     wavelength = 2 * math.pi / inverse

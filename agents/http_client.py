@@ -22,6 +22,7 @@ from agents.engine import counted_noise
 from agents.server_answer import AnsweredError, PageError, ServerError, find_error, load_json, nearest_url
 
 T = TypeVar("T")
+C = TypeVar("C", httpx2.AsyncClient, httpx2.Client)
 FIRST_WAIT = 0.5  # seconds before the first retry; doubled for each further one
 LONGEST_WAIT = 30.0
 LARGEST = 32_000_000  # maximum size of an answer in bytes, decompressed; reading stops beyond it
@@ -62,7 +63,7 @@ class Session:
         self.endpoint = endpoint
         headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
         limits = httpx2.Limits(max_connections=endpoint.connections, max_keepalive_connections=endpoint.connections)
-        self._client = _client(headers=headers, timeout=None, limits=limits)
+        self._client = make_client(httpx2.AsyncClient, headers=headers, timeout=None, limits=limits)
         self._pauses = 0
         self._ending = asyncio.Event()
         self._open = asyncio.Event()
@@ -221,10 +222,10 @@ def run(asking: Callable[[Session], Any], endpoint: Endpoint) -> Any:
         return other.submit(asyncio.run, stretch()).result()
 
 
-def _client(**options: Any) -> httpx2.AsyncClient:
+def make_client(kind: type[C], **options: Any) -> C:
     """A client. Raises ValueError that names the environment variable that it cannot work with."""
     try:
-        return httpx2.AsyncClient(**options)
+        return kind(**options)
     except ImportError:
         name = next((n for n in _proxies() if os.environ[n].strip().lower().startswith("socks")), "ALL_PROXY")
         raise ValueError(

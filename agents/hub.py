@@ -1,8 +1,10 @@
 """Find the folder of a model. Only this module uses the Hugging Face hub.
 
-A folder is used as it is. A name such as Qwen/Qwen3-0.6B is looked up in the local Hugging Face cache, and downloaded
-if it is missing; both require the optional package huggingface_hub. Left out: choosing a revision (a run records the
-digest of its base weights, so a different revision is detected).
+A model of agents/named_models.py is looked up in the cache of converted models and never downloaded here; a folder of
+the same name is given as ./NAME. A GGUF file is converted once. A folder is used as it is. A name such as
+Qwen/Qwen3-0.6B is looked up in the local Hugging Face cache, and downloaded if it is missing; both require the optional
+package huggingface_hub. Left out: choosing a revision (a run records the digest of its base weights, so a different
+revision is detected).
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import re
 from pathlib import Path
 
 from agents.json_file import read_object
+from agents.model_cache import convert_cached
+from agents.named_models import MODELS, named_folder
 
 FILES = [
     "config.json",
@@ -28,11 +32,21 @@ def find_model(name: str | Path) -> Path:
     """The folder of a model.
 
     Args:
-        name: a folder, which need not exist, or a Hugging Face name.
+        name: a folder, which need not exist, a GGUF file, the name of a named model, or a Hugging Face name.
 
     Raises:
-        ValueError: the model is neither in the cache nor available for download; the message says how to fetch it.
+        ValueError: the model is neither in the cache nor available for download, or the GGUF file is damaged or not
+            supported; the message says what is wrong, or how to fetch the model.
+        OSError: the GGUF file cannot be read or converted.
     """
+    if str(name) in MODELS:
+        return named_folder(str(name))
+    if Path(name).suffix.lower() == ".gguf" and not Path(name).is_dir():
+        return convert_cached(Path(name))
+    return _hub_folder(name)
+
+
+def _hub_folder(name: str | Path) -> Path:
     if Path(name).is_dir() or not NAME.fullmatch(str(name)):
         return Path(name)  # if the folder is missing, reading it raises an error with its name
     try:

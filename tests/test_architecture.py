@@ -152,6 +152,7 @@ def test_no_program_file_imports_tests():
         ("ray",),
         ("vllm",),
         ("huggingface_hub",),
+        ("gguf",),
         ("peft", "transformers"),
         ("trl", "datasets"),
         ("numba",),

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from arena.cli import analyze, configs, eval_play, experiment, export, library, play, tools
+from arena.cli import analyze, configs, eval_play, experiment, export, library, models, play, tools
 from arena.config.shipped import agents_conflict, program_version
 
 LONGEST_LINE = 2000
@@ -53,6 +53,7 @@ app.command()(experiment.experiment)
 app.command()(configs.configs)
 app.command("config-help")(configs.config_help)
 app.command()(analyze.digest)
+app.command("get-model")(models.get_model)
 app.command()(tools.doctor)
 app.command()(tools.bench)
 app.command()(tools.chaos)

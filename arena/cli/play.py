@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from arena.cli.common import RunArg, open_to_read, reads_run
+from arena.cli.models import provide
 from arena.config.shipped import typed_command
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and estimates only.")] = False,
     watch: WatchOption = False,
     explain: Annotated[bool, typer.Option("--explain", help="With --dry-run: explain each key in comments.")] = False,
+    get_model: Annotated[
+        bool, typer.Option("--get-model", help="Fetch the model first if it is one of `get-model` and missing.")
+    ] = False,
 ) -> None:
     """Start a run from a config and play it to its end."""
     from arena.config.schema import load_config, notices
@@ -38,6 +42,7 @@ def run(
     check_split(loaded)
     if explain and not dry_run:
         raise ValueError("--explain goes with --dry-run")
+    provide(loaded, get_model)
     if dry_run:
         _dry_run(loaded, explain)
         return

@@ -17,9 +17,9 @@ class ModelSection(Section):
     """The base model that all agents share."""
 
     path: str = "seed"
-    """A Llama, Qwen2 or Qwen3 model: a folder in Hugging Face format, or a Hugging Face name such as Qwen/Qwen3-0.6B,
-    which is looked up in the local cache and downloaded if missing (needs the extra `hub`). `seed` is the model that
-    ships with Ratchet."""
+    """A Llama, Qwen2 or Qwen3 model: a folder in Hugging Face format, a GGUF file, or a Hugging Face name such as
+    Qwen/Qwen3-0.6B, which is looked up in the local cache and downloaded if missing (needs the extra `hub`). `seed` is
+    the model that ships with Ratchet; `smollm2` is a small chat model that `ratchet get-model smollm2` fetches."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Data type of the base weights. `auto`: on a GPU the checkpoint's own type; on the CPU bfloat16 for models of more
     than 4 million linear parameters if the processor multiplies it (AVX512-BF16, AMX, ARM BF16), otherwise float32. A

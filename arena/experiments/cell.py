@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.atomic import write_atomically
-from agents.checkpoint import weights_digest
 from arena.config.schema import Config, make_config
 from arena.experiments.runner import check_split, commit
 from arena.loop import play
 from arena.report.metrics.run_metrics import FinishedRun, all_metrics, curve
 from arena.report.metrics.series import all_series
-from arena.run.state import Arena, model_folder
+from arena.run.state import Arena, base_weights_digest
 from arena.run.store import Store
 
 
@@ -91,7 +90,7 @@ def model_digest(config: Config) -> str:
     """SHA-256 of the base model's weights; the name under which a server lists its model."""
     if config.engine.spec.remote:
         return config.engine.model_name
-    return weights_digest(model_folder(config))
+    return base_weights_digest(config)
 
 
 def main() -> None:

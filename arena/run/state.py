@@ -25,6 +25,7 @@ from agents.fused_ops import kernel_version
 from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
+from agents.named_models import check_weights
 from agents.tokenizer import Tokenizer
 from arena.config.registries import domain_class, make_domain
 from arena.config.schema import Config
@@ -285,7 +286,14 @@ def base_digest(config: Config) -> str:
     """
     if config.engine.spec.remote:
         return config.engine.model_name
-    return weights_digest(model_folder(config))[:16]
+    return base_weights_digest(config)[:16]
+
+
+def base_weights_digest(config: Config) -> str:
+    """SHA-256 of the base model's weights. Raises ValueError if there are none, or a named model is damaged."""
+    digest = weights_digest(model_folder(config))
+    check_weights(config.model.path, digest)
+    return digest
 
 
 def make_domains(config: Config) -> dict[str, Domain]:

@@ -14,7 +14,7 @@ from tests.helpers.command import ratchet
 
 # The options of every command. A change here is a change for users: record it in CHANGELOG.md.
 OPTIONS = {
-    "run": {"--quiet", "--dry-run", "--watch", "--explain"},
+    "run": {"--quiet", "--dry-run", "--watch", "--explain", "--get-model"},
     "resume": {"--quiet", "--watch"},
     "watch": set(),
     "control": set(),
@@ -53,6 +53,7 @@ OPTIONS = {
     "digest": set(),
     "chaos": {"--kills", "--config", "--seed", "--folder", "--json"},
     "configs": set(),
+    "get-model": {"--source", "--list"},
     "config-help": set(),
     "doctor": set(),
 }
