@@ -138,7 +138,7 @@ def weights_digest(name: str | Path) -> str:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """The config of the model in a folder. Raises ValueError if it is damaged or not supported; the message names it."""
+    """The config of the model in a folder. Raises ValueError, naming it, if it is damaged or not supported."""
     try:
         return ModelConfig.from_hf(read_object(folder / "config.json"))
     except (OSError, ValueError) as error:

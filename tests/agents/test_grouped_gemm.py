@@ -49,7 +49,7 @@ def test_products_write_contiguous_memory(dtype: torch.dtype, monkeypatch: pytes
     written = []
     for name in ("mm", "bmm"):
 
-        def call(a: torch.Tensor, b: torch.Tensor, *, plain=getattr(torch, name), **options: torch.Tensor):  # type: ignore[no-untyped-def]
+        def call(a: torch.Tensor, b: torch.Tensor, *, plain=getattr(torch, name), **options: torch.Tensor):  # type: ignore[no-untyped-def]  # noqa: B008
             written.append(plain(a, b, **options))
             return written[-1]
 
