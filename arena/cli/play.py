@@ -74,12 +74,12 @@ def resume(
     folder: RunArg,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Overrides of limits.*, store.* and the model server's address, such as limits.money=10."),
+        typer.Argument(help="Overrides such as generations=60 or limits.money=10; see docs/configs.md for which keys."),
     ] = None,
     quiet: QuietOption = False,
     watch: WatchOption = False,
 ) -> None:
-    """Continue a run after its last finished phase."""
+    """Continue a run after its last finished phase, or extend one that has ended."""
     from arena.run.reconfigure import reconfigured
 
     if watch:

@@ -53,9 +53,14 @@ class ClusterSection(Section):
 
     def exchanges(self, generation: int, generations: int) -> bool:
         """Whether islands take in what others sent after the generation before this one, of `generations` in all."""
+        return generation < generations and self.departs(generation - 1)
+
+    def departs(self, generation: int) -> bool:
+        """Whether islands send posts and agents after this generation. What leaves at the end of a run arrives if the
+        run is extended."""
         if self.islands == 1 or self.topology == "none":
             return False
-        return 1 < generation < generations and (generation - 1) % self.every == 0
+        return generation > 0 and generation % self.every == 0
 
     def sources(self, island: int) -> list[int]:
         """The islands that send to this one, by number."""

@@ -36,6 +36,14 @@ def apply_overrides(data: dict[str, Any], overrides: Overrides, model: type[Base
         _set(data, key.split("."), value, override)
 
 
+def flat(data: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys."""
+    out: dict[str, Any] = {}
+    for key, value in data.items():
+        out |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return out
+
+
 def path_text(text: str) -> str:
     """A path with `~` and `~user` replaced by the home folder. Raises ValueError for a path that cannot be one."""
     if not text.strip() or not text.isprintable():

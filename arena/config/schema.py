@@ -70,7 +70,8 @@ class Config(Section):
     seed: int = Field(0, ge=0)
     """Random seed of the run. It determines hidden worlds, plans and samples."""
     generations: int = Field(40, ge=0)
-    """Number of generations to play."""
+    """Number of generations to play. A run can be extended when it is resumed (docs/configs.md, What may change in a
+    run)."""
     domains: dict[str, DomainSection] = Field(default_factory=lambda: {"list_programs": DomainSection(share=1.0)})
     """Domains by name, each with its share of the rounds; the first is the main one. A domain of your own is named by
     import path, such as mypackage.mydomain:MyDomain (docs/add_a_domain.md)."""

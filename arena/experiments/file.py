@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from arena.config.overrides import path_text
+from arena.config.overrides import flat, path_text
 from arena.config.schema import Config, load_config, nearest, read_yaml
 from arena.config.shipped import find_config
 from arena.report.metrics.run_metrics import METRICS
@@ -179,14 +179,6 @@ def differing(a: Config, b: Config) -> list[str]:
     left, right = flat(a.model_dump(mode="json")), flat(b.model_dump(mode="json"))
     keys = [k for k in {**left, **right} if not k.startswith("run.")]
     return [k for k in keys if k not in left or k not in right or left[k] != right[k]]
-
-
-def flat(data: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested mappings as one with dotted keys."""
-    out: dict[str, Any] = {}
-    for key, value in data.items():
-        out |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return out
 
 
 def _explain(error: ValidationError) -> str:

@@ -23,9 +23,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.config.schema import load_config, make_config
+from arena.config.overrides import flat
+from arena.config.schema import Config, load_config, make_config
 from arena.config.shipped import CHECKOUT, ROOT
-from arena.experiments.file import Cell, check_split, differing, flat, load_experiment, make_cells
+from arena.experiments.file import Cell, check_split, differing, load_experiment, make_cells
 from arena.experiments.results import make_results, write_results
 from arena.report.metrics.run_metrics import METRICS, FinishedRun
 from arena.report.metrics.series import SERIES
@@ -79,14 +80,16 @@ def run_experiment(
 
 
 def check_stored(cell: Cell) -> None:
-    """Raises ValueError, naming cell and keys, if the cell was begun or played under another config."""
+    """Raises ValueError, naming cell and keys, if the cell was begun, played or extended under another config."""
+    known = list[Config]()
     if (cell.folder / "cell.json").exists():
-        stored = make_config(read_cell(cell)["config"], source=str(cell.folder / "cell.json"))
-    elif (cell.folder / "run.db").exists():
-        stored = load_config(cell.folder / "config.yaml")
-    else:
-        return
-    if keys := differing(stored, cell.config):
+        known.append(make_config(read_cell(cell)["config"], source=str(cell.folder / "cell.json")))
+    if (cell.folder / "run.db").exists():
+        known.append(load_config(cell.folder / "config.yaml"))  # which differs if somebody extended the run
+    for stored in known:
+        keys = differing(stored, cell.config)
+        if not keys:
+            continue
         now, then = flat(cell.config.model_dump(mode="json")), flat(stored.model_dump(mode="json"))
         what = "; ".join(f"{k} is {then.get(k)!r} there, {now.get(k)!r} in the file" for k in keys[:5])
         raise ValueError(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from arena.config.schema import Config
 from arena.config.shipped import typed_command
 from arena.islands.coordinator import Head, drive
+from arena.islands.extension import extend
 from arena.islands.workers import InlineWorkers, Workers
-from arena.run.reconfigure import reconfigured, write_config
+from arena.run.lock import hold
+from arena.run.reconfigure import note_changes, reconfigured, write_config
 from arena.run.signals import GracefulStopIslands
 from arena.run.state import make_domains, versions
+from arena.run.store import Store
 from arena.watch.live import Progress, summary
 from arena.watch.sinks.listener import Sinks, both
 
@@ -32,9 +36,12 @@ def begin(config: Config) -> Path:
 def reopen(folder: Path, overrides: Sequence[str]) -> Config:
     """The config of a run to resume; `overrides` of keys that may change (`arena.run.reconfigure`) are written into
     it."""
-    config = reconfigured(folder, overrides)
-    if overrides:
-        write_config(folder, config)
+    stored, config = reconfigured(folder), reconfigured(folder, overrides)
+    with hold(folder), closing(Store(folder / "run.db", upgrade=True)) as store:
+        extend(folder, store, stored, config)
+        if overrides:
+            note_changes(store, stored, config)
+            write_config(folder, config)
     return config
 
 

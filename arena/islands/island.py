@@ -111,7 +111,7 @@ class Island:
     def _result(self, arena: Arena, generation: int, sha: str) -> bytes:
         state = arena.state
         posts, agents = tuple[SentPost, ...](), tuple[SentAgent, ...]()
-        if self.config.cluster.exchanges(generation + 1, self.config.generations):
+        if generation <= self.config.generations and self.config.cluster.departs(generation):
             state.generation = Generation(generation)
             posts, agents = departing(arena, *ranking(state))
             sql = "SELECT 1 FROM migrations WHERE direction = 'out' AND generation = ?"

@@ -11,6 +11,7 @@ With one island it equals that island's run, row by row.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,23 @@ class Union:
             if generation < self.final:
                 self.store.insert(seal_generation(self.store, self.keys, generation))
         return found
+
+    def take_back(self, generation: int, replicas: Sequence[Replica]) -> None:
+        """Remove the rows of this generation and those after it, atomically: the ones before are written anew."""
+        if self.written < generation:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            new = Store(Path(folder) / "run.db", create=True)
+            new.set_meta(self.store.meta())
+            union = Union(self.folder, self.config, new)
+            for g in range(generation):
+                union.write(g, [r for r in replicas if r.has(g)])
+            with new.transaction():
+                new.insert({"control": self.store.query("SELECT * FROM control ORDER BY seq")})
+            for island, at, reason in self._losses():
+                union.lose(island, at, reason)
+            new.db.conn.backup(self.store.db.conn)
+            new.close()
 
     def _take(self, found: dict[str, list[Row]], name: str, rows: list[Row], island: int) -> None:
         """Add an island's rows of one table, in the form of the combined run."""
@@ -130,9 +148,13 @@ class Union:
 
     def lost(self) -> dict[int, int]:
         """By lost island, the generation from which the run continues without it."""
+        return {island: generation for island, generation, _ in self._losses()}
+
+    def _losses(self) -> list[tuple[int, int, str]]:
+        """(island, generation, reason) of each lost island."""
         if not self.store.query("SELECT 1 FROM sqlite_master WHERE name = 'lost_islands'"):
-            return {}
-        return {r["island"]: r["generation"] for r in self.store.query("SELECT * FROM lost_islands")}
+            return []
+        return [(r["island"], r["generation"], r["reason"]) for r in self.store.query("SELECT * FROM lost_islands")]
 
 
 def _summed(rows: Sequence[Row]) -> list[Row]:

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from arena.config.schema import StoreSection
-from arena.islands.deltas import begun, increment, mark, write
+from arena.islands.deltas import begun, increment, mark, marks_of, write
 from arena.islands.island import write_file
 from arena.run.messages import Arrivals, Package, Result, Table
 from arena.run.paths import inside
@@ -77,6 +77,23 @@ class Replica:
             partial.rename(self.folder / "run.db")
             self.store = Store(self.folder / "run.db")
         return self.store
+
+    def take_back(self, generation: int) -> None:
+        """Remove the rows of this generation and those after it, atomically. Files are replaced when they are played
+        again."""
+        if self.store is None or self.generation < generation:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            new = Store(Path(folder) / "run.db", create=True)
+            if self.islands > 1:
+                new.db.execute(MIGRATIONS)
+            with new.transaction():
+                for g in [g for g in begun(self.store) if g < generation]:
+                    write(new, increment(self.store, g))
+                    mark(new, g, *marks_of(self.store, g))
+                new.set_meta(self.store.meta())  # its rows are numbered otherwise than the island's
+            new.db.conn.backup(self.store.db.conn)
+            new.close()
 
     def has(self, generation: int) -> bool:
         return self.store is not None and generation in begun(self.store)

@@ -10,7 +10,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -33,13 +33,14 @@ from arena.config.shipped import SEED_FOLDER
 from arena.rounds.roles.voice import make_voice
 from arena.run.control import forget, forget_limit
 from arena.run.engines import close, connect, engine_version, make_budget, make_engine
+from arena.run.extension import check_length, first_to_replay, take_back
 from arena.run.fold import Generation, RunState
 from arena.run.integrity import explained
 from arena.run.lock import hold
 from arena.run.messages import Arrivals
 from arena.run.models import Models
 from arena.run.paths import check_folder, inside
-from arena.run.reconfigure import reconfigured, write_config
+from arena.run.reconfigure import note_changes, reconfigured, write_config
 from arena.run.store import MIGRATIONS, Row, Store
 from culture.merkle import Frontier
 from curricula.domain import Domain
@@ -102,7 +103,7 @@ class Arena:
         if not folder.is_dir():
             raise ValueError(f"no run folder at {folder}")
         check_folder(folder)
-        config = reconfigured(folder, overrides)
+        before, config = reconfigured(folder), reconfigured(folder, overrides)
         with ExitStack() as undo:  # whatever fails, the run is not left locked
             lock = undo.enter_context(hold(folder))
             store = Store(folder / "run.db", upgrade=True)
@@ -117,13 +118,14 @@ class Arena:
                         f"{folder} was run with {key} {stored[key]}, here it is {value}: "
                         "the run would not go on as it began"
                     )
+            check_length(store, before, config)
             forgotten = forget(store)
             forget_limit(store)
             arena = Arena(folder, config, store, lock, *load_minds(pinned(config, stored)))
-            with explained([folder]):
-                arena._restore()
+            arena._resume(before)
             arena.forgotten = forgotten
             if overrides:
+                note_changes(store, before, config)
                 write_config(folder, config)
             undo.pop_all()
         return arena
@@ -185,6 +187,14 @@ class Arena:
         return self.models.initial_adapter(f"{self.state.seed}/birth/{agent}")
 
     # -- resuming ------------------------------------------------------------------------------------------------
+
+    def _resume(self, before: Config) -> None:
+        """Restore the run, which had the config `before`; if it goes on after its end, from before it ended."""
+        phase = first_to_replay(self.store, before, self.config)
+        with self.store.transaction() if phase else nullcontext(), explained([self.folder]):
+            if phase:
+                take_back(self.store, phase)
+            self._restore()
 
     def _restore(self) -> None:
         """Restore what outlives a generation: problems seen, bank, population and weights."""

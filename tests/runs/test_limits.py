@@ -176,9 +176,11 @@ def test_an_engine_in_process_stops_between_phases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("seed=3", "seed cannot be changed in a run that has begun, because it changes the result"),
-        ("engine.openai.modle=x", "engine.openai.modle cannot be changed"),
-        ("limits.mony=3", "did you mean 'limits.money'?"),
+        ("seed=3", "is 0 and cannot become 3, because it determines the hidden words and every sample"),
+        ("rounds.temperature=0.1", "cannot become 0.1, because it determines what is recorded"),
+        ("run.name=other", 'cannot become "other", because a run keeps its name'),
+        ("engine.openai.modle=x", "unknown key 'engine.openai.modle'; did you mean 'model'?"),
+        ("limits.mony=3", "unknown key 'limits.mony'; did you mean 'money'?"),
         ("limits.money=3", "limits.money is set, but limits.prices.prompt is missing"),
         ("limits.requests=none", "limits.requests"),
         ("limits.requests", "not of the form"),

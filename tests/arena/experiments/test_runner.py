@@ -216,6 +216,18 @@ def test_begun_cell_of_other_config_is_refused(tmp_path: Path) -> None:
     check_stored(cell)
 
 
+def test_extended_cell_is_refused(tmp_path: Path) -> None:
+    """The run of a finished cell was extended: its record is of a shorter run."""
+    cell = cells_of(written(tmp_path))[0]
+    finish(cell)
+    longer = cell.config.model_copy(update={"generations": cell.config.generations + 1})
+    (cell.folder / "config.yaml").write_text(longer.to_yaml())
+    if not (cell.folder / "run.db").exists():
+        Store(cell.folder / "run.db", create=True).close()
+    with pytest.raises(ValueError, match=r"generations is \d+ there"):
+        check_stored(cell)
+
+
 def test_where_a_run_lies_is_no_difference(tmp_path: Path) -> None:
     path = written(tmp_path)
     for cell in cells_of(path):
