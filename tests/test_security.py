@@ -18,6 +18,7 @@ from agents.template import ChatTemplate
 from arena.cli.app import app, one_line
 from arena.config.bounded_yaml import yaml_data
 from arena.config.schema import load_config
+from arena.run.integrity import DamagedError
 from tests.test_architecture import TREES, called
 
 
@@ -185,4 +186,5 @@ def test_incomplete_run_is_not_resumed(undisturbed: Path, tmp_path: Path) -> Non
     with sqlite3.connect(run / "run.db") as db:
         db.execute("DELETE FROM outcomes")
     done = CliRunner().invoke(app, ["resume", str(run)])
-    assert isinstance(done.exception, ValueError) and f"{run} cannot be read (IndexError" in str(done.exception)
+    assert isinstance(done.exception, DamagedError)
+    assert f"{run}/run.db cannot be read: table outcomes lacks the round" in str(done.exception)

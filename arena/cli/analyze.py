@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arena.cli.common import JsonOption, RunArg, open_to_read, reads_run
+from arena.cli.common import JsonOption, RunArg, end_with, open_to_read, reads_run
+
+if TYPE_CHECKING:
+    from arena.report.source import Source
+    from arena.run.faults import Faults
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder to write (default: report in the run's folder, comparison for several runs). With it, nothing is "
+        "written into the runs."
+    ),
+]
 
 
 @reads_run
@@ -16,37 +28,19 @@ def analyze(
     folders: Annotated[list[Path], typer.Argument(help="A run folder, or several to compare, the baseline's first.")],
     as_json: JsonOption = False,
     plots: Annotated[bool, typer.Option(help="Write report/index.html, its figures and their data.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Folder of a comparison (default: comparison).")] = None,
+    out: OutOption = None,
 ) -> None:
     """Report on a run, or compare several runs by config. Prints tables and writes a page."""
+    from arena.run.faults import Faults
+
+    faults = Faults(collect=True)
+    if out is not None and (out / "run.db").exists():
+        raise ValueError(f"{out} is a run: give --out another folder")
     if len(folders) > 1:
-        _compare(folders, as_json, plots, out or Path("comparison"))
-        return
-    (folder,) = folders
-    if out is not None:
-        raise ValueError(f"--out is for a comparison of several runs; the report of one run is in {folder / 'report'}")
-    from arena.report.metrics.run_summary import analyze as analyze_store
-
-    store, config = open_to_read(folder)
-    analysis = analyze_store(store, config)
-    if as_json and not plots:
-        typer.echo(json.dumps(analysis, indent=1))
-        return
-    from rich.console import Console
-
-    from arena.report.source import Source
-    from arena.report.terminal import print_report
-    from arena.report.write import build_sections, write_report
-
-    source = Source(folder, store, config, analysis)
-    sections = build_sections(source, replay=plots)
-    written = write_report(source, sections) if plots else []
-    if as_json:
-        typer.echo(json.dumps(analysis, indent=1))
-        return
-    print_report(Console(), source, sections)
-    if written:
-        typer.echo(f"wrote {written[0]} (open it in a browser) and {len(written) - 1} files of figures beside it")
+        _compare(folders, as_json, plots, out or Path("comparison"), faults)
+    else:
+        _report(folders[0], as_json, plots, out, faults)
+    end_with(faults, "analyze", folders)
 
 
 @reads_run
@@ -56,21 +50,38 @@ def digest(folder: RunArg) -> None:
     typer.echo(store.digest())
 
 
-def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
+def _report(folder: Path, as_json: bool, plots: bool, out: Path | None, faults: Faults) -> None:
+    source = _source(folder, out, faults)
+    if as_json and not plots:
+        typer.echo(json.dumps(source.analysis, indent=1))
+        return
+    from rich.console import Console
+
+    from arena.report.terminal import print_report
+    from arena.report.write import build_sections, write_report
+
+    sections = build_sections(source, replay=plots)
+    written = write_report(source, sections) if plots else []
+    if as_json:
+        typer.echo(json.dumps(source.analysis, indent=1))
+        return
+    print_report(Console(), source, sections)
+    if written:
+        typer.echo(f"wrote {written[0]} (open it in a browser) and {len(written) - 1} files of figures beside it")
+
+
+def _compare(folders: list[Path], as_json: bool, page: bool, out: Path, faults: Faults) -> None:
     from arena.report.comparison.compare import compare, distinct
     from arena.report.comparison.sections import sections
-    from arena.report.metrics.run_summary import analyze as analyze_store
-    from arena.report.source import Source
     from arena.report.terminal import print_sections
 
     distinct(folders)
-    opened = [(folder, *open_to_read(folder)) for folder in folders]
-    comparison = compare([Source(f, store, config, analyze_store(store, config)) for f, store, config in opened])
-    made, written = sections(comparison), list[Path]()
+    comparison = compare([_source(folder, None, faults) for folder in folders])
+    made, written = sections(comparison, faults), list[Path]()
     if page:
         from arena.report.comparison.write import write_comparison
 
-        written = write_comparison(comparison, made, out)
+        written = write_comparison(comparison, made, out, faults)
     if as_json:
         typer.echo(json.dumps(comparison, indent=1))
         return
@@ -79,3 +90,11 @@ def _compare(folders: list[Path], as_json: bool, page: bool, out: Path) -> None:
     print_sections(Console(), made)
     if written:
         typer.echo(f"wrote {written[0]} (open it in a browser) and {len(written) - 1} files beside it")
+
+
+def _source(folder: Path, out: Path | None, faults: Faults) -> Source:
+    from arena.report.metrics.run_summary import analyze as analyze_store
+    from arena.report.source import Source
+
+    store, config = open_to_read(folder)
+    return Source(folder, store, config, analyze_store(store, config), out, faults)

@@ -1,11 +1,13 @@
 """The entry point: `main` runs the command line and reports a user's mistake in one line.
 
 Exit status: 0 finished, stopped as asked (by SIGTERM too) or at a limit; 1 a check found a fault; 2 a mistake that the
-message names; 130 interrupted, 143 terminated within a phase (the run can be resumed).
+message names, damage of a run among them; 70 a fault of the program (the rest of a report is written all the same);
+130 interrupted, 143 terminated within a phase (the run can be resumed).
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -13,9 +15,10 @@ from typing import Annotated
 import typer
 
 from arena.cli import analyze, configs, eval_play, experiment, export, library, models, play, tools
+from arena.cli.common import one_line
 from arena.config.shipped import agents_conflict, program_version
+from arena.run import faults
 
-LONGEST_LINE = 2000
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -60,13 +63,6 @@ app.command()(tools.chaos)
 app.command("make-seed")(tools.make_seed)
 
 
-def one_line(error: Exception) -> str:
-    """An error's message as one line without control characters, whatever input the message repeats."""
-    text = str(error) or type(error).__name__
-    shown = "".join(c if c.isprintable() else " " for c in text[:LONGEST_LINE])
-    return " ".join(shown.split()) + (" ..." if len(text) > LONGEST_LINE else "")
-
-
 def at_home(word: str) -> str:
     """An option such as `--out=~/figures` with the home folder in place of `~`, which shells expand only at the start
     of a word."""
@@ -75,14 +71,31 @@ def at_home(word: str) -> str:
 
 
 def main() -> None:
-    """Run the command line; ValueError and OSError are printed to standard error as one line, without a traceback."""
+    """Run the command line. Every error is printed to standard error in one or two lines, without a traceback unless
+    the environment variable RATCHET_TRACEBACK is set."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that a terminal's encoding lacks are replaced
+            stream.reconfigure(errors="replace")
     if conflict := agents_conflict():
         typer.echo(f"error: {conflict}", err=True)
         sys.exit(2)
+    words = [at_home(word) for word in sys.argv[1:]]
     try:
-        app(args=[at_home(word) for word in sys.argv[1:]])
-    except (ValueError, OSError) as error:
-        if os.environ.get("RATCHET_TRACEBACK"):
+        app(args=words)
+    except Exception as error:
+        if faults.wants_traceback():
             raise
+        sys.exit(report(error, next(iter(words), "ratchet")))
+
+
+def report(error: Exception, command: str) -> int:
+    """Print an error that ended a command; returns the exit status."""
+    if faults.is_for_user(error):
         typer.echo(f"error: {one_line(error)}", err=True)
-        sys.exit(2)
+        return 2
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without its import
+        typer.echo(f"error: not enough memory: {one_line(error)}", err=True)
+        return 2
+    for line in faults.lines([(command, error)]):
+        typer.echo(one_line(line), err=True)
+    return faults.STATUS

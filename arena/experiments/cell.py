@@ -25,6 +25,7 @@ from arena.experiments.runner import check_split, commit
 from arena.loop import play
 from arena.report.metrics.run_metrics import FinishedRun, all_metrics, curve
 from arena.report.metrics.series import all_series
+from arena.run.faults import is_for_user
 from arena.run.state import Arena, base_weights_digest
 from arena.run.store import Store
 
@@ -97,6 +98,8 @@ def main() -> None:
     try:
         play_cell(json.loads(sys.argv[1]))
     except ValueError as error:
+        if not is_for_user(error):
+            raise
         raise SystemExit(f"error: {error}") from error
 
 

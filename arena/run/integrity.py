@@ -5,20 +5,19 @@ column), and numbers that other code counts up to are plausible. This takes a fe
 the run. After: `explained` turns the errors of a damaged run into a one-line diagnosis, for which `diagnose` reads
 everything and names the table, the row and the column.
 
-Left out: whether the records are true (`library verify` checks the signed ones), and whether rows fit each other.
+Left out: whether the records are true (`library verify` checks the signed ones), and most of whether rows fit each
+other (REFERENCES has what is checked).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from arena.config.shipped import ROOT, is_own_file
+from arena.run.faults import is_for_user, wants_traceback
 
 FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, sqlite3.Error)
 """Errors, besides ValueError, that reading a damaged record can cause."""
@@ -36,8 +35,26 @@ LISTS = {
 """Columns that hold JSON lists of strings, by table."""
 OBJECTS = {"problems": ("features",), "knowledge": ("memory",)}
 """Columns that hold JSON objects, by table."""
+REFERENCES = (
+    ("problems", "round", "rounds", "id"),
+    ("attempts", "round", "problems", "round"),
+    ("outcomes", "round", "problems", "round"),
+    ("grades", "attempt", "attempts", "id"),
+    ("retirements", "name", "agents", "name"),
+    ("sleeps", "agent", "agents", "name"),
+    ("knowledge", "agent", "agents", "name"),
+    ("guesses", "agent", "agents", "name"),
+    ("rewards", "agent", "agents", "name"),
+)
+"""(table, column, table and column that hold the same value)."""
+WRITTEN_BY = {"rounds": "read", "problems": "propose", "attempts": "solve", "grades": "grade", "outcomes": "grade"}
+"""The phase that writes a table; without its row in `phases`, none of its rows of that generation may exist."""
 UNINDEXED = {"reads", "withheld", "removals", "guesses", "refusals", "grades", "rounds", "control", "telemetry"}
 """Tables without an index of generations, where finding the largest one would read every row."""
+
+
+class DamagedError(ValueError):
+    """A check of stored records found damage. The message is one line that names the file and the damage."""
 
 
 def check_foreign_objects(db: sqlite3.Connection, ours: sqlite3.Connection) -> None:
@@ -94,35 +111,52 @@ def diagnose(path: Path) -> str | None:
             if broken is None or broken[0] != b"ok":
                 said = broken[0] if broken else b"no answer"
                 return f"the file is damaged: {_short(said.decode('utf-8', 'replace'))}"
-            return next(_damage(db), None)
+            return next(_damage(db), None) or next(_gaps(db), None)
     except sqlite3.Error as error:
         return f"the file is damaged: {error}"
 
 
 @contextmanager
-def explained(folders: Sequence[Path], playing: bool = False) -> Iterator[None]:
-    """Turn an error that a damaged record causes into a ValueError of one line, which names the run and the damage.
-
-    Errors that this program raises itself, for the user to read, pass unchanged; so does every error if the environment
-    variable RATCHET_TRACEBACK is set. While a run is `playing`, an error that no damage explains passes unchanged too,
-    because it is a fault of this program.
-    """
+def explained(folders: Sequence[Path]) -> Iterator[None]:
+    """Raise the `cause` of an error in place of the error. With the environment variable RATCHET_TRACEBACK, every error
+    passes unchanged."""
     try:
         yield
     except (*FAILURES, ValueError) as error:
-        if os.environ.get("RATCHET_TRACEBACK") or (isinstance(error, ValueError) and _is_ours(error)):
+        if wants_traceback() or (why := cause(error, folders)) is error:
             raise
-        for folder in folders:
-            database = folder / "run.db"
-            if database.is_file() and (found := diagnose(database)):
-                raise ValueError(f"{database} cannot be read: {found}") from error
-        if playing:
-            raise
-        names = ", ".join(map(str, folders))
-        raise ValueError(
-            f"{names} cannot be read ({_where(error)}): its records do not fit each other; if nobody changed its "
-            "files, that is a mistake of this program, and RATCHET_TRACEBACK=1 shows where"
-        ) from error
+        raise why from error
+
+
+def cause(error: Exception, folders: Sequence[Path]) -> Exception:
+    """Why reading these runs failed.
+
+    A DamagedError that names the run and the damage, if a check of the stored records finds any; an OSError for a
+    database that is locked or out of reach; otherwise the error itself, with a note that the check found nothing.
+    Messages for the user are returned unchecked.
+    """
+    if is_for_user(error) or getattr(error, "__notes__", None):
+        return error
+    databases = [folder / "run.db" for folder in folders if (folder / "run.db").is_file()]
+    for database in databases:
+        if isinstance(error, sqlite3.Error) and (reason := out_of_reach(database, error)):
+            return reason
+        if found := diagnose(database):
+            return DamagedError(f"{database} cannot be read: {found}")
+    if databases:
+        error.add_note(f"A check of {', '.join(map(str, databases))} found no damage.")
+    return error
+
+
+def out_of_reach(path: Path, error: sqlite3.Error, doing: str = "open") -> OSError | None:
+    """An error that says why a database cannot be used now: locked, or a disk that is full, read-only or failing. None
+    for other errors."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return OSError(f"cannot {doing} {path}: another program has it locked; close it, try again")
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        return OSError(f"cannot {doing} {path}: {error}")
+    return None
 
 
 def _damage(db: sqlite3.Connection) -> Iterator[str]:
@@ -145,6 +179,29 @@ def _damage(db: sqlite3.Connection) -> Iterator[str]:
                 yield from _bad_json(db, table, column, dict)
             if kind == b"TEXT":
                 yield from _bad_text(db, table, column)
+
+
+def _gaps(db: sqlite3.Connection) -> Iterator[str]:
+    """Rows that lack another row, or that are lacking themselves."""
+    for table, column, other, key in REFERENCES:
+        row = db.execute(
+            f"SELECT rowid, {column} FROM {table} WHERE {column} NOT IN (SELECT {key} FROM {other}) LIMIT 1"
+        ).fetchone()
+        if row:
+            yield f"table {table}, row {row[0]}: table {other} has no {key} {_short(_text(row[1]))}"
+    for table, phase in WRITTEN_BY.items():
+        sql = (
+            f"SELECT rowid, generation FROM {table} WHERE generation NOT IN"
+            " (SELECT generation FROM phases WHERE phase = ?) LIMIT 1"
+        )
+        if row := db.execute(sql, [phase]).fetchone():
+            yield f"table {table}, row {row[0]}: the phase {phase} of generation {_short(row[1])} was not finished"
+    row = db.execute(
+        "SELECT round FROM problems WHERE valid AND round NOT IN (SELECT round FROM outcomes)"
+        " AND generation IN (SELECT generation FROM phases WHERE phase = 'grade') LIMIT 1"
+    ).fetchone()
+    if row:
+        yield f"table outcomes lacks the round {_short(_text(row[0]))}, whose problem was graded"
 
 
 def _bad_json(db: sqlite3.Connection, table: str, column: str, shape: type[list] | type[dict]) -> Iterator[str]:
@@ -207,20 +264,10 @@ def _plain(sql: object) -> str:
     return " ".join(str(sql).split()).lower()
 
 
+def _text(value: object) -> object:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
 def _short(value: object) -> str:
     text = repr(value) if not isinstance(value, int) else f"{value}"
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether a `raise` statement of this program raised the error, not code that it called, such as a JSON parser."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and is_own_file(frames[-1].filename) and (frames[-1].line or "").startswith("raise")
-
-
-def _where(error: BaseException) -> str:
-    """The error in one line, with the last line of this program on its way."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if is_own_file(f.filename)]
-    at = f" in {Path(frames[-1].filename).relative_to(ROOT)}, line {frames[-1].lineno}" if frames else ""
-    text = " ".join(str(error).split())[:120]
-    return f"{type(error).__name__}{': ' * bool(text)}{text}{at}"

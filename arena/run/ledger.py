@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from agents.identity import KeyRing, is_signed
+from arena.run.integrity import FAILURES, diagnose
 from culture.library import Library
 from culture.merkle import (
     Frontier,
@@ -246,8 +246,10 @@ def verify(store: Store) -> list[str]:
     for check in checks:
         try:
             problems += check()
-        except (sqlite3.DatabaseError, TypeError, ValueError, AttributeError) as error:  # of a damaged row
-            problems.append(f"a damaged row cannot be read: {error}")
+        except (*FAILURES, ValueError) as error:
+            if not (found := diagnose(store.path)):
+                raise
+            problems.append(f"{found} ({type(error).__name__}: {error})")
     return problems
 
 

@@ -26,7 +26,14 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from arena.run.integrity import check_foreign_objects, check_numbers, check_schema
+from arena.run.integrity import (
+    DamagedError,
+    check_foreign_objects,
+    check_numbers,
+    check_schema,
+    diagnose,
+    out_of_reach,
+)
 from arena.run.schema_steps import SCHEMA_VERSION, STEPS, apply_steps, migrate, version_error
 from culture.library import Library
 
@@ -137,12 +144,7 @@ def uri_of(path: Path) -> str:
 
 def _unreadable(path: Path, error: sqlite3.Error) -> Exception:
     """An error that says why a file cannot be opened: damaged, locked by another program, or out of reach."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return OSError(f"cannot open {path}: another program has had it locked for {PATIENCE:g} s; close it, try again")
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-        return OSError(f"cannot open {path}: {error}")
-    return ValueError(f"{path} is not a readable run database: {error}")
+    return out_of_reach(path, error) or DamagedError(f"{path} is not a readable run database: {error}")
 
 
 def create_tables(db: Database) -> None:
@@ -196,7 +198,7 @@ class Store:
             raise _unreadable(path, failure) from None
         except ValueError as failure:
             connection.close()
-            raise ValueError(f"{path} is not a readable run database: {failure}") from None
+            raise DamagedError(f"{path} is not a readable run database: {failure}") from None
         except BaseException:
             connection.close()
             raise
@@ -212,7 +214,7 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction, rolled back on any error. Raises OSError, naming the file, if the disk is full or the database
-        locked, and ValueError for a row that exists already."""
+        locked, and DamagedError if a statement failed and a check of the stored rows finds damage."""
         try:
             self.db.execute("BEGIN IMMEDIATE")
             yield
@@ -221,12 +223,11 @@ class Store:
             with suppress(sqlite3.DatabaseError):  # on a disk error, SQLite rolls back when the file is opened next
                 if self.db.conn.in_transaction:
                     self.db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
-                raise OSError(f"cannot write {self.path}: {error}") from None
-            if isinstance(error, sqlite3.IntegrityError):
-                raise ValueError(
-                    f"{self.path} is damaged: a row to be written exists already or is not allowed: {error}"
-                ) from error
+            if isinstance(error, sqlite3.Error):
+                if reason := out_of_reach(self.path, error, "write"):
+                    raise reason from None
+                if found := diagnose(self.path):
+                    raise DamagedError(f"{self.path} cannot be written: {found}") from error
             raise
 
     def insert(self, records: Records) -> None:

@@ -29,6 +29,8 @@ from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Static
 from textual.worker import get_current_worker
 
+from arena.run.faults import is_for_user, lines
+from arena.run.integrity import cause
 from arena.watch import render
 from arena.watch.commands import RunControl, RunStatus, run_status
 from arena.watch.confirm import Confirm
@@ -189,9 +191,9 @@ class Watch(App[None]):
                 self.post_message(NoteChanged(f"{busy}; trying again"))
                 self.closing.wait(0.5)
                 continue
-            except (sqlite3.DatabaseError, ValueError) as error:  # a damaged row or file affects this read only
+            except Exception as error:  # affects this read only
                 self.failed_group = group
-                self.post_message(NoteChanged(f"cannot read this part of the run: {safe(str(error))}"))
+                self.post_message(NoteChanged(safe(self.why_failed(error))))
                 if group != "history":
                     return
                 self.closing.wait(self.interval)
@@ -202,6 +204,13 @@ class Watch(App[None]):
             if not worker.is_cancelled:
                 self.post_message(ReadDone(then, result))
             return
+
+    def why_failed(self, error: Exception) -> str:
+        """Why a part of the run cannot be read: its damage, or a fault of the program, whose traceback is kept."""
+        why = cause(error, [self.run_.folder])
+        if is_for_user(why) or why is not error:
+            return f"cannot read this part of the run: {why}"
+        return " ".join(lines([("reading the run for the screens", error)]))
 
     @on(ReadDone)
     def read_done(self, message: ReadDone) -> None:

@@ -18,6 +18,7 @@ from arena.config.schema import Config
 from arena.evals.play.game import Attempt, Game, Score, SetProblem
 from arena.evals.play.run_agents import open_agents
 from arena.evals.play.terminal import Quit, Terminal
+from arena.run.faults import is_for_user
 from arena.run.store import Store
 from curricula.domain import Problem, Rejection, Spoken
 
@@ -152,6 +153,8 @@ def _proposal(game: Game, at: Terminal, record: Transcript) -> tuple[Problem, Se
             try:
                 return made, game.attempts(made, game.person, max(2, game.agents.config.rounds.attempts))
             except ValueError as error:  # for example, a text too long for their model
+                if not is_for_user(error):
+                    raise
                 made = Rejection("too long for the agents", str(error))
         # the text of a held-out problem must not appear in the run's files
         logged, detail = (None, "") if made.reason == "held-out" else (text, made.detail)

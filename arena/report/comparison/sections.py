@@ -15,6 +15,7 @@ from typing import Any
 from arena.report.comparison.cautions import FEW
 from arena.report.figures.figure import COLOURS, Figure, Panel, Section, Series, Table
 from arena.report.metrics.culture_metrics import CULTURE_LABELS
+from arena.run.faults import Faults
 from arena.text import compact, duration
 from arena.text import figure as number
 
@@ -54,10 +55,16 @@ def in_order(scores: Mapping[str, Any]) -> list[str]:
     return [s for s in order if s in scores]
 
 
-def sections(c: Row) -> list[Section]:
-    """The comparison as a page shows it."""
-    made = [_compared(c), _cautions(c), _effects(c), _scores(c), _curves(c)]
+def sections(c: Row, faults: Faults | None = None) -> list[Section]:
+    """The comparison as a page shows it. `faults` collects sections that fail (default: the error is raised)."""
+    made = [built(build, c, faults or Faults()) for build in (_compared, _cautions, _effects, _scores, _curves)]
     return [s for s in made if s is not None]
+
+
+def built(build: Callable[[Row], Section | None], c: Row, faults: Faults) -> Section | None:
+    name = build.__name__.strip("_")
+    failed: Callable[[str], Section | None] = lambda why: Section(name, name.capitalize(), missing=(why,))  # noqa: E731
+    return faults.part(f"the section {name}", lambda: build(c), failed)
 
 
 # -- what is compared -------------------------------------------------------------------------------------------------

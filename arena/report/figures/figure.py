@@ -8,6 +8,7 @@ Left out: drawing (`matplotlib_backend`, `plotly_backend`, and `layout` for what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -15,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from arena.run.store import Row
 
 T = TypeVar("T")
+
 MOST_ROWS = 14
 """Most rows of a table with a row a generation."""
 
@@ -25,9 +27,14 @@ GREY = "#555555"
 LADDER = ((181, 222, 43), (53, 183, 121), (38, 130, 142), (62, 74, 137), (68, 1, 84))
 
 
+def _finite(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(None if isinstance(v, float) and not math.isfinite(v) else v for v in values)
+
+
 @dataclass(frozen=True)
 class Series:
-    """One line, cloud of points or row of bars. `low` and `high` bound a band (or bars' whiskers) around `y`."""
+    """One line, cloud of points or row of bars. `low` and `high` bound a band (or bars' whiskers) around `y`. Values of
+    `y` and bounds that are not finite become None: a gap."""
 
     name: str
     x: tuple[Any, ...]
@@ -41,6 +48,11 @@ class Series:
     width: float = 2.0
     text: tuple[str, ...] | None = None
     """Additional hover text of each point."""
+
+    def __post_init__(self) -> None:
+        for name in ("y", "low", "high"):
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _finite(values))
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,9 @@ class Heat:
     high: float | None = None
     annotate: bool = False
     """Write each value into its cell (small grids)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(_finite(row) for row in self.values))
 
 
 @dataclass(frozen=True)

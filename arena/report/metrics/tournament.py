@@ -6,8 +6,9 @@ the generation after; so no agent is asked what it was just trained on, and the 
 only plays. Every generation attempts every problem once, greedily; its agents take the problems in turn. All attempts
 are one engine call: the adapters of all generations are stacked, like those of a population in a run.
 
-Results are kept in `report/tournament.json` and used again as long as adapters, problems and program are the same. The
-tokens are evaluation: they are no part of the run's compute. Nothing is written to the run's database.
+Results are kept in `report/tournament.json`, or in the folder that the report is written into, and used again as long
+as adapters, problems and program are the same. The tokens are evaluation: they are no part of the run's compute.
+Nothing is written to the run's database.
 
 Left out: engines other than the in-process one, the other domains, and models too large for the CPU where there is no
 GPU. Not guaranteed: that a later player never saw a problem before, since agents are trained on worked examples of
@@ -27,6 +28,7 @@ from pathlib import Path
 from agents.atomic import write_atomically
 from arena.config.schema import Config
 from arena.run.agents import Player, find_teams
+from arena.run.faults import is_for_user
 from arena.run.store import Store
 
 VERSION = 1
@@ -96,16 +98,22 @@ def silent(text: str) -> None:
 
 
 def tournament(
-    folder: Path, store: Store, config: Config, per_generation: int = PER_GENERATION, listen: Listener = silent
+    folder: Path,
+    store: Store,
+    config: Config,
+    per_generation: int = PER_GENERATION,
+    listen: Listener = silent,
+    out: Path | None = None,
 ) -> TournamentResult:
-    """The tournament of a run: from its report folder if it was played before, else played now and kept there.
+    """The tournament of a run: from a folder of its report if it was played before, else played now and kept.
 
-    Raises NotPlayed, with the reason, where there can be none.
+    `out` is the folder to keep it in (default: that of the run's report). Raises NotPlayed, with the reason, where
+    there can be none.
     """
     plan = make_plan(folder, store, config, per_generation)
     key = plan_key(plan, store.meta().get("base model", ""), config)
-    path = folder / CACHE
-    found = read_cache(path, key, plan)
+    path = out / CACHE.name if out else folder / CACHE
+    found = read_cache(path, key, plan) or read_cache(folder / CACHE, key, plan)
     if found is None:
         listen(f"tournament: {len(plan.questions) * len(plan.teams)} attempts by {len(plan.teams)} generations")
         found = play(folder, store, config, plan)
@@ -176,6 +184,8 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> TournamentRe
             raise ValueError("the base model is large, and there is no GPU here")
         models.use({p.name: p.path for team in plan.teams.values() for p in team})
     except (ValueError, OSError, torch.OutOfMemoryError) as error:
+        if _is_fault(error):
+            raise
         raise _not_here(error) from None
     domain = make_domains(config)[config.main_domain]
     problems = [domain.problem(q.text) for q in plan.questions]
@@ -195,11 +205,18 @@ def play(folder: Path, store: Store, config: Config, plan: Plan) -> TournamentRe
         with run_threads(config):
             done = models.engine.generate(requests)
     except (ValueError, torch.OutOfMemoryError) as error:  # such as problems too long for the model
+        if _is_fault(error):
+            raise
         raise _not_here(error) from None
     n = len(problems)
     right = [int(domain.verify(problems[i % n], solver.read(voice, c.text)).correct) for i, c in enumerate(done)]
     correct = {g: tuple(right[i * n : (i + 1) * n]) for i, g in enumerate(plan.teams)}
     return TournamentResult(plan, correct, sum(c.prompt_tokens for c in done), sum(c.generated_tokens for c in done))
+
+
+def _is_fault(error: Exception) -> bool:
+    """Whether it is a fault of the program, not a reason why the tournament cannot be played."""
+    return isinstance(error, ValueError) and not is_for_user(error)
 
 
 def _not_here(error: Exception) -> NotPlayed:

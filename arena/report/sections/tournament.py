@@ -61,7 +61,7 @@ class Change:
 
 def section(source: Source, listen: Listener = silent) -> Section:
     try:
-        played = tournament(source.folder, source.store, source.config, listen=listen)
+        played = tournament(source.folder, source.store, source.config, listen=listen, out=source.out)
     except NotPlayed as reason:
         return Section(KEY, TITLE, missing=(str(reason),))
     slept = slept_on(source.store, played.plan)

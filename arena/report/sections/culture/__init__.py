@@ -18,7 +18,7 @@ from arena.report.sections.culture import (
     selection,
     worth,
 )
-from arena.report.source import Source
+from arena.report.source import Builder, Source
 
 KEY, TITLE = "culture", "Culture: posts, their authors, their use and their effect"
 
@@ -28,7 +28,7 @@ def section(source: Source) -> Section:
         nothing = "The library is empty: no post has been written, so there is no culture to report yet."
         return Section(KEY, TITLE, missing=(nothing, *ratchet.missing(source.config)))
     parts = [
-        module.part(source)
+        part(source, module.part)
         for module in (ratchet, knowledge, posts, worth, authors, citations, innovation, selection, forgetting, family)
     ]
     return Section(
@@ -39,3 +39,10 @@ def section(source: Source) -> Section:
         tuple(x for p in parts for x in p.tables),
         tuple(x for p in parts for x in p.missing),
     )
+
+
+def part(source: Source, build: Builder) -> Section:
+    """One part; if it fails by a fault of the program that `source` collects, a sentence that says so."""
+    name = build.__module__.rpartition(".")[2]
+    what = f"the part {name} of the section {KEY}"
+    return source.faults.part(what, lambda: build(source), lambda why: Section(name, "", missing=(why,)))
