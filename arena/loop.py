@@ -34,7 +34,7 @@ def play(arena: Arena, listen: Listener = silent) -> bool:
     """Play the run until it ends or is stopped. Returns True if it has ended.
 
     `listen` receives ("phase", ...) before and ("done", ...) after each phase, ("control", ...) when the run pauses,
-    resumes or will stop, and ("limit", ...) when it stops at a limit; `arena.budget.stopped` says which.
+    waits for reviewers, resumes or will stop, and ("limit", ...) when it stops at a limit; `arena.budget.stopped` says which.
     """
     try:
         return play_on(arena, listen)
@@ -56,7 +56,7 @@ def play_on(arena: Arena, listen: Listener) -> bool:
         if (g, "read") not in finished:
             if config.limits.compute and arena.store.compute() >= config.limits.compute:
                 break
-            if controls.stops_before(g, "read"):
+            if controls.stops_before(g, "read", config.review.wait):
                 return False
         play_generation(arena, g, finished, listen, controls)
     last = last_generation(arena)

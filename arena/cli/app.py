@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from arena.cli import analyze, configs, eval_play, experiment, export, library, models, play, tools
+from arena.cli import analyze, configs, eval_play, experiment, export, library, models, play, review, tools
 from arena.cli.common import one_line
 from arena.config.shipped import agents_conflict, program_version
 from arena.run import faults
@@ -46,6 +46,7 @@ app.command()(play.run)
 app.command()(play.resume)
 app.command()(play.watch)
 app.command()(play.control)
+app.command()(review.review)
 app.command()(analyze.analyze)
 app.command()(library.library)
 app.command("eval")(eval_play.evaluate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from arena.config.registries import find_rule
 from arena.config.section import Section
@@ -148,11 +148,19 @@ class ReviewSection(Section):
     mode: Literal["off", "sample", "gate"] = "off"
     """`off`: no human decisions. `sample`: some attempts and posts of each generation are queued for review; the run
     never waits. `gate`: in addition, posts that pass the admission check need approval before they are readable; the
-    run continues without them."""
+    run continues without them, unless `wait` is true."""
     per_generation: int = Field(8, ge=1)
     """Maximum number of items queued per generation, not counting posts that wait for approval."""
+    wait: bool = False
+    """With `gate`: before each generation after the first, wait until every waiting post is decided."""
 
     @field_validator("mode", mode="before")
     @classmethod
     def _off(cls, mode: Any) -> Any:
         return "off" if mode is False else mode  # YAML reads a bare off as false
+
+    @model_validator(mode="after")
+    def _waits(self) -> ReviewSection:
+        if self.wait and self.mode != "gate":
+            raise ValueError(f"wait is true, but mode is {self.mode}: posts wait with review.mode=gate only")
+        return self

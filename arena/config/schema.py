@@ -223,6 +223,11 @@ def _untrained(config: Config) -> str:
 def notices(config: Config) -> list[str]:
     """Sentences on settings that have no effect or an unexpected one, each with its key."""
     found = []
+    if config.review.mode == "gate":
+        found.append(
+            "review.mode is gate: no post is readable before a person approves it; "
+            + ("the run waits for decisions before each generation" if config.review.wait else "the run does not wait")
+        )
     if config.prompts.structured and not config.engine.spec.structured:
         found.append(
             f"prompts.structured: engine.kind {config.engine.kind} cannot constrain replies; agents are only asked "

@@ -5,6 +5,9 @@ looks at the last command only. `pause` waits after the phase in progress; `resu
 stop; `stop` ends the run after the generation in progress, without the final evaluation, so that `resume`
 can continue it later. A command that was carried out is marked with the generation, and no longer counts.
 
+With `review.wait` the loop also waits before each generation until no post lacks a reviewer's decision. A stop ends
+that wait.
+
 A run that stops at a limit (`arena.run.budget`) leaves a row of kind `limit` that names it, for the watcher.
 
 A run that is opened again starts unpaused, whatever the commands before, and reports it (`forget`). Commands are not
@@ -21,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from arena.run.store import Store
+from arena.run.waiting import waiting
 
 COMMANDS = ("pause", "resume", "stop")
 DECISIONS = ("accept", "reject")
@@ -42,22 +46,35 @@ class Controls:
         """`forgotten` is what `forget` returned when the run was opened."""
         self.store, self.listen = store, listen
         self.state = "running"
+        self.left = 0
+        """Posts whose decision the run waits for."""
         if forgotten:
             listen("control", {"state": "running", "forgotten": forgotten})
 
-    def between(self, generation: int, coming: str) -> None:
-        """Carry out the last command before phase `coming`, and wait while it is a pause."""
+    def between(self, generation: int, coming: str, reviewed: bool = False) -> None:
+        """Carry out the last command before phase `coming`, and wait while it is a pause; with `reviewed` also while a
+        post lacks a decision, unless the run is asked to stop."""
         while True:
             for row in self.store.query(LAST_COMMAND):
                 if row["taken"] is None:
                     self._take(row["kind"], row["seq"], generation, coming)
-            if self.state != "paused":
+            if reviewed and self.state == "running":
+                self._wait_for(waiting(self.store).left, generation, coming)
+            if self.state == "stopping" or (self.state == "running" and not self.left):
+                self.left = 0
                 return
             time.sleep(POLL)
 
-    def stops_before(self, generation: int, coming: str) -> bool:
-        """Whether the run must end here, before phase `coming`."""
-        self.between(generation, coming)
+    def _wait_for(self, left: int, generation: int, coming: str) -> None:
+        """Tell the listener when the number of posts without a decision has changed."""
+        if left != self.left:
+            self.left = left
+            state = "reviewing" if left else self.state
+            self.listen("control", {"state": state, "left": left, "generation": generation, "phase": coming})
+
+    def stops_before(self, generation: int, coming: str, reviewed: bool = False) -> bool:
+        """Whether the run must end here, before phase `coming`. `reviewed`: as in `between`."""
+        self.between(generation, coming, reviewed)
         return self.state == "stopping"
 
     def _take(self, kind: str, seq: int, generation: int, coming: str) -> None:
@@ -67,7 +84,7 @@ class Controls:
                 [generation, seq],
             )
         if STATES[kind] != self.state:
-            self.state = STATES[kind]
+            self.state, self.left = STATES[kind], 0
             self.listen("control", {"state": self.state, "generation": generation, "phase": coming})
 
 

@@ -31,7 +31,7 @@ from textual.worker import get_current_worker
 
 from arena.run.faults import is_for_user, lines
 from arena.run.integrity import cause
-from arena.watch import render
+from arena.watch import queries, render
 from arena.watch.commands import RunControl, RunStatus, run_status
 from arena.watch.confirm import Confirm
 from arena.watch.help import Help
@@ -247,7 +247,7 @@ class Watch(App[None]):
                 self.history = History(self.run_)
             more = self.history.step(db)
             self.run_status = run_status(db, self.run_.folder)
-            key = (self.history.version, wanted)
+            key = ((self.history.version, queries.posts_waiting(db)), wanted)
             return more, key, None if key == self.drawn_key else self.history.snapshot(db, wanted)
 
         self.fetch("history", look, self.poll_done)

@@ -132,7 +132,8 @@ class RunControl:
         }[command]
 
     def decide(self, subject: str, decision: str, note: str = "") -> None:
-        """Accept or reject an attempt or a post. The run applies the decision at the start of its next generation.
+        """Accept or reject an attempt or a post. The run applies the decision at the start of its next generation; a
+        finished run once it is continued.
 
         Args:
             subject: id of the attempt or post.
@@ -140,15 +141,13 @@ class RunControl:
             note: reason; cut to MAX_NOTE characters.
 
         Raises:
-            ValueError: if the decision is unknown, review is off, or the run is finished.
+            ValueError: if the decision is unknown or review is off.
         """
         if decision not in DECISIONS:
             raise ValueError(f"a decision must be accept or reject, got {decision!r}")
         if self.run.review == "off":
             raise ValueError("this run accepts no decisions: its config has `review: off`")
         with self._writing() as db:
-            if is_finished(db):
-                raise ValueError("the run is finished and accepts no more decisions")
             db.execute(
                 "INSERT INTO control (kind, subject, value, note, made) VALUES ('decision', ?, ?, ?, ?)",
                 [subject, decision, note[:MAX_NOTE], _now()],

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from arena.phases.order import LOOP
 from arena.report.metrics.run_summary import warnings
 from arena.report.stats.ratings import Rating
+from arena.run.waiting import Waiting
 from arena.watch import queries
 from arena.watch.models import DefinitionRef, GenerationSummary, Member, PaidProblem, Run
 from arena.watch.scores import PostScore, Scores
@@ -52,6 +53,7 @@ class Snapshot:
     post_scores: dict[str, PostScore]  # uplift and offspring of all posts of an author, by author
     alarms: tuple[str, ...]
     unread: int  # generations that have not been read yet
+    waiting: Waiting = Waiting()  # posts that wait for approval
 
     @property
     def at(self) -> GenerationSummary | None:
@@ -182,7 +184,7 @@ class History:
             for agent, (n, correct) in self.attempts.get(generation, {}).items():
                 attempts[agent][0] += n
                 attempts[agent][1] += correct
-        members = tuple(queries.population(db, g))
+        members, waits = tuple(queries.population(db, g)), queries.posts_waiting(db, None if live else g)
         next_phase = self.next_phase()
         return Snapshot(
             self.run,
@@ -201,8 +203,9 @@ class History:
             {m.name: self.scores.rating(m.name, g) for m in members},
             self.scores.earnings(g),
             self.scores.author_scores(g),
-            tuple(self.alarms(g, queries.reviewed(db, g))) if not self.stale else (),
+            tuple(self.alarms(g, queries.reviewed(db, g), waits)) if not self.stale else (),
             len(self.stale),
+            waits,
         )
 
     def next_phase(self) -> str:
@@ -218,12 +221,13 @@ class History:
             return LOOP[LOOP.index(phase) + 1]
         return LOOP[0] if generation < self.run.planned else "final"
 
-    def alarms(self, up_to: int, review: dict[str, int]) -> list[str]:
+    def alarms(self, up_to: int, review: dict[str, int], waits: Waiting) -> list[str]:
         """The report's warnings (`run_summary.warnings`) for the generations up to `up_to`.
 
         Args:
             up_to: the last generation included.
             review: counts of review labels, as returned by `queries.reviewed`.
+            waits: the posts that wait for approval.
         """
         rows = [
             {
@@ -234,6 +238,7 @@ class History:
                 "distinct_behaviours": s.distinct,
                 "rejections": {"duplicate": s.duplicates},
                 "solve_rate": s.solve_rate,
+                "learnable": s.learnable,
                 "guesses": self.guesses[g]["n"],
                 "right_guesses": self.guesses[g]["right"],
             }
@@ -251,5 +256,6 @@ class History:
                 "library": {"posts": posts},
                 "review": review,
                 "grading": {"graded": sum(c["n"] for c in recent), "agreement": right / votes if votes else None},
-            }
+            },
+            waits.line(self.run.folder),
         )

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO
 
 from arena.config.shipped import PROGRAM, typed_command
-from arena.watch.commands import is_open
-from arena.watch.queries import open_run
+from arena.watch.commands import is_finished, is_open
+from arena.watch.queries import open_run, read_only
 
 LINES = 15
 """Lines shown from the end of a failed run's log."""
@@ -73,6 +73,11 @@ class RunProcess:
         code = self.process.poll()
         return "" if not code else f"the run ended with exit status {code}: {self.last_lines(1)}"
 
+    def finished(self) -> bool:
+        """Whether the run has been played to its end."""
+        with read_only(self.folder / "run.db") as db:
+            return is_finished(db)
+
     def last_lines(self, count: int = LINES) -> str:
         with self.log.open("rb") as log:
             log.seek(self.log_start)
@@ -90,6 +95,13 @@ class RunProcess:
             ]
         if code:
             return [self.last_lines(), f"The run ended with exit status {code}."]
+        if not self.finished():
+            return [
+                f"The run has stopped before its end; its log is {self.log}.",
+                f"  continue it:     {typed_command('resume', self.folder)}",
+                f"  watch it again:  {typed_command('watch', self.folder)}",
+                f"  report on it:    {typed_command('analyze', self.folder)}",
+            ]
         return [
             f"The run has ended; its summary is in {self.log}.",
             f"  watch it again:  {typed_command('watch', self.folder)}",

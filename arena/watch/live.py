@@ -31,7 +31,8 @@ from arena.report.sections.culture.knowledge import names_sentence
 from arena.report.sections.heldout import before_after_table, gain_sentence
 from arena.report.terminal import print_table, print_warnings
 from arena.run.store import Store
-from arena.text import compact, duration, number
+from arena.run.waiting import Waiting, waiting
+from arena.text import compact, count, duration, number
 
 SHOWN = 12
 """Generations the live table shows."""
@@ -144,7 +145,9 @@ class Progress:
         self.generation, self.phase, self.ended = 0, "", False
         self.started = self.phase_started = time.monotonic()
         self.live: Live | None = None
-        self.state = "running"  # or paused, or stopping
+        self.state = "running"  # or paused, reviewing, stopping
+        self.waiting = Waiting()  # posts that wait for approval
+        self.told = 0  # posts to decide when that was printed last
 
     def __enter__(self) -> Progress:
         return self
@@ -165,9 +168,9 @@ class Progress:
         elif event == "done":
             self._take(data)
         elif event == "control":
-            self.state = data["state"]
-            if self.plain and not self.quiet:
-                self.console.print(Text(control_line(data)), soft_wrap=True)
+            self.state, self.waiting = data["state"], waiting(self.store)
+            if self.plain and not self.quiet and self._worth_telling(data.get("left", 0)):
+                self.console.print(Text(control_line(data, self.folder)), soft_wrap=True)
         if self.quiet or self.plain:
             return
         if self.live is None:
@@ -176,8 +179,16 @@ class Progress:
         if event in ("done", "control"):
             self.live.refresh()
 
+    def _worth_telling(self, left: int) -> bool:
+        """Whether to print a line: while the run waits for a reviewer, only when half of the posts are decided."""
+        if left and self.told and left > self.told // 2:
+            return False
+        self.told = left
+        return True
+
     def _take(self, data: dict[str, Any]) -> None:
         phase = data["phase"]
+        self.waiting = waiting(self.store)
         label = {"birth": "0", "baseline": "0", "final": "end"}.get(phase, str(data["generation"]))
         if not self.played or self.played[-1].label != label:
             self.played.append(Line(label))
@@ -208,9 +219,13 @@ class Progress:
             f"posts {compact(p.posts)}",
             f"reads {compact(p.reads)}",
             duration(p.seconds),
-            *filter(None, [self.spent()]),
+            *filter(None, [self.waiting_words(), self.spent()]),
         ]
         return ", ".join(parts + ([f"about {duration(left)} left"] if left else []))
+
+    def waiting_words(self) -> str:
+        """The number of posts that wait for approval; an empty string if none do."""
+        return f"{count(self.waiting.posts, 'post')} waiting for approval" if self.waiting.posts else ""
 
     def time_left(self) -> float | None:
         """Seconds to the run's end, projected from recent generations; None before the first whole generation."""
@@ -244,9 +259,9 @@ class Progress:
             f"elapsed {duration(now - self.started)}",
             "finished" if self.ended else f"left {'about ' + duration(left) if left is not None else '?'}",
             f"compute {compact(self.compute)}",
-            *filter(None, [self.spent()]),
+            *filter(None, [self.waiting_words(), self.spent()]),
         ]
-        state = {"paused": "PAUSED", "stopping": "stopping after this generation"}.get(self.state)
+        state = {"paused": "PAUSED", "reviewing": "WAITING FOR REVIEW", "stopping": "stopping after this generation"}.get(self.state)
         line = Text(state, "bold reverse").append("  ") if state and not self.ended else Text()
         return line.append("  ".join(parts), "bold")
 
@@ -277,6 +292,8 @@ class Progress:
         if self.state == "paused":
             resume_with = typed_command("control", self.folder, "resume")
             return Text(f"paused; to resume, elsewhere: {resume_with}", style="bold")
+        if self.state == "reviewing":
+            return Text(self.waiting.line(self.folder), style="bold")
         if not self.phase and not self.played:
             return Text("starting", style="dim")
         if self.phase and self.phase not in LOOP:
@@ -294,11 +311,14 @@ class Progress:
         return line
 
 
-def control_line(data: dict[str, Any]) -> str:
+def control_line(data: dict[str, Any], folder: Path) -> str:
     """A ("control", ...) event of the loop as a line."""
     if "forgotten" in data:
         return f"an earlier process was asked to {data['forgotten']}; this one continues"
     at = f"before {data['phase']} of generation {data['generation']}"
+    if data["state"] == "reviewing":
+        review = typed_command("review", folder)
+        return f"WAITING {at}: {count(data['left'], 'post')} to decide; elsewhere: {review}"
     words = {"paused": f"PAUSED {at}", "running": f"resumes {at}", "stopping": "stopping after this generation"}
     return words[data["state"]]
 

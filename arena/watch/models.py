@@ -24,6 +24,8 @@ class Run:
     review: str = "off"
     per_generation: int = 8
     """Maximum review items per generation."""
+    waits: bool = False
+    """Whether the run waits for reviewers (`review.wait`)."""
 
     @property
     def database(self) -> Path:

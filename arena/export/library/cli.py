@@ -24,6 +24,7 @@ from arena.export.library.find import SHORT, resolve, search
 from arena.export.library.tree import Node, edges, lines
 from arena.report.metrics.post_status import standings
 from arena.run.store import Store
+from arena.run.waiting import waiting
 from arena.text import count, visible
 from culture.kinds import kind_of
 
@@ -83,7 +84,10 @@ def library(action: str, asked: Asked, console: Console | None = None) -> int:
     console = console or Console()
     if not console.is_terminal:
         console.width = max(console.width, WIDTH)
-    return do(asked, console)
+    status = do(asked, console)
+    if action != "proof" and (line := waiting(asked.store).line(asked.folder)):
+        console.print(Text(line, "yellow"), soft_wrap=True)
+    return status
 
 
 def _search(asked: Asked, console: Console) -> int:

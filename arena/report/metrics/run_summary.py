@@ -22,6 +22,8 @@ from arena.report.metrics.heldout import heldout, heldout_before_after, names
 from arena.run.budget import price, spent_so_far
 from arena.run.retention import thinned_until
 from arena.run.store import Row, Store
+from arena.run.waiting import waiting
+from arena.text import count
 from culture.measures import citation_depth, reuse_rate
 
 MIN_PROPOSALS = 20
@@ -31,7 +33,7 @@ MIN_PROPOSALS = 20
 def analyze(store: Store, config: Config) -> dict[str, Any]:
     """Everything the report shows. Holds only dicts, lists, str, int, float, bool and None; no NaN."""
     done = store.finished()
-    main = config.main_domain
+    main, waits = config.main_domain, waiting(store)
     result: dict[str, Any] = {
         "run": config.run.name,
         "seed": config.seed,
@@ -48,11 +50,11 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "library": library(store),
         "agents": agents(store),
         "grading": grading(store),
-        "review": reviewed(store),
+        "review": reviewed(store) | {"waiting": waits.posts, "waiting_undecided": waits.left},
         "compute": compute(store, config),
         "words_gone_until": thinned_until(store),
     }
-    result["warnings"] = warnings(result)
+    result["warnings"] = warnings(result, waits.line(store.path.parent))
     plain: dict[str, Any] = json.loads(json.dumps(without_nan(result), allow_nan=False))
     return plain
 
@@ -198,17 +200,19 @@ def compute(store: Store, config: Config) -> Row:
     }
 
 
-def warnings(analysis: Row) -> list[str]:
-    """Warnings about the run in plain sentences, worst first."""
+def warnings(analysis: Row, waits: str = "") -> list[str]:
+    """Warnings about the run in plain sentences, worst first. `waits`: the sentence on posts that wait for approval."""
     played = [g for g in analysis["generations"] if g["complete"]]
     found = []
     if not analysis["finished"]:
         planned = analysis["planned_generations"]
         found.append(f"The run is not finished: {len(played)} of {planned} generations, no final evaluation.")
     if not played:
-        return found
+        return found + [waits] * bool(waits)
     if not analysis["library"]["posts"]:
-        found.append("The library is empty: no problem proved learnable, so agents have nothing to train on.")
+        found.append(empty_library(_total(played, "learnable"), waits))
+    elif waits:
+        found.append(waits)
     quarter = max(1, len(played) // 4)
     first, last = played[:quarter], played[-quarter:]
     proposed, valid = _total(last, "proposed"), _total(last, "valid")
@@ -232,6 +236,14 @@ def warnings(analysis: Row) -> list[str]:
     if _total(played, "guesses") and not _total(played, "right_guesses"):
         found.append(f"None of {_total(played, 'guesses')} guesses at a name was right, so no name is known.")
     return found
+
+
+def empty_library(learnable: int, waits: str) -> str:
+    """The reason why a library has no posts. `learnable`: number of learnable problems; `waits`: as in `warnings`."""
+    why = waits or "no problem proved learnable."
+    if learnable and not waits:
+        why = f"{count(learnable, 'problem')} proved learnable, but no post was admitted."
+    return f"The library is empty, so agents have nothing to read or train on: {why}"
 
 
 def _distinct_share(played: Sequence[Row]) -> float | None:

@@ -22,7 +22,17 @@ from arena.watch.queries.generations import (
     summary,
     typical_seconds,
 )
-from arena.watch.queries.posts import MOST_POSTS, lineage, parse_cites, post, post_rows, posts, posts_by_number
+from arena.watch.queries.posts import (
+    MOST_POSTS,
+    lineage,
+    parse_cites,
+    post,
+    post_rows,
+    posts,
+    posts_by_number,
+    posts_waiting,
+    undecided_posts,
+)
 from arena.watch.queries.rounds import FILTERS, offspring, paid_problems, round_detail, rounds
 
 __all__ = [
@@ -46,6 +56,7 @@ __all__ = [
     "post_rows",
     "posts",
     "posts_by_number",
+    "posts_waiting",
     "races",
     "read_only",
     "reviewed",
@@ -54,4 +65,5 @@ __all__ = [
     "safe",
     "summary",
     "typical_seconds",
+    "undecided_posts",
 ]

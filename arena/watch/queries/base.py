@@ -47,6 +47,7 @@ def open_run(folder: Path) -> Run:
         config.rewards.setter,
         config.review.mode,
         config.review.per_generation,
+        config.review.wait,
     )
     try:
         with read_only(database) as db:

@@ -10,8 +10,9 @@ from typing import Any
 from sqlite_utils import Database
 
 from arena.report.metrics.paired_uplift import ASKED
+from arena.run.waiting import Waiting, undecided, waiting
 from arena.watch.models import Ancestor, PostDetail, PostRemoval, PostRow
-from arena.watch.queries.base import dicts
+from arena.watch.queries.base import Rows, dicts
 from culture.kinds import kind_of
 from culture.library import Library
 from culture.posts import SignedPost
@@ -145,6 +146,16 @@ def posts_by_number(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Post
     sql = f"{_POST} WHERE seq IN (SELECT value FROM json_each(?))"
     rows = {row[1]: PostRow(*row) for row in db.execute(sql, [json.dumps(list(numbers))])}
     return [rows[n] for n in numbers if n in rows]
+
+
+def posts_waiting(db: sqlite3.Connection, up_to: int | None = None) -> Waiting:
+    """The posts that wait for approval, now or when generation `up_to` had ended."""
+    return waiting(Rows(db), up_to)
+
+
+def undecided_posts(db: sqlite3.Connection) -> list[str]:
+    """Ids of the waiting posts without a decision, oldest first."""
+    return [row["id"] for row in undecided(Rows(db))]
 
 
 def check_signature(row: dict[str, Any]) -> str:

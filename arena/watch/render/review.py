@@ -58,9 +58,9 @@ def item_text(c: ItemDetail, finished: bool, off: bool) -> Text:
     """The selected item: the question, the reasons, and the attempt or post in full. `off`: the run has no review."""
     item = c.item
     out = Text()
-    if finished:
-        out.append("The run is finished and accepts no more decisions.\n", "yellow")
-    elif not off:
+    if not off:
+        if finished:
+            out.append("The run is finished: decisions count once it is continued with `resume`.\n", "yellow")
         out.append(QUESTIONS[item.what], "bold").append("  s: skip  n: note\n")
     for i, why in enumerate(item.why):
         out.append("why        " if i == 0 else "           ", DIM).append(f"{safe(why)}\n")

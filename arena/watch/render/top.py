@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from arena.config.shipped import typed_command
 from arena.phases.order import LOOP
-from arena.text import duration
+from arena.text import count, duration
 from arena.watch.history import Snapshot
 from arena.watch.queries.base import safe
 from arena.watch.render.base import DIM, HEAD
 
-STATE_TEXT = {"paused": "PAUSED", "pausing": "pausing after this phase", "stopping": "stopping after this generation"}
+STATE_TEXT = {"reviewing": "WAITING FOR REVIEW", "paused": "PAUSED", "pausing": "pausing after this phase", "stopping": "stopping after this generation"}
 
 
 def top(s: Snapshot, quiet: float, width: int, state: str = "running", limit: str | None = None) -> Text:
@@ -23,6 +24,8 @@ def top(s: Snapshot, quiet: float, width: int, state: str = "running", limit: st
         state: state of the run (`arena.watch.commands.RunStatus.state`).
         limit: the budget limit at which the run stopped.
     """
+    if s.run.waits and s.waiting.left and state == "running" and s.next_phase == LOOP[0]:
+        state = "reviewing"
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f"{safe(s.run.name)}", HEAD)
     line.append(f"  generation {s.shown} of {s.run.planned}")
@@ -49,10 +52,12 @@ def phase_line(s: Snapshot, quiet: float, width: int, state: str = "running") ->
     if s.finished:
         return Text(f"last phase: {phase} of generation {generation}", DIM)
     at = generation + 1 if s.next_phase == LOOP[0] else generation
+    if state == "reviewing":
+        return Text(f"{count(s.waiting.left, 'post')} to decide before generation {at} begins; 5: review", DIM)
     if state == "paused":
         return Text(f"next: {s.next_phase} of generation {at}; last finished: {phase}; P: resume", DIM)
     if state == "idle":
-        return Text(f"next: {s.next_phase} of generation {at}; continue with `resume`", DIM)
+        return Text(f"next: {s.next_phase} of generation {at}; to continue: {typed_command('resume', s.run.folder)}", DIM)
     usual = f", usually {duration(s.typical_seconds)}" if s.typical_seconds else ""
     if quiet > max(60.0, 10 * (s.typical_seconds or 0.0)):
         return Text(

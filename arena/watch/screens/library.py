@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
+from arena.text import count
 from arena.watch import queries, render
 from arena.watch.history import Snapshot
 from arena.watch.models import PostRow
@@ -71,6 +72,8 @@ class LibraryPane(Pane):
             what = f"{len(rows)} {kinds}, by uplift (n pairs), then by learnable offspring"
         if not rows:
             what = f"no {kinds} contain these words" if words.strip() else f"{kinds}: {render.NO_DATA}"
+        if self.snapshot is not None and self.snapshot.waiting.posts:
+            what += f"; {count(self.snapshot.waiting.posts, 'post')} waiting for approval: 5"
         self.query_one("#found", Static).update(Text(what, render.DIM))
         self.query_one(Rows).fill([(p.id, post_cells(p, score)) for p, score in rows])
 

@@ -139,7 +139,7 @@ class ReviewPane(Pane):
 
     def action_decide(self, decision: str) -> None:
         item, note = self.chosen, self.note
-        if item is None or self.finished or self.host.run_.review == "off":
+        if item is None or self.host.run_.review == "off":
             return
         self.note = ""
         self.sent.add(item.subject)

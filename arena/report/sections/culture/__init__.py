@@ -6,6 +6,7 @@ Each question has a module of its own beside `arena.report.sections`; here they 
 from __future__ import annotations
 
 from arena.report.figures.figure import Section
+from arena.report.metrics.run_summary import empty_library
 from arena.report.sections.culture import (
     authors,
     citations,
@@ -19,13 +20,15 @@ from arena.report.sections.culture import (
     worth,
 )
 from arena.report.source import Builder, Source
+from arena.run.waiting import waiting
 
 KEY, TITLE = "culture", "Culture: posts, their authors, their use and their effect"
 
 
 def section(source: Source) -> Section:
     if not source.store.query("SELECT 1 FROM posts LIMIT 1"):
-        nothing = "The library is empty: no post has been written, so there is no culture to report yet."
+        learnable = sum(g["learnable"] or 0 for g in source.analysis["generations"])
+        nothing = empty_library(learnable, waiting(source.store).line(source.folder))
         return Section(KEY, TITLE, missing=(nothing, *ratchet.missing(source.config)))
     parts = [
         part(source, module.part)
