@@ -34,7 +34,8 @@ def play(arena: Arena, listen: Listener = silent) -> bool:
     """Play the run until it ends or is stopped. Returns True if it has ended.
 
     `listen` receives ("phase", ...) before and ("done", ...) after each phase, ("control", ...) when the run pauses,
-    waits for reviewers, resumes or will stop, and ("limit", ...) when it stops at a limit; `arena.budget.stopped` says which.
+    waits for reviewers, resumes or will stop, and ("limit", ...) when it stops at a limit; `arena.budget.stopped` says
+    which.
     """
     try:
         return play_on(arena, listen)

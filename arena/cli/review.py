@@ -14,7 +14,8 @@ def review(
     folder: RunArg,
     decision: Annotated[str | None, typer.Argument(help="accept, reject or undo (default: list the queue).")] = None,
     subjects: Annotated[
-        list[str] | None, typer.Argument(help="Ids from the list (their first characters suffice), or all: all waiting posts.")
+        list[str] | None,
+        typer.Argument(help="Ids from the list, or their first characters; all: all waiting posts."),
     ] = None,
     note: Annotated[str, typer.Option(help="Reason, stored with the decisions.")] = "",
 ) -> None:

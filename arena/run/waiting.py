@@ -13,7 +13,9 @@ from typing import Any, Protocol
 from arena.config.shipped import typed_command
 from arena.text import count
 
-_DECISION = "SELECT subject FROM control WHERE kind = 'decision' AND subject IS NOT NULL AND value IN ('accept', 'reject')"
+_DECISION = (
+    "SELECT subject FROM control WHERE kind = 'decision' AND subject IS NOT NULL AND value IN ('accept', 'reject')"
+)
 
 
 class Database(Protocol):
@@ -59,4 +61,6 @@ def waiting(db: Database, up_to: int | None = None) -> Waiting:
 
 def undecided(db: Database) -> list[dict[str, Any]]:
     """Ids of the waiting posts without a decision, oldest first."""
-    return db.query(f"SELECT id FROM waiting WHERE decided IS NULL AND id NOT IN ({_DECISION}) ORDER BY generation, rowid")
+    return db.query(
+        f"SELECT id FROM waiting WHERE decided IS NULL AND id NOT IN ({_DECISION}) ORDER BY generation, rowid"
+    )

@@ -26,7 +26,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import ContentSwitcher, Static
+from textual.widgets import ContentSwitcher, Input, Static
 from textual.worker import get_current_worker
 
 from arena.run.faults import is_for_user, lines
@@ -38,6 +38,7 @@ from arena.watch.help import Help
 from arena.watch.history import History, Snapshot
 from arena.watch.keys import Keys
 from arena.watch.models import Run
+from arena.watch.palette import commands
 from arena.watch.queries import Busy, open_run, read_only, safe
 from arena.watch.screens import AgentPane, ArenaPane, LibraryPane, Pane, ReviewPane, RoundsPane
 from arena.watch.screens.rows import Rows
@@ -45,9 +46,7 @@ from arena.watch.timeline import Timeline
 from arena.watch.writer import Writer
 
 PANES = ("arena", "rounds", "agent", "library", "review")
-SCREENS = Binding.Group("Screens ", compact=True)
-BY_GENERATION = ("arena", "rounds")
-"""The screens that show one generation; the others show the whole run."""
+SCREENS, RUN = Binding.Group("Screens ", compact=True), Binding.Group("Run", compact=True)
 MAIN_SCREEN_ACTIONS = ("pane", "step", "replay", "live", "to_live", "help", "pause_run", "stop_run")
 """Actions that are disabled while another screen lies over the main one."""
 REPLAY_INTERVAL = 0.5
@@ -116,15 +115,26 @@ class Watch(App[None]):
     #help { width: 80; height: auto; max-height: 100%; border: round $primary; padding: 0 1; background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(i), f"pane('{name}')", name.capitalize(), group=SCREENS) for i, name in enumerate(PANES, 1)),
-        Binding("left_square_bracket", "step(-1)", "Back", show=False),  # drawn as the ends of the timeline
-        Binding("right_square_bracket", "step(1)", "Forward", show=False),
-        Binding("space", "replay", "Replay"),
-        Binding("P", "pause_run", "Pause"),
-        Binding("X", "stop_run", "Stop"),
-        Binding("l", "live", "Live", show=False),  # named in the top line when it applies
+        *(
+            Binding(
+                str(i),
+                f"pane('{name}')",
+                name.capitalize(),
+                group=SCREENS,
+                tooltip=f"Show the {name.capitalize()} screen",
+            )
+            for i, name in enumerate(PANES, 1)
+        ),
+        # the next two are drawn as the ends of the timeline
+        Binding("left_square_bracket", "step(-1)", "Previous generation", show=False, tooltip="Go back one generation"),
+        Binding("right_square_bracket", "step(1)", "Next generation", show=False, tooltip="Go forward one generation"),
+        Binding("space", "replay", "Replay", group=RUN, tooltip="Show the run generation by generation, or pause"),
+        Binding("P", "pause_run", "Pause", group=RUN, tooltip="Pause the run after this phase, or resume it"),
+        Binding("X", "stop_run", "Stop", group=RUN, tooltip="Stop the run after this generation, or cancel the stop"),
+        # named in the top line when it applies
+        Binding("l", "live", "Live", show=False, tooltip="Show the latest generation and follow the run"),
         Binding("end", "to_live", "Live", show=False, priority=True),
-        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="Explain all keys, columns and marks"),
         Binding("q", "quit", "Quit"),
     ]
 
@@ -173,18 +183,26 @@ class Watch(App[None]):
     # -- reading, off this thread ----------------------------------------------------------------------------------
 
     def fetch(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
-        """Call `read` in a worker thread, then `then` with its result in this thread.
+        """Call `read` in a worker thread, then `then` with its result in this thread. The database is as of the
+        shown generation.
 
         A newer call with the same `group` cancels an older one. A locked or missing database is tried again, and an
         unreadable row is reported in the note line; neither ends the application.
         """
-        self.run_worker(partial(self._read, group, read, then), group=group, exclusive=True, thread=True)
+        at = None if group == "history" else self.wanted
+        self.run_worker(partial(self._read, group, read, then, at), group=group, exclusive=True, thread=True)
 
-    def _read(self, group: str, read: Callable[[sqlite3.Connection], Any], then: Callable[[Any], None]) -> None:
+    def _read(
+        self,
+        group: str,
+        read: Callable[[sqlite3.Connection], Any],
+        then: Callable[[Any], None],
+        at: int | None,
+    ) -> None:
         worker = get_current_worker()
         while not self.closing.is_set() and not worker.is_cancelled:
             try:
-                with read_only(self.run_.database) as db:
+                with read_only(self.run_.database, at) as db:
                     result = read(db)
             except Busy as busy:
                 self.failed_group = group
@@ -287,18 +305,13 @@ class Watch(App[None]):
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Disable the main screen's keys under another screen, and the timeline's where no generation is shown."""
+        """Disable the main screen's keys under another screen, and `end` where it moves the cursor of a text."""
         if len(self.screen_stack) > 1 and action in MAIN_SCREEN_ACTIONS:
             return False
-        if action in ("step", "replay", "to_live"):
-            return not self.screen_stack or self.pane.id in BY_GENERATION
-        return True
+        return not (action == "to_live" and isinstance(self.focused, Input))
 
     def action_pane(self, name: str) -> None:
         self.screen_stack[0].query_one(ContentSwitcher).current = name
-        self.screen_stack[0].query_one(Timeline).display = name in BY_GENERATION
-        if name not in BY_GENERATION:
-            self.pause()
         self.pane.enter()
         self.refresh_bindings()
         if self.snapshot is not None:
@@ -381,18 +394,20 @@ class Watch(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
-        if len(self.screen_stack) == 1:
-            for name in PANES:
-                yield SystemCommand(name.capitalize(), f"Show the {name} screen", partial(self.action_pane, name))
-            yield SystemCommand("Previous generation", "Go back one generation", partial(self.action_step, -1))
-            yield SystemCommand("Next generation", "Go forward one generation", partial(self.action_step, 1))
-            yield SystemCommand("Live", "Show the latest generation and follow the run", self.action_live)
-            yield SystemCommand(
-                "Pause or resume", "Pause the run after this phase, or resume it", self.action_pause_run
-            )
-            yield SystemCommand("Stop", "Stop the run after this generation, or cancel the stop", self.action_stop_run)
-            if self.pane.id in BY_GENERATION:
-                yield SystemCommand("Replay", "Show the run generation by generation, or pause", self.action_replay)
+        if screen is not self.screen_stack[0]:
+            yield from commands(self, screen, partial(self.run_action, default_namespace=screen))
+            return
+        yield from commands(self, self, self.run_action)
+        for pane in screen.query(Pane):
+            yield from commands(self, pane, partial(self.act_on, pane), (pane.id or "").capitalize())
+
+    async def act_on(self, pane: Pane, action: str) -> None:
+        """Perform an action of a screen, which is shown first. A decision needs an item that was already in view."""
+        if self.pane is not pane:
+            self.action_pane(pane.id or PANES[0])
+            if action.startswith("decide"):
+                return
+        await self.run_action(action, pane)
 
 
 def watch(folder: Path, error_line: Callable[[], str] = str) -> None:

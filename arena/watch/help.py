@@ -13,9 +13,9 @@ from textual.widgets import Static
 
 HELP = """\
 1 2 3 4 5  show the Arena, Rounds, Agent, Library or Review screen
-[ ]        Arena, Rounds: previous, next generation; also by mouse on the
+[ ]        previous, next generation on every screen; by mouse on the
            timeline, or tab to the timeline, then left, right and home
-space      Arena, Rounds: replay the run by generation; pause the replay
+space      replay the run by generation; pause the replay
 l, end     show the latest generation and follow the run
 arrows     move the cursor; enter opens the row; escape goes back
 f          Rounds: show all, valid, learnable or disputed problems

@@ -53,7 +53,7 @@ class Snapshot:
     post_scores: dict[str, PostScore]  # uplift and offspring of all posts of an author, by author
     alarms: tuple[str, ...]
     unread: int  # generations that have not been read yet
-    waiting: Waiting = Waiting()  # posts that wait for approval
+    waiting: Waiting  # posts that wait for approval
 
     @property
     def at(self) -> GenerationSummary | None:

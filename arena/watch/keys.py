@@ -1,11 +1,13 @@
 """The last line of the screen: the active keys and their actions. Clicking one presses it.
 
 One widget that draws one line. Textual's own Footer builds a widget for every key whenever a binding changes, which
-here takes longer than drawing the screens. If the names do not fit, the keys of a group share the group's name.
+here takes longer than drawing the screens. If the names do not fit, the keys of a group share the group's name: those
+of the first group, then those of the next.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -39,14 +41,19 @@ class Keys(Widget):
 
     def parts(self) -> list[tuple[Text, str]]:
         """The texts to draw, in order, each with the key that a click on it presses."""
-        shown = self.shown()
-        each = [(self.named(b), b.key) for b in shown]
-        if sum(text.cell_len + 1 for text, _ in each) - 1 <= self.size.width:
-            return each
+        groups = [g for g in dict.fromkeys(b.group for b in self.shown()) if g is not None]
+        for folded in range(len(groups) + 1):
+            parts = self.folded(groups[:folded])
+            if sum(text.cell_len + 1 for text, _ in parts) - 1 <= self.size.width:
+                break
+        return parts
+
+    def folded(self, groups: Sequence[Binding.Group]) -> list[tuple[Text, str]]:
+        """The texts, where the keys of these groups share the group's name."""
         parts: list[tuple[Text, str]] = []
-        for group, members in groupby(shown, key=lambda b: b.group):
+        for group, members in groupby(self.shown(), key=lambda b: b.group):
             bindings = list(members)
-            if group is None or len(bindings) < 2:
+            if group not in groups or group is None or len(bindings) < 2:
                 parts += [(self.named(b), b.key) for b in bindings]
                 continue
             parts += [(Text(self.app.get_key_display(b), "bold"), b.key) for b in bindings]

@@ -261,7 +261,11 @@ class Progress:
             f"compute {compact(self.compute)}",
             *filter(None, [self.waiting_words(), self.spent()]),
         ]
-        state = {"paused": "PAUSED", "reviewing": "WAITING FOR REVIEW", "stopping": "stopping after this generation"}.get(self.state)
+        state = {
+            "paused": "PAUSED",
+            "reviewing": "WAITING FOR REVIEW",
+            "stopping": "stopping after this generation",
+        }.get(self.state)
         line = Text(state, "bold reverse").append("  ") if state and not self.ended else Text()
         return line.append("  ".join(parts), "bold")
 

@@ -46,7 +46,7 @@ class Scores:
         self.earned: dict[int, dict[str, tuple[float, int]]] = {}  # by generation and author
         self.pairs, self.evaluation = Pairs(), 0  # and the rowid of the last evaluation read
         self.definitions: dict[str, DefinitionRef] = {}  # by name: the first one, which is in force
-        self.offspring: dict[int, Offspring] = {}  # by number of the post
+        self.offspring: dict[int, dict[int, Offspring]] = defaultdict(dict)  # by number of the post and generation
         self.author_offspring: dict[str, dict[int, Offspring]] = defaultdict(dict)  # by author and generation
 
     @property
@@ -80,7 +80,7 @@ class Scores:
             earned[row.author] = (paid + max(row.paid, 0.0), learnable + row.learnable)
         self.earned[generation] = dict(earned)
         for o in offspring:
-            self.offspring[o.seq] = _sum([self.offspring.get(o.seq, NO_OFFSPRING), o.offspring])
+            self.offspring[o.seq][generation] = o.offspring
             of = self.author_offspring[o.author]
             of[generation] = _sum([of.get(generation, NO_OFFSPRING), o.offspring])
 
@@ -117,29 +117,33 @@ class Scores:
         offspring = {a: o for a, o in totals.items() if o.set}
         return {a: PostScore(found.get(a), offspring.get(a, NO_OFFSPRING)) for a in {*found, *offspring}}
 
-    def post_scores(self, rows: Sequence[PostRow]) -> list[tuple[PostRow, PostScore]]:
-        """Each post with its score so far."""
+    def post_scores(self, rows: Sequence[PostRow], at: int | None = None) -> list[tuple[PostRow, PostScore]]:
+        """Each post with its score, as of generation `at` (default: now)."""
         with self.lock:
-            uplift = self.uplifts_by_post()
+            uplift = self.uplifts_by_post(at)
             found = []
             for p in rows:
                 first = self.definitions.get(p.title) if p.kind == "definition" else None
                 shadowed = first is not None and first.seq != p.seq
-                found.append((p, PostScore(uplift.get(p.seq), self.offspring.get(p.seq, NO_OFFSPRING), shadowed)))
+                found.append((p, PostScore(uplift.get(p.seq), self.offspring_of(p.seq, at), shadowed)))
             return found
 
-    def uplifts_by_post(self) -> dict[int, Uplift]:
+    def offspring_of(self, seq: int, at: int | None = None) -> Offspring:
+        return _sum([o for g, o in self.offspring.get(seq, {}).items() if at is None or g <= at])
+
+    def uplifts_by_post(self, at: int | None = None) -> dict[int, Uplift]:
         """The uplift of every definition in force that has measured pairs, by number of the post."""
-        found = uplifts({name: self.pairs.counts(name, d.generation) for name, d in self.definitions.items()})
+        found = uplifts({name: self.pairs.counts(name, d.generation, at) for name, d in self.definitions.items()})
         return {d.seq: found[name] for name, d in self.definitions.items() if name in found}
 
-    def most_useful(self, most: int) -> list[int]:
+    def most_useful(self, most: int, at: int | None = None) -> list[int]:
         """Numbers of at most `most` posts: definitions by shrunken uplift, then posts by learnable offspring."""
         with self.lock:
-            uplift = self.uplifts_by_post()
+            uplift = self.uplifts_by_post(at)
             first = sorted(uplift, key=lambda seq: (-uplift[seq].shrunk, seq))
-            rest = [seq for seq, o in self.offspring.items() if o.learnable and seq not in uplift]
-            rest.sort(key=lambda seq: (-self.offspring[seq].learnable, self.offspring[seq].set, seq))
+            totals = {seq: self.offspring_of(seq, at) for seq in self.offspring if seq not in uplift}
+            rest = [seq for seq, o in totals.items() if o.learnable]
+            rest.sort(key=lambda seq: (-totals[seq].learnable, totals[seq].set, seq))
             return (first + rest)[:most]
 
 

@@ -64,6 +64,10 @@ class Ratings:
         n = len(found) if generation is None else bisect_right(found, generation, key=lambda entry: entry[0])
         return found[n - 1][1] if n else None
 
+    def until(self, role: str, agent: str, generation: int | None = None) -> list[tuple[int, Rating]]:
+        """(generation, rating after it), oldest first, up to `generation` (default: all)."""
+        return [r for r in self.history.get((role, agent), ()) if generation is None or r[0] <= generation]
+
     def _last(self, role: str, agent: str) -> Rating:
         fresh = _MODEL.rating()
         return self.at(role, agent) or Rating(fresh.mu, fresh.sigma)

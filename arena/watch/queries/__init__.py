@@ -33,7 +33,7 @@ from arena.watch.queries.posts import (
     posts_waiting,
     undecided_posts,
 )
-from arena.watch.queries.rounds import FILTERS, offspring, paid_problems, round_detail, rounds
+from arena.watch.queries.rounds import FILTERS, extreme_problems, offspring, paid_problems, round_detail, rounds
 
 __all__ = [
     "FILTERS",
@@ -44,6 +44,7 @@ __all__ = [
     "agent_names",
     "correct_attempts",
     "evaluations_after",
+    "extreme_problems",
     "last_phase",
     "lineage",
     "offspring",

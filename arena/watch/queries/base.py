@@ -70,13 +70,16 @@ def _siblings(folder: Path) -> list[str]:
 
 
 @contextmanager
-def read_only(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write, closed after use. Raises Busy if the database is locked or missing."""
+def read_only(database: Path, at: int | None = None) -> Iterator[sqlite3.Connection]:
+    """A connection that cannot write, closed after use. With `at` it sees the run as of the end of that generation.
+    Raises Busy if the database is locked or missing."""
     uri = uri_of(database)
     uri += "&mode=ro" if "?" in uri else "?mode=ro"
     db = None
     try:
         db = sqlite3.connect(uri, uri=True, timeout=0.2, isolation_level=None, check_same_thread=False)
+        if at is not None:
+            step_back(db, at)
         db.execute("PRAGMA query_only = 1")
         yield db
     except sqlite3.OperationalError as error:
@@ -85,6 +88,33 @@ def read_only(database: Path) -> Iterator[sqlite3.Connection]:
     finally:
         if db is not None:
             db.close()
+
+
+def step_back(db: sqlite3.Connection, at: int) -> None:
+    """Hide what is later than generation `at`: temporary views take the places of the tables on this connection.
+
+    A row is hidden by its generation. An agent exists from its birth, a command or a decision from when the run took
+    it, and a post that waited for approval is in the library from the generation of its approval.
+    """
+    tests = dict.fromkeys(_tables_with(db, "generation"), "generation <= {at}")
+    tests["agents"], tests["control"] = "born <= {at}", "taken <= {at}"
+    tests["posts"] += " AND id NOT IN (SELECT id FROM main.waiting WHERE decided > {at})"
+    for table, test in tests.items():
+        columns = "rowid AS rowid, *"
+        if table == "waiting":
+            names = [row[1] for row in db.execute("PRAGMA main.table_info(waiting)")]
+            later = f"CASE WHEN decided <= {int(at)} THEN decided END AS decided"
+            columns = ", ".join(["rowid AS rowid", *(later if name == "decided" else name for name in names)])
+        where = test.format(at=int(at))
+        db.execute(f'CREATE TEMP VIEW "{table}" AS SELECT {columns} FROM main."{table}" WHERE {where}')
+
+
+def _tables_with(db: sqlite3.Connection, column: str) -> list[str]:
+    sql = (
+        "SELECT m.name FROM main.sqlite_master m JOIN pragma_table_info(m.name) c"
+        " WHERE m.type = 'table' AND c.name = ? ORDER BY m.name"
+    )
+    return [row[0] for row in db.execute(sql, [column])]
 
 
 def raise_busy(database: Path, error: sqlite3.DatabaseError) -> None:

@@ -23,6 +23,11 @@ _ROUND = (
     " FROM problems p LEFT JOIN outcomes o ON o.round = p.round LEFT JOIN rounds r ON r.id = p.round"
 )
 
+_PAID = (
+    f"SELECT o.setter_reward, p.generation, p.round, p.author, COALESCE(p.text, p.proposal, '{GONE}'), p.reason,"
+    " o.solve_rate, o.learnable FROM problems p JOIN outcomes o ON o.round = p.round"
+)
+
 
 def rounds(db: sqlite3.Connection, generation: int, shown: str = "all") -> list[RoundRow]:
     """The problems of one generation that pass the filter `shown`, in the order in which they were set.
@@ -102,12 +107,16 @@ def _maybe(value: int | None) -> bool | None:
 
 def paid_problems(db: sqlite3.Connection, generation: int) -> list[PaidProblem]:
     """The problems of one generation that have been paid for, in the order in which they were set."""
-    sql = (
-        f"SELECT o.setter_reward, p.generation, p.round, p.author, COALESCE(p.text, p.proposal, '{GONE}'), p.reason,"
-        " o.solve_rate, o.learnable FROM problems p JOIN outcomes o ON o.round = p.round"
-        " WHERE p.generation = ? ORDER BY p.rowid"
-    )
+    sql = f"{_PAID} WHERE p.generation = ? ORDER BY p.rowid"
     return [PaidProblem(*row) for row in db.execute(sql, [generation])]
+
+
+def extreme_problems(db: sqlite3.Connection, author: str, most: int, order: str) -> list[PaidProblem]:
+    """At most `most` problems of one author, the best paid first (`order` "DESC") or the worst paid ("ASC"); of equal
+    ones the newest first."""
+    assert order in ("ASC", "DESC"), order
+    sql = f"{_PAID} WHERE p.author = ? ORDER BY o.setter_reward {order}, p.generation DESC, p.rowid LIMIT ?"
+    return [PaidProblem(*row) for row in db.execute(sql, [author, most])]
 
 
 def offspring(db: sqlite3.Connection, generation: int) -> list[PostOffspring]:

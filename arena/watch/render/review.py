@@ -25,8 +25,9 @@ def item_cells(item: Item, skipped: bool) -> list[str]:
     return [score, str(item.generation), what, ", ".join(map(line, item.agents)), line(item.why[0]), line(item.title)]
 
 
-def queue_line(run: Run, d: DecisionCounts, left: int, unsent: int, note: str) -> Text:
-    """The number of items left to decide, and the decisions by status. `unsent`: decisions that are not written yet."""
+def queue_line(run: Run, d: DecisionCounts, left: int, unsent: int, note: str, at: int | None = None) -> Text:
+    """The number of items left to decide, and the decisions by status. `unsent`: decisions that are not written yet;
+    `at`: the generation that is shown (default: the latest)."""
     out = Text()
     if run.review == "off":
         out.append(
@@ -34,6 +35,10 @@ def queue_line(run: Run, d: DecisionCounts, left: int, unsent: int, note: str) -
             " review=gate to hold posts until you approve them. "
         )
         return out.append(f"Below: the {left} items that would be in the queue." if left else "")
+    if at is not None:
+        return out.append(
+            f"{compact(left)} to decide after generation {at}; {d.applied} applied. To decide: l (latest)"
+        )
     out.append(f"{compact(left)} to decide", HEAD)
     out.append(f"; {d.pending} decided, not applied yet{' (u: undo)' if d.pending else ''}; {d.applied} applied")
     if d.void:
@@ -54,11 +59,12 @@ def empty_queue(run: Run, finished: bool, graded: bool) -> Text:
     return Text(f"The queue is empty: no item of the last {RECENT} generations is undecided{waits}. {more}", DIM)
 
 
-def item_text(c: ItemDetail, finished: bool, off: bool) -> Text:
-    """The selected item: the question, the reasons, and the attempt or post in full. `off`: the run has no review."""
+def item_text(c: ItemDetail, finished: bool, off: bool, at: int | None = None) -> Text:
+    """The selected item: the question, the reasons, and the attempt or post in full. `off`: the run has no review;
+    `at`: as in `queue_line`."""
     item = c.item
     out = Text()
-    if not off:
+    if not off and at is None:
         if finished:
             out.append("The run is finished: decisions count once it is continued with `resume`.\n", "yellow")
         out.append(QUESTIONS[item.what], "bold").append("  s: skip  n: note\n")

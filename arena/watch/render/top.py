@@ -11,7 +11,12 @@ from arena.watch.history import Snapshot
 from arena.watch.queries.base import safe
 from arena.watch.render.base import DIM, HEAD
 
-STATE_TEXT = {"reviewing": "WAITING FOR REVIEW", "paused": "PAUSED", "pausing": "pausing after this phase", "stopping": "stopping after this generation"}
+STATE_TEXT = {
+    "reviewing": "WAITING FOR REVIEW",
+    "paused": "PAUSED",
+    "pausing": "pausing after this phase",
+    "stopping": "stopping after this generation",
+}
 
 
 def top(s: Snapshot, quiet: float, width: int, state: str = "running", limit: str | None = None) -> Text:
@@ -57,7 +62,9 @@ def phase_line(s: Snapshot, quiet: float, width: int, state: str = "running") ->
     if state == "paused":
         return Text(f"next: {s.next_phase} of generation {at}; last finished: {phase}; P: resume", DIM)
     if state == "idle":
-        return Text(f"next: {s.next_phase} of generation {at}; to continue: {typed_command('resume', s.run.folder)}", DIM)
+        return Text(
+            f"next: {s.next_phase} of generation {at}; to continue: {typed_command('resume', s.run.folder)}", DIM
+        )
     usual = f", usually {duration(s.typical_seconds)}" if s.typical_seconds else ""
     if quiet > max(60.0, 10 * (s.typical_seconds or 0.0)):
         return Text(

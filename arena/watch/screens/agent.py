@@ -17,7 +17,7 @@ from textual.widgets.tree import TreeNode
 
 from arena.report.stats.ratings import ROLES, Rating
 from arena.watch import queries, render
-from arena.watch.history import Snapshot
+from arena.watch.history import BEST, Snapshot
 from arena.watch.models import AgentDetail, PaidProblem
 from arena.watch.screens.base import Pane
 
@@ -31,9 +31,12 @@ class AgentView:
 
 
 class AgentPane(Pane):
-    """One agent over the whole run."""
+    """One agent up to the shown generation."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "other(1)", "Next"), Binding("p", "other(-1)", "Prev")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "other(1)", "Next", tooltip="Show the next agent, in order of birth"),
+        Binding("p", "other(-1)", "Prev", tooltip="Show the previous agent"),
+    ]
     name_shown: str | None = None
     last: AgentView | None = None
     relatives: object = None
@@ -48,13 +51,14 @@ class AgentPane(Pane):
         tree.show_root, tree.guide_depth, tree.border_title = False, 3, "family: tab, then enter opens"
 
     def show(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
         if self.name_shown is None and snapshot.members:
             self.name_shown = snapshot.members[0].name
         if self.name_shown is not None:
             self.read(0)
 
     def read(self, step: int) -> None:
-        name, history = self.name_shown, self.host.history
+        name, history, until = self.name_shown, self.host.history, self.at
 
         def look(db: sqlite3.Connection) -> AgentView | None:
             names = queries.agent_names(db)
@@ -63,8 +67,11 @@ class AgentPane(Pane):
             at = names[(names.index(name) + step) % len(names)] if name in names else names[0]
             agent = queries.agent_detail(db, at)
             assert agent is not None, at
-            ratings = {role: list(history.scores.ratings.history.get((role, at), ())) for role in ROLES}
-            return AgentView(agent, ratings, tuple(history.best.get(at, ())), tuple(history.worst.get(at, ())))
+            ratings = {role: history.scores.ratings.until(role, at, until) for role in ROLES}
+            best, worst = history.best.get(at, ()), history.worst.get(at, ())
+            if until is not None:
+                best, worst = (queries.extreme_problems(db, at, BEST, order) for order in ("DESC", "ASC"))
+            return AgentView(agent, ratings, tuple(best), tuple(worst))
 
         self.host.fetch("agent", look, self.loaded)
 

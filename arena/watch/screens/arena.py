@@ -31,8 +31,6 @@ class Plots(Widget):
 class ArenaPane(Pane):
     """Alarms, the population table, the summary line and the plots."""
 
-    snapshot: Snapshot | None = None
-
     def compose(self) -> ComposeResult:
         with Vertical(id="left"):
             yield Static(id="alarms")

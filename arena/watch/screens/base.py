@@ -15,8 +15,8 @@ from arena.watch.writer import Writer
 
 
 class Host(Protocol):
-    """The part of the application that screens use. `fetch` calls `read` in a worker thread and `then` with its result;
-    a newer call with the same `group` cancels an older one."""
+    """The part of the application that screens use. `fetch` calls `read` in a worker thread, with a database as of the
+    shown generation, and `then` with its result; a newer call with the same `group` cancels an older one."""
 
     history: History
     run_: Run
@@ -28,8 +28,16 @@ class Host(Protocol):
 class Pane(Vertical):
     """One screen. `show` is called when the run or the shown generation has changed."""
 
+    snapshot: Snapshot | None = None
+    """What `show` was called with last."""
+
     def show(self, snapshot: Snapshot) -> None:
         raise NotImplementedError
+
+    @property
+    def at(self) -> int | None:
+        """The generation that is shown; None for the latest."""
+        return None if self.snapshot is None or self.snapshot.live else self.snapshot.shown
 
     def enter(self) -> None:
         """Take the keyboard focus."""

@@ -29,9 +29,9 @@ class LibraryPane(Pane):
     """A list of posts; one of them opens over it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "Find"),
-        Binding("k", "kind", "Kind"),
-        Binding("u", "useful", "Useful"),
+        Binding("slash", "find", "Find", tooltip="Search the posts for words"),
+        Binding("k", "kind", "Kind", tooltip="List the posts of the next kind only"),
+        Binding("u", "useful", "Useful", tooltip="Sort by usefulness, or by age"),
         Binding("escape", "leave", "Clear", show=False),
     ]
     kind: str | None = None
@@ -44,21 +44,28 @@ class LibraryPane(Pane):
         yield Rows("gen", "author", "kind", "use", "title", id="posts")
 
     def show(self, snapshot: Snapshot) -> None:
-        history = self.host.history
-        if self.key != (history.seq, history.scores.version) and not self.query_one(Input).value.strip():
+        stepped = self.at if self.snapshot is not None else None
+        self.snapshot = snapshot
+        searching = self.query_one(Input).value.strip() and stepped == self.at
+        if self.key != self.key_now() and not searching:
             self.read()
+
+    def key_now(self) -> object:
+        """Changes when the list must be read again."""
+        history, waits = self.host.history, self.snapshot.waiting if self.snapshot else None
+        return history.seq, history.scores.version, self.at, waits
 
     def read(self) -> None:
         words, kind, useful, history = self.query_one(Input).value, self.kind, self.useful, self.host.history
-        self.key = history.seq, history.scores.version
+        self.key, at = self.key_now(), self.at
 
         def look(db: sqlite3.Connection) -> Found:
             if useful and not words.strip():
-                rows = queries.posts_by_number(db, history.scores.most_useful(queries.MOST_POSTS))
+                rows = queries.posts_by_number(db, history.scores.most_useful(queries.MOST_POSTS, at))
                 rows = [p for p in rows if kind in (None, p.kind)]
             else:
                 rows = queries.posts(db, words, kind)
-            return words, kind, useful, history.scores.post_scores(rows)
+            return words, kind, useful, history.scores.post_scores(rows, at)
 
         self.host.fetch("library", look, self.loaded)
 
@@ -106,7 +113,7 @@ class LibraryPane(Pane):
 
     @on(Rows.Selected)
     def opened(self, event: Rows.Selected) -> None:
-        open_post(self, event.key)
+        open_post(self, event.key, self.at)
 
 
 def post_cells(p: PostRow, score: PostScore) -> list[Cell]:

@@ -26,8 +26,8 @@ from arena.watch.screens.rows import Rows
 Links = tuple[PostDetail, PostScore, int, list[tuple[str, PostRow]]]
 
 
-def open_post(widget: Widget, id_: str) -> None:
-    """Read one post and open it over the current screen."""
+def open_post(widget: Widget, id_: str, at: int | None = None) -> None:
+    """Read one post, as of generation `at` (default: now), and open it over the current screen."""
     host = cast(Host, widget.app)
 
     def look(db: sqlite3.Connection) -> Links | None:
@@ -35,9 +35,11 @@ def open_post(widget: Widget, id_: str) -> None:
         if view is None:
             return None
         citing = list(host.history.cited_by.get(id_, ()))
+        if at is not None:  # only what had been written by then
+            citing = list(queries.post_rows(db, citing))
         rows = queries.post_rows(db, citing[-queries.MOST_POSTS :])
         newest = sorted(rows.values(), key=lambda p: -p.seq)
-        [(_, score)] = host.history.scores.post_scores([view.row])
+        [(_, score)] = host.history.scores.post_scores([view.row], at)
         listed = {p.id for _, p in view.relations}  # a review also cites its post; list it once
         cites = [("cites", p) for p in view.cites if p.id not in listed]
         return (
@@ -50,7 +52,7 @@ def open_post(widget: Widget, id_: str) -> None:
     def loaded(found: Links | None) -> None:
         if found is not None:
             view, score, citing, links = found
-            widget.app.push_screen(Reader(partial(render.post_text, view, score, citing), links))
+            widget.app.push_screen(Reader(partial(render.post_text, view, score, citing), links, at))
 
     host.fetch("detail", look, loaded)
 
@@ -63,13 +65,16 @@ class Reader(Screen[None]):
     """A scrollable text over the screens, with links to posts below it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,backspace", "app.pop_screen", "Back"),
+        Binding("escape,backspace", "app.pop_screen", "Back", tooltip="Close this page"),
         Binding("q", "app.quit", "Quit"),
     ]
 
-    def __init__(self, write: Callable[[int], Text], links: Sequence[tuple[str, PostRow]] = ()) -> None:
-        """`write` returns the text for a width in columns."""
+    def __init__(
+        self, write: Callable[[int], Text], links: Sequence[tuple[str, PostRow]] = (), at: int | None = None
+    ) -> None:
+        """`write` returns the text for a width in columns; links are opened as of generation `at`."""
         super().__init__()
+        self.at = at
         self.write, self.links, self.width = write, links, 80
 
     @property
@@ -97,4 +102,4 @@ class Reader(Screen[None]):
 
     @on(Rows.Selected)
     def opened(self, event: Rows.Selected) -> None:
-        open_post(self, event.key.split()[-1])
+        open_post(self, event.key.split()[-1], self.at)

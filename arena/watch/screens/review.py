@@ -36,11 +36,12 @@ class ReviewPane(Pane):
     .-wide #queue { width: 116; height: 1fr; max-height: 100%; margin-right: 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "decide('accept')", "Accept"),
-        Binding("r", "decide('reject')", "Reject"),
-        Binding("s", "skip", "Skip"),
-        Binding("u", "undo", "Undo"),
-        Binding("n", "note", "Note", show=False),  # named beside the item
+        Binding("a", "decide('accept')", "Accept", tooltip="Accept the selected item"),
+        Binding("r", "decide('reject')", "Reject", tooltip="Reject the selected item"),
+        Binding("s", "skip", "Skip", tooltip="Move the selected item to the end of the queue"),
+        Binding("u", "undo", "Undo", tooltip="Take back the last decision that the run has not carried out"),
+        # named beside the item
+        Binding("n", "note", "Note", show=False, tooltip="Write a note for the next decision"),
         Binding("escape", "leave", "Leave", show=False),
     ]
 
@@ -70,6 +71,7 @@ class ReviewPane(Pane):
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def show(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
         self.graded = any(s.learnable is not None for s in snapshot.summaries)
         self.read()
 
@@ -86,9 +88,10 @@ class ReviewPane(Pane):
     def loaded(self, result: tuple[list[Item], commands.DecisionCounts, bool]) -> None:
         items, self.decisions, self.finished = result
         there = {i.subject for i in items}
-        self.sent &= there
+        if self.at is None:
+            self.sent &= there
         self.skipped = [s for s in self.skipped if s in there]
-        left = [i for i in items if i.subject not in self.sent]
+        left = [i for i in items if i.subject not in self.sent or self.at is not None]
         self.items = sorted(left, key=lambda i: self.skipped.index(i.subject) + 1 if i.subject in self.skipped else 0)
         if self.queue is not None and self.queue.more:  # draw the first part and the whole, nothing between
             self.read()
@@ -105,7 +108,7 @@ class ReviewPane(Pane):
             queue.move_cursor(subjects.index(self.go_to))
         self.go_to = None
         left = len(self.items)
-        line = render.queue_line(run, self.decisions, left, len(self.writing), self.note)
+        line = render.queue_line(run, self.decisions, left, len(self.writing), self.note, self.at)
         self.query_one("#desk", Static).update(line)
         queue.display = bool(self.items)
         if self.items:
@@ -132,14 +135,14 @@ class ReviewPane(Pane):
         if self.shown is None or self.shown.item.subject != item.subject:
             self.query_one("#case", VerticalScroll).scroll_home(animate=False)
         self.shown = found
-        text = render.item_text(found, self.finished, self.host.run_.review == "off")
+        text = render.item_text(found, self.finished, self.host.run_.review == "off", self.at)
         self.query_one("#case-text", Static).update(text)
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
     def action_decide(self, decision: str) -> None:
         item, note = self.chosen, self.note
-        if item is None or self.host.run_.review == "off":
+        if item is None or self.host.run_.review == "off" or self.at is not None:
             return
         self.note = ""
         self.sent.add(item.subject)

@@ -28,10 +28,11 @@ ROOM = 110
 class RoundsPane(Pane):
     """The problems of the shown generation; when following the run, of the last generation that has proposals."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("f", "filter", "Filter")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "filter", "Filter", tooltip="Show all, valid, learnable or disputed problems")
+    ]
     shown = FILTERS[0]
     key: object = None
-    snapshot: Snapshot | None = None
     rows: Sequence[RoundRow] = ()
     words = False
 

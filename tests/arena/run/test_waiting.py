@@ -188,9 +188,9 @@ def test_run_waits_until_all_is_decided(tmp_path: Path, polls: list[Callable[[],
         polls += [one, perhaps, lambda: decide_all(arena.store), lambda: decide_all(arena.store)]
         assert play(arena, listen) and not polls
         assert waiting(arena.store).posts == waiting(arena.store, 3).posts > 0  # of the last generation alone
-        assert arena.store.query("SELECT COUNT(*) AS n FROM waiting WHERE decided IS NULL AND generation < 3")[0][
-            "n"
-        ] == 0
+        assert (
+            arena.store.query("SELECT COUNT(*) AS n FROM waiting WHERE decided IS NULL AND generation < 3")[0]["n"] == 0
+        )
         assert arena.store.query("SELECT COUNT(*) AS n FROM posts")[0]["n"] > 5
     states = [(d["state"], d["generation"]) for d in told]
     assert states == [("reviewing", 2)] * 2 + [("running", 2), ("reviewing", 3), ("running", 3)]

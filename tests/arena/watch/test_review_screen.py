@@ -21,7 +21,7 @@ from arena.watch.confirm import Confirm
 from arena.watch.queries import Busy, open_run
 from culture.posts import Post, sign_post
 from tests.helpers.run_lock import held
-from tests.helpers.screens import MARKUP, SIZES, copy, phase_row, press, queued, screen, settle, use
+from tests.helpers.screens import MARKUP, SIZES, copy, press, queued, screen, settle, use
 
 
 @pytest.fixture
@@ -200,33 +200,33 @@ def test_review_off_accepts_nothing(made: Path) -> None:
         RunControl(open_run(made)).decide("x", "accept")
 
 
-def test_finished_run_accepts_no_decisions(undisturbed: Path, tmp_path: Path) -> None:
+def test_finished_run_takes_decisions_but_no_commands(undisturbed: Path, tmp_path: Path) -> None:
     folder = copy(undisturbed, tmp_path / "over")
     text = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(re.sub(r"mode: 'off'", "mode: sample", text))
-    with pytest.raises(ValueError, match="finished and accepts no more decisions"):
-        RunControl(open_run(folder)).decide("x", "accept")
 
     async def play(app: Watch, pilot: Any) -> None:
         shown = await press(app, pilot, "5")
-        assert "The run is finished and accepts no more decisions." in shown
+        assert "The run is finished: decisions count once it is continued" in shown
         await press(app, pilot, "a")
-        assert not control(folder) and "to decide" in screen(app)
+        assert [kind for kind, *_ in control(folder)] == ["decision"] and "1 decided, not applied" in screen(app)
         assert "is finished: there is nothing to pause" in await press(app, pilot, "P")
         assert "is finished: there is nothing to stop" in await press(app, pilot, "X")
 
     use(folder, play)
 
 
-def test_refused_decision_returns_to_the_queue(run: Path) -> None:
+def test_refused_decision_returns_to_the_queue(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("the disk is full")
+
+    monkeypatch.setattr(RunControl, "decide", refuse)
+
     async def play(app: Watch, pilot: Any) -> None:
         await press(app, pilot, "5")
-        store = Store(run / "run.db")
-        with store.transaction():
-            store.insert({"phases": [phase_row(2, "final")]})
         first = chosen(app)
         await press(app, pilot, "a")
-        assert "the run is finished and accepts no more decisions" in screen(app)
+        assert "the disk is full" in screen(app)
         assert first in {i.subject for i in app.query_one("#review").items} and not control(run)  # type: ignore[attr-defined]
 
     use(run, play)
@@ -325,6 +325,6 @@ def test_palette_and_help_name_the_controls(run: Path) -> None:
         assert "Review: accept, reject, skip" in shown and "pause after this phase" in shown
         await press(app, pilot, "escape")
         names = {c.title for c in app.get_system_commands(app.screen)}
-        assert {"Review", "Pause or resume", "Stop"} <= names
+        assert {"Review", "Pause", "Stop", "Review: Accept", "Review: Note"} <= names
 
     use(run, play, SIZES[1])

@@ -53,7 +53,9 @@ def test_scores_equal_the_report(undisturbed: Path, monkeypatch: pytest.MonkeyPa
         m.seq: u for m in found.definitions.values() if (u := uplifts(counts).get(m.seq))
     }  # type: ignore[arg-type]
     numbers = {r["id"]: r["seq"] for r in store.query("SELECT id, seq FROM posts")}
-    assert found.offspring == {numbers[id_]: o for id_, o in offspring(store).items()}
+    assert {seq: found.offspring_of(seq) for seq in found.offspring} == {
+        numbers[id_]: o for id_, o in offspring(store).items()
+    }
     sql = "SELECT p.author, SUM(MAX(o.setter_reward, 0)) AS paid, SUM(o.learnable) AS n FROM problems p"
     rows = store.query(f"{sql} JOIN outcomes o ON o.round = p.round GROUP BY p.author")
     assert found.earnings(3) == {r["author"]: (pytest.approx(r["paid"]), r["n"]) for r in rows}

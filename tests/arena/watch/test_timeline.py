@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from arena.watch.app import Watch
-from arena.watch.keys import Keys
+from arena.watch.screens import Reader
 from arena.watch.timeline import LABEL, Timeline
-from tests.helpers.screens import SIZES, press, screen, settle, use
+from tests.helpers.screens import SIZES, copy, press, screen, settle, use
 
 NEVER = 1e6
 """Seconds between replay steps, so that only the test makes steps."""
@@ -32,8 +32,8 @@ def test_timeline_keys(undisturbed: Path, size: tuple[int, int]) -> None:
         await press(app, pilot, "right", "right", "right")
         assert app.wanted is None and "latest" in screen(app)
         assert "generation [" in await press(app, pilot, "2")
-        assert "generation [" not in await press(app, pilot, "3") and not timeline.display
-        assert "generation [" not in await press(app, pilot, "4")
+        for key in "345":
+            assert "generation [" in await press(app, pilot, key)
 
     use(undisturbed, play, size)
 
@@ -86,8 +86,8 @@ def test_replay_runs_to_the_end(undisturbed: Path) -> None:
         await press(app, pilot, "space", "2")
         assert app.replay is not None and "generation 2: 15 set" in screen(app)
         await press(app, pilot, "3")
-        assert app.replay is None and app.wanted == 2
-        await press(app, pilot, "space")  # on the Agent screen it does nothing
+        assert app.replay is not None and app.wanted == 2  # on every screen
+        await press(app, pilot, "space")
         assert app.replay is None
 
     use(undisturbed, play)
@@ -104,24 +104,61 @@ def test_replay_of_an_empty_run_ends(empty: Path) -> None:
     use(empty, play)
 
 
-def test_footer_help_and_palette_name_replay(undisturbed: Path) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_footer_and_help_name_replay(undisturbed: Path, size: tuple[int, int]) -> None:
     async def play(app: Watch, pilot: Any) -> None:
-        app.replay_interval = NEVER
-        assert "space Replay" in screen(app)
-        assert "space Replay" not in await press(app, pilot, "3")
-        await pilot.click(Keys, offset=(screen(app).splitlines()[-1].index("1 Arena") + 2, 0))
-        await settle(app, pilot)
-        assert "space Replay" in screen(app) and "generation [ 0" in screen(app)
-        shown = await press(app, pilot, "1", "question_mark")
+        for key in "12345":
+            last = (await press(app, pilot, key)).splitlines()[-1]
+            assert "space" in last and "? Help" in last and "q Quit" in last
+        assert "space Replay" in await press(app, pilot, "1")
+        shown = await press(app, pilot, "question_mark")
         assert "space" in shown and "replay the run by generation" in shown
-        await press(app, pilot, "escape")
-        commands = {c.title: c.callback for c in app.get_system_commands(app.screen)}
-        wanted = {"Arena", "Rounds", "Agent", "Library", "Previous generation", "Next generation", "Live", "Replay"}
-        assert wanted <= set(commands)
-        commands["Replay"]()
+
+    use(undisturbed, play, size)
+
+
+def test_palette_has_every_key(undisturbed: Path) -> None:
+    """Each command has a help line and its key; it acts as the key does, on the screen that it belongs to."""
+
+    async def play(app: Watch, pilot: Any) -> None:
+        commands = {c.title: c for c in app.get_system_commands(app.screen_stack[0])}
+        own = {"Arena", "Rounds", "Agent", "Library", "Review", "Previous generation", "Next generation", "Live"}
+        own |= {"Replay", "Pause", "Stop", "Help", "Rounds: Filter", "Agent: Next", "Agent: Prev", "Library: Find"}
+        own |= {"Library: Kind", "Library: Useful", *(f"Review: {n}" for n in ("Accept", "Reject", "Skip", "Undo"))}
+        assert own | {"Review: Note"} <= set(commands)
+        assert commands["Rounds: Filter"].help == "Show all, valid, learnable or disputed problems (key: f)"
+        assert commands["Previous generation"].help == "Go back one generation (key: [)"
+        await pilot.press("ctrl+p")
+        await pilot.press(*"filter")
+        await settle(app, pilot)
+        assert "Rounds: Filter" in screen(app)  # found while the palette lies over the screens
+        await press(app, pilot, "escape", "escape")
+        await commands["Rounds: Filter"].callback()
+        await settle(app, pilot)
+        assert app.pane.id == "rounds" and "valid shown" in screen(app)
+        await commands["Previous generation"].callback()
+        await settle(app, pilot)
+        assert app.wanted == 2
+        await commands["Replay"].callback()
         await settle(app, pilot)
         assert app.replay is not None and "replaying" in screen(app)
-        await press(app, pilot, "3")
-        assert "Replay" not in {c.title for c in app.get_system_commands(app.screen)}
+        await press(app, pilot, "space", "enter")
+        assert isinstance(app.screen, Reader)
+        assert "Back" in {c.title for c in app.get_system_commands(app.screen)}
 
     use(undisturbed, play, SIZES[1])
+
+
+def test_palette_decides_only_what_is_seen(stopped: Path, tmp_path: Path) -> None:
+    folder = copy(stopped, tmp_path / "copy")
+
+    async def play(app: Watch, pilot: Any) -> None:
+        accept = {c.title: c.callback for c in app.get_system_commands(app.screen)}["Review: Accept"]
+        await accept()
+        await settle(app, pilot)
+        assert app.pane.id == "review" and "0 decided" in screen(app)
+        await accept()
+        await settle(app, pilot)
+        assert "1 decided" in screen(app)
+
+    use(folder, play)
