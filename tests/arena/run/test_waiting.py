@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -333,11 +334,15 @@ def test_review_command_needs_a_review(undisturbed: Path) -> None:
 
 def test_decisions_on_a_finished_run_count(undecided_run: Path, tmp_path: Path) -> None:
     """They change nothing at once, and are taken when the run is continued."""
-    folder = copy(undecided_run, tmp_path / "later")
+    folder = Path(shutil.copytree(undecided_run, tmp_path / "gate"))
     before = digest(folder)
     chosen = undecided(Store(folder / "run.db"))[0]["id"]
     RunControl(open_run(folder)).decide(chosen, "reject", "dull")
     assert digest(folder) == before and waiting(Store(folder / "run.db")).decided == 1
+    with Arena.open(folder, ["generations=3"]) as arena:
+        assert play(arena)
+        (receipt,) = arena.store.query("SELECT * FROM receipts")
+        assert (receipt["generation"], receipt["subject"], receipt["decision"]) == (3, chosen, "reject")
 
 
 def test_decisions_before_the_end_count(tmp_path: Path) -> None:
