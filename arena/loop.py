@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from agents.engine import Halted
+from arena.config.population import MAIN
 from arena.phases.records import Listener, PhaseSpec, Produced, silent
 from arena.phases.registry import PHASES, SPECS
 from arena.run.control import Controls, note_limit
@@ -106,15 +107,16 @@ def run_phase(arena: Arena, phase: PhaseSpec, finished: Finished, listen: Listen
     started = time.monotonic()
     produced = compute(arena, phase)
     seconds = time.monotonic() - started
-    row = phase_row(arena, phase)
+    row, by_model = phase_row(arena, phase), model_rows(arena, phase)
     with arena.store.transaction():
         records = phase.store(arena, produced)
         telemetry = {"generation": g, "phase": phase.name, "seconds": seconds}
         arena.store.insert({"phases": [row], "telemetry": [telemetry | {"finished": datetime.now(UTC).isoformat()}]})
+        arena.store.insert({"model_tokens": by_model})
         if phase.seals:
             arena.store.insert(seal(arena))
             thin(arena.store, g, arena.config.store.retention)
-    arena.budget.end(row, seconds)
+    arena.budget.end(row, seconds, by_model)
     phase.fold(arena, records)
     listen("done", {**row, "seconds": seconds, "records": records})
 
@@ -145,6 +147,30 @@ def phase_row(arena: Arena, phase: PhaseSpec) -> Row:
         "counted": int(phase.counted),
         "requests": tokens.requests,
     }
+
+
+def model_rows(arena: Arena, phase: PhaseSpec) -> list[Row]:
+    """In a mixed population, the phase's rows of table `model_tokens`: each model that completed a request."""
+    whole, others = arena.models.tokens, arena.models.tokens.others
+    if not arena.config.population.others:
+        return []
+    own = Tokens(
+        whole.prompt - sum(t.prompt for t in others.values()),
+        whole.generated - sum(t.generated for t in others.values()),
+        requests=whole.requests - sum(t.requests for t in others.values()),
+    )
+    return [
+        {
+            "generation": arena.state.generation.index,
+            "phase": phase.name,
+            "model": name,
+            "requests": tokens.requests,
+            "prompt_tokens": tokens.prompt,
+            "generated_tokens": tokens.generated,
+        }
+        for name, tokens in {MAIN: own, **others}.items()
+        if tokens.requests or tokens.prompt
+    ]
 
 
 def last_generation(arena: Arena) -> int:

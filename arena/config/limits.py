@@ -7,19 +7,24 @@ from pydantic import Field
 from arena.config.section import Section
 
 
-class PricesSection(Section):
-    """Prices of a model server. Cached prompt tokens are charged in full, so the cost is an upper estimate."""
+class TokenPrices(Section):
+    """Prices of one model, in the currency of `limits.prices`."""
 
     prompt: float | None = Field(None, ge=0)
     """Price of a million prompt tokens."""
     generated: float | None = Field(None, ge=0)
     """Price of a million generated tokens."""
-    currency: str = Field("USD", pattern=r"^\S{1,8}$")
-    """Currency to print."""
 
     @property
     def known(self) -> bool:
         return self.prompt is not None and self.generated is not None
+
+
+class PricesSection(TokenPrices):
+    """Prices of a model server. Cached prompt tokens are charged in full, so the cost is an upper estimate."""
+
+    currency: str = Field("USD", pattern=r"^\S{1,8}$")
+    """Currency to print."""
 
 
 class LimitsSection(Section):

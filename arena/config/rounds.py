@@ -26,13 +26,6 @@ class DomainSection(Section):
         return dict(self.model_extra or {})
 
 
-class PopulationSection(Section):
-    """The agents of one population."""
-
-    agents: int = Field(4, ge=3, le=512)
-    """Number of agents alive at a time. At least 3: an author and two solvers."""
-
-
 class RoundsSection(Section):
     """How problems are proposed, solved and graded."""
 

@@ -8,7 +8,7 @@ are declared in the other modules of this package; `arena.config.reference` list
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -17,12 +17,12 @@ from arena.config.bounded_yaml import LostError, yaml_data
 from arena.config.cluster import ClusterSection
 from arena.config.culture import LibrarySection, MeasureSection, SleepSection, TurnoverSection
 from arena.config.engine import EngineSection, ModelSection
-from arena.config.limits import LimitsSection, PricesSection, StoreSection
+from arena.config.limits import LimitsSection, PricesSection, StoreSection, TokenPrices
 from arena.config.overrides import Overrides, apply_overrides, path_text
+from arena.config.population import MAIN, PopulationSection, check_population
 from arena.config.registries import check_sink, find_domain, find_engine, is_named, is_path, nearest
 from arena.config.rounds import (
     DomainSection,
-    PopulationSection,
     PromptsSection,
     ReviewSection,
     RewardsSection,
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 PRIVATE = ("engine.openai.url", "engine.openai.api_key_env")
-"""Keys whose values errors do not repeat: somebody may have put an API key there by mistake."""
+"""Ends of keys whose values errors do not repeat: somebody may have put an API key there by mistake."""
 
 
 class RunSection(Section):
@@ -175,20 +175,51 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _priced(self) -> Config:
-        prices, missing = self.limits.prices, "limits.prices.{} is missing, the price of a million {} tokens"
+        of_all = not self.population.others or any(name not in self.model_prices for name in self.remote_models)
+        needed = self.limits.money is not None and of_all  # else every model that costs money has its own prices
+        self._both_prices("limits.prices", self.limits.prices, needed)
+        for name, one in self.population.others.items():
+            self._both_prices(f"population.models.{name}.prices", one.prices, False)
+        return self
+
+    def _both_prices(self, key: str, prices: TokenPrices, needed: bool) -> None:
         for name, price, other in (
             ("prompt", prices.prompt, prices.generated),
             ("generated", prices.generated, prices.prompt),
         ):
-            if price is None and (self.limits.money is not None or other is not None):
-                why = "limits.money is set, but " if self.limits.money is not None else ""
-                raise ValueError(why + missing.format(name, name))
-        return self
+            if price is None and (needed or other is not None):
+                why = "limits.money is set, but " if needed else ""
+                raise ValueError(f"{why}{key}.{name} is missing, the price of a million {name} tokens")
 
     @model_validator(mode="after")
     def _clustered(self) -> Config:
         check_cluster(self)
+        check_population(self.population, self.rounds.solvers, self.prompts.style == "chat", self.cluster)
         return self
+
+    def of_model(self, name: str) -> Config:
+        """The config with the model `name` of a mixed population as its own, and without the others: its engine is
+        opened, and its weights are loaded, as those of a run of its own."""
+        if name == MAIN:
+            return self
+        one, run = self.population.others[name], self.engine
+        engine = one.engine.model_copy(update={"device": run.device, "threads": run.threads})
+        model = ModelSection.model_construct(**one.model.model_dump())
+        population = self.population.model_copy(update={"models": {}})
+        return self.model_copy(update={"model": model, "engine": engine, "population": population})
+
+    @property
+    def remote_models(self) -> list[str]:
+        """Names of the models that a server holds."""
+        return [name for name in (MAIN, *self.population.others) if self.of_model(name).engine.spec.remote]
+
+    @property
+    def model_prices(self) -> dict[str, TokenPrices]:
+        """In a mixed population, the prices of each model that costs money, by name; otherwise empty."""
+        own = {name: one.prices for name, one in self.population.others.items() if one.prices.known}
+        if not self.population.others or not self.limits.prices.known:
+            return own
+        return dict.fromkeys(self.remote_models, self.limits.prices) | own
 
     @property
     def domain_names(self) -> tuple[str, ...]:
@@ -291,7 +322,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         section: Any = Config
         for key in path[:-1]:
-            section = section.model_fields[key].annotation
+            named = get_args(section)[1:]  # of a mapping of names to sections
+            section = named[0] if named else section.model_fields[key].annotation
         names = list(section.model_fields)
         return f"unknown key {where!r}{nearest(path[-1], names) or '; expected one of ' + ', '.join(names)}"
     if first["type"] == "literal_error":
@@ -301,7 +333,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "string_type" and isinstance(first["input"], bool | int | float | None):
         return f"{where}: expected text, but YAML reads this as {first['input']!r}: put it in quotes"
     says = first["msg"].removeprefix("Value error, ")
-    if not path or where in PRIVATE:
+    if not path or where.endswith(PRIVATE):
         return f"{where}: {says}" if path else says
     return f"{where}: {says} (got {str(first['input'])[:60]!r})"
 

@@ -40,7 +40,7 @@ def write(state: RunState, models: Models) -> tuple[list[Post], list[Row]]:
     if not most:
         return [], []
     asked, requests = [], []
-    for agent in state.living:
+    for agent in [a for a in state.living if state.config.population.may(state.places[a], "write")]:
         tried = episodes(state, agent)
         if not tried:
             continue

@@ -22,7 +22,7 @@ RECALL_INPUTS = ("3 1 4", "2 7")
 
 
 def recall(state: RunState, models: Models, index: DefinitionIndex) -> dict[str, dict[str, Body]]:
-    """Bodies that each living agent recalls, by agent and name; one engine call.
+    """Bodies that each living agent of the run's own model recalls, by agent and name; one engine call.
 
     An agent is asked for the names that its visible authors ever defined, burned or not, and that it cannot read. Each
     name is asked twice, greedily, with two inputs and without notes; a body counts only if both answers agree, since an
@@ -32,7 +32,7 @@ def recall(state: RunState, models: Models, index: DefinitionIndex) -> dict[str,
     if words is None or not state.config.rounds.recall:
         return {}
     asked = []
-    for agent in state.living:
+    for agent in state.main_agents:
         heard = state.library.within(Scope(authors=visible_authors(state, agent))).definition_ids()
         asked += [(agent, name) for name in heard if name not in index.shown(agent)]
     requests = [

@@ -33,7 +33,8 @@ class Guessing:
             known = self.known[agent] = known_bodies(shelf, said)
             self.knowledge.append(knowledge_row(state, agent, len(shelf), said, known))
             reachable = self.words.reachable(list(known))
-            for number in range(state.config.rounds.guesses if reachable else 0):
+            guesses = reachable and state.config.population.may(state.places[agent], "guess")
+            for number in range(state.config.rounds.guesses if guesses else 0):
                 id_ = f"g{state.generation.index:04d}{agent}q{number:03d}"
                 rng = state.rng(state.generation.index, id_)
                 self.planned.append((id_, agent, self.words.guess(rng.choice(reachable), known, rng)))

@@ -25,9 +25,8 @@ def propose(arena: Arena) -> Produced:
     if by_model:
         for r in rounds:
             ask = r.asks()[0]
-            requests.append(
-                request(state, r.id, ask, config.set_temperature, r.author if config.setter == "self" else None)
-            )
+            adapter = r.author if config.setter == "self" else models.unadapted(r.author)
+            requests.append(request(state, r.id, ask, config.set_temperature, adapter))
     guessing = Guessing(state, models)
     done = models.generate(requests + guessing.requests())
     problems, seen = [], set[str]()

@@ -1,7 +1,8 @@
 """The phase `read`: plan the generation's rounds, and take what reviewers decided and what the library forgets.
 
-Each agent sets `rounds.per_agent` problems. For each the phase draws a domain, solvers, perhaps a grader, and the
-library post that the setter reads and varies: a worked example from the bank or, for hidden words, a defined name.
+Each agent with that role sets `rounds.per_agent` problems. For each the phase draws a domain, solvers, perhaps a
+grader, and the library post that the setter reads and varies: a worked example from the bank or, for hidden words, a
+defined name.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def read(arena: Arena) -> Produced:
     rejected = taken.pop("removals", [])
     out = {r["post"] for r in rejected}
     index = DefinitionIndex(state)
-    for author in state.living:
+    may = arena.config.population.may
+    for author in [a for a in state.living if may(state.places[a], "set")]:
         shelf, mine = index.shown(author), readable(state, author, out)
         known = [name for name in shelf if shelf[name].post not in out]
         pools = dict[str, ParentPool]()
@@ -59,7 +61,9 @@ def read(arena: Arena) -> Produced:
                 parent = rng.choice(known)
                 post = shelf[parent].post
             others = rng.sample([a for a in state.living if a != author], len(state.living) - 1)
-            grader = others[config.solvers] if len(others) > config.solvers and rng.random() < config.grade else None
+            solvers = [a for a in others if may(state.places[a], "solve")][: config.solvers]
+            rest = [a for a in others if a not in solvers and may(state.places[a], "grade")]
+            grader = rest[0] if rest and rng.random() < config.grade else None
             rows.append(
                 {
                     "id": id_,
@@ -68,7 +72,7 @@ def read(arena: Arena) -> Produced:
                     "domain": domain,
                     "author": author,
                     "setter": config.setter,
-                    "solvers": json.dumps(others[: config.solvers]),
+                    "solvers": json.dumps(solvers),
                     "grader": grader,
                     "parent": parent,
                     "parent_post": post,

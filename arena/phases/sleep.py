@@ -1,4 +1,5 @@
-"""The phase `sleep`: all agents are fine-tuned on the generation's experience, the library and seed data.
+"""The phase `sleep`: agents are fine-tuned on the generation's experience, the library and seed data; in a mixed
+population, those of the run's own model.
 
 Each agent's examples are fresh worked examples, a sample of older ones, exercises in the definitions it can read, its
 own proposals weighted by their reward, and seed examples against forgetting. Prompts are rebuilt as solvers are asked,
@@ -45,7 +46,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
     g = state.generation.index
     examples: list[Example] = []
     lessons, index = TrainingRecords(), DefinitionIndex(state)
-    for agent in state.living:
+    for agent in state.main_agents:
         if skips_training(state, agent):
             continue
         chosen = library_sample(state, agent)
@@ -170,7 +171,7 @@ def write_checkpoint(arena: Arena, learner: Learner) -> list[dict[str, Any]]:
     g = state.generation.index
     folder = f"adapters/g{g:04d}"
     rows = []
-    for name in state.living:
+    for name in state.main_agents:
         path = f"{folder}/{name}"
         row = learner.acting_row(name)
         sha = learner.layout.save_peft(row, arena.folder / path, arena.base_name)

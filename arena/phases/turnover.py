@@ -8,6 +8,9 @@ Consolidation (`turnover.consolidate`) makes one adapter of the whole population
 later newborns start from it. It is an adapter, not a new base model, so that every file of a run is a PEFT adapter of
 one base and the newborn of the ratchet meter stays the same.
 
+In a mixed population a newborn takes over the place of the agent that retired, and so its model; its parents are of the
+same model, and it inherits weights only where they are trained.
+
 Left out: choice of mates, and populations that grow or shrink.
 """
 
@@ -22,6 +25,7 @@ from torch import Tensor
 
 from agents.inheritance import inherit
 from agents.learner import OPTIMISER, Learner
+from arena.config.population import MAIN
 from arena.library.recall import recalled_bodies
 from arena.library.visibility import EVERYWHERE, retires_by_age, visible_authors
 from arena.phases.migration import Immigrant, immigrants
@@ -51,8 +55,9 @@ def turnover(arena: Arena) -> dict[str, list[Any]]:
     number = arena.store.query("SELECT COUNT(*) AS n FROM agents")[0]["n"]
     coming, refused = immigrants(arena, len(state.living) - len(gone) - 1)
     for i, name in enumerate(gone):
-        parents = parents_of(state, order, i, len(gone))
-        inherited = config.inherit if models.learner else "nothing"
+        kind = state.model(name)
+        parents = parents_of(state, [a for a in order if state.model(a) == kind], i, len(gone))
+        inherited = config.inherit if models.learner and kind == MAIN else "nothing"
         records["agents"].append(arena.newborn(number + i, g, parents, inherited, state.places[name]))
         records["retirements"].append({"name": name, "generation": g, "reward": scores[name]})
     for i, one in enumerate(coming, len(gone)):
@@ -61,20 +66,21 @@ def turnover(arena: Arena) -> dict[str, list[Any]]:
         records["retirements"].append({"name": name, "generation": g, "reward": scores[name]})
         gone.append(name)
     consolidates = bool(models.learner and config.consolidate and g % config.consolidate == 0)
-    if models.learner and (gone or consolidates):
+    if models.learner and (state.of_main(gone) or consolidates):
         rest(models.engine)
         checkpoints: list[Row] = []
         if consolidates:
             checkpoints.append(consolidate(arena, models.learner))
-        lessons = create_newborns(arena, models.learner, records["agents"], coming)
-        for name in gone:
+        born = [r for r in records["agents"] if arena.config.population.at(r["place"]) == MAIN]
+        lessons = create_newborns(arena, models.learner, born, coming)
+        for name in state.of_main(gone):
             models.learner.remove(name)
         path = f"adapters/g{g:04d}/{BORN}.safetensors"
         sha = models.learner.save(arena.folder / path)
         checkpoints.append({"generation": g, "name": BORN, "path": path, "sha256": sha})
         records |= {"checkpoints": checkpoints, "sleeps": lessons.sleeps, "reads": lessons.reads}
-    born = [r["name"] for r in records["agents"] if r["inherited"] == MIGRATION]
-    moved = [*(one.row(state, name) for one, name in zip(coming, born, strict=True)), *refused]
+    moving = [r["name"] for r in records["agents"] if r["inherited"] == MIGRATION]
+    moved = [*(one.row(state, name) for one, name in zip(coming, moving, strict=True)), *refused]
     return records | ({"migrations": moved} if moved else {})
 
 
@@ -84,12 +90,18 @@ def fold_turnover(arena: Arena, records: Records) -> None:
 
 
 def ranking(state: RunState) -> tuple[list[str], dict[str, float]]:
-    """(living agents, the best first; mean reward summed over roles) over the last `window` generations."""
+    """(living agents, the best first; mean reward summed over roles) over the last `window` generations.
+
+    In a mixed population, where agents may have different roles, the mean over an agent's roles counts.
+    """
     g, config = state.generation.index, state.config.turnover
     sql = (
         "SELECT role, SUM(reward * n) / SUM(n) AS reward FROM rewards WHERE agent = ? AND generation > ? GROUP BY role"
     )
-    scores = {a: sum(r["reward"] for r in state.store.query(sql, [a, g - config.window])) for a in state.living}
+    scores = dict[str, float]()
+    for a in state.living:
+        paid = [r["reward"] for r in state.store.query(sql, [a, g - config.window])]
+        scores[a] = sum(paid) / (max(1, len(paid)) if state.config.population.models else 1)
     return sorted(state.living, key=lambda a: (scores[a], a), reverse=True), scores
 
 
@@ -102,7 +114,7 @@ def retiring(state: RunState, order: Sequence[str]) -> list[str]:
 
 
 def parents_of(state: RunState, order: Sequence[str], at: int, births: int) -> list[str]:
-    """Parents of the `at`-th newborn, the one whose weights lead first.
+    """Parents of the `at`-th newborn among `order`, the agents of its model; the one whose weights lead first.
 
     For one birth: the best agent, the best two, or all (`turnover.crossing`). For several births parents are drawn with
     probability falling with rank, so that a generation does not descend from one agent.
@@ -110,7 +122,7 @@ def parents_of(state: RunState, order: Sequence[str], at: int, births: int) -> l
     g, config = state.generation.index, state.config.turnover
     if config.crossing == "average":
         return list(order)
-    want = 2 if config.crossing == "crossover" else 1
+    want = min(2 if config.crossing == "crossover" else 1, len(order))
     if births == 1:
         return list(order[:want])
     rng, found = state.rng(g, "parents", at), list[str]()
@@ -175,7 +187,7 @@ def consolidate(arena: Arena, learner: Learner) -> Row:
     """
     state, models = arena.state, arena.models
     g, config = state.generation.index, arena.config.turnover
-    rows = [learner.acting_row(a) for a in state.living]
+    rows = [learner.acting_row(a) for a in state.main_agents]
     commons = state.commons_name
     seed = f"{state.seed}/{g}/{COMMONS}"
     averaged = config.consolidate_from == "adapters"
@@ -189,6 +201,6 @@ def consolidate(arena: Arena, learner: Learner) -> Row:
     models.commons = learner.layout.load_peft(arena.folder / path)
     learner.remove(commons)
     del state.places[commons]
-    for name in state.living:
+    for name in state.main_agents:
         learner.replace(name, models.commons.clone())
     return {"generation": g, "name": commons, "path": path, "sha256": sha}

@@ -13,17 +13,19 @@ the seconds of a phase count whose process was killed.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agents.engine import Completion, Halted
-from arena.config.schema import LimitsSection, PricesSection
+from arena.config.limits import LimitsSection, TokenPrices
 from arena.run.journal import Entry, Journal
 from arena.run.store import Store
 
 NAMES = ("requests", "tokens", "money", "seconds")
+ModelPrices = Mapping[str, TokenPrices]
 
 
 @dataclass(frozen=True)
@@ -34,25 +36,39 @@ class Spent:
     prompt: int = 0
     generated: int = 0
     seconds: float = 0.0
+    models: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """In a mixed population, prompt and generated tokens by model; the totals include them."""
 
     def __add__(self, other: Spent) -> Spent:
+        models = dict(self.models)
+        for name, (prompt, generated) in other.models.items():
+            p, g = models.get(name, (0, 0))
+            models[name] = (p + prompt, g + generated)
         return Spent(
             self.requests + other.requests,
             self.prompt + other.prompt,
             self.generated + other.generated,
             self.seconds + other.seconds,
+            models,
         )
 
     @property
     def tokens(self) -> int:
         return self.prompt + self.generated
 
-    def of(self, name: str, prices: PricesSection) -> float:
+    def of(self, name: str, prices: TokenPrices, by_model: ModelPrices | None = None) -> float:
         """The amount that counts against the limit `name`."""
-        return price(prices, self.prompt, self.generated) or 0.0 if name == "money" else float(getattr(self, name))
+        return self.cost(prices, by_model) or 0.0 if name == "money" else float(getattr(self, name))
+
+    def cost(self, prices: TokenPrices, by_model: ModelPrices | None = None) -> float | None:
+        """The cost of all tokens; None if no prices are set. `by_model`: in a mixed population, prices by model; models
+        without one cost nothing."""
+        if not by_model:
+            return None if self.models else price(prices, self.prompt, self.generated)
+        return math.fsum(price(by_model[name], *t) or 0.0 for name, t in self.models.items() if name in by_model)
 
 
-def price(prices: PricesSection, prompt: float, generated: float) -> float | None:
+def price(prices: TokenPrices, prompt: float, generated: float) -> float | None:
     """The cost of these tokens; None if no prices are set. Prices are per million tokens."""
     if prices.prompt is None or prices.generated is None:
         return None
@@ -65,7 +81,15 @@ def spent_so_far(store: Store) -> Spent:
         "SELECT TOTAL(requests) AS r, TOTAL(prompt_tokens) AS p, TOTAL(generated_tokens) AS g,"
         " (SELECT TOTAL(seconds) FROM telemetry) AS s FROM phases"
     )[0]
-    return Spent(int(row["r"]), int(row["p"]), int(row["g"]), float(row["s"]))
+    return Spent(int(row["r"]), int(row["p"]), int(row["g"]), float(row["s"]), tokens_by_model(store))
+
+
+def tokens_by_model(store: Store) -> dict[str, tuple[int, int]]:
+    """Prompt and generated tokens by model of all stored phases; empty unless the population is mixed."""
+    if not store.mixed:
+        return {}
+    sql = "SELECT model, SUM(prompt_tokens) AS p, SUM(generated_tokens) AS g FROM model_tokens GROUP BY model"
+    return {r["model"]: (int(r["p"]), int(r["g"])) for r in store.query(sql)}
 
 
 class Budget:
@@ -77,8 +101,10 @@ class Budget:
         stored: Spent = Spent(),
         journal: Journal | None = None,
         clock: Callable[[], float] = time.monotonic,
+        prices: ModelPrices | None = None,
     ) -> None:
-        self.limits, self.stored, self.journal, self.clock = limits, stored, journal, clock
+        """`prices`: of each model of a mixed population that costs money; None for a population of one model."""
+        self.limits, self.stored, self.journal, self.clock, self.prices = limits, stored, journal, clock, prices
         self.stopped = ""  # the reason, after the run was stopped
         self._limited = tuple(n for n in NAMES if getattr(limits, n) is not None)
         self._phase = (0, "")
@@ -87,7 +113,7 @@ class Budget:
         if journal:
             self._pending = _unused(journal)
             for entry in journal.entries.values():
-                self._pending += _cost(entry.completion)
+                self._pending += _cost(entry.completion, entry.model)
 
     # -- what is spent -------------------------------------------------------------------------------------------
 
@@ -101,7 +127,10 @@ class Budget:
     def reached(self, spent: Spent | None = None) -> list[str]:
         """Names of the limits that are reached."""
         now = spent or self.spent
-        return [n for n in self._limited if now.of(n, self.limits.prices) >= getattr(self.limits, n)]
+        return [n for n in self._limited if self._of(now, n) >= getattr(self.limits, n)]
+
+    def _of(self, spent: Spent, name: str) -> float:
+        return spent.of(name, self.limits.prices, self.prices)
 
     def check(self) -> None:
         """Raise Halted if a limit is reached."""
@@ -120,10 +149,11 @@ class Budget:
         self.stored += Spent(seconds=seconds)
         return seconds
 
-    def end(self, row: dict[str, Any], seconds: float) -> None:
-        """End a phase that was stored with `row` of table `phases`."""
+    def end(self, row: dict[str, Any], seconds: float, models: Sequence[dict[str, Any]] = ()) -> None:
+        """End a phase that was stored with `row` of table `phases` and `models`, rows of table `model_tokens`."""
         self._began = None
-        self.stored += Spent(row["requests"], row["prompt_tokens"], row["generated_tokens"], seconds)
+        by_model = {m["model"]: (m["prompt_tokens"], m["generated_tokens"]) for m in models}
+        self.stored += Spent(row["requests"], row["prompt_tokens"], row["generated_tokens"], seconds, by_model)
         if self.journal:
             self.journal.empty()
             self._pending = _unused(self.journal)
@@ -134,6 +164,10 @@ class Budget:
 
     # -- the engine's meter --------------------------------------------------------------------------------------
 
+    def meter(self, model: str) -> ModelMeter:
+        """The meter of one model of a mixed population."""
+        return ModelMeter(self, model)
+
     def found(self, key: str, digest: str) -> Completion | None:
         return self.journal.found(key, digest) if self.journal else None
 
@@ -143,10 +177,10 @@ class Budget:
             return False
         return not self._limited or not self.reached()
 
-    def keep(self, digest: str, completion: Completion) -> None:
-        self._pending += _cost(completion)
+    def keep(self, digest: str, completion: Completion, model: str = "") -> None:
+        self._pending += _cost(completion, model)
         if self.journal:
-            self.journal.keep(Entry(*self._phase, digest, completion))
+            self.journal.keep(Entry(*self._phase, digest, completion, model))
 
     def seconds_left(self) -> float | None:
         most = self.limits.seconds
@@ -163,7 +197,7 @@ class Budget:
     def summary(self) -> str:
         """What was spent, for example `5.01 USD for 1,234 requests and 8.1 M tokens in 60 s`."""
         now = self.spent
-        cost = price(self.limits.prices, now.prompt, now.generated)
+        cost = now.cost(self.limits.prices, self.prices)
         paid = "" if cost is None else f"{amount(cost, self.limits.prices.currency)} for "
         return f"{paid}{now.requests:,} requests and {short(now.tokens)} tokens in {now.seconds:,.0f} s"
 
@@ -172,19 +206,19 @@ class Budget:
         prices."""
         now, parts = self.spent, []
         prices = self.limits.prices
-        if "money" in self._limited or prices.known:
-            spent = f"{now.of('money', prices):,.2f}"
+        if "money" in self._limited or prices.known or self.prices:
+            spent = f"{self._of(now, 'money'):,.2f}"
             parts.append(f"{spent}/{self._limit('money')}" if self.limits.money else f"{spent} {prices.currency}")
         for name in self._limited:
             if name != "money":
-                parts.append(f"{short(now.of(name, prices))}/{self._limit(name)} {name}")
+                parts.append(f"{short(self._of(now, name))}/{self._limit(name)} {name}")
         return f"spent {', '.join(parts)}" if parts else ""
 
     def raised_limits(self) -> str:
         """Overrides with which a stopped run can be resumed: each reached limit, doubled."""
         now, given = self.spent, []
         for n in self.reached():
-            more = 2 * max(getattr(self.limits, n), now.of(n, self.limits.prices))
+            more = 2 * max(getattr(self.limits, n), self._of(now, n))
             given.append(f"limits.{n}={more:.15g}" if more == int(more) else f"limits.{n}={more:.2f}")
         return " ".join(given)
 
@@ -193,6 +227,29 @@ class Budget:
         if name == "money":
             return f"{most:g} {self.limits.prices.currency}"
         return f"{most:g} s" if name == "seconds" else short(most)
+
+
+@dataclass(frozen=True)
+class ModelMeter:
+    """The budget as one model of a mixed population sees it: what it completes is noted as its own."""
+
+    budget: Budget
+    model: str
+
+    def found(self, key: str, digest: str) -> Completion | None:
+        return self.budget.found(key, f"{self.model}/{digest}")
+
+    def admits(self, under_way: int) -> bool:
+        return self.budget.admits(under_way)
+
+    def keep(self, digest: str, completion: Completion) -> None:
+        self.budget.keep(f"{self.model}/{digest}", completion, self.model)
+
+    def seconds_left(self) -> float | None:
+        return self.budget.seconds_left()
+
+    def why(self) -> str:
+        return self.budget.why()
 
 
 def amount(money: float, currency: str) -> str:
@@ -205,10 +262,14 @@ def short(number: float) -> str:
     return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number:,.0f}"
 
 
-def _cost(completion: Completion) -> Spent:
-    return Spent(1, completion.prompt_tokens, completion.generated_tokens)
+def _cost(completion: Completion, model: str = "") -> Spent:
+    tokens = completion.prompt_tokens, completion.generated_tokens
+    return Spent(1, *tokens, models={model: tokens} if model else {})
 
 
 def _unused(journal: Journal) -> Spent:
-    u = journal.unused
-    return Spent(u.requests, u.prompt_tokens, u.generated_tokens)
+    whole = Spent()
+    for model, u in journal.unused.items():
+        tokens = u.prompt_tokens, u.generated_tokens
+        whole += Spent(u.requests, *tokens, models={model: tokens} if model else {})
+    return whole

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agents.checkpoint import BaseModel
 from agents.engine import Engine, Metered, Resting
+from agents.engine_routed import RoutedEngine
 from agents.tokenizer import Tokenizer
 from arena.config.registries import is_path, load
 from arena.config.schema import Config
@@ -74,10 +75,13 @@ def make_budget(config: Config, store: Store, engine: Engine, folder: Path) -> B
 
     Raises ValueError naming the line if that journal is damaged.
     """
-    if not isinstance(engine, Metered):
-        return Budget(config.limits, spent_so_far(store))
-    budget = Budget(config.limits, spent_so_far(store), Journal(folder / "journal.jsonl", store.finished()))
-    engine.set_meter(budget)
+    engines = engine.engines if isinstance(engine, RoutedEngine) else {"": engine}
+    metered = {name: one for name, one in engines.items() if isinstance(one, Metered)}
+    journal = Journal(folder / "journal.jsonl", store.finished()) if metered else None
+    prices = config.model_prices if config.population.others else None
+    budget = Budget(config.limits, spent_so_far(store), journal, prices=prices)
+    for name, one in metered.items():
+        one.set_meter(budget.meter(name) if name else budget)
     return budget
 
 

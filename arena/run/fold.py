@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from arena.config.population import MAIN
 from arena.config.schema import Config
 from arena.rounds.round import Round
 from arena.run.store import Row, Store
@@ -50,6 +51,7 @@ class RunState:
         self.living: list[str] = []
         self.places, self.births = dict[str, int](), dict[str, int]()  # of every agent that was ever born
         self.generation = Generation(0 if generation is None else generation)
+        self._models = {p: name for name, one in config.population.others.items() for p in one.places}
 
     @property
     def main(self) -> Domain:
@@ -68,6 +70,20 @@ class RunState:
     def place(self, agent: str) -> int:
         """The agent's place in the population; 0 for a name that is no agent of this run."""
         return self.places.get(agent, 0)
+
+    def model(self, agent: str) -> str:
+        """Name of the agent's model (`population.models`); the run's own for a name that is no agent of this run."""
+        place = self.places.get(agent)
+        return MAIN if place is None else self._models.get(place, MAIN)
+
+    def of_main(self, agents: Sequence[str]) -> list[str]:
+        """Those of these agents that are the run's own model, in their order."""
+        return [a for a in agents if self.model(a) == MAIN]
+
+    @property
+    def main_agents(self) -> list[str]:
+        """The living agents of the run's own model: those that are trained, if anybody is, and measured."""
+        return self.of_main(self.living)
 
     def rng(self, *where: object) -> random.Random:
         """A generator keyed by the run's seed and a place in the run."""

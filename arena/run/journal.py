@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,19 @@ UNUSED = "unused"  # key of the line that counts completions that were paid for 
 
 @dataclass(frozen=True)
 class Entry:
-    """A completion, with its generation and phase and the digest of the request."""
+    """A completion, with its generation and phase and the digest of the request; `model` only in a mixed population."""
 
     generation: int
     phase: str
     digest: str
     completion: Completion
+    model: str = ""
 
     def to_line(self) -> str:
         row = asdict(self)
         c = row.pop("completion")
+        if not self.model:
+            del row["model"]
         return json.dumps(row | c | {"logprob": None if math.isnan(c["logprob"]) else c["logprob"]}) + "\n"
 
 
@@ -57,7 +60,7 @@ class Journal:
         """`finished` are the stored phases, whose completions are ignored because they are already counted."""
         self.path = path
         self.entries: dict[tuple[str, str], Entry] = {}
-        self.unused = Unused()
+        self.unused: dict[str, Unused] = {}  # by model, "" for a population of one
         self._used = set[tuple[str, str]]()
         whole = 0
         data = path.read_bytes() if path.exists() else b""
@@ -82,12 +85,13 @@ class Journal:
         if not isinstance(row, dict):
             raise ValueError("no object")
         if UNUSED in row:
-            self.unused = Unused(*(_whole(n) for n in row[UNUSED]))
+            self.unused[_text(row.get("model", ""))] = Unused(*(_whole(n) for n in row[UNUSED]))
             return
         logprob = math.nan if row["logprob"] is None else float(row["logprob"])
         counts = _whole(row["prompt_tokens"]), _whole(row["generated_tokens"])
         completion = Completion(_text(row["key"]), _text(row["text"]), _text(row["finish"]), *counts, logprob)
-        entry = Entry(_whole(row["generation"]), _text(row["phase"]), _text(row["digest"]), completion)
+        where = _whole(row["generation"]), _text(row["phase"]), _text(row["digest"])
+        entry = Entry(*where, completion, _text(row.get("model", "")))
         if (entry.generation, entry.phase) not in finished:
             self.entries[completion.key, entry.digest] = entry
 
@@ -116,17 +120,16 @@ class Journal:
     def empty(self) -> None:
         """Empty the journal after its phase was stored; completions that the phase did not use stay counted as
         unused."""
-        left = [e.completion for at, e in self.entries.items() if at not in self._used]
-        self.unused = Unused(
-            self.unused.requests + len(left),
-            self.unused.prompt_tokens + sum(c.prompt_tokens for c in left),
-            self.unused.generated_tokens + sum(c.generated_tokens for c in left),
-        )
+        for entry in (e for at, e in self.entries.items() if at not in self._used):
+            counts = 1, entry.completion.prompt_tokens, entry.completion.generated_tokens
+            before = astuple(self.unused.get(entry.model, Unused()))
+            self.unused[entry.model] = Unused(*(a + b for a, b in zip(before, counts, strict=True)))
         self.entries.clear()
         self._used.clear()
         self._file.truncate(0)
-        if self.unused.requests:
-            self._file.write((json.dumps({UNUSED: list(asdict(self.unused).values())}) + "\n").encode())
+        for model, unused in self.unused.items():
+            line = {UNUSED: list(astuple(unused))} | ({"model": model} if model else {})
+            self._file.write((json.dumps(line) + "\n").encode())
         self._file.flush()
 
     def close(self) -> None:

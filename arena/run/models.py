@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from agents.engine import Completion, Engine, Request
+from agents.engine_routed import RoutedEngine
 from agents.learner import Learner
 from arena.rounds.roles.voice import Voice
 
 
 @dataclass
 class Tokens:
-    """Tokens that one phase used, and the completions it requested."""
+    """Tokens that one phase used, and the completions it requested. `others`: those of other models than the run's own,
+    by name, which the totals include."""
 
     prompt: int = 0
     generated: int = 0
     trained: int = 0
     requests: int = 0
+    others: dict[str, Tokens] = field(default_factory=dict)
+
+    def add(self, completion: Completion) -> None:
+        self.prompt += completion.prompt_tokens
+        self.generated += completion.generated_tokens
+        self.requests += 1
 
 
 class Models:
@@ -31,14 +39,26 @@ class Models:
         self.commons: Tensor | None = None  # the adapter of the last consolidation, from which newborns start
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """One engine call; its tokens are counted. Without a learner every agent is the base model."""
+        """One engine call; its tokens are counted. Without a learner every agent is its model as it is."""
         if self.learner is None:
-            requests = [replace(r, adapter=None) for r in requests]
+            requests = [replace(r, adapter=self.unadapted(r.adapter)) for r in requests]
         completions = self.engine.generate(requests) if requests else []
-        self.tokens.prompt += sum(c.prompt_tokens for c in completions)
-        self.tokens.generated += sum(c.generated_tokens for c in completions)
-        self.tokens.requests += len(completions)
+        for request, completion in zip(requests, completions, strict=True):
+            self.tokens.add(completion)
+            if name := self._other(request.adapter):
+                self.tokens.others.setdefault(name, Tokens()).add(completion)
         return completions
+
+    def unadapted(self, agent: str | None) -> str | None:
+        """The adapter of a request to an agent's model without what it learned: None for the run's own model."""
+        return agent if self._other(agent) else None
+
+    def _other(self, agent: str | None) -> str:
+        """The model of an agent, if it is not the run's own."""
+        engine = self.engine
+        if agent is None or not isinstance(engine, RoutedEngine) or engine.route(agent) == engine.first:
+            return ""
+        return engine.route(agent)
 
     def initial_adapter(self, seed: str) -> Tensor:
         """The adapter of an agent that inherits no weights: the consolidated one, or one that changes nothing."""

@@ -55,7 +55,7 @@ def reconfigured(folder: Path, overrides: Sequence[str] = ()) -> Config:
     wanted = make_config(read_yaml(file, "config"), overrides, str(file))
     for key, (then, now) in changes(stored, wanted).items():
         section = key.partition(".")[0]
-        if key not in CHANGEABLE and section not in SECTIONS:
+        if key not in CHANGEABLE and section not in SECTIONS and not of_other_model(key):
             raise ValueError(
                 f"{key} of {folder} is {_shown(then)} and cannot become {_shown(now)}, because "
                 f"{REASONS.get(section, OTHERWISE)}; start another run with it. What can change: "
@@ -68,6 +68,13 @@ def changes(stored: Config, wanted: Config) -> dict[str, tuple[Any, Any]]:
     """The stored and the wanted value of each dotted key in which two configs differ."""
     then, now = (flat(config.model_dump(mode="json")) for config in (stored, wanted))
     return {k: (then.get(k), now.get(k)) for k in {**then, **now} if then.get(k) != now.get(k)}
+
+
+def of_other_model(key: str) -> bool:
+    """Whether a key is the server's address or the price of one model of a mixed population."""
+    section, _, rest = key.removeprefix("population.models.").partition(".")
+    changeable = (*(f"engine.openai.{name}" for name in SERVER), "prices", "prices.prompt", "prices.generated")
+    return key.startswith("population.models.") and bool(section) and rest in changeable
 
 
 def write_config(folder: Path, config: Config) -> None:

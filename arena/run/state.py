@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,12 +21,14 @@ from torch import Tensor
 
 from agents.checkpoint import BaseModel, read_config, resolve_dtype, weights_digest
 from agents.engine import Engine
+from agents.engine_routed import RoutedEngine
 from agents.fused_ops import kernel_version
 from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
 from agents.named_models import check_weights
 from agents.tokenizer import Tokenizer
+from arena.config.population import MAIN, ROLES, PlacesSection
 from arena.config.registries import domain_class, make_domain
 from arena.config.schema import Config
 from arena.config.shipped import SEED_FOLDER
@@ -41,7 +43,7 @@ from arena.run.messages import Arrivals
 from arena.run.models import Models
 from arena.run.paths import check_folder, inside
 from arena.run.reconfigure import note_changes, reconfigured, write_config
-from arena.run.store import MIGRATIONS, Row, Store
+from arena.run.store import MIGRATIONS, MODEL_TOKENS, PLACES, Row, Store
 from culture.merkle import Frontier
 from curricula.domain import Domain
 
@@ -55,6 +57,8 @@ class Arena:
         self.folder, self.config, self.store, self._lock = folder, config, store, lock
         self.state = RunState(config, store, make_domains(config))
         self.models = Models(engine, learner, make_voice(config, self.state.place))
+        if isinstance(engine, RoutedEngine):
+            engine.route = self.state.model
         self.budget = make_budget(config, store, engine, folder)
         self.keys = KeyRing(folder / "keys")
         self.base_name = "agents/seed" if config.model.path == "seed" else config.model.path  # for PEFT's config
@@ -86,6 +90,10 @@ class Arena:
         partial.unlink(missing_ok=True)
         new = Store(partial, create=True)
         new.set_meta(versions(config) | {"base": base_place(config), "seed": str(config.seed)})
+        if config.population.models:
+            new.db.execute(PLACES)
+            new.db.execute(MODEL_TOKENS)
+            new.insert({"places": places(config)})
         if island is not None and config.cluster.islands > 1:
             new.set_meta({"island": str(island), "islands": str(config.cluster.islands)})
             new.db.execute(MIGRATIONS)
@@ -176,7 +184,7 @@ class Arena:
 
     def _add_adapters(self, learner: Learner, born: Sequence[Row]) -> None:
         for row in born:
-            if row["name"] not in learner.names:
+            if row["name"] not in learner.names and self.state.model(row["name"]) == MAIN:
                 parents: list[str] = json.loads(row["parents"])
                 inherits = row["inherited"] == "weights" and parents
                 start = learner.acting_row(parents[0]).clone() if inherits else self.initial_adapter(row["name"])
@@ -218,7 +226,7 @@ class Arena:
         after = [a for a in agents if a["born"] <= slept and gone.get(a["name"], slept + 1) > slept]
         state.add_agents(agents)
         state.living = [a["name"] for a in at_sleep]
-        self._restore_weights(slept, turned, [a["name"] for a in after])
+        self._restore_weights(slept, turned, state.of_main([a["name"] for a in after]))
         self.models.act()
         if turned == slept:
             born = [a for a in agents if a["born"] == slept]
@@ -235,7 +243,7 @@ class Arena:
             models.commons = learner.layout.load_peft(inside(self.folder, row["path"]))
         sql = "SELECT path FROM checkpoints WHERE generation = ? AND name = ?"
         born = self.store.query(sql, [slept, "born"]) if turned == slept else []
-        found, names = (born, after) if born else (self.store.query(sql, [slept, "learner"]), self.state.living)
+        found, names = (born, after) if born else (self.store.query(sql, [slept, "learner"]), self.state.main_agents)
         if not found:
             raise ValueError(f"{self.store.path} names no learner state of generation {slept}: a row is missing")
         learner.load(inside(self.folder, found[0]["path"]), names)
@@ -274,6 +282,38 @@ def load_minds(config: Config) -> tuple[Engine, Learner | None]:
 
     Raises ValueError or OSError naming the file or the server that is not as it should be.
     """
+    others = load_others(config, config.population.others)
+    try:
+        engine, learner = _own_minds(config)
+    except BaseException:
+        for other in others.values():
+            close(other)
+        raise
+    return (RoutedEngine({MAIN: engine, **others}) if others else engine), learner
+
+
+def load_others(config: Config, names: Iterable[str]) -> dict[str, Engine]:
+    """The engines of these other models of a mixed population, by name.
+
+    Raises ValueError or OSError naming the model, and the file or server that is not as it should be.
+    """
+    found: dict[str, Engine] = {}
+    with ExitStack() as undo:
+        for name in names:
+            own = config.of_model(name)
+            try:
+                if own.engine.spec.remote:
+                    found[name] = connect(own)
+                else:
+                    found[name] = make_engine(own, *load_base(own), model_folder(own))
+            except (ValueError, OSError) as error:
+                raise type(error)(f"population.models.{name}: {error}") from None
+            undo.callback(close, found[name])
+        undo.pop_all()
+    return found
+
+
+def _own_minds(config: Config) -> tuple[Engine, Learner | None]:
     if config.engine.spec.remote:
         return connect(config), None
     base, tokenizer = load_base(config)
@@ -330,14 +370,24 @@ def pinned(config: Config, meta: Mapping[str, str]) -> Config:
 
     Runs that do not name it used float32 on the CPU.
     """
+    if config.population.others:
+        others = {name: _with_dtype(one, meta.get(f"dtype {name}")) for name, one in config.population.models.items()}
+        config = config.model_copy(update={"population": config.population.model_copy(update={"models": others})})
     ran_with = meta.get("dtype") or ("float32" if meta.get("device") == "cpu" else "")
     if config.model.dtype != "auto" or config.engine.spec.remote or not ran_with:
         return config
     return config.model_copy(update={"model": config.model.model_copy(update={"dtype": ran_with})})
 
 
+def _with_dtype(one: PlacesSection, ran_with: str | None) -> PlacesSection:
+    if one.model.dtype != "auto" or not ran_with:
+        return one
+    return one.model_copy(update={"model": one.model.model_copy(update={"dtype": ran_with})})
+
+
 def versions(config: Config) -> dict[str, str]:
     """What must be equal for a run to go on as it began."""
+    others = {name: config.of_model(name) for name in config.population.others}
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -350,4 +400,30 @@ def versions(config: Config) -> dict[str, str]:
         "numba": kernel_version(),
         "base model": base_digest(config),
         "engine": engine_version(config),
+        **{f"model {name}": f"{base_digest(own)} on {engine_version(own)}" for name, own in others.items()},
+        **{f"dtype {name}": dtype_of(own) for name, own in others.items()},
     }
+
+
+def places(config: Config) -> list[Row]:
+    """Rows of table `places`: the model of each place of a mixed population, and the roles of its agents."""
+    rows = []
+    for place in range(config.population.agents):
+        name = config.population.at(place)
+        own, one = config.of_model(name), config.population.models.get(name)
+        rows.append(
+            {
+                "place": place,
+                "model": name,
+                "engine": engine_version(own),
+                "base": model_title(own),
+                "digest": base_digest(own),
+                "roles": " ".join(one.roles if one else ROLES),
+            }
+        )
+    return rows
+
+
+def model_title(config: Config) -> str:
+    """How people know the model: its path, or the name that a server has for it."""
+    return config.engine.model_name if config.engine.spec.remote else config.model.path

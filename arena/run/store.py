@@ -122,6 +122,12 @@ MIGRATIONS = """CREATE TABLE IF NOT EXISTS migrations (generation INTEGER, islan
 LOST_ISLANDS = "CREATE TABLE IF NOT EXISTS lost_islands (island INTEGER PRIMARY KEY, generation INTEGER, reason TEXT)"
 ISLAND_HEADS = """CREATE TABLE IF NOT EXISTS island_heads (generation INTEGER, island INTEGER, size INTEGER, root TEXT,
     public_key TEXT, signature TEXT, PRIMARY KEY (generation, island))"""
+# Tables of mixed populations (docs/servers.md#mixed-populations), created only there. `places`: the model of each place
+# and its roles, separated by spaces. `model_tokens`: what each model has of a row of table `phases`.
+PLACES = """CREATE TABLE IF NOT EXISTS places (place INTEGER PRIMARY KEY, model TEXT, engine TEXT, base TEXT,
+    digest TEXT, roles TEXT)"""
+MODEL_TOKENS = """CREATE TABLE IF NOT EXISTS model_tokens (generation INTEGER, phase TEXT, model TEXT, requests INTEGER,
+    prompt_tokens INTEGER, generated_tokens INTEGER, PRIMARY KEY (generation, phase, model))"""
 UNHASHED_TABLES = (
     "telemetry",
     "control",
@@ -274,6 +280,18 @@ class Store:
 
     def finished(self) -> set[tuple[int, str]]:
         return {(r["generation"], r["phase"]) for r in self.query("SELECT generation, phase FROM phases")}
+
+    def agent_models(self) -> dict[str, str]:
+        """The model of each agent by name, in a mixed population; otherwise empty."""
+        if not self.mixed:
+            return {}
+        sql = "SELECT a.name, p.model FROM agents a JOIN places p ON p.place = a.place ORDER BY a.number"
+        return {r["name"]: r["model"] for r in self.query(sql)}
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the run has tables of a mixed population."""
+        return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'places'"))
 
     def compute(self) -> float:
         """Compute units so far, without evaluation: prompt and generated tokens, and trained tokens three times."""

@@ -6,9 +6,10 @@ a tenth of the probability the base model gives them (tails vanish first; Shumai
 entropy of its proposals. Scoring is evaluation: it is reported apart from compute, nothing is trained on it.
 
 Perplexity can go either way: it falls when agents set ever more of what the base model would say first, and rises when
-they go where it would not. Left out: runs in which nobody learns, or a server holds the weights: there is nothing to
-score. Not guaranteed: that a change is a loss, since agents are paid to leave the school's shallow problems behind. A
-lost tail together with proposals that get less varied or shallower is what the report calls collapse.
+they go where it would not. Left out: runs in which nobody learns, or a server holds the weights, and other models of a
+mixed population: there is nothing to score. Not guaranteed: that a change is a loss, since agents are paid to leave the
+school's shallow problems behind. A lost tail together with proposals that get less varied or shallower is what the
+report calls collapse.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from agents.learner import BASE_MODEL, Example, Score
+from arena.config.population import MAIN
 from arena.rounds.roles import setter
 from arena.run.fold import RunState
 from arena.run.models import Models
@@ -50,9 +52,11 @@ def collapse(state: RunState, models: Models) -> list[Row]:
     if learner is None or not every or g % every:
         return []
     proposals: dict[str, list[Row]] = defaultdict(list)
+    living = state.main_agents
     for row in state.store.query(PROPOSALS, [g]):
-        proposals[row["author"]].append(row)
-    agents = sorted({*state.living, *proposals})
+        if state.model(row["author"]) == MAIN:
+            proposals[row["author"]].append(row)
+    agents = sorted({*living, *proposals})
     valid = {a: [r for r in proposals[a] if r["valid"]] for a in agents}
     asked = [
         Example(
@@ -63,7 +67,7 @@ def collapse(state: RunState, models: Models) -> list[Row]:
         for a in agents
         for r in valid[a]
     ]
-    minds = (BASE_MODEL, *state.living)
+    minds = (BASE_MODEL, *living)
     asked += [Example(mind, *text) for mind in minds for text in reference()]
     scores = learner.score(asked)
     models.tokens.prompt += sum(models.engine.count_tokens(str(e.prompt)) for e in asked)

@@ -1,7 +1,8 @@
 """Held-out evaluation: the phases `measure`, `baseline` and `final`.
 
 Evaluation is reported apart from compute, never trained on and never posted. In each generation it is greedy and small;
-before the first and after the last generation it covers the full set, with pass@1 and pass@k.
+before the first and after the last generation it covers the full set, with pass@1 and pass@k. In a mixed population
+the agents of the run's own model are evaluated.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def measure(arena: Arena) -> dict[str, list[Any]]:
     items = [
         (agent, problem, depth, reading)
         for domain, depth, reading in evaluation_grid(state)
-        for at, agent in enumerate(state.living)
+        for at, agent in enumerate(state.main_agents)
         for problem in cyclic(domain.heldout(arena.config.measure.split, depth), at * n, n)
     ]
     found: dict[str, list[Any]] = {
@@ -48,7 +49,8 @@ def baseline(arena: Arena, before: bool = True) -> dict[str, list[Any]]:
     items = []
     for domain, depth, reading in evaluation_grid(state):
         problems = cyclic(domain.heldout(arena.config.measure.split, depth), 0, arena.config.measure.final_per_depth)
-        items += [(state.living[i % len(state.living)], p, depth, reading) for i, p in enumerate(problems)]
+        agents = state.main_agents
+        items += [(agents[i % len(agents)], p, depth, reading) for i, p in enumerate(problems)]
     k = arena.config.measure.passes
     place = "before" if before else "after"
     greedy = evaluate(state, models, items, "full", 1, 0.0, place)

@@ -149,7 +149,8 @@ def cells(state: RunState, models: Models) -> list[Cell]:
     for domain in state.domains.values():
         for depth in domain.depths:
             for problem in spread(domain.heldout(config.split, depth), config.ratchet.per_depth):
-                agent = state.living[len(found) % len(state.living)] if models.learner else None
+                living = state.main_agents
+                agent = living[len(found) % len(living)] if models.learner else None
                 asked = [("newborn", None, a) for a in (LIBRARIES if problem.names else BOTH)]
                 for mind, adapter, library in [*asked, *(("living", agent, a) for a in BOTH)]:
                     notes = shelf.notes(problem, library)
