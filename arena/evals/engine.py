@@ -24,6 +24,7 @@ class EvalModels:
         """Raises ValueError or OSError if the base model, an adapter or the server differs from the run's."""
         models = RunModels(folder, store, config)
         models.use({p.agent: p.adapter for p in players if p.adapter})
+        models.join([p.agent for p in players if p.other], store.agent_models())
         self.engine, self.tokenizer = models.engine, models.tokenizer
         if models.base is not None:
             self.positions = models.base.config.max_position_embeddings
@@ -39,6 +40,7 @@ class EvalModels:
         if self.tokenizer is None:
             return
         long = [(q, n) for q, n in zip(asked, lengths, strict=True) if n + options.max_tokens > self.positions]
+        long = [(q, n) for q, n in long if not q.player.other]  # whose model has another context
         if long:
             q, n = long[0]
             lines = len({(q.set.name, q.item.line) for q, _ in long})

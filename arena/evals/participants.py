@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena.config.population import MAIN
 from arena.config.schema import Config, load_config, nearest
 from arena.config.shipped import typed_command
 from arena.run.agents import FILES, file_digest, there
@@ -31,10 +32,12 @@ class Participant:
     agent: str
     adapter: str | None = None  # a PEFT folder, relative to the run's folder
     reads: bool = False
+    other: str = ""  # in a mixed population, the name of its model, unless it is the run's own
 
     @property
     def name(self) -> str:
-        return f"{self.agent if self.group == AGENTS else self.group}{', reading' if self.reads else ''}"
+        agent = f"{self.agent} ({self.other})" if self.other else self.agent
+        return f"{agent if self.group == AGENTS else self.group}{', reading' if self.reads else ''}"
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,15 @@ def select_participants(
 
     Args:
         store, config, folder: the run.
-        wanted: `best`, `all`, a number N (the N best), or names separated by commas.
+        wanted: `best`, `all`, a number N (the N best), or names separated by commas. In a mixed population, agents of
+            other models than the run's own are evaluated if they are named.
         generation: the generation to evaluate; None: the last one with adapters.
         library: also evaluate every participant with posts of its library in context.
 
     Raises:
         ValueError: if an agent or the generation does not exist; names those that do.
     """
+    others = {a: model for a, model in store.agent_models().items() if model != MAIN}
     at = there(store, folder) if config.sleep.enabled and config.engine.spec.trains else {}
     if at:
         g = max(at) if generation is None else generation
@@ -91,29 +96,38 @@ def select_participants(
             raise ValueError(
                 f"no adapters of generation {g} in {folder}; available generations: {', '.join(map(str, at))}"
             )
-        chosen = choose(store, at[g], g, wanted)
-        said = [f"{_told(chosen, wanted, len(at[g]))} of generation {g}, beside the base model"]
-        players = [Participant(AGENTS, row["name"], _checked(folder, row)) for row in chosen]
+        found = choose(store, at[g], g, wanted, [r for r in alive_in(store, g) if r["name"] in others])
+        chosen = [row for row in found if row["name"] not in others] or at[g][:1]
+        said = [f"{_told(found, wanted, len(at[g]))} of generation {g}, beside the base model"]
+        players = [
+            Participant(AGENTS, row["name"], other=others[row["name"]])
+            if row["name"] in others
+            else Participant(AGENTS, row["name"], _checked(folder, row))
+            for row in found
+        ]
         base = Participant(BASE, chosen[0]["name"])
     else:
         g = _last(store, folder) if generation is None else generation
-        alive = alive_in(store, g)
+        living = alive_in(store, g)
+        alive = [row for row in living if row["name"] not in others]
         if not alive:
             raise ValueError(
                 f"no agents in generation {g} of {folder}; the last finished generation is {_last(store, folder)}"
             )
-        chosen = choose(store, alive, g, wanted)
+        found = choose(store, alive, g, wanted, [r for r in living if r["name"] in others])
+        chosen = [row for row in found if row["name"] not in others] or alive[:1]
         why = (
-            "all agents are the same model, which runs on a server"
+            f"all {'other ' if others else ''}agents are the same model, which runs on a server"
             if config.engine.spec.remote
             else "this run wrote no adapters, so all agents are the base model"
         )
-        players, base, said = [], Participant(MODEL, chosen[0]["name"]), [why]
+        players = [Participant(AGENTS, r["name"], other=others[r["name"]]) for r in found if r["name"] in others]
+        base, said = Participant(MODEL, chosen[0]["name"]), [why]
         if library and len(chosen) > 1 and config.library.network != "all":
             said.append(f"it reads the library of {base.agent}")
     group = [*players, base]
     if library:
-        group += [Participant(p.group, p.agent, p.adapter, reads=True) for p in group]
+        group += [Participant(p.group, p.agent, p.adapter, True, p.other) for p in group]
     return Selection(g, tuple(group), tuple(said))
 
 
@@ -122,8 +136,9 @@ def _told(chosen: Sequence[Row], wanted: str, n: int) -> str:
     return f"{names}, best of {n} by the run's own held-out set," if wanted == "best" else names
 
 
-def choose(store: Store, rows: Sequence[Row], generation: int, wanted: str) -> list[Row]:
-    """The agents that `wanted` names, the best first. Raises ValueError for an unknown name or number."""
+def choose(store: Store, rows: Sequence[Row], generation: int, wanted: str, more: Sequence[Row] = ()) -> list[Row]:
+    """The agents that `wanted` names, the best first; those in `more` only by name. Raises ValueError for an unknown
+    name or number."""
     solved = skill(store, generation)
     ranked = sorted(rows, key=lambda row: -solved.get(row["name"], 0.0))
     if wanted == "all":
@@ -134,7 +149,7 @@ def choose(store: Store, rows: Sequence[Row], generation: int, wanted: str) -> l
         if not 1 <= int(wanted) <= len(rows):
             raise ValueError(f"--agents {wanted}: there are {len(rows)} agents in generation {generation}")
         return ranked[: int(wanted)]
-    by_name = {r["name"]: r for r in rows}
+    by_name = {r["name"]: r for r in (*rows, *more)}
     names = list(dict.fromkeys(n.strip() for n in wanted.split(",") if n.strip()))
     for name in names:
         if name not in by_name:

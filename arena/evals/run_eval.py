@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from arena.config.schema import Config, PricesSection
+from arena.config.population import MAIN
+from arena.config.schema import Config
 from arena.evals.contamination import met
 from arena.evals.dataset import ItemSet, read_sets
 from arena.evals.engine import EvalModels, state_after
@@ -101,7 +102,7 @@ def examine(folder: Path, files: Sequence[Path], wanted: Wanted, listen: Listene
             asked = questions(state, voice, models.engine.count_tokens, sets, selection.players)
         lengths = models.lengths(asked)
         models.check_fit(asked, lengths, options)
-        cost = _cost(asked, lengths, options, config.limits.prices)
+        cost = _cost(asked, lengths, options, config)
         for text in [*selection.said, *_notes(sets, asked, models.unknown_words(asked), wanted), cost]:
             listen(text)
         judged = dict[str, list[ScoredReply]]()
@@ -157,13 +158,22 @@ def _notes(sets: Sequence[ItemSet], asked: Sequence[Question], strange: int, wan
     return found
 
 
-def _cost(asked: Sequence[Question], lengths: Sequence[int], options: Options, prices: PricesSection) -> str:
+def _cost(asked: Sequence[Question], lengths: Sequence[int], options: Options, config: Config) -> str:
     """Number of requests, maximum tokens, and their cost if the config has prices."""
     times = 1 + options.k
     prompts, answers = sum(lengths) * times, len(asked) * times * options.max_tokens
     items, players = ({q.key for q in asked}, {q.player.name for q in asked})
     told = f"{count(len(items), 'item')}, {count(len(players), 'player')}, {count(times, 'answer')} each"
     most = f"at most {prompts + answers:,} tokens ({prompts:,} of prompts, {answers:,} of answers)"
-    money = price(prices, prompts, answers)
-    paid = "" if money is None else f", {amount(money, prices.currency)}"
+    if config.population.others:
+        priced = [
+            (config.model_prices[model], n)
+            for q, n in zip(asked, lengths, strict=True)
+            if (model := q.player.other or MAIN) in config.model_prices
+        ]
+        costs = [price(prices, n * times, times * options.max_tokens) or 0.0 for prices, n in priced]
+        money = sum(costs) if config.model_prices else None
+    else:
+        money = price(config.limits.prices, prompts, answers)
+    paid = "" if money is None else f", {amount(money, config.limits.prices.currency)}"
     return f"{count(len(asked) * times, 'request')} ({told}); {most}{paid}"

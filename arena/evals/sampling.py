@@ -112,7 +112,7 @@ def answer(engine: Engine, asked: Sequence[Question], options: Options, tell: Pr
 
 
 def _request(q: Question, sample: int | None, options: Options) -> Request:
-    adapter = q.player.agent if q.player.adapter else None
+    adapter = q.player.agent if q.player.adapter or q.player.other else None
     if sample is None:
         return Request(f"{q.key}/greedy", q.prompt, adapter, options.max_tokens, 0.0)
     return Request(f"{q.key}/{sample}", q.prompt, adapter, options.max_tokens, options.temperature, options.top_p)

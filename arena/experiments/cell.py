@@ -88,7 +88,14 @@ def cell_record(store: Store, config: Config, main: str) -> dict[str, Any]:
 
 
 def model_digest(config: Config) -> str:
-    """SHA-256 of the base model's weights; the name under which a server lists its model."""
+    """SHA-256 of the base model's weights; the name under which a server lists its model. In a mixed population, those
+    of all models."""
+    if config.population.others:
+        models = {name: model_digest(config.of_model(name)) for name in config.population.others}
+        own = model_digest(
+            config.model_copy(update={"population": config.population.model_copy(update={"models": {}})})
+        )
+        return json.dumps([own, models])
     if config.engine.spec.remote:
         return config.engine.model_name
     return base_weights_digest(config)

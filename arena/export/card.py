@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from arena.config.engine import EngineSection
 from arena.config.schema import Config
 from arena.export.traces import COMPLETION, TRACE
 from arena.text import code, fence
@@ -94,6 +95,8 @@ class ExportContents:
     posts: int | None = None
     gone: int | None = None
     """The last generation whose text was deleted (`arena.run.retention`)."""
+    agent_models: Mapping[str, str] = field(default_factory=dict)
+    """In a mixed population, the model of each agent."""
 
 
 def card(made: ExportContents) -> str:
@@ -104,7 +107,7 @@ def card(made: ExportContents) -> str:
         f"---\n{front_matter(made)}---\n\n# {code(made.run)}: a run of Ratchet",
         f"{c.population.agents} language-model agents set problems for one another, solve them, and post what was"
         f" solved and checked to a shared library that they sleep on. {finished} of {planned} generations were played,"
-        f" in {', '.join(code(d) for d in c.domain_names)}, with the base model {code(c.model.path)}.",
+        f" in {', '.join(code(d) for d in c.domain_names)}, with the base model {code(c.model.path)}.{_models(made)}",
         "## What is here",
         "\n".join(_here(made)),
     ]
@@ -115,6 +118,17 @@ def card(made: ExportContents) -> str:
         parts += ["## Adapters", "One folder an agent.", _adapters(made)]
     parts += ["## Limits", LIMITS.format(withheld=f"{made.withheld:,}") + _gone(made), "## How it was made", _how(made)]
     return "\n\n".join(parts) + "\n"
+
+
+def _models(made: ExportContents) -> str:
+    """In a mixed population, which agents are which other model."""
+    parts = []
+    for name in made.config.population.others:
+        own = made.config.of_model(name)
+        title = own.engine.model_name if own.engine.spec.remote else own.model.path
+        agents = [agent for agent, model in made.agent_models.items() if model == name]
+        parts.append(f" {', '.join(map(code, agents))} {'is' if len(agents) == 1 else 'are'} {code(title)} ({name}).")
+    return "".join(parts)
 
 
 def _gone(made: ExportContents) -> str:
@@ -227,11 +241,17 @@ def _adapters(made: ExportContents) -> str:
 
 def _how(made: ExportContents) -> str:
     plain = Config()
-    openai = made.config.engine.openai.model_copy(update={"url": plain.engine.openai.url})
+
+    def anywhere(engine: EngineSection) -> EngineSection:
+        return engine.model_copy(update={"openai": engine.openai.model_copy(update={"url": plain.engine.openai.url})})
+
+    population = made.config.population
+    models = {name: one.model_copy(update={"engine": anywhere(one.engine)}) for name, one in population.models.items()}
     shown = made.config.model_copy(  # without where on whose machine it was played
         update={
             "run": made.config.run.model_copy(update={"folder": plain.run.folder}),
-            "engine": made.config.engine.model_copy(update={"openai": openai}),
+            "engine": anywhere(made.config.engine),
+            "population": population.model_copy(update={"models": models}),
         }
     )
     versions = "\n".join(f"{key}: {value}" for key, value in made.versions.items())

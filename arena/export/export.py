@@ -114,6 +114,7 @@ def _write(
         agents,
         posts,
         thinned_until(store),
+        store.agent_models(),
     )
     if "card" in parts:
         (folder / "README.md").write_text(card(made), encoding="utf-8", newline="\n")

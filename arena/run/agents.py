@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.config.population import MAIN
 from arena.config.schema import Config
 from arena.rounds.roles.voice import Voice, make_voice
 from arena.run.paths import inside
@@ -115,18 +116,36 @@ class RunModels:
         from arena.run.engines import connect, make_engine
         from arena.run.state import base_digest, load_base, model_folder, pinned
 
-        self.folder, self.config = folder, config
+        self.folder, self.config, self.meta = folder, config, store.meta()
         self.base: BaseModel | None = None
         self.tokenizer: Tokenizer | None = None
         if config.engine.spec.remote:
             self.engine: Engine = connect(config)
             return
-        meta = store.meta()
+        meta = self.meta
         ran_with, here = meta.get("base model"), base_digest(config)
         if ran_with not in (None, here):
             raise ValueError(f"{folder} was run with base model {ran_with}, here it is {here}")
         self.base, self.tokenizer = load_base(pinned(config, meta))
         self.engine = make_engine(config, self.base, self.tokenizer, model_folder(config))
+
+    def join(self, agents: Sequence[str], models: Mapping[str, str]) -> None:
+        """Open the other models of these agents too, so that requests for an agent reach its model. `models`: the model
+        of each agent of a mixed population.
+
+        Raises ValueError or OSError for a model or a server that is not as the run had it.
+        """
+        from agents.engine_routed import RoutedEngine
+        from arena.run.state import load_others, other_versions, pinned
+
+        config = pinned(self.config, self.meta)
+        names = [n for n in config.population.others if n in {models.get(a) for a in agents}]
+        for key, value in other_versions(config, names).items():
+            if self.meta.get(key, value) != value:
+                raise ValueError(f"{self.folder} was run with {key} {self.meta[key]}, here it is {value}")
+        if names:
+            engines = {MAIN: self.engine, **load_others(config, names)}
+            self.engine = RoutedEngine(engines, lambda agent: models.get(agent, MAIN))
 
     def use(self, adapters: Mapping[str, str]) -> None:
         """Give the engine these adapters: PEFT folders below the run's, by the names that requests use for them.

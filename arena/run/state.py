@@ -387,7 +387,6 @@ def _with_dtype(one: PlacesSection, ran_with: str | None) -> PlacesSection:
 
 def versions(config: Config) -> dict[str, str]:
     """What must be equal for a run to go on as it began."""
-    others = {name: config.of_model(name) for name in config.population.others}
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -400,9 +399,17 @@ def versions(config: Config) -> dict[str, str]:
         "numba": kernel_version(),
         "base model": base_digest(config),
         "engine": engine_version(config),
-        **{f"model {name}": f"{base_digest(own)} on {engine_version(own)}" for name, own in others.items()},
-        **{f"dtype {name}": dtype_of(own) for name, own in others.items()},
+        **other_versions(config, config.population.others),
     }
+
+
+def other_versions(config: Config, names: Iterable[str]) -> dict[str, str]:
+    """What must be equal of these other models of a mixed population."""
+    found: dict[str, str] = {}
+    for name in names:
+        own = config.of_model(name)
+        found |= {f"model {name}": f"{base_digest(own)} on {engine_version(own)}", f"dtype {name}": dtype_of(own)}
+    return found
 
 
 def places(config: Config) -> list[Row]:

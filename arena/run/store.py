@@ -168,6 +168,18 @@ def reference_database() -> sqlite3.Connection:
     return db.conn
 
 
+def is_mixed(db: sqlite3.Connection) -> bool:
+    """Whether a run has tables of a mixed population."""
+    return db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'places'").fetchone() is not None
+
+
+def agent_models(db: sqlite3.Connection) -> dict[str, str]:
+    """The model of each agent by name, in a mixed population; otherwise empty."""
+    if not is_mixed(db):
+        return {}
+    return dict(db.execute("SELECT a.name, p.model FROM agents a JOIN places p ON p.place = a.place ORDER BY a.number"))
+
+
 class Store:
     """The database of one run, for one writing process and any number of readers.
 
@@ -283,15 +295,12 @@ class Store:
 
     def agent_models(self) -> dict[str, str]:
         """The model of each agent by name, in a mixed population; otherwise empty."""
-        if not self.mixed:
-            return {}
-        sql = "SELECT a.name, p.model FROM agents a JOIN places p ON p.place = a.place ORDER BY a.number"
-        return {r["name"]: r["model"] for r in self.query(sql)}
+        return agent_models(self.db.conn)
 
     @property
     def mixed(self) -> bool:
         """Whether the run has tables of a mixed population."""
-        return bool(self.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'places'"))
+        return is_mixed(self.db.conn)
 
     def compute(self) -> float:
         """Compute units so far, without evaluation: prompt and generated tokens, and trained tokens three times."""

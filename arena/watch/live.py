@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from arena.config.population import MAIN
 from arena.config.schema import Config
 from arena.config.shipped import typed_command
 from arena.phases.order import LOOP
@@ -29,6 +30,7 @@ from arena.report.metrics import generation
 from arena.report.metrics.heldout import rates
 from arena.report.sections.culture.knowledge import names_sentence
 from arena.report.sections.heldout import before_after_table, gain_sentence
+from arena.report.sections.summary import models_table
 from arena.report.terminal import print_table, print_warnings
 from arena.run.store import Store
 from arena.run.waiting import Waiting, waiting
@@ -148,6 +150,7 @@ class Progress:
         self.state = "running"  # or paused, reviewing, stopping
         self.waiting = Waiting()  # posts that wait for approval
         self.told = 0  # posts to decide when that was printed last
+        self.who = ""  # which living agents are which model
 
     def __enter__(self) -> Progress:
         return self
@@ -194,6 +197,8 @@ class Progress:
             self.played.append(Line(label))
         line = self.played[-1]
         line.add(data, self.store, self.config.main_domain)
+        if phase in ("birth", "turnover") or not self.who:
+            self.who = self._who()
         if data["counted"]:
             self.compute += data["prompt_tokens"] + data["generated_tokens"] + 3 * data["trained_tokens"]
         self.phase, self.ended = "", phase == "final"
@@ -286,8 +291,18 @@ class Progress:
         for row in range(1, len(lines) + 1):
             table.add_row(*(cells[i][row] for i in kept))
         if width >= 60:
-            table.caption = f"{GROUPS[0][0]} to {GROUPS[-1][0]}: held-out pass rate at these depths"
+            table.caption = f"{GROUPS[0][0]} to {GROUPS[-1][0]}: held-out pass rate at these depths{self.who}"
         return table
+
+    def _who(self) -> str:
+        """In a mixed population, which living agents are which model, after the words before; otherwise empty."""
+        gone = {r["name"] for r in self.store.query("SELECT name FROM retirements")}
+        by_model: dict[str, list[str]] = {}
+        for agent, model in self.store.agent_models().items():
+            if agent not in gone:
+                by_model.setdefault(model, []).append(agent)
+        named = "; ".join(f"{model}: {', '.join(agents)}" for model, agents in sorted(by_model.items()))
+        return f" of {MAIN}\n{named}" if named else ""
 
     def phase_line(self) -> Text:
         """The generation in progress: phases done, the one at work, those to come."""
@@ -334,6 +349,8 @@ def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> N
         console.print(Text(gain_sentence(analysis)))
     if analysis["names"]:
         console.print(Text(names_sentence(analysis["names"])))
+    if analysis["models"]:
+        print_table(console, models_table(analysis["models"]), "The models of the population")
     library = analysis["library"]
     kinds = ", ".join(f"{n} {kind.replace('_', ' ')}{'s' if n != 1 else ''}" for kind, n in library["by_kind"].items())
     console.print(Text(f"The library holds {kinds or 'nothing'}."))

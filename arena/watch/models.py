@@ -60,6 +60,8 @@ class Member:
     parents: tuple[str, ...]
     rewards: dict[str, float]
     retiring: bool
+    model: str = ""
+    """In a mixed population, the name of its model."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,8 @@ class AgentDetail:
     most_read: tuple[tuple[PostRow, int], ...]
     readers: tuple[tuple[str, int], ...]
     relatives: tuple[Relative, ...]
+    model: str = ""
+    """In a mixed population, the name of its model."""
 
 
 @dataclass(frozen=True)

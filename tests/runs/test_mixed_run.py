@@ -12,11 +12,20 @@ from safetensors.torch import load_file, save_file
 
 import agents.http_client as transport
 from agents.checkpoint import BaseModel
+from agents.engine import Request
 from agents.tokenizer import Tokenizer
 from arena.config.schema import Config, load_config
 from arena.config.shipped import SEED_FOLDER
+from arena.evals.engine import EvalModels
+from arena.evals.participants import select_participants
+from arena.evals.play.run_agents import TextRequest, open_agents
+from arena.export.card import ExportContents, card
 from arena.loop import play
+from arena.report.metrics.run_summary import analyze
+from arena.report.sections.summary import section
+from arena.report.source import Source
 from arena.run.state import Arena
+from arena.watch import queries, render
 from tests.helpers.crashes import Crash, play_through
 from tests.helpers.openai_server import Json, Reply, SeedModel, Server, completion
 
@@ -82,6 +91,8 @@ def test_a_served_model_lives_beside_one_that_learns(model: SeedModel, tmp_path:
         assert store.meta()["model teacher"] == "seed on openai"
         places = [(r["place"], r["model"], r["base"]) for r in store.query("SELECT * FROM places ORDER BY place")]
         assert places == [(0, "main", "seed"), (1, "teacher", "seed"), (2, "main", "seed")]
+        _check_tables(arena, models, teachers)
+        _check_outside(arena, next(iter(teachers - first)), server)
 
         stops = set[int]()
 
@@ -101,6 +112,46 @@ def test_a_served_model_lives_beside_one_that_learns(model: SeedModel, tmp_path:
                 other = Arena.open(folder)
         assert other.store.digest() == digest and len(stops) == 2 + 8 * 2 + 1
         other.close()
+
+
+def _check_tables(arena: Arena, models: dict[str, str], teachers: set[str]) -> None:
+    """The report, the screens and the exported card say which agent is which model."""
+    query, found = arena.store.query, analyze(arena.store, arena.config)
+    assert {a["name"]: a["model"] for a in found["agents"]} == models
+    assert [(m["name"], m["trained"], set(m["agents"])) for m in found["models"]] == [
+        ("main", True, set(models) - teachers),
+        ("teacher", False, teachers),
+    ]
+    for key, table in (("set", "problems"), ("attempts", "attempts"), ("posts", "posts")):
+        assert sum(m[key] for m in found["models"]) == query(f"SELECT COUNT(*) AS n FROM {table}")[0]["n"]
+    tables = section(Source(arena.folder, arena.store, arena.config, found)).tables
+    named = [dict(zip(t.columns, row, strict=True)) for t in tables if "model" in t.columns for row in t.rows]
+    assert {r["agent"]: r["model"] for r in named if "agent" in r} == models
+    assert [r["base"] for r in named if "base" in r] == ["seed, torch", "seed, openai"]
+    for member in queries.population(arena.store.db.conn, 1):
+        detail = queries.agent_detail(arena.store.db.conn, member.name)
+        assert detail is not None and member.model == detail.model == models[member.name]
+        assert f"model      {models[member.name]}\n" in str(render.agent_text(detail, {}, (), (), 80))
+    made = ExportContents("r", "d", arena.config, {}, (2, 2), 0, agent_models=models)
+    assert "127.0.0.1" not in card(made) and all(f"`{t}`" in card(made) for t in teachers)
+
+
+def _check_outside(arena: Arena, teacher: str, server: Server) -> None:
+    """`eval` and `play` ask the server for the agents that it speaks for, and nobody else."""
+    folder, store, config = arena.folder, arena.store, arena.config
+    before = server.paths["/v1/completions"]
+    best = select_participants(store, config, folder, "best", None, False)
+    assert not any(p.other for p in best.players)
+    EvalModels(folder, store, config, best.players)
+    named = select_participants(store, config, folder, teacher, None, False)
+    assert [(p.name, p.other) for p in named.players] == [(f"{teacher} (teacher)", "teacher"), ("base", "")]
+    engine = EvalModels(folder, store, config, named.players).engine
+    engine.generate([Request("1", "solve rev | 1 2 think", teacher, 8), Request("2", "solve rev | 1 2 think", None, 8)])
+    assert server.paths["/v1/completions"] == before + 1
+    team = open_agents(folder, store, config, 3, None)
+    assert teacher in team.names and len(team.names) == 3
+    team.say([TextRequest(name, name, "solve rev | 1 2 think", 0.0) for name in team.names])
+    assert server.paths["/v1/completions"] == before + 2
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ last generation. For a run in progress they are the agents of the generation tha
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 
 from agents.engine import Engine, Request
 from agents.prompt import Prompt
+from arena.config.population import MAIN
 from arena.config.schema import Config, nearest
 from arena.config.shipped import typed_command
 from arena.library.definitions import definitions_in
@@ -42,11 +43,18 @@ class TextRequest:
 class RunAgents:
     """Some agents of a run with their engine, prompt format, domain and library.
 
-    `names` are the agents' names; `adapted`: each has an adapter in the engine, otherwise the base model is used.
+    `names` are the agents' names; `adapted`: those that the engine knows by name, because they have an adapter or
+    another model; for the rest the base model is used.
     """
 
     def __init__(
-        self, store: Store, config: Config, domain: Domain, engine: Engine, names: Sequence[str], adapted: bool
+        self,
+        store: Store,
+        config: Config,
+        domain: Domain,
+        engine: Engine,
+        names: Sequence[str],
+        adapted: Collection[str],
     ) -> None:
         self.config, self.domain, self.engine, self.names = config, domain, engine, tuple(names)
         self._adapted, self._library = adapted, Library(store.db)
@@ -57,7 +65,7 @@ class RunAgents:
 
     def adapter(self, agent: str) -> str | None:
         """Name of the agent's adapter in the engine; None: the base model."""
-        return agent if self._adapted else None
+        return agent if agent in self._adapted else None
 
     def say(self, wanted: Sequence[TextRequest]) -> list[str]:
         """Generate all texts in one engine call. Raises ValueError if a prompt is too long for the model."""
@@ -104,9 +112,12 @@ def open_agents(folder: Path, store: Store, config: Config, count: int, domain: 
         raise ValueError(f"{folder} has no agents yet: play a generation first, with {typed_command('resume', folder)}")
     models = RunModels(folder, store, config)
     teams, _ = find_teams(folder, store) if models.base is not None and config.sleep.enabled else ({}, [])
-    if not teams:
-        return RunAgents(store, config, domains[chosen], models.engine, living[:count], adapted=False)
-    team = teams[max(teams)][:count]
-    models.use({p.agent: p.path for p in team})
+    paths = {p.agent: p.path for p in teams[max(teams)]} if teams else {}
+    of_agent = store.agent_models()
+    others = {a for a in living if of_agent.get(a, MAIN) != MAIN}
+    born = [r["name"] for r in store.query("SELECT name FROM agents ORDER BY number")]
+    team = ([a for a in born if a in paths or a in others] if paths else living)[:count]
+    models.use({a: paths[a] for a in team if a in paths})
+    models.join(team, of_agent)
     torch.set_num_threads(config.engine.threads)  # sampled texts may depend on the last bit of the logits
-    return RunAgents(store, config, domains[chosen], models.engine, [p.agent for p in team], adapted=True)
+    return RunAgents(store, config, domains[chosen], models.engine, team, adapted={*paths, *others})

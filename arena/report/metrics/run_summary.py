@@ -19,6 +19,7 @@ from arena.phases.order import LOOP
 from arena.report.metrics import generation, randomised_uplift, ratchet
 from arena.report.metrics.grader_calibration import reviewed
 from arena.report.metrics.heldout import heldout, heldout_before_after, names
+from arena.report.metrics.models import models, phase_money
 from arena.run.budget import price, spent_so_far
 from arena.run.retention import thinned_until
 from arena.run.store import Row, Store
@@ -49,6 +50,7 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "worth": randomised_uplift.summary(store),
         "library": library(store),
         "agents": agents(store),
+        "models": models(store, config),
         "grading": grading(store),
         "review": reviewed(store) | {"waiting": waits.posts, "waiting_undecided": waits.left},
         "compute": compute(store, config),
@@ -142,6 +144,7 @@ def _most_read(store: Store, kind: str) -> Row:
 def agents(store: Store) -> list[Row]:
     """All agents in order of birth; rewards are means per act over a lifetime."""
     gone = {r["name"]: r["generation"] for r in store.query("SELECT name, generation FROM retirements")}
+    of_agent = store.agent_models()
     rewards: dict[str, dict[str, float]] = {}
     sql = (
         "SELECT agent, role, SUM(reward * n) / SUM(n) AS reward FROM rewards GROUP BY agent, role ORDER BY agent, role"
@@ -153,6 +156,7 @@ def agents(store: Store) -> list[Row]:
             "name": a["name"],
             "born": a["born"],
             "retired": gone.get(a["name"]),
+            **({"model": of_agent.get(a["name"])} if of_agent else {}),
             "parents": json.loads(a["parents"]),
             "inherited": a["inherited"],
             "rewards": rewards.get(a["name"], {}),
@@ -172,7 +176,7 @@ def grading(store: Store) -> Row:
 def compute(store: Store, config: Config) -> Row:
     """Compute units (1 per prompt or generated token, 3 per trained token), evaluation separate; seconds, requests and,
     if prices are set, money of both."""
-    spent = spent_so_far(store)
+    spent, money, prices = spent_so_far(store), phase_money(store, config), config.limits.prices
     sql = (
         "SELECT counted, SUM(prompt_tokens) AS prompt, SUM(generated_tokens) AS generated,"
         " SUM(trained_tokens) AS trained FROM phases GROUP BY counted"
@@ -187,10 +191,10 @@ def compute(store: Store, config: Config) -> Row:
         "trained_tokens": counted.get("trained") or 0,
         "seconds": spent.seconds,
         "requests": spent.requests,
-        "money": price(config.limits.prices, spent.prompt, spent.generated),
+        "money": spent.cost(config.limits.prices, config.model_prices),
         "currency": config.limits.prices.currency,
         "by_phase": [
-            {**row, "money": price(config.limits.prices, row.pop("prompt"), row.pop("generated"))}
+            {**row, "money": money.get(row["phase"], price(prices, row.pop("prompt"), row.pop("generated")))}
             for row in store.query(
                 "SELECT phase, TOTAL(requests) AS requests, TOTAL(prompt_tokens + generated_tokens) AS tokens,"
                 " TOTAL(prompt_tokens) AS prompt, TOTAL(generated_tokens) AS generated FROM phases"

@@ -2,20 +2,19 @@
 
 Compute is counted in one unit: 1 per prompt or generated token, 3 per trained token. Evaluation is separate.
 
-Money is the price of the tokens at `limits.prices`, if any are set. Left out: memory, energy, and phases that were paid
-for but never finished. Not guaranteed: that seconds compare with another machine, or mean anything on a machine that
-was shared.
+Money is the price of the tokens at the prices of the config, if any are set. Left out: memory, energy, and phases that
+were paid for but never finished. Not guaranteed: that seconds compare with another machine, or mean anything on a
+machine that was shared.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from arena.config.schema import PricesSection
 from arena.phases.order import LOOP, ORDER
 from arena.report.figures.figure import GREY, Figure, Panel, Section, Series, Table
 from arena.report.source import Source
-from arena.run.budget import amount, price
+from arena.run.budget import amount
 from arena.run.store import Row
 from arena.text import compact, duration
 
@@ -32,7 +31,7 @@ def section(source: Source) -> Section:
     figures = (seconds_figure(loop), units_figure(loop)) if loop else ()
     missing = () if loop else ("Time and tokens by generation: no generation has begun yet.",)
     return Section(
-        "costs", title, findings(source.analysis, rows), figures, (table(rows, source.config.limits.prices),), missing
+        "costs", title, findings(source.analysis, rows), figures, (table(rows, source.analysis["compute"]),), missing
     )
 
 
@@ -88,7 +87,10 @@ def totals(rows: list[Row]) -> dict[str, Row]:
     return dict(sorted(found.items(), key=lambda item: ORDER.index(item[0]) if item[0] in ORDER else len(ORDER)))
 
 
-def table(rows: list[Row], prices: PricesSection) -> Table:
+def table(rows: list[Row], compute: dict[str, Any]) -> Table:
+    """`compute`: of the analysis, which has the money of each phase."""
+    money = {row["phase"]: row["money"] for row in compute["by_phase"]}
+    currency = () if compute["money"] is None else (compute["currency"],)
     seconds, evaluated = sum(r["seconds"] for r in rows), {r["phase"] for r in rows if not r["counted"]}
     cells = []
     for phase, t in totals(rows).items():
@@ -99,11 +101,11 @@ def table(rows: list[Row], prices: PricesSection) -> Table:
         )
         counts = tuple(f"{t[key]:,}" for key in ("requests", "prompt", "generated", "trained"))
         units = f"({t['units']:,})" if phase in evaluated else f"{t['units']:,}"
-        cost = price(prices, t["prompt"], t["generated"])
-        paid = () if cost is None else (f"{cost:,.4f}",)
+        cost = money.get(phase)
+        paid = (f"{cost or 0.0:,.4f}",) if currency else ()
         cells.append((phase, f"{t['seconds']:,.1f}", share(t["seconds"], seconds), *counts, units, rate, *paid))
     tokens = ("requests", "prompt", "generated", "trained", "units", "tokens/s")
-    columns = ("phase", "seconds", "of all time", *tokens, *((prices.currency,) if prices.known else ()))
+    columns = ("phase", "seconds", "of all time", *tokens, *currency)
     caption = (
         "Units: 1 per prompt or generated token, 3 per trained token; in brackets: evaluation, which does not count."
     )

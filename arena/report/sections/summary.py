@@ -8,6 +8,7 @@ same; intervals of one run are over problems, for the same agents.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from arena.config.schema import Config
@@ -21,7 +22,7 @@ from arena.report.sections.heldout import gain_sentence
 from arena.report.sections.reward_hacking import gamed
 from arena.report.source import Source
 from arena.report.stats.ratings import ROLES, ratings_of
-from arena.text import compact, duration, interval, span
+from arena.text import compact, duration, interval, listed, span
 
 MOST_ROWS = 12
 SURE = (
@@ -42,7 +43,8 @@ def section(source: Source) -> Section:
     missing = [] if a["generations"] else ["Findings: no generation has been played yet."]
     if a["generations"] and not any(d.uplift for d in posts):
         missing.append(why_none(source))
-    tables = (run_table(source), agents_table(source)) if a["agents"] else (run_table(source),)
+    tables = (run_table(source), *((models_table(a["models"]),) if a["models"] else ()))
+    tables += (agents_table(source),) if a["agents"] else ()
     return Section("summary", "Summary", tuple(found), (), tables, tuple(missing))
 
 
@@ -153,21 +155,55 @@ def turnover_words(config: Config) -> str:
 def agents_table(source: Source) -> Table:
     """Agents with their lifetimes, inheritance and ratings by role."""
     ratings = ratings_of(source.store)
-    agents = source.analysis["agents"]
+    agents, mixed = source.analysis["agents"], bool(source.analysis["models"])
     rows = []
     for a in agents[:MOST_ROWS]:
         until = f"{a['born']} to {a['retired']}" if a["retired"] is not None else f"{a['born']}, alive"
         rated = [ratings.at(role, a["name"]) for role in ROLES]
         cells = (f"{r.mu:.1f} ± {2 * r.sigma:.1f}" if r else "-" for r in rated)
         origin = f"{a['inherited']} of {', '.join(a['parents'])}" if a["parents"] else a["inherited"]
-        rows.append((a["name"], until, origin, *cells))
+        rows.append((a["name"], *((a["model"] or "-",) if mixed else ()), until, origin, *cells))
     more = f" {MOST_ROWS} of {len(agents)}." if len(agents) > MOST_ROWS else ""
     return Table(
-        ("agent", "lived", "inherited", *ROLES),
+        ("agent", *(("model",) if mixed else ()), "lived", "inherited", *ROLES),
         tuple(rows),
         "Agents, their lifetimes in generations, and their ratings by role against the agents alive at the same time, "
         f"25 at birth, ± 2 standard deviations.{more}",
         frozenset(ROLES),
+    )
+
+
+def models_table(models: Sequence[dict[str, Any]]) -> Table:
+    """The models of a mixed population: who they are, what they did, and what they used."""
+    paid = any(m["money"] is not None for m in models)
+    rows = []
+    for m in models:
+        right = f"{m['correct'] / m['attempts']:.0%}" if m["attempts"] else "-"
+        agree = f"{m['agree'] / m['votes']:.0%}" if m["votes"] else "-"
+        counts = (f"{m[key]:,}" for key in ("set", "valid", "learnable"))
+        used = (f"{m['posts']:,}", f"{m['requests']:,}", f"{m['prompt'] + m['generated']:,}")
+        money = ("-" if m["money"] is None else f"{m['money']:,.4f}",) if paid else ()
+        who = (m["name"], f"{m['base']}, {m['engine']}", ", ".join(m["agents"]))
+        rows.append((*who, *counts, right, agree, *used, *money))
+    trained = listed([m["name"] for m in models if m["trained"]])
+    numbers = (
+        "set",
+        "valid",
+        "learnable",
+        "right",
+        "votes",
+        "posts",
+        "requests",
+        "tokens",
+        *(("money",) if paid else ()),
+    )
+    return Table(
+        ("model", "base", "agents", *numbers),
+        tuple(rows),
+        "Right: share of attempts. Votes: share of graders' votes that execution confirms. "
+        "Tokens: prompt and generated, evaluation included. Held-out skill is that of the agents of main. "
+        f"Trained: {trained or 'none'}.",
+        frozenset(numbers),
     )
 
 

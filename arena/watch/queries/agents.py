@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from arena.run.store import agent_models
 from arena.watch.models import AgentDetail, Relative
 from arena.watch.queries.base import dicts
 from arena.watch.queries.posts import post_rows
@@ -57,6 +58,7 @@ def agent_detail(db: sqlite3.Connection, name: str) -> AgentDetail | None:
         tuple((rows[p], n) for p, n in most if p in rows),
         tuple(readers),
         tuple(family(agents, retired, name)),
+        agent_models(db).get(name, ""),
     )
 
 

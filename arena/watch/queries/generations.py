@@ -11,6 +11,7 @@ from arena.report.metrics.grader_calibration import REVIEWED
 from arena.report.metrics.heldout import rates
 from arena.report.metrics.paired_uplift import EVALUATIONS
 from arena.report.metrics.ratchet import readings
+from arena.run.store import agent_models
 from arena.watch.models import GenerationSummary, Member
 from arena.watch.queries.base import Rows, dicts
 from culture.measures import hill_numbers
@@ -96,7 +97,7 @@ def population(db: sqlite3.Connection, generation: int) -> list[Member]:
         " ORDER BY a.number",
         [generation, generation],
     )
-    rewards: dict[str, dict[str, float]] = {}
+    models, rewards = agent_models(db), dict[str, dict[str, float]]()
     sql = (
         "SELECT agent, role, SUM(reward * n) / SUM(n) FROM rewards WHERE generation > ? AND generation <= ?"
         " GROUP BY agent, role"
@@ -110,6 +111,7 @@ def population(db: sqlite3.Connection, generation: int) -> list[Member]:
             tuple(json.loads(a["parents"])),
             rewards.get(a["name"], {}),
             a["retired"] == generation,
+            models.get(a["name"], ""),
         )
         for a in agents
     ]

@@ -25,6 +25,8 @@ def agent_text(
     out = Text()
     until = f", retired after generation {agent.retired}" if agent.retired is not None else ", active"
     out.append(agent.name, HEAD).append(f"  born in generation {agent.born}{until}, inherited {agent.inherited}\n")
+    if agent.model:
+        out.append("model      ", DIM).append(f"{safe(agent.model)}\n")
     out.append("parents    ", DIM).append(f"{', '.join(agent.parents) or 'none'}\n")
     out.append("children   ", DIM).append(f"{', '.join(agent.children) or 'none'}\n")
     out.append("posts      ", DIM).append(f"{agent.posts}\n\n")

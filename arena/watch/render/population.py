@@ -11,6 +11,7 @@ from arena.text import compact, number
 from arena.watch import queries
 from arena.watch.history import Snapshot
 from arena.watch.models import Member
+from arena.watch.queries.base import safe
 from arena.watch.render.base import DIM, NO_DATA
 
 Cell = Callable[[Member, Snapshot], str]
@@ -23,6 +24,8 @@ def population(s: Snapshot, width: int) -> tuple[tuple[str, ...], list[list[Text
     """Headings and rows of the table, at most `width` columns wide; the least important columns are left out first."""
     cells = WIDE if width >= SPREAD else NARROW
     found = {head: [cell(m, s) for m in s.members] for head, cell in cells.items()}
+    if not any(m.model for m in s.members):
+        del found["model"]
     need = {head: max(map(len, (head, *column))) + 2 for head, column in found.items()}
     for head in LEAST_IMPORTANT:
         if sum(need[h] for h in found) > width:
@@ -88,6 +91,7 @@ def _learnable(m: Member, s: Snapshot) -> str:
 LEAST_IMPORTANT = ("pairs", "learnable", "offspring", "parents", "age")
 NARROW: dict[str, Cell] = {
     "name": lambda m, s: m.name,
+    "model": lambda m, s: safe(m.model) or "-",
     "age": lambda m, s: str(m.age),
     "parents": lambda m, s: ", ".join(m.parents) or "-",
     "set": _rating("setter", False),
