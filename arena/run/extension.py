@@ -74,7 +74,7 @@ def take_back(store: Store, phase: str) -> None:
                 continue  # in a last generation it has written nothing
             run(f"DELETE FROM {table} WHERE {where}", values)
         where, values = ("", []) if name == "final" else (" AND generation = ?", [begun])
-        for table in ("phases", "telemetry"):
+        for table in ("phases", "telemetry", *(["model_tokens"] if store.mixed else [])):
             run(f"DELETE FROM {table} WHERE phase = ?{where}", [name, *values])
 
 

@@ -255,6 +255,11 @@ def test_a_frozen_model_beside_a_trained_one(tmp_path: Path) -> None:
             raise Crash
 
     assert play_through(Arena.create(config("halting")), crash) == digest and len(died) == 3
+    with Arena.create(load_config("configs/tiny.yaml", [*given, "run.name=longer", "generations=1"])) as arena:
+        play(arena)
+    with Arena.open(tmp_path / "longer", ["generations=2"]) as arena:
+        play(arena)
+        assert arena.store.digest() == digest
     other_seed(folder, 1.02)
     with pytest.raises(ValueError, match=r"was run with model small .* on torch, here it is .* on torch"):
         Arena.open(tmp_path / "calm")
