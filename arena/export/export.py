@@ -95,7 +95,8 @@ def _write(
     if "tables" in parts:
         tables = write_tables(store, withheld, folder / "tables", told("tables"))
     if "adapters" in parts:
-        write_adapters(rows, run, folder / "adapters", told("adapters"))
+        base = (config.model.path, store.meta().get("base model", ""))
+        write_adapters(rows, run, folder / "adapters", told("adapters"), base)
         agents = [f"adapters/g{r['generation']:04d}/{r['name']}" for r in rows]
     if "library" in parts:
         posts = write_book(store, config.run.name, folder / "library", told("library"))

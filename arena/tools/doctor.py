@@ -50,6 +50,7 @@ def check() -> Iterator[Finding]:
     yield from clusters()
     yield from shadows()
     yield from seed_model()
+    yield from named_models()
     yield from sandboxes()
     fts = any("FTS5" in row[0] for row in sqlite3.connect(":memory:").execute("PRAGMA compile_options"))
     yield (
@@ -150,6 +151,23 @@ def seed_model() -> Iterator[Finding]:
         return
     count = sum(w.numel() for w in base.weights.values())
     yield "ok", f"seed model: {count:,} parameters, {len(tokenizer)} words"
+
+
+def named_models() -> Iterator[Finding]:
+    """Which named models are on this machine, and whether their weights are the pinned ones."""
+    from agents.checkpoint import weights_digest
+    from agents.named_models import MODELS, check_weights, is_missing
+
+    for name, model in MODELS.items():
+        if is_missing(name):
+            yield "missing", f"model {name} (optional): {typed_command('get-model', name)} ({model.size})"
+            continue
+        try:
+            check_weights(name, weights_digest(name))
+        except ValueError as error:
+            yield "wrong", str(error)
+        else:
+            yield "ok", f"model {name} in {model.folder}"
 
 
 def _dependency(name: str, wanted: str) -> Finding:

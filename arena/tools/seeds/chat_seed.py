@@ -132,8 +132,9 @@ def make(
     engine.set_adapters(Adapters(base, learner.layout, [NAME], row.float()[None]))
     report("measuring the model after training")
     after = {d.name: measure(engine, d, NAME, n) for d in domains}
-    learner.layout.save_peft(row, folder, model)
-    write_atomically(folder / "README.md", card(model, weights_digest(source), recipe, tokens, n, before, after))
+    digest = weights_digest(source)
+    learner.layout.save_peft(row, folder, model, digest)
+    write_atomically(folder / "README.md", card(model, digest, recipe, tokens, n, before, after))
     return [
         f"{name:<16}{task:<28}{rate:.2f} -> {after[name][task]:.2f}"
         for name, rates in before.items()

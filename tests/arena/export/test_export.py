@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from agents.adapters import AdapterLayout
+from agents.checkpoint import BaseModel, weights_digest
 from arena.config.schema import Config, load_config
+from arena.config.shipped import SEED_FOLDER
 from arena.export import tables as tables_module
 from arena.export.card import COMPLETION_FIELDS, TRACE_FIELDS
 from arena.export.export import MANIFEST, PARTS, export_run, parts_of
@@ -262,6 +265,7 @@ def test_adapters_are_peft_folders(undisturbed: Path, tmp_path: Path):
         assert sorted(p.name for p in (tmp_path / "a" / name).iterdir()) == [
             "adapter_config.json",
             "adapter_model.safetensors",
+            "base_model.json",
         ]
         there = undisturbed / name / "adapter_model.safetensors"
         assert (tmp_path / "a" / name / "adapter_model.safetensors").read_bytes() == there.read_bytes()
@@ -270,6 +274,16 @@ def test_adapters_are_peft_folders(undisturbed: Path, tmp_path: Path):
     assert two == "g0002"
     with pytest.raises(ValueError, match=r"no adapters of generation '7' .* there are those of generation 2, 3"):
         export(undisturbed, tmp_path / "d", ("adapters",), "7")
+
+
+def test_exported_adapter_belongs_to_its_base(undisturbed: Path, tmp_path: Path):
+    name = export(undisturbed, tmp_path / "a", ("adapters",))["adapters"][0]
+    config, folder = load_config(undisturbed / "config.yaml"), tmp_path / "a" / name
+    layout = AdapterLayout(BaseModel.load(SEED_FOLDER).config, config.sleep.rank, config.sleep.alpha)
+    layout.load_peft(folder, weights_digest(SEED_FOLDER))
+    recorded, other = weights_digest(SEED_FOLDER)[:16], "cd" * 32
+    with pytest.raises(ValueError, match=f"on seed with the weights {recorded}, the base model here has {other}"):
+        layout.load_peft(folder, other)
 
 
 def test_changed_adapter_is_refused(copied: Path, tmp_path: Path):
