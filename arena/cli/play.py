@@ -104,6 +104,9 @@ def resume(
 @reads_run
 def watch(folder: RunArg) -> None:
     """Look into a run on the terminal, during or after play. Changes nothing."""
+    from arena.watch.terminal import check_terminal
+
+    check_terminal("watch", typed_command("analyze", folder))
     from arena.watch.app import watch as watch_run
 
     watch_run(folder)
@@ -198,7 +201,7 @@ def _launch(command: list[str], folder: Path) -> NoReturn:
     """Play in a separate process, watch it from here, and exit with its status."""
     from arena.watch.app import watch as watch_run
     from arena.watch.launch import launch
+    from arena.watch.terminal import check_terminal
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ValueError("--watch needs a terminal; without one, run without --watch and use `watch` elsewhere")
+    check_terminal("--watch", "the same command without --watch")
     raise typer.Exit(launch(command, folder, watch_run, sys.stdout, sys.stderr))

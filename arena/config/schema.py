@@ -30,6 +30,7 @@ from arena.config.rounds import (
 )
 from arena.config.section import Section
 from arena.config.shipped import find_config, nearest_config
+from curricula.default_prose import description, missing
 
 __all__ = [
     "Config",
@@ -155,6 +156,12 @@ class Config(Section):
             raise ValueError(
                 "prompts.style is chat, but engine.openai.api is completions: chat prompts need engine.openai.api=chat"
             )
+        for key in self.domains if self.prompts.style == "chat" else ():
+            if (lacks := missing(find_domain(key))) and not description(find_domain(key)):
+                raise ValueError(
+                    f"prompts.style is chat, but the domain {key} has no {' and no '.join(lacks)}, and no docstring "
+                    "from which chat prompts could be worded (docs/add_a_domain.md)"
+                )
         if self.prompts.posts and self.prompts.style != "chat":
             raise ValueError("prompts.posts needs prompts.style chat: the bare notation has no free text")
         if self.prompts.shortest_post > self.prompts.longest_post:
@@ -254,6 +261,12 @@ def _untrained(config: Config) -> str:
 def notices(config: Config) -> list[str]:
     """Sentences on settings that have no effect or an unexpected one, each with its key."""
     found = []
+    for key in config.domains if config.prompts.style == "chat" else ():
+        if lacks := missing(find_domain(key)):
+            found.append(
+                f"domains.{key}: the class has no {' and no '.join(lacks)}; chat prompts are worded from its docstring "
+                "and examples"
+            )
     if config.review.mode == "gate":
         found.append(
             "review.mode is gate: no post is readable before a person approves it; "

@@ -42,6 +42,7 @@ from arena.watch.palette import commands
 from arena.watch.queries import Busy, open_run, read_only, safe
 from arena.watch.screens import AgentPane, ArenaPane, LibraryPane, Pane, ReviewPane, RoundsPane
 from arena.watch.screens.rows import Rows
+from arena.watch.terminal import VANISHED, ending_with_terminal
 from arena.watch.timeline import Timeline
 from arena.watch.writer import Writer
 
@@ -422,6 +423,9 @@ def watch(folder: Path, error_line: Callable[[], str] = str) -> None:
     """
     app = Watch(open_run(folder), error_line=error_line)
     app.freezes_gc = True
-    app.run()
+    with ending_with_terminal(partial(app.call_from_thread, app.exit)) as vanished:
+        app.run()
+    if vanished.is_set():
+        raise SystemExit(VANISHED)
     if app.writer.changes:
         print(f"the run's database is locked or missing: the last {len(app.writer.changes)} requests were not written")

@@ -14,13 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arena.config.registries import make_domain
-from arena.config.schema import make_config
+from arena.config.schema import make_config, notices
 from arena.config.shipped import ROOT
+from arena.evals.play import person
 from arena.rounds.rewards import rewards
+from arena.rounds.roles import setter, solver
+from arena.rounds.roles.voice import Voice
 from arena.rounds.round import Round
 from arena.run.state import make_domains
-from curricula.domain import SPLITS, Domain, Problem, Rejection, Verdict
+from curricula import default_prose
+from curricula.default_prose import missing
+from curricula.domain import SPLITS, Domain, Problem, Rejection, Spoken, Verdict
 from curricula.learnability import RULES
+from curricula.registry import DOMAINS
 
 DOC = (ROOT / "docs" / "add_a_domain.md").read_text(encoding="utf-8")
 
@@ -30,7 +36,7 @@ def blocks(language: str) -> list[str]:
 
 
 def load() -> ModuleType:
-    (source,) = blocks("python")
+    source, _ = blocks("python")
     module = ModuleType("small_sums")
     exec(compile(source, "docs/add_a_domain.md", "exec"), module.__dict__)
     return module
@@ -44,7 +50,7 @@ PATH = "small_sums:SmallSums"
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The page's file, in a folder on Python's path."""
-    (source,) = blocks("python")
+    source, _ = blocks("python")
     (tmp_path / "small_sums.py").write_text(source, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     yield
@@ -57,7 +63,7 @@ def test_page_defines_a_domain():
 
 
 def test_page_imports_the_protocol_only():
-    (source,) = blocks("python")
+    source, _ = blocks("python")
     imported = re.findall(r"^(?:from|import) (\S+)", source, re.MULTILINE)
     assert {m for m in imported if m.split(".")[0] not in sys.stdlib_module_names} == {"curricula.domain"}
 
@@ -116,3 +122,73 @@ def test_requirements_of_the_page_hold():
             assert isinstance(DOMAIN.parse_proposal(DOMAIN.mutate(problem.text, rng)), Problem | Rejection)
     for text in ("answer 042", "answer 4 2", "answer -42", "answer ４２", "answer 42 answer 42", "42"):
         assert not DOMAIN.verify(DOMAIN.problem("add 12 30"), text).correct
+
+
+CHAT = ["prompts.style=chat", "engine.kind=openai", "engine.openai.api=chat", "engine.openai.model=m"]
+
+
+def chat_config(path: str) -> Any:
+    return make_config({"domains": {path: {"share": 1.0}}}, CHAT)
+
+
+def test_page_words_chat_prompts(importable: None) -> None:
+    """The second example of the page: the domain's own words are used."""
+    module = ModuleType("spoken_sums")
+    exec(compile(blocks("python")[1], "docs/add_a_domain.md", "exec"), module.__dict__)
+    domain = module.SmallSums()
+    assert isinstance(domain, Domain) and isinstance(domain, Spoken)
+    voice, problem = Voice(chat=True), domain.problem("add 12 30")
+    assert "A problem is a sum of two numbers" in setter.ask(voice, domain, "ivo", "add 1 2").user
+    assert "> add 1 2" in setter.ask(voice, domain, "ivo", "add 1 2").user
+    assert "Add the two numbers:\n> add 12 30" in solver.ask(voice, domain, "ivo", problem, ()).user
+
+
+def test_chat_prompts_without_own_words(importable: None) -> None:
+    """They hold the description, an example with its solution in the right form, and the problem."""
+    (note,) = [n for n in notices(chat_config(PATH)) if "small_sums" in n]
+    assert "has no setting and no asking" in note and "docstring" in note
+    domain, voice = make_domain(PATH), Voice(chat=True)
+    asked = setter.ask(voice, domain, "ivo", "add 1 2").user
+    assert "Sums of two numbers of up to three digits." in asked and "propose" not in asked
+    assert asked.count("> add ") == 3 and "Vary this one:\n> add 1 2" in asked and "malformed, too long" in asked
+    problem = domain.problem("add 12 30")
+    asked = solver.ask(voice, domain, "ivo", problem, ()).user
+    assert "The problem:\n> add 12 30" in asked and asked.startswith("Sums of two numbers")
+    example, solution = re.findall(r"^> (.*)$", asked, re.MULTILINE)[:2]
+    assert domain.verify(domain.problem(example), solution).correct and example != problem.text
+    assert asked == solver.ask(voice, make_domain(PATH), "ivo", problem, ()).user  # the same in every process
+    shown = solver.ask(voice, domain, "ivo", domain.problem(example), ()).user
+    assert shown.count(f"> {example}\n") == 1  # its own solution is not the example
+
+
+def test_domain_with_one_of_the_methods(importable: None) -> None:
+    class Half(SMALL_SUMS):
+        def asking(self, problem: Problem) -> str:
+            return f"own words: {problem.text}"
+
+    asked = solver.ask(Voice(chat=True), Half(), "ivo", DOMAIN.problem("add 1 2"), ()).user
+    assert asked == "own words: add 1 2"
+    assert "Sums of two numbers" in setter.ask(Voice(chat=True), Half(), "ivo", None).user
+
+
+def test_chat_without_any_description(importable: None, tmp_path: Path) -> None:
+    (source,) = blocks("python")[:1]
+    bare = source.replace('    """Sums of two numbers of up to three digits."""\n', "")
+    (tmp_path / "bare_sums.py").write_text(bare, encoding="utf-8")
+    with pytest.raises(ValueError, match="bare_sums:SmallSums has no setting and no asking, and no docstring"):
+        chat_config("bare_sums:SmallSums")
+    assert make_config({"domains": {"bare_sums:SmallSums": {"share": 1.0}}})  # the bare style needs none
+
+
+def test_shipped_domains_have_own_words() -> None:
+    assert not {name: missing(kind) for name, kind in DOMAINS.items() if missing(kind)}
+
+
+def test_person_is_asked_in_the_same_words(importable: None) -> None:
+    class Playing:
+        domain = DOMAIN
+
+    problem = DOMAIN.problem("add 12 30")
+    assert person.asked(Playing(), problem, whole=True) == default_prose.asking(DOMAIN, problem)  # type: ignore[arg-type]
+    assert person.asked(Playing(), problem, whole=False) == "add 12 30"  # type: ignore[arg-type]
+    assert "Sums of two numbers" in person.setting(Playing())  # type: ignore[arg-type]

@@ -20,7 +20,8 @@ from arena.evals.play.run_agents import open_agents
 from arena.evals.play.terminal import Quit, Terminal
 from arena.run.faults import is_for_user
 from arena.run.store import Store
-from curricula.domain import Problem, Rejection, Spoken
+from curricula import default_prose
+from curricula.domain import Problem, Rejection
 
 PROPOSALS = 3
 """Maximum number of texts that a person may enter for one problem."""
@@ -165,17 +166,11 @@ def _proposal(game: Game, at: Terminal, record: Transcript) -> tuple[Problem, Se
 
 def asked(game: Game, problem: Problem, whole: bool) -> str:
     """The question for a person; `whole`: with the instructions of the domain, if it has any."""
-    if whole and isinstance(game.domain, Spoken):
-        return game.domain.asking(problem)
-    return problem.shown
+    return default_prose.asking(game.domain, problem) if whole else problem.shown
 
 
 def setting(game: Game) -> str:
-    if isinstance(game.domain, Spoken):
-        return game.domain.setting(None)
-    return (
-        f"A problem looks like this one: {game.domain.mutate(game.agents.parent(game.rng('example')), game.rng('as'))}"
-    )
+    return default_prose.setting(game.domain, None)
 
 
 def verdict_line(mine: Attempt, problem: Problem) -> str:

@@ -1,16 +1,17 @@
 """Input and output of a game: a terminal, or a pipe.
 
-Texts of agents are printed as plain text: control characters are escaped, and markup is not interpreted. Left out:
-editing of several lines.
+On a terminal, lines break between words. Texts of agents are printed as plain text: control characters are escaped, and
+markup is not interpreted. Left out: editing of several lines.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from io import StringIO
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -39,7 +40,8 @@ class Terminal:
 
     def say(self, text: str = "", style: str = "") -> None:
         """Print text without interpreting markup or control characters."""
-        self.console.print(Text(visible(text), style=style), soft_wrap=True)
+        # a pipe gets whole lines
+        self._print(Text(visible(text), style=style), soft_wrap=not self.console.is_terminal)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table = Table(title=title, title_justify="left")
@@ -47,7 +49,15 @@ class Terminal:
             table.add_column(column, justify="right" if i else "left")
         for row in rows:
             table.add_row(*(Text(visible(cell)) for cell in row))
-        self.console.print(table)
+        self._print(table)
+
+    def _print(self, what: RenderableType, **given: Any) -> None:
+        """Print; after the terminal has vanished, print nothing. The next question then raises Quit."""
+        try:
+            self.console.print(what, **given)
+            self.console.file.flush()
+        except OSError:
+            self.console = Console(file=StringIO(), highlight=False)
 
     def ask(self, mark: str = "> ") -> str:
         """Read one line, or the lines between two fences. Raises Quit when the person quits or the input ends."""
@@ -60,10 +70,10 @@ class Terminal:
         return "\n".join(lines)[:LONGEST]
 
     def _line(self, mark: str, commands: bool = True) -> str:
-        self.console.print(Text(mark), end="")
+        self._print(Text(mark), end="")
         try:
             line = self._read()
-        except EOFError:
+        except (EOFError, OSError):  # the end of the input, or a terminal that vanished
             self.say()
             raise Quit from None
         if not self.console.is_terminal:

@@ -12,7 +12,8 @@ from typing import Any
 
 from agents.prompt import Chat
 from arena.rounds.roles.voice import Voice
-from curricula.domain import Domain, Problem, Spoken
+from curricula import default_prose
+from curricula.domain import Domain, Problem
 
 EASY = 2
 """Number of depths, from the easiest, that examples are drawn from."""
@@ -23,8 +24,10 @@ def solved(voice: Voice, domain: Domain, prompt: Chat) -> Chat:
     if not voice.examples:
         return prompt
     drawn: Any = domain  # domains are objects, and hashable as such
-    asked = domain.asking if isinstance(domain, Spoken) else lambda p: domain.solve_prompt(p, ())
-    turns = [(asked(p), voice.mark("answer", domain.solution(p))) for p in _problems(drawn, voice.examples)]
+    turns = [
+        (default_prose.asking(domain, p), voice.mark("answer", domain.solution(p)))
+        for p in _problems(drawn, voice.examples)
+    ]
     return replace(prompt, examples=tuple(turns))
 
 
@@ -33,7 +36,7 @@ def proposed(voice: Voice, domain: Domain, prompt: Chat) -> Chat:
     if not voice.examples:
         return prompt
     drawn: Any = domain
-    asked = domain.setting(None) if isinstance(domain, Spoken) else domain.propose_prompt(None)
+    asked = default_prose.setting(domain, None)
     turns = [(asked, voice.mark("problem", p.text)) for p in _problems(drawn, voice.examples)]
     return replace(prompt, examples=tuple(turns))
 

@@ -8,7 +8,8 @@ from agents.prompt import Prompt
 from arena.rounds.roles import examples
 from arena.rounds.roles.reply import object_schema, part
 from arena.rounds.roles.voice import Voice
-from curricula.domain import Brief, Domain, Requestable, Spoken
+from curricula import default_prose
+from curricula.domain import Brief, Domain, Requestable
 
 PART = "problem"
 SCHEMA = object_schema(problem={"type": "string"})
@@ -25,7 +26,7 @@ def ask(voice: Voice, domain: Domain, agent: str, parent: str | None, request: s
         return domain.propose_prompt(parent)
     if voice.brief and isinstance(domain, Brief):
         return voice.say(agent, BRIEF, _wanted(domain.short_setting(parent), request), SCHEMA)
-    asked = domain.setting(parent) if isinstance(domain, Spoken) else domain.propose_prompt(parent)
+    asked = default_prose.setting(domain, parent)
     role = f"{ROLE} {voice.rule.prompt}, and one that is not in the asked form costs you."
     prompt = voice.say(agent, f"{role} {voice.form(PART)}", _wanted(asked, request), SCHEMA)
     return examples.proposed(voice, domain, prompt)

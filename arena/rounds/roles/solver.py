@@ -12,7 +12,8 @@ from agents.prompt import Prompt
 from arena.rounds.roles import examples
 from arena.rounds.roles.reply import object_schema, part
 from arena.rounds.roles.voice import Voice
-from curricula.domain import Brief, Domain, Problem, Spoken, quoted
+from curricula import default_prose
+from curricula.domain import Brief, Domain, Problem, quoted
 
 PART = "answer"
 UNCLEAR = "unclear"
@@ -41,7 +42,7 @@ def ask(
     if voice.brief and isinstance(domain, Brief):
         asked = domain.short_asking(problem)
         return voice.say(agent, brief, f"Notes by others:\n{shown}\n\n{asked}" if notes else asked, SCHEMA)
-    asked = domain.asking(problem) if isinstance(domain, Spoken) else domain.solve_prompt(problem, ())
+    asked = default_prose.asking(domain, problem)
     said = f"{NOTES}\n\n{shown}\n\n{asked}" if notes else asked
     return examples.solved(voice, domain, voice.say(agent, f"{role} {voice.form(PART)}", said, SCHEMA))
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.cells import cell_len
+from rich.console import Console
 
 from arena import loop
 from arena.config.schema import load_config
@@ -211,3 +213,24 @@ def test_play_command_through_a_pipe(run: Path) -> None:
     done = ratchet("play", str(run), "--rounds", "1", "--agents", "2", given="1\nquit\n")
     assert done.returncode == 0, done.stderr
     assert "You left the game." in done.stdout and "Score" in done.stdout and not done.stderr
+
+
+TEXT = "A worked example explains how the list 3 1 4 is reversed and incremented, 日本語の説明 と 한국어 문장 too. " * 3
+"""Words of one and of two columns a character; none is longer than 20 columns."""
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_lines_break_between_words(width: int) -> None:
+    out = io.StringIO()
+    at = Terminal(read=lambda: "", out=out)
+    at.console = Console(file=out, force_terminal=True, width=width, highlight=False, color_system=None)
+    at.say(TEXT)
+    lines = out.getvalue().splitlines()
+    assert len(lines) > 2 and all(cell_len(line) <= width for line in lines)
+    assert [word for line in lines for word in line.split()] == TEXT.split()
+
+
+def test_pipe_gets_whole_lines() -> None:
+    out = io.StringIO()
+    Terminal(read=lambda: "", out=out).say(TEXT)
+    assert out.getvalue() == TEXT + "\n"
