@@ -10,6 +10,7 @@ import inspect
 import random
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from curricula.domain import Domain, Problem, quoted
 
@@ -61,7 +62,7 @@ def asking(domain: Domain, problem: Problem) -> str:
 
 
 @lru_cache(maxsize=64)
-def _examples(domain: Domain) -> Sequence[Problem]:
+def _examples(domain: Any) -> Sequence[Problem]:
     """At most EXAMPLES different problems."""
     rng, found = random.Random(f"ratchet/examples/{domain.name}"), dict[str, Problem]()
     for _ in range(DRAWS):
