@@ -39,8 +39,9 @@ def setting(domain: Domain, parent: str | None) -> str:
     if "setting" not in missing(type(domain)):
         own: str = domain.setting(parent)  # type: ignore[attr-defined]
         return own
+    drawn: Any = domain  # domains are objects, and hashable as such
     parts = [description(type(domain))]
-    parts += [f"A problem in the form that is asked for:\n{quoted(p.text)}" for p in _examples(domain)]
+    parts += [f"A problem in the form that is asked for:\n{quoted(p.text)}" for p in _examples(drawn)]
     parts.append(f"Write a new problem in just this form. Reasons to reject one: {', '.join(domain.reasons)}.")
     if parent:
         parts.append(f"Vary this one:\n{quoted(parent)}")
@@ -52,8 +53,9 @@ def asking(domain: Domain, problem: Problem) -> str:
     if "asking" not in missing(type(domain)):
         own: str = domain.asking(problem)  # type: ignore[attr-defined]
         return own
+    drawn: Any = domain
     parts = [description(type(domain))]
-    for p in [p for p in _examples(domain) if p.text_key != problem.text_key][:1]:
+    for p in [p for p in _examples(drawn) if p.text_key != problem.text_key][:1]:
         parts.append(f"An example, and its answer in the form that is asked for:\n{quoted(p.shown)}")
         parts.append(quoted(domain.solution(p)))
     parts.append(f"The problem:\n{quoted(problem.shown)}")
