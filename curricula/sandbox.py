@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 REASONS = ("syntax", "raised", "time", "memory", "recursion", "unsupported", "output", "not data", "crashed")
-KINDS = ("monty", "subprocess")
+KINDS = ("monty", "monty_only", "subprocess")
 DETAIL = 200
 """Maximum length of a detail, in characters."""
 INT_BITS = 13_000
