@@ -58,7 +58,7 @@ class PythonPrograms:
 
     Args:
         kinds: kinds of tasks that may be proposed; some of "deduction", "abduction", "induction".
-        sandbox: "monty" or "subprocess".
+        sandbox: "monty", "monty_only" or "subprocess" (see `curricula.sandboxes.make_sandbox`).
         seconds: time limit of each call.
         memory_mb: memory limit of each call, in MiB.
 

@@ -1,9 +1,9 @@
 """The interface of the sandboxes that run model-written code: in another process, under limits, exchanging plain data.
 
 `monty` (the default, `curricula/sandbox_monty.py`) interprets a subset of Python in Rust, in reused worker processes
-without access to files, network, processes or clocks. `subprocess` (`curricula/sandbox_subprocess.py`) starts a fresh
-Python process for each call, for code that needs the whole language. docs/sandbox.md lists what each prevents and what
-is not guaranteed.
+without access to files, network, processes or clocks; what it can differ on is left to Python
+(`curricula/sandboxes.py`). `subprocess` (`curricula/sandbox_subprocess.py`) starts a fresh Python process for each
+call, for code that needs the whole language. docs/sandbox.md lists what each prevents and what is not guaranteed.
 
 No object of a program is ever called in this process. Results are None, bool, int, float, str, list, tuple, dict or
 set, of exactly these types; callers compare them.

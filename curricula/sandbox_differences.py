@@ -1,11 +1,9 @@
 """Recognise code on which the interpreter of the default sandbox can differ from Python.
 
-`inspect` parses code and names the first construct that is not on the lists below. The lists hold what was compared
-with CPython on drawn calls (`python -m arena.tools.bench.agreement`); everything else counts as different. The main
-differences of pydantic-monty 1.4: `zip`, `map`, `filter`, `enumerate`, `reversed` and generator expressions are lists,
-evaluated at once; sets keep insertion order; `round` to decimals rounds the decimal text; `+=` on a list takes lists
-only; set methods take one argument.
-
+`inspect` parses code and names the first construct that is not on the lists of `curricula/sandbox_constructs.py`. They
+hold what was compared with CPython on drawn calls (`python -m arena.tools.bench.agreement`); the rest counts as
+different. The main differences of pydantic-monty 1.4: `zip`, `map`, `filter`, `enumerate`, `reversed` and generator
+expressions are lists, X
 An iterator is accepted where it is consumed at once and completely, or pure. A set is accepted where its order does not
 show. Not guaranteed: equal results near a limit on time, memory or recursion.
 """
@@ -26,66 +24,31 @@ from typing import Any
 
 from curricula.python_normalize import parse_source
 from curricula.sandbox import CallResult
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-LAZY = _words("zip map filter enumerate reversed")
-PLAIN = _words(
-    "abs all any bin bool chr dict divmod float format hex int isinstance len list max min oct ord pow range repr round"
-    " sorted str sum tuple type None True False ArithmeticError AssertionError AttributeError Exception IndexError"
-    " KeyError LookupError OverflowError RuntimeError StopIteration TypeError ValueError ZeroDivisionError"
+from curricula.sandbox_constructs import (
+    CONSUMERS,
+    EVERYTHING,
+    FORMATTED,
+    KEYWORDS,
+    LAZY,
+    MATH,
+    METHODS,
+    NODES,
+    NUMERIC,
+    OUTSIDE,
+    PLAIN,
+    SET_METHODS,
+    SET_OPERATORS,
+    SET_READERS,
+    SET_USES,
+    SETS,
+    SHORT,
+    called,
+    changed_name,
+    direct_names,
+    is_numeric,
+    words,
 )
-"""Builtins that agree; they may also be passed as values."""
-SETS = _words("set frozenset")
-OUTSIDE = _words("random time datetime os secrets uuid")
-"""Modules whose results depend on more than the program. The default sandbox keeps them fixed."""
-MATH = _words("ceil comb e factorial fabs floor gcd inf isqrt lcm pi prod sqrt trunc")
-METHODS = {
-    **dict.fromkeys(_words(
-        "append capitalize casefold center clear copy count endswith extend find get index insert isalnum isalpha"
-        " isascii isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle isupper items join keys"
-        " ljust lower lstrip partition pop popitem remove removeprefix removesuffix replace reverse rfind rindex rjust"
-        " rpartition rsplit rstrip setdefault sort split startswith strip swapcase title upper values zfill add"
-        " expandtabs format fromkeys"
-    ), (0, 9)),
-    **dict.fromkeys(_words("splitlines"), (0, 0)),
-    **dict.fromkeys(_words(
-        "update union intersection difference symmetric_difference issubset issuperset isdisjoint discard"
-    ), (1, 1)),
-}  # fmt: skip
-"""Methods that agree, with the least and the most positional arguments."""
-KEYWORDS = {
-    "sorted": "key reverse", "sort": "key reverse", "max": "key default", "min": "key default", "sum": "start",
-    "enumerate": "start", "split": "sep maxsplit", "rsplit": "sep maxsplit", "zip": "strict", "int": "base",
-}  # fmt: skip
-EVERYTHING = _words("dict")  # takes any keyword
-FORMATTED = _words("str join upper lower len int round abs")
-"""Calls whose values have a format, whatever it is."""
-NUMERIC = re.compile(r"[bcdeEfFgGoxX%,_]$")
-"""Ends of formats that only numbers have."""
-CONSUMERS = _words("list tuple set frozenset dict sum min max sorted join extend update")
-"""Calls that consume an iterator, given as the first argument, completely."""
-SHORT = _words("any all")
-"""Calls that may stop early: lazy and eager evaluation agree on pure expressions that do not fail."""
-MUTATORS = _words("append clear extend insert pop popitem remove reverse setdefault sort add discard update")
-SET_METHODS = _words("union intersection difference symmetric_difference")
-SET_USES = SET_METHODS | _words("add discard remove update issubset issuperset isdisjoint copy clear")
-SET_READERS = _words("len sorted set frozenset bool any all max min")
-"""Calls without `key` whose result does not depend on the order of a set."""
-SET_OPERATORS = (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)
-NODES = (
-    ast.Module, ast.FunctionDef, ast.Lambda, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign,
-    ast.AnnAssign, ast.For, ast.While, ast.If, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.Try, ast.ExceptHandler,
-    ast.Raise, ast.Assert, ast.Nonlocal, ast.Match, ast.match_case, ast.MatchValue, ast.MatchSingleton,
-    ast.MatchSequence, ast.MatchStar, ast.MatchAs, ast.MatchOr, ast.BoolOp, ast.NamedExpr, ast.BinOp, ast.UnaryOp,
-    ast.IfExp, ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.comprehension,
-    ast.Compare, ast.Call, ast.keyword, ast.FormattedValue, ast.JoinedStr, ast.Constant, ast.Attribute, ast.Subscript,
-    ast.Slice, ast.Starred, ast.Name, ast.List, ast.Tuple, ast.expr_context, ast.boolop, ast.operator, ast.unaryop,
-    ast.cmpop, ast.Import, ast.ImportFrom, ast.alias,
-)  # fmt: skip
+
 LARGEST = 2**62
 UNSURE = re.compile(r"unhashable type|too large to convert")
 ADDED = "can only concatenate list"
@@ -239,12 +202,12 @@ class _Inspection:
         if node.id == "math" and "math" in self.imported:
             return "" if isinstance(self.parents[node], ast.Attribute) else "math"
         parent = self.parents[node]
-        called = isinstance(parent, ast.Call) and parent.func is node
+        is_called = isinstance(parent, ast.Call) and parent.func is node
         tested = node.id in SETS and any(
             isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "isinstance"
             for n in (parent, self.parents.get(parent))
         )
-        return "" if node.id in known and (called or tested) else node.id
+        return "" if node.id in known and (is_called or tested) else node.id
 
     def _check_functiondef(self, node: ast.FunctionDef) -> str:
         if node.decorator_list:
@@ -269,7 +232,7 @@ class _Inspection:
         )
 
     def _check_call(self, node: ast.Call) -> str:
-        name = _called(node)
+        name = called(node)
         if name == "format":
             return self._check_format(node)
         if name in self.functions or not name or name in EVERYTHING:
@@ -287,14 +250,14 @@ class _Inspection:
 
     def _check_formattedvalue(self, node: ast.FormattedValue) -> str:
         """Containers take no format in Python; formats of numbers raise in both."""
-        if node.format_spec is None or node.conversion != -1 or _called(node.value) in FORMATTED:
+        if node.format_spec is None or node.conversion != -1 or called(node.value) in FORMATTED:
             return ""
-        return "" if _is_numeric(node.format_spec) else "a format of a value of any type"
+        return "" if is_numeric(node.format_spec) else "a format of a value of any type"
 
     def _check_format(self, node: ast.Call) -> str:
         """`format(value, spec)` and `text.format(...)`, as in `_check_formattedvalue`."""
         if isinstance(node.func, ast.Name):
-            return "" if len(node.args) < 2 or _is_numeric(node.args[1]) else "a format of a value of any type"
+            return "" if len(node.args) < 2 or is_numeric(node.args[1]) else "a format of a value of any type"
         text = node.func.value if isinstance(node.func, ast.Attribute) else None
         if not isinstance(text, ast.Constant) or not isinstance(text.value, str):
             return ".format of a computed text"
@@ -310,7 +273,7 @@ class _Inspection:
             if isinstance(operator, ast.Is | ast.IsNot) and not any(
                 (isinstance(side, ast.Constant) and not isinstance(side.value, int | float | str))
                 or (isinstance(side, ast.Constant) and isinstance(side.value, bool))
-                or (isinstance(side, ast.Call) and _called(side) == "type")
+                or (isinstance(side, ast.Call) and called(side) == "type")
                 for side in (left, right)
             ):
                 return "is"
@@ -332,7 +295,7 @@ class _Inspection:
 
     def _floats(self, node: ast.Call) -> str:
         """A call whose result can differ for floats."""
-        name = _called(node)
+        name = called(node)
         if name == "round" and len(node.args) + len(node.keywords) > 1:
             return "round to decimals"
         return "sum of floats" if name == "sum" and sys.version_info >= (3, 12) else ""
@@ -347,7 +310,7 @@ class _Inspection:
                 isinstance(n.op, ast.Pow) and not (isinstance(n.right, ast.Constant) and type(n.right.value) is int)
                 for n in self.of(ast.BinOp)
             )
-            or any(_called(n) == "pow" for n in self.of(ast.Call))
+            or any(called(n) == "pow" for n in self.of(ast.Call))
         )
 
     # -- iterators -----------------------------------------------------------------------------------------------------
@@ -360,7 +323,7 @@ class _Inspection:
     def _check_iterator(self, node: ast.expr) -> str:
         if not self._is_iterator(node):
             return ""
-        what = "a generator" if isinstance(node, ast.GeneratorExp) else _called(node)
+        what = "a generator" if isinstance(node, ast.GeneratorExp) else called(node)
         parent = self.parents[node]
         if isinstance(parent, ast.Starred):
             return "" if isinstance(self.parents[parent], ast.Call | ast.List | ast.Tuple) else f"{what}, starred"
@@ -372,7 +335,7 @@ class _Inspection:
             return self._check_loop(node, [self.parents[parent]], what)
         if not isinstance(parent, ast.Call) or node is parent.func:
             return f"{what} as a value"
-        by = _called(parent)
+        by = called(parent)
         if by in self.bound or by == "reversed" or (by in CONSUMERS and parent.args[:1] != [node]):
             return f"{what} as a value"
         if by in CONSUMERS:
@@ -385,7 +348,7 @@ class _Inspection:
         """An iterator that Python may leave before its end: the rest must not change anything or fail unnoticed."""
         if self._has_effects([node]):
             return f"{what} with effects"
-        if any(isinstance(n, ast.GeneratorExp) or _called(n) in ("map", "filter") for n in ast.walk(node)):
+        if any(isinstance(n, ast.GeneratorExp) or called(n) in ("map", "filter") for n in ast.walk(node)):
             self.lazy = True
             return f"{what} in a program that catches errors" if self.of(ast.Try) else ""
         return ""
@@ -393,33 +356,33 @@ class _Inspection:
     def _check_loop(self, node: ast.expr, body: list[Any], what: str) -> str:
         """A loop over an iterator that is evaluated before the loop: the body must not change what it reads."""
         inside = [n for part in body for n in ast.walk(part)]
-        called = {n.func.id for n in inside if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        calls = {n.func.id for n in inside if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
         source = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
         early = self._check_early(node, what)
         if early:
             return early
-        if called & self.bound and any(True for n in self.nodes if _changed(n) is not None and n not in inside):
+        if calls & self.bound and any(True for n in self.nodes if changed_name(n) is not None and n not in inside):
             return f"{what}, and a function that may change it"
         read = self._aliases({n.id for n in source})
-        changed = {name for n in inside if (name := _changed(n)) is not None}
+        changed = {name for n in inside if (name := changed_name(n)) is not None}
         return f"{what}, changed while it is read" if changed & read else ""
 
     def _has_effects(self, parts: list[ast.expr]) -> bool:
         """Whether evaluating an iterator changes something, or calls a function that may."""
         inside = [n for part in parts for n in ast.walk(part)]
-        changes = any(_changed(n) is not None for n in self.nodes)
+        changes = any(changed_name(n) is not None for n in self.nodes)
         return any(
             isinstance(n, ast.NamedExpr)
-            or _changed(n) is not None
+            or changed_name(n) is not None
             or (isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in self.functions and changes)
             for n in inside
         )
 
     def _aliases(self, names: set[str]) -> set[str]:
         """Names that may refer to the same objects as one of `names`, or to their parts."""
-        links = [({n.id for n in _direct(t)}, {n.id for n in _direct(v)}) for t, v in self.assigned]
+        links = [({n.id for n in direct_names(t)}, {n.id for n in direct_names(v)}) for t, v in self.assigned]
         links += [
-            ({n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}, {n.id for n in _direct(loop.iter)})
+            ({n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}, {n.id for n in direct_names(loop.iter)})
             for loop in self.of(ast.For, ast.comprehension)
         ]
         found = set(names)
@@ -448,7 +411,7 @@ class _Inspection:
         if isinstance(node, ast.Name):
             return node.id in self.sets
         if isinstance(node, ast.BinOp):
-            views = any(isinstance(s, ast.Call) and _called(s) in ("keys", "items") for s in (node.left, node.right))
+            views = any(isinstance(s, ast.Call) and called(s) in ("keys", "items") for s in (node.left, node.right))
             return isinstance(node.op, SET_OPERATORS) and (views or self._is_set(node.left) or self._is_set(node.right))
         if not isinstance(node, ast.Call):
             return False
@@ -500,53 +463,12 @@ class _Inspection:
         if node is call.func or node not in call.args:
             return False
         if isinstance(call.func, ast.Attribute):
-            return call.func.attr in SET_METHODS | _words("issubset issuperset isdisjoint") or (
+            return call.func.attr in SET_METHODS | words("issubset issuperset isdisjoint") or (
                 call.func.attr == "update" and self._is_set(call.func.value)
             )
-        name = _called(call)
+        name = called(call)
         if name == "isinstance":
             return call.args[0] is node
         if name == "sum":
             return not self._makes_floats()
         return name in SET_READERS and not call.keywords and len(call.args) == 1 and name not in self.bound
-
-
-def _called(node: ast.AST) -> str:
-    """The name of the function or method that a call names, or an empty string."""
-    func = node.func if isinstance(node, ast.Call) else None
-    return func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
-
-
-def _is_numeric(spec: ast.expr) -> bool:
-    """Whether a format ends as only those of numbers do."""
-    last = spec.values[-1] if isinstance(spec, ast.JoinedStr) and spec.values else spec
-    return isinstance(last, ast.Constant) and isinstance(last.value, str) and bool(NUMERIC.search(last.value))
-
-
-def _changed(node: ast.AST) -> str | None:
-    """The name at the root of what a node changes in place; an empty string if it has none; None if nothing."""
-    target: ast.AST | None = None
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
-        target = node.func.value
-    elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
-        target = node.value
-    elif (
-        isinstance(node, ast.AugAssign)
-        and isinstance(node.target, ast.Name)
-        and isinstance(node.op, ast.Add | ast.Mult)
-    ):
-        target = node.target
-    if target is None:
-        return None
-    while isinstance(target, ast.Subscript | ast.Attribute):
-        target = target.value
-    return target.id if isinstance(target, ast.Name) else ""
-
-
-def _direct(node: ast.AST) -> list[ast.Name]:
-    """Names in an expression whose objects, or parts of them, can be its value."""
-    if isinstance(node, ast.Name):
-        return [node]
-    if isinstance(node, ast.Constant | ast.BinOp | ast.Compare | ast.JoinedStr | ast.ListComp | ast.SetComp):
-        return []
-    return [name for child in ast.iter_child_nodes(node) for name in _direct(child)]

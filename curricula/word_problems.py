@@ -56,7 +56,7 @@ _FENCE = re.compile(r"^[ \t]*(?:```(?:python|py)?|-{3,})[ \t]*$", re.MULTILINE)
 
 
 class WordProblems:
-    """Questions in prose with programs that compute the answers. `sandbox` is "monty" or "subprocess"."""
+    """Questions in prose with programs that compute the answers. `sandbox` is "monty", "monty_only" or "subprocess"."""
 
     name = "word_problems"
     depths = DEPTHS

@@ -52,15 +52,29 @@ def value(sandbox: Sandbox, code: str, *args: Any) -> CallResult:
 
 
 def children() -> list[int]:
-    """Ids of live processes of the subprocess sandbox, with any parent."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
+    """Ids of live processes of the subprocess sandbox: of this process, or left behind. Not those that another Python,
+    such as a test process beside this one, is waiting for."""
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if is_script(pid) and not is_foreign(pid)]
+
+
+def is_script(pid: int) -> bool:
+    return str(SCRIPT) in command(pid)
+
+
+def is_foreign(pid: int) -> bool:
+    while is_script(pid):
         try:
-            if str(SCRIPT).encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
+            pid = int(Path(f"/proc/{pid}/status").read_text().split("PPid:")[1].split()[0])
+        except OSError:  # it has ended
+            return True
+    return pid != os.getpid() and "python" in command(pid).partition("\0")[0]
+
+
+def command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 # Permitted operations

@@ -50,7 +50,7 @@ DIFFERENT: list[tuple[str, Any, Any]] = [
     ("try:\n        return x.bit_length()\n    except AttributeError:\n        return 0", 8, 4),
     ("def g():\n        yield 1\n    return list(g())", 1, [1]),
     ("return list(map(str.upper, x))", "ab", ["A", "B"]),
-    ("return x is list(x) or len({id(x)})", [1], 1),
+    ("return hash(x)", 2.5, 1152921504606846978),
     ("del x[0]\n    return x", [1, 2], [2]),
 ]  # fmt: skip
 # Common code that agrees, and so stays fast.

@@ -74,7 +74,7 @@ def test_texts_are_normalised():
         ("recursion", PENCILS, ["return 3 + answer()"]),
         ("memory", PENCILS, ["return len([7] * 10 ** 12)"]),
         ("not data", PENCILS, ["return lambda: 3 + 7"]),
-        ("unsupported", PENCILS, ["yield 3 + 7"]),
+        ("not data", PENCILS, ["yield 3 + 7"]),
         ("not an answer", PENCILS, ["return 3 < 12"]),
         ("not an answer", PENCILS, ["return 12 ** 100"]),
         ("not an answer", PENCILS, ["return float('nan') * 3"]),

@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from textwrap import indent
 from typing import Any
 
 from curricula.sandbox import CallResult, Limits, Sandbox
@@ -29,6 +30,19 @@ TOGETHER = 10
 """Calls of a program."""
 OPEN = ("unsupported", "time", "memory", "recursion", "crashed")
 """Reasons with which a call counts as not compared."""
+SHARED = 20
+"""Programs that share a Python process."""
+DRIVER = """
+def run_all(define, calls):
+    out = []
+    for args in calls:
+        try:
+            out.append((True, define()(*args)))
+        except Exception as error:
+            out.append((False, repr(error)[:200]))
+    return out
+def run(i, calls):
+"""
 WRONG_TYPE = 0.04
 """Chance that an argument is of another type than the program expects."""
 
@@ -301,11 +315,27 @@ def agree(one: CallResult, two: CallResult) -> bool | None:
     return same_value(one.value, two.value) if one.ok and two.ok else one.ok == two.ok
 
 
+def python_results(programs: Sequence[Program], python: Sandbox) -> list[list[CallResult]]:
+    """What Python gives for each call of each program. Many programs share a process; if one does not end there with
+    plain data, it gets its own."""
+    found: list[list[CallResult]] = []
+    for start in range(0, len(programs), SHARED):
+        part = programs[start : start + SHARED]
+        code = "".join(f"def p{i}():\n{indent(p.code, '    ')}\n    return f\n" for i, p in enumerate(part))
+        code += f"{DRIVER}    return run_all([{', '.join(f'p{i}' for i in range(len(part)))}][i], calls)\n"
+        together = python.call(code, "run", [(i, list(p.calls)) for i, p in enumerate(part)])
+        for program, ran in zip(part, together, strict=True):
+            if ran.ok:
+                found.append([CallResult(ok, value, "ok" if ok else "raised") for ok, value in ran.value])
+            else:
+                found.append(python.call(program.code, "f", program.calls))
+    return found
+
+
 def compare(programs: Sequence[Program], sandboxes: dict[str, Sandbox], python: Sandbox) -> dict[str, Agreement]:
     """Compare sandboxes, given by name, with Python on the same programs."""
     found = {name: Agreement() for name in sandboxes}
-    for program in programs:
-        wanted = python.call(program.code, "f", program.calls)
+    for program, wanted in zip(programs, python_results(programs, python), strict=True):
         for name, sandbox in sandboxes.items():
             into = found[name]
             for args, ran, want in zip(
