@@ -151,7 +151,7 @@ class _Inspection:
     def result(self) -> Differences:
         if self.imported & OUTSIDE:
             return Differences(left=True)
-        rounds = next((self._floats(n) for n in self.of(ast.Call) if self._floats(n)), "")
+        rounds = next((found for n in self.of(ast.Name) if (found := self._floats(n))), "")
         always = next((found for node in self.nodes if (found := self.check(node))), "")
         if not always and rounds and self._makes_floats():
             always = rounds
@@ -184,7 +184,7 @@ class _Inspection:
         special = getattr(self, f"_check_{type(node).__name__.lower()}", None)
         found: str = special(node) if special else ""
         if not found and isinstance(node, ast.expr):
-            found = self._check_iterator(node) or self._check_set(node)
+            found = self._check_iterator(node) or self._check_set(node) or self._check_view(node)
         return found
 
     def _check_import(self, node: ast.Import) -> str:
@@ -197,6 +197,8 @@ class _Inspection:
         known = PLAIN | LAZY | SETS
         if not isinstance(node.ctx, ast.Load):
             return f"another meaning of {node.id}" if node.id in known else ""
+        if node.id == "format" and getattr(self.parents[node], "func", None) is not node:
+            return "format as a value"
         if node.id in self.bound or node.id in PLAIN or node.id in self.from_math:
             return ""
         if node.id == "math" and "math" in self.imported:
@@ -257,7 +259,7 @@ class _Inspection:
     def _check_format(self, node: ast.Call) -> str:
         """`format(value, spec)` and `text.format(...)`, as in `_check_formattedvalue`."""
         if isinstance(node.func, ast.Name):
-            return "" if len(node.args) < 2 or is_numeric(node.args[1]) else "a format of a value of any type"
+            return "" if len(node.args) == 2 and is_numeric(node.args[1]) else "a format of a value of any type"
         text = node.func.value if isinstance(node.func, ast.Attribute) else None
         if not isinstance(text, ast.Constant) or not isinstance(text.value, str):
             return ".format of a computed text"
@@ -293,12 +295,15 @@ class _Inspection:
         caught = isinstance(node.op, ast.Add) and not plain and self.of(ast.Try)
         return "+= in a program that catches errors" if caught else ""
 
-    def _floats(self, node: ast.Call) -> str:
-        """A call whose result can differ for floats."""
-        name = called(node)
-        if name == "round" and len(node.args) + len(node.keywords) > 1:
-            return "round to decimals"
-        return "sum of floats" if name == "sum" and sys.version_info >= (3, 12) else ""
+    def _floats(self, node: ast.Name) -> str:
+        """A use of a builtin whose result can differ for floats."""
+        if node.id == "sum":
+            return "sum of floats" if sys.version_info >= (3, 12) else ""
+        call = self.parents[node]
+        if node.id != "round":
+            return ""
+        args = call.args if isinstance(call, ast.Call) and call.func is node and not call.keywords else []
+        return "" if len(args) == 1 and not isinstance(args[0], ast.Starred) else "round to decimals"
 
     def _makes_floats(self) -> bool:
         return bool(
@@ -361,6 +366,9 @@ class _Inspection:
         early = self._check_early(node, what)
         if early:
             return early
+        computed = any(isinstance(n, ast.Call) and not called(n) for n in inside)
+        if computed and any(changed_name(n) is not None for n in self.nodes):
+            return f"{what}, and a function that may change it"
         if calls & self.bound and any(True for n in self.nodes if changed_name(n) is not None and n not in inside):
             return f"{what}, and a function that may change it"
         read = self._aliases({n.id for n in source})
@@ -441,6 +449,17 @@ class _Inspection:
             or (isinstance(parent, ast.Call) and self._reads_set(parent, node))
         )
         return "" if fine else "the order of a set"
+
+    def _check_view(self, node: ast.expr) -> str:
+        """Keys and items of a dict act as sets; they are accepted where they are read at once."""
+        if called(node) not in ("keys", "items") or not isinstance(node, ast.Call) or isinstance(node.func, ast.Name):
+            return ""
+        parent = self.parents[node]
+        builtin = (
+            isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name) and parent.func.id not in self.bound
+        )
+        fine = isinstance(parent, ast.For | ast.comprehension | ast.Compare | ast.BinOp | ast.Starred) or builtin
+        return "" if fine else "a view of a dict as a value"
 
     def _returned(self, node: ast.AST) -> bool:
         """Whether a return belongs to f, and the code does not call f itself."""
