@@ -108,3 +108,12 @@ def direct_names(node: ast.AST) -> list[ast.Name]:
     if isinstance(node, ast.Constant | ast.BinOp | ast.Compare | ast.JoinedStr | ast.ListComp | ast.SetComp):
         return []
     return [name for child in ast.iter_child_nodes(node) for name in direct_names(child)]
+
+
+def roots(target: ast.expr) -> set[str]:
+    """Names that an assignment to a target binds, or whose objects it changes."""
+    while isinstance(target, ast.Subscript | ast.Attribute | ast.Starred):
+        target = target.value
+    if isinstance(target, ast.Tuple | ast.List):
+        return {name for each in target.elts for name in roots(each)}
+    return {target.id} if isinstance(target, ast.Name) else set()

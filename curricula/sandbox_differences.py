@@ -46,6 +46,7 @@ from curricula.sandbox_constructs import (
     changed_name,
     direct_names,
     is_numeric,
+    roots,
     words,
 )
 
@@ -388,11 +389,12 @@ class _Inspection:
 
     def _aliases(self, names: set[str]) -> set[str]:
         """Names that may refer to the same objects as one of `names`, or to their parts."""
-        links = [({n.id for n in direct_names(t)}, {n.id for n in direct_names(v)}) for t, v in self.assigned]
-        links += [
-            ({n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}, {n.id for n in direct_names(loop.iter)})
-            for loop in self.of(ast.For, ast.comprehension)
-        ]
+        links = [(roots(t), {n.id for n in direct_names(v)}) for t, v in self.assigned]
+        for loop in self.of(ast.For, ast.comprehension):
+            target = loop.target
+            if called(loop.iter) == "enumerate" and isinstance(target, ast.Tuple):
+                target = ast.Tuple(target.elts[1:], ast.Store())  # the first is an integer
+            links.append((roots(target), {n.id for n in direct_names(loop.iter)}))
         found = set(names)
         for _ in links:
             before = len(found)

@@ -68,6 +68,7 @@ SAME = [
     "return ' '.join(str(y) for y in reversed(x))",
     "return all(y > 0 for y in x)",
     "d = {}\n    for i, y in enumerate(x):\n        d.setdefault(y, []).append(i)\n    return d",
+    "d = {}\n    for i, y in enumerate(x):\n        if 6 - y in d:\n            return [d[6 - y], i]\n        d[y] = i",
     "return list(map(list, zip(*[x, x])))",
     "return round(sum(x) / 3)",
     "return sum(map(abs, x))",
