@@ -12,6 +12,19 @@ LONGEST = 200_000_000
 """Maximum size in bytes; the largest vocabularies need a tenth of it."""
 
 
+def read_text(path: Path, longest: int = LONGEST) -> str:
+    """Read a text file in UTF-8 of at most `longest` bytes. Raises OSError if it cannot be read and ValueError for a
+    larger file, another encoding, or a Git LFS pointer, web page or nothing in its place."""
+    size = path.stat().st_size
+    if size > longest:
+        raise ValueError(f"{path.name} has {size:,} bytes, the most is {longest:,}")
+    check_file(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not text in UTF-8: {error}") from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 

@@ -10,6 +10,31 @@ import typer
 from arena.cli.common import RunArg, open_to_read, reads_run
 
 
+def verify_proof(
+    file: Annotated[Path, typer.Argument(help="A file with a proof, as `library RUN proof ITEM` prints it.")],
+    key: Annotated[str, typer.Option(help="The run's public key, if you know it: 64 hex digits.")] = "",
+    head: Annotated[
+        str, typer.Option(help="A head that you kept: its root of 64 hex digits, or the last line of `library verify`.")
+    ] = "",
+) -> None:
+    """Check a proof from a run's library. Needs neither the run nor its database. Exit status 0: it holds, 1: not."""
+    from arena.run.proof import check_proof, describe, known_head, read_proof
+    from arena.text import visible
+
+    known = known_head(key.strip(), head.strip())
+    proof = read_proof(file)
+    problems = check_proof(proof, known)
+    for problem in problems:
+        typer.echo(visible(f"wrong    {problem}"))
+    if problems:
+        raise typer.Exit(1)
+    signed = f"signed with the key {proof['head']['public_key']}"
+    typer.echo(visible(f"ok       {describe(proof)}"))
+    typer.echo(f"ok       {signed}{', which you gave' if known.key else ''}")
+    if not known.key and not known.root:
+        typer.echo("note     anybody can sign a log with their own key: compare the key (--key) or a root (--head)")
+
+
 @reads_run
 def library(
     folder: RunArg,

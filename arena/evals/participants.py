@@ -15,8 +15,9 @@ from pathlib import Path
 from arena.config.population import MAIN
 from arena.config.schema import Config, load_config, nearest
 from arena.config.shipped import typed_command
-from arena.run.agents import FILES, file_digest, there
-from arena.run.paths import check_folder, inside
+from arena.run.adapters import stored_adapters
+from arena.run.agents import checked_path
+from arena.run.paths import check_folder
 from arena.run.store import Row, Store
 from arena.text import listed
 
@@ -89,22 +90,22 @@ def select_participants(
         ValueError: if an agent or the generation does not exist; names those that do.
     """
     others = {a: model for a, model in store.agent_models().items() if model != MAIN}
-    at = there(store, folder) if config.sleep.enabled and config.engine.spec.trains else {}
-    if at:
-        g = max(at) if generation is None else generation
-        if g not in at:
-            raise ValueError(
-                f"no adapters of generation {g} in {folder}; available generations: {', '.join(map(str, at))}"
-            )
-        found = choose(store, at[g], g, wanted, [r for r in alive_in(store, g) if r["name"] in others])
-        chosen = [row for row in found if row["name"] not in others] or at[g][:1]
-        said = [f"{_told(found, wanted, len(at[g]))} of generation {g}, beside the base model"]
+    trained = config.sleep.enabled and config.engine.spec.trains
+    stored = stored_adapters(folder, store, config)
+    if trained and (rows := stored.find(generation)):
+        g = rows[0]["generation"]
+        found = choose(store, rows, g, wanted, [r for r in alive_in(store, g) if r["name"] in others])
+        chosen = [row for row in found if row["name"] not in others]
+        stored.check(chosen, "choose one with --generation")
+        said = [f"{_told(found, wanted, len(rows))} of generation {g}, beside the base model"]
+        said += [text for text in [stored.lost()] if text]
         players = [
             Participant(AGENTS, row["name"], other=others[row["name"]])
             if row["name"] in others
-            else Participant(AGENTS, row["name"], _checked(folder, row))
+            else Participant(AGENTS, row["name"], checked_path(folder, row))
             for row in found
         ]
+        chosen = chosen or rows[:1]
         base = Participant(BASE, chosen[0]["name"])
     else:
         g = _last(store, folder) if generation is None else generation
@@ -186,13 +187,3 @@ def _last(store: Store, folder: Path) -> int:
     if found is None:
         raise ValueError(f"no generation of {folder} has been finished")
     return int(found)
-
-
-def _checked(folder: Path, row: Row) -> str:
-    """The adapter's folder. Raises ValueError if its weights differ from those the run wrote."""
-    path: str = row["path"]
-    weights = inside(folder, path) / FILES[1]
-    sha = file_digest(weights)
-    if sha != row["sha256"]:
-        raise ValueError(f"{weights} is not what the run wrote: SHA-256 {sha}, stored {row['sha256']}")
-    return path

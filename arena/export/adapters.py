@@ -1,37 +1,43 @@
 """Copies the agents' adapters as PEFT folders; each is checked against the digest stored in the run.
 
-Left out: optimizer states. Not guaranteed: that the adapters of a generation still exist; a run keeps those of every
-tenth generation and of the last two.
+Left out: optimizer states, and adapters that the run's retention has removed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
 from agents.peft_folder import record_base
+from arena.config.schema import Config
 from arena.export.traces import Tell
-from arena.run.agents import FILES, there
+from arena.run.adapters import FILES, stored_adapters
+from arena.run.agents import checked_path
 from arena.run.paths import inside
 from arena.run.store import Row, Store
 
+HINT = "choose one with --adapters, or leave adapters out with --only traces,tables,library,card"
 
-def chosen(store: Store, run: Path, which: str) -> list[Row]:
-    """The checkpoints that `which` names: `latest`, `all`, or the number of a generation.
+
+def chosen(store: Store, config: Config, run: Path, which: str) -> list[Row]:
+    """The checkpoints that `which` names: `latest`, `all` that retention has left, or the number of a generation.
+
+    Empty if nobody was trained.
 
     Raises:
-        ValueError: if the generation has no adapters; names those that have.
+        ValueError: if the generation has no adapters, or if files are missing; names the generations that are there.
     """
-    found = there(store, run)
+    stored = stored_adapters(run, store, config)
     if which == "all":
-        return [row for rows in found.values() for row in rows]
-    if which == "latest":
-        return found[max(found)] if found else []
-    if not which.isdecimal() or int(which) not in found:
-        have = f"there are those of generation {', '.join(map(str, found))}" if found else "there are none"
-        raise ValueError(f"no adapters of generation {which!r} in {run}; {have} (or say latest, or all)")
-    return found[int(which)]
+        stored.check(stored.missing, HINT)
+        return [row for rows in stored.there.values() for row in rows]
+    if which != "latest" and not which.isdecimal():
+        raise ValueError(f"--adapters is latest, all or the number of a generation, got {which!r}")
+    if which != "latest" and not stored.recorded:
+        raise ValueError(f"no adapters of generation {which} in {run}: the run has trained nobody")
+    rows = stored.find(None if which == "latest" else int(which))
+    stored.check(rows, HINT)
+    return rows
 
 
 def write_adapters(rows: list[Row], run: Path, folder: Path, tell: Tell, base: tuple[str, str] = ("", "")) -> int:
@@ -48,10 +54,7 @@ def write_adapters(rows: list[Row], run: Path, folder: Path, tell: Tell, base: t
         ValueError: weights differ from those the run wrote.
     """
     for at, row in enumerate(rows, start=1):
-        source = inside(run, row["path"])
-        sha = hashlib.sha256((source / FILES[1]).read_bytes()).hexdigest()
-        if sha != row["sha256"]:
-            raise ValueError(f"{source / FILES[1]} is not what the run wrote: SHA-256 {sha}, stored {row['sha256']}")
+        source = inside(run, checked_path(run, row))
         target = inside(folder, f"g{row['generation']:04d}/{row['name']}")
         target.mkdir(parents=True)
         for name in FILES:

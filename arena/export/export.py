@@ -59,7 +59,7 @@ def export_run(
     refuse(to)
     partial = to.with_name(f".{to.name}.new")
     with _snapshot(store):
-        rows = chosen(store, run, adapters) if "adapters" in parts else []
+        rows = chosen(store, config, run, adapters) if "adapters" in parts else []
         domains = make_domains(config)
         withheld = check(store, Guard(domains.values()))
         shutil.rmtree(partial, ignore_errors=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from arena.config.schema import StoreSection
 from arena.islands.deltas import begun, increment, mark, marks_of, write
 from arena.islands.island import write_file
+from arena.run.adapters import REPAIR
 from arena.run.messages import Arrivals, Package, Result, Table
 from arena.run.paths import inside
 from arena.run.retention import prune_folder
@@ -128,6 +129,8 @@ class Replica:
         )
         for row in self.store.query(sql):
             at = inside(self.folder, row["path"])
+            if not at.exists():
+                raise ValueError(f"{at} is missing, so island {self.index} cannot go on: {REPAIR}")
             for file in sorted(at.iterdir()) if at.is_dir() else [at]:
                 files[file.relative_to(self.folder).as_posix()] = file.read_bytes()
         return Package(self.index, self.generation, files).to_bytes()

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from agents.stored_file import find_substitute
 from arena.config.population import MAIN
 from arena.config.schema import Config
 from arena.rounds.roles.voice import Voice, make_voice
+from arena.run.adapters import FILES, stored_adapters
 from arena.run.paths import inside
 from arena.run.store import Row, Store
 
@@ -22,9 +24,6 @@ if TYPE_CHECKING:  # imported when models are loaded
     from agents.checkpoint import BaseModel
     from agents.engine import Engine
     from agents.tokenizer import Tokenizer
-
-FILES = ("adapter_config.json", "adapter_model.safetensors")
-
 
 MOST_GENERATIONS = 12
 MOST_AGENTS = 8
@@ -45,30 +44,36 @@ class Player:
         return f"g{self.generation:04d}/{self.agent}"
 
 
-def find_teams(folder: Path, store: Store) -> tuple[dict[int, tuple[Player, ...]], list[str]]:
+def find_teams(folder: Path, store: Store, config: Config) -> tuple[dict[int, tuple[Player, ...]], list[str]]:
     """The players by generation whose adapters are there as they were recorded, and sentences on those that are not."""
-    sql = (
-        "SELECT c.generation, c.name, c.path, c.sha256 FROM checkpoints c JOIN agents a ON a.name = c.name"
-        " ORDER BY c.generation, a.number"
-    )
-    by_generation: dict[int, list[dict[str, Any]]] = {}
-    for row in store.query(sql):
-        if inside(folder, row["path"]).is_dir():
-            by_generation.setdefault(row["generation"], []).append(row)
-    teams, damaged = dict[int, tuple[Player, ...]](), list[str]()
-    for g in spread(list(by_generation), MOST_GENERATIONS):
+    stored = stored_adapters(folder, store, config)
+    lost = stored.lost()
+    teams, damaged = dict[int, tuple[Player, ...]](), [f"{lost[0].upper()}{lost[1:]}."] if lost else []
+    for g in spread(list(stored.there), MOST_GENERATIONS):
         team = []
-        for row in by_generation[g][:MOST_AGENTS]:
+        for row in stored.there[g][:MOST_AGENTS]:
             place = inside(folder, row["path"])
             digest = file_digest(place / "adapter_model.safetensors")
             if digest == row["sha256"]:
-                config = file_digest(place / "adapter_config.json")
-                team.append(Player(g, row["name"], row["path"], f"{digest}/{config}"))
+                config_digest = file_digest(place / "adapter_config.json")
+                team.append(Player(g, row["name"], row["path"], f"{digest}/{config_digest}"))
             else:
                 damaged.append(f"The adapter {row['path']} is not as it was recorded and was left out.")
         if team:
             teams[g] = tuple(team)
     return teams, damaged
+
+
+def checked_path(folder: Path, row: Row) -> str:
+    """The folder of an adapter below the run's. Raises ValueError if its weights differ from those the run wrote."""
+    path: str = row["path"]
+    weights = inside(folder, path) / FILES[1]
+    sha = file_digest(weights)
+    if sha != row["sha256"]:
+        found = find_substitute(weights.read_bytes()[:200])
+        what = found or f"not what the run wrote: SHA-256 {sha}, stored {row['sha256']}"
+        raise ValueError(f"{weights} is {what}")
+    return path
 
 
 def spread(items: Sequence[int], most: int) -> list[int]:
@@ -91,18 +96,6 @@ def voice_of_run(config: Config, store: Store) -> Voice:
     """How a stored run's agents are spoken to, by the places it holds."""
     places = {r["name"]: r["place"] or 0 for r in store.query("SELECT name, place FROM agents")}
     return make_voice(config, lambda agent: places.get(agent, 0))
-
-
-def there(store: Store, run: Path) -> dict[int, list[Row]]:
-    """By generation, the checkpoints of agents whose files are in the run folder."""
-    found: dict[int, list[Row]] = {}
-    for row in store.query(
-        "SELECT * FROM checkpoints WHERE name NOT IN ('learner', 'born', 'commons')"
-        " AND name NOT LIKE 'commons-%' ORDER BY generation, rowid"
-    ):
-        if (inside(run, row["path"]) / FILES[1]).is_file():
-            found.setdefault(row["generation"], []).append(row)
-    return found
 
 
 class RunModels:

@@ -38,8 +38,6 @@ from culture.merkle import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,
-    verify_consistency,
-    verify_inclusion,
 )
 from culture.posts import Post
 
@@ -96,7 +94,7 @@ def seal_generation(store: Store, keys: KeyRing, g: int, log: Frontier | None = 
         leaves.append(row)
     head = {"generation": g, "size": log.size, "root": log.root().hex()}
     key = keys.ensure(ARENA).public_key
-    signature = keys.sign(ARENA, _statement(head)).hex()
+    signature = keys.sign(ARENA, head_statement(head)).hex()
     return {"leaves": leaves, "heads": [{**head, "public_key": key, "signature": signature}]}
 
 
@@ -220,7 +218,7 @@ def _plain(cites: Any) -> Any:
         return cites
 
 
-def _statement(head: Mapping[str, Any]) -> bytes:
+def head_statement(head: Mapping[str, Any]) -> bytes:
     """The 32 bytes that the signature of a head covers."""
     said = {"kind": "head", **{name: head[name] for name in ("generation", "size", "root")}}
     return hashlib.sha256(canonical(said).encode("utf-8", "surrogatepass")).digest()
@@ -338,7 +336,7 @@ def _bad_head(head: Row, log: Frontier, before: int, key: str) -> str | None:
         )
     if head["public_key"] != key:
         return f"{where}: signed with another key than the first"
-    if not is_signed(head["public_key"], _statement(head), head["signature"]):
+    if not is_signed(head["public_key"], head_statement(head), head["signature"]):
         return f"{where}: bad signature"
     return None
 
@@ -388,8 +386,8 @@ def state(store: Store) -> list[str]:
 def prove(store: Store, subject: str) -> dict[str, Any]:
     """The proof that the leaf of a post, a receipt or a training (`g0007/ada`) is in the log of the last head.
 
-    It can be checked without the run, by `check_proof` or any implementation of RFC 6962. Raises ValueError if there is
-    no such leaf, or if the tables of the run no longer agree with it.
+    It can be checked without the run, by `arena.run.proof` (`ratchet verify-proof`) or any implementation of RFC 6962.
+    Raises ValueError if there is no such leaf, or if the tables of the run no longer agree with it.
     """
     found = store.query("SELECT * FROM leaves WHERE subject = ? ORDER BY seq LIMIT 1", [subject])
     heads = store.query("SELECT * FROM heads ORDER BY generation DESC LIMIT 1")
@@ -404,7 +402,6 @@ def prove(store: Store, subject: str) -> dict[str, Any]:
         "what": "inclusion",
         "leaf": leaf.data,
         "index": row["seq"] - 1,
-        "generation": row["generation"],
         "path": [step.hex() for step in path],
         "head": head,
     }
@@ -419,26 +416,3 @@ def prove_consistency(store: Store, generation: int) -> dict[str, Any]:
         raise ValueError(f"generation {generation} has no signed head; {has}")
     path = consistency_proof(_hashes(store)[: heads[-1]["size"]], first["size"])
     return {"what": "consistency", "first": first, "path": [step.hex() for step in path], "head": heads[-1]}
-
-
-def check_proof(proof: Mapping[str, Any], public_key: str | None = None) -> list[str]:
-    """Check a proof of `prove` or `prove_consistency`, without the run. Returns one line a problem.
-
-    `public_key` is the arena's key from a trusted source; without it, the signature proves only that all heads have the
-    same signer. Raises KeyError or TypeError if `proof` is not a proof.
-    """
-    head, path = proof["head"], [bytes.fromhex(step) for step in proof["path"]]
-    problems = []
-    for one in (head, *([proof["first"]] if proof["what"] == "consistency" else [])):
-        if not is_signed(one["public_key"], _statement(one), one["signature"]):
-            problems.append(f"bad signature on the head of generation {one['generation']}")
-        if one["public_key"] != (public_key or head["public_key"]):
-            problems.append(f"the head of generation {one['generation']} is signed with another key")
-    top = bytes.fromhex(head["root"])
-    if proof["what"] == "consistency":
-        first = proof["first"]
-        if not verify_consistency(first["size"], head["size"], bytes.fromhex(first["root"]), top, path):
-            problems.append("the later log does not begin with the earlier one")
-    elif not verify_inclusion(leaf_hash(proof["leaf"].encode("utf-8")), proof["index"], head["size"], path, top):
-        problems.append("the leaf is not at this place of the log")
-    return problems

@@ -33,6 +33,7 @@ from arena.config.registries import domain_class, make_domain
 from arena.config.schema import Config
 from arena.config.shipped import SEED_FOLDER
 from arena.rounds.roles.voice import make_voice
+from arena.run.adapters import check_state
 from arena.run.control import forget, forget_limit
 from arena.run.engines import close, connect, engine_version, make_budget, make_engine
 from arena.run.extension import check_length, first_to_replay, take_back
@@ -41,7 +42,7 @@ from arena.run.integrity import explained
 from arena.run.lock import hold
 from arena.run.messages import Arrivals
 from arena.run.models import Models
-from arena.run.paths import check_folder, inside
+from arena.run.paths import check_folder
 from arena.run.reconfigure import note_changes, reconfigured, write_config
 from arena.run.store import MIGRATIONS, MODEL_TOKENS, PLACES, Row, Store
 from culture.merkle import Frontier
@@ -240,13 +241,16 @@ class Arena:
             return
         sql = "SELECT path FROM checkpoints WHERE generation <= ? AND name = ? ORDER BY generation DESC LIMIT 1"
         for row in self.store.query(sql, [turned, self.state.commons_name]):
-            models.commons = learner.layout.load_peft(inside(self.folder, row["path"]))
+            models.commons = learner.layout.load_peft(self._file(row["path"]))
         sql = "SELECT path FROM checkpoints WHERE generation = ? AND name = ?"
         born = self.store.query(sql, [slept, "born"]) if turned == slept else []
         found, names = (born, after) if born else (self.store.query(sql, [slept, "learner"]), self.state.main_agents)
         if not found:
             raise ValueError(f"{self.store.path} names no learner state of generation {slept}: a row is missing")
-        learner.load(inside(self.folder, found[0]["path"]), names)
+        learner.load(self._file(found[0]["path"]), names)
+
+    def _file(self, path: str) -> Path:
+        return check_state(self.folder, self.store, self.config, path)
 
 
 def model_folder(config: Config) -> Path:

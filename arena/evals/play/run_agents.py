@@ -20,7 +20,8 @@ from arena.config.schema import Config, nearest
 from arena.config.shipped import typed_command
 from arena.library.definitions import definitions_in
 from arena.rounds.roles.voice import Voice
-from arena.run.agents import RunModels, find_teams, voice_of_run
+from arena.run.adapters import stored_adapters
+from arena.run.agents import RunModels, checked_path, voice_of_run
 from arena.run.state import make_domains
 from arena.run.store import Store
 from culture.library import Library
@@ -98,7 +99,7 @@ def open_agents(folder: Path, store: Store, config: Config, count: int, domain: 
     """Load up to `count` agents of a run for `domain` (None: the run's main domain).
 
     Raises:
-        ValueError: if the run does not have the domain, has no agents yet, or its model is missing.
+        ValueError: if the run does not have the domain, has no agents yet, or its model or an adapter is missing.
         OSError: if the model server does not answer.
     """
     domains = make_domains(config)
@@ -111,13 +112,15 @@ def open_agents(folder: Path, store: Store, config: Config, count: int, domain: 
     if not living:
         raise ValueError(f"{folder} has no agents yet: play a generation first, with {typed_command('resume', folder)}")
     models = RunModels(folder, store, config)
-    teams, _ = find_teams(folder, store) if models.base is not None and config.sleep.enabled else ({}, [])
-    paths = {p.agent: p.path for p in teams[max(teams)]} if teams else {}
+    stored = stored_adapters(folder, store, config)
+    rows = stored.find() if models.base is not None and config.sleep.enabled else []
+    trained = {row["name"]: row for row in rows}
     of_agent = store.agent_models()
     others = {a for a in living if of_agent.get(a, MAIN) != MAIN}
     born = [r["name"] for r in store.query("SELECT name FROM agents ORDER BY number")]
-    team = ([a for a in born if a in paths or a in others] if paths else living)[:count]
-    models.use({a: paths[a] for a in team if a in paths})
+    team = ([a for a in born if a in trained or a in others] if trained else living)[:count]
+    stored.check(trained[a] for a in team if a in trained)
+    models.use({a: checked_path(folder, trained[a]) for a in team if a in trained})
     models.join(team, of_agent)
     torch.set_num_threads(config.engine.threads)  # sampled texts may depend on the last bit of the logits
-    return RunAgents(store, config, domains[chosen], models.engine, team, adapted={*paths, *others})
+    return RunAgents(store, config, domains[chosen], models.engine, team, adapted={*trained, *others})

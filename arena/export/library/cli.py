@@ -170,12 +170,16 @@ def _export(asked: Asked, console: Console) -> int:
 
 def _verify(asked: Asked, console: Console) -> int:
     from arena.report.sections.provenance import checkpoint_finding, checkpoints
+    from arena.run.adapters import missing_states, stored_adapters
     from arena.run.ledger import state, verify
 
     problems = verify(asked.store)
-    kept = checkpoints(asked.folder, asked.store)
-    if kept["changed"]:
+    kept = checkpoints(asked.folder, asked.store, asked.config)
+    if kept["changed"] or kept["missing"]:
         problems.append(checkpoint_finding(kept).rstrip("."))
+    problems += [lost] if (lost := stored_adapters(asked.folder, asked.store, asked.config).lost()) else []
+    gone = missing_states(asked.folder, asked.store)
+    problems += [f"{path} is missing; to resume or extend the run needs it" for path in gone]
     for problem in problems:
         console.print(Text(visible(f"wrong    {problem}")), soft_wrap=True)
     if problems:

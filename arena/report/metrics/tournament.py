@@ -135,7 +135,7 @@ def make_plan(folder: Path, store: Store, config: Config, per_generation: int) -
         raise NotPlayed(
             "Nothing was trained in this run (sleep.enabled is false), so all generations would play alike."
         )
-    teams, left_out = find_teams(folder, store)
+    teams, left_out = find_teams(folder, store, config)
     if not teams:
         raise NotPlayed(
             "No adapters of this run are left beside its database (adapters/gNNNN/), so no old agent can play."

@@ -13,8 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from arena.config.schema import Config
 from arena.report.figures.figure import Figure, Heat, Panel, Section, Series, Table
 from arena.report.source import Source
+from arena.run.adapters import FILES, missing_states, stored_adapters
 from arena.run.agents import file_digest
 from arena.run.paths import inside
 from arena.run.store import Row, Store
@@ -44,9 +46,11 @@ def section(source: Source) -> Section:
     findings += logged
     if not logged:
         missing.append(NO_LOG)
-    kept = checkpoints(source.folder, store)
+    kept = checkpoints(source.folder, store, source.config)
     if kept:
         findings.append(checkpoint_finding(kept))
+        lost = stored_adapters(source.folder, store, source.config).lost()
+        missing += [f"{lost[0].upper()}{lost[1:]}."] if lost else []
     sleeps = sleeps_by_agent(store)
     if not sleeps:
         missing.append(
@@ -138,27 +142,31 @@ def refusals(store: Store, posts: int) -> list[str]:
 # -- checkpoints -------------------------------------------------------------------------------------------------
 
 
-def checkpoints(folder: Path, store: Store) -> Counter[str]:
-    """Recorded checkpoints by what is left of them: as recorded, changed, or gone (older ones are deleted)."""
-    found = Counter[str]()
-    for row in store.query("SELECT path, sha256 FROM checkpoints ORDER BY generation, name"):
+def checkpoints(folder: Path, store: Store, config: Config) -> Counter[str]:
+    """Recorded checkpoints by what is left of them: `as recorded`, `changed`, `missing`, or `removed` by retention."""
+    found, rows = Counter[str](), store.query("SELECT path, sha256 FROM checkpoints ORDER BY generation, name")
+    lost = {r["path"] for r in stored_adapters(folder, store, config).missing} | {*missing_states(folder, store)}
+    for row in rows:
         path = inside(folder, row["path"])
-        if not path.exists():
-            found["gone"] += 1
-            continue
-        file = path / "adapter_model.safetensors" if path.is_dir() else path
-        found["as recorded" if file_digest(file) == row["sha256"] else "changed"] += 1
+        file = path / FILES[1] if path.is_dir() else path
+        if row["path"] in lost or not path.exists():
+            found["missing" if row["path"] in lost else "removed"] += 1
+        else:
+            found["as recorded" if file_digest(file) == row["sha256"] else "changed"] += 1
     return found
 
 
 def checkpoint_finding(kept: Counter[str]) -> str:
+    """How many checkpoints are on disk, in one sentence."""
     there = kept["as recorded"] + kept["changed"]
     text = f"Of {count(kept.total(), 'recorded checkpoint')} {there} are still on disk"
     if kept["changed"]:
         text += f", and {kept['changed']} of these do not have the SHA-256 that was recorded"
     elif there:
         text += ", all with the SHA-256 that was recorded"
-    return f"{text} (a run keeps every 10th generation and the last two)."
+    if kept["missing"]:
+        text += f"; {kept['missing']} are missing"
+    return f"{text}; {kept['removed']} were removed by the run's retention (store.adapters)."
 
 
 # -- sleep -------------------------------------------------------------------------------------------------------

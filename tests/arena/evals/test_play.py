@@ -146,8 +146,9 @@ def test_play_errors(run: Path, empty: Path) -> None:
         play_game(run, Typed([]), domain="hidden_word")
     with pytest.raises(ValueError, match="has no agents yet"):
         play_game(empty, Typed([]))
-    shutil.rmtree(run / "adapters")  # then the base model is used
-    assert events(play_game(run, Typed(["1"]), rounds=1))[1]["event"] == "solved"
+    shutil.rmtree(run / "adapters")
+    with pytest.raises(ValueError, match=r"no adapters of generation 3 .* missing \(adapters/g0003/.* there are none"):
+        play_game(run, Typed(["1"]), rounds=1)
 
 
 def test_play_against_a_server_model(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

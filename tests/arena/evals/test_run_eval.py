@@ -20,11 +20,12 @@ from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.tokenizer import Tokenizer
 from arena.cli.app import app
+from arena.config.schema import load_config
 from arena.evals.results import as_csv, as_data, write
 from arena.evals.run_eval import Result, Wanted, examine
 from arena.evals.sampling import requests
-from arena.run.agents import FILES, there
-from arena.run.store import Store
+from arena.run.adapters import FILES, stored_adapters
+from arena.run.store import Row, Store
 from tests.helpers.culture_runs import define, peopled
 from tests.helpers.openai_server import Reply, Server, completion
 
@@ -62,6 +63,10 @@ def ask(folder: Path, file: Path, **wanted: Any) -> Result:
     return result
 
 
+def recorded(run: Path) -> dict[int, list[Row]]:
+    return stored_adapters(run, Store(run / "run.db"), load_config(run / "config.yaml")).recorded
+
+
 def texts(result: Result) -> dict[tuple[str, int, int | None], str]:
     return {
         (j.reply.question.player.name, j.reply.question.item.line, j.reply.sample): j.reply.text for j in result.judged
@@ -77,7 +82,7 @@ def test_eval_is_reproducible_and_read_only(run: Path, mine: Path) -> None:
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and not p.name.startswith("run.db-")}
     one = ask(run, mine, agents="all")
     assert {p: p.read_bytes() for p in before} == before
-    agents = [r["name"] for r in there(Store(run / "run.db"), run)[3]]
+    agents = [r["name"] for r in recorded(run)[3]]
     assert [p.name for p in one.selection.players] == [*agents, "base"] and one.selection.generation == 3
     found = texts(one)
     assert len(found) == len(one.judged) == len(LINES) * len(one.selection.players) * 3
@@ -91,7 +96,7 @@ def test_eval_is_reproducible_and_read_only(run: Path, mine: Path) -> None:
 
 def test_each_agent_uses_its_adapter(run: Path, mine: Path, base: BaseModel, tokenizer: Tokenizer) -> None:
     store, layout = Store(run / "run.db"), AdapterLayout(base.config, 4, 8.0)
-    row = there(store, run)[2][0]
+    row = recorded(run)[2][0]
     name, noise = row["name"], 0.1 * torch.randn(layout.size, generator=torch.Generator().manual_seed(1))
     sha = layout.save_peft(noise, run / row["path"], "agents/seed")  # clearly different from the base model
     store.db.execute("UPDATE checkpoints SET sha256 = ? WHERE path = ?", [sha, row["path"]])
@@ -156,7 +161,7 @@ def test_hostile_and_broken_checkers(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [
-        ({"generation": 1}, "no adapters of generation 1 .*; available generations: 2, 3"),
+        ({"generation": 1}, "no adapters of generation 1 .* retention removed .* there are those of generation 2, 3"),
         ({"agents": "nobody"}, "generation 3 has no agent 'nobody'"),
         ({"agents": "99"}, "--agents 99: there are 3 agents in generation 3"),
         ({"agents": ","}, "--agents is empty"),
@@ -173,7 +178,7 @@ def test_playing_or_damaged_run_is_refused(run: Path, mine: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ValueError, match="is being played by another process"):
             ask(run, mine)
-    row = there(Store(run / "run.db"), run)[3][0]
+    row = recorded(run)[3][0]
     weights = run / row["path"] / FILES[1]
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     with pytest.raises(ValueError, match="is not what the run wrote"):

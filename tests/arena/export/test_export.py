@@ -21,7 +21,8 @@ from arena.export.card import COMPLETION_FIELDS, TRACE_FIELDS
 from arena.export.export import MANIFEST, PARTS, export_run, parts_of
 from arena.export.heldout_guard import Guard
 from arena.export.traces import COMPLETION, TRACE
-from arena.run.state import make_domains
+from arena.loop import play
+from arena.run.state import Arena, make_domains
 from arena.run.store import Store
 from arena.text import code, fence
 from culture.posts import Post, SignedPost
@@ -272,7 +273,9 @@ def test_adapters_are_peft_folders(undisturbed: Path, tmp_path: Path):
     assert len(export(undisturbed, tmp_path / "b", ("adapters",), "all")["adapters"]) == 6
     (two,) = {n.split("/")[1] for n in export(undisturbed, tmp_path / "c", ("adapters",), "2")["adapters"]}
     assert two == "g0002"
-    with pytest.raises(ValueError, match=r"no adapters of generation '7' .* there are those of generation 2, 3"):
+    with pytest.raises(
+        ValueError, match=r"adapters of generation 7 .* wrote none then; there are those of generation 2, 3"
+    ):
         export(undisturbed, tmp_path / "d", ("adapters",), "7")
 
 
@@ -295,8 +298,21 @@ def test_changed_adapter_is_refused(copied: Path, tmp_path: Path):
 
 def test_run_without_adapters(copied: Path, tmp_path: Path):
     shutil.rmtree(copied / "adapters")
-    assert export(copied, tmp_path / "out", ("adapters", "card"))["adapters"] == []
-    assert "no adapters" in (tmp_path / "out" / "README.md").read_text()
+    for which in ("latest", "all", "3"):
+        with pytest.raises(ValueError, match=r"missing \(adapters/g000.* there are none; .* --only traces,tables"):
+            export(copied, tmp_path / "out", PARTS, which)
+    assert not list(tmp_path.glob("*out*"))
+    assert "adapters" not in export(copied, tmp_path / "out", ("traces", "card"))
+
+
+def test_untrained_run_has_no_adapters(tmp_path: Path):
+    given = [f"run.folder={tmp_path}", "generations=1", "sleep.enabled=false", "measure.final_per_depth=1"]
+    with Arena.create(load_config("configs/tiny.yaml", given)) as arena:
+        play(arena)
+    assert export(arena.folder, tmp_path / "out", ("adapters", "card"))["adapters"] == []
+    assert "no adapters: the run has written none" in (tmp_path / "out" / "README.md").read_text()
+    with pytest.raises(ValueError, match="the run has trained nobody"):
+        export(arena.folder, tmp_path / "other", ("adapters",), "1")
 
 
 # -- the book ---------------------------------------------------------------------------------------------------------

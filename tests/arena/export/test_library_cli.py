@@ -16,7 +16,7 @@ from arena.export.library.cli import Asked, library
 from arena.export.library.find import resolve
 from arena.export.library.tree import edges, walk
 from arena.report.metrics.post_status import standings
-from arena.run.ledger import check_proof
+from arena.run.proof import check_proof
 from arena.run.store import Store
 from culture.posts import Post
 from tests.arena.export.test_export import HOSTILE, without_code
