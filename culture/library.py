@@ -266,16 +266,46 @@ class Library:
 
         In a large library, common words are searched among the newest posts only: see `culture.search`.
         """
+        return self._search(_terms(words), kind, limit)
+
+    def lookup(self, words: str, kind: str | None = None, limit: int = 10) -> list[Post]:
+        """`search` for people. First come definitions whose name or meaning is exactly `words`, then posts that contain
+        them next to each other, then those that contain any.
+
+        BM25 alone ranks a post higher that repeats the words, such as a problem about them, than their definition.
+        """
+        said, near = " ".join(words.split()), " ".join(_words(words))
+        found = dict.fromkeys(self._defining(said, kind, limit))
+        for terms in ([near] if len(near.split()) > 1 else [], _terms(words)):
+            if len(found) < limit:
+                found |= dict.fromkeys(self._search(terms, kind, limit))
+        return list(found)[:limit]
+
+    def _search(self, terms: Sequence[str], kind: str | None, limit: int) -> list[Post]:
         if limit < 0:
             raise ValueError(f"limit of a search must not be negative: {limit}")
-        terms = _terms(words)
-        bound, values = self._bound()
-        if kind is not None:
-            check_kind(kind)
-            bound, values = f"{bound} AND p.kind = ?", [*values, kind]
+        bound, values = self._within(kind)
         if not terms or not limit or not (newest := self._newest()):
             return []
         return [to_post(row) for row in find(self.db.conn, terms, (bound, values), newest, limit)]
+
+    def _defining(self, said: str, kind: str | None, limit: int) -> list[Post]:
+        """Definitions with exactly this name or meaning, in order of admission."""
+        bound, values = self._within(kind)
+        query = (
+            f"SELECT {COLUMNS} FROM posts p WHERE p.kind = 'definition' AND {bound}"
+            " AND ? COLLATE NOCASE IN (p.title, p.body, (CASE WHEN p.body LIKE p.title || ' = %'"
+            " THEN substr(p.body, length(p.title) + 4) END)) ORDER BY p.seq LIMIT ?"
+        )
+        return [to_post(row) for row in self.db.conn.execute(query, [*values, said, limit])]
+
+    def _within(self, kind: str | None) -> tuple[str, list[object]]:
+        """The bound of this view, for one kind of posts if it is given. Raises ValueError for an unknown kind."""
+        bound, values = self._bound()
+        if kind is None:
+            return bound, [*values]
+        check_kind(kind)
+        return f"{bound} AND p.kind = ?", [*values, kind]
 
     def _newest(self) -> int:
         """A position in the ledger after which this view has no posts, if posts were admitted in generation order."""
@@ -407,6 +437,10 @@ class Library:
 
 
 def _terms(words: str) -> list[str]:
-    """The distinct words of a query. Only letters, marks and digits are kept, so no word can be FTS syntax."""
-    kept = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in words)
-    return list({term.casefold(): term for term in kept.split()}.values())[:MAX_SEARCH_WORDS]
+    """The distinct words of a query."""
+    return list({term.casefold(): term for term in _words(words)}.values())[:MAX_SEARCH_WORDS]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text. Only letters, marks and digits are kept, so no word can be FTS syntax."""
+    return "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text).split()

@@ -100,3 +100,57 @@ def test_limit_is_a_prefix(large: Library) -> None:
 
 def test_many_words_cost_no_more(large: Library) -> None:
     assert len(large.search(" ".join(f"word{i}" for i in range(60)) + " inc", limit=3)) <= 3
+
+
+def defined() -> Library:
+    """Definitions among posts that repeat their words, which BM25 alone ranks higher."""
+    found = [
+        Post("definition", "ada", 1, f"w{i}", f"w{i} = {body}") for i, body in enumerate(("dbl rev", "rev", "inc"))
+    ]
+    for i in range(30):
+        words = ("rev dbl", "dbl rev", "dbl inc rev")[i % 3]
+        found.append(
+            Post("worked_example", AUTHORS[i % 3], 1 + i // 10, words, f"{words} {i} : {words} {i + 1} ; {words}")
+        )
+    found += [
+        Post("failure", "bo", 2, "w3", "w3 | rev dbl fails"),
+        Post("definition", "cy", 4, "w3", "w3 = rev dbl"),
+        Post("definition", "cy", 5, "w4", "w4 = rev dbl inc"),
+        Post("lesson", "bo", 6, "rev rev", "rev rev = nothing"),
+    ]
+    return filled(*found)
+
+
+def test_lookup_lists_definitions_of_the_words_first() -> None:
+    library = defined()
+    assert "w3 = rev dbl" not in [p.body for p in library.search("rev dbl", limit=5)]  # which is why there is `lookup`
+    found = library.lookup("rev dbl", limit=99)
+    assert found[0].body == "w3 = rev dbl"
+    near = ["rev dbl" in f"{p.title} {p.body}" for p in found]
+    assert near == sorted(near, reverse=True) and not all(near)  # phrases first, then posts with any of the words
+    assert {p.id for p in found} == {p.id for p in library.search("rev dbl", limit=99)}
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        ("w3", "w3 = rev dbl"),
+        ("W3", "w3 = rev dbl"),
+        ("  rev   dbl ", "w3 = rev dbl"),
+        ("w3 = rev dbl", "w3 = rev dbl"),
+        ("dbl rev", "w0 = dbl rev"),
+        ("rev", "w1 = rev"),
+        ("rev dbl inc", "w4 = rev dbl inc"),
+        ("rev rev", "rev rev = nothing"),
+    ],
+)
+def test_lookup_finds_what_is_named(words: str, first: str) -> None:
+    assert defined().lookup(words, limit=5)[0].body == first
+
+
+def test_lookup_stays_in_its_view() -> None:
+    library = defined()
+    assert "w3 = rev dbl" not in [p.body for p in library.as_of(3).lookup("rev dbl", limit=99)]
+    assert {p.kind for p in library.lookup("rev dbl", "worked_example")} == {"worked_example"}
+    assert library.lookup("%", limit=5) == library.lookup('" OR *', limit=0) == library.lookup(" ", limit=5) == []
+    assert [p.id for p in library.lookup("rev dbl", limit=7)] == [p.id for p in library.lookup("rev dbl", limit=9)][:7]

@@ -175,11 +175,9 @@ def _verify(asked: Asked, console: Console) -> int:
 
     problems = verify(asked.store)
     kept = checkpoints(asked.folder, asked.store, asked.config)
-    if kept["changed"] or kept["missing"]:
+    if kept["changed"]:
         problems.append(checkpoint_finding(kept).rstrip("."))
     problems += [lost] if (lost := stored_adapters(asked.folder, asked.store, asked.config).lost()) else []
-    gone = missing_states(asked.folder, asked.store)
-    problems += [f"{path} is missing; to resume or extend the run needs it" for path in gone]
     for problem in problems:
         console.print(Text(visible(f"wrong    {problem}")), soft_wrap=True)
     if problems:
@@ -187,6 +185,8 @@ def _verify(asked: Asked, console: Console) -> int:
     for text in (*state(asked.store), checkpoint_finding(kept) if kept else ""):
         if text:
             console.print(Text(f"ok       {text}"), soft_wrap=True)
+    for path in missing_states(asked.folder, asked.store):
+        console.print(Text(f"note     {path} is missing; to resume or extend the run needs it"), soft_wrap=True)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Search posts by words, and resolve a name, title or id prefix to one post.
 
-Search results are ordered by BM25. Word weights are those of the whole library, also in a search as of an earlier
-generation. Left out: ranking by usefulness.
+Search results begin with exact definitions and phrases; within each part they are ordered by BM25. Word weights are
+those of the whole library, also in a search as of an earlier generation. Left out: ranking by usefulness.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def search(store: Store, words: str, kind: str | None, generation: int | None, l
     if kind is not None:
         check_kind(kind)
     if words.strip():
-        ids = [p.id for p in Library(store.db).as_of(until).search(words, kind, limit)]
+        ids = [p.id for p in Library(store.db).as_of(until).lookup(words, kind, limit)]
     else:
         sql = "SELECT id FROM posts WHERE generation <= ? AND kind = COALESCE(?, kind) ORDER BY seq DESC LIMIT ?"
         ids = [r["id"] for r in store.query(sql, [until, kind, limit])]

@@ -37,7 +37,7 @@ def post_rows(db: sqlite3.Connection, ids: Sequence[str | None]) -> dict[str, Po
 def posts(db: sqlite3.Connection, words: str = "", kind: str | None = None, limit: int = MOST_POSTS) -> list[PostRow]:
     """At most `limit` posts: those that contain any of `words`, best match first; without words the newest first."""
     if words.strip():
-        found = [p.id for p in Library(Database(db)).search(words, kind, limit)]
+        found = [p.id for p in Library(Database(db)).lookup(words, kind, limit)]
         rows = post_rows(db, found)
         return [rows[i] for i in found if i in rows]
     if kind is not None:

@@ -25,7 +25,7 @@ from tests.helpers.command import ratchet
 
 @pytest.fixture
 def run(undisturbed: Path, tmp_path: Path) -> Path:
-    shutil.copytree(undisturbed, tmp_path / "calm", ignore=shutil.ignore_patterns("learner.safetensors"))
+    shutil.copytree(undisturbed, tmp_path / "calm")
     return tmp_path / "calm"
 
 

@@ -113,6 +113,12 @@ def test_what_does_not_need_them_goes_on(run: Path) -> None:
     assert any("adapters are missing: 1 of 3 of generation 2, 3 of 3 of generation 3" in text for text in found.said)
 
 
+def test_verify_notes_what_resuming_needs(run: Path) -> None:
+    (run / "adapters" / "g0003" / "learner.safetensors").unlink()
+    status, out = verify(run)
+    assert status == 0 and "note     adapters/g0003/learner.safetensors is missing; to resume" in out
+
+
 def test_resume_names_the_missing_state(run: Path) -> None:
     shutil.rmtree(run / "adapters")
     with pytest.raises(ValueError, match=r"cannot go on, because adapters/g0003/learner.safetensors is missing: copy"):
