@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from arena.config.schema import Config
 from arena.run.paths import inside
 from arena.run.reconfigure import values_over_time
-from arena.run.retention import kept_generations
 from arena.run.store import Row, Store
 from arena.text import count
 
@@ -121,3 +121,31 @@ def _kept(store: Store, config: Config, recorded: Sequence[int] | dict[int, list
     last = store.query("SELECT MAX(generation) AS g FROM phases WHERE phase = 'measure'")[0]["g"] or 0
     every, most = (values_over_time(store, config, f"store.{key}") for key in ("adapters", "most_adapters"))
     return {*kept_generations(last, every, most)} & {*recorded} | {g for g in recorded if g > last}
+
+
+def kept_generations(last: int, every: Sequence[tuple[int, int]], most: Sequence[tuple[int, int]]) -> set[int]:
+    """The generations whose adapters are kept after generation `last`.
+
+    `every` and `most` are the values of `store.adapters` and `store.most_adapters`, each with the generation from whose
+    end on it was in force. At the end of a generation in which a value changed, both may have been applied.
+    """
+    kept = set[int]()
+    for g in range(1, last + 1):
+        kept.add(g)
+        for n, bound in product(_in_force(every, g), _in_force(most, g)):
+            step = spacing(g, n, bound)
+            kept = {k for k in kept if k > g - 2 or (step and k % step == 0)}
+    return kept
+
+
+def _in_force(values: Sequence[tuple[int, int]], generation: int) -> list[int]:
+    before = [value for first, value in values if first < generation or not first]
+    return [*before[-1:], *(value for first, value in values if first == generation)]
+
+
+def spacing(generation: int, every: int, most: int) -> int:
+    """The N of which every Nth generation before the last two keeps its adapters after `generation`; 0: none does."""
+    step = every
+    while most and step and (generation - 2) // step > most:
+        step *= 2
+    return step

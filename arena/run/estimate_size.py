@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from arena.config.schema import Config
-from arena.run.retention import spacing
+from arena.run.adapters import spacing
 from curricula.domain import Domain, Named
 
 ROW = {

@@ -21,11 +21,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from arena.run.adapters import spacing
 from arena.run.store import Row, Store
 
 if TYPE_CHECKING:
@@ -148,31 +147,3 @@ def prune_folder(folder: Path, generation: int, config: StoreSection) -> None:
         big = sorted((folder / "adapters").glob("commons-g[0-9]*"), key=lambda p: int(p.name[9:]))
         for old in big[: -max(config.most_adapters, 2)]:
             shutil.rmtree(old)
-
-
-def kept_generations(last: int, every: Sequence[tuple[int, int]], most: Sequence[tuple[int, int]]) -> set[int]:
-    """The generations whose adapters are kept after generation `last`.
-
-    `every` and `most` are the values of `store.adapters` and `store.most_adapters`, each with the generation from whose
-    end on it was in force. At the end of a generation in which a value changed, both may have been applied.
-    """
-    kept = set[int]()
-    for g in range(1, last + 1):
-        kept.add(g)
-        for n, bound in product(_in_force(every, g), _in_force(most, g)):
-            step = spacing(g, n, bound)
-            kept = {k for k in kept if k > g - 2 or (step and k % step == 0)}
-    return kept
-
-
-def _in_force(values: Sequence[tuple[int, int]], generation: int) -> list[int]:
-    before = [value for first, value in values if first < generation or not first]
-    return [*before[-1:], *(value for first, value in values if first == generation)]
-
-
-def spacing(generation: int, every: int, most: int) -> int:
-    """The N of which every Nth generation before the last two keeps its adapters after `generation`; 0: none does."""
-    step = every
-    while most and step and (generation - 2) // step > most:
-        step *= 2
-    return step

@@ -16,9 +16,10 @@ from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
 from arena.report.terminal import print_report
 from arena.report.write import build_sections, write_report
+from arena.run.adapters import spacing
 from arena.run.estimate_size import predict
 from arena.run.ledger import verify
-from arena.run.retention import GONE, TEXTS, prune_adapters, spacing, thin, thinned_until
+from arena.run.retention import GONE, TEXTS, prune_adapters, thin, thinned_until
 from arena.run.state import Arena, make_domains
 from arena.run.store import Row, Store
 from arena.tools.bench import long

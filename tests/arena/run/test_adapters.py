@@ -18,8 +18,8 @@ from arena.loop import play
 from arena.report.metrics.run_summary import analyze
 from arena.report.sections import provenance, tournament
 from arena.report.source import Source
-from arena.run.adapters import FILES, StoredAdapters, missing_states, stored_adapters
-from arena.run.retention import kept_generations, prune_folder
+from arena.run.adapters import FILES, StoredAdapters, kept_generations, missing_states, stored_adapters
+from arena.run.retention import prune_folder
 from arena.run.state import Arena
 from arena.run.store import Store
 
@@ -139,7 +139,7 @@ def test_untrained_run_lacks_nothing(tmp_path: Path) -> None:
     assert verify(tmp_path / "tiny")[0] == 0
 
 
-def test_kept_generations_are_those_that_pruning_leaves(tmp_path: Path) -> None:
+def test_kept_generations_are_what_pruning_leaves(tmp_path: Path) -> None:
     for every, most in ((10, 0), (3, 2), (0, 0), (1, 4), (2, 1)):
         store = load_config("configs/tiny.yaml", [f"store.adapters={every}", f"store.most_adapters={most}"]).store
         folder = tmp_path / f"{every}-{most}"
