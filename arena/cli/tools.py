@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +22,29 @@ def make_seed(
     school: Annotated[str, typer.Option(help="lists (the model that ships with Ratchet) or python.")] = "lists",
     size: Annotated[str, typer.Option(help="For python: tiny, small, 25m or 60m.")] = "tiny",
     device: Annotated[str, typer.Option(help="For python: cpu or cuda.")] = "cpu",
+    source: Annotated[
+        str, typer.Option("--from", help="Train an adapter for this chat model instead: a name, folder or GGUF file.")
+    ] = "",
+    domains: Annotated[str, typer.Option(help="For --from: domains, such as word_problems.")] = "word_problems",
+    rank: Annotated[int, typer.Option(min=1, help="For --from: rank of the adapter.")] = 8,
+    items: Annotated[int, typer.Option(min=1, max=40, help="For --from: problems per measured rate.")] = 40,
 ) -> None:
-    """Train a seed model from scratch. Reproduces the one that ships with Ratchet, or makes one for python_programs."""
+    """Train a seed model from scratch, as the one that ships with Ratchet, or one for python_programs. With --from,
+    train an adapter that teaches a chat model the roles of a run."""
+    if source:
+        from arena.tools.seeds.chat_seed import ChatRecipe
+        from arena.tools.seeds.chat_seed import make as make_adapter
+
+        if folder is None:
+            raise ValueError("an adapter needs a folder of its own: --folder my-adapter")
+        lora = ChatRecipe(rank=rank, alpha=2.0 * rank, seed=seed)
+        names = [name.strip() for name in domains.split(",") if name.strip()]
+        lines = make_adapter(
+            source, names, folder, lora if steps is None else replace(lora, steps=steps), threads, items, typer.echo
+        )
+        for line in lines:
+            typer.echo(line)
+        return
     if school not in ("lists", "python"):
         raise ValueError(f"school must be lists or python, got {school!r}")
     if school == "python":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -195,6 +196,8 @@ class MeasureSection(Section):
     final_per_depth: int = Field(100, ge=1)
     """Number of held-out problems per depth, distributed over the agents, before the first and after the last
     generation."""
+    depths: list[int] | None = None
+    """Depths that are measured; others of a domain are left out. Empty (null): all depths of each domain."""
     passes: int = Field(8, ge=1)
     """k of pass@k, before the first and after the last generation."""
     split: Literal["dev", "test"] = "dev"
@@ -202,3 +205,7 @@ class MeasureSection(Section):
     collapse: int = Field(0, ge=0)
     """Number of generations between checks for collapse against the base model without an adapter. 0: none."""
     ratchet: RatchetSection = RatchetSection()
+
+    def depths_of(self, depths: Sequence[int]) -> list[int]:
+        """The depths of a domain that are measured."""
+        return [d for d in depths if self.depths is None or d in self.depths]

@@ -20,6 +20,9 @@ class ModelSection(Section):
     """A Llama, Qwen2 or Qwen3 model: a folder in Hugging Face format, a GGUF file, or a Hugging Face name such as
     Qwen/Qwen3-0.6B, which is looked up in the local cache and downloaded if missing (needs the extra `hub`). `seed` is
     the model that ships with Ratchet; `smollm2` is a small chat model that `ratchet get-model smollm2` fetches."""
+    adapter: str = ""
+    """A LoRA adapter in PEFT format that is merged into the model first, so that every agent begins from it: a folder,
+    or the name of one that ships with Ratchet. Empty: none."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Data type of the base weights. `auto`: on a GPU the checkpoint's own type; on the CPU bfloat16 for models of more
     than 4 million linear parameters if the processor multiplies it (AVX512-BF16, AMX, ARM BF16), otherwise float32. A

@@ -52,7 +52,7 @@ def estimate(config: Config) -> list[str]:
     proposing = problems * long.propose if r.setter in ("self", "frozen") else 0
     solving = problems * (r.solvers * r.attempts + r.grade) * long.solve
     training = agents * (s.fresh + s.archive + s.lore + s.seed_examples + s.proposals) * long.train * s.enabled
-    depths = sum(len(d.depths) * (2 if isinstance(d, Named) else 1) for d in domains.values())
+    depths = sum(len(m.depths_of(d.depths)) * (2 if isinstance(d, Named) else 1) for d in domains.values())
     measuring = depths * agents * m.per_depth * long.solve
     full = 2 * depths * m.final_per_depth * (1 + m.passes) * long.solve
     play = (

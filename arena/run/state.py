@@ -26,6 +26,7 @@ from agents.fused_ops import kernel_version
 from agents.hub import find_model
 from agents.identity import KeyRing, agent_name
 from agents.learner import Learner, LearnerConfig
+from agents.merged_model import adapter_folder, merged_folder
 from agents.named_models import check_weights
 from agents.tokenizer import Tokenizer
 from arena.config.population import MAIN, ROLES, PlacesSection
@@ -254,8 +255,9 @@ class Arena:
 
 
 def model_folder(config: Config) -> Path:
-    """Where the configured base model lies; one given by name may be downloaded first."""
-    return SEED_FOLDER if config.model.path == "seed" else find_model(config.model.path)
+    """Where the configured base model lies, with `model.adapter` merged; one given by name may be downloaded first."""
+    folder = SEED_FOLDER if config.model.path == "seed" else find_model(config.model.path)
+    return merged_folder(folder, adapter_folder(config.model.adapter)) if config.model.adapter else folder
 
 
 def load_base(config: Config) -> tuple[BaseModel, Tokenizer]:
