@@ -60,7 +60,8 @@ def _merge(base: Path, adapter: Path, new: Path) -> None:
     layout = AdapterLayout(config, rank, float(alpha))
     leaves = layout.leaves(layout.load_peft(adapter)[None].double())
     deltas = {
-        f"model.layers.{layer}.{projection_path(projection)}.weight": layout.scale * (leaves[layer, projection, "B"] @ a)[0]
+        f"model.layers.{layer}.{projection_path(projection)}.weight": layout.scale
+        * (leaves[layer, projection, "B"] @ a)[0]
         for (layer, projection, side), a in leaves.items()
         if side == "A"
     }
@@ -75,5 +76,3 @@ def _merge(base: Path, adapter: Path, new: Path) -> None:
         for name in deltas.keys() & tensors.keys():
             tensors[name] = (tensors[name].double() + deltas[name]).to(tensors[name].dtype)
         save_file({name: t.contiguous() for name, t in tensors.items()}, new / path.name, {"format": "pt"})
-
-
