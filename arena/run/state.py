@@ -254,9 +254,14 @@ class Arena:
         return check_state(self.folder, self.store, self.config, path)
 
 
+def source_folder(config: Config) -> Path:
+    """Where the configured model lies, as it was fetched; one given by name may be downloaded first."""
+    return SEED_FOLDER if config.model.path == "seed" else find_model(config.model.path)
+
+
 def model_folder(config: Config) -> Path:
-    """Where the configured base model lies, with `model.adapter` merged; one given by name may be downloaded first."""
-    folder = SEED_FOLDER if config.model.path == "seed" else find_model(config.model.path)
+    """Where the base model of the run lies: the configured model with `model.adapter` merged."""
+    folder = source_folder(config)
     return merged_folder(folder, adapter_folder(config.model.adapter)) if config.model.adapter else folder
 
 
@@ -347,9 +352,8 @@ def base_digest(config: Config) -> str:
 
 def base_weights_digest(config: Config) -> str:
     """SHA-256 of the base model's weights. Raises ValueError if there are none, or a named model is damaged."""
-    digest = weights_digest(model_folder(config))
-    check_weights(config.model.path, digest)
-    return digest
+    check_weights(config.model.path, weights_digest(source_folder(config)))
+    return weights_digest(model_folder(config))
 
 
 def make_domains(config: Config) -> dict[str, Domain]:

@@ -31,7 +31,7 @@ from curricula.domain import Domain, Problem, Requestable
 
 NAME = "seed"
 VOICE = Voice(chat=True, brief=True, requests=True)
-SHARES = {"solve": 4.0, "set": 2.5, "vary": 1.0, "grade": 0.5, "notes": 1.0, "post": 1.0}
+SHARES = {"solve": 3.0, "set": 4.0, "vary": 1.0, "grade": 0.5, "notes": 1.0, "post": 0.5}
 """Weights of the roles in the exercises."""
 EASY = {0: 2.0, 1: 2.0, 2: 1.0, 3: 0.5}
 """Weights of the depths in the exercises; a domain without a depth leaves it out."""
@@ -43,7 +43,7 @@ MOST_TOKENS = 160
 
 @dataclass(frozen=True)
 class ChatRecipe:
-    steps: int = 100
+    steps: int = 150
     batch: int = 8
     rank: int = 8
     alpha: float = 16.0
