@@ -133,6 +133,7 @@ class WordProblems:
             "quantities": float(len(key_numbers(question))),
             "words": float(len(question.split())),
             "answer_length": float(len(problem.answer)),
+            **{f"op {symbol}": float(n) for symbol, n in word_request.operation_counts(program.text).items()},
         }
 
     # -- requests ------------------------------------------------------------------------------------------------

@@ -19,6 +19,9 @@ OPERATIONS: dict[str, tuple[type[ast.operator], ...]] = {
     "a division": (ast.Div, ast.FloorDiv),
     "a remainder": (ast.Mod,),
 }
+SYMBOLS: dict[type[ast.operator], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
+}  # fmt: skip
 STEPS = ("one step", "two steps", "three steps")
 SUBJECTS = (*THINGS, *PLACES, "dollars", "kilometres", "years", "minutes", "litres")
 _FORM = re.compile(r"(one step|two steps|three steps), (?:one of them )?(an? \w+), about (\w+)")
@@ -58,6 +61,14 @@ def meets(question: str, program: str, request: str) -> bool:
         and any(isinstance(op, types) for op in used)
         and _names(question, found[3])
     )
+
+
+def operation_counts(program: str) -> dict[str, int]:
+    """The number of uses of each operation in a program, by symbol; all symbols are present."""
+    found = dict.fromkeys(SYMBOLS.values(), 0)
+    for op in _operations(program):
+        found[SYMBOLS.get(type(op), "**")] += 1
+    return found
 
 
 def post(question: str, program: str, solution: str, rng: random.Random) -> tuple[str, str, str]:

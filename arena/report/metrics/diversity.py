@@ -10,11 +10,12 @@ Left out: diversity of solutions. Not guaranteed: that two problems with one beh
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from arena.run.store import Row, Store
 from culture.measures import (
@@ -29,13 +30,21 @@ from culture.measures import (
 MOST_SAMPLED = 96
 FEWEST_SAMPLED = 12
 """A generation with fewer valid problems is left out, so that it does not shrink all others' samples."""
+OPERATION = "op "
+"""Start of the names of such features."""
 SHUFFLES = 20
 """Random assignments of problems to authors, as the null model of authors with one style."""
 
 
 def asked(problem: str) -> str:
-    """A problem without its input: the text before the first bar, or all of it without a bar."""
-    return problem.partition("|")[0].strip() or problem
+    """A problem without its input or program: the text before the first bar or line of dashes, or all of it."""
+    return problem.partition("\n---\n")[0].partition("|")[0].strip() or problem
+
+
+def operations(features: str | None) -> dict[str, float]:
+    """The features of a problem that count its operations, by symbol."""
+    found = json.loads(features or "{}").items()
+    return {name.removeprefix(OPERATION): n for name, n in found if name.startswith(OPERATION)}
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,8 @@ class Problem:
     author: str
     text: str
     behaviour: str
+    operations: Mapping[str, float] = field(default_factory=dict)
+    """How often each operation occurs, by symbol, where the domain stores that."""
 
     @property
     def words(self) -> list[str]:
@@ -61,12 +72,13 @@ class Problem:
 def diversity(store: Store, domain: str, seed: int) -> tuple[list[Row], Amount | None]:
     """One row per generation with enough valid problems, and the size of the samples (None without a row)."""
     sql = (
-        "SELECT generation, author, text, behaviour_key FROM problems WHERE valid AND domain = ?"
+        "SELECT generation, author, text, behaviour_key, features FROM problems WHERE valid AND domain = ?"
         " ORDER BY generation, round"
     )
     every: dict[int, list[Problem]] = defaultdict(list)
     for r in store.query(sql, [domain]):
-        every[r["generation"]].append(Problem(r["author"], asked(r["text"]), r["behaviour_key"]))
+        made = Problem(r["author"], asked(r["text"]), r["behaviour_key"], operations(r["features"]))
+        every[r["generation"]].append(made)
     enough = {g: problems for g, problems in every.items() if len(problems) >= FEWEST_SAMPLED}
     if not enough:
         return [], None
@@ -108,6 +120,9 @@ def measure(sample: Sequence[Problem], amount: Amount, key: str) -> Row:
     firsts = hill_numbers(Counter(p.words[0] for p in sample if p.words).values())
     words = hill_numbers(Counter(w for p in sample for w in p.words).values())
     cut = first_words(texts, amount.words)
+    mix = Counter[str]()
+    for p in sample:
+        mix.update(p.operations)
     found: Row = {}
     for name, numbers in (("behaviours", behaviours), ("first_words", firsts), ("words", words)):
         found |= {f"{name}_n{order}": value for order, value in enumerate(numbers)}
@@ -115,6 +130,7 @@ def measure(sample: Sequence[Problem], amount: Amount, key: str) -> Row:
         "vendi": vendi_score(texts, 2),
         "distinct_2": distinct_n(cut, 2),
         "distinct_3": distinct_n(cut, 3),
+        "operations_n1": hill_numbers(mix.values())[1] if mix else None,
         "compression": compression_ratio(texts, amount.bytes),
         **styles(sample, key),
     }

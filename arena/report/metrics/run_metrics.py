@@ -11,8 +11,11 @@ Not guaranteed: that `seconds` compares across machines or loads. It is the one 
 
 from __future__ import annotations
 
+import statistics
+
 from arena.report.metrics import generation
 from arena.report.metrics.culture_metrics import CULTURE_METRICS
+from arena.report.metrics.diversity import diversity
 from arena.report.metrics.finished_run import FinishedRun, Metric, Points, difference
 from arena.report.metrics.heldout import middle_mean, names_at, solved
 
@@ -44,6 +47,28 @@ def pass_at_k_3_6(run: FinishedRun) -> float | None:
     return heldout(run, run.last, "pass")
 
 
+def measured_mean(run: FinishedRun, at: int, mode: str) -> float | None:
+    """Mean over all measured depths of the share of held-out problems solved by any of k attempts."""
+    by_depth = solved(run.store, run.main, mode, at).get(at, {})
+    return statistics.fmean(found.rate for found in by_depth.values()) if by_depth else None
+
+
+def heldout_mean(run: FinishedRun) -> float | None:
+    return measured_mean(run, run.last, "full")
+
+
+def gain_mean(run: FinishedRun) -> float | None:
+    return difference(heldout_mean(run), measured_mean(run, 0, "full"))
+
+
+def pass_at_k_mean(run: FinishedRun) -> float | None:
+    return measured_mean(run, run.last, "pass")
+
+
+def pass_at_k_gain(run: FinishedRun) -> float | None:
+    return difference(pass_at_k_mean(run), measured_mean(run, 0, "pass"))
+
+
 def curve(run: FinishedRun) -> list[tuple[float, float]]:
     """(compute units up to the end of a generation, held-out 3 to 6 greedy then), by generation."""
     shares = dict(heldout_series(run))
@@ -55,6 +80,31 @@ def heldout_series(run: FinishedRun) -> Points:
     found = solved(run.store, run.main, "greedy")
     means = {g: middle_mean({d: x.rate for d, x in by_depth.items()}) for g, by_depth in found.items()}
     return [(g, mean) for g, mean in sorted(means.items()) if mean is not None]
+
+
+# -- diversity of what is set ---------------------------------------------------------------------------------------
+
+
+def change_of(run: FinishedRun, key: str) -> float | None:
+    """A measure of diversity in the last quarter of the generations, as a share of its value in the first."""
+    rows, _ = diversity(run.store, run.main, 0)
+    values = [r[key] for r in rows if r[key] is not None]
+    quarter = len(values) // 4
+    if not quarter or not (first := statistics.fmean(values[:quarter])):
+        return None
+    return statistics.fmean(values[-quarter:]) / first
+
+
+def first_words_kept(run: FinishedRun) -> float | None:
+    return change_of(run, "first_words_n1")
+
+
+def triples_kept(run: FinishedRun) -> float | None:
+    return change_of(run, "distinct_3")
+
+
+def operations_kept(run: FinishedRun) -> float | None:
+    return change_of(run, "operations_n1")
 
 
 # -- names ----------------------------------------------------------------------------------------------------------
@@ -135,6 +185,13 @@ METRICS: dict[str, Metric] = {
     "before_3_6": before_3_6,
     "gain_3_6": gain_3_6,
     "pass_at_k_3_6": pass_at_k_3_6,
+    "heldout_mean": heldout_mean,
+    "gain_mean": gain_mean,
+    "pass_at_k_mean": pass_at_k_mean,
+    "pass_at_k_gain": pass_at_k_gain,
+    "first_words_kept": first_words_kept,
+    "triples_kept": triples_kept,
+    "operations_kept": operations_kept,
     "names_with_reading": names_with_reading,
     "names_without_reading": names_without_reading,
     "names_difference": names_difference,

@@ -58,6 +58,7 @@ MEASURES = (
     Measure("different texts (Vendi score)", lambda r: r["vendi"], 1.0),
     Measure("distinct word pairs (distinct-2)", lambda r: r["distinct_2"]),
     Measure("distinct triples (distinct-3)", lambda r: r["distinct_3"]),
+    Measure("operations (N1)", lambda r: r["operations_n1"], 1.0),
     Measure("what compression leaves", lambda r: 1 / r["compression"]),
     Measure("not exact repeats, share of set", lambda r: 1 - r["duplicates"]),
     Measure("distinct behaviours, share of valid", lambda r: 1 - r["same_behaviour"]),
@@ -101,6 +102,8 @@ def changes(rows: Sequence[Row], measures: Sequence[Measure]) -> list[Change]:
     found = []
     for m in measures:
         first, last = ([v for r in side if (v := m.value(r)) is not None] for side in (rows[:quarter], rows[-quarter:]))
+        if not first or not last:
+            continue
         low, high = bootstrap_difference(last, first)
         found.append(Change(m, sum(first) / len(first), sum(last) / len(last), low, high))
     return found

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from agents.hub import NAME
+from agents.named_models import MODELS
 from arena.config.schema import load_config, make_config
 from arena.config.shipped import SEED_FOLDER
 from arena.run.state import make_domains, model_folder
@@ -33,9 +34,12 @@ def test_shipped_config_is_documented(path: Path) -> None:
     if config.model.path == "seed":
         assert model_folder(config) == SEED_FOLDER
         return
+    assert "hidden_words" not in config.domains  # reading definitions is the shipped seed's
+    if config.model.path in MODELS:
+        assert "--get-model" in path.read_text()
+        return
     assert NAME.fullmatch(config.model.path) and config.model.path in path.read_text().partition("hf download ")[2]
-    # the school, and reading definitions, are the shipped seed's
-    assert config.sleep.seed_examples == 0 and "hidden_words" not in config.domains
+    assert config.sleep.seed_examples == 0
 
 
 def test_overrides_of_nested_keys() -> None:
