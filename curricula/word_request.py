@@ -1,6 +1,7 @@
-"""Requests for kinds of word problems, such as `two steps, one of them a division, about candles`; and sample posts.
+"""Requests for kinds of word problems, such as `a division, about candles`; and sample posts.
 
-A kind is a number of operations, an operation that the program must use, and a subject that the question must name.
+A kind is an operation that the program must use, and a subject that the question must name. The number of steps is left
+to the setter: models of 135 million parameters follow the other two and not that (10 of 40 proposals).
 Setters that are asked for kinds in even proportions cannot drift to the one kind that pays best.
 """
 
@@ -22,9 +23,8 @@ OPERATIONS: dict[str, tuple[type[ast.operator], ...]] = {
 SYMBOLS: dict[type[ast.operator], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
 }  # fmt: skip
-STEPS = ("one step", "two steps", "three steps")
 SUBJECTS = (*THINGS, *PLACES, "dollars", "kilometres", "years", "minutes", "litres")
-_FORM = re.compile(r"(one step|two steps|three steps), (?:one of them )?(an? \w+), about (\w+)")
+_FORM = re.compile(r"(an? \w+), about (\w+)")
 _ADVICE = {
     "an addition": "Add when more is put to what is there.",
     "a subtraction": "Subtract what is taken, lost or spent.",
@@ -35,18 +35,16 @@ _ADVICE = {
 
 
 def draw(rng: random.Random) -> str:
-    """A request; numbers of steps, operations and subjects are equally frequent."""
-    return _worded(rng.choice(STEPS), rng.choice(list(OPERATIONS)), rng.choice(SUBJECTS))
+    """A request; operations and subjects are equally frequent."""
+    return _worded(rng.choice(list(OPERATIONS)), rng.choice(SUBJECTS))
 
 
 def describe(question: str, program: str, rng: random.Random) -> str | None:
-    """A request that a problem meets; None if it has more than three operations or no known subject."""
+    """A request that a problem meets; None if it has no known operation or subject."""
     used = _operations(program)
     kinds = [name for name, types in OPERATIONS.items() if any(isinstance(op, types) for op in used)]
     subjects = [s for s in SUBJECTS if _names(question, s)]
-    if not kinds or not subjects or len(used) > len(STEPS):
-        return None
-    return _worded(STEPS[len(used) - 1], rng.choice(kinds), rng.choice(subjects))
+    return _worded(rng.choice(kinds), rng.choice(subjects)) if kinds and subjects else None
 
 
 def meets(question: str, program: str, request: str) -> bool:
@@ -54,13 +52,8 @@ def meets(question: str, program: str, request: str) -> bool:
     found = _FORM.fullmatch(request)
     if found is None:
         return True
-    used = _operations(program)
-    types = OPERATIONS[found[2]]
-    return (
-        len(used) == STEPS.index(found[1]) + 1
-        and any(isinstance(op, types) for op in used)
-        and _names(question, found[3])
-    )
+    types = OPERATIONS.get(found[1], ())
+    return any(isinstance(op, types) for op in _operations(program)) and _names(question, found[2])
 
 
 def operation_counts(program: str) -> dict[str, int]:
@@ -84,9 +77,8 @@ def post(question: str, program: str, solution: str, rng: random.Random) -> tupl
     return title, when, f"{_ADVICE[kind]} For example: {steps}. Work out one step at a time."
 
 
-def _worded(steps: str, operation: str, subject: str) -> str:
-    of_them = "one of them " if steps != STEPS[0] else ""
-    return f"{steps}, {of_them}{operation}, about {subject}"
+def _worded(operation: str, subject: str) -> str:
+    return f"{operation}, about {subject}"
 
 
 def _operations(program: str) -> list[ast.operator]:

@@ -44,7 +44,7 @@ class RoundsSection(Section):
     parent_fade: float = Field(0.8, gt=0.0, le=1.0)
     """Factor by which the weight of a library problem as a parent falls per generation of age."""
     requests: bool = False
-    """Ask setters for a kind of problem (steps, operation, subject) where the domain has kinds and no parent is varied;
+    """Ask setters for a kind of problem (operation and subject) where the domain has kinds and no parent is varied;
     all kinds equally often. A problem of another kind is played and pays its author nothing. For chat prompts."""
     from_name: float = Field(0.5, ge=0.0, le=1.0)
     """In domains with hidden names: share of proposals that start from a bare name instead of a library problem."""

@@ -13,7 +13,7 @@ from arena.run.fold import RunState
 from curricula.list_school import SeedData
 from curricula.replay import Entry
 
-REPLAYED = {"set": 2.0, "vary": 1.0}
+REPLAYED = {"set": 3.0, "vary": 1.0}
 """Weights of the exercises against collapse in chat runs. None of them shows how a problem is solved, so that solving
 is learned in rounds alone."""
 
