@@ -30,11 +30,10 @@ def test_adapter_is_trained_and_merged(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(digests) == 1, "two trainings differ"
     card = (tmp_path / "one" / "README.md").read_text()
     assert "| word_problems | solve, level 0 |" in card and len(lines) == card.count("| word_problems |")
-    config = load_config("configs/tiny.yaml", [f"model.path={model}", f"model.adapter={tmp_path / 'one'}",
-                                               "prompts.style=chat", f"run.folder={tmp_path}", "run.name=merged"])  # fmt: skip
+    given = [f"model.path={model}", "prompts.style=chat", f"run.folder={tmp_path}"]
+    config = load_config("configs/tiny.yaml", [*given, f"model.adapter={tmp_path / 'one'}", "run.name=merged"])
     assert model_folder(config).is_relative_to(tmp_path / "cache")
     with Arena.create(config) as arena:
         merged = arena.store.meta()["base model"]
-    with Arena.create(load_config("configs/tiny.yaml", [f"model.path={model}", "prompts.style=chat",
-                                                        f"run.folder={tmp_path}", "run.name=plain"])) as arena:  # fmt: skip
+    with Arena.create(load_config("configs/tiny.yaml", [*given, "run.name=plain"])) as arena:
         assert arena.store.meta()["base model"] != merged
