@@ -20,6 +20,8 @@ Exercise = tuple[Prompt, str]
 """A prompt and the reply to learn."""
 TRIES = 20
 MOST_NOTES = 2
+REQUESTED = 0.75
+"""Share of the exercises in setting that ask for a kind, where the run does."""
 PUPIL = "an agent"
 
 
@@ -46,10 +48,10 @@ def notes(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exerc
 
 
 def set_(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
-    """Set a problem, of a requested kind if the run asks for kinds."""
+    """Set a problem; if the run asks for kinds, mostly one of a requested kind."""
     problem = domain.random_problem(rng, depth)
     request = ""
-    if voice.requests and isinstance(domain, Requestable):
+    if voice.requests and isinstance(domain, Requestable) and rng.random() < REQUESTED:
         found = domain.request_for(problem, rng)
         if found is None:
             return None
