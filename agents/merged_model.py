@@ -58,7 +58,7 @@ def _merge(base: Path, adapter: Path, new: Path) -> None:
     if type(rank) is not int or not isinstance(alpha, int | float):
         raise ValueError(f"{adapter / 'adapter_config.json'} lacks a rank r and a lora_alpha")
     layout = AdapterLayout(config, rank, float(alpha))
-    leaves = layout.leaves(layout.load_peft(adapter)[None].double())
+    leaves = layout.leaves(layout.load_peft(adapter, weights_digest(base))[None].double())
     deltas = {
         f"model.layers.{layer}.{projection_path(projection)}.weight": layout.scale
         * (leaves[layer, projection, "B"] @ a)[0]
