@@ -114,6 +114,12 @@ class HiddenWords:
     def asking(self, problem: Problem) -> str:
         return list_prose.asking(lp.RULES, problem)
 
+    def short_setting(self, parent: str | None) -> str:
+        return list_prose.short_setting(parent)
+
+    def short_asking(self, problem: Problem) -> str:
+        return list_prose.short_asking(problem)
+
     def solution(self, problem: Problem) -> str:
         words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
         return spelled_out({w: self._expand[w] for w in problem.names}, words, xs)

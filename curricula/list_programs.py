@@ -218,6 +218,12 @@ class ListPrograms:
     def asking(self, problem: Problem) -> str:
         return list_prose.asking(RULES, problem)
 
+    def short_setting(self, parent: str | None) -> str:
+        return list_prose.short_setting(parent)
+
+    def short_asking(self, problem: Problem) -> str:
+        return list_prose.short_asking(problem)
+
     def solution(self, problem: Problem) -> str:
         words, xs = split_problem(problem.text)  # type: ignore[misc]
         return solution(words, xs)

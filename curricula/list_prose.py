@@ -64,6 +64,23 @@ def asking(rules: str, problem: Problem) -> str:
     return "\n\n".join(asked)
 
 
+def short_setting(parent: str | None) -> str:
+    """The instruction for a setter that knows the form of a problem."""
+    return f"Vary this list program:\n{quoted(parent)}" if parent else "Write a list program, a bar, and a list."
+
+
+def short_asking(problem: Problem) -> str:
+    """The instruction for a solver that knows the meaning of the words and the form of an answer."""
+    return f"{quoted(problem.shown)}\n\nEach word with the list after it, then answer and the list."
+
+
+def short_guessing(guess: Guess) -> str:
+    """The instruction for a guesser that knows the meaning of the words."""
+    shown = "\n".join(f"{xs} -> {ys}" for xs, ys in guess.examples)
+    hint = guess.prompt.removeprefix("guess ").partition("|")[0].strip()
+    return f"What does {guess.name} stand for?\n{shown}" + (f"\nIt begins with {hint}." if hint else "")
+
+
 def guessing(rules: str, guess: Guess) -> str:
     """The instruction for a guesser: the examples, and the hint if there is one."""
     shown = "\n".join(f"{xs} -> {ys}" for xs, ys in guess.examples)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from agents.prompt import Prompt
-from arena.rounds.roles import author, grader, setter, solver
+from arena.rounds.roles import author, grader, guesser, setter, solver
 from arena.rounds.roles.voice import Voice
-from curricula.domain import Domain, Problem, Requestable, Taught
+from curricula.domain import Domain, Named, Problem, Requestable, Taught
 
 Exercise = tuple[Prompt, str]
 """A prompt and the reply to learn."""
@@ -38,9 +38,14 @@ def grade(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exerc
 
 
 def notes(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
-    """Solve a problem with notes to read: solutions of similar and of other problems."""
+    """Solve a problem with notes: the definitions that it needs among others, or solutions of other problems."""
     problem = domain.random_problem(rng, depth)
     shown = []
+    if isinstance(domain, Named):
+        others = [name for name in domain.words if name not in problem.names]
+        shown = [domain.true_definition(n) for n in (*problem.names, *rng.sample(others, rng.randint(0, MOST_NOTES)))]
+        rng.shuffle(shown)
+        return solver.ask(voice, domain, PUPIL, problem, shown), solver.say(voice, domain.solution(problem))
     for _ in range(rng.randint(1, MOST_NOTES)):
         other = domain.random_problem(rng, depth)
         shown.append(f"worked example: {other.shown}\n{domain.solution(other)}")
@@ -70,17 +75,36 @@ def vary(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exerci
 
 def post(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
     """Write a post on a problem that was solved."""
-    if not isinstance(domain, Taught):
-        return None
+    assert isinstance(domain, Taught)
     problem = domain.random_problem(rng, depth)
     episode = author.Episode(problem.shown, domain.solution(problem), "right")
     prompt = author.ask(voice, PUPIL, [episode], [], 1)
     return prompt, author.say(voice, 1, *domain.sample_post(problem, rng))
 
 
+def guess(voice: Voice, domain: Domain, rng: random.Random, depth: int) -> Exercise | None:
+    """Guess what a hidden name means, from examples."""
+    assert isinstance(domain, Named)
+    name = rng.choice([n for n in domain.words if domain.level(n) == depth] or list(domain.words))
+    asked = domain.guess(name, domain.words, rng)
+    body = domain.true_definition(name).partition("=")[2].strip()
+    return guesser.ask(voice, PUPIL, asked), guesser.say(voice, body)
+
+
 ROLES: dict[str, Callable[[Voice, Domain, random.Random, int], Exercise | None]] = {
-    "solve": solve, "set": set_, "vary": vary, "grade": grade, "notes": notes, "post": post,
+    "solve": solve, "set": set_, "vary": vary, "grade": grade, "notes": notes, "post": post, "guess": guess,
 }  # fmt: skip
+
+
+NAMED = frozenset({"notes", "guess", "vary"})
+"""Roles of domains with hidden names, whose problems take a name to build on and definitions to solve."""
+
+
+def roles_of(domain: Domain) -> frozenset[str]:
+    """The roles for which a domain may have exercises."""
+    if isinstance(domain, Named):
+        return NAMED
+    return frozenset(ROLES) - {"guess"} - (frozenset() if isinstance(domain, Taught) else {"post"})
 
 
 def draw(
@@ -99,8 +123,9 @@ def draw(
         ValueError: the domain has no exercise for the roles.
     """
     plain = replace(voice, personas=())
-    for _ in range(TRIES):
-        role = rng.choices(list(shares), list(shares.values()))[0]
+    has = {role: share for role, share in shares.items() if role in roles_of(domain)}
+    for _ in range(TRIES if has else 0):
+        role = rng.choices(list(has), list(has.values()))[0]
         depth = rng.choices(list(depths), list(depths.values()))[0]
         found = ROLES[role](plain, domain, rng, depth)
         if found is not None:

@@ -23,18 +23,19 @@ from agents.engine_torch import TorchEngine
 from agents.hub import find_model
 from agents.learner import Example, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
-from arena.config.registries import make_domain
+from arena.config.registries import domain_class, make_domain
 from arena.rounds import school
-from arena.rounds.roles import author, setter, solver
+from arena.rounds.roles import author, guesser, setter, solver
 from arena.rounds.roles.voice import Voice
-from curricula.domain import Domain, Problem, Requestable
+from curricula.domain import Domain, Named, Problem, Requestable, Taught
 
 NAME = "seed"
 VOICE = Voice(chat=True, brief=True, requests=True)
-SHARES = {"solve": 3.0, "set": 4.0, "vary": 1.0, "grade": 0.5, "notes": 1.0, "post": 0.5}
+SHARES = {"solve": 3.0, "set": 4.0, "vary": 1.0, "grade": 0.5, "notes": 1.0, "post": 0.5, "guess": 1.0}
 """Weights of the roles in the exercises."""
 EASY = {0: 2.0, 1: 2.0, 2: 1.0, 3: 0.5}
 """Weights of the depths in the exercises; a domain without a depth leaves it out."""
+WORLDS = 8
 CHUNK = 5
 """Steps between lines of progress and changes of the learning rate."""
 MOST_TOKENS = 160
@@ -67,8 +68,16 @@ def train(learner: Learner, domains: Sequence[Domain], recipe: ChatRecipe, repor
     return tokens
 
 
+def worlds(name: str) -> list[Domain]:
+    """A domain, in several worlds where names mean something else in each run, so that no meaning is learned."""
+    option = getattr(domain_class(name), "seed_option", "")
+    return [make_domain(name, **{option: 10_000 + i}) for i in range(WORLDS)] if option else [make_domain(name)]
+
+
 def exercise(rng: random.Random, domains: Sequence[Domain]) -> school.Exercise:
-    domain = rng.choice(list(domains))
+    chosen = rng.choice(list(dict.fromkeys(d.name for d in domains)))
+    same = [d for d in domains if d.name == chosen]
+    domain = rng.choice(same) if len(same) > 1 else same[0]
     depths = {d: w for d, w in EASY.items() if d in domain.depths} or {domain.depths[0]: 1.0}
     return school.draw(VOICE, domain, rng, SHARES, depths)
 
@@ -86,9 +95,18 @@ def measure(engine: TorchEngine, domain: Domain, adapter: str | None, n: int) ->
 
     for depth in domain.depths[:4]:
         problems = list(domain.heldout("dev", depth))[:n]
-        texts = replies([solver.ask(VOICE, domain, school.PUPIL, p, ()) for p in problems], 0.0)
+        notes = [
+            [domain.true_definition(name) for name in p.names] if isinstance(domain, Named) else [] for p in problems
+        ]
+        asked_ = [solver.ask(VOICE, domain, school.PUPIL, p, read) for p, read in zip(problems, notes, strict=True)]
+        texts = replies(asked_, 0.0)
         verdicts = [domain.verify(p, solver.read(VOICE, t)) for p, t in zip(problems, texts, strict=True)]
         found[f"solve, level {depth}"] = sum(v.correct for v in verdicts) / len(problems)
+    if isinstance(domain, Named):
+        drawn = [domain.guess(rng.choice(domain.words), domain.words, rng) for _ in range(n)]
+        texts = replies([guesser.ask(VOICE, school.PUPIL, g) for g in drawn], 0.0)
+        right = [domain.check_guess(g.name, guesser.read(VOICE, t)) for g, t in zip(drawn, texts, strict=True)]
+        return found | {"guess": sum(isinstance(r, tuple) for r in right) / n}
     asked = [setter.request(VOICE, domain, f"skills/{i}", None) for i in range(n)]
     texts = replies([setter.ask(VOICE, domain, school.PUPIL, None, a) for a in asked], 1.0)
     set_ = [domain.parse_proposal(setter.read(VOICE, t)) for t in texts]
@@ -101,8 +119,8 @@ def measure(engine: TorchEngine, domain: Domain, adapter: str | None, n: int) ->
     varied = [domain.parse_proposal(setter.read(VOICE, t)) for t in texts]
     new = [isinstance(p, Problem) and p.text != q for p, q in zip(varied, parents, strict=True)]
     found["vary: valid and new"] = sum(new) / n
-    prompts = [e[0] for _ in range(n) if (e := school.post(VOICE, domain, rng, domain.depths[0])) is not None]
-    if prompts:
+    if isinstance(domain, Taught):
+        prompts = [e[0] for _ in range(n) if (e := school.post(VOICE, domain, rng, domain.depths[0])) is not None]
         drafts = [author.read(t) for t in replies(prompts, 0.7)]
         found["post: in form"] = sum(any(isinstance(d, author.Draft) for d in ds) for ds in drafts) / n
     return found
@@ -121,13 +139,14 @@ def make(
     source = find_model(model)
     base, tokenizer = BaseModel.load(source), Tokenizer(source)
     domains = [make_domain(name) for name in domain_names]
+    taught = [d for name in domain_names for d in worlds(name)]
     engine = TorchEngine(base, tokenizer)
     report("measuring the model before training")
     before = {d.name: measure(engine, d, None, n) for d in domains}
     settings = LearnerConfig(recipe.rank, recipe.alpha, recipe.learning_rate, recipe.batch)
     learner = Learner(base, tokenizer, settings)
     learner.add(NAME, learner.layout.fresh(f"{recipe.seed}/{NAME}"))
-    tokens = train(learner, domains, recipe, report)
+    tokens = train(learner, taught, recipe, report)
     row = learner.acting_row(NAME).to(torch.bfloat16)
     engine.set_adapters(Adapters(base, learner.layout, [NAME], row.float()[None]))
     report("measuring the model after training")

@@ -5,9 +5,11 @@ import random
 import pytest
 
 from arena.rounds import school
-from arena.rounds.roles import author, setter, solver
+from arena.rounds.roles import author, guesser, setter, solver
 from arena.rounds.roles.voice import Voice
 from curricula.domain import Problem
+from curricula.hidden_words import HiddenWords
+from curricula.list_programs import ListPrograms
 from curricula.word_problems import WordProblems
 
 DOMAIN = WordProblems()
@@ -80,3 +82,25 @@ def test_examples_are_turns_of_the_chat():
     roles = [role for role, _ in prompt.turns]  # type: ignore[union-attr]
     assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
     assert all("<answer>" in text for role, text in prompt.turns if role == "assistant")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("role", ["notes", "guess"])
+def test_named_exercises_are_right(role: str):
+    """The notes hold the needed definitions, and what is guessed is right."""
+    domain, voice, rng = HiddenWords(world=5, levels=2), VOICES["brief"], random.Random(role)
+    for _ in range(20):
+        prompt, reply = school.draw(voice, domain, rng, {role: 1.0}, {1: 1.0, 2: 1.0})
+        text = str(prompt)
+        if role == "notes":
+            shown = text[text.rindex("> ") + 2 :].partition("\n")[0]
+            problem = domain.problem(shown)
+            assert all(domain.true_definition(name) in text for name in problem.names)
+            assert domain.verify(problem, solver.read(voice, reply)).correct
+        else:
+            name = text.partition("What does ")[2].partition(" ")[0]
+            assert isinstance(domain.check_guess(name, guesser.read(voice, reply)), tuple)
+
+
+def test_domain_without_exercises_is_named():
+    with pytest.raises(ValueError, match="list_programs has no exercises for post"):
+        school.draw(VOICES["brief"], ListPrograms(), random.Random(0), {"post": 1.0}, {1: 1.0})
