@@ -1,7 +1,7 @@
 """What a server's answer says when it holds no result: an error in the body, a web page, an error without words.
 
 Servers and gateways report errors in many forms, some with status 200. `find_error` reads the forms of OpenAI, Azure,
-OpenRouter, Ollama, LM Studio, FastAPI, Cloudflare, Gemini and older vLLM.
+OpenRouter, Ollama, LM Studio, FastAPI, Cloudflare, Gemini, MiniMax, Baidu and older vLLM.
 
 Left out: streams.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 TRANSIENT = (408, 425, 429)  # status codes that are retried, in addition to 5xx
-WORDS = ("message", "detail", "msg")  # fields that hold an error's text
+WORDS = ("message", "detail", "msg", "error_msg")  # fields that hold an error's text
 RESULTS = ("choices", "data", "count")  # fields of the results that are asked for
 PASSING = re.compile(
     r"over-?load|rate.?limit|too many requests|time.?d? ?out|timeout|unavailable|at capacity|try again|server.?error|"
@@ -81,6 +81,9 @@ def find_error(answer: Any) -> ServerError | None:
     found, several = answer.get("error"), answer.get("errors")
     if not found and isinstance(several, list) and several:
         found = several[0]
+    base = answer.get("base_resp")  # of MiniMax, beside results or in their place
+    if not found and isinstance(base, dict) and base.get("status_code") not in (None, 0, "0"):
+        found = {"message": base.get("status_msg") or "no message", "code": str(base["status_code"])}
     if not found and not any(name in answer for name in RESULTS) and any(answer.get(name) for name in WORDS):
         found = answer
     if not found:

@@ -3,7 +3,8 @@
 Units are not converted: `5 km` and `5000 m` have different units. Abbreviations are case-sensitive (`m` is the meter,
 `M` is not a unit); words are not, and have plurals.
 
-Left out: words with more than one meaning after a number, such as `quarters`, `times`, `more` and months.
+Left out: adjectives before a unit (`5 red apples`), letters for scales (`$5M`), and words with more than one meaning
+after a number, such as `quarters`, `times`, `more` and months.
 """
 
 from __future__ import annotations

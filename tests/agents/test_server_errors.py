@@ -70,6 +70,7 @@ PASSING: dict[str, Any] = {
     "a choice that failed": {"choices": [{"text": "half", "finish_reason": "error"}]},
     "a choice with its error": {"choices": [{"text": "", "finish_reason": "error", "error": {"message": "lost"}}]},
     "aborted": {"choices": [{"text": "half of", "finish_reason": "abort"}]},
+    "rate limit of MiniMax": {"base_resp": {"status_code": 1002, "status_msg": "rate limit exceeded"}, "choices": None},
     "no resources": {"choices": [{"text": "", "finish_reason": "insufficient_system_resource"}]},
 }
 
@@ -299,3 +300,29 @@ def test_journal_line_with_an_impossible_count(tmp_path: Path) -> None:
         journal.keep(entry)
     journal.close()
     assert (tmp_path / "journal.jsonl").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"base_resp": {"status_code": 1004, "status_msg": "login fail"}}, "login fail"),
+        (
+            {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}, "choices": []},
+            "insufficient balance",
+        ),
+        ({"base_resp": {"status_code": "2013", "status_msg": ""}, "choices": None}, "no message"),
+        ({"error_code": 336003, "error_msg": "the length of messages must be odd"}, "must be odd"),
+    ],
+)
+def test_error_fields_of_other_servers(answer: Any, says: str) -> None:
+    """They are reported at once, with the server's words."""
+    with Server(lambda p, b, n: Reply(answer)) as server:
+        with pytest.raises((ValueError, OSError), match=says):
+            ask(server)
+        assert server.paths["/v1/completions"] == 1
+
+
+def test_success_beside_an_answer_is_no_error() -> None:
+    for code in (0, "0", None):
+        assert find_error(completion("x") | {"base_resp": {"status_code": code, "status_msg": "success"}}) is None
+    assert find_error(completion("x") | {"base_resp": None}) is None

@@ -256,3 +256,11 @@ def test_units():
 
 def test_program_answers_keep_their_unit():
     assert as_answer("5 km") == "5 km" and as_answer("5 April") == "5 April" and as_answer("2 dozen") == "24"
+
+
+@pytest.mark.parametrize("said", ["5 red apples", "$5M", "5M", "5 M", "5k", "$5bn"])
+def test_words_outside_the_list_of_units_give_no_value(said: str) -> None:
+    """Adjectives and letters for scales are neither units nor scale words: the answer is not read as its number."""
+    for reference in ("5", "5000000", "5000", "5000000000"):
+        assert same_answer(said, reference) is not True
+    assert same_answer("$5 million", "5000000") is True and same_answer("5 apples", "5") is True

@@ -3,7 +3,8 @@
 JSON reads `\\f` as a form feed, `\\t` as a tab, and refuses `\\s`. A backslash is doubled where that cannot have been
 meant: before a character that JSON does not know, before `b` and `f` with a letter after them (nobody writes backspaces
 and form feeds), and before a LaTeX command that begins with n, r or t. A few of those may also be a line break or tab
-before a short word (`\\ne`, `\\to`); they count as LaTeX only if the text has other single backslashes of LaTeX.
+before a short word (`\\ne`, `\\to`); they count as LaTeX at the beginning of a string, where nobody breaks the line,
+and if the text has other single backslashes of LaTeX.
 
 Not guaranteed: that a tab before a word such as `imes` survives.
 """
@@ -40,7 +41,8 @@ def with_latex(text: str) -> str:
         said = found[0]
         if said == "\\'":
             return "'"
-        return "\\" + said if _is_latex(said) or (certain and said[1:] in _UNSURE) else said
+        unsure = said[1:] in _UNSURE and (certain or text[: found.start()].endswith((':"', ': "', '["', ', "', ',"')))
+        return "\\" + said if unsure or _is_latex(said) else said
 
     return _ESCAPE.sub(fixed, text)
 

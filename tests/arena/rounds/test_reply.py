@@ -103,6 +103,13 @@ def test_unfinished_thinking_has_no_answer(mark: str) -> None:
             r'{"answer": "def f(x):\n\treturn x\n\nnext = 1\ne = 2\ntop = 3"}',
             "def f(x):\n\treturn x\n\nnext = 1\ne = 2\ntop = 3",
         ),
+        (r'{"answer": "\nu"}', r"\nu"),
+        (r'{"answer":"\nu = 3"}', r"\nu = 3"),
+        (r'{"answer": "\to 5"}', r"\to 5"),
+        (r'{"answer": ["\ne", "\nu"]}', r'["\\ne", "\\nu"]'),
+        (r'{"answer": "3\nu"}', "3\nu"),
+        (r'{"answer": "said: \"\nu = 2"}', 'said: "\nu = 2'),
+        (r'{"answer": "\n1"}', "1"),
         (r'{"answer": "1\n\nu = 2\n\true"}', "1\n\nu = 2\n\true"),
     ],
 )

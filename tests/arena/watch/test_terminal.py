@@ -13,12 +13,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from arena.config.shipped import ROOT
 from arena.run.store import Store
+from arena.watch.app import Watch
+from arena.watch.launch import RunProcess
 from arena.watch.terminal import VANISHED
+from tests.helpers.screens import copy, screen, use
 
 PROGRAM = str(ROOT / "run_arena.py")
 LIMIT = 60.0
@@ -140,3 +144,24 @@ def test_run_plays_on_without_its_terminal(tmp_path: Path, terminal: tuple[int, 
         time.sleep(0.1)
     process.terminate()
     process.wait(LIMIT)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_closing_lines_name_resume(undisturbed: Path, tmp_path: Path, finished: bool) -> None:
+    """After a stop the command that continues the run is named, after the end it is not."""
+    folder = copy(undisturbed, tmp_path / "run")
+    if not finished:
+        Store(folder / "run.db").db.execute("DELETE FROM phases WHERE phase = 'final'")
+    (folder / "run.log").write_text("")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(LIMIT)
+    said = "\n".join(RunProcess(process, folder).closing_lines())
+    assert ("The run has ended" in said) == finished
+    assert (f"resume {folder}" in said) != finished
+
+
+def test_stopped_run_names_the_command(stopped: Path) -> None:
+    async def look(app: Watch, pilot: Any) -> None:
+        assert f"to continue: ratchet resume {stopped}" in screen(app)
+
+    use(stopped, look, (300, 24))
