@@ -375,10 +375,16 @@ def dtype_of(config: Config) -> str:
     return resolve_dtype(config.model.dtype, read_config(model_folder(config)), device_of(config))
 
 
+def recorded_dtype(config: Config) -> dict[str, str]:
+    """The entry `dtype` of table `meta`: the data type, if weights are here and it is not float32."""
+    dtype = dtype_of(config)
+    return {} if dtype in ("", "float32") else {"dtype": dtype}
+
+
 def pinned(config: Config, meta: Mapping[str, str]) -> Config:
     """The config with the data type that a run with this `meta` was started with, in place of `auto`.
 
-    Runs that do not name it used float32 on the CPU.
+    A run on the CPU that does not name it used float32.
     """
     if config.population.others:
         others = {name: _with_dtype(one, meta.get(f"dtype {name}")) for name, one in config.population.models.items()}
@@ -405,10 +411,10 @@ def versions(config: Config) -> dict[str, str]:
         "platform": f"{sys.platform}-{platform.machine()}",
         "threads": str(config.engine.threads),
         "device": device_of(config),
-        "dtype": dtype_of(config),
         "numba": kernel_version(),
         "base model": base_digest(config),
         "engine": engine_version(config),
+        **recorded_dtype(config),
         **other_versions(config, config.population.others),
     }
 
