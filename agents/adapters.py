@@ -20,8 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from agents.architectures import MERGE_BELOW
 from agents.atomic import replacing, write_atomically
-from agents.checkpoint import FUSED, MERGE_BELOW, PROJECTIONS, BaseModel, ModelConfig, projection_path
+from agents.checkpoint import FUSED, PROJECTIONS, BaseModel, ModelConfig, projection_path
 from agents.model import Factored, Linear, Merged, StackedWeights
 from agents.peft_folder import check_base, read_peft, record_base
 
@@ -115,8 +116,8 @@ class AdapterLayout:
             for group, members in FUSED.items():
                 shared = base.fused(layer, group).t()
                 down = torch.cat([leaves[layer, p, "A"] for p in members], dim=1).transpose(1, 2) * self.scale
-                up = tuple(leaves[layer, p, "B"].transpose(1, 2).to(base.dtype) for p in members)
-                fused[group] = Factored(shared, down.to(base.dtype), up)
+                up = block_diagonal([leaves[layer, p, "B"].transpose(1, 2) for p in members])
+                fused[group] = Factored(shared, down.to(base.dtype), up.to(base.dtype))
             linears.append(fused)
         return StackedWeights(base, linears)
 
@@ -177,6 +178,18 @@ class AdapterLayout:
                 raise ValueError(f"the adapter in {folder} does not fit: {name} should have shape {shape}")
             row[offset : offset + shape[0] * shape[1]] = tensors[name].float().flatten()
         return row
+
+
+def block_diagonal(blocks: Sequence[Tensor]) -> Tensor:
+    """Matrices [agents, rank, out] on the diagonal of one [agents, sum of ranks, sum of outs] with zeros elsewhere."""
+    if len(blocks) == 1:
+        return blocks[0].contiguous()
+    out = blocks[0].new_zeros(len(blocks[0]), sum(b.shape[1] for b in blocks), sum(b.shape[2] for b in blocks))
+    row = column = 0
+    for block in blocks:
+        out[:, row : row + block.shape[1], column : column + block.shape[2]] = block
+        row, column = row + block.shape[1], column + block.shape[2]
+    return out
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> str:

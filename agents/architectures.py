@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+MERGE_BELOW = 4_000_000
+"""Linear parameters of a small model: matrices are merged per agent, and `auto` is float32 on the CPU."""
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 MOST_LAYERS, MOST = 2000, 100_000_000

@@ -10,7 +10,6 @@ vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from threading import Lock
 from typing import Protocol
 
@@ -20,22 +19,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.architectures import ModelConfig, inverse_frequencies
+from agents.architectures import MERGE_BELOW, ModelConfig, inverse_frequencies
+from agents.packing import Packing, from_grid, to_grid
+from agents.prefix_attention import attend
 
-
-class Packing:
-    """Index tensors for sequences of `lengths` tokens, concatenated without padding."""
-
-    def __init__(self, lengths: Sequence[int], device: torch.device | str = "cpu") -> None:
-        self.lengths = list(lengths)
-        sizes = np.array(self.lengths, dtype=np.int64)
-        self.sizes, self.starts = sizes, np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        self.count, self.width, self.total = len(sizes), int(sizes.max(initial=0)), int(sizes.sum())
-        places = np.arange(self.total) - np.repeat(self.starts, sizes)
-        self.positions = torch.from_numpy(places).to(device)  # [T] position of each token in its sequence
-        cells = places + np.repeat(np.arange(self.count), sizes) * self.width
-        self.cells = torch.from_numpy(cells).to(device)  # [T] index of each token in a grid [count, width]
-        self.last = torch.from_numpy(self.starts + sizes - 1).to(device)  # [count] index of each last token
+SHARE_ABOVE = MERGE_BELOW
+"""Linear parameters of a model above which prompts share prefixes."""
 
 
 class Cache(Protocol):
@@ -56,7 +45,9 @@ class Cache(Protocol):
 
 
 class Ops(Protocol):
-    """All operations of a forward pass except matrix products."""
+    """All operations of a forward pass except matrix products. `shares`: whether packed sequences may have parents."""
+
+    shares: bool
 
     def add_norm(self, x: Tensor, delta: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         """(x + delta, its RMS norm), all [T, D]. May overwrite `x` if no gradient is needed."""
@@ -99,6 +90,8 @@ class TorchOps:
 
     def __init__(self, config: ModelConfig, device: torch.device | str, dtype: torch.dtype) -> None:
         self.config, self.device, self.dtype = config, torch.device(device), dtype
+        # whether packed sequences may share prefixes; small models have short prompts
+        self.shares = self.device.type == "cpu" and config.linear_parameters > SHARE_ABOVE
         self.length, self._growing = 0, Lock()
         self._grow(512)
 
@@ -127,20 +120,26 @@ class TorchOps:
         c = self.config
         h, g = c.num_attention_heads, c.num_key_value_heads
         heads = qkv.view(-1, h + 2 * g, c.head_dim)
-        cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
-        turned = rotate(heads[:, : h + g].float(), cos, sin).to(qkv.dtype)
+        turned = self.turn(heads[:, : h + g], positions)
         return turned[:, :h], turned[:, h:], heads[:, h + g :]
+
+    def turn(self, heads: Tensor, positions: Tensor) -> Tensor:
+        """Rotate heads [T, heads, E] to `positions` [T]."""
+        cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
+        return rotate(heads.float(), cos, sin).to(heads.dtype)
 
     def attention(self, qkv: Tensor, packing: Packing) -> Tensor:
         self._grow(packing.width)
-        grids = [to_grid(x, packing) for x in self.split(qkv, packing.positions)]
-        return from_grid(self.causal(*grids), packing)
+        return self.causal(*self.split(qkv, packing.positions), packing)
 
-    def causal(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Causal attention of grids [N, heads, S, E], padded on the right, where the causal mask hides the padding."""
-        repeat = q.shape[1] // k.shape[1]
+    def causal(self, q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
+        """Causal attention of rotated q [T, H, E], k and v [T, G, E]: [T, H E]."""
+        if self.shares:
+            return attend(q, k, v, packing).flatten(1)
+        (grid,), repeat = packing.grids, q.shape[1] // k.shape[1]
+        q, k, v = (to_grid(x, grid) for x in (q, k, v))  # the causal mask hides the padding on the right
         k, v = (x.repeat_interleave(repeat, dim=1) if repeat > 1 else x for x in (k, v))
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return from_grid(F.scaled_dot_product_attention(q, k, v, is_causal=True), grid)
 
     def cache(self, slots: int, width: int, steps: int) -> Cache:
         self._grow(width + steps)
@@ -150,43 +149,39 @@ class TorchOps:
         return sample(logits.float(), temperature, top_p, noise)
 
 
-def to_grid(x: Tensor, packing: Packing) -> Tensor:
-    """[T, heads, E] packed -> [N, heads, width, E], padded with zeros on the right."""
-    grid = x.new_zeros(packing.count * packing.width, *x.shape[1:]).index_copy(0, packing.cells, x)
-    return grid.view(packing.count, packing.width, *x.shape[1:]).transpose(1, 2)
-
-
-def from_grid(grid: Tensor, packing: Packing) -> Tensor:
-    """[N, heads, width, E] -> [T, heads * E] packed."""
-    n, h, s, e = grid.shape
-    return grid.transpose(1, 2).reshape(n * s, h * e).index_select(0, packing.cells)
-
-
 class TorchCache:
-    """Keys and values [slots, G, length, E] per layer, by position: the prompt of a slot, then its generated tokens.
+    """Keys [slots, G, E, length] and values [slots, G, length, E] per layer, by position: the prompt of a slot with its
+    prefix, then its generated tokens.
 
-    Attention runs over all slots, which avoids gathering; the results of slots without a row are discarded.
+    Attention runs over all slots, which avoids gathering; the results of slots without a row are discarded. It is
+    written as two products, which on the CPU are faster than torch's fused attention with one query.
     """
 
     def __init__(self, ops: TorchOps, slots: int, length: int) -> None:
         c = ops.config
         self.ops, self.count, self.groups = ops, slots, c.num_key_value_heads
-        shape = (slots, self.groups, length, c.head_dim)
-        layers = range(c.num_hidden_layers)
-        self.keys = [torch.zeros(shape, device=ops.device, dtype=ops.dtype) for _ in layers]
-        self.values = [torch.zeros(shape, device=ops.device, dtype=ops.dtype) for _ in layers]
+        heads, layers = (slots, self.groups), range(c.num_hidden_layers)
+        self.keys = [torch.zeros(*heads, c.head_dim, length, device=ops.device, dtype=ops.dtype) for _ in layers]
+        self.values = [torch.zeros(*heads, length, c.head_dim, device=ops.device, dtype=ops.dtype) for _ in layers]
         self.length_of = torch.zeros(slots, dtype=torch.long, device=ops.device)
 
     def admit(self, prompts: Packing, prompt_of: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
-        self.prompts = prompts
-        self.prompt_of, self.new = (torch.from_numpy(x).to(self.ops.device) for x in (prompt_of, slots))
-        self.length_of[self.new] = torch.from_numpy(prompts.sizes[prompt_of]).to(self.ops.device)
+        self.prompts, device = prompts, self.ops.device
+        before, sizes = prompts.before[prompt_of][:, None], prompts.sizes[prompt_of][:, None]
+        parents, starts = prompts.parents[prompt_of][:, None], prompts.starts[prompt_of][:, None]
+        self.width = int((before + sizes).max())
+        places = np.arange(self.width)[None]  # the row of each position of each prompt; places past its end are hidden
+        rows = np.where(places < before, prompts.starts[parents] + places, starts + places - before)
+        self.source = torch.from_numpy(np.minimum(rows, prompts.total - 1).ravel()).to(device)
+        self.new = torch.from_numpy(slots).to(device)
+        self.length_of[self.new] = torch.from_numpy((before + sizes)[:, 0]).to(device)
 
     def prefill(self, layer: int, qkv: Tensor) -> Tensor:
-        q, k, v = (to_grid(x, self.prompts) for x in self.ops.split(qkv, self.prompts.positions))
-        for store, x in ((self.keys[layer], k), (self.values[layer], v)):
-            store[self.new, :, : self.prompts.width] = x[self.prompt_of]
-        return from_grid(self.ops.causal(q, k, v), self.prompts)
+        q, k, v = self.ops.split(qkv, self.prompts.positions)
+        k_, v_ = (x.index_select(0, self.source).view(-1, self.width, *x.shape[1:]) for x in (k, v))
+        self.keys[layer][self.new, :, :, : self.width] = k_.permute(0, 2, 3, 1)
+        self.values[layer][self.new, :, : self.width] = v_.transpose(1, 2)
+        return self.ops.causal(q, k, v, self.prompts)
 
     def rows(self, slots: NDArray[np.int64], steps: NDArray[np.int64]) -> None:
         device = self.ops.device
@@ -196,20 +191,20 @@ class TorchCache:
         self.total = len(slots)
         seen = torch.zeros(self.count, dtype=torch.long, device=device).index_copy(0, self.slots, self.places)
         self.used = int(seen.max()) + 1
-        self.visible = (torch.arange(self.used, device=device)[None] <= seen[:, None])[:, None, None]
+        hidden = torch.arange(self.used, device=device)[None] > seen[:, None]
+        self.mask = torch.zeros(hidden.shape, device=device).masked_fill(hidden, float("-inf"))[:, None, None]
 
     def decode(self, layer: int, qkv: Tensor) -> Tensor:
         q, k, v = self.ops.split(qkv.index_select(0, self.real), self.places)
         keys, values = self.keys[layer], self.values[layer]
-        keys[self.slots, :, self.places], values[self.slots, :, self.places] = k, v
+        keys[self.slots, :, :, self.places], values[self.slots, :, self.places] = k, v
         _, h, e = q.shape
         queries = q.new_zeros(self.count, h, e).index_copy(0, self.slots, q)
-        done = F.scaled_dot_product_attention(
-            queries.view(self.count, self.groups, h // self.groups, e),
-            keys[:, :, : self.used],
-            values[:, :, : self.used],
-            attn_mask=self.visible,
-        ).reshape(self.count, h * e)
+        queries = queries.view(self.count * self.groups, h // self.groups, e)
+        scores = torch.bmm(queries, keys.flatten(0, 1)[:, :, : self.used]).float() * e**-0.5
+        scores = scores.view(self.count, self.groups, -1, self.used) + self.mask
+        chances = scores.softmax(-1).to(q.dtype).view(*queries.shape[:2], self.used)
+        done = torch.bmm(chances, values.flatten(0, 1)[:, : self.used]).view(self.count, h * e)
         return qkv.new_zeros(self.total, h * e).index_copy(0, self.real, done.index_select(0, self.slots))
 
 
@@ -230,10 +225,24 @@ def sample(logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Ten
     if bool((temperature > 0).any()):
         p = (logits / temperature.clamp_min(1e-6)[:, None]).softmax(-1)
         if top_p is not None and bool((top_p < 1).any()):
-            ordered, rank = p.sort(dim=-1, descending=True)
+            ordered, rank = most_probable(p, float(top_p.max()))
             before = ordered.cumsum(-1) - ordered
             p = p * torch.zeros_like(p).scatter_(1, rank, (before < top_p[:, None]).to(p.dtype))
         total = p.cumsum(-1)
         drawn = (total <= noise[:, None] * total[:, -1:]).sum(-1).clamp_max(logits.shape[1] - 1)
         chosen = torch.where(temperature > 0, drawn, chosen)
     return chosen, logp.gather(1, chosen[:, None])[:, 0]
+
+
+FEW = 1024
+"""Tokens that almost always hold a nucleus."""
+
+
+def most_probable(p: Tensor, mass: float) -> tuple[Tensor, Tensor]:
+    """The most probable tokens of each row and their ids, in falling order: `FEW` of them if these hold more than
+    `mass` in every row, otherwise all."""
+    if mass < 1 and p.shape[-1] > 4 * FEW:
+        ordered, rank = p.topk(FEW)
+        if bool((ordered.sum(-1) > mass).all()):
+            return ordered, rank
+    return p.sort(dim=-1, descending=True)

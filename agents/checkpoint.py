@@ -16,13 +16,22 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from agents.architectures import PROJECTIONS, ModelConfig, projection_path
+from agents.architectures import MERGE_BELOW, PROJECTIONS, ModelConfig, projection_path
 from agents.hub import find_model, weight_files
 from agents.json_file import read_object
 from agents.model_cache import file_digest
 from agents.stored_file import check_file
 
-__all__ = ["DTYPES", "FUSED", "PROJECTIONS", "BaseModel", "ModelConfig", "projection_path", "weights_digest"]
+__all__ = [
+    "DTYPES",
+    "FUSED",
+    "MERGE_BELOW",
+    "PROJECTIONS",
+    "BaseModel",
+    "ModelConfig",
+    "projection_path",
+    "weights_digest",
+]
 
 FUSED = {
     "qkv": ("q_proj", "k_proj", "v_proj"),
@@ -33,8 +42,6 @@ FUSED = {
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Data types of stored weights, in the words of safetensors."""
-MERGE_BELOW = 4_000_000
-"""Linear parameters of a small model: matrices are merged per agent, and `auto` is float32 on the CPU."""
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.adapters import AdapterLayout, Adapters
-from agents.attention import Packing
 from agents.checkpoint import BaseModel
 from agents.engine import Completion, Request, check_fit, counted_noise, cut
 from agents.fused_ops import make_ops
 from agents.grouped_gemm import Segment, rectangles, segments_of
 from agents.model import hidden, logits
+from agents.packing import Packing
 from agents.parallel import evenly, in_threads, workers
+from agents.prefixes import Family
 from agents.tokenizer import Tokenizer
 
 ADMIT_AT = 0.25  # share of the rows that must be free before waiting requests take them
@@ -64,7 +65,8 @@ class TorchEngine:
         check_fit(requests, prompts, self.base.config.max_position_embeddings)
         self.adapters.check({r.adapter for r in requests})
         items = [_Item(i, r, ids) for i, (r, ids) in enumerate(zip(requests, prompts, strict=True))]
-        items.sort(key=lambda i: (i.request.adapter or "", len(i.ids), i.ids))
+        # prompts with a common prefix are neighbours where it is computed once; elsewhere those of equal length are
+        items.sort(key=lambda i: (i.request.adapter or "", 0 if self.ops.shares else len(i.ids), i.ids))
         threads = workers(self.device)
         crowd = len({r.adapter for r in requests}) / ADAPTERS  # pieces so that not all stand in memory at once
         pieces = [items[part] for part in evenly(len(items), int(len(items) / max(1.0, crowd)) or 1, threads)]
@@ -82,12 +84,13 @@ class TorchEngine:
         while batch.left:
             new = batch.admit()
             if len(new):
-                prompts = _Prompts(batch, new)
-                packing = Packing([len(p) for p in prompts.ids], self.device)
-                cache.admit(packing, prompts.of, batch.slot_of[new])
+                prompts = _Prompts(batch, new, ops.shares)
+                packing = Packing([len(p) for p in prompts.ids], self.device, prompts.parents)
+                cache.admit(packing, prompts.at[prompts.of], batch.slot_of[new])
                 tokens = torch.tensor([i for p in prompts.ids for i in p], device=self.device)
                 runs, last_runs = segments_of(prompts.tokens_by_adapter), segments_of(prompts.by_adapter)
-                states = hidden(weights, tokens, runs, cache.prefill, ops, packing.last, last_runs)
+                last = packing.last[torch.from_numpy(prompts.at).to(self.device)]
+                states = hidden(weights, tokens, runs, cache.prefill, ops, last, last_runs)
                 self._write(batch, new, logits(weights, states)[torch.from_numpy(prompts.of).to(self.device)])
             batch.arrange()
             if len(batch.rows):
@@ -211,15 +214,29 @@ class _Batch:
 
 
 class _Prompts:
-    """The different prompts of some requests, in the order of their adapters."""
+    """The different prompts of some requests, in the order of their adapters, with prefixes that they share.
 
-    def __init__(self, batch: _Batch, new: NDArray[np.int64]) -> None:
+    `of` [requests] is the number of each request's prompt, `at` [prompts] the index of its sequence in `ids`, which it
+    shares with no other; `parents` as in `Packing`.
+    """
+
+    def __init__(self, batch: _Batch, new: NDArray[np.int64], share: bool) -> None:
         found: dict[tuple[int, tuple[int, ...]], int] = {}
         keys = [(int(batch.group[i]), tuple(batch.items[i].ids)) for i in new]
         self.of = np.array([found.setdefault(key, len(found)) for key in keys])
-        self.ids = [ids for _, ids in found]
+        by_group: dict[int, list[tuple[int, ...]]] = {}
+        for group, ids in found:
+            by_group.setdefault(group, []).append(ids)
+        self.ids: list[Sequence[int]] = []
+        self.parents: list[int] = []
+        at: list[int] = []
         self.by_adapter = [0] * len(batch.adapters)
         self.tokens_by_adapter = [0] * len(batch.adapters)
-        for group, ids in found:
-            self.by_adapter[group] += 1
-            self.tokens_by_adapter[group] += len(ids)
+        for group, prompts in by_group.items():
+            family, first = Family(prompts, prompts, share), len(self.ids)
+            self.ids += family.sequences
+            self.parents += [first + p if p >= 0 else -1 for p in family.parents]
+            at += [first + i for i in family.at]
+            self.by_adapter[group] = len(prompts)
+            self.tokens_by_adapter[group] = family.tokens
+        self.at = np.array(at)

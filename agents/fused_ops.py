@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.architectures import ModelConfig
-from agents.attention import Cache, Ops, Packing, TorchOps
+from agents.attention import Cache, Ops, TorchOps
+from agents.packing import Packing
 
 try:
     from agents import kernels
@@ -29,8 +30,13 @@ def kernel_version() -> str:
 
 def make_ops(config: ModelConfig, device: torch.device | str, dtype: torch.dtype) -> Ops:
     """The fastest available operations for this device and dtype."""
-    if kernels is not None and torch.device(device).type == "cpu" and dtype == torch.float32:
-        return FusedOps(config)
+    if kernels is not None and torch.device(device).type == "cpu":
+        if dtype == torch.float32:
+            return FusedOps(config)
+        if dtype == torch.bfloat16:
+            from agents.half_ops import HalfOps
+
+            return HalfOps(config)
     return TorchOps(config, device, dtype)
 
 
@@ -60,6 +66,8 @@ class FusedOps(TorchOps):
         return _swiglu(gate_up)
 
     def attention(self, qkv: Tensor, packing: Packing) -> Tensor:
+        if self.shares:
+            return super().attention(qkv, packing)
         self._grow(packing.width)
         if torch.is_grad_enabled() and qkv.requires_grad:
             out: Tensor = _Attention.apply(qkv, packing, self)  # type: ignore[no-untyped-call]
@@ -90,15 +98,22 @@ class FusedOps(TorchOps):
         return self.cos.numpy(), self.sin.numpy()
 
     def cache(self, slots: int, width: int, steps: int) -> Cache:
+        if self.shares:
+            return super().cache(slots, width, steps)
         self._grow(width + steps)
         return FusedCache(self, slots, width, steps)
 
     def sample(self, logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
         if top_p is not None:
             return super().sample(logits, temperature, top_p, noise)
-        tokens, logprobs = torch.empty(len(logits), dtype=torch.long), torch.empty(len(logits))
-        kernels.sample(logits.numpy(), temperature.numpy(), noise.numpy(), tokens.numpy(), logprobs.numpy())
-        return tokens, logprobs
+        return sample(logits, temperature, noise)
+
+
+def sample(logits: Tensor, temperature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """`agents.attention.sample` without top-p, for float32 logits [N, V]."""
+    tokens, logprobs = torch.empty(len(logits), dtype=torch.long), torch.empty(len(logits))
+    kernels.sample(logits.numpy(), temperature.numpy(), noise.numpy(), tokens.numpy(), logprobs.numpy())
+    return tokens, logprobs
 
 
 class FusedCache:

@@ -114,6 +114,65 @@ def _product(x: Tensor, weights: Tensor, segments: Sequence[Segment]) -> Tensor:
     return y
 
 
+def low_rank_linear(x: Tensor, weight: Tensor, down: Tensor, up: Tensor, segments: Sequence[Segment]) -> Tensor:
+    """x weight + x down[a] up[a], with a the agent of each row. Differentiable in x, down and up.
+
+    Args:
+        x: [T, in], rows in agent order.
+        weight: [in, out], frozen.
+        down, up: [agents, in, rank] and [agents, rank, out].
+        segments: segments that cover all rows of `x`.
+
+    Returns:
+        [T, out].
+    """
+    if torch.is_grad_enabled() and (x.requires_grad or down.requires_grad or up.requires_grad):
+        out: Tensor = _LowRank.apply(x, weight, down, up, segments)  # type: ignore[no-untyped-call]
+        return out
+    return _add_product(x @ weight, _product(x, down, segments), up, segments)
+
+
+def _add_product(y: Tensor, x: Tensor, weights: Tensor, segments: Sequence[Segment]) -> Tensor:
+    """y += the rows x of each agent times its matrix, in place. Returns y."""
+    for r in segments:
+        rows, target = (t[r.start : r.stop].view(r.count, r.height, -1) for t in (x, y))
+        target.baddbmm_(rows, weights[r.first : r.first + r.count])
+    return y
+
+
+class _LowRank(torch.autograd.Function):
+    """Stores x and its product with `down`, and writes all gradients to contiguous memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, down: Tensor, up: Tensor, segments: Sequence[Segment]) -> Tensor:
+        low = _product(x, down, segments)
+        ctx.save_for_backward(x, weight, down, up, low)
+        ctx.segments = segments
+        return _add_product(x @ weight, low, up, segments)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor, None]:
+        x, weight, down, up, low = ctx.saved_tensors
+        grad, segments = grad.contiguous(), ctx.segments
+        grad_low = _product(grad, up.transpose(1, 2), segments)
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = _add_product(grad @ weight.t(), grad_low, down.transpose(1, 2), segments)
+        return grad_x, None, _gradient(x, grad_low, down, segments), _gradient(low, grad, up, segments), None
+
+
+def _gradient(x: Tensor, grad: Tensor, weights: Tensor, segments: Sequence[Segment]) -> Tensor:
+    """The gradient of the matrices in `_product(x, weights, segments)`, given that of the result."""
+    covered = sum(r.count for r in segments) == weights.shape[0]
+    # contiguous, because bmm into transposed bfloat16 memory is about a thousand times slower
+    out = (weights.new_empty if covered else weights.new_zeros)(weights.shape)
+    for r in segments:
+        a = x[r.start : r.stop].view(r.count, r.height, -1).transpose(1, 2)
+        b = grad[r.start : r.stop].view(r.count, r.height, -1)
+        torch.bmm(a, b, out=out[r.first : r.first + r.count])
+    return out
+
+
 class _GroupedMM(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weights: Tensor, segments: Sequence[Segment]) -> Tensor:
@@ -126,13 +185,5 @@ class _GroupedMM(torch.autograd.Function):
         x, weights = ctx.saved_tensors
         grad = grad.contiguous()
         grad_x = _product(grad, weights.transpose(1, 2), ctx.segments) if ctx.needs_input_grad[0] else None
-        grad_w = None
-        if ctx.needs_input_grad[1]:
-            covered = sum(r.count for r in ctx.segments) == weights.shape[0]
-            # contiguous, because bmm into transposed bfloat16 memory is about a thousand times slower
-            grad_w = (weights.new_empty if covered else weights.new_zeros)(weights.shape)
-            for r in ctx.segments:
-                a = x[r.start : r.stop].view(r.count, r.height, -1).transpose(1, 2)
-                b = grad[r.start : r.stop].view(r.count, r.height, -1)
-                torch.bmm(a, b, out=grad_w[r.first : r.first + r.count])
+        grad_w = _gradient(x, grad, weights, ctx.segments) if ctx.needs_input_grad[1] else None
         return grad_x, grad_w, None

@@ -13,25 +13,28 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from agents.activations import micro_batch, recomputes
 from agents.adapters import AdapterLayout, Adapters, save_tensors
-from agents.attention import Packing
 from agents.checkpoint import BaseModel
 from agents.fused_ops import make_ops
 from agents.grouped_gemm import segments_of
-from agents.model import StackedWeights, hidden, logits
+from agents.model import StackedWeights, hidden
+from agents.packing import Packing
 from agents.parallel import evenly, in_threads, workers
+from agents.prefixes import LEAST, Family, common
 from agents.prompt import Prompt
 from agents.stored_file import check_file
 from agents.tokenizer import Tokenizer
+from agents.vocabulary import nll
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
@@ -113,7 +116,7 @@ class Learner:
         self.layout = AdapterLayout(base.config, config.rank, config.alpha)
         self.ops = make_ops(base.config, base.device, base.dtype)
         self.names: list[str] = []
-        self.device = base.device
+        self.device, self.threads = base.device, workers(base.device)
         self.state = {k: torch.zeros(0, self.layout.size, device=self.device) for k in STATE[:4]}
         self.state["steps"] = torch.zeros(0, device=self.device)
 
@@ -231,11 +234,32 @@ class Learner:
         return dict(zip(names, losses.tolist(), strict=True))
 
     def _micro_batches(self, batches: list[list[_Row]]) -> Iterator[list[list[_Row]]]:
-        """Split the rows of all agents, sorted by length, into parts of about `tokens` tokens."""
-        ordered = [sorted(rows, key=lambda r: r.length) for rows in batches]
-        parts = max(1, round(sum(r.length for rows in ordered for r in rows) / self.config.tokens))
-        for part in range(parts):
-            yield [r[len(r) * part // parts : len(r) * (part + 1) // parts] for r in ordered]
+        """Split the rows of all agents into parts of about `tokens` tokens, fewer if memory requires it.
+
+        Without shared prefixes every part has rows of every agent, sorted by length. With them, rows with a common
+        prefix stay together, and a part has few agents.
+        """
+        size = self.base.config, self.config.rank, self.base.dtype, self.device
+        most = micro_batch(*size, self.threads, self.config.tokens)
+        if not self.ops.shares:
+            ordered = [sorted(rows, key=lambda r: r.length) for rows in batches]
+            parts = max(1, round(sum(r.length for rows in ordered for r in rows) / most))
+            for part in range(parts):
+                yield [r[len(r) * part // parts : len(r) * (part + 1) // parts] for r in ordered]
+            return
+        ordered = [sorted(rows, key=lambda r: (r.prompt, r.length)) for rows in batches]
+        costs = [[row.length - shared for row, shared in zip(rows, _shared(rows), strict=True)] for rows in ordered]
+        total = sum(map(sum, costs))
+        share, tokens = total / max(1, round(total / most)), 0
+        found = [list[_Row]() for _ in batches]
+        for agent, rows in enumerate(ordered):
+            for row, cost in zip(rows, costs[agent], strict=True):
+                if tokens and tokens + cost / 2 > share:  # the part ends at the row boundary nearest to its share
+                    yield found
+                    found, tokens, cost = [list[_Row]() for _ in batches], 0, row.length
+                found[agent].append(row)
+                tokens += cost
+        yield found
 
     @torch.no_grad()
     def score(self, examples: Sequence[Example]) -> list[Score]:
@@ -270,32 +294,45 @@ class Learner:
         """Weighted sums [agents] of the negative log-likelihoods of the agents' rows."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
         learned = np.array([row.learned for _, row in rows])
-        nll = self._nll(weights, batch)
+        nats = self._nll(weights, batch)
         weight = torch.from_numpy(np.repeat([row.weight for _, row in rows], learned).astype(np.float32))
         agent = torch.from_numpy(np.repeat([agent for agent, _ in rows], learned))
         sums = torch.zeros(len(batch), device=self.device)
-        return sums.index_add(0, agent.to(self.device), nll * weight.to(self.device))
+        return sums.index_add(0, agent.to(self.device), nats * weight.to(self.device))
 
     def _nll(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
         """Negative log-likelihood [learned tokens] of each completion token, in row order."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
-        packing = Packing([row.length for _, row in rows], self.device)
-        tokens = torch.tensor([i for _, row in rows for i in (*row.prompt, *row.completion)], device=self.device)
+        families = [self._family(own) for own in batch]
+        sequences = [ids for family in families for ids in family.sequences]
+        parents, at_sequence = list[int](), list[int]()
+        for family in families:
+            first = len(parents)
+            at_sequence += [first + i for i in family.at]
+            parents += [first + p if p >= 0 else -1 for p in family.parents]
+        packing = Packing([len(ids) for ids in sequences], self.device, parents)
+        tokens = torch.tensor([i for ids in sequences for i in ids], device=self.device)
         # only positions that predict a completion token go through the last layer and the head
         learned = np.array([row.learned for _, row in rows])
-        first = packing.starts + packing.sizes - learned - 1
-        places = np.repeat(first - (np.cumsum(learned) - learned), learned) + np.arange(learned.sum())
+        start = (packing.starts + packing.sizes)[at_sequence] - learned - 1
+        places = np.repeat(start - (np.cumsum(learned) - learned), learned) + np.arange(learned.sum())
         at = torch.from_numpy(places).to(self.device)
+        size = self.base.config, self.config.rank, self.base.dtype, self.device
         states = hidden(
             weights,
             tokens,
-            segments_of([sum(r.length for r in own) for own in batch]),
+            segments_of([family.tokens for family in families]),
             lambda _, qkv: self.ops.attention(qkv, packing),
             self.ops,
             at,
             segments_of([sum(r.learned for r in own) for own in batch]),
+            torch.is_grad_enabled() and recomputes(*size, self.threads, packing.total),
         )
-        return F.cross_entropy(logits(weights, states).float(), tokens[at + 1], reduction="none")
+        return nll(states, weights.head, tokens[at + 1])
+
+    def _family(self, rows: list[_Row]) -> Family:
+        """The rows of one agent; prompts that begin alike share their prefix."""
+        return Family([r.prompt + r.completion for r in rows], [r.prompt for r in rows], self.ops.shares)
 
     def _update(self, index: Tensor, gradient: Tensor) -> None:
         """Update the rows `index` [rows] and their acting averages by AdamW, given `gradient` [rows, size].
@@ -342,3 +379,9 @@ class Learner:
             if value.dtype != torch.float32 or not value.isfinite().all():
                 raise ValueError(f"the learner state {path} is damaged: {key} has values that are not finite float32")
         self.names, self.state = list(names), {k: v.to(self.device) for k, v in state.items()}
+
+
+def _shared(rows: Sequence[_Row]) -> list[int]:
+    """Number of tokens that each row probably shares with the row before it."""
+    alike = [min(common(a.prompt, b.prompt), len(b.prompt) - 1) for a, b in pairwise(rows)]
+    return [0, *(n if n >= LEAST else 0 for n in alike)] if rows else []

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from agents.attention import Ops
 from agents.checkpoint import EMBEDDING, FUSED, HEAD, BaseModel, ModelConfig
-from agents.grouped_gemm import Segment, grouped_mm
+from agents.grouped_gemm import Segment, grouped_mm, low_rank_linear
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,16 @@ class Shared:
 class Factored:
     """A shared matrix, and low-rank terms (Hu et al. 2021) of the projections that are fused in it.
 
-    weight [in, out]; down [A, in, projections * rank], multiplied by the scale; up: [A, rank, out] for each
-    projection, in column order.
+    weight [in, out]; down [A, in, projections * rank], multiplied by the scale; up [A, projections * rank, out], with
+    blocks of zeros where a projection's columns meet another one's rank.
     """
 
     weight: Tensor
     down: Tensor
-    up: tuple[Tensor, ...]
+    up: Tensor
 
     def __call__(self, x: Tensor, segments: Sequence[Segment]) -> Tensor:
-        low = grouped_mm(x, self.down, segments).chunk(len(self.up), dim=1)
-        delta = [grouped_mm(part.contiguous(), up, segments) for part, up in zip(low, self.up, strict=True)]
-        return x @ self.weight + (delta[0] if len(delta) == 1 else torch.cat(delta, dim=1))
+        return low_rank_linear(x, self.weight, self.down, self.up, segments)
 
 
 Linear = Merged | Shared | Factored
@@ -108,6 +107,7 @@ def hidden(
     ops: Ops,
     last: Tensor | None = None,
     last_segments: Sequence[Segment] = (),
+    recompute: bool = False,
 ) -> Tensor:
     """Segment the forward pass up to the final norm.
 
@@ -120,27 +120,49 @@ def hidden(
         last: indices of the tokens whose output is needed (default: all). After its attention, the last layer runs on
             these only; `attend` may then return only their rows.
         last_segments: segments of `last` by agent.
+        recompute: keep only the inputs of each layer for the backward pass, which computes the rest again.
 
     Returns:
         Hidden states [T, D], or [len(last), D], as input of `logits`.
     """
-    c = weights.config
     x = F.embedding(tokens, weights.embed)
     delta: Tensor | None = None
-    for i, layer in enumerate(weights.layers):
-        x, y = ops.add_norm(x, delta, layer.norm_in, c.rms_norm_eps)
-        qkv = layer.linear["qkv"](y, segments)
-        if layer.bias is not None:
-            qkv = qkv + layer.bias
-        if layer.norm_q is not None and layer.norm_k is not None:
-            qkv = norm_heads(c, qkv, layer.norm_q, layer.norm_k)
-        y = attend(i, qkv)
-        if last is not None and i == len(weights.layers) - 1:
-            y = y if y.shape[0] == len(last) else y.index_select(0, last)
-            x, segments = x.index_select(0, last), last_segments
-        x, y = ops.add_norm(x, layer.linear["o"](y, segments), layer.norm_mid, c.rms_norm_eps)
-        delta = layer.linear["down"](ops.swiglu(layer.linear["gu"](y, segments)), segments)
-    return ops.add_norm(x, delta, weights.final_norm, c.rms_norm_eps)[1]
+    for i in range(len(weights.layers)):
+        final = i == len(weights.layers) - 1
+        inputs = weights, i, x, delta, segments, attend, ops, last if final else None, last_segments
+        if recompute:
+            x, delta = checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
+        else:
+            x, delta = block(*inputs)
+    return ops.add_norm(x, delta, weights.final_norm, weights.config.rms_norm_eps)[1]
+
+
+def block(
+    weights: StackedWeights,
+    index: int,
+    x: Tensor,
+    delta: Tensor | None,
+    segments: Sequence[Segment],
+    attend: Attend,
+    ops: Ops,
+    last: Tensor | None,
+    last_segments: Sequence[Segment],
+) -> tuple[Tensor, Tensor]:
+    """One layer: the residual stream [T, D] and what remains to be added to it. After attention, only the tokens `last`
+    are computed, if given."""
+    c, layer = weights.config, weights.layers[index]
+    x, y = ops.add_norm(x, delta, layer.norm_in, c.rms_norm_eps)
+    qkv = layer.linear["qkv"](y, segments)
+    if layer.bias is not None:
+        qkv = qkv + layer.bias
+    if layer.norm_q is not None and layer.norm_k is not None:
+        qkv = norm_heads(c, qkv, layer.norm_q, layer.norm_k)
+    y = attend(index, qkv)
+    if last is not None:
+        y = y if y.shape[0] == len(last) else y.index_select(0, last)
+        x, segments = x.index_select(0, last), last_segments
+    x, y = ops.add_norm(x, layer.linear["o"](y, segments), layer.norm_mid, c.rms_norm_eps)
+    return x, layer.linear["down"](ops.swiglu(layer.linear["gu"](y, segments)), segments)
 
 
 def logits(weights: StackedWeights, states: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from agents import checkpoint
-from agents.checkpoint import MERGE_BELOW, multiplies_bfloat16, read_config, resolve_dtype
+from agents.architectures import MERGE_BELOW
+from agents.checkpoint import multiplies_bfloat16, read_config, resolve_dtype
 from arena.config.shipped import SEED_FOLDER
 
 SMALL = read_config(SEED_FOLDER)

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from agents.architectures import ModelConfig
-from agents.attention import Packing, TorchOps
+from agents.attention import TorchOps
 from agents.checkpoint import BaseModel
 from agents.fused_ops import FusedOps, make_ops
+from agents.half_ops import HalfOps
+from agents.packing import Packing
 from arena.config.shipped import ROOT
 
 kernels = pytest.importorskip("agents.kernels")
@@ -119,7 +121,8 @@ def test_sampling_equals_torch(spread: float) -> None:
 
 def test_other_dtypes_use_torch(base: BaseModel) -> None:
     assert type(make_ops(base.config, "cpu", torch.float32)) is FusedOps
-    assert type(make_ops(base.config, "cpu", torch.bfloat16)) is TorchOps
+    assert type(make_ops(base.config, "cpu", torch.bfloat16)) is HalfOps
+    assert type(make_ops(base.config, "cpu", torch.float16)) is TorchOps
     assert type(make_ops(base.config, "meta", torch.float32)) is TorchOps
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -47,13 +49,16 @@ def test_grouped_mm_equals_loop(heights: list[int]) -> None:
 def test_products_write_contiguous_memory(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """Products into transposed memory are a thousand times slower in bfloat16; LoRA weights are transposed views."""
     written = []
-    for name in ("mm", "bmm"):
 
-        def call(a: torch.Tensor, b: torch.Tensor, *, plain=getattr(torch, name), **options: torch.Tensor):  # type: ignore[no-untyped-def]  # noqa: B008
+    def recording(plain: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def call(a: torch.Tensor, b: torch.Tensor, **options: torch.Tensor) -> torch.Tensor:
             written.append(plain(a, b, **options))
             return written[-1]
 
-        monkeypatch.setattr(torch, name, call)
+        return call
+
+    monkeypatch.setattr(torch, "mm", recording(torch.mm))
+    monkeypatch.setattr(torch, "bmm", recording(torch.bmm))
     torch.manual_seed(0)
     heights = [2, 2, 3, 0, 4]
     x = torch.randn(sum(heights), 6).to(dtype).requires_grad_()

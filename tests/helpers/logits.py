@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agents.attention import Ops, Packing, TorchOps
+from agents.attention import Ops, TorchOps
 from agents.grouped_gemm import segments_of
 from agents.model import StackedWeights, hidden, logits
+from agents.packing import Packing
 
 
 def full_logits(weights: StackedWeights, rows: Sequence[Sequence[int]], ops: Ops | None = None) -> list[Tensor]:

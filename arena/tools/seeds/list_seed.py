@@ -22,11 +22,12 @@ from torch import Tensor
 
 from agents.adapters import save_tensors
 from agents.atomic import write_atomically
-from agents.attention import Ops, Packing
+from agents.attention import Ops
 from agents.checkpoint import PROJECTIONS, BaseModel, ModelConfig, projection_path
 from agents.fused_ops import make_ops
 from agents.grouped_gemm import segments_of
 from agents.model import StackedWeights, hidden, logits
+from agents.packing import Packing
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
 from arena.tools.seeds.list_card import measure_skills, write_card
 from curricula.list_school import WORDS, SeedData
