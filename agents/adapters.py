@@ -8,9 +8,11 @@ Adapters are saved and loaded as PEFT folders.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -125,10 +127,13 @@ class AdapterLayout:
         """Prepare adapters [agents, size] for training, merged or factored depending on the size of the base model."""
         return (MergedTraining if is_small(base) else FactoredTraining)(self, base, flat)
 
-    def save_peft(self, row: Tensor, folder: Path, base_name: str, base_digest: str = "") -> str:
+    def save_peft(
+        self, row: Tensor, folder: Path, base_name: str, base_digest: str = "", previous: Path | None = None
+    ) -> str:
         """Write an adapter `row` [size] as a PEFT folder. Returns the SHA-256 of the weights file.
 
-        The digest of the base weights is recorded too, if it is given.
+        The digest of the base weights is recorded too, if it is given. Weights equal to those in the PEFT folder
+        `previous` become a link to them.
         """
         tensors = {}
         for (layer, projection, side), (offset, shape) in self.slots.items():
@@ -149,7 +154,8 @@ class AdapterLayout:
         write_atomically(folder / "adapter_config.json", json.dumps(config, indent=1).encode())
         if base_digest:
             record_base(folder, base_name, base_digest)
-        return save_tensors(tensors, folder / "adapter_model.safetensors")
+        name = "adapter_model.safetensors"
+        return save_tensors(tensors, folder / name, previous / name if previous else None)
 
     def load_peft(self, folder: Path, base_digest: str = "") -> Tensor:
         """Read a PEFT folder with plain LoRA of this rank and alpha. Returns a row [size].
@@ -192,15 +198,33 @@ def block_diagonal(blocks: Sequence[Tensor]) -> Tensor:
     return out
 
 
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> str:
-    """Write a safetensors file atomically. Returns its SHA-256. Raises OSError if that fails."""
+def save_tensors(tensors: dict[str, Tensor], path: Path, previous: Path | None = None) -> str:
+    """Write a safetensors file atomically. Returns its SHA-256. Raises OSError if that fails.
+
+    If it equals the file `previous`, both become links to the same data, where the file system has hard links.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replacing(path) as new:
             save_file({name: tensor.cpu() for name, tensor in tensors.items()}, new)
-            return hashlib.sha256(new.read_bytes()).hexdigest()
+            with open(new, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if previous is not None and previous.is_file() and filecmp.cmp(previous, new, shallow=False):
+                link_instead(new, previous)
+        return digest
     except SafetensorError as error:  # safetensors reports a full disk this way
         raise OSError(f"cannot write {path}: {error}") from None
+
+
+def link_instead(path: Path, equal: Path) -> None:
+    """Replace a file by a hard link to an equal one. Leaves it if the file system has none."""
+    link = path.with_name(f"{path.name}.link")
+    link.unlink(missing_ok=True)
+    try:
+        os.link(equal, link)
+    except OSError:
+        return
+    os.replace(link, path)
 
 
 class Adapters:

@@ -25,6 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield new
         sync(new)
         os.replace(new, path)
+        new.unlink(missing_ok=True)  # still there if both are links to one file: POSIX then renames nothing
     except BaseException:
         new.unlink(missing_ok=True)
         raise

@@ -354,9 +354,10 @@ class Learner:
 
     # -- state ---------------------------------------------------------------------------------------------------
 
-    def save(self, path: Path) -> str:
-        """Write the state atomically as a safetensors file. Returns its SHA-256."""
-        return save_tensors({k: v.contiguous() for k, v in self.state.items()}, path)
+    def save(self, path: Path, previous: Path | None = None) -> str:
+        """Write the state atomically as a safetensors file, or as a link to `previous` if that is equal. Returns its
+        SHA-256."""
+        return save_tensors({k: v.contiguous() for k, v in self.state.items()}, path, previous)
 
     def load(self, path: Path, names: Sequence[str]) -> None:
         """Restore a saved state for the agents `names`.

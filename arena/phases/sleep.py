@@ -166,17 +166,20 @@ def paid_proposals(state: RunState, models: Models, agent: str) -> list[Example]
 
 
 def write_checkpoint(arena: Arena, learner: Learner) -> list[dict[str, Any]]:
-    """Save the acting adapters as PEFT folders and the learner's state; rows of table `checkpoints` with digests."""
+    """Save the acting adapters as PEFT folders and the learner's state; rows of table `checkpoints` with digests.
+
+    What did not change since the generation before is a link to its file.
+    """
     state = arena.state
     g = state.generation.index
-    folder = f"adapters/g{g:04d}"
+    folder, before = f"adapters/g{g:04d}", arena.folder / f"adapters/g{g - 1:04d}"
     rows = []
     for name in state.main_agents:
         path = f"{folder}/{name}"
         row = learner.acting_row(name)
-        sha = learner.layout.save_peft(row, arena.folder / path, arena.base_name)
+        sha = learner.layout.save_peft(row, arena.folder / path, arena.base_name, previous=before / name)
         rows.append({"generation": g, "name": name, "path": path, "sha256": sha})
     path = f"{folder}/learner.safetensors"
-    sha = learner.save(arena.folder / path)
+    sha = learner.save(arena.folder / path, before / "learner.safetensors")
     rows.append({"generation": g, "name": "learner", "path": path, "sha256": sha})
     return rows
