@@ -106,14 +106,9 @@ class FusedOps(TorchOps):
     def sample(self, logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
         if top_p is not None:
             return super().sample(logits, temperature, top_p, noise)
-        return sample(logits, temperature, noise)
-
-
-def sample(logits: Tensor, temperature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """`agents.attention.sample` without top-p, for float32 logits [N, V]."""
-    tokens, logprobs = torch.empty(len(logits), dtype=torch.long), torch.empty(len(logits))
-    kernels.sample(logits.numpy(), temperature.numpy(), noise.numpy(), tokens.numpy(), logprobs.numpy())
-    return tokens, logprobs
+        tokens, logprobs = torch.empty(len(logits), dtype=torch.long), torch.empty(len(logits))
+        kernels.sample(logits.numpy(), temperature.numpy(), noise.numpy(), tokens.numpy(), logprobs.numpy())
+        return tokens, logprobs
 
 
 class FusedCache:

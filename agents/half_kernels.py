@@ -12,9 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from agents.kernels import FLAGS, exp_parts
+from agents.kernels import FLAGS, exp_parts, njit
 
 
 @njit(**FLAGS, inline="always")

@@ -12,7 +12,7 @@ from torch import Tensor
 from agents import half_kernels as kernels
 from agents.architectures import ModelConfig
 from agents.attention import TorchOps
-from agents.fused_ops import sample
+from agents.kernels import sample
 
 
 def bits(x: Tensor) -> NDArray[np.uint16]:
@@ -42,7 +42,9 @@ class HalfOps(TorchOps):
     def sample(self, logits: Tensor, temperature: Tensor, top_p: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
         if top_p is not None:
             return super().sample(logits, temperature, top_p, noise)
-        return sample(logits.float(), temperature, noise)
+        tokens, logprobs = torch.empty(len(logits), dtype=torch.long), torch.empty(len(logits))
+        sample(*(x.numpy() for x in (logits.float(), temperature, noise, tokens, logprobs)))
+        return tokens, logprobs
 
     def turn(self, heads: Tensor, positions: Tensor) -> Tensor:
         turned: Tensor = _Rotate.apply(heads, positions, self.cos, self.sin)  # type: ignore[no-untyped-call]

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit as njit  # also for agents.half_kernels
 
 FLAGS: dict[str, Any] = {"fastmath": True, "nogil": True, "boundscheck": False, "error_model": "numpy", "cache": True}
 LOG2E = np.float32(1.4426950408889634)
