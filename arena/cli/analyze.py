@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,10 +38,15 @@ def analyze(
     faults = Faults(collect=True)
     if out is not None and (out / "run.db").exists():
         raise ValueError(f"{out} is a run: give --out another folder")
-    if len(folders) > 1:
-        _compare(folders, as_json, plots, out or Path("comparison"), faults)
-    else:
-        _report(folders[0], as_json, plots, out, faults)
+    with ExitStack() as opened:
+        if len(folders) > 1:
+            from arena.report.comparison.compare import distinct
+
+            distinct(folders)
+            sources = [_source(folder, None, faults, opened) for folder in folders]
+            _compare(sources, as_json, plots, out or Path("comparison"), faults)
+        else:
+            _report(_source(folders[0], out, faults, opened), as_json, plots)
     end_with(faults, "analyze", folders)
 
 
@@ -50,8 +57,7 @@ def digest(folder: RunArg) -> None:
     typer.echo(store.digest())
 
 
-def _report(folder: Path, as_json: bool, plots: bool, out: Path | None, faults: Faults) -> None:
-    source = _source(folder, out, faults)
+def _report(source: Source, as_json: bool, plots: bool) -> None:
     if as_json and not plots:
         typer.echo(json.dumps(source.analysis, indent=1))
         return
@@ -61,7 +67,13 @@ def _report(folder: Path, as_json: bool, plots: bool, out: Path | None, faults: 
     from arena.report.write import build_sections, write_report
 
     sections = build_sections(source, replay=plots)
-    written = write_report(source, sections) if plots else []
+    try:
+        written = write_report(source, sections) if plots else []
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            where = f"cannot write the report into {source.report} ({error.strerror})"
+            raise OSError(f"{where}: --out FOLDER writes it elsewhere") from None
+        raise
     if as_json:
         typer.echo(json.dumps(source.analysis, indent=1))
         return
@@ -70,13 +82,12 @@ def _report(folder: Path, as_json: bool, plots: bool, out: Path | None, faults: 
         typer.echo(f"wrote {written[0]} (open it in a browser) and {len(written) - 1} files of figures beside it")
 
 
-def _compare(folders: list[Path], as_json: bool, page: bool, out: Path, faults: Faults) -> None:
-    from arena.report.comparison.compare import compare, distinct
+def _compare(sources: list[Source], as_json: bool, page: bool, out: Path, faults: Faults) -> None:
+    from arena.report.comparison.compare import compare
     from arena.report.comparison.sections import sections
     from arena.report.terminal import print_sections
 
-    distinct(folders)
-    comparison = compare([_source(folder, None, faults) for folder in folders])
+    comparison = compare(sources)
     made, written = sections(comparison, faults), list[Path]()
     if page:
         from arena.report.comparison.write import write_comparison
@@ -92,9 +103,10 @@ def _compare(folders: list[Path], as_json: bool, page: bool, out: Path, faults: 
         typer.echo(f"wrote {written[0]} (open it in a browser) and {len(written) - 1} files beside it")
 
 
-def _source(folder: Path, out: Path | None, faults: Faults) -> Source:
+def _source(folder: Path, out: Path | None, faults: Faults, opened: ExitStack) -> Source:
     from arena.report.metrics.run_summary import analyze as analyze_store
     from arena.report.source import Source
 
     store, config = open_to_read(folder)
+    opened.callback(store.close)
     return Source(folder, store, config, analyze_store(store, config), out, faults)

@@ -66,11 +66,13 @@ def one_line(error: Exception | str) -> str:
 def open_to_read(folder: Path) -> tuple[Store, Config]:
     """The store and the config of a run folder. Raises ValueError if there is no run, naming the nearest folder."""
     from arena.config.schema import load_config, nearest
-    from arena.run.paths import check_folder
+    from arena.run.paths import check_folder, no_run
     from arena.run.store import Store
 
     if not folder.is_dir():
         near = nearest(folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()])
         raise ValueError(f"no run folder at {folder}{near}")
+    if not (folder / "run.db").is_file():
+        raise ValueError(no_run(folder))
     check_folder(folder)
     return Store(folder / "run.db"), load_config(folder / "config.yaml")

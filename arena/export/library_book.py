@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.export.traces import Tell
+from arena.report.metrics.generation import AT_WORK
 from arena.report.metrics.paired_uplift import EVALUATIONS, Offspring, Pairs, Uplift, offspring, uplifts
 from arena.report.metrics.post_status import Standing, standings
 from arena.run.store import Row, Store
@@ -57,7 +58,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Use:
-    """The use of posts, by id: reads outside fine-tuning, offspring, uplift, and removals."""
+    """The use of posts, by id: reads at work, offspring, uplift, and removals."""
 
     reads: dict[str, int]
     offspring: dict[str, Offspring]
@@ -67,7 +68,7 @@ class Use:
     @staticmethod
     def of(store: Store) -> Use:
         execute = store.db.conn.execute
-        sql = "SELECT post, COUNT(*) FROM reads WHERE phase IN ('propose', 'solve') GROUP BY post"
+        sql = f"SELECT post, COUNT(*) FROM reads WHERE {AT_WORK} GROUP BY post"
         reads, pairs = dict(execute(sql).fetchall()), Pairs()
         pairs.add(row[1:] for row in execute(f"{EVALUATIONS} ORDER BY rowid"))
         sql = "SELECT id, title, generation FROM posts WHERE kind = 'definition' ORDER BY seq"
@@ -189,7 +190,7 @@ def _entry(store: Store, post: Row, use: Use, target: Target) -> str:
     if post["solve_rate"] is not None and post["tries"]:
         said.append(f"solved in {round(post['solve_rate'] * post['tries'])} of {post['tries']} attempts")
     if reads := use.reads.get(post["id"]):
-        said.append(f"read {reads:,} time{'s' * (reads != 1)}")
+        said.append(f"read {reads:,} time{'s' * (reads != 1)} at work")
     if (young := use.offspring.get(post["id"])) and young.set:
         said.append(
             f"varied into {young.set} problem{'s' * (young.set != 1)}, {young.valid} valid, {young.learnable} learnable"
@@ -203,8 +204,9 @@ def _entry(store: Store, post: Row, use: Use, target: Target) -> str:
         lines.append(f"- applies: {code(post['applies'])}")
     if up := use.uplifts.get(post["id"]):
         lines.append(
-            f"- held-out problems that use it: solved {up.with_reading:.2f} with reading, {up.without_reading:.2f}"
-            f" without; difference {up.difference:+.2f} [{up.low:+.2f}, {up.high:+.2f}], {up.n} pairs"
+            f"- paired uplift, on held-out problems that use it: solved {up.with_reading:.2f} with reading,"
+            f" {up.without_reading:.2f} without; difference {up.difference:+.2f}"
+            f" [{up.low:+.2f}, {up.high:+.2f}], {up.n} pairs"
         )
     if links := [_link(store, id_, target) for id_ in json.loads(post["cites"])]:
         lines.append(f"- cites {', '.join(links)}")

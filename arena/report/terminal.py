@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from arena.report.figures.figure import Section, Table
+from arena.report.metrics.run_summary import alarm_lines
 from arena.report.source import Source
 
 NARROWEST = 12
@@ -23,7 +24,7 @@ def print_report(console: Console, source: Source, sections: Sequence[Section]) 
     """Print what the report page of one run says."""
     a = source.analysis
     console.print(Text(f"Run {a['run']}, seed {a['seed']}", style="bold"))
-    print_warnings(console, a["warnings"])
+    print_warnings(console, alarm_lines(a))
     print_sections(console, sections)
 
 

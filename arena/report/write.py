@@ -31,6 +31,7 @@ from arena.report.figures.figure import Figure, Section
 from arena.report.figures.matplotlib_backend import save
 from arena.report.figures.plotly_backend import interactive
 from arena.report.figures.rows import write_rows
+from arena.report.metrics.run_summary import alarm_lines
 from arena.report.page import as_json, render
 from arena.report.sections import SECTIONS, tournament
 from arena.report.sections.curriculum import setting_figure
@@ -130,7 +131,7 @@ def page_of(source: Source, sections: Sequence[Section]) -> str:
     state = "finished" if a["finished"] else f"not finished, {played} of {a['planned_generations']} generations"
     lead = f"Self-play and culture in a population of language-model agents: seed {a['seed']}, {state}."
     command = typed_command("analyze", source.folder, *(["--out", source.out] if source.out else []))
-    return render(f"Run {a['run']}", lead, a["warnings"], sections, command)
+    return render(f"Run {a['run']}", lead, alarm_lines(a), sections, command)
 
 
 def write_pictures(

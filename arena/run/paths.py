@@ -55,6 +55,27 @@ def check_folder(folder: Path) -> None:
                 raise ValueError(f"{path} is neither a file nor a folder: take it out of the run folder")
 
 
+def runs_below(folder: Path, most: int = 5, deep: int = 3) -> list[Path]:
+    """At most `most` run folders below a folder, at most `deep` levels down, by name. Links are not followed; hidden
+    folders and virtual environments are left out."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        at = Path(place)
+        if "run.db" in files and at != folder:
+            found.append(at)
+        inner = len(at.relative_to(folder).parts) < deep and "run.db" not in files and len(found) < most
+        kept = [f for f in sorted(folders) if not f.startswith(".") and not (at / f / "pyvenv.cfg").exists()]
+        folders[:] = kept if inner else []
+    return found[:most]
+
+
+def no_run(folder: Path) -> str:
+    """That a folder holds no run, and which runs are below it."""
+    below = runs_below(folder)
+    hint = f"; runs below it: {', '.join(map(str, below))}" if below else ""
+    return f"no run database at {folder / 'run.db'}{hint}"
+
+
 def _wrong(path: object) -> str | None:
     """What is wrong with the text of a path, or None."""
     if not isinstance(path, str) or not path:

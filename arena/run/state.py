@@ -43,7 +43,7 @@ from arena.run.integrity import explained
 from arena.run.lock import hold
 from arena.run.messages import Arrivals
 from arena.run.models import Models
-from arena.run.paths import check_folder
+from arena.run.paths import check_folder, no_run
 from arena.run.reconfigure import note_changes, reconfigured, write_config
 from arena.run.store import MIGRATIONS, MODEL_TOKENS, PLACES, Row, Store
 from culture.merkle import Frontier
@@ -112,6 +112,8 @@ class Arena:
         folder = Path(folder)
         if not folder.is_dir():
             raise ValueError(f"no run folder at {folder}")
+        if not (folder / "run.db").is_file():
+            raise ValueError(no_run(folder))
         check_folder(folder)
         before, config = reconfigured(folder), reconfigured(folder, overrides)
         with ExitStack() as undo:  # whatever fails, the run is not left locked

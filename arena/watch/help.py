@@ -33,8 +33,9 @@ set solve grade  rating in that role, from the mean rewards of each
 solved           share of its recent attempts that were verified
 earned           learnability paid for its problems, in total
 learnable        its problems that some attempts solved, but not all
-uplift           solve rate with its definitions in context minus without,
-                 [95 % interval]; pairs: problems measured both ways
+uplift           paired uplift: solve rate of held-out problems with its
+                 definitions in context minus without, [95 % interval];
+                 pairs: problems measured both ways
 offspring        problems varied from its posts: learnable / all
 * ! ?            learnable problem; grader disagrees with the verifier;
                  doubtful problem, which is not counted

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from arena.phases.order import LOOP
-from arena.report.metrics.run_summary import warnings
+from arena.report.metrics import alarms
 from arena.report.stats.ratings import Rating
 from arena.run.waiting import Waiting
 from arena.watch import queries
@@ -27,8 +27,6 @@ BEST = 8
 """Best-paid and worst-paid problems kept for each author."""
 PIECE = 10_000
 """Maximum rows of posts, grades or guesses read in one step."""
-GRADER_WINDOW = 10
-"""Generations over which the graders' agreement is computed."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +201,9 @@ class History:
             {m.name: self.scores.rating(m.name, g) for m in members},
             self.scores.earnings(g),
             self.scores.author_scores(g),
-            tuple(self.alarms(g, queries.reviewed(db, g), waits)) if not self.stale else (),
+            tuple(a.text for a in alarms.at(self.figures(db, g), waits.line(self.run.folder)))
+            if not self.stale
+            else (),
             len(self.stale),
             waits,
         )
@@ -221,41 +221,18 @@ class History:
             return LOOP[LOOP.index(phase) + 1]
         return LOOP[0] if generation < self.run.planned else "final"
 
-    def alarms(self, up_to: int, review: dict[str, int], waits: Waiting) -> list[str]:
-        """The report's warnings (`run_summary.warnings`) for the generations up to `up_to`.
-
-        Args:
-            up_to: the last generation included.
-            review: counts of review labels, as returned by `queries.reviewed`.
-            waits: the posts that wait for approval.
-        """
-        rows = [
-            {
-                "index": s.generation,
-                "complete": s.phases.issuperset(LOOP),
-                "proposed": s.proposed,
-                "valid": s.valid,
-                "distinct_behaviours": s.distinct,
-                "rejections": {"duplicate": s.duplicates},
-                "solve_rate": s.solve_rate,
-                "learnable": s.learnable,
-                "guesses": self.guesses[g]["n"],
-                "right_guesses": self.guesses[g]["right"],
-            }
+    def figures(self, db: sqlite3.Connection, up_to: int) -> list[alarms.Figures]:
+        """What alarms need, of the complete generations up to `up_to`."""
+        labels, none = queries.labels(db), (0, 0)
+        return [
+            alarms.Figures(
+                g,
+                *(s.proposed or 0, s.valid or 0, s.distinct or 0, s.duplicates, s.solve_rate, s.learnable or 0),
+                *(self.guesses[g]["n"], self.guesses[g]["right"]),
+                *(self.grades[g]["n"], self.grades[g]["votes"], self.grades[g]["right"]),
+                sum(c[g] for c in self.posts.values()),
+                *labels.get(g, none),
+            )
             for g, s in sorted(self.summaries.items())
-            if 1 <= g <= up_to
+            if 1 <= g <= up_to and s.phases.issuperset(LOOP)
         ]
-        recent = [self.grades[g] for g in range(up_to - GRADER_WINDOW + 1, up_to + 1)]
-        votes, right = sum(c["votes"] for c in recent), sum(c["right"] for c in recent)
-        posts = sum(n for c in self.posts.values() for g, n in c.items() if g <= up_to)
-        return warnings(
-            {
-                "finished": True,  # an unfinished run is not an alarm here
-                "planned_generations": self.run.planned,
-                "generations": rows,
-                "library": {"posts": posts},
-                "review": review,
-                "grading": {"graded": sum(c["n"] for c in recent), "agreement": right / votes if votes else None},
-            },
-            waits.line(self.run.folder),
-        )

@@ -26,8 +26,9 @@ from arena.config.population import MAIN
 from arena.config.schema import Config
 from arena.config.shipped import typed_command
 from arena.phases.order import LOOP
-from arena.report.metrics import generation
+from arena.report.metrics import alarms, generation
 from arena.report.metrics.heldout import rates
+from arena.report.metrics.run_summary import alarm_lines
 from arena.report.sections.culture.knowledge import names_sentence
 from arena.report.sections.heldout import before_after_table, gain_sentence
 from arena.report.sections.summary import models_table
@@ -144,6 +145,8 @@ class Progress:
         self.plain = plain or not console.is_terminal
         self.compute, self.spent = compute, spent
         self.played: list[Line] = []
+        self.figures: list[alarms.Figures] | None = None
+        self.alarms: list[alarms.Alarm] = []
         self.generation, self.phase, self.ended = 0, "", False
         self.started = self.phase_started = time.monotonic()
         self.live: Live | None = None
@@ -202,8 +205,22 @@ class Progress:
         if data["counted"]:
             self.compute += data["prompt_tokens"] + data["generated_tokens"] + 3 * data["trained_tokens"]
         self.phase, self.ended = "", phase == "final"
-        if self.plain and not self.quiet and phase in ("baseline", "measure", "final"):
+        show = self.plain and not self.quiet
+        if show and phase in ("baseline", "measure", "final"):
             self.console.print(Text(self.plain_line(line)), soft_wrap=True)
+        if phase == LOOP[-1] and not self.quiet:
+            known = {alarm.key for alarm in self.alarms}
+            self._update_alarms(data["generation"])
+            for alarm in self.alarms:
+                if show and alarm.key not in known:
+                    self.console.print(Text(f"! {alarm.text}"), soft_wrap=True)
+
+    def _update_alarms(self, g: int) -> None:
+        """The alarms that are on after generation `g`."""
+        if self.figures is None:  # the first generation that this process finished: all before it are read once
+            self.figures = [f for f in alarms.figures(self.store) if f.generation < g]
+        self.figures += alarms.figures(self.store, g)
+        self.alarms = alarms.at(self.figures)
 
     def plain_line(self, p: Line) -> str:
         """One generation as one line of words, without control characters."""
@@ -254,6 +271,8 @@ class Progress:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         yield self.header()
         yield self.table(options.max_width)
+        for alarm in self.alarms:
+            yield Text(f"! {alarm.text}", style="yellow")
         yield self.phase_line()
 
     def header(self) -> Text:
@@ -360,7 +379,7 @@ def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> N
             title = f"{post['title']}: " if kind == "worked_example" else ""
             console.print(Text(f"  {kind.replace('_', ' ')} by {post['author']}, generation {post['generation']}:"))
             console.print(Text(f"    {title}{post['body']}", style="cyan"))
-    print_warnings(console, analysis["warnings"])
+    print_warnings(console, alarm_lines(analysis))
     console.print(Text(f"\nEverything is in {folder}. Next:"))
     for verb in ("watch", "analyze", "resume", "digest"):
         console.print(Text(f"  {typed_command(verb, folder)}"), soft_wrap=True)

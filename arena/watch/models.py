@@ -142,8 +142,7 @@ class PostDetail:
     cites: tuple[PostRow, ...]
     missing: tuple[str, ...]
     readers: tuple[tuple[str, int], ...]
-    reads: dict[str, int]  # by phase
-    random_reads: int  # reads of a post that was sampled at random, not retrieved for a name in the problem
+    reads: dict[str, int]  # at work, asleep, as a distractor
     lineage: tuple[Ancestor, ...]
     applies: str = ""  # the condition under which the post applies
     removal: PostRemoval | None = None

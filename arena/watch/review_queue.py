@@ -32,8 +32,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
+from arena.report.metrics.alarms import MIN_PROPOSALS
 from arena.report.metrics.paired_uplift import EVALUATIONS, Outcome, Pairs, uplifts
-from arena.report.metrics.run_summary import MIN_PROPOSALS
 from arena.report.stats.ratings import Rating, Ratings
 from arena.watch.models import Run
 from arena.watch.queries.base import dicts

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from arena.config.schema import nearest
+from arena.report.metrics.generation import AT_WORK
 from arena.report.metrics.post_status import EVER, IN_FORCE, standings
 from arena.run.store import Row, Store
 from culture.library import Library
@@ -30,7 +31,7 @@ class Found:
 
     post: Row
     standing: str
-    uses: int  # reads in all phases except sleep
+    uses: int  # reads at work
     cited: int  # number of posts that cite it
 
 
@@ -58,7 +59,7 @@ def search(store: Store, words: str, kind: str | None, generation: int | None, l
     wanted, gone = json.dumps(ids), standings(store, until)
     inside = "IN (SELECT value FROM json_each(?))"
     posts = {r["id"]: r for r in store.query(f"SELECT * FROM posts WHERE id {inside}", [wanted])}
-    sql = f"SELECT post, COUNT(*) FROM reads WHERE post {inside} AND phase != 'sleep' AND generation <= ? GROUP BY post"
+    sql = f"SELECT post, COUNT(*) FROM reads WHERE post {inside} AND {AT_WORK} AND generation <= ? GROUP BY post"
     uses = dict(store.db.conn.execute(sql, [wanted, until]).fetchall())
     sql = (
         "SELECT j.value, COUNT(*) FROM posts p, json_each(p.cites) j WHERE p.cites != '[]' AND json_valid(p.cites)"

@@ -1,7 +1,8 @@
 """Show one post in full: text, standing, citations, readers, effect on readers, review decisions, signature, log entry.
 
 Left out: attempts at the problem of a worked example (`watch` shows its round). Not guaranteed: a causal effect of the
-post on its readers, except in two lines: "uplift" compares held-out problems with and without reading, and "worth"
+post on its readers, except in two lines: "paired uplift" compares held-out problems with and without reading, and
+"randomised uplift"
 compares the agents' own problems with the post shown and randomly withheld.
 """
 
@@ -15,6 +16,7 @@ from rich.text import Text
 from arena.export.library.find import one_line
 from arena.export.library.tree import edges
 from arena.export.library_book import Use
+from arena.report.metrics.generation import READ_AS
 from arena.report.metrics.post_status import IN_FORCE, Standing, standings
 from arena.report.metrics.randomised_uplift import worths
 from arena.report.sections.culture.worth import arms, say
@@ -93,17 +95,16 @@ def _named(post: Row) -> str:
 
 def _reading(store: Store, id: str) -> list[tuple[str, str]]:
     rows = store.query(
-        "SELECT agent, phase = 'sleep' AS asleep, COUNT(*) AS n FROM reads WHERE post = ? GROUP BY 1, 2"
-        " ORDER BY 3 DESC, 1",
+        f"SELECT agent, {READ_AS} AS place, COUNT(*) AS n FROM reads WHERE post = ? GROUP BY 1, 2 ORDER BY 3 DESC, 1",
         [id],
     )
     found = []
-    for asleep, where in ((0, "at work"), (1, "asleep")):
-        by = [(r["agent"], r["n"]) for r in rows if r["asleep"] == asleep]
+    for what, place in (("read", "at work"), ("read", "asleep"), ("shown", "as a distractor")):
+        by = [(r["agent"], r["n"]) for r in rows if r["place"] == place]
         if by:
             readers = ", ".join(f"{agent} {n:,}" for agent, n in by[:MOST_LISTED])
             more = f" and {len(by) - MOST_LISTED} more" if len(by) > MOST_LISTED else ""
-            found.append(("read", f"{count(sum(n for _, n in by), 'time')} {where}: {readers}{more}"))
+            found.append((what, f"{count(sum(n for _, n in by), 'time')} {place}: {readers}{more}"))
     left = store.query("SELECT COUNT(*) AS n FROM withheld WHERE post = ?", [id])[0]["n"]
     if left:
         found.append(("withheld", f"{count(left, 'time')}, at random"))
@@ -114,8 +115,8 @@ def _effect(store: Store, id: str) -> list[tuple[str, str]]:
     use, found = Use.of(store), []
     if up := use.uplifts.get(id):
         found.append(
-            ("uplift", f"{up.difference:+.2f} [{up.low:+.2f}, {up.high:+.2f}]: problems that use it were solved"
-             f" {up.with_reading:.2f} with reading, {up.without_reading:.2f} without, {up.n} pairs")
+            ("paired uplift", f"{up.difference:+.2f} [{up.low:+.2f}, {up.high:+.2f}]: held-out problems that use it"
+             f" were solved {up.with_reading:.2f} with reading, {up.without_reading:.2f} without, {up.n} pairs")
         )  # fmt: skip
     if (held := worths(store)) and (w := held.posts.get(id)):
         if w.difference is None:
@@ -123,7 +124,7 @@ def _effect(store: Store, id: str) -> list[tuple[str, str]]:
         else:
             shrunk = f"{number(w.shrunk, sign=True)} shrunk towards the mean of its kind"
             effect = f"{say(w)}, withheld at random: {arms(w)}; {shrunk}"
-        found.append(("worth", effect))
+        found.append(("randomised uplift", effect))
     if (young := use.offspring.get(id)) and young.set:
         found.append(
             ("varied", f"into {count(young.set, 'problem')}, {young.valid} valid, {young.learnable} learnable")

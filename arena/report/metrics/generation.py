@@ -17,6 +17,14 @@ from typing import Any, Protocol
 
 from arena.run.store import Row, Store
 
+AT_WORK = "phase NOT IN ('sleep', 'beside')"
+"""SQL on table `reads`: "read at work". The post was put into the context of a setter or solver because it was asked
+for. Distractors (phase `beside`) are counted apart, as shown; reading during sleep is counted as read asleep."""
+
+
+READ_AS = f"CASE WHEN {AT_WORK} THEN 'at work' WHEN phase = 'sleep' THEN 'asleep' ELSE 'as a distractor' END"
+"""SQL on table `reads`: how a post was read or shown, in words."""
+
 
 class Database(Protocol):
     """Anything that answers SQL with rows: the run's store, or a screen's read-only connection."""
@@ -94,9 +102,9 @@ def posts(db: Database, generation: int | None = None) -> dict[int, int]:
 
 
 def reads(store: Store, generation: int | None = None) -> dict[int, int]:
-    """Posts put into the contexts of setters and solvers. Reading during sleep is not counted."""
+    """Posts read at work (AT_WORK). Distractors and reading during sleep are not counted."""
     where, values = _where_late(store, "reads", generation)
-    sql = f"SELECT generation, COUNT(*) AS n FROM reads WHERE phase != 'sleep' AND {where} GROUP BY generation"
+    sql = f"SELECT generation, COUNT(*) AS n FROM reads WHERE {AT_WORK} AND {where} GROUP BY generation"
     return _counts(store, sql, values)
 
 
@@ -138,6 +146,26 @@ def agreement(store: Store, generation: int | None = None) -> dict[int, float | 
     where, values = _where_late(store, "grades", generation)
     sql = f"SELECT generation, AVG(agrees) AS share FROM grades WHERE {where} GROUP BY generation"
     return {r["generation"]: r["share"] for r in store.query(sql, values)}
+
+
+def votes(store: Store, generation: int | None = None) -> dict[int, tuple[int, int, int]]:
+    """Graded attempts, the graders' votes, and those that agree with execution."""
+    where, values = _where_late(store, "grades", generation)
+    sql = (
+        "SELECT generation, COUNT(*) AS graded, COUNT(agrees) AS votes, COALESCE(SUM(agrees), 0) AS agreeing"
+        f" FROM grades WHERE {where} GROUP BY generation"
+    )
+    return {r["generation"]: (r["graded"], r["votes"], r["agreeing"]) for r in store.query(sql, values)}
+
+
+def labels(db: Database, generation: int | None = None) -> dict[int, tuple[int, int]]:
+    """A reviewer's labels, and those that contradict execution."""
+    where, values = _where(generation)
+    sql = (
+        "SELECT generation, COUNT(*) AS n, COALESCE(SUM(says_right != execution_correct), 0) AS against FROM labels"
+        f" WHERE {where} GROUP BY generation"
+    )
+    return {r["generation"]: (r["n"], r["against"]) for r in db.query(sql, values)}
 
 
 def seconds(db: Database, generation: int | None = None) -> dict[int, float]:

@@ -29,9 +29,6 @@ EVALUATIONS = (
     " WHERE mode IN ('greedy', 'full') AND reading IS NOT NULL AND generation > 0"
 )
 """The rows that `Pairs.add` takes, without its first column."""
-ASKED = "r.phase NOT IN ('sleep', 'beside') AND (r.propensity = 1.0 OR EXISTS (SELECT 1 FROM withheld))"
-"""Of reads `r`: at work, and asked for. Before schema 3 what stood beside it had no phase of its own, but a propensity
-below one, as now has what could have been left out."""
 OFFSPRING = (
     "SELECT r.parent_post AS post, COUNT(*) AS n, SUM(p.valid) AS valid, SUM(COALESCE(o.learnable, 0)) AS learnable"
     " FROM rounds r JOIN problems p ON p.round = r.id LEFT JOIN outcomes o ON o.round = r.id"

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arena.config.schema import Config
 from arena.phases.order import LOOP
-from arena.report.metrics import generation, randomised_uplift, ratchet
+from arena.report.metrics import alarms, generation, randomised_uplift, ratchet
 from arena.report.metrics.grader_calibration import reviewed
 from arena.report.metrics.heldout import heldout, heldout_before_after, names
 from arena.report.metrics.models import models, phase_money
@@ -24,11 +23,7 @@ from arena.run.budget import price, spent_so_far
 from arena.run.retention import thinned_until
 from arena.run.store import Row, Store
 from arena.run.waiting import waiting
-from arena.text import count
 from culture.measures import citation_depth, reuse_rate
-
-MIN_PROPOSALS = 20
-"""Fewest proposals for a statement about a trend."""
 
 
 def analyze(store: Store, config: Config) -> dict[str, Any]:
@@ -56,7 +51,9 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "compute": compute(store, config),
         "words_gone_until": thinned_until(store),
     }
-    result["warnings"] = warnings(result, waits.line(store.path.parent))
+    wait = waits.line(store.path.parent)
+    result["alarms"] = alarms.rows(alarms.spans(alarms.figures(store), wait))
+    result["warnings"] = warnings(result, wait)
     plain: dict[str, Any] = json.loads(json.dumps(without_nan(result), allow_nan=False))
     return plain
 
@@ -113,17 +110,21 @@ def generations(store: Store, done: set[tuple[int, str]]) -> list[Row]:
 
 
 def library(store: Store) -> Row:
-    """Posts, reads and refusals."""
+    """Posts, refusals, and reads: `reads` at work, `sleep_reads` asleep, `distractors` shown beside what was asked
+    for."""
     posts = store.query("SELECT id, author, cites FROM posts ORDER BY seq")
     cites = {p["id"]: json.loads(p["cites"]) for p in posts}
-    reads = store.query("SELECT phase = 'sleep' AS sleep, COUNT(*) AS n FROM reads GROUP BY 1")
-    by_reads = {r["sleep"]: r["n"] for r in reads}
+    reads = store.query(
+        f"SELECT phase = 'sleep' AS asleep, {generation.AT_WORK} AS at_work, COUNT(*) AS n FROM reads GROUP BY 1, 2"
+    )
+    by_reads = {(r["asleep"], r["at_work"]): r["n"] for r in reads}
     kinds = store.query("SELECT kind AS key, COUNT(*) AS n FROM posts GROUP BY kind ORDER BY kind")
     authors = store.query("SELECT author AS key, COUNT(*) AS n FROM posts GROUP BY author ORDER BY n DESC, author")
     return {
         "posts": len(posts),
-        "reads": by_reads.get(0, 0),
-        "sleep_reads": by_reads.get(1, 0),
+        "reads": by_reads.get((0, 1), 0),
+        "sleep_reads": by_reads.get((1, 0), 0),
+        "distractors": by_reads.get((0, 0), 0),
         "by_kind": {r["key"]: r["n"] for r in kinds},
         "by_author": {r["key"]: r["n"] for r in authors},
         "refused": store.query("SELECT COUNT(*) AS n FROM refusals")[0]["n"],
@@ -136,7 +137,8 @@ def library(store: Store) -> Row:
 def _most_read(store: Store, kind: str) -> Row:
     sql = (
         "SELECT p.title, p.body, p.author, p.generation, COUNT(r.id) AS reads FROM posts p LEFT JOIN reads r"
-        " ON r.post = p.id WHERE p.kind = ? GROUP BY p.id ORDER BY reads DESC, p.seq LIMIT 1"
+        f" ON r.post = p.id AND r.{generation.AT_WORK} WHERE p.kind = ?"
+        " GROUP BY p.id ORDER BY reads DESC, p.seq LIMIT 1"
     )
     return store.query(sql, [kind])[0]
 
@@ -205,60 +207,20 @@ def compute(store: Store, config: Config) -> Row:
 
 
 def warnings(analysis: Row, waits: str = "") -> list[str]:
-    """Warnings about the run in plain sentences, worst first. `waits`: the sentence on posts that wait for approval."""
-    played = [g for g in analysis["generations"] if g["complete"]]
+    """What is wrong at the end of the run, in plain sentences: that it is not finished, and the alarms that are on.
+    `waits`: the sentence on posts that wait for approval."""
     found = []
     if not analysis["finished"]:
-        planned = analysis["planned_generations"]
-        found.append(f"The run is not finished: {len(played)} of {planned} generations, no final evaluation.")
-    if not played:
-        return found + [waits] * bool(waits)
-    if not analysis["library"]["posts"]:
-        found.append(empty_library(_total(played, "learnable"), waits))
-    elif waits:
-        found.append(waits)
-    quarter = max(1, len(played) // 4)
-    first, last = played[:quarter], played[-quarter:]
-    proposed, valid = _total(last, "proposed"), _total(last, "valid")
-    if proposed >= MIN_PROPOSALS and valid < proposed / 2:
-        found.append(f"Most recent proposals were rejected: only {valid} of {proposed} were valid.")
-    before, after = _distinct_share(first), _distinct_share(last)
-    if before is not None and after is not None and after < 0.75 * before:
-        found.append(f"Distinct proposals are falling: from {before:.0%} of those set to {after:.0%}.")
-    rates = [g["solve_rate"] for g in last if g["solve_rate"] is not None]
-    rate = sum(rates) / len(rates) if rates else None
-    if rate is not None and not 0.1 <= rate <= 0.9:
-        word = "hard" if rate < 0.1 else "easy"
-        found.append(f"Problems were too {word} recently: the mean solve rate is {rate:.0%}.")
-    agreement = analysis["grading"]["agreement"]
-    if agreement is not None and analysis["grading"]["graded"] >= MIN_PROPOSALS and agreement < 0.75:
-        found.append(f"Graders agree with execution in only {agreement:.0%} of their votes.")
-    review = analysis.get("review") or {}
-    if review.get("against_execution"):
-        n, of = review["against_execution"], review["labels"]
-        found.append(f"A reviewer disagrees with execution on {n} of {of} labelled attempts.")
-    if _total(played, "guesses") and not _total(played, "right_guesses"):
-        found.append(f"None of {_total(played, 'guesses')} guesses at a name was right, so no name is known.")
-    return found
+        planned, played = analysis["planned_generations"], sum(g["complete"] for g in analysis["generations"])
+        found.append(f"The run is not finished: {played} of {planned} generations, no final evaluation.")
+    on = [alarm["text"] for alarm in analysis["alarms"] if alarm["on"]]
+    return [*found, *on, *([waits] if waits and not any(waits in text for text in on) else [])]
 
 
-def empty_library(learnable: int, waits: str) -> str:
-    """The reason why a library has no posts. `learnable`: number of learnable problems; `waits`: as in `warnings`."""
-    why = waits or "no problem proved learnable."
-    if learnable and not waits:
-        why = f"{count(learnable, 'problem')} proved learnable, but no post was admitted."
-    return f"The library is empty, so agents have nothing to read or train on: {why}"
-
-
-def _distinct_share(played: Sequence[Row]) -> float | None:
-    """Distinct behaviours within a generation over proposals, duplicates counting against; None for few proposals."""
-    same = sum(g["rejections"].get("duplicate", 0) for g in played)
-    total = _total(played, "valid") + same
-    return _total(played, "distinct_behaviours") / total if total >= MIN_PROPOSALS else None
-
-
-def _total(rows: Iterable[Row], key: str) -> int:
-    return sum(row[key] or 0 for row in rows)
+def alarm_lines(analysis: Row) -> list[str]:
+    """The same, and the alarms that were on in earlier generations, each with its generations."""
+    texts = {alarm["text"] for alarm in analysis["alarms"] if alarm["on"]}
+    return [*(w for w in analysis["warnings"] if w not in texts), *(alarm["line"] for alarm in analysis["alarms"])]
 
 
 def _tally(store: Store, sql: str) -> dict[int, dict[Any, int]]:

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from arena.config.schema import load_config, nearest
 from arena.run.integrity import check_foreign_objects, check_numbers, check_schema
-from arena.run.paths import check_folder
+from arena.run.paths import check_folder, no_run
 from arena.run.schema_steps import version_error
 from arena.run.store import reference_database, uri_of
 from arena.watch.models import Run
@@ -33,10 +33,10 @@ def open_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         raise ValueError(f"no run folder at {folder}{nearest(folder.name, _siblings(folder))}")
-    check_folder(folder)
     database = folder / "run.db"
     if not database.is_file():
-        raise ValueError(f"no run database at {database}")
+        raise ValueError(no_run(folder))
+    check_folder(folder)
     config = load_config(folder / "config.yaml")
     run = Run(
         folder,

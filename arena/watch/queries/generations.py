@@ -7,7 +7,7 @@ import sqlite3
 from collections import defaultdict
 
 from arena.report.metrics.generation import Outcomes, Proposals, outcomes, proposals
-from arena.report.metrics.grader_calibration import REVIEWED
+from arena.report.metrics.generation import labels as label_counts
 from arena.report.metrics.heldout import rates
 from arena.report.metrics.paired_uplift import EVALUATIONS
 from arena.report.metrics.ratchet import readings
@@ -147,6 +147,6 @@ def evaluations_after(db: sqlite3.Connection, rowid: int, piece: int) -> tuple[l
     return [row[1:] for row in rows], max(rowid, until), until < top
 
 
-def reviewed(db: sqlite3.Connection, up_to: int) -> dict[str, int]:
-    """Counts of review labels up to a generation, and of those that contradict execution."""
-    return {name: int(value) for name, value in dicts(db, REVIEWED, [up_to])[0].items()}
+def labels(db: sqlite3.Connection) -> dict[int, tuple[int, int]]:
+    """Review labels of each generation, and those that contradict execution."""
+    return label_counts(Rows(db))

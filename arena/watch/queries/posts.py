@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from arena.report.metrics.paired_uplift import ASKED
+from arena.report.metrics.generation import READ_AS
 from arena.run.waiting import Waiting, undecided, waiting
 from arena.watch.models import Ancestor, PostDetail, PostRemoval, PostRow
 from arena.watch.queries.base import Rows, dicts
@@ -63,16 +63,13 @@ def post(db: sqlite3.Connection, id_: str) -> PostDetail | None:
     row = PostRow(*(p[c] for c in ("id", "seq", "generation", "kind", "author", "title", "body")))
     cites = parse_cites(p["cites"])
     known = post_rows(db, cites)
-    readers = db.execute(
-        f"SELECT r.agent, r.phase, COUNT(*), SUM(r.phase != 'sleep' AND NOT ({ASKED})) FROM reads r WHERE r.post = ?"
-        " GROUP BY r.agent, r.phase",
-        [id_],
-    ).fetchall()
+    readers = db.execute(f"SELECT agent, {READ_AS}, COUNT(*) FROM reads WHERE post = ? GROUP BY 1, 2", [id_]).fetchall()
     agents: dict[str, int] = {}
-    by_phase: dict[str, int] = {}
-    for agent, phase, n, _ in readers:
-        agents[agent] = agents.get(agent, 0) + n
-        by_phase[phase] = by_phase.get(phase, 0) + n
+    places = dict.fromkeys(("at work", "asleep", "as a distractor"), 0)
+    for agent, place, n in readers:
+        places[place] += n
+        if place != "as a distractor":
+            agents[agent] = agents.get(agent, 0) + n
     return PostDetail(
         row,
         p["about"],
@@ -80,8 +77,7 @@ def post(db: sqlite3.Connection, id_: str) -> PostDetail | None:
         tuple(known[c] for c in cites if c in known),
         tuple(c for c in cites if c not in known),
         tuple(sorted(agents.items(), key=lambda item: (-item[1], item[0]))),
-        by_phase,
-        sum(random for *_, random in readers),
+        places,
         tuple(lineage(db, id_)),
         p["applies"],
         removal(db, id_),

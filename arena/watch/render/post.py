@@ -47,9 +47,8 @@ def post_text(view: PostDetail, score: PostScore, cited_by: int, width: int) -> 
         style = "yellow" if label == "status" and view.removal else ""
         for i, line in enumerate(textwrap.wrap(words, max(width - 11, 20))):
             out.append(f"{' ' * 11 if i else ''}{line}\n", style)
-    reads = ", ".join(f"{phase} {compact(n)}" for phase, n in sorted(view.reads.items()))
-    random = f"; {compact(view.random_reads)} of these sampled at random" if view.random_reads else ""
-    out.append("reads      ", DIM).append(f"{reads or 'none'}{random}\n")
+    reads = ", ".join(f"{where} {compact(n)}" for where, n in view.reads.items() if n)
+    out.append("reads      ", DIM).append(f"{reads or 'none'}\n")
     readers = ", ".join(f"{agent} {compact(n)}" for agent, n in view.readers)
     out.append("readers    ", DIM).append(f"{readers or 'none'}\n")
     out.append("links      ", DIM).append(f"cites {len(view.cites)}, cited by {cited_by}\n")
@@ -81,10 +80,8 @@ def uplift_words(kind: str, score: PostScore) -> str:
     u = score.uplift
     if u is None:
         return "not measured: no problem with this name has been evaluated with and without reading since it was posted"
-    words = (
-        f"{u.difference:+.2f} [{u.low:+.2f}, {u.high:+.2f}], 95 % interval: solved {u.with_reading:.2f} with reading"
-    )
-    words += f", {u.without_reading:.2f} without, n = {u.n} pairs"
+    words = f"paired, {u.difference:+.2f} [{u.low:+.2f}, {u.high:+.2f}], 95 % interval: "
+    words += f"solved {u.with_reading:.2f} with reading, {u.without_reading:.2f} without, n = {u.n} pairs"
     return words + (f"; too few: detecting a difference of .2 takes about {ENOUGH}" if u.n < ENOUGH else "")
 
 

@@ -13,11 +13,17 @@ from rich.console import Console
 
 from arena.config.schema import load_config
 from arena.export.library.cli import Asked, library
-from arena.export.library.find import resolve
+from arena.export.library.find import resolve, search
+from arena.export.library.show import facts
 from arena.export.library.tree import edges, walk
+from arena.export.library_book import Use
+from arena.report.metrics.generation import reads
 from arena.report.metrics.post_status import standings
+from arena.report.metrics.run_summary import library as library_row
+from arena.report.sections.culture.posts import read_by
 from arena.run.proof import check_proof
 from arena.run.store import Store
+from arena.watch.queries import post, read_only
 from culture.posts import Post
 from tests.arena.export.test_export import HOSTILE, without_code
 from tests.helpers.command import ratchet
@@ -98,7 +104,8 @@ def test_search_as_of_a_generation(run: Path, store: Store, grown: dict[str, str
 
 def test_search_uses_and_newest(run: Path, store: Store):
     post, n = store.db.conn.execute(
-        "SELECT post, COUNT(*) AS n FROM reads WHERE phase != 'sleep' GROUP BY post ORDER BY n DESC LIMIT 1"
+        "SELECT post, COUNT(*) AS n FROM reads WHERE phase IN ('propose', 'solve') GROUP BY post"
+        " ORDER BY n DESC LIMIT 1"
     ).fetchone()
     title = store.query("SELECT title, kind FROM posts WHERE id = ?", [post])[0]
     line = next(x for x in ask(run, "search", title["title"], limit=999).splitlines() if post[:10] in x)
@@ -162,7 +169,9 @@ def test_show_a_post(run: Path, store: Store, grown: dict[str, str]):
 def test_readers_by_phase(run: Path, store: Store):
     post = store.query("SELECT post FROM reads GROUP BY post HAVING COUNT(DISTINCT phase) > 1 LIMIT 1")[0]["post"]
     asleep = store.query("SELECT COUNT(*) AS n FROM reads WHERE post = ? AND phase = 'sleep'", [post])[0]["n"]
-    work = store.query("SELECT COUNT(*) AS n FROM reads WHERE post = ? AND phase != 'sleep'", [post])[0]["n"]
+    work = store.query("SELECT COUNT(*) AS n FROM reads WHERE post = ? AND phase IN ('propose', 'solve')", [post])[0][
+        "n"
+    ]
     out = ask(run, "show", post)
     assert re.search(rf"read +{work} times? at work: ", out) and re.search(rf"read +{asleep} times? asleep: ", out)
 
@@ -309,3 +318,23 @@ def test_library_command_exit_status(run: Path, store: Store):
     assert wrong.returncode == 2 and wrong.stderr.strip() == "error: unknown action 'shwo'; did you mean 'show'?"
     store.db.execute("DELETE FROM heads")
     assert ratchet("library", str(run), "verify").returncode == 2
+
+
+def test_reads_at_work_are_one_number(undisturbed: Path) -> None:
+    """The report, `library show`, `library search`, the screens and the book count the same reads at work."""
+    store = Store(undisturbed / "run.db")
+    shown = read_by(store, "definition")
+    id_ = max(shown, key=lambda post: sum(shown[post].values()))
+    n = sum(shown[id_].values())
+    facts_ = [words for what, words in facts(store, id_) if what in ("read", "shown")]
+    beside = store.query("SELECT COUNT(*) AS n FROM reads WHERE phase = 'beside' AND post = ?", [id_])[0]["n"]
+    assert n and beside, "the run must have both kinds"
+    assert facts_[0].startswith(f"{n} time{'s' * (n > 1)} at work: ")
+    assert facts_[-1].startswith(f"{beside} time{'s' * (beside > 1)} as a distractor: ")
+    assert [f.uses for f in search(store, "", None, None, 10**6) if f.post["id"] == id_] == [n]
+    assert Use.of(store).reads[id_] == n
+    with read_only(undisturbed / "run.db") as db:
+        detail = post(db, id_)
+    assert detail is not None and (detail.reads["at work"], detail.reads["as a distractor"]) == (n, beside)
+    total = store.query("SELECT COUNT(*) AS n FROM reads WHERE phase IN ('propose', 'solve')")[0]["n"]
+    assert library_row(store)["reads"] == sum(reads(store).values()) == total

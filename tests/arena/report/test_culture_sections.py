@@ -214,7 +214,7 @@ def test_most_helpful_post_is_named(empty: Path) -> None:
         ("eve", "solve", 1.0),
         ("eve", "solve", 1.0),
         ("bob", "propose", 1.0),
-        ("zoe", "solve", 0.5),
+        ("zoe", "beside", 0.5),
         ("zoe", "sleep", 1.0),
     ]
     rows = [

@@ -96,7 +96,7 @@ def test_kinds_authors_posts_have_right_counts(empty: Path) -> None:
     assert (
         "above nothing for 1 of 2 and clearly below for 0; most for ada" in text and "intervals do not overlap" in text
     )
-    assert "This is not the uplift of definitions reported above" in text
+    assert "Randomised uplift is not the paired uplift of definitions reported above" in text
 
 
 def test_states_problems_needed_and_available(empty: Path) -> None:
@@ -193,7 +193,7 @@ def test_an_arm_without_attempts_has_no_difference(empty: Path) -> None:
     assert "worked example" not in section.findings[0]
     assert {row[-1] for row in section.tables[0].rows if row[1] == "worked example"} == {"-"}
     assert len(section.tables[1].rows) == 2 and "1 post more one arm is empty" in section.figures[1].caption
-    told = dict(facts(source.store, EXAMPLE.id))["worth"]
+    told = dict(facts(source.store, EXAMPLE.id))["randomised uplift"]
     assert told.startswith("not known yet: ") and ", 0 without; the mean of its kind is +0.00" in told
 
 
@@ -202,7 +202,7 @@ def test_the_terminal_shows_the_uplift_by_kind(empty: Path) -> None:
     print_sections(Console(file=out, width=80, color_system=None), [worth.part(source)])
     lines = out.getvalue().splitlines()
     at = next(i for i, line in enumerate(lines) if line.split()[:2] == ["by", "name"])
-    assert lines[at].split() == ["by", "name", "posts", "shown", "withheld", "uplift"]
+    assert lines[at].split() == ["by", "name", "posts", "shown", "withheld", "randomised", "uplift"]
     told = source.analysis["worth"]["kinds"]["definition"]
     assert lines[at + 2].split()[:5] == ["kind", "definition", "2", str(told["shown"]), str(told["withheld"])]
     assert "Effect of being shown a post on the share of attempts that succeed" in " ".join(out.getvalue().split())
@@ -216,10 +216,10 @@ def test_show_gives_uplift_of_one_post(empty: Path) -> None:
     source = played(empty, 300)
     found = worths(source.store)
     assert found is not None
-    w, told = found.posts[GOOD.id], dict(facts(source.store, GOOD.id))["worth"]
+    w, told = found.posts[GOOD.id], dict(facts(source.store, GOOD.id))["randomised uplift"]
     assert told.startswith(f"+{w.difference:.2f} [") and f"{w.shown} attempts with it, {w.withheld} without" in told
     assert told.endswith("shrunk towards the mean of its kind")
-    assert "worth" not in dict(facts(source.store, FREE.id))
+    assert "randomised uplift" not in dict(facts(source.store, FREE.id))
 
 
 def test_show_names_the_receipt_that_rejected_a_post(empty: Path) -> None:

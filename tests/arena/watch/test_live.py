@@ -243,6 +243,7 @@ def analysis(**changes):
         "names": None,
         "library": {"by_kind": {"definition": 1, "worked_example": 2}, "examples": {"worked_example": example}},
         "warnings": ["Something is odd."],
+        "alarms": [],
     } | changes
 
 

@@ -87,7 +87,9 @@ def test_shadowed_definition_has_no_uplift(made: Path) -> None:
 
 def test_uplift_words() -> None:
     few = render.uplift_words("definition", PostScore(Uplift(99, 0.75, 0.0, 0.5, 0.875, 0.7), Offspring(0, 0, 0)))
-    assert few.startswith("+0.75 [+0.50, +0.88], 95 % interval: solved 0.75 with reading, 0.00 without, n = 99 pairs")
+    assert few.startswith(
+        "paired, +0.75 [+0.50, +0.88], 95 % interval: solved 0.75 with reading, 0.00 without, n = 99 pairs"
+    )
     assert few.endswith("; too few: detecting a difference of .2 takes about 100")
     assert "few" not in render.uplift_words("definition", PostScore(Uplift(100, 1, 0, 0.9, 1, 1), Offspring(0, 0, 0)))
     nothing = PostScore(None, Offspring(0, 0, 0))

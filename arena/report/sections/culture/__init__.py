@@ -6,7 +6,7 @@ Each question has a module of its own beside `arena.report.sections`; here they 
 from __future__ import annotations
 
 from arena.report.figures.figure import Section
-from arena.report.metrics.run_summary import empty_library
+from arena.report.metrics.alarms import empty_library
 from arena.report.sections.culture import (
     authors,
     citations,

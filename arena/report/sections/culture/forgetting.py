@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from arena.phases.measure.collapse import BELOW, TEXTS, WORDS
 from arena.report.figures.figure import Figure, Panel, Section, Series, Table
+from arena.report.metrics.generation import AT_WORK
 from arena.report.metrics.post_status import standings
 from arena.report.source import Source
 from arena.report.stats.intervals import mean_interval
@@ -54,7 +55,7 @@ def part(source: Source) -> Section:
 def removed(store: Store) -> list[Row]:
     """Posts outside the index in the order they were written: kind, name, and when, how and why they left."""
     out = standings(store)
-    reads = store.query("SELECT post, COUNT(*) AS n FROM reads WHERE phase IN ('propose', 'solve') GROUP BY post")
+    reads = store.query(f"SELECT post, COUNT(*) AS n FROM reads WHERE {AT_WORK} GROUP BY post")
     used = {r["post"]: r["n"] for r in reads}
     return [
         {

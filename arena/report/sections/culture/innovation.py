@@ -125,7 +125,8 @@ def growth_figure(store: Store) -> Figure | None:
     for r in store.query("SELECT generation, kind, COUNT(*) AS n FROM posts GROUP BY 1, 2"):
         posts[r["generation"], r["kind"]] = r["n"]
     sql = (
-        "SELECT r.generation, CASE WHEN r.phase = 'sleep' THEN 'asleep' ELSE 'at work, ' || p.kind END AS kind,"
+        "SELECT r.generation, CASE WHEN r.phase = 'sleep' THEN 'asleep' WHEN r.phase = 'beside' THEN 'as distractors'"
+        " ELSE 'at work, ' || p.kind END AS kind,"
         " COUNT(*) AS n FROM reads r JOIN posts p ON p.id = r.post GROUP BY 1, 2"
     )
     for r in store.query(sql):

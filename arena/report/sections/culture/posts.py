@@ -13,7 +13,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from arena.report.figures.figure import Figure, Panel, Section, Series, Table
-from arena.report.metrics.paired_uplift import ASKED, EVALUATIONS, Pairs, Uplift, offspring, uplifts
+from arena.report.metrics.generation import AT_WORK
+from arena.report.metrics.paired_uplift import EVALUATIONS, Pairs, Uplift, offspring, uplifts
 from arena.report.source import Source
 from arena.report.stats.intervals import rate, wilson_interval
 from arena.run.store import Row, Store
@@ -25,7 +26,7 @@ MOST_SHOWN = 30
 MOST_EXAMPLES = 10
 READERS = (
     "SELECT r.post, r.agent, COUNT(*) AS n FROM reads r JOIN posts p ON p.id = r.post"
-    f" WHERE {ASKED} AND p.kind = ? GROUP BY r.post, r.agent ORDER BY n DESC, r.agent"
+    f" WHERE r.{AT_WORK} AND p.kind = ? GROUP BY r.post, r.agent ORDER BY n DESC, r.agent"
 )
 SLEEPERS = (
     "SELECT r.post, COUNT(DISTINCT r.agent) AS n FROM reads r JOIN posts p ON p.id = r.post"
@@ -109,7 +110,9 @@ def why_none(source: Source) -> str:
             "The effect of reading cannot be measured in this run: only definitions of hidden names allow it, and the "
             "run has none (no domain with hidden names in its config)."
         )
-    return "No defined name has been asked for yet, with and without reading, so the uplift of posts is not known."
+    return (
+        "No defined name has been asked for yet, with and without reading, so the paired uplift of posts is not known."
+    )
 
 
 def best(found: list[Definition]) -> list[str]:
@@ -122,8 +125,10 @@ def best(found: list[Definition]) -> list[str]:
     text = (
         f"The post that helped most is the definition “{top.body}” by {top.author} (generation {top.generation}): "
         f"problems with its name are solved {number(u.with_reading)} of the time with what the library holds and "
-        f"{number(u.without_reading)} without, an uplift of {between(u.difference, u.low, u.high, sign=True)} over "
-        f"{count(u.n, 'pair')} ({number(u.shrunk, sign=True)} after shrinkage to the mean of all)."
+        f"{number(u.without_reading)} without, a paired uplift of {between(u.difference, u.low, u.high, sign=True)} "
+        f"over {count(u.n, 'pair')} ({number(u.shrunk, sign=True)} after shrinkage to the mean of all). Paired "
+        "uplift: the same held-out problems, asked of one agent with all "
+        "that the library has on their names and with nothing."
     )
     level = sum(d.uplift is not None and d.uplift.high >= u.low for d in found[1:])
     if level:
@@ -131,9 +136,9 @@ def best(found: list[Definition]) -> list[str]:
     done = max(found, key=lambda d: (d.worth, d.id))
     if done is not top:
         text += (
-            f" Weighed by how often it was read, “{done.body}” by {done.author} did most: uplift times reads at work "
+            f" Weighed by how often it was read, “{done.body}” by {done.author} did most: paired uplift times reads at "
         )
-        text += f"is about {done.worth:.0f} attempts, against {top.worth:.0f}."
+        text += f"work is about {done.worth:.0f} attempts, against {top.worth:.0f}."
     helped = sum(d.uplift is not None and d.uplift.low > 0 for d in found)
     harmed = sum(d.uplift is not None and d.uplift.high < 0 for d in found)
     more = f"Of {count(len(found), 'definition')} in force, {helped} clearly helped and {harmed} clearly harmed."
@@ -154,7 +159,8 @@ def power(found: list[Definition]) -> list[str]:
     few = [d for d in found if d.uplift is None or d.uplift.n < ENOUGH]
     if not few:
         return []
-    text = f"About {ENOUGH} pairs are needed to see an uplift of 0.2 on one post; {len(few)} of {len(found)} have fewer"
+    text = f"About {ENOUGH} pairs are needed to see a paired uplift of 0.2 on one post; "
+    text += f"{len(few)} of {len(found)} have fewer"
     return [f"{text} ({listed([d.name for d in few[:8]] + (['more'] if len(few) > 8 else []))})."]
 
 
@@ -185,7 +191,7 @@ def forest(found: list[Definition]) -> Figure | None:
         "posted in; problems are repeated in later generations, so the intervals are somewhat too narrow. Points "
         "shrunk to the mean of all definitions are the better estimate where pairs are few; posts are ranked by them."
         + (f" {more} more are in the data." if more else ""),
-        (Panel((measured, shrunk), "definition, author", "uplift (difference of shares)", (lowest, 1.02)),),
+        (Panel((measured, shrunk), "definition, author", "paired uplift (difference of shares)", (lowest, 1.02)),),
         tuple(uplift_row(d) for d in found if d.uplift),
     )
 
@@ -214,7 +220,7 @@ def uplift_row(d: Definition) -> Row:
 def definitions_table(found: list[Definition]) -> Table | None:
     if not found:
         return None
-    columns = ("definition", "author", "gen", "pairs", "with", "without", "uplift", "shrunk", "read by")
+    columns = ("definition", "author", "gen", "pairs", "with", "without", "paired uplift", "shrunk", "read by")
     rows = []
     for d in found[:MOST_SHOWN]:
         u = d.uplift
@@ -226,8 +232,8 @@ def definitions_table(found: list[Definition]) -> Table | None:
             cells = (str(u.n), *rates, uplift, number(u.shrunk, sign=True))
         rows.append((d.body, d.author, str(d.generation), *cells, readers))
     caption = (
-        "Definitions by uplift, shrunk to their mean where pairs are few. Read by: how often each agent read it at "
-        "work because a problem used its name."
+        "Definitions by paired uplift, shrunk to their mean where pairs are few. Read by: how often each agent read "
+        "it at work because a problem used its name."
     )
     return Table(columns, tuple(rows), caption, frozenset(columns[2:8]))
 

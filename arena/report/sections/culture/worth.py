@@ -90,7 +90,7 @@ def kinds_found(found: Uplifts) -> list[str]:
         return ["No kind of post was both shown and withheld, so the effect of reading is not known."]
     return [
         "Some of the posts chosen for readers were withheld at random. Effect of being shown one on the share of "
-        f"attempts that succeed: {listed(told)}."
+        f"attempts that succeed, the randomised uplift: {listed(told)}."
     ]
 
 
@@ -131,8 +131,9 @@ def power(found: Uplifts, posts: Sequence[PostUplift], withhold: float) -> list[
 
 def differs() -> str:
     return (
-        "This is not the uplift of definitions reported above. There, held-out problems are asked of one agent twice, "
-        "with all that the library has on their names and with nothing, and every definition in them is credited. "
+        "Randomised uplift is not the paired uplift of definitions reported above. There, held-out problems are asked "
+        "of one agent twice, with all that the library has on their names and with nothing, and every definition "
+        "in them is credited. "
         "Here one post is missing at work and the others are shown, the problems are those that agents set, and each "
         "reader is asked in one way only, chosen at random: what the post adds to the rest, for those it was chosen "
         "for."
@@ -182,9 +183,9 @@ def _forest(groups: Mapping[str, Worth], label: str, title: str) -> Panel | None
         return None
     x = tuple(f"{_spaced(name)}: {w.shown:,} / {w.withheld:,}" for name, w in known.items())
     y, low, high = (tuple(getattr(w, key) for w in known.values()) for key in ("difference", "low", "high"))
-    points = Series("uplift, 95 % interval", x, y, low, high, "points")
+    points = Series("randomised uplift, 95 % interval", x, y, low, high, "points")
     floor = min(0.0, *low)
-    return Panel((points,), label, "uplift (difference of shares)", (floor, 1.0), title=title)
+    return Panel((points,), label, "randomised uplift (difference of shares)", (floor, 1.0), title=title)
 
 
 def posts_figure(posts: Sequence[PostUplift]) -> Figure | None:
@@ -208,13 +209,19 @@ def posts_figure(posts: Sequence[PostUplift]) -> Figure | None:
     return Figure(
         "worth-posts",
         "Effect of single posts",
-        "Above: posts by their uplift, shrunk to the mean of their kind the more, the less is known of them (steps of "
+        "Above: posts by their randomised uplift, shrunk to the mean of their kind the more, the less is known "
+        "of them (steps of "
         f"{BIN:g}). Below: the same and the measured difference, by the attempts of the smaller arm. With few attempts "
         "measured differences vary widely."
         + (f" Of {count(empty, 'post')} more one arm is empty, so there is no measurement." if empty else ""),
         (
-            Panel(bars, "uplift, shrunk to the mean", "posts", stacked=True, height=0.8, legend="kind"),
-            Panel((measured, drawn), "attempts of the smaller arm", "uplift", (min(0.0, *(d for _, d in known)), 1.0)),
+            Panel(bars, "randomised uplift, shrunk to the mean", "posts", stacked=True, height=0.8, legend="kind"),
+            Panel(
+                (measured, drawn),
+                "attempts of the smaller arm",
+                "randomised uplift",
+                (min(0.0, *(d for _, d in known)), 1.0),
+            ),
         ),
         tuple(post_row(j) for j in posts),
     )
@@ -251,7 +258,7 @@ def groups_table(found: Uplifts) -> Table:
         "Effect of being shown a post on the share of attempts that succeed, by kind and by author, with 95 % "
         "intervals. Shown and withheld count attempts of readers for whom a post was chosen."
     )
-    columns = ("by", "name", "posts", "shown", "withheld", "uplift")
+    columns = ("by", "name", "posts", "shown", "withheld", "randomised uplift")
     return Table(columns, tuple(rows), caption, frozenset(columns[2:]))
 
 
@@ -269,8 +276,8 @@ def posts_table(posts: Sequence[PostUplift]) -> tuple[Table, ...]:
             rows.append((str(place), *of, *counts, say(j.worth), number(j.worth.shrunk, sign=True)))
     which = "Posts" if shown is known else f"The first and last {ENDS} of {len(known):,} posts"
     caption = (
-        f"{which} by their uplift shrunk to the mean of their kind, with attempts shown and withheld, and the measured "
-        "difference with its 95 % interval. Places are uncertain, as the intervals show."
+        f"{which} by their randomised uplift shrunk to the mean of their kind, with attempts shown and withheld, and "
+        "the measured difference with its 95 % interval. Places are uncertain, as the intervals show."
     )
     columns = ("place", "post", "kind", "author", "gen", "shown", "withheld", "measured", "shrunk")
     return (Table(columns, tuple(rows), caption, frozenset((columns[0], *columns[4:]))),)
