@@ -6,6 +6,7 @@ the text around it says.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -126,3 +127,21 @@ def test_readme_make_targets_exist() -> None:
     assert {"run", "test"} <= targets
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^make ([a-z]+)", readme, flags=re.M)) <= targets
+
+
+ELSEWHERE = {"docs/add_a_domain.md", "docs/open_seats.md", "docs/sinks.md"}
+"""Documents whose python examples tests of their own run."""
+NEEDS_MORE = {"docs/tour.md": "a run of the quickstart", "docs/real_models.md": "a download"}
+"""Documents whose python examples are only compiled, and what running them needs."""
+
+
+def test_no_python_example_is_left_out() -> None:
+    found = {
+        d.relative_to(ROOT).as_posix(): d.read_text(encoding="utf-8") for d in DOCS if "```python\n" in d.read_text()
+    }
+    assert set(found) == {*EXAMPLES, *ELSEWHERE, *NEEDS_MORE}
+    for document in NEEDS_MORE:
+        for block in re.findall(r"```python\n(.*?)```", found[document], flags=re.S):
+            compile(block, document, "exec")
+            for module in re.findall(r"^from (\w+[\w.]*) import", block, flags=re.M):
+                assert importlib.util.find_spec(module) is not None, f"{document} imports {module}"
