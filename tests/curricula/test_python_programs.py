@@ -147,7 +147,7 @@ def test_prose_examples_are_valid(kind: str):
         (deduction("return a.nothing()"), "raises"),
         (deduction("return f(a + 1)"), "recursion"),
         (deduction("return [a] * 10 ** 9"), "memory"),
-        (deduction("yield a + 1"), "unsupported"),
+        (deduction("yield a + 1"), "not data"),
     ],
 )
 def test_rejected_proposals(text: str, reason: str):
@@ -309,7 +309,7 @@ def test_correct_attempts(problem: Problem, text: str):
         (INDUCTION, EQUAL.format("return True if xs else a"), "fails a shown example"),
         (INDUCTION, EQUAL.format("return f(a, xs)"), "recursion"),
         (INDUCTION, EQUAL.format("return [a] * 10 ** 9"), "memory"),
-        (INDUCTION, EQUAL.format("yield a + 1"), "unsupported"),
+        (INDUCTION, EQUAL.format("yield a + 1"), "not data"),
         (INDUCTION, AGREEABLE + EQUAL.format("return A()"), "forbidden"),
         (INDUCTION, EQUAL.format("import os\n    return os.getpid() + a"), "forbidden"),
         (INDUCTION, EQUAL.format("return lambda: xs[0]"), "not data"),
