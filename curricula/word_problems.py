@@ -146,8 +146,7 @@ class WordProblems:
         return word_request.describe(question, program.text, rng)
 
     def meets(self, problem: Problem, request: str) -> bool:
-        question, program = split(problem.text)  # type: ignore[misc]
-        return word_request.meets(question, program.text, request)
+        return word_request.meets(problem.question, request)
 
     def short_setting(self, parent: str | None) -> str:
         if parent:

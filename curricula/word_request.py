@@ -1,7 +1,8 @@
 """Requests for kinds of word problems, such as `a division, about candles`; and sample posts.
 
-A kind is an operation that the program must use, and a subject that the question must name. The number of steps is left
-to the setter: models of 135 million parameters follow the other two and not that (10 of 40 proposals).
+A request names an operation and a subject. Only the subject is checked, in the question. The operation is a suggestion:
+a program can use it and contradict its question ("4 times as many" with a division), which small models do when the
+operation decides their pay.
 Setters that are asked for kinds in even proportions cannot drift to the one kind that pays best.
 """
 
@@ -24,7 +25,7 @@ SYMBOLS: dict[type[ast.operator], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
 }  # fmt: skip
 SUBJECTS = (*THINGS, *PLACES, "dollars", "kilometres", "years", "minutes", "litres")
-_FORM = re.compile(r"(an? \w+), about (\w+)")
+_FORM = re.compile(r"an? \w+, about (\w+)")
 _ADVICE = {
     "an addition": "Add when more is put to what is there.",
     "a subtraction": "Subtract what is taken, lost or spent.",
@@ -47,13 +48,10 @@ def describe(question: str, program: str, rng: random.Random) -> str | None:
     return _worded(rng.choice(kinds), rng.choice(subjects)) if kinds and subjects else None
 
 
-def meets(question: str, program: str, request: str) -> bool:
-    """Whether a problem is of the requested kind. A text that is no request is met by every problem."""
+def meets(question: str, request: str) -> bool:
+    """Whether a question names the requested subject. A text that is no request is met by every question."""
     found = _FORM.fullmatch(request)
-    if found is None:
-        return True
-    types = OPERATIONS.get(found[1], ())
-    return any(isinstance(op, types) for op in _operations(program)) and _names(question, found[2])
+    return found is None or _names(question, found[1])
 
 
 def operation_counts(program: str) -> dict[str, int]:

@@ -20,7 +20,7 @@ from arena.config.engine import EngineSection, ModelSection
 from arena.config.limits import LimitsSection, PricesSection, StoreSection, TokenPrices
 from arena.config.overrides import Overrides, apply_overrides, path_text
 from arena.config.population import MAIN, PopulationSection, check_population
-from arena.config.registries import check_sink, find_domain, find_engine, is_named, is_path, nearest
+from arena.config.registries import check_sink, domain_class, find_domain, find_engine, is_named, is_path, nearest
 from arena.config.rounds import (
     DomainSection,
     PromptsSection,
@@ -157,7 +157,8 @@ class Config(Section):
                 "prompts.style is chat, but engine.openai.api is completions: chat prompts need engine.openai.api=chat"
             )
         for key in self.domains if self.prompts.style == "chat" else ():
-            if (lacks := missing(find_domain(key))) and not description(find_domain(key)):
+            kind = domain_class(key)  # None: an unknown name, which fails when the domain is built
+            if kind is not None and (lacks := missing(kind)) and not description(kind):
                 raise ValueError(
                     f"prompts.style is chat, but the domain {key} has no {' and no '.join(lacks)}, and no docstring "
                     "from which chat prompts could be worded (docs/add_a_domain.md)"
@@ -262,7 +263,8 @@ def notices(config: Config) -> list[str]:
     """Sentences on settings that have no effect or an unexpected one, each with its key."""
     found = []
     for key in config.domains if config.prompts.style == "chat" else ():
-        if lacks := missing(find_domain(key)):
+        kind = domain_class(key)
+        if kind is not None and (lacks := missing(kind)):
             found.append(
                 f"domains.{key}: the class has no {' and no '.join(lacks)}; chat prompts are worded from its docstring "
                 "and examples"

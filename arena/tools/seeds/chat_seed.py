@@ -177,7 +177,7 @@ def card(
             "",
             f"A LoRA adapter for {model} (weights `{digest[:16]}`) that knows the form of the roles of a run:",
             "solving, setting and varying problems, grading, reading notes, and writing posts.",
-            "Made by `ratchet make-seed --from`.",
+            "Made by `ratchet make-seed --from`. Licence: that of the model (SmolLM2: Apache-2.0, by Hugging Face).",
             "",
             f"Recipe: `{recipe}`, {tokens:,} tokens.",
             f"Shares of roles: {_shares(SHARES)}. Shares of levels: {_shares(EASY)}.",

@@ -51,7 +51,7 @@ def test_novelty_scales_setter_pay():
 
 def test_other_kind_than_requested_pays_nothing():
     text = "Kofi has 12 apples and eats 5 apples. How many apples are left?\n---\ndef answer():\n    return 12 - 5"
-    for request, pay in (("a subtraction, about apples", 1.0), ("a division, about apples", 0.0)):
+    for request, pay in (("a subtraction, about apples", 1.0), ("a subtraction, about eggs", 0.0)):
         round_ = Round("r0", WordProblems(), "ada", ("bob", "eve"), 1, request=request)
         round_.take([text])
         round_.take(["answer: 7", "answer: 8"])
