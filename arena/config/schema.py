@@ -13,6 +13,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from agents.stored_file import find_substitute
 from arena.config.bounded_yaml import LostError, yaml_data
 from arena.config.cluster import ClusterSection
 from arena.config.culture import LibrarySection, MeasureSection, SleepSection, TurnoverSection
@@ -301,7 +302,10 @@ def read_yaml(path: str | Path, what: str) -> Any:
     or what is wrong."""
     folder = "experiments" if what == "experiment" else ""
     try:
-        return yaml_data(find_config(path, folder).read_text(encoding="utf-8"))
+        data = find_config(path, folder).read_bytes()
+        if data and (found := find_substitute(data[:200])):
+            raise LostError(f"this is {found}")
+        return yaml_data(data.decode("utf-8"))
     except OSError as error:
         near = nearest_config(path, folder)
         raise ValueError(f"cannot read the {what} {path}: {error.strerror or error}{near}") from None

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.stored_file import find_substitute
 from arena.config.schema import nearest
 from arena.config.shipped import find_config
 from curricula.answers import reference_answer
@@ -98,6 +99,8 @@ def read_set(path: Path, domains: Mapping[str, Domain]) -> ItemSet:
     except OSError as error:
         near = nearest(path.name, sorted(p.name for p in path.parent.glob("*.jsonl")))
         raise ValueError(f"cannot read the set {path}: {error.strerror or error}{near}") from None
+    if data and (found := find_substitute(data[:200])):
+        raise ValueError(f"{path} is {found}")
     lines = data.removeprefix(b"\xef\xbb\xbf").rstrip().split(b"\n") if data.strip() else []
     if not lines:
         raise ValueError(f"{path} is empty: expected one JSON object per line")

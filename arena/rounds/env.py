@@ -27,7 +27,7 @@ from gymnasium.spaces import Dict, Text
 from pettingzoo import ParallelEnv
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from arena.config.registries import find_rule, make_domain
+from arena.config.registries import find_rule, make_domain, nearest
 from arena.rounds.rewards import rewards
 from arena.rounds.roles.voice import BARE, Voice
 from arena.rounds.round import GRADER, SETTER, Round, solver_seat
@@ -41,6 +41,7 @@ ROOM = 3
 PROSE = 6144  # further characters where seats are asked in prose
 SAMPLED = 512  # characters of the longest sample
 RENDER_MODES = ("ansi",)
+OPTIONS = ("parent",)  # of reset
 
 Observations = dict[str, dict[str, str]]
 Infos = dict[str, dict[str, Any]]
@@ -121,7 +122,19 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
         return self._action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Observations, Infos]:
-        """Begin a round. Raises ValueError for a parent whose prompt no observation can hold, or that is missing."""
+        """Begin a round.
+
+        Args:
+            seed: ignored; a round is determined by the texts of its players.
+            options: `parent`: the text of a problem to vary, in place of the environment's, for this round.
+
+        Raises:
+            ValueError: another option; a parent whose prompt no observation can hold, or that is missing.
+        """
+        for name in options or {}:
+            if name not in OPTIONS:
+                near = nearest(str(name), OPTIONS) or f"; expected {OPTIONS[0]}"
+                raise ValueError(f"unknown option {name!r} of reset{near}")
         parent = (options or {}).get("parent", self.parent)
         if parent is not None and not isinstance(parent, str):
             raise ValueError(f"parent must be the text of a problem, such as {self._example()}, got {parent!r:.60}")

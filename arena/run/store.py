@@ -26,6 +26,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from agents.stored_file import find_substitute
 from arena.run.integrity import (
     DamagedError,
     check_foreign_objects,
@@ -148,6 +149,20 @@ def uri_of(path: Path) -> str:
     return path.resolve().as_uri() + ("?immutable=1" if closed else "")
 
 
+def check_database(path: Path) -> None:
+    """Raise ValueError, naming the file, if there is none, or something else lies in its place: a folder, a Git LFS
+    pointer, a web page, or an empty file."""
+    if not path.is_file():
+        raise ValueError(f"{path} is a folder, not a run database" if path.is_dir() else f"no run database at {path}")
+    try:
+        with open(path, "rb") as file:
+            found = find_substitute(file.read(200))
+    except OSError as error:
+        raise OSError(f"cannot open {path}: {error.strerror}") from None
+    if found:
+        raise ValueError(f"{path} is {found}")
+
+
 def _unreadable(path: Path, error: sqlite3.Error) -> Exception:
     """An error that says why a file cannot be opened: damaged, locked by another program, or out of reach."""
     return out_of_reach(path, error) or DamagedError(f"{path} is not a readable run database: {error}")
@@ -190,8 +205,8 @@ class Store:
 
     def __init__(self, path: Path, create: bool = False, upgrade: bool = False) -> None:
         self.path = path
-        if not create and not path.is_file():
-            raise ValueError(f"no run database at {path}")
+        if not create:
+            check_database(path)
         connection = sqlite3.connect(uri_of(path), uri=True, isolation_level=None, timeout=PATIENCE)
         try:
             self.db = Database(connection)

@@ -16,7 +16,7 @@ from arena.config.schema import load_config, nearest
 from arena.run.integrity import check_foreign_objects, check_numbers, check_schema
 from arena.run.paths import check_folder, no_run
 from arena.run.schema_steps import version_error
-from arena.run.store import reference_database, uri_of
+from arena.run.store import check_database, reference_database, uri_of
 from arena.watch.models import Run
 
 
@@ -34,9 +34,10 @@ def open_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise ValueError(f"no run folder at {folder}{nearest(folder.name, _siblings(folder))}")
     database = folder / "run.db"
-    if not database.is_file():
+    if not database.exists():
         raise ValueError(no_run(folder))
     check_folder(folder)
+    check_database(database)
     config = load_config(folder / "config.yaml")
     run = Run(
         folder,

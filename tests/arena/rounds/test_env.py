@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, seed_test
 
+from arena.rounds.discrete_env import choose_among
 from arena.rounds.env import CHARSET, MAX_TEXT, env, parallel_env, round_of
 from arena.rounds.rewards import rewards
 from arena.rounds.roles.voice import Voice
@@ -412,3 +413,18 @@ def test_parent_of_another_type(parent: Any):
 def test_domain_of_another_type(domain: Any):
     with pytest.raises(ValueError, match="domain must be a name or an instance of a domain, got "):
         parallel_env(domain)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"parnet": "rev | 1"}, "unknown option 'parnet' of reset; did you mean 'parent'?"),
+        ({"parent": "rev | 1", "Parents": 1}, "unknown option 'Parents' of reset; did you mean 'parent'?"),
+        ({"world": 3}, "unknown option 'world' of reset; expected parent"),
+        ({7: 3}, "unknown option 7 of reset; expected parent"),
+    ],
+)
+def test_unknown_options_of_reset_are_refused(options: dict[Any, Any], says: str) -> None:
+    for made in (parallel_env("list_programs"), env("list_programs"), choose_among(parallel_env("list_programs"))):
+        with pytest.raises(ValueError, match=re.escape(says)):
+            made.reset(options=options)
