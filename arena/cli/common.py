@@ -72,7 +72,7 @@ def open_to_read(folder: Path) -> tuple[Store, Config]:
     if not folder.is_dir():
         near = nearest(folder.name, [p.name for p in folder.parent.glob("*") if p.is_dir()])
         raise ValueError(f"no run folder at {folder}{near}")
-    if not (folder / "run.db").is_file():
+    if not (folder / "run.db").exists():
         raise ValueError(no_run(folder))
     check_folder(folder)
     return Store(folder / "run.db"), load_config(folder / "config.yaml")

@@ -112,7 +112,7 @@ class Arena:
         folder = Path(folder)
         if not folder.is_dir():
             raise ValueError(f"no run folder at {folder}")
-        if not (folder / "run.db").is_file():
+        if not (folder / "run.db").exists():
             raise ValueError(no_run(folder))
         check_folder(folder)
         before, config = reconfigured(folder), reconfigured(folder, overrides)
