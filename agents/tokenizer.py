@@ -119,6 +119,11 @@ class Tokenizer:
     def count(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def lacks(self, text: str) -> bool:
+        """Whether part of a text is encoded as the unknown token."""
+        unknown = self._tokenizer.token_to_id(UNK)
+        return unknown is not None and unknown in self._tokenizer.encode(text, add_special_tokens=False).ids
+
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The text of each row of ids, without special tokens."""
         shown = [[i for i in row if i not in self._hidden] for row in rows]

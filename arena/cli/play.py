@@ -66,6 +66,8 @@ def run(
     arena = Arena.create(loaded)
     for line in notices(loaded):
         typer.echo(f"note: {line}")
+    for line in arena.forewarnings():
+        typer.echo(f"warning: {line}", err=True)
     _play(arena, quiet)
 
 

@@ -23,6 +23,7 @@ from arena.config.schema import Config
 from arena.run.engines import close, make_engine
 from arena.run.estimate_cost import Whole, requests_of, served, spoken, stops
 from arena.run.estimate_size import size_line
+from arena.run.foresight import ratchet_line, unknown_words
 from arena.run.state import load_base, make_domains, model_folder
 from curricula.domain import Domain, Named
 
@@ -77,6 +78,8 @@ def estimate(config: Config) -> list[str]:
         f"time: about {seconds:.1f} s a generation, {total / 60:.1f} minutes in all",
         f"memory: about {memory / 1e9:.1f} GB",
         size_line(config, domains, size),
+        *filter(None, [ratchet_line(config, domains, long.solve, proposing + solving + 3 * training)]),
+        *(f"warning: {line}" for line in unknown_words(config, domains, loaded[1])),
         *stops(config.limits, Whole.of(config.limits, requests, tokens, total)),
     ]
 

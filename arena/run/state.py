@@ -39,6 +39,7 @@ from arena.run.control import forget, forget_limit
 from arena.run.engines import close, connect, engine_version, make_budget, make_engine
 from arena.run.extension import check_length, first_to_replay, take_back
 from arena.run.fold import Generation, RunState
+from arena.run.foresight import unknown_words
 from arena.run.integrity import explained
 from arena.run.lock import hold
 from arena.run.messages import Arrivals
@@ -141,6 +142,12 @@ class Arena:
                 write_config(folder, config)
             undo.pop_all()
         return arena
+
+    def forewarnings(self) -> list[str]:
+        """Lines on domains in words that the model does not know; empty for an engine without a tokenizer here."""
+        if not self.config.engine.spec.in_process:
+            return []
+        return unknown_words(self.config, self.state.domains, Tokenizer(model_folder(self.config)))
 
     def close(self) -> None:
         close(self.models.engine)

@@ -60,6 +60,8 @@ class Line:
     right_guesses: int | None = None
     guesses: int | None = None
     agreement: float | None = None
+    lost: str = ""
+    """Names the domains without a valid proposal."""
     tokens: int = 0
     counted: int = 0
     seconds: float = 0.0
@@ -76,6 +78,8 @@ class Line:
         if phase == "propose":
             p = generation.proposals(store, g).get(g, generation.Proposals())
             self.proposed, self.valid, self.difficulty = p.proposed, p.valid, p.depth
+            none = [f"none of {n} in {domain}" for domain, n in generation.all_rejected(store, g) if p.valid]
+            self.lost = f" ({', '.join(none)})" if none else ""
             guessed = generation.guesses(store, g).get(g, generation.Guesses())
             self.guesses, self.right_guesses = guessed.made, guessed.right
         elif phase in ("read", "solve"):
@@ -233,7 +237,7 @@ class Progress:
         left = self.time_left()
         parts = [
             f"generation {p.label}/{self.config.generations}: set {compact(p.proposed)}",
-            f"valid {compact(p.valid)}",
+            f"valid {compact(p.valid)}{' (NONE)' if p.proposed and not p.valid else ''}{p.lost}",
             f"learnable {compact(p.learnable)}",
             f"depth {number(p.difficulty, 1)}",
             f"solved {number(p.solve_rate)}",

@@ -26,6 +26,8 @@ class Run:
     """Maximum review items per generation."""
     waits: bool = False
     """Whether the run waits for reviewers (`review.wait`)."""
+    ratchet_every: int = 0
+    """Generations between readings of the ratchet meter; 0: it is off."""
 
     @property
     def database(self) -> Path:

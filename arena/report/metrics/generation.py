@@ -86,6 +86,12 @@ def proposals(db: Database, generation: int | None = None) -> dict[int, Proposal
     }
 
 
+def all_rejected(db: Database, generation: int) -> list[tuple[str, int]]:
+    """Domains in which no proposal of a generation was valid, and how many there were."""
+    sql = "SELECT domain, COUNT(*) AS n FROM problems WHERE generation = ? GROUP BY domain HAVING NOT SUM(valid)"
+    return [(r["domain"], r["n"]) for r in db.query(sql, [generation])]
+
+
 def outcomes(db: Database, generation: int | None = None) -> dict[int, Outcomes]:
     where, values = _where(generation)
     sql = (

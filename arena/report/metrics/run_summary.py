@@ -53,6 +53,7 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
     }
     wait = waits.line(store.path.parent)
     result["alarms"] = alarms.rows(alarms.spans(alarms.figures(store), wait))
+    result["unread_ratchet"] = unread_ratchet(result, config)
     result["warnings"] = warnings(result, wait)
     plain: dict[str, Any] = json.loads(json.dumps(without_nan(result), allow_nan=False))
     return plain
@@ -213,8 +214,22 @@ def warnings(analysis: Row, waits: str = "") -> list[str]:
     if not analysis["finished"]:
         planned, played = analysis["planned_generations"], sum(g["complete"] for g in analysis["generations"])
         found.append(f"The run is not finished: {played} of {planned} generations, no final evaluation.")
+    found += [analysis["unread_ratchet"]] if analysis["unread_ratchet"] else []
     on = [alarm["text"] for alarm in analysis["alarms"] if alarm["on"]]
     return [*found, *on, *([waits] if waits and not any(waits in text for text in on) else [])]
+
+
+def unread_ratchet(analysis: Row, config: Config) -> str:
+    """That the ratchet meter is on and took no reading though one was due; otherwise empty."""
+    r = config.measure.ratchet
+    due = [g["index"] for g in analysis["generations"] if g["complete"] and r.every and g["index"] % r.every == 0]
+    if not due or (analysis["ratchet"] or {}).get("readings"):
+        return ""
+    return (
+        f"The ratchet meter took no reading, though {len(due)} were due: a reading waits until it costs at most "
+        f"measure.ratchet.share ({r.share:g}) of what was played since the last. Raise it, or lower "
+        "measure.ratchet.per_depth."
+    )
 
 
 def alarm_lines(analysis: Row) -> list[str]:

@@ -49,6 +49,7 @@ def open_run(folder: Path) -> Run:
         config.review.mode,
         config.review.per_generation,
         config.review.wait,
+        config.measure.ratchet.every,
     )
     try:
         with read_only(database) as db:

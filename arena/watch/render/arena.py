@@ -35,7 +35,9 @@ def ratchet(s: Snapshot) -> str:
     """The last ratchet measurement up to the shown generation, on a separate line; empty if there is none."""
     last = next((x for x in reversed(s.summaries) if x.ratchet), None)
     if last is None or last.ratchet is None:
-        return ""
+        every = s.run.ratchet_every
+        waits = "\nratchet: no reading yet; one waits until it costs at most measure.ratchet.share"
+        return waits if every and s.shown >= every else ""
     n, own, gained, lost = last.ratchet
     r = between((gained - lost) / n, *paired_interval(gained, lost, n), sign=True)
     return f"\nratchet, generation {last.generation}: newborn {number(own / n)}, R {r}"
