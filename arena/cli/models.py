@@ -43,7 +43,7 @@ def get_model(
 
 
 def provide(config: Config, fetch: bool) -> None:
-    """Fetch or convert the model of a config if that was not done yet.
+    """Fetch or convert the models of a config if that was not done yet.
 
     A missing named model is fetched if `fetch` is true or a person at the terminal agrees. Else nothing happens here:
     loading it raises an error that names `get-model`.
@@ -51,6 +51,8 @@ def provide(config: Config, fetch: bool) -> None:
     from agents.model_cache import convert_cached
     from agents.named_models import MODELS, is_missing
 
+    for other in config.population.others:
+        provide(config.of_model(other), fetch)
     path = config.model.path
     if config.engine.spec.remote:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -19,9 +19,11 @@ from agents.engine import Request
 from agents.learner import Example, Learner, LearnerConfig
 from agents.prompt import Prompt
 from agents.tokenizer import Tokenizer
+from arena.config.limits import TokenPrices
+from arena.config.population import MAIN
 from arena.config.schema import Config
 from arena.run.engines import close, make_engine
-from arena.run.estimate_cost import Whole, requests_of, served, spoken, stops
+from arena.run.estimate_cost import Whole, part_of, served, spoken, stops
 from arena.run.estimate_size import size_line
 from arena.run.foresight import ratchet_line, unknown_words
 from arena.run.state import load_base, make_domains, model_folder
@@ -48,25 +50,28 @@ def estimate(config: Config) -> list[str]:
     domains, remote = make_domains(config), config.engine.spec.remote
     loaded = None if remote else load_base(config)
     long = worded(config, domains, loaded[1]) if loaded and config.prompts.style == "chat" else Lengths()
-    r, s, m, agents = config.rounds, config.sleep, config.measure, config.population.agents
-    problems = agents * r.per_agent
-    proposing = problems * long.propose if r.setter in ("self", "frozen") else 0
-    solving = problems * (r.solvers * r.attempts + r.grade) * long.solve
+    r, s, population = config.rounds, config.sleep, config.population
+    agents = population.agents - sum(len(one.places) for one in population.others.values())
+    depths = sum(len(config.measure.depths_of(d.depths)) * (2 if isinstance(d, Named) else 1) for d in domains.values())
+    part = part_of(config, depths)
+    proposing = part.set * long.propose
+    solving = (part.solve + part.grade) * long.solve
     training = agents * (s.fresh + s.archive + s.lore + s.seed_examples + s.proposals) * long.train * s.enabled
-    depths = sum(len(m.depths_of(d.depths)) * (2 if isinstance(d, Named) else 1) for d in domains.values())
-    measuring = depths * agents * m.per_depth * long.solve
-    full = 2 * depths * m.final_per_depth * (1 + m.passes) * long.solve
+    measuring, full = part.measure * long.solve, part.whole * long.solve
     play = (
         f"a generation: {proposing + solving:,.0f} tokens to play, {training:,.0f} to train, "
         f"{measuring:,.0f} to measure"
     )
-    tokens, requests = config.generations * (proposing + solving + measuring) + full, requests_of(config, depths)
+    tokens, requests = config.generations * (proposing + solving + measuring) + full, part.in_all(config.generations)
+    lines, others = other_models(config, domains, depths, long)
     if loaded is None:
-        return [play, *served(config, domains, requests, tokens), size_line(config, domains, 0)]
+        asked, whole = served(config, domains, requests, tokens)
+        return [play, *asked, *lines, *stops(config.limits, sum(others, whole)), size_line(config, domains, 0)]
+    prices = config.model_prices.get(MAIN, TokenPrices()) if population.others else config.limits.prices
     generate_rate, train_rate, size = calibrate(config, *loaded, long.pairs)
     seconds = (proposing + solving + measuring) / generate_rate + training / train_rate
     total = config.generations * seconds + full / generate_rate
-    rows = min(config.engine.max_rows, problems * r.solvers * r.attempts)
+    rows = min(config.engine.max_rows, round(part.solve))
     memory = OURS + agents * size * 4 * 8 + rows * 256 * 4 * 2 * 128
     if config.prompts.style == "chat":
         play += f"; chats of {long.solve - r.max_tokens:,.0f} tokens, replies of at most {r.max_tokens}"
@@ -77,11 +82,32 @@ def estimate(config: Config) -> list[str]:
         f"({config.engine.threads} threads)",
         f"time: about {seconds:.1f} s a generation, {total / 60:.1f} minutes in all",
         f"memory: about {memory / 1e9:.1f} GB",
+        *lines,
         size_line(config, domains, size),
         *filter(None, [ratchet_line(config, domains, long.solve, proposing + solving + 3 * training)]),
         *(f"warning: {line}" for line in unknown_words(config, domains, loaded[1])),
-        *stops(config.limits, Whole.of(config.limits, requests, tokens, total)),
+        *stops(config.limits, sum(others, Whole.of(prices, requests, tokens, total))),
     ]
+
+
+def other_models(
+    config: Config, domains: Mapping[str, Domain], depths: int, long: Lengths
+) -> tuple[list[str], list[Whole]]:
+    """Lines on the other models of a mixed population, and their totals."""
+    lines, wholes = list[str](), list[Whole]()
+    for name in config.population.others:
+        part, own = part_of(config, depths, name), config.of_model(name)
+        requests = part.in_all(config.generations)
+        tokens = config.generations * (part.set * long.propose + (part.solve + part.grade) * long.solve)
+        if own.engine.spec.section == "openai":
+            said, whole = served(config, domains, requests, tokens, name)
+        else:
+            what = own.model.path or own.engine.kind
+            said = [f"{name} ({what}): about {tokens:,.0f} tokens in all; its time and memory come on top"]
+            whole = Whole(requests, tokens, None)
+        lines += said
+        wholes.append(replace(whole, seconds=0.0))
+    return lines, wholes
 
 
 def worded(config: Config, domains: Mapping[str, Domain], tokenizer: Tokenizer) -> Lengths:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agents.prompt import Prompt
+from arena.config.limits import TokenPrices
+from arena.config.population import MAIN, Role
 from arena.config.schema import Config, LimitsSection
 from arena.rounds.roles import setter, solver
 from arena.rounds.roles.voice import make_voice
@@ -31,28 +33,70 @@ class Whole:
     seconds: float | None = None
 
     @staticmethod
-    def of(limits: LimitsSection, requests: float, tokens: float, seconds: float | None = None) -> Whole:
-        cost = price(limits.prices, tokens * PROMPT_SHARE, tokens * (1 - PROMPT_SHARE))
+    def of(prices: TokenPrices, requests: float, tokens: float, seconds: float | None = None) -> Whole:
+        cost = price(prices, tokens * PROMPT_SHARE, tokens * (1 - PROMPT_SHARE))
         return Whole(requests, tokens, cost, seconds)
 
-
-def requests_of(config: Config, depths: int) -> float:
-    """Maximum number of completions; `depths` is the number of held-out sets."""
-    r, m, agents = config.rounds, config.measure, config.population.agents
-    asked = r.setter in ("self", "frozen")
-    guesses = r.guesses if config.named_domain else 0
-    each = agents * (r.per_agent * (asked + r.solvers * r.attempts + r.grade) + guesses + depths * m.per_depth)
-    return config.generations * each + 2 * depths * m.final_per_depth * (1 + m.passes)
+    def __add__(self, other: Whole) -> Whole:
+        known = [w.money for w in (self, other) if w.money is not None]
+        seconds = None if self.seconds is None or other.seconds is None else self.seconds + other.seconds
+        return Whole(self.requests + other.requests, self.tokens + other.tokens, sum(known) if known else None, seconds)
 
 
-def served(config: Config, domains: Mapping[str, Domain], requests: float, tokens: float) -> list[str]:
-    """Lines on requests to a server over the whole run; `tokens` is their number in the bare notation."""
-    where, most = config.engine.openai.url, config.rounds.max_tokens
-    asked = f"asked of {where} in all: at most {requests:,.0f} requests"
+@dataclass(frozen=True)
+class Part:
+    """Requests to one model: per generation, except for `whole`, the evaluations before and after the run."""
+
+    set: float
+    solve: float
+    grade: float
+    guess: float
+    measure: float
+    whole: float
+
+    def in_all(self, generations: int) -> float:
+        """Maximum number of completions in a run."""
+        return generations * (self.set + self.solve + self.grade + self.guess + self.measure) + self.whole
+
+
+def part_of(config: Config, depths: int, model: str = MAIN) -> Part:
+    """The requests of a model, MAIN for the run's own; `depths` is the number of held-out sets.
+
+    In a mixed population, solvers and graders are assumed to be drawn evenly from those who have the role.
+    """
+    r, m, population = config.rounds, config.measure, config.population
+
+    def agents(role: Role) -> int:
+        return sum(population.at(place) == model for place in population.having(role))
+
+    def share(role: Role) -> float:
+        return agents(role) / max(1, len(population.having(role)))
+
+    problems = r.per_agent * len(population.having("set"))
+    measured = sum(population.at(place) == MAIN for place in range(population.agents)) * (model == MAIN)
+    return Part(
+        r.per_agent * agents("set") * (r.setter in ("self", "frozen")),
+        problems * r.solvers * r.attempts * share("solve"),
+        problems * r.grade * share("grade"),
+        agents("guess") * (r.guesses if config.named_domain else 0),
+        depths * measured * m.per_depth,
+        2.0 * depths * m.final_per_depth * (1 + m.passes) * (model == MAIN),
+    )
+
+
+def served(
+    config: Config, domains: Mapping[str, Domain], requests: float, tokens: float, model: str = MAIN
+) -> tuple[list[str], Whole]:
+    """Lines on the requests to a model's server over the whole run, and their totals; `tokens` is their number in the
+    bare notation."""
+    where, most = config.of_model(model).engine.openai.url, config.rounds.max_tokens
+    prices = config.model_prices.get(model, TokenPrices()) if config.population.others else config.limits.prices
+    name = f"{model} is asked" if config.population.others else "asked"
+    asked = f"{name} of {where} in all: at most {requests:,.0f} requests"
     if config.prompts.style == "chat":
         prompts = requests * chat_prompt_tokens(config, domains)
         replies = requests * most
-        cost = price(config.limits.prices, prompts, replies)
+        cost = price(prices, prompts, replies)
         whole = Whole(requests, prompts + replies, cost)
         said = (
             f"{asked}, with about {short(prompts)} prompt tokens, what is read from the library apart, "
@@ -60,7 +104,7 @@ def served(config: Config, domains: Mapping[str, Domain], requests: float, token
         )
         priced = "price: at most about {}, if every reply is as long as it may be"
     else:
-        whole = Whole.of(config.limits, requests, tokens)
+        whole = Whole.of(prices, requests, tokens)
         said = (
             f"{asked}, about {tokens:,.0f} tokens if they are as short as the seed model's; "
             f"no completion is longer than {most}"
@@ -69,7 +113,7 @@ def served(config: Config, domains: Mapping[str, Domain], requests: float, token
     lines = [said, "time: the server's; no request is sent to estimate it"]
     if whole.money is not None:
         lines.append(priced.format(amount(whole.money, config.limits.prices.currency)))
-    return [*lines, *stops(config.limits, whole)]
+    return lines, whole
 
 
 @dataclass(frozen=True)

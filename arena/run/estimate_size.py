@@ -119,7 +119,8 @@ def adapters_of(config: Config, adapter: int) -> float:
     """Bytes of the adapters on disk at the end of the run."""
     if not adapter or not config.sleep.enabled or not config.generations:
         return 0.0
-    n, agents = config.generations, config.population.agents
+    n, others = config.generations, config.population.others
+    agents = config.population.agents - sum(len(one.places) for one in others.values())
     step = spacing(n, config.store.adapters, config.store.most_adapters)
     old = max(n - 2, 0) // step if step else 0
     each = agents * (4 * adapter + FOLDER)

@@ -24,10 +24,12 @@ from arena.loop import play
 from arena.report.metrics.run_summary import analyze
 from arena.report.sections.summary import section
 from arena.report.source import Source
-from arena.run.state import Arena
+from arena.run.estimate import estimate
+from arena.run.state import Arena, make_domains
 from arena.watch import queries, render
 from tests.helpers.crashes import Crash, play_through
-from tests.helpers.openai_server import Json, Reply, SeedModel, Server, completion
+from tests.helpers.openai_server import SeedModel, Server
+from tests.helpers.scripted_agents import ScriptedAgents
 
 SMALL = ["rounds.max_tokens=48", "measure.passes=1", "measure.final_per_depth=2", "generations=2", "turnover.every=1"]
 AGE = ["turnover.policy=age", "turnover.life=1"]
@@ -266,26 +268,31 @@ def test_a_frozen_model_beside_a_trained_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_chat_server_beside_a_chat_model(tmp_path: Path) -> None:
+def test_the_shipped_config_plays_through_a_server(tmp_path: Path) -> None:
+    """configs/mixed.yaml, with a scripted teacher and a miniature with random weights in place of the small model."""
     pytest.importorskip("transformers")
     from tests.helpers.chat_templates import miniature
 
-    def speaks(path: str, body: Json, before: int) -> Reply:
-        if path != "/v1/chat/completions":
-            return Reply({"error": {"message": "no"}}, 404)
-        answer = "I think.\n<answer>\nrev 4 1 3 answer 4 1 3\n</answer>\n<problem>\nrev | 3 1 4\n</problem>"
-        whole = completion("")
-        whole["choices"] = [{"message": {"content": answer}, "finish_reason": "stop"}]
-        return Reply(whole)
+    sizes = ["generations=2", "rounds.per_agent=3", "measure.per_depth=0", "measure.final_per_depth=1"]
+    short = ["rounds.max_tokens=64", "prompts.posts=2", "library.withhold=0"]
+    at = [f"run.folder={tmp_path}", f"model.path={miniature(tmp_path / 'miniature', 4096)}"]
 
-    chat = ["prompts.style=chat", f"{OTHER}.api=chat", f"model.path={miniature(tmp_path / 'miniature', 2048)}"]
-    sizes = ["rounds.max_tokens=16", "rounds.guesses=2", "measure.final_per_depth=1", "domains={list_programs: {}}"]
-    with Server(speaks) as server, Arena.create(mixed(tmp_path, "chat", server, *chat, *sizes)) as arena:
+    def config(server: Server, *more: str) -> Config:
+        return load_config("configs/mixed.yaml", [*at, f"{OTHER}.url={server.url}", *sizes, *short, *more])
+
+    script = ScriptedAgents(make_domains(load_config("configs/mixed.yaml")))
+    with Server(script, models=("qwen3:4b",)) as server, Arena.create(config(server)) as arena:
+        lines = "\n".join(estimate(arena.config))
+        assert f"teacher is asked of {server.url} in all: at most" in lines
         play(arena)
         models, query = arena.store.agent_models(), arena.store.query
-        said = {models[r["author"]]: r["text"] for r in query("SELECT author, text FROM problems WHERE valid")}
-        assert said == {"teacher": "rev | 3 1 4"}
-        assert {models[r["agent"]] for r in query("SELECT agent FROM sleeps")} == {"main"}
+        assert {models[r["author"]] for r in query("SELECT author FROM problems WHERE valid")} == {"teacher"}
+        assert {models[r["agent"]] for r in query("SELECT agent FROM sleeps WHERE steps > 0")} == {"main"}
+        written = query("SELECT author FROM posts WHERE about LIKE 'prose/%'")
+        assert written and {models[r["author"]] for r in written} == {"teacher"}
+        assert {models[r["agent"]] for r in query("SELECT agent FROM attempts")} == {"main", "teacher"}
+        asked = query("SELECT SUM(requests) AS n FROM model_tokens WHERE model = 'teacher'")[0]["n"]
+        assert asked == len(server.served) == sum(script.replies.values())
 
 
 def test_a_model_that_is_not_there_is_named(model: SeedModel, tmp_path: Path) -> None:
