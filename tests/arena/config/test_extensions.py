@@ -125,7 +125,7 @@ metrics: [learnable_per_generation]
 def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the user's modules and config."""
     folder = tmp_path_factory.mktemp("user")
-    (source,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "add_a_domain.md").read_text(), re.M | re.S)
+    source, *_ = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "add_a_domain.md").read_text(), re.M | re.S)
     (folder / "small_sums.py").write_text(source)
     (folder / "mine.py").write_text(MODULE)
     (folder / "mine.yaml").write_text(CONFIG.replace("FOLDER", str(folder / "runs")))
