@@ -38,6 +38,7 @@ from agents.vocabulary import nll
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
+COLUMNS = 1 << 20  # parameters of an adapter that the optimiser updates at a time
 STATE = ("trained", "acting", "first_moment", "second_moment", "steps")
 OPTIMISER = STATE[2:]
 BASE_MODEL = ""  # instead of an agent's name: the base model without an adapter
@@ -341,16 +342,21 @@ class Learner:
         """
         c, state = self.config, self.state
         norm = gradient.norm(dim=1, keepdim=True)
-        gradient = gradient * (c.clip / norm.clamp_min(1e-12)).clamp_max(1.0)
+        clip = (c.clip / norm.clamp_min(1e-12)).clamp_max(1.0)
         steps = state["steps"][index] + 1
-        first = state["first_moment"][index].lerp(gradient, 1 - BETAS[0])
-        second = state["second_moment"][index].lerp(gradient.square(), 1 - BETAS[1])
         scale1, scale2 = (1 - b ** steps[:, None] for b in BETAS)
-        update = (first / scale1) / ((second / scale2).sqrt() + EPSILON)
-        trained = state["trained"][index] * (1 - c.learning_rate * c.weight_decay) - c.learning_rate * update
-        acting = state["acting"][index].lerp(trained, 1 - c.average)
-        for key, value in zip(STATE, (trained, acting, first, second, steps), strict=True):
-            state[key].index_copy_(0, index, value)  # in place, because other threads write other rows
+        for start in range(0, gradient.shape[1], COLUMNS):  # a part at a time, to save memory
+            part = slice(start, start + COLUMNS)
+            old = {key: state[key][:, part][index] for key in STATE[:4]}
+            clipped = gradient[:, part] * clip
+            first = old["first_moment"].lerp(clipped, 1 - BETAS[0])
+            second = old["second_moment"].lerp(clipped.square(), 1 - BETAS[1])
+            update = (first / scale1) / ((second / scale2).sqrt() + EPSILON)
+            trained = old["trained"] * (1 - c.learning_rate * c.weight_decay) - c.learning_rate * update
+            acting = old["acting"].lerp(trained, 1 - c.average)
+            for key, value in zip(STATE, (trained, acting, first, second), strict=False):
+                state[key][:, part].index_copy_(0, index, value)  # in place: other threads write other rows
+        state["steps"].index_copy_(0, index, steps)
 
     # -- state ---------------------------------------------------------------------------------------------------
 

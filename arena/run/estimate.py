@@ -24,6 +24,7 @@ from arena.config.population import MAIN
 from arena.config.schema import Config
 from arena.run.engines import close, make_engine
 from arena.run.estimate_cost import Whole, part_of, served, spoken, stops
+from arena.run.estimate_memory import Work, memory, words
 from arena.run.estimate_size import size_line
 from arena.run.foresight import ratchet_line, unknown_words
 from arena.run.state import load_base, make_domains, model_folder
@@ -31,7 +32,7 @@ from curricula.domain import Domain, Named
 
 BARE_PAIR = ("solve rev inc sort | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 ; sort 2 4 5 answer 2 4 5")
 WRITTEN = 40  # tokens of a completion when speed is measured
-OURS = 450e6  # bytes of the program and its libraries
+OPERATIONS = 1e11  # of generating, and of learning, when the speed of a large model is measured
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,17 @@ def estimate(config: Config) -> list[str]:
     generate_rate, train_rate, size = calibrate(config, *loaded, long.pairs)
     seconds = (proposing + solving + measuring) / generate_rate + training / train_rate
     total = config.generations * seconds + full / generate_rate
-    rows = min(config.engine.max_rows, round(part.solve))
-    memory = OURS + agents * size * 4 * 8 + rows * 256 * 4 * 2 * 128
+    rows, base = min(config.engine.max_rows, round(part.solve)), loaded[0]
     if config.prompts.style == "chat":
         play += f"; chats of {long.solve - r.max_tokens:,.0f} tokens, replies of at most {r.max_tokens}"
-        memory = OURS + agents * size * 4 * 8 + held(loaded[0], rows * long.row)
+    prompts = min(rows, part.solve / r.attempts) * long.row  # attempts at one problem share its prompt
+    work = Work(agents, size, s.rank, rows, long.row, prompts, s.enabled, s.tokens, min(config.engine.threads, agents))
     return [
         play,
         f"measured here: {generate_rate:,.0f} tokens/s generating, {train_rate:,.0f} training "
         f"({config.engine.threads} threads)",
         f"time: about {seconds:.1f} s a generation, {total / 60:.1f} minutes in all",
-        f"memory: about {memory / 1e9:.1f} GB",
+        words(memory(base.config, base.dtype, base.device, work)),
         *lines,
         size_line(config, domains, size),
         *filter(None, [ratchet_line(config, domains, long.solve, proposing + solving + 3 * training)]),
@@ -131,17 +132,13 @@ def worded(config: Config, domains: Mapping[str, Domain], tokenizer: Tokenizer) 
     return Lengths(propose, solve, train, row + config.rounds.max_tokens, tuple(pairs))
 
 
-def held(base: BaseModel, tokens: float) -> float:
-    """Bytes of the base weights and of a key-value cache of this many tokens."""
-    c, each = base.config, base.dtype.itemsize
-    weights = sum(w.numel() for w in base.weights.values())
-    return float(each) * (weights + tokens * 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim)
-
-
 def calibrate(
     config: Config, base: BaseModel, tokenizer: Tokenizer, pairs: Sequence[tuple[Prompt, str]]
 ) -> tuple[float, float, int]:
-    """Tokens per second of generation and of training, measured, and the number of parameters of one adapter."""
+    """Tokens per second of generation and of training, measured, and the number of parameters of one adapter.
+
+    A large model generates and learns a few texts only, so that both take a few seconds.
+    """
     torch.set_num_threads(config.engine.threads)
     s = config.sleep
     learner = Learner(base, tokenizer, LearnerConfig(s.rank, s.alpha, batch=s.batch))  # also if nothing is trained
@@ -150,10 +147,13 @@ def calibrate(
         learner.add(name, learner.layout.fresh(name))
     engine = make_engine(config, base, tokenizer, model_folder(config))
     engine.set_adapters(Adapters(base, learner.layout, names, learner.state["acting"]))
+    counts = [len(ids) for ids in tokenizer.encode_prompts([prompt for prompt, _ in pairs])]
+    most = OPERATIONS / 2 / base.config.linear_parameters / (sum(counts) / len(counts) + WRITTEN)
     requests = [
-        Request(f"{i}", pairs[i % len(pairs)][0], names[i % len(names)], WRITTEN) for i in range(config.engine.max_rows)
+        Request(f"{i}", pairs[i % len(pairs)][0], names[i % len(names)], WRITTEN)
+        for i in range(max(1, min(config.engine.max_rows, int(most))))
     ]
-    engine.generate(requests[:1])  # some engines start at their first call
+    engine.generate([replace(requests[0], max_tokens=1)])  # some engines start at their first call
     started = time.monotonic()
     tokens = sum(c.prompt_tokens + c.generated_tokens for c in engine.generate(requests))
     generated = tokens / (time.monotonic() - started)
@@ -161,5 +161,6 @@ def calibrate(
     # the learner starts at its first call too: kernels may have to be compiled
     learner.sleep([Example(names[0], *pairs[0])], "warm")
     started = time.monotonic()
-    reports = learner.sleep([Example(n, *pairs[i % len(pairs)]) for n in names for i in range(s.batch)], "calibrate")
+    examples = [Example(n, *pairs[i % len(pairs)]) for i in range(s.batch) for n in names]
+    reports = learner.sleep(examples[: max(1, int(most))], "calibrate")
     return generated, sum(r.tokens for r in reports) / (time.monotonic() - started), learner.layout.size
