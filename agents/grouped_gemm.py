@@ -136,7 +136,7 @@ def _add_product(y: Tensor, x: Tensor, weights: Tensor, segments: Sequence[Segme
     """y += the rows x of each agent times its matrix, in place. Returns y."""
     for r in segments:
         rows, target = (t[r.start : r.stop].view(r.count, r.height, -1) for t in (x, y))
-        target.baddbmm_(rows, weights[r.first : r.first + r.count])
+        torch.baddbmm(target, rows, weights[r.first : r.first + r.count], out=target)
     return y
 
 

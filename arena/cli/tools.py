@@ -66,8 +66,8 @@ def bench(
     parts: Annotated[
         list[str] | None,
         typer.Argument(
-            help="generate, learn, generation, scaling (default: these four); large; watch; library; sandbox; long; "
-            "islands."
+            help="generate, learn, generation, scaling (default: these four); kernels; llm; large; watch; library; "
+            "sandbox; long; islands."
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns per side, after a warm-up.")] = 5,
@@ -89,6 +89,7 @@ def bench(
     adapters: Annotated[str, typer.Option(help="For large: numbers of adapters, such as 16,64.")] = "16,64",
     generations: Annotated[int | None, typer.Option(min=2, help="For long: generations (default: 500).")] = None,
     retention: Annotated[int, typer.Option(min=0, help="For long: the run's store.retention.")] = 0,
+    model: Annotated[str, typer.Option(help="For llm: a model as in model.path.")] = "smollm2",
 ) -> None:
     """Compare our speed with transformers, PEFT, TRL and vLLM. Both sides run in turns; the results are ratios."""
     from rich.console import Console
@@ -102,7 +103,9 @@ def bench(
         raise ValueError(f"--agents takes numbers such as 8,32, got {agents!r}")
     large = Large.parse(shapes, adapters, repeats)
     sizes = tuple(int(n) for n in counts)
-    options = Options(repeats, threads, sizes, quick, vllm_python, large, generations=generations, retention=retention)
+    options = Options(
+        repeats, threads, sizes, quick, vllm_python, large, generations=generations, retention=retention, llm=model
+    )
     run_bench(parts or [], options, Console(), json_file, plot, profile)
 
 

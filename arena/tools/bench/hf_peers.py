@@ -28,18 +28,19 @@ logging.set_verbosity_error()
 logging.disable_progress_bar()
 
 
-def load_model(folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
+def load_model(folder: Path, dtype: str = "float32") -> Any:
+    kind = getattr(torch, dtype)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=kind, attn_implementation="sdpa").eval()
 
 
 def load_tokenizer(folder: Path) -> Any:
     return PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
 
 
-def load_adapters(folder: Path, adapters: dict[str, Path], trainable: bool = False) -> Any:
+def load_adapters(folder: Path, adapters: dict[str, Path], trainable: bool = False, dtype: str = "float32") -> Any:
     """The model with all these PEFT folders loaded, none of them active."""
     (first, path), *others = adapters.items()
-    model = PeftModel.from_pretrained(load_model(folder), path, adapter_name=first, is_trainable=trainable)
+    model = PeftModel.from_pretrained(load_model(folder, dtype), path, adapter_name=first, is_trainable=trainable)
     for name, path in others:
         model.load_adapter(path, adapter_name=name, is_trainable=trainable)
     return model.eval()
@@ -64,9 +65,9 @@ class StepGate(TrainerCallback):  # type: ignore[misc]
 class Generate:
     """`generate` for a whole batch: plain transformers without adapters, PEFT's mixed batch with them."""
 
-    def __init__(self, folder: Path, adapters: dict[str, Path]) -> None:
+    def __init__(self, folder: Path, adapters: dict[str, Path], dtype: str = "float32") -> None:
         self.tokenizer = load_tokenizer(folder)
-        self.model = load_adapters(folder, adapters) if adapters else load_model(folder)
+        self.model = load_adapters(folder, adapters, dtype=dtype) if adapters else load_model(folder, dtype)
         self.mixed = bool(adapters)
 
     def run(self, batch: Batch) -> Work:
@@ -97,8 +98,8 @@ def sample(
 class Agents:
     """A population in PEFT: all adapters in one model, one active at a time, with one optimiser each."""
 
-    def __init__(self, folder: Path, adapters: dict[str, Path]) -> None:
-        self.tokenizer, self.model = load_tokenizer(folder), load_adapters(folder, adapters, trainable=True)
+    def __init__(self, folder: Path, adapters: dict[str, Path], dtype: str = "float32") -> None:
+        self.tokenizer, self.model = load_tokenizer(folder), load_adapters(folder, adapters, True, dtype)
         self.optimisers: dict[str, torch.optim.AdamW] = {}
         self.parameters: dict[str, list[Tensor]] = {}
         for name in adapters:
@@ -140,8 +141,10 @@ class Agents:
 class Learn(Agents):
     """One adapter after another: all steps of the first, then of the next."""
 
-    def __init__(self, folder: Path, adapters: dict[str, Path], examples: list[Example], batch: int) -> None:
-        super().__init__(folder, adapters)
+    def __init__(
+        self, folder: Path, adapters: dict[str, Path], examples: list[Example], batch: int, dtype: str = "float32"
+    ) -> None:
+        super().__init__(folder, adapters, dtype)
         self.batch, self.examples = batch, {n: [e for e in examples if e.agent == n] for n in adapters}
 
     def run(self) -> Work:

@@ -26,8 +26,8 @@ from arena.tools.bench.workload import ALPHA, LEARNING_RATE, NEW_TOKENS, RANK, B
 class Generate:
     """One engine call for a whole batch, with any mixture of adapters."""
 
-    def __init__(self, model: Path, adapters: Sequence[str]) -> None:
-        self.base, tokenizer = BaseModel.load(model), Tokenizer(model)
+    def __init__(self, model: Path, adapters: Sequence[str], dtype: str = "auto") -> None:
+        self.base, tokenizer = BaseModel.load(model, dtype), Tokenizer(model)
         self.layout = AdapterLayout(self.base.config, RANK, ALPHA)
         self.engine = TorchEngine(self.base, tokenizer)
         if adapters:
@@ -46,8 +46,10 @@ class Generate:
 class Learn:
     """One sleep of all adapters."""
 
-    def __init__(self, model: Path, adapters: Sequence[str], examples: list[Example], batch: int) -> None:
-        self.base, self.examples = BaseModel.load(model), examples
+    def __init__(
+        self, model: Path, adapters: Sequence[str], examples: list[Example], batch: int, dtype: str = "auto"
+    ) -> None:
+        self.base, self.examples = BaseModel.load(model, dtype), examples
         self.learner = population(self.base, Tokenizer(model), adapters, batch, workload.NOISE)
 
     def run(self, turn: int) -> Work:

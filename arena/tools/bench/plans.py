@@ -33,7 +33,8 @@ LIBRARY = "library"  # only if named: a library of a million posts, without peer
 SANDBOX = "sandbox"  # only if named: cost of a verdict on a program (sandbox.py)
 LONG = "long"  # only if named: cost of a run as it gets longer, without peers (long.py)
 ISLANDS = "islands"  # only if named: cost of Ray, gain of more islands (islands.py)
-CASES = (*PARTS, KERNELS)
+LLM = "llm"  # only if named: a real language model (llm.py)
+CASES = (*PARTS, KERNELS, LLM)
 ALONE = (LARGE, WATCH, LIBRARY, SANDBOX, LONG, ISLANDS)
 OURS, UNFUSED = "ratchet", "torch operations"
 KERNEL_AGENTS = 4  # agents of the generations with and without kernels
@@ -57,6 +58,8 @@ class Options:
     retention: int = 0
     """`store.retention` of part `long`."""
     model: Path = SEED_FOLDER
+    llm: str = "smollm2"
+    """Model of part `llm`."""
 
     @property
     def size(self) -> Size:

@@ -16,7 +16,13 @@ from arena.tools.bench.timing import Sample, Spread, paired
 
 Record = dict[str, Any]
 PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "numpy")
-UNIT = {"generate": "generated tokens", "learn": "trained tokens", "generation": "generated and trained tokens"}
+UNIT = {
+    "generate": "generated tokens",
+    "learn": "trained tokens",
+    "llm generate": "generated tokens",
+    "llm learn": "trained tokens",
+    "generation": "generated and trained tokens",
+}
 HEADS = ("tokens\n/CPU-s", "range", "tokens\n/s", "ratchet\n: this", "range")
 FOUR, MOST = 4, 1.0  # target: the cost an agent of the largest population is at most that of four agents
 

@@ -16,28 +16,30 @@ from arena.tools.bench import ours
 from arena.tools.bench.flops import forward
 from arena.tools.bench.roofline import Recorder, Replay
 from arena.tools.bench.timing import Side, Work
-from arena.tools.bench.workload import PROMPT_TOKENS, Batch
+from arena.tools.bench.workload import Batch
 
 LIMIT = "matrix limit"
 
 
-def generating(model: Path, names: list[str], first: Batch, second: Batch) -> tuple[Side, str]:
+def generating(model: Path, names: list[str], first: Batch, second: Batch, dtype: str = "auto") -> tuple[Side, str]:
     """The limit for generating the second batch after the first, and a note on it."""
     recorder = Recorder()
     with one_thread(), recorder:
-        engine = ours.Generate(model, names)
+        engine = ours.Generate(model, names, dtype)
         recorder.weights(*weights_of(engine.base, [engine.adapters.flat] if names else []))
         engine.run(first, 0)
         recorder.start()
         work = engine.run(second, 1)
-    return replaying(recorder, work), note(recorder, generation_flops(engine.layout, work))
+    return replaying(recorder, work), note(recorder, generation_flops(engine.layout, work, len(second.prompts)))
 
 
-def learning(model: Path, names: list[str], examples: list[Example], batch: int) -> tuple[Side, str]:
+def learning(
+    model: Path, names: list[str], examples: list[Example], batch: int, dtype: str = "auto"
+) -> tuple[Side, str]:
     """The limit for a second sleep, forward and backward, and a note on it."""
     recorder = Recorder()
     with one_thread(), recorder:
-        learn = ours.Learn(model, names, examples, batch)
+        learn = ours.Learn(model, names, examples, batch, dtype)
         rows = [learn.learner.state["trained"], learn.learner.state["acting"]]
         recorder.weights(*weights_of(learn.base, rows))
         learn.run(0)
@@ -62,10 +64,10 @@ def weights_of(base: BaseModel, more: list[torch.Tensor]) -> tuple[list[torch.Te
     return [w for name, w in base.weights.items() if name != EMBEDDING] + more, base.weights[EMBEDDING]
 
 
-def generation_flops(layout: AdapterLayout, work: Work) -> int:
+def generation_flops(layout: AdapterLayout, work: Work, prompts: int) -> int:
     """Operations of the base model's products without padding. Of a prompt, only the last token goes through all of
     the last layer; the last generated tokens are not read."""
-    read = work.prompt_tokens + work.tokens - work.prompt_tokens // PROMPT_TOKENS
+    read = work.prompt_tokens + work.tokens - prompts
     return forward(layout, read, work.tokens, 0).base
 
 
@@ -77,7 +79,7 @@ def learning_flops(layout: AdapterLayout, tokens: int, learned: int) -> int:
 def note(recorder: Recorder, needed: int) -> str:
     return (
         f"matrix limit: {len(recorder.products):,} products of our own run, {recorder.flops / 1e9:.1f} GFLOP "
-        f"({needed / 1e9:.1f} would do without padding and merging); attention's left out"
+        f"({needed / 1e9:.1f} would do without padding, merging and shared prefixes); attention's left out"
     )
 
 

@@ -22,12 +22,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from agents.atomic import write_atomically
 from arena.experiments.runner import commit
-from arena.tools.bench import gpu, library, ours, report, workload
+from arena.tools.bench import gpu, library, llm, ours, report, workload
 from arena.tools.bench.plans import (
     CASES,
     ISLANDS,
     LARGE,
     LIBRARY,
+    LLM,
     LONG,
     SANDBOX,
     WATCH,
@@ -79,7 +80,12 @@ def bench(
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
-            cases = [case for part in wanted if part in CASES for case in plan(part, options, Path(folder))]
+            cases = [
+                case
+                for part in wanted
+                if part in CASES
+                for case in (llm.cases(options, Path(folder)) if part == LLM else plan(part, options, Path(folder)))
+            ]
             if cases:
                 console.print(
                     f"about {minutes(cases, options)} in all, {options.threads} thread(s) a side", style="bold"
