@@ -13,7 +13,7 @@ LEAST = 32
 """Length in tokens from which a prefix is shared: shorter ones cost more in attention than they save."""
 
 
-def common(a: Sequence[int], b: Sequence[int]) -> int:
+def common(a: Sequence[object], b: Sequence[object]) -> int:
     """The number of equal tokens at the beginning."""
     for i, (x, y) in enumerate(zip(a, b, strict=False)):
         if x != y:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
+from agents.prefixes import common
 from arena.config.shipped import SEED_FOLDER
 from arena.tools.bench import llm, plans
 from arena.tools.bench.roofline_ours import LIMIT
@@ -29,4 +29,4 @@ def test_llm_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_llm_prompts_begin_alike() -> None:
     (a, solution), (b, _) = llm.texts(2, 1)
-    assert a != b and len(os.path.commonprefix([a, b])) > len(a) / 2 and solution
+    assert a != b and common(a.split(), b.split()) > len(a.split()) / 2 and solution
