@@ -372,8 +372,8 @@ def summary(analysis: dict[str, Any], folder: str | Path, console: Console) -> N
         console.print(Text(gain_sentence(analysis)))
     if analysis["names"]:
         console.print(Text(names_sentence(analysis["names"])))
-    if analysis["models"]:
-        print_table(console, models_table(analysis["models"]), "The models of the population")
+    if found := analysis.get("models"):
+        print_table(console, models_table(found), "The models of the population")
     library = analysis["library"]
     kinds = ", ".join(f"{n} {kind.replace('_', ' ')}{'s' if n != 1 else ''}" for kind, n in library["by_kind"].items())
     console.print(Text(f"The library holds {kinds or 'nothing'}."))
