@@ -25,6 +25,13 @@ LABELS = {
     "before_3_6": "held-out before, depths 3-6",
     "gain_3_6": "gain, depths 3-6",
     "pass_at_k_3_6": "pass@k after, depths 3-6",
+    "heldout_mean": "held-out after, mean of all depths",
+    "gain_mean": "gain, mean of all depths",
+    "pass_at_k_mean": "pass@k after, mean of all depths",
+    "pass_at_k_gain": "gain of pass@k, mean of all depths",
+    "first_words_kept": "distinct first words of problems, last over first generations",
+    "triples_kept": "distinct word triples of problems, last over first generations",
+    "operations_kept": "distinct operations of problems, last over first generations",
     "names_with_reading": "names, with reading",
     "names_without_reading": "names, without reading",
     "names_difference": "names, effect of reading",
@@ -39,19 +46,21 @@ LABELS = {
     **CULTURE_LABELS,
     "seconds": "seconds, wall clock",
 }
+DEPTH = "heldout_depth_"
 ABOUT = ("heldout_3_6", "gain_3_6", "names_known_difference", "learnable_per_generation")
 """The scores that have sentences."""
 
 
 def label(score: str) -> str:
-    return LABELS.get(score) or f"held-out after, depth {score.removeprefix('heldout_depth_')}"
+    depth = score.removeprefix(DEPTH)
+    return LABELS.get(score) or (f"held-out after, depth {depth}" if depth != score else score.replace("_", " "))
 
 
 def in_order(scores: Mapping[str, Any]) -> list[str]:
     """Held-out means, then depths, then the rest as `LABELS` has them."""
     first = ["heldout_3_6", "before_3_6", "gain_3_6", "pass_at_k_3_6"]
-    depths = sorted((s for s in scores if s not in LABELS), key=lambda s: int(s.rpartition("_")[2]))
-    order = [*first, *depths, *(s for s in LABELS if s not in first)]
+    depths = sorted((s for s in scores if s.startswith(DEPTH)), key=lambda s: int(s.removeprefix(DEPTH)))
+    order = dict.fromkeys([*first, *depths, *LABELS, *scores])
     return [s for s in order if s in scores]
 
 

@@ -16,8 +16,9 @@ from arena.phases.order import LOOP
 from arena.report.comparison.arms import arms, flat
 from arena.report.comparison.compare import compare, effect
 from arena.report.comparison.curves import compute_curve, generation_curves
-from arena.report.comparison.sections import sections, sentence
+from arena.report.comparison.sections import LABELS, in_order, label, sections, sentence
 from arena.report.comparison.write import write_comparison
+from arena.report.metrics.run_metrics import METRICS
 from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
 from arena.report.terminal import print_sections
@@ -79,7 +80,8 @@ def row(g: int, place: str, mode: str, depth: int, number: int, right: bool) -> 
 
 
 def problem(g: int, number: int) -> dict[str, Any]:
-    empty = dict.fromkeys(("proposal", "text", "detail", "text_key", "features", "logprob", "tokens"))
+    empty = dict.fromkeys(("proposal", "detail", "text_key", "features", "logprob", "tokens"))
+    empty["text"] = f"rev inc | {g} {number}"
     known = {"round": f"g{g}r{number}", "generation": g, "domain": "list_programs", "author": "ada", "valid": 1}
     return empty | known | {"reason": "ok", "depth": g + 1, "behaviour_key": str(number)}
 
@@ -351,7 +353,7 @@ def test_compare_command_writes_where_told(four: list[Source], tmp_path: Path):
         (("a1", "a1"), "a1 and a1 are the same run: name it once"),
         (("a1", "a3"), "no run folder at a3; did you mean 'a"),
         (("a1", "here"), "no run database at here/run.db"),
-        (("a1", "--out", "x"), "--out is for a comparison of several runs"),
+        (("a1", "--out", "a2"), "a2 is a run: give --out another folder"),
         (("a1", "b1", "--out", "a2"), "a2 is a run: give --out another folder"),
     ],
 )
@@ -360,3 +362,15 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], says: str, four: list
     done = ratchet("analyze", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and says in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_every_metric_has_a_label() -> None:
+    """A comparison names and orders every metric; one without a label is named by its key."""
+    assert [name for name in METRICS if name not in LABELS] == []
+    assert in_order(dict.fromkeys(["of_no_label", "heldout_depth_10", "heldout_depth_9", "heldout_3_6"])) == [
+        "heldout_3_6",
+        "heldout_depth_9",
+        "heldout_depth_10",
+        "of_no_label",
+    ]
+    assert label("of_no_label") == "of no label"

@@ -24,10 +24,12 @@ def test_out_leaves_the_runs_alone(undisturbed: Path, tmp_path: Path) -> None:
     runs = [tmp_path / "a", tmp_path / "b"]
     for run in runs:
         shutil.copytree(undisturbed, run, ignore=shutil.ignore_patterns("report"))
+    config = runs[1] / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0\n", "seed: 1\n"))
     before = state(tmp_path)
     for given, out in ((runs[:1], "one"), (runs, "two")):
         done = CliRunner().invoke(app, ["analyze", *map(str, given), "--out", str(tmp_path / out)])
-        assert done.exception is None, done.exception
+        assert done.exception is None, done.output[-1500:]
         assert (tmp_path / out / "index.html").is_file() and f"wrote {tmp_path / out}" in done.output
         after = state(tmp_path)
         assert {p: s for p, s in after.items() if p.startswith((f"{runs[0]}/", f"{runs[1]}/"))} == before
@@ -59,7 +61,7 @@ def test_search_for_runs_leaves_out_environments(tmp_path: Path) -> None:
     (tmp_path / "up").symlink_to(tmp_path)
     (tmp_path / "gone").symlink_to("nowhere")
     assert runs_below(tmp_path) == [tmp_path / "runs" / "a", tmp_path / "runs" / "b"]
-    for command in ("analyze", "watch", "resume", "export"):
-        done = CliRunner().invoke(app, [command, str(tmp_path)])
+    for command in ("analyze", "control", "resume", "export"):
+        done = CliRunner().invoke(app, [command, str(tmp_path), *(["pause"] if command == "control" else [])])
         hint = f"no run database at {tmp_path}/run.db; runs below it: {tmp_path}/runs/a, {tmp_path}/runs/b"
         assert str(done.exception) == hint, command

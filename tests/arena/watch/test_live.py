@@ -244,6 +244,7 @@ def analysis(**changes):
         "library": {"by_kind": {"definition": 1, "worked_example": 2}, "examples": {"worked_example": example}},
         "warnings": ["Something is odd."],
         "alarms": [],
+        "models": [],
     } | changes
 
 

@@ -86,7 +86,7 @@ def test_every_key(undisturbed: Path, size: tuple[int, int]) -> None:
 def test_link_opens_its_post(made: Path) -> None:
     async def play(app: Watch, pilot: Any) -> None:
         shown = await press(app, pilot, "4", "enter")
-        assert "cites 1, cited by 0" in shown and "reads      solve 1" in shown
+        assert "cites 1, cited by 0" in shown and "reads      at work 1" in shown
         assert "w1 = rev inc" in await press(app, pilot, "enter") and "cites 0, cited by 1" in screen(app)
         assert "eve 2" in screen(app)  # its reader
         await press(app, pilot, "escape", "escape")
