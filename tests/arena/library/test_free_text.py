@@ -175,6 +175,9 @@ class Doubting(ListPrograms):
         self.told.append(answers)
         return None if any(a.correct for a in answers if a.strong) else "nobody strong agrees"
 
+    def sound(self, text: str) -> bool | None:
+        return None
+
 
 def played(domain: ListPrograms, id_: str, *texts: str, grade: str = "") -> Round:
     made = Round(id_, domain, "ada", ("bea", "cyd"), 1, "dot" if grade else None)

@@ -1,0 +1,124 @@
+"""Check the arithmetic of a worked answer in prose: every equation such as `36 - 7 = 29` must hold.
+
+An equation is a line, or a part of one, in which plain arithmetic stands on one side of `=` and a number on the other.
+Other text is not judged: words, names, percentages, units between numbers. An answer that is right although a step is
+wrong teaches wrong steps, and is often luck or a wrong problem (`docs/word_problems.md`).
+
+Not guaranteed: that true equations are the right ones; that all steps are written as equations.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+_NUMBER = r"(?<![\w.,])\$?-?\d[\d,]*(?:\.\d+)?"
+_SIDE = re.compile(rf"(?:{_NUMBER}|[-+*/%() ]|//|×|÷|·|\bx\b)+")
+_OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.FloorDiv: lambda a, b: Fraction(a // b),
+    ast.Mod: lambda a, b: a % b,
+}
+_SIGNS = str.maketrans({"$": "", "×": "*", "÷": "/", "·": "*"})
+LONGEST = 200
+"""Characters of a line that are looked at."""
+MOST_LINES = 60
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One equation: the values of both sides, and whether they agree."""
+
+    line: int  # 1-based
+    value: Fraction
+    stated: Fraction
+    holds: bool
+
+
+def equations(text: str) -> list[Equation]:
+    """The equations of a text, in order. Total: any text has a list."""
+    found = []
+    for number, line in enumerate(text.splitlines()[:MOST_LINES], start=1):
+        sides = line[:LONGEST].split("=")
+        for left, right in pairwise(sides):
+            value, stated = _value(_tail(left)), _stated(right)
+            if value is not None and stated is not None and _has_operation(_tail(left)):
+                found.append(Equation(number, value, stated, _agree(value, stated, "/" in left or "÷" in left, right)))
+    return found
+
+
+def wrong_step(text: str) -> int | None:
+    """The line, from 1, of the first equation that does not hold; None if all do."""
+    return next((e.line for e in equations(text) if not e.holds), None)
+
+
+def is_sound(text: str) -> bool | None:
+    """Whether all equations of a text hold; None if it has none."""
+    found = equations(text)
+    return all(e.holds for e in found) if found else None
+
+
+def follows(text: str, answer: Fraction) -> bool:
+    """Whether a number is the result of an equation of the text; True if it has none."""
+    found = equations(text)
+    return not found or any(e.stated == answer for e in found)
+
+
+def _tail(side: str) -> str:
+    """The arithmetic at the end of the text left of an equals sign."""
+    found = list(_SIDE.finditer(side))
+    return found[-1].group().strip() if found and found[-1].end() == len(side) else ""
+
+
+def _stated(side: str) -> Fraction | None:
+    """The number at the beginning of the text right of an equals sign."""
+    found = re.match(r"\s*(-?)\$?(-?)(\d[\d,]*(?:\.\d+)?)(?![\w%])", side)
+    if not found:
+        return None
+    value = Fraction(found[3].replace(",", ""))
+    return -value if found[1] or found[2] else value
+
+
+def _has_operation(side: str) -> bool:
+    return re.search(r"\d[\s)]*(?://|[-+*/%×÷·]|\bx\b)[\s(]*\$?-?\d", side) is not None
+
+
+def _value(side: str) -> Fraction | None:
+    """The value of plain arithmetic; None for anything else."""
+    plain = re.sub(
+        r"(?<=\d),(?=\d{3})", "", side.replace("$", "").replace("×", "*").replace("÷", "/").replace("·", "*")
+    )
+    plain = re.sub(r"\bx\b", "*", plain)
+    try:
+        return _evaluate(ast.parse(plain.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
+        return None
+
+
+def _evaluate(node: ast.expr) -> Fraction:
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return Fraction(str(node.value))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        value = _evaluate(node.operand)
+        return -value if isinstance(node.op, ast.USub) else value
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
+        return _OPERATIONS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+    raise ValueError("not plain arithmetic")
+
+
+def _agree(value: Fraction, stated: Fraction, divides: bool, right: str) -> bool:
+    """Equal, or equal after rounding to the stated digits; whole numbers may also be rounded down by a division."""
+    if value == stated:
+        return True
+    shown = re.match(r"\s*\$?-?[\d,]*(?:\.(\d+))?", right)
+    digits = len(shown[1]) if shown and shown[1] else 0
+    if digits == 0 and divides:
+        return abs(value - stated) < 1
+    return value.denominator > 1 and abs(value - stated) <= Fraction(1, 2 * 10**digits)
