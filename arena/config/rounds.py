@@ -80,7 +80,7 @@ class PromptsSection(Section):
     instructions, formatted by the model's chat template or by the server."""
     detail: Literal["full", "brief"] = "full"
     """`full`: requests with rules, examples and marks for replies. `brief`: short requests and no marks, for models
-    that were trained on them (`ratchet make-seed --from`), in domains that have short requests."""
+    that were trained on them (`ratchet make-seed --from MODEL`), in domains that have short requests."""
     examples: int = Field(0, ge=0, le=8)
     """Number of solved examples that are shown as earlier turns of the chat, for small models (`detail: full`)."""
     thinking: bool = False

@@ -24,8 +24,8 @@ MINDS_AND_LIBRARIES = 10
 def unknown_words(config: Config, domains: Mapping[str, Domain], tokenizer: Tokenizer) -> list[str]:
     """A line for each domain with words that the model reads as its unknown token. Chat prompts are not looked at."""
     found = []
-    for name, domain in domains.items():
-        if config.prompts.style == "chat" or not config.domains[name].share:
+    for (name, domain), section in zip(domains.items(), config.domains.values(), strict=True):
+        if config.prompts.style == "chat" or not section.share:
             continue
         problems = [p for depth in domain.depths for p in domain.heldout("dev", depth)[:SAMPLE]]
         texts = [domain.propose_prompt(p.text) for p in problems[:1]]
@@ -53,7 +53,10 @@ def ratchet_line(config: Config, domains: Mapping[str, Domain], solve: float, ge
     r = config.measure.ratchet
     if not r.every:
         return ""
-    asked = sum(len(d.depths) * (MINDS_AND_LIBRARIES if isinstance(d, Named) else 2) for d in domains.values())
+    measured = config.measure.depths_of
+    asked = sum(
+        len(measured(d.depths)) * (MINDS_AND_LIBRARIES if isinstance(d, Named) else 2) for d in domains.values()
+    )
     cost, share = asked * r.per_depth * solve, r.share * generation
     due = [g for g in range(r.every, config.generations + 1, r.every) if share * g >= cost]
     text = (
