@@ -72,8 +72,14 @@ def interval(found: Mapping[str, Any] | None, key: str, sign: bool = False) -> s
 
 
 def span(depths: Sequence[int]) -> str:
-    """`3-6`, or `3` for a single depth."""
-    return str(depths[0]) if len(depths) == 1 else f"{depths[0]}-{depths[-1]}"
+    """`3-6`, `3` for a single depth, `0-2, 5` with gaps. `depths` are in order."""
+    runs: list[list[int]] = []
+    for depth in depths:
+        if runs and depth == runs[-1][-1] + 1:
+            runs[-1].append(depth)
+        else:
+            runs.append([depth])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def compact(value: float | None) -> str:

@@ -90,7 +90,7 @@ def price(parents: Mapping[K, float], offspring: Sequence[tuple[Sequence[K], flo
 # -- the effect of a library ---------------------------------------------------------------------------------------
 
 
-def paired_interval(only_with: int, only_without: int, n: int) -> tuple[float, float]:
+def paired_interval(only_with: float, only_without: float, n: int) -> tuple[float, float]:
     """95 % interval of (only_with - only_without) / n, the difference of two rates over the same n trials.
 
     The adjusted Wald interval of paired rates (Agresti & Min 2005): half a pair is added to each of the four outcomes,

@@ -1,9 +1,8 @@
 """Scores: pass@1 and pass@k of agents and base model by set and level, and their differences.
 
 An item's value is the mean over the agents that answered it. Intervals are 95 % over items, because items are the
-sampled units, not agents or samples. Values that are all 0 or 1 have Wilson's interval, others a bootstrap interval.
-Differences are paired by item. If all differences are equal, a bootstrap interval would have no width; the interval
-then has the half-width of Wilson's for no successes.
+sampled units, not agents or samples. Differences are paired by item. The intervals reflect the number of items even
+where all values are equal (`share_interval`, `gain_interval` of `arena.report.stats.intervals`).
 
 Left out: tests between levels, and corrections for multiple comparisons.
 """
@@ -18,7 +17,7 @@ from typing import Any
 from arena.evals.dataset import Item
 from arena.evals.participants import AGENTS, BASE, MODEL
 from arena.evals.scorers import ScoredReply
-from arena.report.stats.intervals import bootstrap_interval, pass_at_k, wilson_interval
+from arena.report.stats.intervals import gain_interval, pass_at_k, share_interval
 
 ALL, CLEAN = "all", "clean"
 GREEDY = "greedy"
@@ -112,24 +111,13 @@ def score(
 
 def estimate(values: Sequence[float]) -> Estimate | None:
     """The mean over items with its interval; None without items."""
-    if not values:
-        return None
-    if all(v in (0.0, 1.0) for v in values):
-        low, high = wilson_interval(int(sum(values)), len(values))
-    else:
-        low, high = bootstrap_interval(values)
-    return _told(_mean(values), low, high)
+    return _told(_mean(values), *share_interval(values)) if values else None
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> Estimate | None:
     """The mean over items of `one` - `other` with its interval; None without items."""
     apart = [a - b for a, b in zip(one, other, strict=True)]
-    if not apart:
-        return None
-    if len(set(apart)) == 1:
-        high = wilson_interval(0, len(apart))[1]
-        return _told(apart[0], max(-1.0, apart[0] - high), min(1.0, apart[0] + high))
-    return _told(_mean(apart), *bootstrap_interval(apart))
+    return _told(_mean(apart), *gain_interval(apart)) if apart else None
 
 
 def _told(mean: float, low: float, high: float) -> Estimate:

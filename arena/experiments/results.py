@@ -156,13 +156,15 @@ def grid(
 
 def show(e: Estimate, of: int) -> str:
     """`0.512 [0.480, 0.544]`, without an interval where there is none, `-` where there is no value; with ` (3 of 5)`
-    where not all of `of` seeds have one."""
+    where not all of `of` seeds have one, and `(all alike)` for seeds with one value, which do not show the spread."""
     if e["mean"] is None:
         return f"- (0 of {of})" if of else "-"
     n = int(e["n"] or 0)
     some = f" ({n} of {of})" if n < of else ""
     if e["low"] is None or e["high"] is None:
         return f"{figure(e['mean'])}{some or f' (n = {n})'}"
+    if e["low"] == e["high"]:
+        return f"{figure(e['mean'])} (all alike){some}"
     return f"{figure(e['mean'])} [{figure(e['low'])}, {figure(e['high'])}]{some}"
 
 

@@ -10,7 +10,7 @@ generations.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,13 +35,14 @@ from arena.report.sections.summary import models_table
 from arena.report.terminal import print_table, print_warnings
 from arena.run.store import Store
 from arena.run.waiting import Waiting, waiting
-from arena.text import compact, count, duration, number
+from arena.text import compact, count, duration, number, span
 
 SHOWN = 12
 """Generations the live table shows."""
 RECENT = 5
 """Generations the time left is projected from."""
-GROUPS = (("1-2", (1, 2)), ("3", (3,)), ("4", (4,)), ("5", (5,)), ("6", (6,)), ("7-8", (7, 8)))
+MOST_GROUPS = 6
+"""Columns of held-out skill; of more depths, the lowest and the highest share a column."""
 
 
 @dataclass
@@ -94,6 +95,15 @@ class Line:
             self.heldout = rates(store, main, g)
 
 
+def depth_groups(depths: Iterable[int]) -> list[tuple[str, tuple[int, ...]]]:
+    """The measured depths in at most `MOST_GROUPS` groups with their names, such as `1-2`, `3`, ... `7-8`."""
+    found = sorted(set(depths))
+    more = max(0, len(found) - MOST_GROUPS)
+    low, high = 1 + more // 2, len(found) - 1 - (more + 1) // 2
+    cut = [found[:low], *([d] for d in found[low:high]), found[high:]] if len(found) > 1 else [found]
+    return [(span(group), tuple(group)) for group in cut if group]
+
+
 def _group(p: Line, depths: tuple[int, ...]) -> float | None:
     return _mean([p.heldout[d] for d in depths if d in p.heldout])
 
@@ -110,13 +120,15 @@ def _mean(values: list[Any]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-# name, rank (on a narrow screen those of the highest rank go first), cell
-COLUMNS: tuple[tuple[str, int, Callable[[Line], str]], ...] = (
+Column = tuple[str, int, Callable[[Line], str]]
+"""Name, rank (on a narrow screen those of the highest rank go first), cell."""
+BEFORE_SKILL: tuple[Column, ...] = (
     ("gen", 0, lambda p: p.label),
     ("set/valid/learn", 2, lambda p: _parts(p.proposed, p.valid, p.learnable)),
     ("depth", 2, lambda p: number(p.difficulty, 1)),
     ("solve", 2, lambda p: number(p.solve_rate)),
-    *((name, 1, partial(_cell, depths)) for name, depths in GROUPS),
+)
+AFTER_SKILL: tuple[Column, ...] = (
     ("posts/read", 4, lambda p: _parts(p.posts, p.reads)),
     ("guessed", 6, lambda p: _parts(p.right_guesses, p.guesses)),
     ("graders agree", 6, lambda p: number(p.agreement)),
@@ -228,9 +240,7 @@ class Progress:
 
     def plain_line(self, p: Line) -> str:
         """One generation as one line of words, without control characters."""
-        held = ", ".join(
-            f"{name}: {number(_group(p, depths))}" for name, depths in GROUPS if _group(p, depths) is not None
-        )
+        held = ", ".join(f"{name}: {number(_group(p, depths))}" for name, depths in depth_groups(p.heldout) if depths)
         held = f"held-out {held}" if held else "held-out not measured"
         if p.label in ("0", "end"):
             return f"{'before' if p.label == '0' else 'after'}: {held}, {duration(p.seconds)}"
@@ -300,12 +310,15 @@ class Progress:
     def table(self, width: int) -> Table:
         """The last generations, with as many columns as `width` has room for."""
         lines = self.played[-SHOWN:]
-        cells = [[name, *(cell(p) for p in lines)] for name, _, cell in COLUMNS]
+        groups = depth_groups(d for p in self.played for d in p.heldout)
+        skill: list[Column] = [(name, 1, partial(_cell, depths)) for name, depths in groups]
+        columns = [*BEFORE_SKILL, *skill, *AFTER_SKILL]
+        cells = [[name, *(cell(p) for p in lines)] for name, _, cell in columns]
         widths = [max(map(len, column)) for column in cells]
-        kept = list(range(len(COLUMNS)))
-        for rank in sorted({c[1] for c in COLUMNS}, reverse=True):
+        kept = list(range(len(columns)))
+        for rank in sorted({c[1] for c in columns}, reverse=True):
             if sum(widths[i] + 1 for i in kept) > width and rank:
-                kept = [i for i in kept if COLUMNS[i][1] < rank]
+                kept = [i for i in kept if columns[i][1] < rank]
         gap = 2 if sum(widths[i] + 2 for i in kept) <= width else 1
         table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False)
         table.caption_justify, table.caption_style = "left", "dim"
@@ -313,8 +326,8 @@ class Progress:
             table.add_column(cells[i][0], justify="right", no_wrap=True, header_style="dim")
         for row in range(1, len(lines) + 1):
             table.add_row(*(cells[i][row] for i in kept))
-        if width >= 60:
-            table.caption = f"{GROUPS[0][0]} to {GROUPS[-1][0]}: held-out pass rate at these depths{self.who}"
+        if width >= 60 and groups:
+            table.caption = f"{groups[0][0]} to {groups[-1][0]}: held-out pass rate at these depths{self.who}"
         return table
 
     def _who(self) -> str:

@@ -3,7 +3,7 @@
 import math
 
 from arena.report.stats.intervals import rate
-from arena.text import between, clear, count, listed, number
+from arena.text import between, clear, count, listed, number, span
 
 
 def test_numbers_and_intervals():
@@ -31,3 +31,7 @@ def test_clear_intervals():
         0,
         0,
     ]
+
+
+def test_span_names_gaps() -> None:
+    assert [span(d) for d in ([3, 4, 5, 6], [3], [0, 1, 2, 5], [])] == ["3-6", "3", "0-2, 5", ""]

@@ -2,20 +2,32 @@
 
 Of a generation that was measured twice, with the small set (mode "greedy") and with the full set (mode "full"), the
 full one counts. A rate by depth has a Wilson interval, as if its trials were independent; agents that try the same
-problem of the small set make it somewhat too narrow. Means over depths 3 to 6 are bootstrapped over problems.
+problem of the small set make it somewhat too narrow. In a mean over depths each depth counts once, and its interval
+combines the depths' intervals (`mean_of_strata`).
+
+The headline of a run is the mean over the depths at which it can show a change: `telling`. Depths 3 to 6, at which the
+shipped seed model was measured, keep their own mean.
 
 Left out: pass@k of k other than the number of samples taken. Not guaranteed: that a gain would show with other seeds.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from arena.report.metrics.generation import Database
-from arena.report.stats.intervals import bootstrap_interval, wilson_interval
+from arena.report.stats.intervals import (
+    bootstrap_interval,
+    gain_interval,
+    mean_of_strata,
+    share_interval,
+    widest,
+    wilson_interval,
+)
 from arena.run.store import Row, Store
 from curricula.hidden_world import WORDS
 
@@ -94,25 +106,50 @@ def heldout(store: Store, domain: str) -> list[Row]:
     return [found[key] for key in sorted(found)]
 
 
-def heldout_before_after(store: Store, domain: str) -> Row:
-    """Mean pass rate over the problems of depths 3 to 6 before the first and after the last generation, and the gain.
-    Each problem is one unit; the gain is over problems that were attempted both times. Values that were not measured
-    are None."""
+def telling(before: Mapping[int, float], after: Mapping[int, float]) -> list[int]:
+    """The depths of the headline: those not solved never both times, and not always both times, in order. Both map
+    depths to pass rates; `after` is empty as long as it was not measured. All measured depths if none is left.
+
+    A depth at 0 or at 1 both times says nothing about a change, and how many such depths are measured is the config's
+    choice. The rule looks at both measurements alike, so it favours neither a gain nor a loss.
+    """
+    depths = sorted({*before, *after})
+    ends = {d: {side[d] for side in (before, after) if d in side} for d in depths}
+    return [d for d in depths if ends[d] not in ({0.0}, {1.0})] or depths
+
+
+def heldout_before_after(store: Store, domain: str, depths: Sequence[int] | None = None) -> Row:
+    """Mean pass rate over `depths` (default: those of the headline, `telling`) before the first and after the last
+    generation, and the gain, paired by problem. Each depth counts once. What was not measured is None; `depths` that
+    were not all measured are left out.
+
+    Of the full evaluation, which asks each problem once. The gain is over problems that were asked both times.
+    """
     sql = (
         "SELECT generation, depth, problem, AVG(correct) AS correct FROM evaluations WHERE domain = ? AND mode = 'full'"
         f" AND {COUNTS} GROUP BY generation, depth, problem ORDER BY generation, depth, problem"
     )
-    rows = [r for r in store.query(sql, [domain]) if r["depth"] in MIDDLE_DEPTHS]
-    last = max((r["generation"] for r in rows), default=0)
-    before = {(r["depth"], r["problem"]): r["correct"] for r in rows if r["generation"] == 0}
-    after = {(r["depth"], r["problem"]): r["correct"] for r in rows if r["generation"] == last > 0}
-    both = [key for key in before if key in after]
+    found: dict[int, dict[int, dict[str, float]]] = {}
+    for r in store.query(sql, [domain]):
+        found.setdefault(r["generation"], {}).setdefault(r["depth"], {})[r["problem"]] = r["correct"]
+    last = max(found, default=0)
+    before, after = found.get(0, {}), found.get(last, {}) if last else {}
+    rates = [{d: statistics.fmean(by.values()) for d, by in side.items()} for side in (before, after)]
+    if depths is None:
+        depths = telling(*rates)
+    elif not {*before, *after}.issuperset(depths):
+        depths = []
+    both = {
+        d: [after[d][p] - x for p, x in before[d].items() if p in after[d]]
+        for d in depths
+        if d in before and d in after
+    }
     return {
-        "depths": sorted({r["depth"] for r in rows}),
+        "depths": list(depths),
         "generation": last if after else None,
-        "before": _mean(list(before.values())),
-        "after": _mean(list(after.values())),
-        "gain": _mean([after[key] - before[key] for key in both]),
+        "before": _mean_over([list(before[d].values()) for d in depths if d in before], share_interval),
+        "after": _mean_over([list(after[d].values()) for d in depths if d in after], share_interval),
+        "gain": _mean_over([differences for differences in both.values() if differences], gain_interval),
     }
 
 
@@ -122,7 +159,7 @@ def names(store: Store) -> Row:
     `known` keeps the problems whose names were all defined by the time they were asked, by anyone. Each attempt with
     reading is paired with the same agent's attempt at the same problem without. `overall` pools all generations from 1
     on; `final` is the full evaluation after the last generation, its interval bootstrapped over names, since all
-    problems of a name depend on one definition.
+    problems of a name depend on one definition, and not narrower than that of independent pairs.
     """
     defined = definitions(store)
     pairs = _name_pairs(store, defined)
@@ -203,12 +240,18 @@ def _rates(pairs: Sequence[Row], interval: bool) -> Row:
         "n": n,
     }
     if interval:
-        rates["low"], rates["high"] = bootstrap_interval(differences, [p["name"] for p in pairs])
+        groups = [p["name"] for p in pairs]
+        several = len(set(groups)) > 1  # one name cannot show how names differ
+        ends = widest(bootstrap_interval(differences, groups), gain_interval(differences))
+        rates["low"], rates["high"] = ends if several else (math.nan, math.nan)
     return rates
 
 
-def _mean(values: Sequence[float]) -> Row | None:
-    if not values:
+def _mean_over(
+    depths: Sequence[Sequence[float]], interval: Callable[[Sequence[float]], tuple[float, float]]
+) -> Row | None:
+    """The mean over depths of the means of their problems, with its interval; None without problems."""
+    if not depths:
         return None
-    low, high = bootstrap_interval(values)
-    return {"mean": sum(values) / len(values), "low": low, "high": high, "n": len(values)}
+    mean, low, high = mean_of_strata([(statistics.fmean(values), *interval(values)) for values in depths])
+    return {"mean": mean, "low": low, "high": high, "n": sum(map(len, depths))}

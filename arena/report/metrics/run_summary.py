@@ -17,7 +17,7 @@ from arena.config.schema import Config
 from arena.phases.order import LOOP
 from arena.report.metrics import alarms, generation, randomised_uplift, ratchet
 from arena.report.metrics.grader_calibration import reviewed
-from arena.report.metrics.heldout import heldout, heldout_before_after, names
+from arena.report.metrics.heldout import MIDDLE_DEPTHS, heldout, heldout_before_after, names
 from arena.report.metrics.models import models, phase_money
 from arena.run.budget import price, spent_so_far
 from arena.run.retention import thinned_until
@@ -40,6 +40,7 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "generations": generations(store, done),
         "heldout": heldout(store, main),
         "heldout_before_after": heldout_before_after(store, main),
+        "heldout_3_6": heldout_before_after(store, main, MIDDLE_DEPTHS),
         "names": names(store) if config.named_domain else None,
         "ratchet": ratchet.summary(store),
         "worth": randomised_uplift.summary(store),

@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from arena.report.figures.figure import GREY, Figure, Heat, Panel, Section, Series, Table, spread
-from arena.report.metrics.heldout import MIDDLE_DEPTHS, names_in
+from arena.report.metrics.heldout import names_in
 from arena.report.source import Source
 from arena.report.stats.intervals import wilson_interval
 from arena.run.store import Row, Store
@@ -74,18 +74,19 @@ def section(source: Source) -> Section:
 
 def generations_table(a: Analysis) -> Table:
     """One row per generation: problems set and solved, posts, reads, and held-out skill."""
-    middle: dict[int, list[float]] = {}
+    means: dict[int, list[float]] = {}
+    depths = a["heldout_before_after"]["depths"]
     for h in a["heldout"]:
-        if h["depth"] in MIDDLE_DEPTHS:
-            middle.setdefault(h["generation"], []).append(h["pass_at_1"])
-    held = f"held-out {span(MIDDLE_DEPTHS)}"
+        if h["depth"] in depths:
+            means.setdefault(h["generation"], []).append(h["pass_at_1"])
+    held = f"held-out {span(depths)}".strip()
     columns = ("gen", "set", "valid", "learn", "depth", "solved", "posts", "reads", held, "sec")
     rows = []
     for g in spread(a["generations"]):
         counts = (compact(g[key]) for key in ("proposed", "valid", "learnable"))
-        means = (number(g["mean_difficulty"], 1), number(g["solve_rate"]), compact(g["posts"]), compact(g["reads"]))
-        skill = number(fmean(middle[g["index"]])) if g["index"] in middle else "-"
-        rows.append((str(g["index"]), *counts, *means, skill, number(g["seconds"], 1)))
+        figures = (number(g["mean_difficulty"], 1), number(g["solve_rate"]), compact(g["posts"]), compact(g["reads"]))
+        skill = number(fmean(means[g["index"]])) if g["index"] in means else "-"
+        rows.append((str(g["index"]), *counts, *figures, skill, number(g["seconds"], 1)))
     caption = (
         "Problems set, solved and posted. learn: learnable, so neither always nor never solved; depth and solved: "
         f"means over valid problems; {held}: pass rate, mean of these depths."

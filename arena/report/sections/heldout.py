@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from arena.report.figures.figure import Figure, Panel, Section, Series, Table, shades
-from arena.report.metrics.heldout import MIDDLE_DEPTHS
 from arena.report.source import Source
 from arena.run.store import Row
 from arena.text import interval, number, span
@@ -35,28 +34,50 @@ def section(source: Source) -> Section:
     return Section("heldout", title, findings(a, full), tuple(figures), (table,) if table else (), tuple(missing))
 
 
+def middle(a: Analysis) -> Analysis | None:
+    """The mean over depths 3 to 6, where they were measured and are not the headline's."""
+    found = a.get("heldout_3_6") or {"depths": []}
+    return found if found["depths"] and found["depths"] != a["heldout_before_after"]["depths"] else None
+
+
 def gain_sentence(a: Analysis) -> str:
-    """The gain of the mean over depths 3 to 6, or why it is not known."""
+    """The gain of the headline's mean, and of that over depths 3 to 6 if it is another; or why it is not known."""
     means = a["heldout_before_after"]
     if not means["depths"]:
-        return f"No held-out depth between {MIDDLE_DEPTHS[0]} and {MIDDLE_DEPTHS[-1]} was measured."
+        return "No held-out problem was attempted."
     if means["gain"] is None and a["finished"]:
         return "No generation was played, so there is no gain."
     if means["gain"] is None:
         return "The run has no evaluation after its last generation yet."
-    return f"Gain at depths {span(means['depths'])}: {interval(means['gain'], 'mean', sign=True)}, paired by problem"
+    other = middle(a)
+    also = f"; at depths {span(other['depths'])}: {interval(other['gain'], 'mean', sign=True)}" if other else ""
+    gain = interval(means["gain"], "mean", sign=True)
+    return f"Gain at depths {span(means['depths'])}: {gain}, paired by problem{also}"
+
+
+def left_out(a: Analysis) -> str:
+    """Which depths the headline leaves out, and why; empty if it has all."""
+    of, full = a["heldout_before_after"]["depths"], [h for h in a["heldout"] if h["mode"] == "full"]
+    rest = {d: [h["pass_at_1"] for h in full if h["depth"] == d] for d in sorted({h["depth"] for h in full} - {*of})}
+    never, always = ([d for d, rates in rest.items() if rates[0] == end] for end in (0.0, 1.0))
+    parts = [f"{span(never)} (never solved)"] if never else []
+    parts += [f"{span(always)} (always solved)"] if always else []
+    when = "before and after" if any(h["generation"] > 0 for h in full) else "before"
+    return f"The mean leaves out depths {' and '.join(parts)}, {when}." if parts else ""
 
 
 def findings(a: Analysis, full: list[Analysis]) -> tuple[str, ...]:
     found = []
     means = a["heldout_before_after"]
-    if means["before"] and means["after"]:
-        found.append(
-            f"Mean pass rate at depths {span(means['depths'])}: {interval(means['before'], 'mean')} before, "
-            f"{interval(means['after'], 'mean')} after generation {means['generation']}."
-        )
+    for m in filter(None, (means, middle(a))):
+        if m["before"] and m["after"]:
+            found.append(
+                f"Mean pass rate at depths {span(m['depths'])}: {interval(m['before'], 'mean')} before, "
+                f"{interval(m['after'], 'mean')} after generation {m['generation']}."
+            )
     if means["depths"]:
         found.append(gain_sentence(a).rstrip(".") + ".")
+    found += filter(None, [left_out(a)])
     before = {h["depth"]: h for h in full if h["generation"] == 0}
     after = {h["depth"]: h for h in full if h["generation"] > 0}
     both = [d for d in before if d in after]
@@ -168,12 +189,13 @@ def before_after_table(a: Analysis) -> Table | None:
         if k > 1:
             cells += [number(side[depth]["pass_at_k"]) if depth in side else "-" for side in (before, after)]
         rows.append((str(depth), *cells))
-    means = a["heldout_before_after"]
-    if means["depths"]:
-        ends = [interval(means[side], "mean") for side in ("before", "after")]
-        rows.append((f"mean {span(means['depths'])}", *ends, *([""] * (len(columns) - 3))))
+    for means in filter(None, (middle(a), a["heldout_before_after"])):
+        if means["depths"]:
+            ends = [interval(means[side], "mean") for side in ("before", "after")]
+            rows.append((f"mean {span(means['depths'])}", *ends, *([""] * (len(columns) - 3))))
     caption = (
-        f"Held-out {a['domain'].replace('_', ' ')}, before and after, full evaluation; 95 % intervals in brackets."
+        f"Held-out {a['domain'].replace('_', ' ')}, before and after, full evaluation; 95 % intervals in brackets. "
+        "The last mean leaves out depths that are never or always solved both times, unless all are."
     )
     return Table(tuple(columns), tuple(rows), caption, frozenset(columns))
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.text import between
+from culture.transmission import paired_interval
 
 Z = 1.959963984540054
 """0.975 quantile of the standard normal."""
@@ -31,8 +32,9 @@ def bootstrap_interval(
 
     `clusters` names the group of each value; whole groups are then resampled (cluster bootstrap, Davison & Hinkley
     1997, section 3.8), and the mean of a draw is over the values it holds. (nan, nan) with fewer than two values or
-    groups. Values that are all equal give an interval of width 0, which says nothing about rates near 0 or 1: use
-    `wilson_interval` there. Raises ValueError for lists of unequal length, values that are not finite, or no draws.
+    groups, and if all values are equal, since no draw then differs: shares and paired differences have
+    `share_interval` and `gain_interval`. Raises ValueError for lists of unequal length, values that are not finite,
+    or no draws.
     """
     data = np.asarray(values, dtype=np.float64)
     if not np.isfinite(data).all():
@@ -49,7 +51,7 @@ def bootstrap_interval(
         np.add.at(sums, at, data)
         np.add.at(counts, at, 1.0)
     m = len(sums)
-    if m < 2:
+    if m < 2 or (data == data[0]).all():
         return math.nan, math.nan
     rng = np.random.default_rng(seed)
     means, block = [], max(1, BLOCK // m)
@@ -94,6 +96,59 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
 
 
+def share_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % interval (low, high) of the mean of independent values in [0, 1], one an item.
+
+    Wilson's for values that are all 0 or 1. For others, such as pass@k of an item, two items of 0 and two of 1 are
+    added and the interval is Wald's (Agresti & Coull 1998, with the variance of the values), so it has a width even if
+    all values are equal. (nan, nan) without values. Raises ValueError for values outside [0, 1].
+    """
+    if not all(0.0 <= v <= 1.0 for v in values):
+        raise ValueError(f"shares lie between 0 and 1: {list(values)[:10]}")
+    n, total = len(values), math.fsum(values)
+    if all(v in (0.0, 1.0) for v in values):
+        return wilson_interval(round(total), n)
+    mean, variance = (total + 2) / (n + 4), (math.fsum(v * v for v in values) + 2) / (n + 4)
+    half = Z * math.sqrt(max(variance - mean * mean, 0.0) / (n + 4))
+    return max(mean - half, 0.0), min(mean + half, 1.0)
+
+
+def gain_interval(differences: Sequence[float]) -> tuple[float, float]:
+    """95 % interval (low, high) of the mean of paired differences in [-1, 1], one an item, such as after - before.
+
+    The adjusted Wald interval of paired rates that adds one pair of +1 and one of -1 (Bonett & Price 2012), with the
+    squares of the differences in place of counts. It has a width even if all differences are equal. (nan, nan) without
+    differences. Raises ValueError for differences outside [-1, 1].
+    """
+    if not all(-1.0 <= d <= 1.0 for d in differences):
+        raise ValueError(f"differences of shares lie between -1 and 1: {list(differences)[:10]}")
+    total, squares, n = math.fsum(differences), math.fsum(d * d for d in differences), len(differences)
+    # `paired_interval` adds half a pair to each of these counts; here it is a whole one
+    return paired_interval((squares + total + 1) / 2, (squares - total + 1) / 2, n) if n else (math.nan, math.nan)
+
+
+def mean_of_strata(parts: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    """The mean of independent estimates with its 95 % interval: (mean, low, high). Each part is (estimate, low, high).
+
+    Every part has the same weight. The interval adds the squared distances from each estimate to its limit (Zou, Huang
+    & Zhang 2009, "A note on confidence interval estimation for a linear function of binomial proportions"), so it
+    reflects the number of items of each part. All nan without parts.
+    """
+    if not parts:
+        return math.nan, math.nan, math.nan
+    k = len(parts)
+    mean = math.fsum(e for e, _, _ in parts) / k
+    down = math.sqrt(math.fsum((e - low) ** 2 for e, low, _ in parts)) / k
+    up = math.sqrt(math.fsum((high - e) ** 2 for e, _, high in parts)) / k
+    return mean, mean - down, mean + up
+
+
+def widest(*intervals: tuple[float, float]) -> tuple[float, float]:
+    """The lowest and the highest end of several intervals of one estimate; those that are nan are left out."""
+    known = [(low, high) for low, high in intervals if math.isfinite(low) and math.isfinite(high)]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else (math.nan, math.nan)
+
+
 def difference_interval(successes_a: int, n_a: int, successes_b: int, n_b: int) -> tuple[float, float]:
     """95 % interval (low, high) of rate a - rate b, of independent trials.
 
@@ -126,7 +181,8 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % Student t interval (low, high) of the mean of independent values, such as one figure of several seeds.
 
-    (nan, nan) with fewer than two values. Assumes values near normal ("Student" 1908).
+    (nan, nan) with fewer than two values. Assumes values near normal ("Student" 1908), so it suits one figure a seed,
+    not items that are 0 or 1.
     """
     n = len(values)
     if n < 2:

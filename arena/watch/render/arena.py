@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 
 from arena.phases.order import LOOP
-from arena.text import between, compact, number
+from arena.report.metrics.heldout import middle_mean, telling
+from arena.text import between, compact, number, span
 from arena.watch.history import Snapshot
 from arena.watch.render.base import DIM, NO_DATA
 from culture.transmission import paired_interval
@@ -28,7 +29,18 @@ def figures(s: Snapshot) -> Text:
         return Text(f"problems of generation {s.shown}: {NO_DATA}", DIM)
     line = f"generation {at.generation}: {compact(at.proposed)} set, {compact(at.valid)} valid"
     line += f", {compact(at.distinct)} distinct"
-    return Text(f"{line}, {compact(at.learnable)} learnable, solved {number(at.solve_rate)}{ratchet(s)}")
+    return Text(f"{line}, {compact(at.learnable)} learnable, solved {number(at.solve_rate)}{skill(s)}{ratchet(s)}")
+
+
+def skill(s: Snapshot) -> str:
+    """The headline of the shown generation, on a separate line: held-out skill before the first generation and now, at
+    the depths that can show a change; empty where either was not measured."""
+    first, at = (next((x.heldout for x in s.summaries if x.generation == g), {}) for g in (0, s.shown))
+    depths = telling(first, at)
+    before, now = middle_mean(first, depths), middle_mean(at, depths)
+    if not s.shown or before is None or now is None:
+        return ""
+    return f"\nheld-out {span(depths)}: {number(before)} before, {number(now)} in generation {s.shown}"
 
 
 def ratchet(s: Snapshot) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from arena.watch.history import Snapshot
-from arena.watch.live import GROUPS
+from arena.watch.live import depth_groups
 from arena.watch.models import GenerationSummary
 from arena.watch.render.base import DIM, NO_DATA, labelled_strip
 
@@ -64,7 +64,7 @@ def _over(s: Snapshot, value: Callable[[GenerationSummary], float | None]) -> tu
 
 def _held_out(s: Snapshot) -> list[Strip]:
     found = []
-    for name, depths in GROUPS:
+    for name, depths in depth_groups(d for x in s.summaries for d in x.heldout):
         values = _over(s, lambda x, depths=depths: _mean([x.heldout[d] for d in depths if d in x.heldout]))  # type: ignore[misc]
         found.append(Strip(f"held-out {name}", values))
     return _known(found)

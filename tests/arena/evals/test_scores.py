@@ -75,7 +75,8 @@ def test_intervals_contain_estimate_and_have_width() -> None:
     apart = difference([1.0] * 15 + [0.0] * 5, [0.0] * 20)
     assert apart and apart["mean"] == 0.75 and 0.4 < apart["low"] < 0.75 < apart["high"] < 1
     assert estimate([]) is None and difference([], []) is None
-    assert estimate([0.5]) == {"mean": 0.5, "low": None, "high": None}
+    half = estimate([0.5])
+    assert half and half["low"] < 0.2 and half["high"] > 0.8
 
 
 def test_pass_at_k_for_powers_of_two_and_k() -> None:

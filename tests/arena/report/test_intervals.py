@@ -8,15 +8,19 @@ from arena.report.stats.intervals import (
     bootstrap_difference,
     bootstrap_interval,
     difference_interval,
+    gain_interval,
     interquartile_mean,
     mean_interval,
+    mean_of_strata,
     paired_difference,
     pass_at_k,
     probability_of_improvement,
+    share_interval,
     sign_flip_test,
     stratified_bootstrap,
     t_quantile,
     welch_difference,
+    widest,
     wilson_interval,
 )
 
@@ -96,9 +100,9 @@ def test_bootstrap_repeats_by_seed_and_holds_the_mean():
     assert high - low == pytest.approx(2 * 1.96 * 0.05, abs=0.03)  # normal approximation, standard error 0.05
 
 
-def test_bootstrap_of_equal_values_has_no_width():
-    """Equal values give an interval of width 0, a single value gives none."""
-    assert bootstrap_interval([0.25] * 7) == (0.25, 0.25)
+def test_bootstrap_of_equal_values_is_unknown():
+    """Equal values do not show how much values vary, nor does a single one."""
+    assert all(map(math.isnan, bootstrap_interval([0.25] * 7)))
     assert all(map(math.isnan, bootstrap_interval([1.0])))
     assert all(map(math.isnan, bootstrap_interval([])))
 
@@ -224,3 +228,45 @@ def test_welch_s_interval_is_the_known_one():
     assert welch_difference([1.0], [3.0, 4.0])[0] == -2.5 and math.isnan(welch_difference([1.0], [3.0, 4.0])[1])
     assert welch_difference([1.0, 1.0], [2.0, 2.0]) == (-1.0, -1.0, -1.0)
     assert all(map(math.isnan, welch_difference([], [1.0])))
+
+
+Z = 1.959963984540054
+
+
+def test_share_interval_reflects_the_items():
+    """Wilson's for 0 and 1; for other shares two items of 0 and two of 1 are added."""
+    assert share_interval([0.0] * 3) == (0.0, pytest.approx(Z * Z / (3 + Z * Z)))  # 0.5615
+    assert share_interval([1.0, 0.0]) == wilson_interval(1, 2)
+    half = Z * math.sqrt(((4 * 0.25 + 2) / 8 - 0.25) / 8)  # four halves: mean of squares (4 * .25 + 2) / 8
+    assert share_interval([0.5] * 4) == pytest.approx((0.5 - half, 0.5 + half))
+    assert all(map(math.isnan, share_interval([])))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        share_interval([1.5])
+
+
+def test_gain_interval_is_bonett_and_price_s():
+    """A pair of +1 and one of -1 are added: of 3 pairs without a change, two of five changed, in two directions."""
+    half = Z * math.sqrt((2 / 5) / 5)  # 0.554
+    assert gain_interval([0.0] * 3) == pytest.approx((-half, half))
+    # two of three pairs rose: (3 - 1) / 5, with 4 of 5 pairs changed
+    half = Z * math.sqrt((4 / 5 - 0.4**2) / 5)
+    assert gain_interval([1.0, 1.0, 0.0]) == pytest.approx((0.4 - half, 1.0))
+    assert gain_interval([-1.0] * 3) == pytest.approx((-1.0, -0.6 + Z * math.sqrt((1 - 0.6**2) / 5)))
+    wide, narrow = gain_interval([0.5, -0.5]), gain_interval([0.5, -0.5] * 50)
+    assert wide[0] < narrow[0] < 0 < narrow[1] < wide[1]
+    assert all(map(math.isnan, gain_interval([])))
+    with pytest.raises(ValueError, match="between -1 and 1"):
+        gain_interval([1.5])
+
+
+def test_mean_of_strata_adds_squares():
+    """The distances .3 and .4 below, 0 and .12 above: the mean's are .25 and .06."""
+    parts = [(0.5, 0.2, 0.5), (0.9, 0.5, 1.02)]
+    assert mean_of_strata(parts) == pytest.approx((0.7, 0.45, 0.76))
+    assert mean_of_strata([(0.0, 0.0, 0.5)]) == (0.0, 0.0, 0.5)
+    assert all(map(math.isnan, mean_of_strata([])))
+
+
+def test_widest_leaves_out_the_unknown():
+    assert widest((0.2, 0.3), (math.nan, math.nan), (0.25, 0.4)) == (0.2, 0.4)
+    assert all(map(math.isnan, widest((math.nan, math.nan))))

@@ -9,6 +9,7 @@ from rich.console import Console
 from arena.config.schema import make_config
 from arena.phases.order import LOOP
 from arena.report.figures.figure import spread
+from arena.report.metrics.heldout import telling
 from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
 from arena.report.terminal import print_report
@@ -203,8 +204,47 @@ def test_pass_at_k_comes_from_the_samples(store):
     assert (before["pass_at_1"], before["pass_at_k"], before["k"]) == (0.5, 0.5, 4)
 
 
-def test_gain_is_paired_over_middle_depths(store):
-    """Before and after are means over depths 3 to 6, and the gain is paired by problem."""
+def test_headline_is_of_the_telling_depths():
+    """Depths that are never or always solved both times are left out, one that goes from never to always is not."""
+    before, after = {0: 1.0, 1: 0.4, 2: 0.0, 3: 0.0, 4: 0.0, 5: 1.0}, {0: 1.0, 1: 0.4, 2: 0.1, 3: 0.0, 4: 1.0, 5: 0.9}
+    assert telling(before, after) == [1, 2, 4, 5]
+    assert telling(before, {}) == [1]
+    assert telling({3: 0.0, 4: 0.0}, {3: 0.0, 4: 0.0}) == [3, 4]  # nothing else to report
+    assert telling({}, {}) == []
+
+
+def test_headline_of_a_weak_model(tmp_path):
+    """A model that solves only levels 0 to 2 has these in its headline, with intervals that reflect three problems a
+    level; depths 3 to 6 keep a mean of their own."""
+    made = Store(tmp_path / "run.db", create=True)
+    rows = []
+    for g in (0, 2):
+        right = {0: 3, 1: 1 + g // 2, 2: g // 2}
+        rows += [evaluation(g, "full", d, f"p{d}{i}", int(i < right.get(d, 0))) for d in range(7) for i in range(3)]
+    with made.transaction():
+        played = [phase(g, name) for g in (1, 2) for name in LOOP]
+        made.insert({"phases": [phase(0, "baseline"), *played, phase(2, "final")], "evaluations": rows})
+    found = analyze(made, config())
+    head, named = found["heldout_before_after"], found["heldout_3_6"]
+    assert (head["depths"], head["before"]["mean"], head["after"]["mean"]) == ([1, 2], pytest.approx(1 / 6), 0.5)
+    assert head["gain"]["mean"] == pytest.approx(1 / 3) and head["gain"]["low"] < 0 < head["gain"]["high"] < 1
+    assert (named["depths"], named["after"]["mean"], named["after"]["low"]) == ([3, 4, 5, 6], 0.0, 0.0)
+    # four depths of none in three: each reaches to .5615, so the mean to .5615 * sqrt(4) / 4
+    assert named["after"]["high"] == pytest.approx(0.5615 / 2, abs=1e-4)
+    assert named["gain"]["low"] == pytest.approx(-0.5544 / 2, abs=1e-4)
+    text = " ".join(printed(made, config(), 200).split())
+    for part in (
+        "pass rate at depths 1-2 0.17",
+        "mean 3-6 0.00 [0.00, 0.28] 0.00 [0.00, 0.28]",
+        "mean 1-2 0.17",
+        "; at depths 3-6: +0.00 [-0.28, +0.28]",
+        "leaves out depths 3-6 (never solved) and 0 (always solved), before and after.",
+    ):
+        assert part in text, (part, text[:3000])
+
+
+def test_gain_is_paired_over_depths(store):
+    """Before and after are means over depths, and the gain is paired by problem. Depth 1 is always solved."""
     found = analyze(store, config())["heldout_before_after"]
     assert (found["depths"], found["generation"]) == ([3, 4], 2)
     assert (found["before"]["mean"], found["after"]["mean"], found["before"]["n"]) == (0.25, 0.75, 4)

@@ -9,7 +9,7 @@ from rich.console import Console
 from arena.config.schema import make_config
 from arena.phases.order import LOOP
 from arena.run.store import Store
-from arena.watch.live import Progress, summary
+from arena.watch.live import Progress, depth_groups, summary
 
 CONFIG = make_config({"run": {"name": "shown"}, "generations": 4, "population": {"agents": 3}})
 
@@ -239,6 +239,7 @@ def analysis(**changes):
         "domain": "list_programs",
         "finished": True,
         "heldout": [entry | {"generation": 0}, entry | {"generation": 4}],
+        "models": [],
         "heldout_before_after": {"depths": [3], "before": mean, "after": mean, "gain": mean},
         "names": None,
         "library": {"by_kind": {"definition": 1, "worked_example": 2}, "examples": {"worked_example": example}},
@@ -277,3 +278,12 @@ def test_the_summary_of_an_empty_run_does_not_fail():
         console,
     )
     assert "The library holds nothing." in console.file.getvalue()
+
+
+def test_columns_follow_the_measured_depths():
+    """Depth 0 has a column; of more than six depths the lowest and the highest share one."""
+    names = lambda depths: [name for name, _ in depth_groups(depths)]  # noqa: E731
+    assert names(range(4)) == ["0", "1", "2", "3"]
+    assert names(range(1, 9)) == ["1-2", "3", "4", "5", "6", "7-8"]
+    assert names(range(9)) == ["0-1", "2", "3", "4", "5", "6-8"]
+    assert names([3]) == ["3"] and names([]) == []

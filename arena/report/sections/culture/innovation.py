@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from arena.report.figures.figure import Figure, Panel, Section, Series
 from arena.report.metrics.diversity import asked
 from arena.report.source import Source
-from arena.report.stats.intervals import bootstrap_interval, wilson_interval
+from arena.report.stats.intervals import bootstrap_interval, widest, wilson_interval
 from arena.run.store import Row, Store
 from arena.text import between, count, number
 from culture.measures import Nearest
@@ -81,7 +81,8 @@ def findings(rows: Sequence[Row]) -> list[str]:
     early, late = rows[:quarter], rows[-quarter:]
     shares = [[r["new"] / r["posts"] for r in side] for side in (early, late)]
     means = [sum(side) / quarter for side in shares]
-    ends = [bootstrap_interval(side) for side in shares]
+    pooled = [wilson_interval(sum(r["new"] for r in side), sum(r["posts"] for r in side)) for side in (early, late)]
+    ends = [widest(bootstrap_interval(side), whole) for side, whole in zip(shares, pooled, strict=True)]
     told = [between(m, *e) for m, e in zip(means, ends, strict=True)]
     return [f"{text}: {told[0]} in the first quarter of the generations, {told[1]} in the last."]
 
