@@ -60,6 +60,7 @@ def play_on(arena: Arena, listen: Listener) -> bool:
                 break
             if controls.stops_before(g, "read", config.review.wait):
                 return False
+            arena.budget.check_proposals(arena.store)
         play_generation(arena, g, finished, listen, controls)
     last = last_generation(arena)
     if (last, "final") not in finished and controls.stops_before(last, "final"):

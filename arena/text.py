@@ -31,6 +31,12 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
+def one_line(text: str, most: int) -> str:
+    """The text with white space as single spaces, cut after `most` characters."""
+    shown = " ".join(visible(text).split())
+    return shown if len(shown) <= most else shown[: most - 1].rstrip() + "…"
+
+
 def fence(text: str, language: str = "text") -> str:
     """A Markdown code block that shows `text` literally."""
     shown = visible(text)

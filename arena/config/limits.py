@@ -42,6 +42,9 @@ class LimitsSection(Section):
     """Maximum cost of these tokens at `prices`."""
     seconds: float | None = Field(None, gt=0)
     """Maximum running time. Pauses and interruptions are not counted."""
+    invalid_generations: int | None = Field(3, ge=1)
+    """Maximum number of generations in a row without a valid proposal and without a correct guess, after which the
+    model evidently does not do what it is asked. null: no limit."""
     prices: PricesSection = PricesSection()
     """Price of a million tokens, such as {prompt: 0.15, generated: 0.60}."""
 

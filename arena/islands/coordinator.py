@@ -138,7 +138,10 @@ class Head:
             return True
         last = self.union.written
         if last >= 0:
-            self.budget().check()
+            budget = self.budget()
+            budget.check()
+            if last < self.config.generations:
+                budget.check_proposals(self.store)
         return self.controls.stops_before(min(last + 1, self.config.generations), "read")
 
     def budget(self) -> Budget:

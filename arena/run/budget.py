@@ -1,5 +1,8 @@
 """The limits of a run, what it has spent, and the stop when a limit is reached.
 
+Without output a run costs too: `invalid_generations` generations in a row without a valid proposal stop it before the
+next one.
+
 Four limits count everything a run does, evaluation included: `requests` (completions asked for), `tokens` (prompt and
 generated), `money` (those tokens at `limits.prices`) and `seconds` (of playing). Every engine stops before a phase. A
 model server is sent no further request once a limit is reached, and requests in flight are waited for: a limit can be
@@ -38,6 +41,8 @@ class Spent:
     seconds: float = 0.0
     models: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """In a mixed population, prompt and generated tokens by model; the totals include them."""
+    invalid: int = 0
+    """Generations up to the last one, in a row, without a valid proposal and without a correct guess."""
 
     def __add__(self, other: Spent) -> Spent:
         models = dict(self.models)
@@ -50,6 +55,7 @@ class Spent:
             self.generated + other.generated,
             self.seconds + other.seconds,
             models,
+            self.invalid + other.invalid,
         )
 
     @property
@@ -81,7 +87,28 @@ def spent_so_far(store: Store) -> Spent:
         "SELECT TOTAL(requests) AS r, TOTAL(prompt_tokens) AS p, TOTAL(generated_tokens) AS g,"
         " (SELECT TOTAL(seconds) FROM telemetry) AS s FROM phases"
     )[0]
-    return Spent(int(row["r"]), int(row["p"]), int(row["g"]), float(row["s"]), tokens_by_model(store))
+    sums = int(row["r"]), int(row["p"]), int(row["g"]), float(row["s"])
+    return Spent(*sums, tokens_by_model(store), invalid_generations(store))
+
+
+def invalid_generations(store: Store) -> int:
+    """The number of generations up to the last complete one, in a row, that set problems but had no valid proposal and
+    no correct guess."""
+    sql = (
+        "SELECT p.generation FROM phases p WHERE p.phase = 'measure' AND p.generation > 0 AND EXISTS"
+        " (SELECT 1 FROM problems q WHERE q.generation = p.generation)"
+        " ORDER BY p.generation DESC"
+    )
+    found = 0
+    for row in store.query(sql):
+        g = row["generation"]
+        good = "SELECT EXISTS (SELECT 1 FROM problems WHERE generation = ? AND valid) AS valid"
+        if store.query(good, [g])[0]["valid"]:
+            break
+        if store.query("SELECT 1 FROM guesses WHERE generation = ? AND correct LIMIT 1", [g]):
+            break
+        found += 1
+    return found
 
 
 def tokens_by_model(store: Store) -> dict[str, tuple[int, int]]:
@@ -137,6 +164,16 @@ class Budget:
         if self._limited and self.reached():
             raise Halted(self.why())
 
+    def check_proposals(self, store: Store) -> None:
+        """Raise Halted if as many generations as the limit allows, the last ones in `store`, had no valid proposal."""
+        self.stored = replace(self.stored, invalid=invalid_generations(store))
+        if self._too_many_invalid():
+            raise Halted(self.why())
+
+    def _too_many_invalid(self) -> bool:
+        most = self.limits.invalid_generations
+        return most is not None and self.stored.invalid >= most
+
     # -- a phase -------------------------------------------------------------------------------------------------
 
     def begin(self, generation: int, phase: str) -> None:
@@ -191,6 +228,13 @@ class Budget:
     def why(self) -> str:
         """One sentence: which limits are reached, and what was spent."""
         names = self.reached()
+        if not names and self._too_many_invalid():
+            n = self.stored.invalid
+            last = "the last generation" if n == 1 else f"the last {n} generations"
+            return (
+                f"limits.invalid_generations ({self.limits.invalid_generations}) is reached: no proposal of {last} was "
+                "valid. `analyze` shows reasons and examples; other prompts or another model need a new run"
+            )
         limits = " and ".join(f"limits.{n} ({self._limit(n)})" for n in names)
         return f"{limits} {'is' if len(names) == 1 else 'are'} reached: {self.summary()}"
 
@@ -217,6 +261,8 @@ class Budget:
     def raised_limits(self) -> str:
         """Overrides with which a stopped run can be resumed: each reached limit, doubled."""
         now, given = self.spent, []
+        if self._too_many_invalid():
+            given.append(f"limits.invalid_generations={2 * self.stored.invalid}")
         for n in self.reached():
             more = 2 * max(getattr(self.limits, n), self._of(now, n))
             given.append(f"limits.{n}={more:.15g}" if more == int(more) else f"limits.{n}={more:.2f}")

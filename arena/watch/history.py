@@ -232,6 +232,7 @@ class History:
                 *(self.grades[g]["n"], self.grades[g]["votes"], self.grades[g]["right"]),
                 sum(c[g] for c in self.posts.values()),
                 *labels.get(g, none),
+                *alarms.compared(s.varied),
             )
             for g, s in sorted(self.summaries.items())
             if 1 <= g <= up_to and s.phases.issuperset(LOOP)

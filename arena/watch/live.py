@@ -27,7 +27,9 @@ from arena.config.schema import Config
 from arena.config.shipped import typed_command
 from arena.phases.order import LOOP
 from arena.report.metrics import alarms, generation
+from arena.report.metrics.diversity import Variety, variety
 from arena.report.metrics.heldout import rates
+from arena.report.metrics.rejections import examples, reasons, rejections
 from arena.report.metrics.run_summary import alarm_lines
 from arena.report.sections.culture.knowledge import names_sentence
 from arena.report.sections.heldout import before_after_table, gain_sentence
@@ -54,6 +56,8 @@ class Line:
     valid: int | None = None
     learnable: int | None = None
     difficulty: float | None = None
+    varied: Variety | None = None
+    rejected: dict[str, int] = field(default_factory=dict)  # by reason
     solve_rate: float | None = None
     heldout: dict[int, float] = field(default_factory=dict)  # pass rate by depth
     posts: int | None = None
@@ -81,6 +85,8 @@ class Line:
             self.proposed, self.valid, self.difficulty = p.proposed, p.valid, p.depth
             none = [f"none of {n} in {domain}" for domain, n in generation.all_rejected(store, g) if p.valid]
             self.lost = f" ({', '.join(none)})" if none else ""
+            self.varied = variety(store, main, g).get(g)
+            self.rejected = rejections(store, g).get(g, {})
             guessed = generation.guesses(store, g).get(g, generation.Guesses())
             self.guesses, self.right_guesses = guessed.made, guessed.right
         elif phase in ("read", "solve"):
@@ -127,12 +133,14 @@ BEFORE_SKILL: tuple[Column, ...] = (
     ("set/valid/learn", 2, lambda p: _parts(p.proposed, p.valid, p.learnable)),
     ("depth", 2, lambda p: number(p.difficulty, 1)),
     ("solve", 2, lambda p: number(p.solve_rate)),
+    ("words", 6, lambda p: number(p.varied.first_words, 1) if p.varied else "-"),
+    ("alike", 5, lambda p: number(p.varied.share) if p.varied else "-"),
 )
 AFTER_SKILL: tuple[Column, ...] = (
     ("posts/read", 4, lambda p: _parts(p.posts, p.reads)),
-    ("guessed", 6, lambda p: _parts(p.right_guesses, p.guesses)),
-    ("graders agree", 6, lambda p: number(p.agreement)),
-    ("tokens/s", 5, lambda p: compact(p.tokens / p.seconds) if p.seconds else "-"),
+    ("guessed", 8, lambda p: _parts(p.right_guesses, p.guesses)),
+    ("graders agree", 8, lambda p: number(p.agreement)),
+    ("tokens/s", 7, lambda p: compact(p.tokens / p.seconds) if p.seconds else "-"),
     ("sec", 3, lambda p: number(p.seconds, 1 if p.seconds < 100 else 0)),
 )
 
@@ -163,6 +171,7 @@ class Progress:
         self.played: list[Line] = []
         self.figures: list[alarms.Figures] | None = None
         self.alarms: list[alarms.Alarm] = []
+        self.refused: list[str] = []  # examples of the last generation, if it has no valid proposal
         self.generation, self.phase, self.ended = 0, "", False
         self.started = self.phase_started = time.monotonic()
         self.live: Live | None = None
@@ -224,6 +233,13 @@ class Progress:
         show = self.plain and not self.quiet
         if show and phase in ("baseline", "measure", "final"):
             self.console.print(Text(self.plain_line(line)), soft_wrap=True)
+        if phase == "propose":
+            none = bool(line.proposed) and not line.valid
+            self.refused = [f"  {shown}" for shown in examples(self.store, data["generation"])] if none else []
+            if show and none:
+                why = f"generation {label}: none of {count(line.proposed or 0, 'proposal')} is valid"
+                for text in (f"{why}, {self.rejected_words(line)}; examples:", *self.refused):
+                    self.console.print(Text(text), soft_wrap=True)
         if phase == LOOP[-1] and not self.quiet:
             known = {alarm.key for alarm in self.alarms}
             self._update_alarms(data["generation"])
@@ -234,8 +250,8 @@ class Progress:
     def _update_alarms(self, g: int) -> None:
         """The alarms that are on after generation `g`."""
         if self.figures is None:  # the first generation that this process finished: all before it are read once
-            self.figures = [f for f in alarms.figures(self.store) if f.generation < g]
-        self.figures += alarms.figures(self.store, g)
+            self.figures = [f for f in alarms.figures(self.store, self.config.main_domain) if f.generation < g]
+        self.figures += alarms.figures(self.store, self.config.main_domain, g)
         self.alarms = alarms.at(self.figures)
 
     def plain_line(self, p: Line) -> str:
@@ -251,13 +267,19 @@ class Progress:
             f"learnable {compact(p.learnable)}",
             f"depth {number(p.difficulty, 1)}",
             f"solved {number(p.solve_rate)}",
+            *([f"alike {number(p.varied.share)}"] if p.varied else []),
             held,
             f"posts {compact(p.posts)}",
             f"reads {compact(p.reads)}",
+            *filter(None, [self.rejected_words(p)]),
             duration(p.seconds),
             *filter(None, [self.waiting_words(), self.spent()]),
         ]
         return ", ".join(parts + ([f"about {duration(left)} left"] if left else []))
+
+    def rejected_words(self, p: Line) -> str:
+        """Why proposals of a generation were rejected; empty if none was."""
+        return f"rejected: {reasons(p.rejected)}" if p.rejected else ""
 
     def waiting_words(self) -> str:
         """The number of posts that wait for approval; an empty string if none do."""
@@ -287,6 +309,10 @@ class Progress:
         yield self.table(options.max_width)
         for alarm in self.alarms:
             yield Text(f"! {alarm.text}", style="yellow")
+        if self.played and (why := self.rejected_words(self.played[-1])):
+            yield Text(why, style="dim", no_wrap=True, overflow="ellipsis")
+        for line in self.refused:
+            yield Text(line, style="dim", no_wrap=True, overflow="ellipsis")
         yield self.phase_line()
 
     def header(self) -> Text:
@@ -327,7 +353,10 @@ class Progress:
         for row in range(1, len(lines) + 1):
             table.add_row(*(cells[i][row] for i in kept))
         if width >= 60 and groups:
-            table.caption = f"{groups[0][0]} to {groups[-1][0]}: held-out pass rate at these depths{self.who}"
+            table.caption = (
+                f"{groups[0][0]} to {groups[-1][0]}: held-out pass rate at these depths{self.who}\n"
+                "words: effective number of first words; alike: share of problems with the most frequent wording"
+            )
         return table
 
     def _who(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from arena.report.metrics.diversity import Variety
 from arena.report.metrics.paired_uplift import Offspring
 
 
@@ -49,6 +50,7 @@ class GenerationSummary:
     distinct: int | None
     behaviours: float | None  # effective number of distinct behaviours: Hill number of order 1
     duplicates: int
+    varied: Variety | None
     heldout: dict[int, float]  # pass rate by depth
     ratchet: tuple[int, int, int, int] | None = None  # see `queries.generations.ratchet`
 

@@ -2,6 +2,9 @@
 
 `at` says which alarms are on after a generation; `spans` says of each alarm from when to when it was on. Only complete
 generations count. An unfinished run is no alarm; the report says it by itself.
+
+Collapse of the wording shows in the share of a generation's problems that have its most frequent wording, but for names
+and numbers: the last quarter of the generations is compared with the first.
 """
 
 from __future__ import annotations
@@ -11,11 +14,17 @@ from dataclasses import asdict, dataclass
 
 from arena.phases.order import LOOP
 from arena.report.metrics import generation
+from arena.report.metrics.diversity import Variety, variety
+from arena.report.stats.intervals import difference_interval
 from arena.run.store import Row, Store
 from arena.text import count
 
 MIN_PROPOSALS = 20
 """Fewest proposals, or graded attempts, for a statement about a trend."""
+SIMILAR, RISE = 0.3, 0.2
+"""Least share of the most frequent wording in a generation, and least rise of it, for an alarm."""
+MIN_COMPARED = 2 * MIN_PROPOSALS
+"""Fewest problems on each side of that comparison."""
 GRADER_WINDOW = 10
 """Generations over which the graders' agreement is computed."""
 
@@ -40,6 +49,9 @@ class Figures:
     posts: int
     labels: int
     against: int
+    compared: int = 0
+    """Problems compared for their wording, and those of them that have the most frequent one (`Variety`)."""
+    similar: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,13 +82,14 @@ class Span:
         return f"{self.text} ({when}{f'; in {self.generations} generations' if gaps else ''})"
 
 
-def figures(store: Store, g: int | None = None) -> list[Figures]:
-    """The figures of all complete generations, or of generation `g` if it is complete, in order."""
+def figures(store: Store, main: str, g: int | None = None) -> list[Figures]:
+    """The figures of all complete generations, or of generation `g` if it is complete, in order. `main`: the domain
+    whose problems are compared for their wording."""
     done = store.finished()
     played = sorted({i for i, _ in done if i >= 1 and g in (None, i) and all((i, phase) in done for phase in LOOP)})
     proposals, outcomes = generation.proposals(store, g), generation.outcomes(store, g)
     guesses, posts = generation.guesses(store, g), generation.posts(store, g)
-    grades, labels = generation.votes(store, g), generation.labels(store, g)
+    grades, labels, varied = generation.votes(store, g), generation.labels(store, g), variety(store, main, g)
     found = []
     for i in played:
         p, guessed = proposals.get(i, generation.Proposals()), guesses.get(i, generation.Guesses())
@@ -97,9 +110,15 @@ def figures(store: Store, g: int | None = None) -> list[Figures]:
                 *grades.get(i, (0, 0, 0)),
                 posts.get(i, 0),
                 *labels.get(i, (0, 0)),
+                *compared(varied.get(i)),
             )
         )
     return found
+
+
+def compared(found: Variety | None) -> tuple[int, int]:
+    """Problems that were compared for their wording, and those with the most frequent one."""
+    return (found.n, found.alike) if found else (0, 0)
 
 
 def empty_library(learnable: int, waits: str) -> str:
@@ -132,6 +151,14 @@ def at(played: Sequence[Figures], waits: str = "") -> list[Alarm]:
     if before is not None and after is not None and after < 0.75 * before:
         text = f"Distinct proposals are falling: from {before:.0%} of those set to {after:.0%}."
         found.append(Alarm("alike", text))
+    n1, n2, similar1, similar2 = (_sum(side, key) for key in ("compared", "similar") for side in (first, last))
+    if n1 >= MIN_COMPARED <= n2 and similar2 >= SIMILAR * n2:
+        rise = similar2 / n2 - similar1 / n1
+        if rise >= RISE and difference_interval(similar2, n2, similar1, n1)[0] > 0:
+            text = (
+                f"Problems are becoming alike: {similar2 / n2:.0%} of those of a generation have one wording, but for "
+            )
+            found.append(Alarm("templates", f"{text}names and numbers; at first it was {similar1 / n1:.0%}."))
     rates = [f.solve_rate for f in last if f.solve_rate is not None]
     rate = sum(rates) / len(rates) if rates else None
     if rate is not None and not 0.1 <= rate <= 0.9:

@@ -17,6 +17,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from arena.report.metrics.generation import Database
+from arena.rounds.diversity import repeats, template
 from arena.run.store import Row, Store
 from culture.measures import (
     compression_ratio,
@@ -32,6 +34,8 @@ FEWEST_SAMPLED = 12
 """A generation with fewer valid problems is left out, so that it does not shrink all others' samples."""
 OPERATION = "op "
 """Start of the names of such features."""
+MOST_COMPARED = 48
+"""Problems of a generation that are compared with each other for `Variety`, evenly spaced."""
 SHUFFLES = 20
 """Random assignments of problems to authors, as the null model of authors with one style."""
 
@@ -45,6 +49,47 @@ def operations(features: str | None) -> dict[str, float]:
     """The features of a problem that count its operations, by symbol."""
     found = json.loads(features or "{}").items()
     return {name.removeprefix(OPERATION): n for name, n in found if name.startswith(OPERATION)}
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How varied the valid problems of one generation are: cheap figures for the live display and for alarms.
+
+    `n`: problems compared, at most `MOST_COMPARED`. `first_words`: effective number of first words (Hill N1).
+    `trigrams`: distinct word trigrams as a share of all. `alike`: the problems with the most frequent wording, that is
+    those similar to the problem with most similar ones, and it (`arena.rounds.diversity`). All depend somewhat on n.
+    """
+
+    n: int
+    first_words: float
+    trigrams: float
+    alike: int
+
+    @property
+    def share(self) -> float:
+        return self.alike / self.n
+
+
+def variety(db: Database, domain: str, generation: int | None = None) -> dict[int, Variety]:
+    """The variety of the problems of one domain, by generation; a generation with fewer than two is absent."""
+    where, values = ("", []) if generation is None else (" AND generation = ?", [generation])
+    sql = (
+        "SELECT generation, text, behaviour_key FROM problems WHERE valid AND domain = ?"
+        f"{where} ORDER BY generation, round"
+    )
+    found: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for r in db.query(sql, [domain, *values]):
+        found[r["generation"]].append((asked(r["text"]), r["behaviour_key"]))
+    return {g: _variety(problems) for g, problems in found.items() if len(problems) > 1}
+
+
+def _variety(problems: Sequence[tuple[str, str]]) -> Variety:
+    step = max(1.0, len(problems) / MOST_COMPARED)
+    chosen = [problems[int(i * step)] for i in range(min(len(problems), MOST_COMPARED))]
+    texts = [text for text, _ in chosen]
+    firsts = Counter(words[0] for text in texts if (words := ngrams(text, 1)))
+    similar = repeats([template(text, key) for text, key in chosen], [])
+    return Variety(len(chosen), hill_numbers(firsts.values())[1], distinct_n(texts, 3), 1 + max(similar))
 
 
 @dataclass(frozen=True)
@@ -98,11 +143,11 @@ def diversity(store: Store, domain: str, seed: int) -> tuple[list[Row], Amount |
             [domain],
         )
     }
-    rows = [{"generation": g, **measure(s, amount, f"{seed}/{g}"), **repeats(set_[g])} for g, s in samples.items()]
+    rows = [{"generation": g, **measure(s, amount, f"{seed}/{g}"), **repeated(set_[g])} for g, s in samples.items()]
     return rows, amount
 
 
-def repeats(row: Row) -> Row:
+def repeated(row: Row) -> Row:
     """Shares of the problems set: exact duplicates, which are refused, and valid ones that behave like another one."""
     asked_ = row["valid"] + row["duplicates"]
     return {

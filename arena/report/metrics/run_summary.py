@@ -19,6 +19,7 @@ from arena.report.metrics import alarms, generation, randomised_uplift, ratchet
 from arena.report.metrics.grader_calibration import reviewed
 from arena.report.metrics.heldout import MIDDLE_DEPTHS, heldout, heldout_before_after, names
 from arena.report.metrics.models import models, phase_money
+from arena.report.metrics.rejections import rejections
 from arena.run.budget import price, spent_so_far
 from arena.run.retention import thinned_until
 from arena.run.store import Row, Store
@@ -53,8 +54,8 @@ def analyze(store: Store, config: Config) -> dict[str, Any]:
         "words_gone_until": thinned_until(store),
     }
     wait = waits.line(store.path.parent)
-    result["alarms"] = alarms.rows(alarms.spans(alarms.figures(store), wait))
     result["unread_ratchet"] = unread_ratchet(result, config)
+    result["alarms"] = alarms.rows(alarms.spans(alarms.figures(store, main), wait))
     result["warnings"] = warnings(result, wait)
     plain: dict[str, Any] = json.loads(json.dumps(without_nan(result), allow_nan=False))
     return plain
@@ -75,9 +76,7 @@ def generations(store: Store, done: set[tuple[int, str]]) -> list[Row]:
     seconds, posts, reads = generation.seconds(store), generation.posts(store), generation.reads(store)
     guesses, agreement = generation.guesses(store), generation.agreement(store)
     counted, measured = generation.tokens(store, counted=True), generation.tokens(store, counted=False)
-    reasons = _tally(
-        store, "SELECT generation, reason AS key, COUNT(*) AS n FROM problems WHERE NOT valid GROUP BY 1, 2"
-    )
+    reasons = rejections(store)
     depths = _tally(store, "SELECT generation, depth AS key, COUNT(*) AS n FROM problems WHERE valid GROUP BY 1, 2")
     result = []
     for g in sorted({g for g, phase in done if g >= 1 and phase in LOOP}):

@@ -17,10 +17,11 @@ from typing import Any
 
 from arena.report.figures.figure import GREY, Figure, Heat, Panel, Section, Series, Table, spread
 from arena.report.metrics.heldout import names_in
+from arena.report.metrics.rejections import reasons as reason_words
 from arena.report.source import Source
 from arena.report.stats.intervals import wilson_interval
 from arena.run.store import Row, Store
-from arena.text import compact, number, span
+from arena.text import compact, number, one_line, span
 
 Analysis = dict[str, Any]
 MOST_WORDS = 24
@@ -67,6 +68,7 @@ def section(source: Source) -> Section:
         (
             generations_table(a),
             *([reasons_table(source.store, reasons, sum(g["proposed"] for g in played))] if reasons else []),
+            *([rejections_table(played)] if reasons else []),
         ),
         tuple(missing),
     )
@@ -201,12 +203,22 @@ def quarters(generations: Sequence[int]) -> tuple[list[int], list[int]]:
 def reasons_table(store: Store, reasons: dict[str, Counter[int]], set_: int) -> Table:
     rows = []
     for reason, counts in reasons.items():
-        sql = "SELECT proposal FROM problems WHERE NOT valid AND reason = ? ORDER BY rowid DESC LIMIT 1"
-        example = store.query(sql, [reason])[0]["proposal"] or ""
-        cut = example if len(example) <= EXAMPLE else example[: EXAMPLE - 1] + "…"
-        rows.append((reason, f"{counts.total():,}", f"{counts.total() / set_:.1%}", cut))
-    columns = ("reason", "proposals", "of those set", "the latest one")
+        sql = "SELECT proposal, detail FROM problems WHERE NOT valid AND reason = ? ORDER BY rowid DESC LIMIT 1"
+        last = store.query(sql, [reason])[0]
+        cells = one_line(last["proposal"] or "", EXAMPLE), one_line(last["detail"] or "", EXAMPLE)
+        rows.append((reason, f"{counts.total():,}", f"{counts.total() / set_:.1%}", *cells))
+    columns = ("reason", "proposals", "of those set", "the latest one", "what was wrong with it")
     return Table(columns, tuple(rows), "Why proposals were rejected.", frozenset(columns[1:3]))
+
+
+def rejections_table(played: list[Analysis]) -> Table:
+    """The most frequent reasons of each generation."""
+    rows = []
+    for g in spread(played):
+        rejected = g["proposed"] - (g["valid"] or 0)
+        rows.append((str(g["index"]), compact(rejected), compact(g["proposed"]), reason_words(g["rejections"], 3)))
+    columns = ("gen", "rejected", "of", "most frequent reasons")
+    return Table(columns, tuple(rows), "Why proposals were rejected, by generation.", frozenset(columns[:3]))
 
 
 # -- what is shown ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections import defaultdict
 
+from arena.report.metrics.diversity import variety
 from arena.report.metrics.generation import Outcomes, Proposals, outcomes, proposals
 from arena.report.metrics.generation import labels as label_counts
 from arena.report.metrics.heldout import rates
@@ -73,6 +74,7 @@ def summary(db: sqlite3.Connection, generation: int, phases: frozenset[str], mai
         p.behaviours if set_ else None,
         hill_numbers(n for (n,) in kinds)[1] if set_ else None,
         p.duplicates,
+        variety(rows, main, generation).get(generation) if set_ else None,
         rates(rows, main, generation),
         ratchet(db, generation) if "measure" in phases else None,
     )
