@@ -31,7 +31,7 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-def one_line(text: str, most: int) -> str:
+def one_line(text: str, most: int = 100) -> str:
     """The text with white space as single spaces, cut after `most` characters."""
     shown = " ".join(visible(text).split())
     return shown if len(shown) <= most else shown[: most - 1].rstrip() + "…"

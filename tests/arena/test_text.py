@@ -3,7 +3,7 @@
 import math
 
 from arena.report.stats.intervals import rate
-from arena.text import between, clear, count, listed, number, span
+from arena.text import between, clear, count, listed, number, one_line, span
 
 
 def test_numbers_and_intervals():
@@ -35,3 +35,8 @@ def test_clear_intervals():
 
 def test_span_names_gaps() -> None:
     assert [span(d) for d in ([3, 4, 5, 6], [3], [0, 1, 2, 5], [])] == ["3-6", "3", "0-2, 5", ""]
+
+
+def test_long_texts_are_cut_to_a_line() -> None:
+    assert one_line("A\nquestion?\n---\ndef answer():\n    return 3", 20) == "A question? --- def…"
+    assert one_line("rev | 3 1\t4") == "rev | 3 1 4" and one_line("") == ""

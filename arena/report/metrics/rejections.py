@@ -40,7 +40,8 @@ def reasons(counts: Mapping[str, int], most: int = 2) -> str:
 def example(proposal: str | None, reason: str, detail: str | None, width: int = WIDTH) -> str:
     """One rejected proposal on one line, with the reason and what exactly was wrong."""
     text = "(not kept)" if proposal is None else one_line(proposal, width) or "(empty)"
-    return f"{text} <- {reason}{f': {one_line(detail, width)}' if detail else ''}"
+    wrong = one_line(detail or "", width)
+    return f"{text} <- {reason}{f': {wrong}' if wrong not in ('', text) else ''}"
 
 
 def examples(db: Database, generation: int, most: int = EXAMPLES) -> list[str]:

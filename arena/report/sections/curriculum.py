@@ -205,8 +205,9 @@ def reasons_table(store: Store, reasons: dict[str, Counter[int]], set_: int) -> 
     for reason, counts in reasons.items():
         sql = "SELECT proposal, detail FROM problems WHERE NOT valid AND reason = ? ORDER BY rowid DESC LIMIT 1"
         last = store.query(sql, [reason])[0]
-        cells = one_line(last["proposal"] or "", EXAMPLE), one_line(last["detail"] or "", EXAMPLE)
-        rows.append((reason, f"{counts.total():,}", f"{counts.total() / set_:.1%}", *cells))
+        text, detail = one_line(last["proposal"] or "", EXAMPLE), one_line(last["detail"] or "", EXAMPLE)
+        wrong = "" if detail == text else detail  # of a duplicate, the problem itself
+        rows.append((reason, f"{counts.total():,}", f"{counts.total() / set_:.1%}", text, wrong))
     columns = ("reason", "proposals", "of those set", "the latest one", "what was wrong with it")
     return Table(columns, tuple(rows), "Why proposals were rejected.", frozenset(columns[1:3]))
 

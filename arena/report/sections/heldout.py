@@ -63,7 +63,8 @@ def left_out(a: Analysis) -> str:
     parts = [f"{span(never)} (never solved)"] if never else []
     parts += [f"{span(always)} (always solved)"] if always else []
     when = "before and after" if any(h["generation"] > 0 for h in full) else "before"
-    return f"The mean leaves out depths {' and '.join(parts)}, {when}." if parts else ""
+    which = "depth" if len(rest) == 1 else "depths"
+    return f"The mean leaves out {which} {' and '.join(parts)}, {when}." if parts else ""
 
 
 def findings(a: Analysis, full: list[Analysis]) -> tuple[str, ...]:

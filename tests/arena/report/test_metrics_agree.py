@@ -125,7 +125,7 @@ def test_heldout_rates_agree(shown: Shown, line: str, generation: int, mode: str
 
 
 def test_experiments_agree_on_heldout_rates(shown: Shown) -> None:
-    metrics, means = shown.experiment["metrics"], shown.report["heldout_before_after"]
+    metrics, means = shown.experiment["metrics"], shown.report["heldout_3_6"]
     assert metrics["before_3_6"] == pytest.approx(means["before"]["mean"])
     assert metrics["heldout_3_6"] == pytest.approx(means["after"]["mean"])
     assert metrics["gain_3_6"] == pytest.approx(means["gain"]["mean"])

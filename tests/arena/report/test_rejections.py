@@ -92,6 +92,7 @@ def test_example_is_one_short_line() -> None:
     shown = example("no such program,\n  and   more of it " + "word " * 40, "syntax", "line 1:\nno")
     assert shown.startswith("no such program, and more of it word") and shown.endswith("… <- syntax: line 1: no")
     assert len(shown) < 100
+    assert example("rev | 1", "duplicate", "rev | 1") == "rev | 1 <- duplicate"
     assert example(None, "syntax", None) == "(not kept) <- syntax" and example(" ", "x", "") == "(empty) <- x"
 
 

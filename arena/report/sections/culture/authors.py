@@ -183,7 +183,8 @@ def most_useful(found: list[Author], played: int) -> list[str]:
     """The setter of the most useful problems in total, and per problem, each with possible reasons."""
     most = found[0]
     text = (
-        f"{most.name} set the most useful problems in all: they earned {most.total:.0f} of learnability; "
+        f"{most.name} set the most useful problems in all: they earned "
+        f"{number(most.total, 0 if most.total >= 10 else 2)} of learnability; "
         f"{most.learnable} of {most.set} proved learnable, {rate(most.learnable, most.set)}."
     )
     if most.offspring:

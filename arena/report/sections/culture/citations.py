@@ -20,7 +20,7 @@ from arena.report.figures.figure import Figure, Network, Node, Panel, Section, S
 from arena.report.source import Source
 from arena.report.stats.intervals import bootstrap_interval, mean_interval
 from arena.run.store import Row, Store
-from arena.text import between, count, number
+from arena.text import between, count, number, one_line
 from culture.measures import citation_depth, pagerank, reuse_rate
 
 MOST_POSTS = 60
@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def text(self) -> str:
-        what = self.body if self.kind == "definition" else self.title
+        what = one_line(self.body if self.kind == "definition" else self.title)
         return f"{self.kind.replace('_', ' ')} {self.seq} by {self.author}, generation {self.generation}: {what}"
 
 

@@ -18,7 +18,7 @@ from arena.report.metrics.paired_uplift import EVALUATIONS, Pairs, Uplift, offsp
 from arena.report.source import Source
 from arena.report.stats.intervals import rate, wilson_interval
 from arena.run.store import Row, Store
-from arena.text import between, count, listed, number
+from arena.text import between, count, listed, number, one_line
 
 ENOUGH = 100
 """Pairs to see an uplift of 0.2 in one post: a two-sided test at 5 % with four fifths power, arms near one half."""
@@ -296,7 +296,9 @@ def worked_examples(store: Store) -> tuple[Table | None, list[str]]:
     for post, o in ranked[:MOST_EXAMPLES]:
         setters = ", ".join(f"{name} {n}" for name, n in list(readers.get(post["id"], {}).items())[:6]) or "-"
         cells = (str(o.set), str(o.valid), str(o.learnable), setters, str(slept.get(post["id"], 0)))
-        rows.append((post["title"], post["setter"] or "-", post["author"], str(post["generation"]), *cells))
+        rows.append(
+            (one_line(post["title"], 60), post["setter"] or "-", post["author"], str(post["generation"]), *cells)
+        )
     columns = (
         "worked example",
         "set by",
@@ -314,8 +316,8 @@ def worked_examples(store: Store) -> tuple[Table | None, list[str]]:
     )
     (post, o), total = ranked[0], sum(x.set for _, x in ranked)
     text = (
-        f"The worked example that was used most, “{post['title']}”, set by {post['setter'] or 'nobody'} and first "
-        f"solved by {post['author']} in generation {post['generation']}, was varied {count(o.set, 'time')}: "
+        f"The worked example that was used most, “{one_line(post['title'])}”, set by {post['setter'] or 'nobody'} and "
+        f"first solved by {post['author']} in generation {post['generation']}, was varied {count(o.set, 'time')}: "
         f"{count(o.learnable, 'learnable problem')} came of it. That is use, not effect. In all {len(ranked):,} of "
         f"{len(posts):,} worked examples were varied, {count(total, 'time')}; of these variations "
         f"{rate(sum(x.learnable for _, x in ranked), total)} proved learnable."

@@ -19,7 +19,7 @@ from arena.report.figures.figure import Figure, Panel, Section, Series, Table
 from arena.report.metrics.randomised_uplift import EFFECT, Uplifts, row, worths
 from arena.report.source import Source
 from arena.run.store import Row, Store
-from arena.text import between, clear, count, listed, number
+from arena.text import between, clear, count, listed, number, one_line
 from culture.uplift import Worth, needed, needed_choices
 
 MOST_AUTHORS = 30
@@ -121,7 +121,7 @@ def power(found: Uplifts, posts: Sequence[PostUplift], withhold: float) -> list[
     )
     shown, without = most.problems
     text += (
-        f"; “{most.words}” by {most.author} has most, {shown:,} with it and {without:,} without. "
+        f"; “{one_line(most.words)}” by {most.author} has most, {shown:,} with it and {without:,} without. "
         f"{enough or 'Not one'} of {count(len(posts), 'post')} {'have' if enough > 1 else 'has'} enough"
     )
     if enough == len(posts):
