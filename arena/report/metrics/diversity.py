@@ -74,8 +74,8 @@ def variety(db: Database, domain: str, generation: int | None = None) -> dict[in
     """The variety of the problems of one domain, by generation; a generation with fewer than two is absent."""
     where, values = ("", []) if generation is None else (" AND generation = ?", [generation])
     sql = (
-        "SELECT generation, text, behaviour_key FROM problems WHERE valid AND domain = ?"
-        f"{where} ORDER BY generation, round"
+        "SELECT generation, text, COALESCE(behaviour_key, round) AS behaviour_key FROM problems"
+        f" WHERE valid AND text IS NOT NULL AND domain = ?{where} ORDER BY generation, round"
     )
     found: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for r in db.query(sql, [domain, *values]):
