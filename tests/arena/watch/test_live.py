@@ -239,7 +239,6 @@ def analysis(**changes):
         "domain": "list_programs",
         "finished": True,
         "heldout": [entry | {"generation": 0}, entry | {"generation": 4}],
-        "models": [],
         "heldout_before_after": {"depths": [3], "before": mean, "after": mean, "gain": mean},
         "names": None,
         "library": {"by_kind": {"definition": 1, "worked_example": 2}, "examples": {"worked_example": example}},
