@@ -106,8 +106,10 @@ def resume(
 @reads_run
 def watch(folder: RunArg) -> None:
     """Look into a run on the terminal, during or after play. Changes nothing."""
+    from arena.run.paths import check_folder
     from arena.watch.terminal import check_terminal
 
+    check_folder(folder)
     check_terminal("watch", typed_command("analyze", folder))
     from arena.watch.app import watch as watch_run
 
