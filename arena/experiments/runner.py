@@ -84,8 +84,8 @@ def check_stored(cell: Cell) -> None:
     known = list[Config]()
     if (cell.folder / "cell.json").exists():
         known.append(make_config(read_cell(cell)["config"], source=str(cell.folder / "cell.json")))
-    if (cell.folder / "run.db").exists():
-        known.append(load_config(cell.folder / "config.yaml"))  # which differs if somebody extended the run
+    if (cell.folder / "run.db").exists() and (own := cell.folder / "config.yaml").exists():
+        known.append(load_config(own))  # which differs if somebody extended the run
     for stored in known:
         keys = differing(stored, cell.config)
         if not keys:
