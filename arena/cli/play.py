@@ -106,10 +106,10 @@ def resume(
 @reads_run
 def watch(folder: RunArg) -> None:
     """Look into a run on the terminal, during or after play. Changes nothing."""
-    from arena.run.paths import check_folder
+    from arena.watch.queries import open_run
     from arena.watch.terminal import check_terminal
 
-    check_folder(folder)
+    open_run(folder)  # what is wrong with the folder comes before the terminal
     check_terminal("watch", typed_command("analyze", folder))
     from arena.watch.app import watch as watch_run
 
