@@ -45,7 +45,7 @@ def rows(folder: Path, split: str) -> list[dict[str, Any]]:
 def test_splits_hold_no_test_problem(written: dict[str, Path], name: str) -> None:
     judge, train, dev = Judge(name, {}), rows(written[name], "train"), rows(written[name], "dev")
     domain = judge.domain
-    assert len(train) == N and {r["depth"] > 0 for r in train} == {True}
+    assert len(train) == N and {r["depth"] >= domain.depths[0] for r in train} == {True}
     assert len({r["id"] for r in train + dev}) == len(train) + len(dev)
     assert [r["id"] for r in train] == [p.text_key for p in problems(domain, "train", N)]  # deterministic
     assert {r["id"] for r in dev} == {p.text_key for d in domain.depths for p in domain.heldout("dev", d)}

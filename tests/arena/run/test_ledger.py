@@ -221,14 +221,14 @@ def test_rewritten_history_fails_at_its_head(store: Store):
 
 
 def test_bad_head_signatures_are_named(run: Path, store: Store, tmp_path: Path):
-    from arena.run.ledger import _statement
+    from arena.run.ledger import head_statement
 
     kept = heads(store)[2]
     store.db.execute("UPDATE heads SET signature = ? WHERE generation = 2", ["0" * 128])
     assert verify(store) == ["head of generation 2: bad signature"]
     stranger = KeyRing(tmp_path / "elsewhere")
     key = stranger.create("arena").public_key
-    signature = stranger.sign("arena", _statement(kept)).hex()
+    signature = stranger.sign("arena", head_statement(kept)).hex()
     store.db.execute("UPDATE heads SET public_key = ?, signature = ? WHERE generation = 2", [key, signature])
     assert verify(store) == ["head of generation 2: signed with another key than the first"]
 

@@ -142,7 +142,7 @@ def test_recorder_finds_every_projection(names: list[str]) -> None:
         engine.run(batch, 0)
         recorder.start()
         work = engine.run(batch, 1)
-    needed = roofline_ours.generation_flops(engine.layout, work)
+    needed = roofline_ours.generation_flops(engine.layout, work, len(batch.prompts))
     assert 0.97 * needed <= recorder.flops <= 1.6 * needed
     assert recorder.left_out < 0.2 * needed
 
