@@ -191,7 +191,7 @@ def test_retention_can_change_on_resume(tmp_path: Path) -> None:
     with Arena.open(tmp_path / "begun", ["store.retention=5", "store.most_adapters=3"]) as arena:
         assert arena.config.store.retention == 5
     assert load_config(tmp_path / "begun" / "config.yaml").store.retention == 5
-    with pytest.raises(ValueError, match=r"did you mean 'store.retention'"):
+    with pytest.raises(ValueError, match=r"unknown key 'store.retentions'; did you mean 'retention'"):
         Arena.open(tmp_path / "begun", ["store.retentions=5"])
 
 

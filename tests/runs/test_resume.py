@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -117,11 +118,15 @@ def test_missing_and_damaged_run_folders_are_named(undisturbed: Path, tmp_path: 
         Arena.open(tmp_path / "nowhere")
     broken = tmp_path / "broken"
     broken.mkdir()
+    for config in ("", (undisturbed / "config.yaml").read_text()):
+        with pytest.raises(ValueError, match=r"no run database at .*run\.db"):
+            Arena.open(broken)
+        (broken / "config.yaml").write_text(config or "{}")
+    shutil.copy(undisturbed / "run.db", broken / "run.db")
+    (broken / "config.yaml").unlink()
     with pytest.raises(ValueError, match=r"cannot read the config .*broken/config\.yaml"):
         Arena.open(broken)
-    (broken / "config.yaml").write_text((undisturbed / "config.yaml").read_text())
-    with pytest.raises(ValueError, match=r"no run database at .*run\.db"):
-        Arena.open(broken)
+    shutil.copy(undisturbed / "config.yaml", broken)
     (broken / "run.db").write_bytes(b"not a database at all, but long enough to look at" * 100)
     with pytest.raises(ValueError, match=r"run\.db is not a readable run database"):
         Arena.open(broken)
@@ -153,7 +158,7 @@ def test_a_locked_database_is_one_clear_error(tmp_path: Path) -> None:
         arena.store.db.execute("PRAGMA busy_timeout = 50")
         other = sqlite3.connect(tmp_path / "locked" / "run.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(OSError, match="database is locked"):
+        with pytest.raises(OSError, match="another program has it locked"):
             play(arena)
         other.execute("ROLLBACK")
         play(arena)
