@@ -72,7 +72,7 @@ def test_locked_database(calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 stack.enter_context(held(folder / "run.db"))
                 arena.store.db.execute("PRAGMA busy_timeout = 50")
 
-        with contextlib.ExitStack() as stack, pytest.raises(OSError, match=r"cannot write .*: another program has it locked"):
+        with contextlib.ExitStack() as stack, pytest.raises(OSError, match="cannot write .*: another program has it"):
             play(arena, lock)
         assert (1, "solve") in arena.store.finished() and (1, "grade") not in arena.store.finished()
     with Arena.open(folder) as arena:
@@ -82,7 +82,7 @@ def test_locked_database(calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with sqlite3.connect(folder / "run.db", isolation_level=None) as db:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(OSError, match=r"cannot open .*: another program has had it locked for 0\.1 s"):
+        with pytest.raises(OSError, match=r"cannot open .*: another program has it locked"):
             Store(folder / "run.db")
         db.execute("ROLLBACK")
     db.close()
