@@ -24,7 +24,7 @@ from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config
 from arena.loop import play
 from arena.rounds.roles.reply import object_schema
-from arena.rounds.roles.voice import mark
+from arena.rounds.roles.voice import Voice
 from arena.run.state import Arena
 
 HALF = "\ufffd"
@@ -78,7 +78,8 @@ def test_replies_are_held_to_their_schema(engines: tuple[VllmEngine, TorchEngine
     for completion in done[:12]:
         found = json.loads(completion.text, strict=False)
         assert completion.finish == "stop" and list(found) == ["answer"] and len(found["answer"]) <= 12
-        assert completion.text.startswith(mark("answer", "", True)[:-2])  # as it is taught, to the letter
+        taught = Voice(chat=True, structured=True).mark("answer", "")
+        assert completion.text.startswith(taught[:-2])  # to the letter
     assert not any(c.text.startswith("{") for c in done[12:])
     assert [c.text for c in vllm.generate(asked)] == [c.text for c in done[:12]]
 

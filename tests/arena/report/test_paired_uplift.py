@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from arena.report.metrics.paired_uplift import ASKED, Pairs, offspring, paired_interval, uplifts
+from arena.report.metrics.generation import AT_WORK
+from arena.report.metrics.paired_uplift import Pairs, offspring, paired_interval, uplifts
 from arena.run.store import Store
 
 
@@ -68,7 +69,7 @@ def test_offspring_is_counted(undisturbed: Path) -> None:
 
 
 def test_distractors_are_not_reads(tmp_path: Path) -> None:
-    """A distractor is not counted as a read, in runs of old and new versions."""
+    """Neither a distractor nor what is trained on is read at work; what could have been withheld is."""
     store = Store(tmp_path / "run.db", create=True)
 
     def read(number: int, phase: str, propensity: float) -> dict[str, object]:
@@ -76,10 +77,10 @@ def test_distractors_are_not_reads(tmp_path: Path) -> None:
         return {**where, "request": f"g0001r000{number}/solver_0", "post": "x", "propensity": propensity}
 
     def asked() -> list[str]:
-        return [r["id"] for r in store.query(f"SELECT r.id FROM reads r WHERE {ASKED} ORDER BY r.id")]
+        return [r["id"] for r in store.query(f"SELECT r.id FROM reads r WHERE r.{AT_WORK} ORDER BY r.id")]
 
-    old = [read(1, "solve", 1.0), read(2, "solve", 0.25), read(3, "sleep", 1.0), read(4, "propose", 1.0)]
-    store.insert({"reads": old})
-    assert asked() == ["1", "4"]  # the second was drawn to stand beside
-    store.insert({"reads": [read(5, "beside", 0.25), read(6, "solve", 0.95)], "withheld": [read(7, "solve", 0.05)]})
-    assert asked() == ["1", "2", "4", "6"]  # the last could have been left out
+    reads = [read(1, "solve", 1.0), read(2, "beside", 0.25), read(3, "sleep", 1.0), read(4, "propose", 1.0)]
+    store.insert({"reads": reads})
+    assert asked() == ["1", "4"]
+    store.insert({"reads": [read(5, "beside", 1.0), read(6, "solve", 0.95)], "withheld": [read(7, "solve", 0.05)]})
+    assert asked() == ["1", "4", "6"]

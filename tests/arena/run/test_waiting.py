@@ -25,7 +25,8 @@ from arena.config.shipped import ROOT
 from arena.loop import play
 from arena.phases import review
 from arena.phases.order import LOOP
-from arena.report.metrics.run_summary import analyze, empty_library
+from arena.report.metrics.alarms import empty_library
+from arena.report.metrics.run_summary import analyze
 from arena.report.source import Source
 from arena.report.write import build_sections, page_of
 from arena.run.state import Arena

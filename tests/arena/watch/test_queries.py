@@ -28,7 +28,7 @@ def test_open_run_refuses_what_is_no_run(undisturbed: Path, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="not a readable run database"):
         open_run(folder)
     (folder / "run.db").write_bytes(b"")
-    with pytest.raises(ValueError, match="run.db is empty"):
+    with pytest.raises(ValueError, match=r"run\.db is empty"):
         open_run(folder)
     folder = copy(undisturbed, tmp_path / "later")
     with sqlite3.connect(folder / "run.db") as db:

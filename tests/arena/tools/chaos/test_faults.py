@@ -72,7 +72,7 @@ def test_locked_database(calm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 stack.enter_context(held(folder / "run.db"))
                 arena.store.db.execute("PRAGMA busy_timeout = 50")
 
-        with contextlib.ExitStack() as stack, pytest.raises(OSError, match="cannot write .*: another program has it"):
+        with contextlib.ExitStack() as stack, pytest.raises(OSError, match=r"cannot write .*: another program has it"):
             play(arena, lock)
         assert (1, "solve") in arena.store.finished() and (1, "grade") not in arena.store.finished()
     with Arena.open(folder) as arena:
