@@ -190,7 +190,7 @@ def test_killed_sandbox_workers_cost_no_verdict(tmp_path: Path, monkeypatch: pyt
         return make_config(
             {
                 "run": {"folder": str(tmp_path), "name": name},
-                "generations": 2,
+                "generations": 6,
                 "domains": {"python_programs": {"share": 1.0}},
                 "population": {"agents": 3},
                 "engine": {"kind": "openai", "openai": {"url": url, "model": "seed", "api": "chat"}},
