@@ -1,8 +1,7 @@
 """Requests for kinds of word problems, such as `a division, about candles`; and sample posts.
 
 A request names an operation and a subject. Only the subject is checked, in the question. The operation is a suggestion:
-a program can use it and contradict its question ("4 times as many" with a division), which small models do when the
-operation decides their pay.
+a program can use it and contradict its question ("4 times as many" with a division), which a small model often did.
 Setters that are asked for kinds in even proportions cannot drift to the one kind that pays best.
 """
 
@@ -24,6 +23,7 @@ OPERATIONS: dict[str, tuple[type[ast.operator], ...]] = {
 SYMBOLS: dict[type[ast.operator], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
 }  # fmt: skip
+OTHER = "other"
 SUBJECTS = (*THINGS, *PLACES, "dollars", "kilometres", "years", "minutes", "litres")
 _FORM = re.compile(r"an? \w+, about (\w+)")
 _ADVICE = {
@@ -55,10 +55,10 @@ def meets(question: str, request: str) -> bool:
 
 
 def operation_counts(program: str) -> dict[str, int]:
-    """The number of uses of each operation in a program, by symbol; all symbols are present."""
-    found = dict.fromkeys(SYMBOLS.values(), 0)
+    """The number of uses of each operation in a program, by symbol, or under `other`; all are present."""
+    found = dict.fromkeys((*SYMBOLS.values(), OTHER), 0)
     for op in _operations(program):
-        found[SYMBOLS.get(type(op), "**")] += 1
+        found[SYMBOLS.get(type(op), OTHER)] += 1
     return found
 
 

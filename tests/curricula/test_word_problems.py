@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from curricula.domain import SPLITS, Doubtful, Judged, Problem, Rejection, Spoken, Verdict
 from curricula.registry import make_domain
 from curricula.word_problems import DEPTHS, EXAMPLE, WordProblems
+from curricula.word_request import operation_counts
 
 WORDS = make_domain("word_problems")
 assert isinstance(WORDS, WordProblems)
@@ -254,3 +255,10 @@ def test_invalid_options_raise():
         WORDS.heldout("dev", 9)
     with pytest.raises(ValueError, match="not a word_problems problem: malformed"):
         WORDS.problem("x")
+
+
+def test_operations_are_counted_by_symbol():
+    found = operation_counts("def answer():\n    a = 3 * 4 + 5\n    a += 7 % 2\n    return a << 1")
+    assert {k: n for k, n in found.items() if n} == {"*": 1, "+": 2, "%": 1, "other": 1}
+    features = WORDS.features(made(PENCILS, "return 3 * 12 - 7"))
+    assert (features["op *"], features["op -"], features["op +"]) == (1.0, 1.0, 0.0)
