@@ -23,7 +23,7 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
 def test_out_leaves_the_runs_alone(undisturbed: Path, tmp_path: Path) -> None:
     runs = [tmp_path / "a", tmp_path / "b"]
     for run in runs:
-        shutil.copytree(undisturbed, run, ignore=shutil.ignore_patterns("report"))
+        shutil.copytree(undisturbed, run, ignore=shutil.ignore_patterns("report", "run.db-*"))
     config = runs[1] / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0\n", "seed: 1\n"))
     before = state(tmp_path)
