@@ -267,7 +267,7 @@ def test_lineages_and_cites_are_followed(empty: Path) -> None:
     network = next(f for f in part.figures if f.key == "post-lineages").panels[0].content
     assert isinstance(network, Network) and {n.id for n in network.nodes} == {root.id, child.id, grand.id}
     markup, _, rest = EVIL.partition("\u202e")  # markup is shown as it is; drawing escapes it
-    (shown,) = [n.text for n in network.nodes if n.id == grand.id]
+    shown = next(n.text for n in network.nodes if n.id == grand.id)
     assert markup in shown and rest in shown and "\u202e" not in shown
     source.store.close()
     store.close()
@@ -494,8 +494,7 @@ def test_first_bad_leaf_is_named(run: Path) -> None:
 
 def test_each_row_of_the_diet_adds_up_to_one(run: Path) -> None:
     source = opened(run)
-    figure = next(f for f in provenance.section(source).figures if f.key == "diet")
-    heat = figure.panels[0].content
+    heat = next(f for f in provenance.section(source).figures if f.key == "diet").panels[0].content
     assert isinstance(heat, Heat)
     assert all(sum(v or 0.0 for v in row) == pytest.approx(1.0) for row in heat.values)
     source.store.close()
