@@ -150,22 +150,26 @@ def uri_of(path: Path) -> str:
 
 
 def check_database(path: Path) -> None:
-    """Raise ValueError, naming the file, if there is none, or something else lies in its place: a folder, a Git LFS
-    pointer, a web page, or an empty file."""
+    """Raise ValueError, naming the file, if there is none, or a folder or an empty file in its place.
+
+    The file is not opened: closing it would drop the locks of other connections of this process (SQLite, "How To
+    Corrupt An SQLite Database File", section 2.2)."""
     if not path.is_file():
         raise ValueError(f"{path} is a folder, not a run database" if path.is_dir() else f"no run database at {path}")
-    try:
-        with open(path, "rb") as file:
-            found = find_substitute(file.read(200))
-    except OSError as error:
-        raise OSError(f"cannot open {path}: {error.strerror}") from None
-    if found:
-        raise ValueError(f"{path} is {found}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is {find_substitute(b'')}")
 
 
-def _unreadable(path: Path, error: sqlite3.Error) -> Exception:
-    """An error that says why a file cannot be opened: damaged, locked by another program, or out of reach."""
-    return out_of_reach(path, error) or DamagedError(f"{path} is not a readable run database: {error}")
+def unreadable(path: Path, error: sqlite3.Error) -> Exception:
+    """An error that says why a file cannot be opened: out of reach, locked by another program, another kind of file
+    (a Git LFS pointer, a web page), or damaged."""
+    if reason := out_of_reach(path, error):
+        return reason
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:  # so no connection holds locks on it
+        with suppress(OSError), open(path, "rb") as file:
+            if found := find_substitute(file.read(200)):
+                return ValueError(f"{path} is {found}")
+    return DamagedError(f"{path} is not a readable run database: {error}")
 
 
 def create_tables(db: Database) -> None:
@@ -228,7 +232,7 @@ class Store:
                 check_numbers(connection)
         except sqlite3.DatabaseError as failure:
             connection.close()
-            raise _unreadable(path, failure) from None
+            raise unreadable(path, failure) from None
         except ValueError as failure:
             connection.close()
             raise DamagedError(f"{path} is not a readable run database: {failure}") from None

@@ -16,7 +16,7 @@ from arena.config.schema import load_config, nearest
 from arena.run.integrity import check_foreign_objects, check_numbers, check_schema
 from arena.run.paths import check_folder, no_run
 from arena.run.schema_steps import version_error
-from arena.run.store import check_database, reference_database, uri_of
+from arena.run.store import check_database, reference_database, unreadable, uri_of
 from arena.watch.models import Run
 
 
@@ -60,7 +60,9 @@ def open_run(folder: Path) -> Run:
                 check_numbers(db)
     except Busy:
         return run  # locked by a writer; the screens try again
-    except (sqlite3.DatabaseError, ValueError) as error:
+    except sqlite3.DatabaseError as error:
+        raise unreadable(database, error) from None
+    except ValueError as error:
         raise ValueError(f"{database} is not a readable run database: {error}") from None
     if wrong is not None:
         raise ValueError(wrong)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 from arena.cli.app import app, one_line
 from arena.config.schema import load_config
 from arena.evals.dataset import read_set
+from arena.run.store import Store, check_database
 from arena.watch.queries import open_run
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
@@ -94,3 +97,19 @@ def test_evaluation_set_that_is_none(what: str, says: str, tmp_path: Path) -> No
     put(path, what)
     with pytest.raises(ValueError, match=rf"mine.jsonl {says}"):
         read_set(path, {})
+
+
+def test_second_store_keeps_locks_of_the_first(undisturbed: Path, tmp_path: Path) -> None:
+    """Another process that opens and closes the file must not take away the log that the first store reads."""
+    shutil.copytree(undisturbed, tmp_path / "run", ignore=shutil.ignore_patterns("run.db-*"))
+    path = tmp_path / "run" / "run.db"
+    first = Store(path)
+    first.set_meta({"a note": "x"})
+    with pytest.raises(ValueError, match="no run database"):
+        Store(tmp_path / "none.db")
+    check_database(path)
+    code = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('SELECT * FROM meta'); d.close()"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    assert path.with_name("run.db-wal").exists(), "the other process saw no lock and deleted the log"
+    assert first.meta()["a note"] == "x"
+    first.close()
