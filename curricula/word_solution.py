@@ -13,7 +13,7 @@ from fractions import Fraction
 from curricula.word_question import format_number
 
 LARGEST = 10**15
-_OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
     ast.Mult: lambda a, b: a * b,
@@ -56,8 +56,8 @@ def _value(node: ast.expr, values: dict[str, Fraction]) -> Fraction:
         found = Fraction(repr(node.value))
     elif isinstance(node, ast.Name):
         found = values.get(node.id)
-    elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-        found = _OPERATIONS[type(node.op)](_value(node.left, values), _value(node.right, values))
+    elif isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
+        found = OPERATIONS[type(node.op)](_value(node.left, values), _value(node.right, values))
     if found is None or abs(found) > LARGEST or found.denominator > LARGEST:
         raise _Unsupported
     return found

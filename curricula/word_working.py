@@ -11,21 +11,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
+
+from curricula.word_solution import OPERATIONS
 
 _NUMBER = r"(?<![\w.,])\$?-?\d[\d,]*(?:\.\d+)?"
 _SIDE = re.compile(rf"(?:{_NUMBER}|[-+*/%() ]|//|×|÷|·|\bx\b)+")
-_OPERATIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-    ast.FloorDiv: lambda a, b: Fraction(a // b),
-    ast.Mod: lambda a, b: a % b,
-}
 _SIGNS = str.maketrans({"$": "", "×": "*", "÷": "/", "·": "*"})
 LONGEST = 200
 """Characters of a line that are looked at."""
@@ -44,30 +38,37 @@ class Equation:
 
 def equations(text: str) -> list[Equation]:
     """The equations of a text, in order. Total: any text has a list."""
-    found = []
+    return list(_equations(text))
+
+
+@lru_cache(maxsize=4096)
+def _equations(text: str) -> tuple[Equation, ...]:
+    """The same; a verdict and a doubt ask for those of one text several times."""
+    found = list[Equation]()
     for number, line in enumerate(text.splitlines()[:MOST_LINES], start=1):
         sides = line[:LONGEST].split("=")
         for left, right in pairwise(sides):
-            value, stated = _value(_tail(left)), _stated(right)
-            if value is not None and stated is not None and _has_operation(_tail(left)):
+            side = _tail(left)
+            value, stated = _value(side), _stated(right)
+            if value is not None and stated is not None and _has_operation(side):
                 found.append(Equation(number, value, stated, _agree(value, stated, "/" in left or "÷" in left, right)))
-    return found
+    return tuple(found)
 
 
 def wrong_step(text: str) -> int | None:
     """The line, from 1, of the first equation that does not hold; None if all do."""
-    return next((e.line for e in equations(text) if not e.holds), None)
+    return next((e.line for e in _equations(text) if not e.holds), None)
 
 
 def is_sound(text: str) -> bool | None:
     """Whether all equations of a text hold; None if it has none."""
-    found = equations(text)
+    found = _equations(text)
     return all(e.holds for e in found) if found else None
 
 
 def follows(text: str, answer: Fraction) -> bool:
     """Whether a number is the result of an equation of the text; True if it has none."""
-    found = equations(text)
+    found = _equations(text)
     return not found or any(e.stated == answer for e in found)
 
 
@@ -108,8 +109,8 @@ def _evaluate(node: ast.expr) -> Fraction:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         value = _evaluate(node.operand)
         return -value if isinstance(node.op, ast.USub) else value
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-        return _OPERATIONS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
+        return OPERATIONS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
     raise ValueError("not plain arithmetic")
 
 

@@ -1,4 +1,4 @@
-"""The section of a config that says who lives where: the agents of one population, and the models they are.
+"""The section of a config for the agents of one population, and the models at its places.
 
 In a mixed population some places name another model. The agent at a place speaks with the model of that place, and so
 do those that follow it there. The config's own `model` and `engine` are called `main`: they have every other place, and

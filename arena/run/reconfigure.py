@@ -34,7 +34,7 @@ REASONS = {
     "seed": "it determines the hidden words and every sample of all generations",
     "model": "the adapters of a run fit one base model",
     "engine": "another engine, or another size of its batches, generates other texts",
-    "cluster": "islands and their exchanges determine who reads what",
+    "cluster": "islands and their exchanges determine which posts an agent reads",
     "review": "decisions are records, and whether they are awaited determines which posts agents read",
     "measure": "measurements of one run are compared between generations",
 }

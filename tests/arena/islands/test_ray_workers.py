@@ -104,7 +104,7 @@ def test_killed_process_lost_node_and_late_node(
     said, gone, joined = list[str](), list[str](), list[Any]()
 
     def say(line: str) -> None:
-        """Who is told that the island waits brings a machine. The other one may still load its process."""
+        """Add a node when the run reports that island 1 waits. Island 0 may still load its process."""
         if gone and not joined and "island 1" in line:
             said.append(line)
             joined.append(cluster.add_node(num_cpus=1))

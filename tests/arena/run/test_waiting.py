@@ -167,7 +167,7 @@ def test_wait_needs_gate() -> None:
 
 
 def test_run_waits_until_all_is_decided(tmp_path: Path, polls: list[Callable[[], None]]) -> None:
-    """The listener is told how many are left; the run continues by itself and takes the decisions."""
+    """The listener receives how many are left; the run continues by itself and takes the decisions."""
     out, told = io.StringIO(), list[dict[str, Any]]()
     with start(tmp_path, "waits", "review.wait=true", "generations=3") as arena:
         progress = Progress(arena.config, Console(file=out, width=300), arena.store, folder=arena.folder)
