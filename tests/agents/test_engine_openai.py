@@ -131,24 +131,36 @@ BAD: dict[str, Callable[[int], Reply]] = {
     "a choice of another kind": lambda n: Reply({"choices": ["text"]}),
     "no text": lambda n: Reply({"choices": [{"finish_reason": "stop"}]}),
     "a text that is a number": lambda n: Reply({"choices": [{"text": 7}]}),
+}
+LATE: dict[str, Callable[[int], Reply]] = {
     "an answer too late": lambda n: Reply(completion("late"), delay=0.6),
     "an answer that trickles in": lambda n: Reply(completion("slow"), trickle=0.05),
 }
 
 
-@pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
-def test_temporary_failures_are_retried(bad: Callable[[int], Reply]) -> None:
-    """Temporary failures are retried, and each completion comes once."""
+def asked_until_good(bad: Callable[[int], Reply], timeout_s: float) -> set[int]:
+    """How often each of eight requests was sent, two bad answers first; each completion comes once."""
     with Server(at_first(bad, 2)) as server:
-        done = engine(server, timeout_s=0.3, concurrency=4).generate(requests(8))
+        done = engine(server, timeout_s=timeout_s, concurrency=4).generate(requests(8))
     assert [c.text for c in done] == [f"solve {i} think" for i in range(8)]
     assert sum(c.generated_tokens for c in done) == 8 * 3
-    assert all(server.asked[seed_of(f"key {i}")] == 3 for i in range(8))
+    return {server.asked[seed_of(f"key {i}")] for i in range(8)}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
+def test_temporary_failures_are_retried(bad: Callable[[int], Reply]) -> None:
+    assert asked_until_good(bad, 60) == {3}
+
+
+@pytest.mark.parametrize("bad", LATE.values(), ids=list(LATE))
+def test_late_answers_are_retried(bad: Callable[[int], Reply]) -> None:
+    """On a busy machine good answers can be late too, and are requested again."""
+    assert min(asked_until_good(bad, 0.3)) >= 3
 
 
 def test_mixed_failures_lose_nothing() -> None:
     """Many kinds of failures at once lose no completion and count none twice."""
-    kinds = [b for name, b in BAD.items() if "late" not in name and "trickle" not in name]
+    kinds = list(BAD.values())
 
     def script(path: str, body: dict[str, Any], before: int) -> Reply:
         trouble = (body["seed"] >> 3) % 4  # so many bad tries, then a good one

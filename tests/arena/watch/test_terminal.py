@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pty
 import select
@@ -12,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -50,25 +51,28 @@ def test_run_with_screens_needs_a_terminal(tmp_path: Path) -> None:
     assert done.returncode == 2 and "needs a terminal" in done.stderr and not list(tmp_path.iterdir())
 
 
-def read_until(parent: int, text: bytes) -> bytes:
+def read_until(parent: int | FileIO, text: bytes) -> bytes:
     seen, end = b"", time.monotonic() + LIMIT
     while text not in seen:
         assert time.monotonic() < end, seen[-500:]
         if select.select([parent], [], [], 0.2)[0]:
-            seen += os.read(parent, 65536)
+            seen += os.read(parent if isinstance(parent, int) else parent.fileno(), 65536)
     return seen
 
 
+Terminal = tuple[FileIO, FileIO]
+"""The two ends of a pseudo-terminal. They are file objects because those can be closed twice: a second `os.close` of a
+number closes whatever file got that number in between, such as the database of a later test."""
+
+
 @pytest.fixture
-def terminal() -> Iterator[tuple[int, int]]:
-    parent, child = pty.openpty()
-    yield parent, child
-    for end in (parent, child):
-        with contextlib.suppress(OSError):
-            os.close(end)
+def terminal() -> Iterator[Terminal]:
+    with ExitStack() as ends:
+        parent, child = (ends.enter_context(FileIO(end, "r+")) for end in pty.openpty())
+        yield parent, child
 
 
-def in_terminal(child: int, *words: str) -> subprocess.Popen[bytes]:
+def in_terminal(child: FileIO, *words: str) -> subprocess.Popen[bytes]:
     """A process whose terminal is not its controlling one, so that it gets no SIGHUP."""
     env = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
     return subprocess.Popen(
@@ -82,12 +86,12 @@ def in_terminal(child: int, *words: str) -> subprocess.Popen[bytes]:
     )
 
 
-def test_watch_ends_when_its_terminal_vanishes(undisturbed: Path, terminal: tuple[int, int]) -> None:
+def test_watch_ends_when_its_terminal_vanishes(undisturbed: Path, terminal: Terminal) -> None:
     parent, child = terminal
     process = in_terminal(child, "watch", str(undisturbed))
-    os.close(child)
+    child.close()
     read_until(parent, b"generation 3 of 3")
-    os.close(parent)
+    parent.close()
     assert process.wait(LIMIT) == VANISHED
 
 
@@ -107,41 +111,42 @@ def test_watch_ends_at_a_hangup(undisturbed: Path) -> None:
     assert os.waitstatus_to_exitcode(found[1]) in (VANISHED, -signal.SIGHUP)
 
 
-def test_watch_still_quits_by_key(undisturbed: Path, terminal: tuple[int, int]) -> None:
+def test_watch_still_quits_by_key(undisturbed: Path, terminal: Terminal) -> None:
     parent, child = terminal
     process = in_terminal(child, "watch", str(undisturbed))
     read_until(parent, b"generation 3 of 3")
-    os.write(parent, b"q")
+    parent.write(b"q")
     while process.poll() is None:  # read what it draws, so that it can end
         if select.select([parent], [], [], 0.2)[0]:
-            os.read(parent, 65536)
+            parent.read(65536)
     assert process.returncode == 0
 
 
-def test_play_ends_when_its_terminal_vanishes(undisturbed: Path, tmp_path: Path, terminal: tuple[int, int]) -> None:
+def test_play_ends_when_its_terminal_vanishes(undisturbed: Path, tmp_path: Path, terminal: Terminal) -> None:
     """The transcript says that the game was left."""
     folder = Path(shutil.copytree(undisturbed, tmp_path / "copy"))
     parent, child = terminal
     process = in_terminal(child, "play", str(folder))
-    os.close(child)
+    child.close()
     read_until(parent, b"> ")
-    os.close(parent)
+    parent.close()
     assert process.wait(LIMIT) in (0, VANISHED)
     assert '"left"' in (folder / "play" / "0001.jsonl").read_text()
 
 
-def test_run_plays_on_without_its_terminal(tmp_path: Path, terminal: tuple[int, int]) -> None:
+def test_run_plays_on_without_its_terminal(tmp_path: Path, terminal: Terminal) -> None:
     """A live display that vanishes stops nothing; SIGTERM does."""
     parent, child = terminal
     process = in_terminal(child, "run", "tiny", f"run.folder={tmp_path}", "generations=100")
-    os.close(child)
+    child.close()
     read_until(parent, b"[propose]")
-    os.close(parent)
+    parent.close()
     store = Store(tmp_path / "tiny" / "run.db")
     before, end = len(store.finished()), time.monotonic() + LIMIT
     while len(store.finished()) < before + 4:
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.1)
+    store.close()
     process.terminate()
     process.wait(LIMIT)
 
