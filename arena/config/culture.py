@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -93,6 +93,10 @@ class LibrarySection(Section):
         return self
 
 
+Exercise = Literal["solve", "set", "vary", "grade", "notes", "post", "guess"]
+"""A role in which `arena.rounds.school` has exercises."""
+
+
 class SleepSection(Section):
     """How agents are fine-tuned after each generation."""
 
@@ -132,11 +136,19 @@ class SleepSection(Section):
     """Exercises on names without a definition, whose answer is that the name is unknown, per exercise that uses a known
     name."""
     seed_examples: int = Field(32, ge=0)
-    """Number of examples from the training data of the seed model, against forgetting."""
+    """Number of examples against forgetting: from the training data of the seed model, or in chat runs `exercises`."""
+    exercises: dict[Exercise, Annotated[float, Field(gt=0)]] = Field(default={"set": 3.0, "vary": 1.0}, min_length=1)
+    """Kinds of these examples in chat runs, with their weights. By default they show how problems are set, and solving
+    is learned in rounds alone."""
     proposals: int = Field(48, ge=0)
     """Maximum number of an agent's own proposals, highest paid first. Each is weighted by its reward."""
     proposal_weight: float = Field(0.5, ge=0)
     """Factor on that weight."""
+    corrections: int = Field(0, ge=0)
+    """Maximum number of an agent's failed attempts from which it learns what would have been true in place of their
+    first false step, given the attempt up to there. Only in domains that check steps (word_problems)."""
+    correction_weight: float = Field(1.0, ge=0)
+    """Weight of these examples. A worked example has 1."""
     newborn: int = Field(256, ge=0)
     """Number of worked examples that a newborn is trained on before its first generation, if it inherits the
     library."""

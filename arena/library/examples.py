@@ -13,10 +13,6 @@ from arena.run.fold import RunState
 from curricula.list_school import SeedData
 from curricula.replay import Entry
 
-REPLAYED = {"set": 3.0, "vary": 1.0}
-"""Weights of the exercises against collapse in chat runs. None of them shows how a problem is solved, so that solving
-is learned in rounds alone."""
-
 
 def seed_examples(state: RunState, voice: Voice, agent: str, n: int) -> list[Example]:
     """`n` exercises against forgetting: those of the shipped model, or in chat runs exercises in setting problems."""
@@ -27,9 +23,10 @@ def seed_examples(state: RunState, voice: Voice, agent: str, n: int) -> list[Exa
         return [Example(agent, e.prompt, e.completion) for e in drawn]
     domains, found = list(state.domains.values()), list[Example]()
     shares = [d.share for d in state.config.domains.values()]
+    kinds = {str(role): weight for role, weight in state.config.sleep.exercises.items()}
     for _ in range(n):
         domain = rng.choices(domains, shares)[0]
-        found.append(Example(agent, *school.draw(voice, domain, rng, REPLAYED, dict.fromkeys(domain.depths[:4], 1.0))))
+        found.append(Example(agent, *school.draw(voice, domain, rng, kinds, dict.fromkeys(domain.depths[:4], 1.0))))
     return found
 
 

@@ -1,9 +1,11 @@
 """The school: exercises in the form of a run's prompts, right by construction."""
 
 import random
+from typing import get_args
 
 import pytest
 
+from arena.config.culture import Exercise
 from arena.rounds import school
 from arena.rounds.roles import author, guesser, setter, solver
 from arena.rounds.roles.voice import Voice
@@ -104,3 +106,7 @@ def test_named_exercises_are_right(role: str):
 def test_domain_without_exercises_is_named():
     with pytest.raises(ValueError, match="list_programs has no exercises for post"):
         school.draw(VOICES["brief"], ListPrograms(), random.Random(0), {"post": 1.0}, {1: 1.0})
+
+
+def test_config_names_every_role() -> None:
+    assert get_args(Exercise) == tuple(school.ROLES)
