@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import arena
+from arena.config.schema import load_config
 from arena.config.shipped import CONFIGS, ROOT, find_config, is_own_file, nearest_config, shipped_configs, typed_command
 
 
@@ -41,6 +42,13 @@ def test_each_shipped_file_has_a_description() -> None:
     for folder in ("", "experiments"):
         found = shipped_configs(folder)
         assert len(found) > 5 and all(20 < len(line) <= 118 for _, line in found), found
+
+
+def test_chat_setters_are_not_too_random() -> None:
+    """At the default set_temperature of 1.0 small chat models lose the form of a reply."""
+    configs = [load_config(str(CONFIGS / f"{name}.yaml")) for name, _ in shipped_configs("")]
+    chat = [c for c in configs if c.prompts.style == "chat"]
+    assert len(chat) > 4 and all(c.rounds.set_temperature <= 0.8 for c in chat)
 
 
 @pytest.mark.parametrize(
