@@ -46,18 +46,12 @@ BASE_MODEL = ""  # instead of an agent's name: the base model without an adapter
 
 @dataclass(frozen=True)
 class Example:
-    """A weighted training example of an agent. Only the tokens of the completion are trained on.
-
-    `prefix` is the beginning of the reply, given and not trained on. `ends`: whether the reply ends after the
-    completion; if not, the end token is not trained on either.
-    """
+    """A weighted training example of an agent. Only the tokens of the completion are trained on."""
 
     agent: str
     prompt: Prompt
     completion: str
     weight: float = 1.0
-    prefix: str = ""
-    ends: bool = True
 
 
 @dataclass(frozen=True)
@@ -183,8 +177,10 @@ class Learner:
         Raises:
             ValueError: an example belongs to an unknown agent.
         """
+        prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
+        completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
-        for example, (prompt, completion) in zip(examples, self._encode(examples), strict=True):
+        for example, prompt, completion in zip(examples, prompts, completions, strict=True):
             if example.agent not in self.names:
                 raise ValueError(f"an example names an unknown agent: {example.agent!r}")
             if example.weight > 0 and len(prompt) + len(completion) <= self.base.config.max_position_embeddings:
@@ -207,19 +203,6 @@ class Learner:
             )
             for n in present
         ]
-
-    def _encode(self, examples: Sequence[Example]) -> Iterator[tuple[list[int], list[int]]]:
-        """The tokens of each example that are given, and those that are trained on."""
-        asked = [e.prompt for e in examples]
-        replies = self.tokenizer.encode_completions(asked, [e.prefix + e.completion for e in examples])
-        prefixes = self.tokenizer.encode([e.prefix for e in examples])
-        for example, prompt, reply, prefix in zip(
-            examples, self.tokenizer.encode_prompts(asked), replies, prefixes, strict=True
-        ):
-            given = 0
-            while given < min(len(prefix), len(reply) - 1) and prefix[given] == reply[given]:
-                given += 1
-            yield prompt + reply[:given], reply[given:] if example.ends else reply[given:-1]
 
     def steps_of(self, rows: dict[str, list[_Row]]) -> int:
         """Number of optimiser steps: as many as the agent with the most examples needs."""
@@ -291,8 +274,10 @@ class Learner:
         Raises:
             ValueError: an example belongs to an unknown agent.
         """
+        prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
+        completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
         rows: dict[str, list[_Row]] = {}
-        for i, (example, (prompt, completion)) in enumerate(zip(examples, self._encode(examples), strict=True)):
+        for i, (example, prompt, completion) in enumerate(zip(examples, prompts, completions, strict=True)):
             if len(prompt) + len(completion) <= self.base.config.max_position_embeddings:
                 row = _Row(prompt, completion, 1.0, i)
                 rows.setdefault(example.agent, []).append(row)

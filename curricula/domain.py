@@ -83,15 +83,6 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """The first false statement of an attempt: the characters `start` to `end` of its text, and what is true there."""
-
-    start: int
-    end: int
-    correction: str
-
-
-@dataclass(frozen=True)
 class Guess:
     """A question to the world: which hidden body does `name` have? `prompt` holds what a guesser may see."""
 
@@ -181,15 +172,6 @@ class Requestable(Protocol):
 
     def meets(self, problem: Problem, request: str) -> bool:
         """Whether a problem is of the requested kind."""
-
-
-@runtime_checkable
-class Stepwise(Protocol):
-    """A domain that can check the steps of an attempt."""
-
-    def first_mistake(self, problem: Problem, text: str) -> Mistake | None:
-        """The first step of an attempt that is false in itself, with what would be true there; None if all steps are
-        true or what is true cannot be written. A step before it may still be useless. Total: any text."""
 
 
 @runtime_checkable

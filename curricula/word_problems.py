@@ -26,7 +26,7 @@ from typing import Any
 
 from curricula import word_data, word_program, word_question, word_request
 from curricula.answers import right_side, same_answer, same_value
-from curricula.domain import SPLITS, Judged, Mistake, Problem, Rejection, Verdict, digest, quoted
+from curricula.domain import SPLITS, Judged, Problem, Rejection, Verdict, digest, quoted
 from curricula.final_answer import final_answers
 from curricula.plain_numbers import read_number
 from curricula.sandbox import REASONS as RUN_REASONS
@@ -35,7 +35,7 @@ from curricula.sandboxes import make_sandbox
 from curricula.word_program import FUNCTION, Program, read_program
 from curricula.word_question import foreign_numbers, format_number, key_numbers, read_question, reveals_answer
 from curricula.word_solution import worked_solution
-from curricula.word_working import first_mistake, follows, is_sound, wrong_step
+from curricula.word_working import follows, is_sound, wrong_step
 
 DEPTHS = (0, 1, 2, 3, 4, 5)
 LEVELS = (1, 2, 4, 6)  # maximum effort of depths 1 to 4
@@ -194,9 +194,6 @@ class WordProblems:
         if number is not None and not follows(text, number.value):
             return Verdict(False, True, "answer does not follow", answer=problem.answer)
         return Verdict(True, True, "ok", answer=problem.answer)
-
-    def first_mistake(self, problem: Problem, text: str) -> Mistake | None:
-        return first_mistake(text)
 
     def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
         """Decide from the answers whether the program probably does not compute what the question asks.

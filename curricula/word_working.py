@@ -16,15 +16,11 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 
-from curricula.domain import Mistake
-from curricula.word_question import format_number
 from curricula.word_solution import OPERATIONS
 
 _NUMBER = r"(?<![\w.,])\$?-?\d[\d,]*(?:\.\d+)?"
 _SIDE = re.compile(rf"(?:{_NUMBER}|[-+*/%() ]|//|×|÷|·|\bx\b)+")
 _SIGNS = str.maketrans({"$": "", "×": "*", "÷": "/", "·": "*"})
-_STATED = re.compile(r"\s*(-?)\$?(-?)(\d[\d,]*(?:\.\d+)?)(?![\w%])")
-"""The number at the beginning of the text right of an equals sign."""
 LONGEST = 200
 """Characters of a line that are looked at."""
 MOST_LINES = 60
@@ -32,11 +28,9 @@ MOST_LINES = 60
 
 @dataclass(frozen=True)
 class Equation:
-    """One equation: the values of both sides, and whether they agree. The right side is `text[start:end]`."""
+    """One equation: the values of both sides, and whether they agree."""
 
     line: int  # 1-based
-    start: int
-    end: int
     value: Fraction
     stated: Fraction
     holds: bool
@@ -50,27 +44,15 @@ def equations(text: str) -> list[Equation]:
 @lru_cache(maxsize=4096)
 def _equations(text: str) -> tuple[Equation, ...]:
     """The same; a verdict and a doubt ask for those of one text several times."""
-    found, lines, begin = list[Equation](), text.splitlines(keepends=True)[:MOST_LINES], 0
-    for number, line in enumerate(lines, start=1):
-        at = begin
-        for left, right in pairwise(line.rstrip("\r\n")[:LONGEST].split("=")):
-            at += len(left) + 1
-            value, stated = _value(side) if _has_operation(side := _tail(left)) else None, _STATED.match(right)
-            if value is not None and stated is not None:
-                said, sign = _number(stated), 1 if stated[1] else 2 if stated[2] else 3
-                holds = _agree(value, said, "/" in left or "÷" in left, right)
-                found.append(Equation(number, at + stated.start(sign), at + stated.end(3), value, said, holds))
-        begin += len(line)
+    found = list[Equation]()
+    for number, line in enumerate(text.splitlines()[:MOST_LINES], start=1):
+        sides = line[:LONGEST].split("=")
+        for left, right in pairwise(sides):
+            side = _tail(left)
+            value, stated = _value(side), _stated(right)
+            if value is not None and stated is not None and _has_operation(side):
+                found.append(Equation(number, value, stated, _agree(value, stated, "/" in left or "÷" in left, right)))
     return tuple(found)
-
-
-def first_mistake(text: str) -> Mistake | None:
-    """The right side of the first equation that does not hold, and its true value; None if all hold, or the value has
-    more than four decimals."""
-    wrong = next((e for e in _equations(text) if not e.holds), None)
-    if wrong is None or (wrong.value * 10_000).denominator != 1:
-        return None
-    return Mistake(wrong.start, wrong.end, format_number(wrong.value))
 
 
 def wrong_step(text: str) -> int | None:
@@ -96,8 +78,11 @@ def _tail(side: str) -> str:
     return found[-1].group().strip() if found and found[-1].end() == len(side) else ""
 
 
-def _number(found: re.Match[str]) -> Fraction:
-    """The value of a match of `_STATED`."""
+def _stated(side: str) -> Fraction | None:
+    """The number at the beginning of the text right of an equals sign."""
+    found = re.match(r"\s*(-?)\$?(-?)(\d[\d,]*(?:\.\d+)?)(?![\w%])", side)
+    if not found:
+        return None
     value = Fraction(found[3].replace(",", ""))
     return -value if found[1] or found[2] else value
 

@@ -144,11 +144,10 @@ class SleepSection(Section):
     """Maximum number of an agent's own proposals, highest paid first. Each is weighted by its reward."""
     proposal_weight: float = Field(0.5, ge=0)
     """Factor on that weight."""
-    corrections: int = Field(0, ge=0)
-    """Maximum number of an agent's failed attempts from which it learns what would have been true in place of their
-    first false step, given the attempt up to there. Only in domains that check steps (word_problems)."""
-    correction_weight: float = Field(1.0, ge=0)
-    """Weight of these examples. A worked example has 1."""
+    references: int = Field(0, ge=0)
+    """Maximum number of reference solutions that an agent is trained on: of this generation's problems that it set or
+    attempted and that not every attempt solved. A reference solution is what the setter's program computes, step by
+    step. Problems that are doubted and domains with hidden names have none."""
     newborn: int = Field(256, ge=0)
     """Number of worked examples that a newborn is trained on before its first generation, if it inherits the
     library."""

@@ -1,10 +1,10 @@
 """The phase `sleep`: agents are fine-tuned on the generation's experience, the library and seed data; in a mixed
 population, those of the run's own model.
 
-Each agent's examples are fresh worked examples, a sample of older ones, exercises in the definitions it can read, steps
-in place of those that were false in its failed attempts, its own proposals weighted by their reward, and seed examples
-against forgetting. Prompts are rebuilt as solvers are asked,
-with the definitions that a post cites. Agents that retire now are trained only if their weights are inherited."""
+Each agent's examples are fresh worked examples, a sample of older ones, exercises in the definitions it can read,
+reference solutions, its own proposals weighted by their reward, and seed examples against forgetting. Prompts are
+rebuilt as solvers are asked, with the definitions that a post cites. Agents that retire now are trained only if their
+weights are inherited."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from arena.library.examples import entry_example, seed_examples
 from arena.library.recall import recalled_bodies
 from arena.library.visibility import readable, retires_by_age
 from arena.rounds.roles import setter, solver
-from arena.rounds.round import solver_seat
 from arena.run.engines import rest
 from arena.run.fold import RunState
 from arena.run.models import Models
 from arena.run.state import Arena
 from arena.run.store import Row
 from culture.library import Read
-from curricula.domain import Stepwise
+from curricula.domain import Named
 from curricula.replay import Entry
 
 
@@ -56,7 +55,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         lessons.reads += [Read(g, "sleep", agent, f"g{g:04d}", e.post, 1.0) for e in chosen]
         examples += [entry_example(state, models.voice, index, agent, e) for e in chosen]
         lessons.add(exercises(state, index, agent, recalled_bodies(state, agent), examples))
-        examples += corrections(state, models, agent)
+        examples += references(state, models, agent)
         examples += paid_proposals(state, models, agent)
         examples += seed_examples(state, models.voice, agent, arena.config.sleep.seed_examples)
     rest(models.engine)
@@ -145,31 +144,20 @@ def exercises(
     return TrainingRecords(reads=[Read(g, "sleep", agent, f"g{g:04d}/lore", post, 1.0) for post in posts])
 
 
-def corrections(state: RunState, models: Models, agent: str) -> list[Example]:
-    """What would have been true in place of the first false step of the agent's failed attempts, given what is before
-    it: the label of an expert in a state that the learner itself reached (DAgger, Ross et al. 2011).
+def references(state: RunState, models: Models, agent: str) -> list[Example]:
+    """Reference solutions of problems of this generation that the agent took part in and that not every attempt solved.
 
-    A failed attempt thus teaches the step that broke it. The expert is the check of the domain, not the reference
-    answer. An attempt that took several steps in the wrong direction is still corrected in its arithmetic only."""
-    config, found = state.config.sleep, dict[tuple[str, str], Example]()
-    if not config.corrections or models.voice.structured:
-        return []
-    for r in state.generation.rounds:
-        if not isinstance(r.domain, Stepwise) or r.problem is None or agent not in r.solvers:
-            continue
-        notes = r.notes.get(solver_seat(r.solvers.index(agent)), ())
-        prompt = solver.ask(models.voice, r.domain, agent, r.problem, notes)
-        for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
-            mistake = (
-                None if attempt.agent != agent or verdict.correct else r.domain.first_mistake(r.problem, attempt.text)
-            )
-            if mistake is not None:
-                prefix = solver.say_until(models.voice, attempt.text[: mistake.start])
-                found[r.id, prefix] = Example(
-                    agent, prompt, mistake.correction, config.correction_weight, prefix, ends=False
-                )
-    rng = state.rng(state.generation.index, agent, "corrections")
-    return rng.sample(list(found.values()), min(len(found), config.corrections))
+    An attempt's verdict tells an agent one bit; the executed program of the setter tells every step. The solution is as
+    right as the problem is: where the program does not compute what the question asks, it teaches the wrong answer."""
+    found = [
+        Example(agent, solver.ask(models.voice, r.domain, agent, r.problem, ()), solver.say(models.voice, solution))
+        for r in state.generation.rounds
+        if r.problem is not None and not r.doubt and agent in (r.author, *r.solvers)
+        if (r.solve_rate or 0.0) < 1 and not isinstance(r.domain, Named)
+        if (solution := r.domain.solution(r.problem))
+    ]
+    rng = state.rng(state.generation.index, agent, "references")
+    return rng.sample(found, min(len(found), state.config.sleep.references))
 
 
 def paid_proposals(state: RunState, models: Models, agent: str) -> list[Example]:

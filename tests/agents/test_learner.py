@@ -167,15 +167,3 @@ def test_row_without_prompt(base: BaseModel, tokenizer: Tokenizer) -> None:
     assert beside.sleep([*examples("b", 1), *bare], "s")[0].loss == pytest.approx(found.loss, abs=1e-5)
     other = learner(base, tokenizer, "ba")
     assert other.sleep([*examples("b", 1), *bare], "s")[1].loss == pytest.approx(found.loss, abs=1e-5)
-
-
-def test_given_beginning_is_not_trained_on(base: BaseModel, tokenizer: Tokenizer) -> None:
-    """What stands at the beginning of a reply counts as the prompt does, and an open reply has no end token."""
-    whole = Example("a", "rev inc sort |", "3 1 4")
-    open_, part = Example("a", "rev inc sort |", "3 1", ends=False), Example("a", "rev inc sort |", "4", prefix="3 1 ")
-    made = learner(base, tokenizer, "a")
-    scores = made.score([whole, open_, part])
-    assert scores[0].tokens == scores[1].tokens + scores[2].tokens
-    assert scores[0].nats == pytest.approx(scores[1].nats + scores[2].nats, abs=1e-4)
-    (slept,) = made.sleep([part], "s")
-    assert slept.loss == pytest.approx(scores[2].nats / scores[2].tokens, abs=1e-4)

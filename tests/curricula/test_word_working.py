@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curricula.word_problems import WordProblems
-from curricula.word_working import equations, first_mistake, follows, wrong_step
+from curricula.word_working import equations, follows, wrong_step
 
 TRUE = [
     "things = 53 % 12 = 5",
@@ -103,37 +103,3 @@ def test_reference_solutions_hold(depth: int):
     words = WordProblems()
     for problem in words.heldout("dev", depth):
         assert wrong_step(words.solution(problem)) is None and words.verify(problem, words.solution(problem)).correct
-
-
-@pytest.mark.parametrize(
-    ("before", "wrong", "after", "right"),
-    [
-        ("12 * 3 = ", "37", "\n37 + 5 = 42\nanswer: 42", "36"),
-        ("2 + 2 = 4\r\nx = $4 + $5 = $", "10", ".", "9"),
-        ("3 - 8 = ", "5", "", "-5"),
-        ("8 - 3 = ", "-$5", "", "5"),
-        ("7 / 2 = ", "9.25", " each", "3.5"),
-        ("2 + 3 = 5 + 1 = ", "7", "", "6"),
-    ],
-)
-def test_first_mistake_and_what_is_true(before: str, wrong: str, after: str, right: str):
-    found = first_mistake(before + wrong + after)
-    assert found is not None and found.correction == right
-    assert ((before + wrong + after)[: found.start], (before + wrong + after)[found.start : found.end]) == (
-        before,
-        wrong,
-    )
-    assert first_mistake(before + found.correction) is None
-
-
-@pytest.mark.parametrize("text", [*TRUE, *NEITHER, "10 / 3 = 99"])
-def test_no_mistake_that_can_be_corrected(text: str):
-    assert first_mistake(text) is None
-
-
-@given(st.text(alphabet="0123456789+-*/=. \n$x,%", max_size=60))
-def test_corrected_texts_hold_up_to_there(text: str):
-    found = first_mistake(text)
-    if found is not None:
-        corrected = first_mistake(text[: found.start] + found.correction)
-        assert corrected is None or corrected.start < found.start

@@ -57,11 +57,6 @@ def say(voice: Voice, text: str) -> str:
     return voice.mark(PART, text)
 
 
-def say_until(voice: Voice, text: str) -> str:
-    """The beginning of a reply whose answer begins with `text`; replies in JSON have none."""
-    return voice.mark(PART, text).partition(text)[0] + text if not voice.structured else ""
-
-
 def is_unclear(answer: str) -> bool:
     """Whether an answer says that the question is ambiguous."""
     return answer.strip().strip(".").casefold() == UNCLEAR

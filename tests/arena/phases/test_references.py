@@ -1,0 +1,58 @@
+"""Reference solutions in sleep: of which problems, and for whom."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+from arena.phases.sleep import references
+from arena.rounds.roles import solver
+from arena.rounds.roles.voice import Voice
+from arena.rounds.round import Round
+from curricula.domain import Domain
+from curricula.hidden_words import HiddenWords
+from curricula.list_programs import ListPrograms
+from curricula.word_problems import WordProblems
+
+WORDS = WordProblems()
+VOICE = Voice(chat=True, brief=True)
+
+
+def a_round(name: str, right: int, domain: Domain = WORDS, author: str = "a", doubt: str = "") -> Round:
+    """A round with four attempts by b and c, of which the first `right` are right."""
+    made = Round(name, domain, author, ("b", "c"), attempts_each=2, voice=VOICE, doubt=doubt)
+    made.problem = domain.random_problem(random.Random(name), 2)
+    texts = [domain.solution(made.problem)] * right + ["answer: none"] * (4 - right)
+    made.set_attempts(texts, [made.verify(text) for text in texts])
+    return made
+
+
+def found(rounds: list[Round], agent: str, most: int = 9) -> list[Any]:
+    state = SimpleNamespace(
+        config=SimpleNamespace(sleep=SimpleNamespace(references=most)),
+        generation=SimpleNamespace(rounds=rounds, index=3),
+        rng=lambda *at: random.Random(str(at)),
+    )
+    return references(state, SimpleNamespace(voice=VOICE), agent)  # type: ignore[arg-type]
+
+
+def test_problems_that_not_every_attempt_solved() -> None:
+    """Solved by nobody, by some; not by all, not doubted, not rejected."""
+    rounds = [a_round("none", 0), a_round("some", 3), a_round("all", 4), a_round("doubted", 0, doubt="disputed")]
+    rounds.append(Round("rejected", WORDS, "a", ("b", "c"), voice=VOICE))
+    for agent in "abc":
+        wanted = {(solver.ask(VOICE, WORDS, agent, r.problem, ()), WORDS.solution(r.problem)) for r in rounds[:2]}  # type: ignore[arg-type]
+        assert {(e.prompt, e.completion) for e in found(rounds, agent)} == wanted
+    assert not found(rounds, "d"), "an agent that took no part"
+
+
+def test_number_is_bounded() -> None:
+    rounds = [a_round(str(i), 1) for i in range(6)]
+    assert (len(found(rounds, "b", 4)), len(found(rounds, "b", 0))) == (4, 0)
+
+
+def test_domains_with_hidden_names_have_none() -> None:
+    """Their solutions would tell what names mean, which agents have to find out."""
+    assert len(found([a_round("lists", 0, ListPrograms())], "b")) == 1
+    assert not found([a_round("names", 0, HiddenWords())], "b")
