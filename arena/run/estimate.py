@@ -57,7 +57,9 @@ def estimate(config: Config) -> list[str]:
     part = part_of(config, depths)
     proposing = part.set * long.propose
     solving = (part.solve + part.grade) * long.solve
-    training = agents * (s.fresh + s.archive + s.lore + s.seed_examples + s.proposals) * long.train * s.enabled
+    training = (
+        agents * (s.fresh + s.archive + s.lore + s.references + s.seed_examples + s.proposals) * long.train * s.enabled
+    )
     measuring, full = part.measure * long.solve, part.whole * long.solve
     play = (
         f"a generation: {proposing + solving:,.0f} tokens to play, {training:,.0f} to train, "
