@@ -41,16 +41,22 @@ COUNTS = f"{WITH_READING} AND {NOT_TWICE}"
 
 @dataclass(frozen=True)
 class Solved:
-    """Held-out problems of one generation and depth: asked, and solved by any of `k` attempts each."""
+    """Held-out problems of one generation and depth: asked, solved by any of `k` attempts each, and right attempts."""
 
     n: int
     solved: int
     k: int = 1
+    right: int = 0
 
     @property
     def rate(self) -> float:
         """pass@k."""
         return self.solved / self.n
+
+    @property
+    def mean(self) -> float:
+        """Share of right attempts: pass@1, estimated from all k attempts (Chen et al. 2021)."""
+        return self.right / (self.n * self.k)
 
 
 def solved(
@@ -64,13 +70,14 @@ def solved(
     """
     where, values = ("", []) if generation is None else (" AND generation = ?", [generation])
     sql = (
-        "SELECT generation, depth, COUNT(*) AS n, SUM(correct > 0) AS solved, MIN(k) AS k FROM evaluations"
+        "SELECT generation, depth, COUNT(*) AS n, SUM(correct > 0) AS solved, MIN(k) AS k, SUM(correct) AS right"
+        " FROM evaluations"
         f" WHERE domain = ? AND mode = ? AND {WITH_READING if reading else WITHOUT_READING} AND {NOT_TWICE}{where}"
         " GROUP BY generation, depth ORDER BY generation, depth"
     )
     found: dict[int, dict[int, Solved]] = {}
     for r in db.query(sql, [domain, mode, *values]):
-        found.setdefault(r["generation"], {})[r["depth"]] = Solved(r["n"], r["solved"], r["k"])
+        found.setdefault(r["generation"], {})[r["depth"]] = Solved(r["n"], r["solved"], r["k"], r["right"])
     return found
 
 

@@ -69,6 +69,17 @@ def pass_at_k_gain(run: FinishedRun) -> float | None:
     return difference(pass_at_k_mean(run), measured_mean(run, 0, "pass"))
 
 
+def sampled_mean(run: FinishedRun, at: int | None = None) -> float | None:
+    """Mean over all measured depths of the share of right attempts among k samples a held-out problem."""
+    g = run.last if at is None else at
+    by_depth = solved(run.store, run.main, "pass", g).get(g, {})
+    return statistics.fmean(found.mean for found in by_depth.values()) if by_depth else None
+
+
+def sampled_gain(run: FinishedRun) -> float | None:
+    return difference(sampled_mean(run), sampled_mean(run, 0))
+
+
 def curve(run: FinishedRun) -> list[tuple[float, float]]:
     """(compute units up to the end of a generation, held-out 3 to 6 greedy then), by generation."""
     shares = dict(heldout_series(run))
@@ -187,6 +198,8 @@ METRICS: dict[str, Metric] = {
     "pass_at_k_3_6": pass_at_k_3_6,
     "heldout_mean": heldout_mean,
     "gain_mean": gain_mean,
+    "sampled_mean": sampled_mean,
+    "sampled_gain": sampled_gain,
     "pass_at_k_mean": pass_at_k_mean,
     "pass_at_k_gain": pass_at_k_gain,
     "first_words_kept": first_words_kept,

@@ -287,7 +287,14 @@ def test_a_final_is_made_once_and_whole(tmp_path: Path, monkeypatch: Any) -> Non
 
 def evaluation(number: int, generation: int, depth: int, mode: str, correct: int, **more: Any) -> dict[str, Any]:
     row = {"id": f"e{number}", "generation": generation, "domain": "list_programs", "split": "dev", "depth": depth}
-    row |= {"agent": "a", "problem": "rev | 1", "reading": None, "mode": mode, "k": 1, "correct": correct}
+    row |= {
+        "agent": "a",
+        "problem": "rev | 1",
+        "reading": None,
+        "mode": mode,
+        "k": 4 if mode == "pass" else 1,
+        "correct": correct,
+    }
     return row | {"answer_correct": correct} | more
 
 
@@ -334,6 +341,8 @@ def test_metrics_come_from_the_store(store: Store) -> None:
         "pass_at_k_3_6": 1.0,
         "heldout_mean": 3.5 / 6,
         "gain_mean": 2.5 / 6,
+        "sampled_mean": 4 * 0.5 / 6,
+        "sampled_gain": 4 * 0.5 / 6,
         "pass_at_k_mean": 4 / 6,
         "pass_at_k_gain": 4 / 6,
         "first_words_kept": None,
