@@ -175,6 +175,14 @@ class Requestable(Protocol):
 
 
 @runtime_checkable
+class Confirmed(Protocol):
+    """A domain whose reference answers may be wrong: the setter's program need not compute what its question asks."""
+
+    def confirms(self, problem: Problem, text: str) -> bool:
+        """Whether an attempt supports the reference answer: its steps lead there, apart from slips within a step."""
+
+
+@runtime_checkable
 class Taught(Protocol):
     """A domain that can write the posts from which models learn how to write their own."""
 

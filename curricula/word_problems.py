@@ -35,7 +35,7 @@ from curricula.sandboxes import make_sandbox
 from curricula.word_program import FUNCTION, Program, read_program
 from curricula.word_question import foreign_numbers, format_number, key_numbers, read_question, reveals_answer
 from curricula.word_solution import worked_solution
-from curricula.word_working import follows, is_sound, wrong_step
+from curricula.word_working import follows, is_sound, with_true_results, wrong_step
 
 DEPTHS = (0, 1, 2, 3, 4, 5)
 LEVELS = (1, 2, 4, 6)  # maximum effort of depths 1 to 4
@@ -194,6 +194,10 @@ class WordProblems:
         if number is not None and not follows(text, number.value):
             return Verdict(False, True, "answer does not follow", answer=problem.answer)
         return Verdict(True, True, "ok", answer=problem.answer)
+
+    def confirms(self, problem: Problem, text: str) -> bool:
+        corrected = with_true_results(text)
+        return corrected is not None and self.verify(problem, corrected).correct
 
     def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
         """Decide from the answers whether the program probably does not compute what the question asks.

@@ -16,11 +16,14 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 
+from curricula.word_question import format_number
 from curricula.word_solution import OPERATIONS
 
 _NUMBER = r"(?<![\w.,])\$?-?\d[\d,]*(?:\.\d+)?"
 _SIDE = re.compile(rf"(?:{_NUMBER}|[-+*/%() ]|//|×|÷|·|\bx\b)+")
 _SIGNS = str.maketrans({"$": "", "×": "*", "÷": "/", "·": "*"})
+_STATED = re.compile(r"\s*(-?)\$?(-?)(\d[\d,]*(?:\.\d+)?)(?![\w%])")
+"""The number at the beginning of the text right of an equals sign."""
 LONGEST = 200
 """Characters of a line that are looked at."""
 MOST_LINES = 60
@@ -28,9 +31,11 @@ MOST_LINES = 60
 
 @dataclass(frozen=True)
 class Equation:
-    """One equation: the values of both sides, and whether they agree."""
+    """One equation: the values of both sides, and whether they agree. The number on the right is `text[start:end]`."""
 
     line: int  # 1-based
+    start: int
+    end: int
     value: Fraction
     stated: Fraction
     holds: bool
@@ -44,15 +49,37 @@ def equations(text: str) -> list[Equation]:
 @lru_cache(maxsize=4096)
 def _equations(text: str) -> tuple[Equation, ...]:
     """The same; a verdict and a doubt ask for those of one text several times."""
-    found = list[Equation]()
-    for number, line in enumerate(text.splitlines()[:MOST_LINES], start=1):
-        sides = line[:LONGEST].split("=")
-        for left, right in pairwise(sides):
-            side = _tail(left)
-            value, stated = _value(side), _stated(right)
-            if value is not None and stated is not None and _has_operation(side):
-                found.append(Equation(number, value, stated, _agree(value, stated, "/" in left or "÷" in left, right)))
+    found, begin = list[Equation](), 0
+    for number, line in enumerate(text.splitlines(keepends=True)[:MOST_LINES], start=1):
+        at = begin
+        for left, right in pairwise(line.rstrip("\r\n")[:LONGEST].split("=")):
+            at += len(left) + 1
+            side, stated = _tail(left), _STATED.match(right)
+            value = _value(side) if stated and _has_operation(side) else None
+            if value is not None and stated is not None:
+                said, sign = _number(stated), 1 if stated[1] else 2 if stated[2] else 3
+                holds = _agree(value, said, "/" in left or "÷" in left, right)
+                found.append(Equation(number, at + stated.start(sign), at + stated.end(3), value, said, holds))
+        begin += len(line)
     return tuple(found)
+
+
+def with_true_results(text: str) -> str | None:
+    """The text with the result of every false equation replaced by the true one, there and wherever the false number
+    follows; None if a true result is no finite decimal, or equations are false still after `MOST_LINES` replacements.
+
+    This separates what a working plans to do from the arithmetic in it."""
+    for _ in range(MOST_LINES):
+        wrong = next((e for e in equations(text) if not e.holds), None)
+        if wrong is None:
+            return text
+        true = format_number(wrong.value)
+        if "/" in true:
+            return None
+        false = re.escape(text[wrong.start : wrong.end])
+        after = re.sub(rf"(?<![\d.,]){false}(?![\d,]|\.\d)", true, text[wrong.end :])
+        text = text[: wrong.start] + true + after
+    return None
 
 
 def wrong_step(text: str) -> int | None:
@@ -78,11 +105,8 @@ def _tail(side: str) -> str:
     return found[-1].group().strip() if found and found[-1].end() == len(side) else ""
 
 
-def _stated(side: str) -> Fraction | None:
-    """The number at the beginning of the text right of an equals sign."""
-    found = re.match(r"\s*(-?)\$?(-?)(\d[\d,]*(?:\.\d+)?)(?![\w%])", side)
-    if not found:
-        return None
+def _number(found: re.Match[str]) -> Fraction:
+    """The value of a match of `_STATED`."""
     value = Fraction(found[3].replace(",", ""))
     return -value if found[1] or found[2] else value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 
 from agents.learner import Example
 from arena.library.definitions import DefinitionIndex
@@ -10,8 +11,12 @@ from arena.rounds import school
 from arena.rounds.roles import solver
 from arena.rounds.roles.voice import Voice
 from arena.run.fold import RunState
+from curricula.domain import Domain
 from curricula.list_school import SeedData
 from curricula.replay import Entry
+
+RARE = 0.1
+"""Least weight of a level among the exercises."""
 
 
 def seed_examples(state: RunState, voice: Voice, agent: str, n: int) -> list[Example]:
@@ -26,8 +31,21 @@ def seed_examples(state: RunState, voice: Voice, agent: str, n: int) -> list[Exa
     kinds = {str(role): weight for role, weight in state.config.sleep.exercises.items()}
     for _ in range(n):
         domain = rng.choices(domains, shares)[0]
-        found.append(Example(agent, *school.draw(voice, domain, rng, kinds, dict.fromkeys(domain.depths[:4], 1.0))))
+        found.append(Example(agent, *school.draw(voice, domain, rng, kinds, level_weights(state, domain))))
     return found
+
+
+def level_weights(state: RunState, domain: Domain) -> dict[int, float]:
+    """Weights of the four easiest levels: the mean learnability 4p(1 - p) of this generation's problems of a level,
+    where p is their solve rate, and at least `RARE`.
+
+    Exercises in setting shift what is set towards their levels. Even weights made setters leave the levels at which
+    their solvers learn (docs/measurements.md)."""
+    rates: dict[int, list[float]] = {}
+    for r in state.generation.rounds:
+        if r.domain is domain and r.problem is not None and r.solve_rate is not None:
+            rates.setdefault(r.problem.depth, []).append(4 * r.solve_rate * (1 - r.solve_rate))
+    return {depth: max(RARE, statistics.fmean(rates.get(depth, [0.0]))) for depth in domain.depths[:4]}
 
 
 def entry_example(state: RunState, voice: Voice, index: DefinitionIndex, agent: str, entry: Entry) -> Example:

@@ -18,13 +18,14 @@ from arena.library.examples import entry_example, seed_examples
 from arena.library.recall import recalled_bodies
 from arena.library.visibility import readable, retires_by_age
 from arena.rounds.roles import setter, solver
+from arena.rounds.round import Round
 from arena.run.engines import rest
 from arena.run.fold import RunState
 from arena.run.models import Models
 from arena.run.state import Arena
 from arena.run.store import Row
 from culture.library import Read
-from curricula.domain import Named
+from curricula.domain import Confirmed, Named
 from curricula.replay import Entry
 
 
@@ -147,17 +148,27 @@ def exercises(
 def references(state: RunState, models: Models, agent: str) -> list[Example]:
     """Reference solutions of problems of this generation that the agent took part in and that not every attempt solved.
 
-    An attempt's verdict tells an agent one bit; the executed program of the setter tells every step. The solution is as
-    right as the problem is: where the program does not compute what the question asks, it teaches the wrong answer."""
+    An attempt's verdict tells an agent one bit; the executed program of the setter tells every step. Where the program
+    may compute something else than the question asks, an attempt has to confirm it."""
     found = [
-        Example(agent, solver.ask(models.voice, r.domain, agent, r.problem, ()), solver.say(models.voice, solution))
+        Example(
+            agent,
+            solver.ask(models.voice, r.domain, agent, r.problem, ()),
+            solver.say(models.voice, r.domain.solution(r.problem)),
+        )
         for r in state.generation.rounds
-        if r.problem is not None and not r.doubt and agent in (r.author, *r.solvers)
-        if (r.solve_rate or 0.0) < 1 and not isinstance(r.domain, Named)
-        if (solution := r.domain.solution(r.problem))
+        if r.problem is not None and agent in (r.author, *r.solvers) and not isinstance(r.domain, Named)
+        if not r.doubt and (r.solve_rate or 0.0) < 1 and confirmed(r)
     ]
     rng = state.rng(state.generation.index, agent, "references")
     return rng.sample(found, min(len(found), state.config.sleep.references))
+
+
+def confirmed(r: Round) -> bool:
+    """Whether the reference answer of a round's problem is certain, or a solver's attempt supports it."""
+    if r.problem is None or not isinstance(r.domain, Confirmed):
+        return True
+    return any(r.domain.confirms(r.problem, attempt.text) for attempt in r.attempts)
 
 
 def paid_proposals(state: RunState, models: Models, agent: str) -> list[Example]:

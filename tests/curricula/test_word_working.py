@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curricula.word_problems import WordProblems
-from curricula.word_working import equations, follows, wrong_step
+from curricula.word_working import equations, follows, with_true_results, wrong_step
 
 TRUE = [
     "things = 53 % 12 = 5",
@@ -103,3 +103,41 @@ def test_reference_solutions_hold(depth: int):
     words = WordProblems()
     for problem in words.heldout("dev", depth):
         assert wrong_step(words.solution(problem)) is None and words.verify(problem, words.solution(problem)).correct
+
+
+@pytest.mark.parametrize(
+    ("text", "true"),
+    [
+        ("12 * 3 = 37\n37 + 5 = 42\nanswer: 42", "12 * 3 = 36\n36 + 5 = 41\nanswer: 41"),
+        ("2 + 2 = 4\r\nx = $4 + $5 = $10.\nanswer: 10", "2 + 2 = 4\r\nx = $4 + $5 = $9.\nanswer: 9"),
+        ("8 - 3 = -$5\nanswer: 110 or -5.5", "8 - 3 = 5\nanswer: 110 or -5.5"),
+        ("2 + 3 = 5 + 1 = 7", "2 + 3 = 5 + 1 = 6"),
+        ("7 / 2 = 9.25 each", "7 / 2 = 3.5 each"),
+        ("5 + 5 = 11\n11 - 11 = 1", "5 + 5 = 10\n10 - 10 = 0"),
+        ("10 / 3 = 99", None),
+    ],
+)
+def test_true_results(text: str, true: str | None):
+    assert with_true_results(text) == true
+
+
+@pytest.mark.parametrize("text", [*TRUE, *NEITHER])
+def test_true_texts_stay(text: str):
+    assert with_true_results(text) == text
+
+
+@given(st.text(alphabet="0123456789+-*/=. \n$x,%", max_size=60))
+def test_with_true_results_all_equations_hold(text: str):
+    found = with_true_results(text)
+    assert found is None or wrong_step(found) is None
+
+
+def test_attempts_that_confirm_a_program():
+    """The same steps with wrong results do, other steps do not, whatever value they reach."""
+    domain = WordProblems()
+    program = "def answer():\n    figs = 12\n    figs = figs * 3\n    figs = figs - 7\n    return figs"
+    problem = domain.problem(f"Nils has 12 bags of 3 figs and eats 7. How many are left?\n---\n{program}")
+    confirming = ["figs = 12 * 3 = 36\n36 - 7 = 29\nanswer: 29", "12 * 3 = 35\n35 - 7 = 27\nanswer: 27"]
+    assert all(domain.confirms(problem, text) for text in confirming)
+    others = ["12 + 3 = 15\n15 - 7 = 8\nanswer: 8", "12 * 3 = 35\nanswer: 35", "12 * 3 = 36\nanswer: 29", "none", ""]
+    assert not any(domain.confirms(problem, text) for text in others)

@@ -16,14 +16,21 @@ from curricula.list_programs import ListPrograms
 from curricula.word_problems import WordProblems
 
 WORDS = WordProblems()
+PROBLEM = (
+    "Nils has 12 bags of 3 figs and eats 7. How many are left?\n---\n"
+    "def answer():\n    figs = 12\n    figs = figs * 3\n    figs = figs - 7\n    return figs"
+)
+SLIP = "figs = 12 * 3 = 35\nfigs = 35 - 7 = 29\nanswer: 29"
 VOICE = Voice(chat=True, brief=True)
 
 
-def a_round(name: str, right: int, domain: Domain = WORDS, author: str = "a", doubt: str = "") -> Round:
-    """A round with four attempts by b and c, of which the first `right` are right."""
-    made = Round(name, domain, author, ("b", "c"), attempts_each=2, voice=VOICE, doubt=doubt)
-    made.problem = domain.random_problem(random.Random(name), 2)
-    texts = [domain.solution(made.problem)] * right + ["answer: none"] * (4 - right)
+def a_round(name: str, right: int, domain: Domain = WORDS, confirmed: bool = True, doubt: str = "") -> Round:
+    """A round with four attempts by b and c, of which the first `right` are right; if `confirmed`, one of the others
+    has the right steps and a wrong result."""
+    made = Round(name, domain, "a", ("b", "c"), attempts_each=2, voice=VOICE, doubt=doubt)
+    made.problem = domain.problem(PROBLEM) if domain is WORDS else domain.random_problem(random.Random(name), 2)
+    wrong = ["answer: none", SLIP] if domain is WORDS and confirmed else ["answer: none"]
+    texts = [domain.solution(made.problem)] * right + (wrong * 4)[: 4 - right]
     made.set_attempts(texts, [made.verify(text) for text in texts])
     return made
 
@@ -38,13 +45,20 @@ def found(rounds: list[Round], agent: str, most: int = 9) -> list[Any]:
 
 
 def test_problems_that_not_every_attempt_solved() -> None:
-    """Solved by nobody, by some; not by all, not doubted, not rejected."""
-    rounds = [a_round("none", 0), a_round("some", 3), a_round("all", 4), a_round("doubted", 0, doubt="disputed")]
+    """Solved by nobody, by some; not by all, not rejected; for those who took part."""
+    rounds = [a_round("none", 0), a_round("some", 3), a_round("all", 4)]
     rounds.append(Round("rejected", WORDS, "a", ("b", "c"), voice=VOICE))
+    problem = WORDS.problem(PROBLEM)
     for agent in "abc":
-        wanted = {(solver.ask(VOICE, WORDS, agent, r.problem, ()), WORDS.solution(r.problem)) for r in rounds[:2]}  # type: ignore[arg-type]
-        assert {(e.prompt, e.completion) for e in found(rounds, agent)} == wanted
+        example = solver.ask(VOICE, WORDS, agent, problem, ()), WORDS.solution(problem)
+        assert [(e.prompt, e.completion) for e in found(rounds, agent)] == [example] * 2
     assert not found(rounds, "d"), "an agent that took no part"
+
+
+def test_program_may_compute_something_else() -> None:
+    """No attempt has the program's steps, or the answers speak against it."""
+    assert not found([a_round("unconfirmed", 0, confirmed=False), a_round("doubted", 0, doubt="disputed")], "b")
+    assert found([a_round("right", 1, confirmed=False)], "b"), "a right attempt confirms as well"
 
 
 def test_number_is_bounded() -> None:
