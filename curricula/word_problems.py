@@ -33,9 +33,16 @@ from curricula.sandbox import REASONS as RUN_REASONS
 from curricula.sandbox import Limits
 from curricula.sandboxes import make_sandbox
 from curricula.word_program import FUNCTION, Program, read_program
-from curricula.word_question import foreign_numbers, format_number, key_numbers, read_question, reveals_answer
+from curricula.word_question import (
+    foreign_numbers,
+    format_number,
+    key_numbers,
+    read_question,
+    reused_number,
+    reveals_answer,
+)
 from curricula.word_solution import worked_solution
-from curricula.word_working import follows, is_sound, with_true_results, wrong_step
+from curricula.word_working import equations, follows, is_sound, with_true_results, wrong_step
 
 DEPTHS = (0, 1, 2, 3, 4, 5)
 LEVELS = (1, 2, 4, 6)  # maximum effort of depths 1 to 4
@@ -210,13 +217,17 @@ class WordProblems:
             "disputed" if two agents agree on another value: in answers with equations that all hold, and in more of
             them than give the program's value; or both agents are strong and no strong agent is correct. "unclear" if
             no strong agent is correct, and two strong agents call the question unclear, or any agent does and no answer
-            at all is correct. Else None. Answers with an equation that does not hold are not counted.
+            at all is correct. "number used twice" if the program uses a number more often than the question says it,
+            and no answer is correct. Else None. Answers with an equation that does not hold are not counted, nor are
+            values that the program reaches on its way: who stops early does not dispute what follows.
 
         Not guaranteed: a valid hard problem is disputed if two agents misread it in the same way. An invalid one passes
         if no two agents agree, or if as many guess the setter's intention. A single grader cannot exclude a problem
         that anyone solves.
         """
         said = [a for a in answers if a.answer is not None and not a.unclear and a.sound is not False]
+        on_the_way = {format_number(e.value) for e in equations(self.solution(problem))}
+        said = [a for a in said if a.answer not in on_the_way or a.correct]
         checked = [a for a in said if a.sound]
         if _agreed(checked, problem, more_than=sum(a.correct for a in checked)):
             return "disputed"
@@ -225,7 +236,11 @@ class WordProblems:
         unclear = {a.agent for a in answers if a.strong and a.unclear}
         if len(unclear) > 1 or (any(a.unclear for a in answers) and not any(a.correct for a in answers)):
             return "unclear"
-        return "disputed" if _agreed([a for a in said if a.strong], problem) else None
+        if _agreed([a for a in said if a.strong], problem):
+            return "disputed"
+        question, program = split(problem.text)  # type: ignore[misc]
+        twice = reused_number(question, program.constants) is not None and not any(a.correct for a in answers)
+        return "number used twice" if twice else None
 
     def sound(self, text: str) -> bool | None:
         return is_sound(text)

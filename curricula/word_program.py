@@ -121,7 +121,7 @@ def _names_of(node: ast.AST) -> list[str]:
 
 
 def _constants(found: list[ast.AST]) -> tuple[Fraction, ...]:
-    """Every distinct number in a program, in source order, with the exact value of its decimal text."""
+    """Every number in a program, in source order, with the exact value of its decimal text. May repeat values."""
     values = list[Fraction]()
     for node in found:
         if not isinstance(node, ast.Constant):
@@ -133,7 +133,7 @@ def _constants(found: list[ast.AST]) -> tuple[Fraction, ...]:
             values.append(Fraction(repr(value)))
         elif type(value) is int:
             values.append(Fraction(value))
-    return tuple(dict.fromkeys(values))
+    return tuple(values)
 
 
 class _Shape(ast.NodeTransformer):

@@ -9,6 +9,7 @@ that are unrelated to the question. Not guaranteed: that a program computes what
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -77,6 +78,15 @@ def foreign_numbers(question: str, constants: Sequence[Fraction]) -> Rejection |
     if told and constants and not meant.intersection(map(abs, constants)):
         return Rejection("numbers not in the question", "the program uses no number of the question")
     return None
+
+
+def reused_number(question: str, constants: Sequence[Fraction]) -> Fraction | None:
+    """A number that a program uses more often than its question says it, if it says it at all; None if there is none.
+
+    `adds 4 times that number` with `n + 4 * 4` is an example. Common constants may be used at any time."""
+    said = Counter(numbers_in(question))
+    used = Counter(map(abs, constants))
+    return next((n for n, times in used.items() if 0 < said[n] < times and n not in CUSTOMARY), None)
 
 
 def reveals_answer(question: str, answer: Fraction | str) -> bool:

@@ -248,6 +248,35 @@ def test_doubt_counts_sound_working(texts: dict[str, list[str]], doubt: str | No
     assert WORDS.doubt(problem, answers) == doubt
 
 
+def test_value_on_the_way_is_no_dispute():
+    """Solvers that leave out the last step say nothing against it."""
+    problem = made(
+        f"{PENCILS} Give 5 times that number.", "pencils = 3 * 12", "pencils = pencils - 7", "return pencils * 5"
+    )
+    stopped = [Judged(agent, "29", False, True, sound=True) for agent in "aabb"]
+    assert WORDS.doubt(problem, stopped) is None
+    assert WORDS.doubt(problem, [Judged(agent, "43", False, True, sound=True) for agent in "aabb"]) == "disputed"
+
+
+def test_number_used_twice():
+    """`4 times that number` as `+ 4 * 4`; a number that the question says twice, or a common one, may be used twice."""
+    question = "Tom has 40 muffins. Amira adds 4 times that number. How many muffins are there now?"
+    wrong = made(question, "muffins = 40", "return muffins + 4 * 4")
+    assert WORDS.doubt(wrong, []) == WORDS.doubt(wrong, judged(("a", "1", True))) == "number used twice"
+    assert WORDS.doubt(wrong, [Judged("a", "56", True, False)]) is None, "an answer is right"
+    assert WORDS.doubt(made(question, "muffins = 40", "return muffins + muffins * 4"), []) is None
+    twice = "Tom has 40 muffins. Amira adds 4 boxes of 4. How many muffins are there now?"
+    assert WORDS.doubt(made(twice, "return 40 + 4 * 4"), []) is None
+    common = "Tom has 12 boxes of a dozen eggs. How many eggs are there?"
+    assert WORDS.doubt(made(common, "return 12 * 12"), []) is None
+
+
+def test_no_drawn_problem_uses_a_number_twice():
+    drawn = [WORDS.random_problem(random.Random(i), i % 6) for i in range(300)]
+    frozen = [p for split in ("dev", "test") for depth in WORDS.depths for p in WORDS.heldout(split, depth)]
+    assert not [p.text for p in [*drawn, *frozen] if WORDS.doubt(p, [])]
+
+
 def test_invalid_options_raise():
     with pytest.raises(ValueError, match="sandbox must be one of"):
         make_domain("word_problems", sandbox="none")
