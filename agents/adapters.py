@@ -67,11 +67,12 @@ class AdapterLayout:
         return row
 
     def leaves(self, flat: Tensor) -> Leaves:
-        """Views [agents, *shape] of `flat` [agents, size], by (layer, projection, side)."""
-        return {
-            key: flat[:, offset : offset + shape[0] * shape[1]].view(-1, *shape)
-            for key, (offset, shape) in self.slots.items()
-        }
+        """Views [agents, *shape] of `flat` [agents, size], by (layer, projection, side).
+
+        One split, whose gradient is one concatenation: each slice of its own would have a gradient as large as `flat`.
+        """
+        parts = flat.split([a * b for _, (a, b) in self.slots.values()], dim=1)
+        return {key: part.view(-1, *shape) for (key, (_, shape)), part in zip(self.slots.items(), parts, strict=True)}
 
     def merged(self, base: BaseModel, flat: Tensor) -> StackedWeights:
         """Compute W + scale B A for each agent, from `flat` [agents, size]. Not differentiable."""

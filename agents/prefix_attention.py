@@ -3,7 +3,8 @@
 Attention to the prefix and to the sequence itself are two calls of torch's fused attention. Their results are merged by
 their log-sum-exps, and the backward pass calls the fused backward of each part with the merged result, both exact (as
 in ring attention, Liu et al. 2023). Probabilities are never stored. Query heads that share a key-value head are rows
-of one product. Left out: other devices.
+of one product. The backward pass is computed in float32: torch's bfloat16 kernel takes four to ten times as long.
+Left out: other devices.
 
 Shapes: T tokens, H query heads, G key-value heads, E head size, N sequences, S their longest.
 """
@@ -51,16 +52,16 @@ class _Attend(torch.autograd.Function):
         q, k, v, out, sums = ctx.saved_tensors
         grads = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
         for grid in ctx.packing.grids:
-            inputs = [to_grid(x, grid) for x in (grad, q, k, v, out, sums[..., None])]
+            inputs = [to_grid(x, grid).float() for x in (grad, q, k, v, out, sums[..., None])]
             parts = flash_backward(*inputs[:-1], inputs[-1][..., 0], 0.0, True)
-            for whole, part in zip(grads, parts, strict=True):
+            for whole, part in zip(grads, (part.to(q.dtype) for part in parts), strict=True):
                 whole.index_copy_(0, grid.rows, part.transpose(1, 2).flatten(0, 1).index_select(0, grid.cells))
         for prefix, rows in ctx.packing.families:
             g = k.shape[1]
-            upstream, queries, result = (folded(x[rows], g) for x in (grad, q, out))
+            upstream, queries, result = (folded(x[rows], g).float() for x in (grad, q, out))
             total = folded(sums[rows][..., None], g)[..., 0]
             part_q, part_k, part_v = flash_backward(
-                upstream, queries, heads(k[prefix]), heads(v[prefix]), result, total, 0.0, False
+                upstream, queries, heads(k[prefix]).float(), heads(v[prefix]).float(), result, total, 0.0, False
             )
             grads[0][rows] += unfolded(part_q, q.shape[1])
             grads[1][prefix] += part_k[0].transpose(0, 1)
