@@ -1,0 +1,83 @@
+"""llama.cpp's own server (package xllamacpp) with a model of the cache, in a process of its own on loopback.
+
+`python tests/helpers/llama_server.py MODEL.gguf` serves a file until its standard input ends, and prints the address.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONTEXT, SLOTS = 4096, 2
+"""Tokens of a text, and requests served at a time."""
+
+
+def require_llama() -> None:
+    """Skip loudly where llama.cpp is not installed."""
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("NOT TESTED: llama.cpp's server: the package xllamacpp is not installed here (make dev)")
+
+
+def write_served_model(path: Path, folder: Path, kind: str = "F16") -> Path:
+    """Write a byte-level Llama of the cache as a GGUF file with its tokenizer and chat template."""
+    import torch
+    import transformers
+
+    from tests.helpers.gguf_files import write_gguf
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    config = json.loads((folder / "config.json").read_text())
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    control = {t["id"] for t in stored["added_tokens"] if t["special"]}
+    tokens: dict[str, int] = stored["model"]["vocab"] | {t["content"]: t["id"] for t in stored["added_tokens"]}
+    tokenizer: dict[str, Any] = {
+        "model": "gpt2",
+        "pre": "smollm",
+        "tokens": sorted(tokens, key=tokens.__getitem__),
+        "token_type": [3 if i in control else 1 for i in range(len(tokens))],
+        "merges": [" ".join(pair) for pair in stored["model"]["merges"]],
+        "eos_token_id": config["eos_token_id"],
+        "add_bos_token": False,
+    }
+    template = {"tokenizer.chat_template": (folder / "chat_template.jinja").read_text()}
+    return write_gguf(path, model, kind, tokenizer, template)
+
+
+@contextmanager
+def llama_server(model: Path) -> Iterator[str]:
+    """The address of a server, ending in /v1, which has ended afterwards."""
+    command, log = [sys.executable, __file__, str(model)], model.with_suffix(".log")
+    pipe = subprocess.PIPE
+    with open(log, "wb") as told, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=told, text=True) as process:
+        try:
+            assert process.stdout
+            address = process.stdout.readline().strip()
+            assert address, log.read_text()[-3000:]
+            yield f"{address}/v1"
+        finally:
+            process.kill()
+
+
+def serve(model: str) -> None:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = model
+    params.n_ctx, params.n_parallel = CONTEXT * SLOTS, SLOTS
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.model_alias, params.cache_ram_mib, params.endpoint_metrics = {"smollm2"}, 0, True
+    server = xllamacpp.Server(params)
+    print(server.listening_address, flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
