@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from curricula.domain import Problem, digest
 from curricula.python_code import FUNCTION
 from curricula.python_data import like
+from curricula.python_easy import calculations
 from curricula.python_tasks import INDUCTION, MAX_TEXT, Arguments, Task
 from curricula.sandbox import CallResult, Sandbox
 from curricula.values import Failure, Value, same_value, shape, show_value, unfit
@@ -98,7 +99,14 @@ def outcome(ran: CallResult) -> str:
     return "! not data" if unfit(ran.value) else show_value(ran.value)
 
 
+def make_easy_problem(found: TaskAnalysis) -> Problem:
+    """The problem of a task, of level 0 if it is one small step: it is then held out by what it computes."""
+    problem, computes = make_problem(found), calculations(found.task)
+    return replace(problem, depth=0, heldout_key=digest("; ".join(sorted(computes)))) if computes else problem
+
+
 def make_problem(found: TaskAnalysis) -> Problem:
+    """The problem of a task, of level 1 at least."""
     task = found.task
     return Problem(
         domain=NAME,

@@ -24,9 +24,10 @@ from dataclasses import replace
 from curricula import python_heldout
 from curricula import python_prose as prose
 from curricula.domain import Problem, Rejection, Verdict
-from curricula.python_analysis import NAME, REASONS, TaskAnalysis, examine, like_all, make_problem
+from curricula.python_analysis import NAME, REASONS, TaskAnalysis, examine, like_all, make_easy_problem, make_problem
 from curricula.python_code import FUNCTION, parse_code
 from curricula.python_data import draw_task
+from curricula.python_easy import calculations, draw_easy
 from curricula.python_mutate import vary
 from curricula.python_tasks import (
     ABDUCTION,
@@ -61,13 +62,14 @@ class PythonPrograms:
         sandbox: "monty", "monty_only" or "subprocess" (see `curricula.sandboxes.make_sandbox`).
         seconds: time limit of each call.
         memory_mb: memory limit of each call, in MiB.
+        lowest: lowest level, 1, or 0 to have the problems of one small step apart (`curricula/python_easy.py`).
 
     Raises:
         ValueError: an option is unknown or out of range.
     """
 
     name = NAME
-    depths = python_heldout.DEPTHS
+    depths = python_heldout.DEPTHS[1:]
     longest = 4000  # characters of a prompt or an answer: twice the maximum length of a problem
     reasons = (
         "malformed", "syntax", "forbidden", "too long", "trivial", "not data", "raises", "time", "memory", "recursion",
@@ -75,14 +77,22 @@ class PythonPrograms:
     )  # fmt: skip
 
     def __init__(
-        self, kinds: Sequence[str] = KINDS, sandbox: str = "monty", seconds: float = 0.5, memory_mb: int = 64
+        self,
+        kinds: Sequence[str] = KINDS,
+        sandbox: str = "monty",
+        seconds: float = 0.5,
+        memory_mb: int = 64,
+        lowest: int = 1,
     ) -> None:
         unknown = [kind for kind in kinds if kind not in KINDS]
         if unknown or isinstance(kinds, str) or not kinds or len(set(kinds)) < len(kinds):
             raise ValueError(f"kinds must be some of {', '.join(KINDS)}, got {kinds!r}")
         if not 0 < seconds <= 60 or not 1 <= memory_mb <= 4096:
             raise ValueError(f"seconds must be 0 to 60 and memory_mb 1 to 4096, got {seconds} and {memory_mb}")
+        if type(lowest) is not int or lowest not in (0, 1):
+            raise ValueError(f"lowest must be 0 or 1, the lowest level, got {lowest!r}")
         self.kinds = tuple(kind for kind in KINDS if kind in kinds)
+        self.depths = python_heldout.DEPTHS[lowest:]
         self._limits = Limits(time=seconds, memory=memory_mb * 2**20)
         self._sandbox = sandbox
         make_sandbox(sandbox, self._limits)  # raises ValueError for an unknown sandbox
@@ -107,7 +117,7 @@ class PythonPrograms:
         if wrong is not None:
             return Rejection(wrong.reason, wrong.detail)
         assert isinstance(found, TaskAnalysis)
-        problem = make_problem(found)
+        problem = self._made(found)
         return (
             Rejection("held-out", f"does what a held-out function does: {text[:80]!r}")
             if self.is_heldout(problem)
@@ -115,7 +125,7 @@ class PythonPrograms:
         )
 
     def problem(self, text: str) -> Problem:
-        return make_problem(self._known(text))
+        return self._made(self._known(text))
 
     def solve_prompt(self, problem: Problem, notes: Sequence[str]) -> str:
         lib = "".join(f"note\n{note}\n" for note in notes)
@@ -187,16 +197,22 @@ class PythonPrograms:
     # -- held-out sets and drawing -------------------------------------------------------------------------------------
 
     def heldout(self, split: str, depth: int) -> Sequence[Problem]:
+        if depth not in self.depths:
+            raise ValueError(f"depth must be {self.depths[0]} to {self.depths[-1]}, got {depth}")
         return [p for p in python_heldout.heldout(split, depth) if p.text.partition("\n")[0] in self.kinds]
 
     def is_heldout(self, problem: Problem) -> bool:
-        same = problem.text.startswith(INDUCTION) and problem.behaviour_key in python_heldout.heldout_behaviours()
-        return same or problem.heldout_key in python_heldout.heldout_keys()
+        if problem.text.startswith(INDUCTION) and problem.behaviour_key in python_heldout.heldout_behaviours():
+            return True
+        if problem.depth == 0:
+            return not python_heldout.heldout_calculations().isdisjoint(calculations(self._known(problem.text).task))
+        return problem.heldout_key in python_heldout.heldout_keys()
 
     def random_problem(self, rng: random.Random, depth: int | None = None) -> Problem:
         while True:
-            found = self.parse_proposal(draw_task(rng, rng.choice(self.kinds), depth or rng.choice(self.depths)))
-            if isinstance(found, Problem):
+            kind, level = rng.choice(self.kinds), rng.choice(self.depths) if depth is None else depth
+            found = self.parse_proposal(draw_easy(rng, kind).text if level == 0 else draw_task(rng, kind, level))
+            if isinstance(found, Problem) and (found.depth == level or self.depths[0]):
                 return found
 
     def mutate(self, parent: str, rng: random.Random) -> str:
@@ -218,6 +234,11 @@ class PythonPrograms:
         return parent
 
     # -- running -------------------------------------------------------------------------------------------------------
+
+    def _made(self, found: TaskAnalysis) -> Problem:
+        """The problem of a task. A function that is held out from level 1 on keeps its level."""
+        known = found.task.code.key in python_heldout.heldout_keys()
+        return make_problem(found) if self.depths[0] or known else make_easy_problem(found)
 
     def _run(self, code: str, inputs: Sequence[Arguments]) -> list[CallResult]:
         return make_sandbox(self._sandbox, self._limits).call(code, FUNCTION, inputs)

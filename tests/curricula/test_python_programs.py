@@ -55,7 +55,15 @@ def test_is_a_domain_with_prose():
 
 
 @pytest.mark.parametrize(
-    "options", [{"kinds": ["deductions"]}, {"kinds": "deduction"}, {"kinds": []}, {"sandbox": "none"}, {"seconds": 0}]
+    "options",
+    [
+        {"kinds": ["deductions"]},
+        {"kinds": "deduction"},
+        {"kinds": []},
+        {"sandbox": "none"},
+        {"seconds": 0},
+        {"lowest": 2},
+    ],
 )
 def test_invalid_options_raise(options: dict[str, object]):
     with pytest.raises(ValueError, match=next(iter(options))):
