@@ -71,7 +71,7 @@ class AdapterLayout:
 
         One split, whose gradient is one concatenation: each slice of its own would have a gradient as large as `flat`.
         """
-        parts = flat.split([a * b for _, (a, b) in self.slots.values()], dim=1)
+        parts = torch.split(flat, [a * b for _, (a, b) in self.slots.values()], dim=1)
         return {key: part.view(-1, *shape) for (key, (_, shape)), part in zip(self.slots.items(), parts, strict=True)}
 
     def merged(self, base: BaseModel, flat: Tensor) -> StackedWeights:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from agents.engine import Halted
+from agents.memory import release_freed_memory
 from arena.config.population import MAIN
 from arena.phases.records import Listener, PhaseSpec, Produced, silent
 from arena.phases.registry import PHASES, SPECS
@@ -128,7 +129,9 @@ def compute(arena: Arena, phase: PhaseSpec) -> Produced:
     arena.models.tokens = Tokens()
     arena.budget.begin(g, phase.name)
     try:
-        return phase.play(arena)
+        produced = phase.play(arena)
+        release_freed_memory()
+        return produced
     except (Halted, OSError, KeyboardInterrupt):
         row = {"generation": g, "phase": phase.name, "seconds": arena.budget.interrupt()}
         with suppress(OSError), arena.store.transaction():

@@ -108,7 +108,7 @@ def test_random_problems_have_the_level_asked_for() -> None:
     assert 0 in {EASY.random_problem(rng).depth for _ in range(20)}
 
 
-def test_functions_held_out_from_level_1_keep_their_level() -> None:
+def test_held_out_functions_keep_their_level() -> None:
     asked = task("return a * a", "4")
     assert EASY.is_heldout(EASY.problem(asked.text)) and EASY.problem(asked.text) == PLAIN.problem(asked.text)
     assert isinstance(EASY.parse_proposal(asked.text), Rejection) and calculations(asked) == {"4 4 = 16"}
@@ -130,7 +130,7 @@ def test_without_the_option_nothing_changes() -> None:
 
 
 @pytest.mark.slow
-def test_school_is_unchanged_and_shows_no_heldout_problem() -> None:
+def test_school_unchanged_and_without_heldout() -> None:
     """It draws inputs of at most 12, those of the held-out problems are larger."""
     assert all(min(args) > 12 for split in SPLITS for p in EASY.heldout(split, 0) for args in task_of(p).inputs)
     examples = pool(200, 1)
