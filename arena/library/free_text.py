@@ -1,7 +1,8 @@
 """Posts in free text: which agents write them, how replies are read, and which posts are admitted.
 
 Free text cannot be executed. A post is admitted by records (its author tried the problem it is about, with the outcome
-that its kind claims), by its form, and only if it contains no held-out problem. Its utility is measured afterwards, on
+that its kind claims), by its form, and only if it contains no held-out problem, no step that is false as far as the
+domain can tell, and no text that was posted before. Its utility is measured afterwards, on
 readers from whom it was withheld at random. Readers see it as a quotation. A book replaces posts of its own author
 only, so that no agent can remove another's.
 """
@@ -24,7 +25,7 @@ from arena.run.store import Row
 from culture.kinds import POST_KINDS
 from culture.library import Library
 from culture.posts import Post
-from curricula.domain import SPLITS, Domain
+from curricula.domain import SPLITS, Domain, Doubtful
 
 LONGEST_TITLE = 120
 """Characters of the title of a post in free text."""
@@ -65,7 +66,8 @@ def write(state: RunState, models: Models) -> tuple[list[Post], list[Row]]:
 
 
 def episodes(state: RunState, agent: str) -> list[tuple[Round, Episode]]:
-    """Some of the problems that an agent tried in this generation: up to half successes, the rest failures."""
+    """Some of the problems that an agent tried in this generation: up to half successes (the larger half of an odd
+    number), the rest failures."""
     found: dict[bool, list[tuple[Round, Episode]]] = {False: [], True: []}
     most, excerpt = state.config.prompts.episodes, state.config.prompts.excerpt
     for r in state.generation.rounds:
@@ -82,7 +84,7 @@ def episodes(state: RunState, agent: str) -> list[tuple[Round, Episode]]:
     for items in found.values():
         rng.shuffle(items)
     wrong, right = found[False], found[True]
-    few = min(most // 2, len(right))
+    few = min((most + 1) // 2, len(right))
     chosen = wrong[: most - few]
     return chosen + right[: most - len(chosen)]
 
@@ -134,7 +136,7 @@ def check(state: RunState, post: Post) -> str | None:
     shortest, longest = state.config.prompts.shortest_post, state.config.prompts.longest_post
     if not shortest <= len(post.body) <= longest:
         return f"a text has {shortest} to {longest} characters, this one {len(post.body)}"
-    return _unfounded(state, post, round_) or _gives_away(domain, post) or _repeats(state, post)
+    return _unfounded(state, post, round_) or _gives_away(domain, post) or _false(domain, post) or _repeats(state, post)
 
 
 def _unfounded(state: RunState, post: Post, round_: str) -> str | None:
@@ -160,6 +162,13 @@ def _gives_away(domain: Domain, post: Post) -> str | None:
     return "gives a held-out problem away" if any(text in said for text in _held_out(hidden)) else None
 
 
+def _false(domain: Domain, post: Post) -> str | None:
+    """A step that does not hold, where the domain can tell; a failure may quote one."""
+    if post.kind == "failure" or not isinstance(domain, Doubtful) or domain.sound(post.body) is not False:
+        return None
+    return "has a step that is false, such as 2 + 2 = 5"
+
+
 @lru_cache(maxsize=16)
 def _held_out(domain: Any) -> tuple[str, ...]:
     """Texts and questions of all held-out problems, which no post may contain."""
@@ -174,8 +183,8 @@ def _held_out(domain: Any) -> tuple[str, ...]:
 
 
 def _repeats(state: RunState, post: Post) -> str | None:
-    sql = "SELECT 1 FROM posts WHERE about LIKE 'prose/%' AND kind = ? AND (title = ? OR body = ?) LIMIT 1"
-    told = state.store.query(sql, [post.kind, post.title, post.body])
+    sql = "SELECT 1 FROM posts WHERE about LIKE 'prose/%' AND kind = ? AND body = ? LIMIT 1"
+    told = state.store.query(sql, [post.kind, post.body])
     return "says what another post says already" if told else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from culture.posts import Post
 from curricula.domain import Judged, Problem
 from curricula.learnability import RULES
 from curricula.list_programs import ListPrograms
+from curricula.word_problems import WordProblems
 from tests.helpers.culture_runs import peopled, publish
 
 TAGGED = """<think>What helps?</think>
@@ -119,6 +121,33 @@ def test_admission_checks_the_form(arena: Arena):
     assert "20 to 1500" in str(admit(arena.state, written(arena, body="Count. " * 300)))
 
 
+def test_false_step_is_refused(arena: Arena, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(arena.state.domains, "word_problems", WordProblems())
+    about = {"about": "prose/word_problems/g0005r0001"}
+    false, true = "Add what is put to it. For example: 119 + 84 = 103.", "Add what is put to it: 119 + 84 = 203."
+    assert "false" in str(admit(arena.state, written(arena, body=false, **about)))
+    assert admit(arena.state, written(arena, body=true, **about)) is None
+    mistake = written(arena, "failure", body=false, about="prose/word_problems/g0005r0000")
+    assert admit(arena.state, mistake) is None, "what went wrong"
+
+
+def test_one_success_comes_before_one_failure(arena: Arena):
+    """An odd number of episodes has more successes, so that a model that sees one writes of what it solved."""
+    problem = ListPrograms().random_problem(random.Random(0), 2)
+    rounds = []
+    for i, text in enumerate(["", ListPrograms().solution(problem)]):
+        made = Round(f"r{i}", arena.state.main, "x", (arena.state.living[0],))
+        made.problem = problem
+        made.set_attempts([text], [made.verify(text)])
+        rounds.append(made)
+    arena.state.generation.rounds, kept = rounds, arena.state.generation.rounds
+    few = arena.state.config.prompts.model_copy(update={"episodes": 1})
+    arena.state.config, config = arena.state.config.model_copy(update={"prompts": few}), arena.state.config
+    found = free_text.episodes(arena.state, arena.state.living[0])
+    arena.state.generation.rounds, arena.state.config = kept, config
+    assert [episode.outcome for _, episode in found] == ["right"]
+
+
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_post_with_a_heldout_problem_is_refused(arena: Arena, split: str):
     held = arena.state.main.heldout(split, 3)[7].text
@@ -130,7 +159,8 @@ def test_post_with_a_heldout_problem_is_refused(arena: Arena, split: str):
 
 def test_books_replace_own_free_text_only(arena: Arena):
     mine = publish(arena, *(written(arena, title=f"Own {i}", body=f"Own words, number {i}, of use.") for i in range(3)))
-    assert "already" in str(admit(arena.state, written(arena, title="Own 1", body="Other words that are long enough.")))
+    assert "already" in str(admit(arena.state, written(arena, title="Another", body="Own words, number 1, of use.")))
+    assert admit(arena.state, written(arena, title="Own 1", body="Other words that are long enough.")) is None
     theirs = publish(
         arena, Post("lesson", arena.state.living[1], 5, "rev rev = nothing", "rev rev = nothing", (), "list_programs")
     )
