@@ -31,7 +31,10 @@ MOST_LINES = 60
 
 @dataclass(frozen=True)
 class Equation:
-    """One equation: the values of both sides, and whether they agree. The number on the right is `text[start:end]`."""
+    """One equation: the values of both sides, and whether they agree. The number on the right is `text[start:end]`.
+
+    In `2 + 3 = 5 + 1 = 6` the right side of the first one is 5, or 5 + 1 if that is equal, as in `7 + 8 = 10 + 5 = 15`.
+    """
 
     line: int  # 1-based
     start: int
@@ -39,6 +42,7 @@ class Equation:
     value: Fraction
     stated: Fraction
     holds: bool
+    chained: bool = False  # whether the right side is arithmetic again
 
 
 def equations(text: str) -> list[Equation]:
@@ -58,8 +62,9 @@ def _equations(text: str) -> tuple[Equation, ...]:
             value = _value(side) if stated and _has_operation(side) else None
             if value is not None and stated is not None:
                 said, sign = _number(stated), 1 if stated[1] else 2 if stated[2] else 3
-                holds = _agree(value, said, "/" in left or "÷" in left, right)
-                found.append(Equation(number, at + stated.start(sign), at + stated.end(3), value, said, holds))
+                holds = _agree(value, said, "/" in left or "÷" in left, right) or _value(right) == value
+                place = at + stated.start(sign), at + stated.end(3)
+                found.append(Equation(number, *place, value, said, holds, _has_operation(right)))
         begin += len(line)
     return tuple(found)
 
@@ -67,6 +72,8 @@ def _equations(text: str) -> tuple[Equation, ...]:
 def with_true_results(text: str) -> str | None:
     """The text with the result of every false equation replaced by the true one, there and wherever the false number
     follows; None if a true result is no finite decimal, or equations are false still after `MOST_LINES` replacements.
+
+    A chain of equations is replaced up to its last number: `3 * 14 = 3 * 10 + 3 * 5 = 45` becomes `3 * 14 = 42`.
 
     This separates what a working plans to do from the arithmetic in it."""
     for _ in range(MOST_LINES):
@@ -76,8 +83,17 @@ def with_true_results(text: str) -> str | None:
         true = format_number(wrong.value)
         if "/" in true:
             return None
-        false = re.escape(text[wrong.start : wrong.end])
-        after = re.sub(rf"(?<![\d.,]){false}(?![\d,]|\.\d)", true, text[wrong.end :])
+        end = wrong.end
+        if wrong.chained:
+            line = text[wrong.start :].splitlines()[0]
+            last = _STATED.match(line[line.rindex("=") + 1 :]) if "=" in line else None
+            if last is None:
+                return None
+            start, end = (wrong.start + line.rindex("=") + 1 + at for at in (last.start(3), last.end(3)))
+        else:
+            start = wrong.start
+        false = re.escape(text[start:end])
+        after = re.sub(rf"(?<![\d.,]){false}(?![\d,]|\.\d)", true, text[end:])
         text = text[: wrong.start] + true + after
     return None
 
