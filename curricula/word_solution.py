@@ -1,4 +1,4 @@
-"""Write a program of a word problem as a worked solution, line by line: `pencils = 36 - 9 = 27`.
+"""Write a program of a word problem as a worked solution, line by line: `pencils = 36 - 7 = 29`.
 
 Only sequences of assignments with plain arithmetic are supported. They are evaluated on the syntax tree; nothing is
 run.
@@ -10,7 +10,6 @@ import ast
 from collections.abc import Callable
 from fractions import Fraction
 
-from curricula.small_steps import added_product, small_steps
 from curricula.word_question import format_number
 
 LARGEST = 10**15
@@ -42,8 +41,7 @@ def worked_solution(program: str) -> list[str]:
                 return []
             value = _value(expression, values)
             if isinstance(expression, ast.BinOp):
-                sides = [*([name] if name else []), _put(expression, values), *_steps(expression, values)]
-                lines.append(" = ".join([*sides, format_number(value)]))
+                lines.append(f"{f'{name} = ' if name else ''}{_put(expression, values)} = {format_number(value)}")
             if not name:
                 return lines
             values[name] = value
@@ -63,20 +61,6 @@ def _value(node: ast.expr, values: dict[str, Fraction]) -> Fraction:
     if found is None or abs(found) > LARGEST or found.denominator > LARGEST:
         raise _Unsupported
     return found
-
-
-def _steps(node: ast.BinOp, values: dict[str, Fraction]) -> list[str]:
-    """The steps of an operation on two whole numbers, or of one and a product of two."""
-    product = isinstance(node.right, ast.BinOp) and isinstance(node.right.op, ast.Mult)
-    leaves = [node.left, node.right.left, node.right.right] if product else [node.left, node.right]  # type: ignore[attr-defined]
-    found = [_value(leaf, values) for leaf in leaves]
-    if any(isinstance(leaf, ast.BinOp) for leaf in leaves) or any(value.denominator > 1 for value in found):
-        return []
-    whole = [value.numerator for value in found]
-    if not product:
-        return small_steps(node.op, whole[0], whole[1])
-    sign = {ast.Add: "+", ast.Sub: "-"}.get(type(node.op))
-    return added_product(whole[0], sign, whole[1], whole[2]) if sign else []
 
 
 def _put(node: ast.expr, values: dict[str, Fraction]) -> str:

@@ -194,8 +194,7 @@ def test_random_problems_and_mutations():
 
 def test_worked_solution():
     problem = made(PENCILS, "pencils = 3 * 12", "return pencils - 7")
-    steps = "3 * 12 = 3 * 10 + 3 * 2 = 30 + 6 = 36"
-    assert WORDS.solution(problem) == f"pencils = {steps}\n36 - 7 = 29\nanswer: 29"
+    assert WORDS.solution(problem) == "pencils = 3 * 12 = 36\n36 - 7 = 29\nanswer: 29"
     other = made(PENCILS, "return max(3, 12) * 3 - 7")
     assert WORDS.solution(other) == "answer: 29"
 

@@ -38,7 +38,7 @@ EASY = {0: 2.0, 1: 2.0, 2: 1.0, 3: 0.5}
 WORLDS = 8
 CHUNK = 5
 """Steps between lines of progress and changes of the learning rate."""
-MOST_TOKENS = 224
+MOST_TOKENS = 160
 """Maximum number of tokens of a reply when skills are measured."""
 
 
