@@ -27,6 +27,8 @@ LABELS = {
     "pass_at_k_3_6": "pass@k after, depths 3-6",
     "heldout_mean": "held-out after, mean of all depths",
     "gain_mean": "gain, mean of all depths",
+    "sampled_mean": "solved in samples, mean of all depths",
+    "sampled_gain": "gain in samples, mean of all depths",
     "pass_at_k_mean": "pass@k after, mean of all depths",
     "pass_at_k_gain": "gain of pass@k, mean of all depths",
     "first_words_kept": "distinct first words of problems, last over first generations",
