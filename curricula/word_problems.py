@@ -28,7 +28,7 @@ from curricula import word_data, word_program, word_question, word_request
 from curricula.answers import right_side, same_answer, same_value
 from curricula.domain import SPLITS, Judged, Problem, Rejection, Verdict, digest, quoted
 from curricula.final_answer import final_answers
-from curricula.plain_numbers import read_number
+from curricula.plain_numbers import numbers_in, read_number
 from curricula.sandbox import REASONS as RUN_REASONS
 from curricula.sandbox import Limits
 from curricula.sandboxes import make_sandbox
@@ -219,14 +219,14 @@ class WordProblems:
             no strong agent is correct, and two strong agents call the question unclear, or any agent does and no answer
             at all is correct. "number used twice" if the program uses a number more often than the question says it,
             and no answer is correct. Else None. Answers with an equation that does not hold are not counted, nor are
-            values that the program reaches on its way: who stops early does not dispute what follows.
+            values after which the program still uses numbers of the question: who stops early disputes nothing.
 
         Not guaranteed: a valid hard problem is disputed if two agents misread it in the same way. An invalid one passes
         if no two agents agree, or if as many guess the setter's intention. A single grader cannot exclude a problem
         that anyone solves.
         """
         said = [a for a in answers if a.answer is not None and not a.unclear and a.sound is not False]
-        on_the_way = {format_number(e.value) for e in equations(self.solution(problem))}
+        on_the_way = _early_values(problem.shown, self.solution(problem))
         said = [a for a in said if a.answer not in on_the_way or a.correct]
         checked = [a for a in said if a.sound]
         if _agreed(checked, problem, more_than=sum(a.correct for a in checked)):
@@ -267,6 +267,16 @@ class WordProblems:
             return parent
         question, program = word_data.mutate(parts[0], parts[1].text, rng)
         return f"{question}\n{LINE}\n{program}"
+
+
+def _early_values(question: str, solution: str) -> set[str]:
+    """The values of a solution after which numbers of the question are still to be used, as canonical text."""
+    lines, found = solution.splitlines(), set[str]()
+    for e in equations(solution):
+        used, later = set(numbers_in("\n".join(lines[: e.line]))), set(numbers_in("\n".join(lines[e.line : -1])))
+        if (later - used) & set(key_numbers(question)):
+            found.add(format_number(e.value))
+    return found
 
 
 def _agreed(answers: Sequence[Judged], problem: Problem, more_than: int = 0) -> bool:
