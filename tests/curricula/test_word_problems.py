@@ -256,6 +256,8 @@ def test_value_on_the_way_is_no_dispute():
     stopped = [Judged(agent, "29", False, True, sound=True) for agent in "aabb"]
     assert WORDS.doubt(problem, stopped) is None
     assert WORDS.doubt(problem, [Judged(agent, "43", False, True, sound=True) for agent in "aabb"]) == "disputed"
+    lie = made(PENCILS, "pencils = 3 * 12", "pencils = pencils - 7", "return pencils + 1")
+    assert WORDS.doubt(lie, stopped) == "disputed", "a step of which the question says nothing"
 
 
 def test_number_used_twice():
