@@ -271,10 +271,10 @@ class WordProblems:
 
 def _early_values(question: str, solution: str) -> set[str]:
     """The values of a solution after which numbers of the question are still to be used, as canonical text."""
-    lines, found = solution.splitlines(), set[str]()
+    lines, told, found = solution.splitlines(), set(key_numbers(question)), set[str]()
     for e in equations(solution):
-        used, later = set(numbers_in("\n".join(lines[: e.line]))), set(numbers_in("\n".join(lines[e.line : -1])))
-        if (later - used) & set(key_numbers(question)):
+        used, later = (set(numbers_in("\n".join(part))) for part in (lines[: e.line], lines[e.line : -1]))
+        if told & (later - used):
             found.add(format_number(e.value))
     return found
 

@@ -12,6 +12,7 @@ from arena.rounds.roles import solver
 from arena.rounds.roles.voice import Voice
 from arena.run.fold import RunState
 from curricula.domain import Domain
+from curricula.learnability import variance
 from curricula.list_school import SeedData
 from curricula.replay import Entry
 
@@ -29,22 +30,23 @@ def seed_examples(state: RunState, voice: Voice, agent: str, n: int) -> list[Exa
     domains, found = list(state.domains.values()), list[Example]()
     shares = [d.share for d in state.config.domains.values()]
     kinds = {str(role): weight for role, weight in state.config.sleep.exercises.items()}
+    levels = {domain.name: level_weights(state, domain) for domain in domains} if n else {}
     for _ in range(n):
         domain = rng.choices(domains, shares)[0]
-        found.append(Example(agent, *school.draw(voice, domain, rng, kinds, level_weights(state, domain))))
+        found.append(Example(agent, *school.draw(voice, domain, rng, kinds, levels[domain.name])))
     return found
 
 
 def level_weights(state: RunState, domain: Domain) -> dict[int, float]:
-    """Weights of the four easiest levels: the mean learnability 4p(1 - p) of this generation's problems of a level,
-    where p is their solve rate, and at least `RARE`.
+    """Weights of the four easiest levels: the mean learnability (`curricula.learnability.variance`) of a level's
+    problems in this generation, and at least `RARE`.
 
     Exercises in setting shift what is set towards their levels. Even weights made setters leave the levels at which
     their solvers learn (docs/measurements.md)."""
     rates: dict[int, list[float]] = {}
     for r in state.generation.rounds:
         if r.domain is domain and r.problem is not None and r.solve_rate is not None:
-            rates.setdefault(r.problem.depth, []).append(4 * r.solve_rate * (1 - r.solve_rate))
+            rates.setdefault(r.problem.depth, []).append(variance(r.solve_rate))
     return {depth: max(RARE, statistics.fmean(rates.get(depth, [0.0]))) for depth in domain.depths[:4]}
 
 

@@ -8,7 +8,7 @@ weights are inherited."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         return {"sleeps": [], "checkpoints": [], "reads": []}
     g = state.generation.index
     examples: list[Example] = []
-    lessons, index = TrainingRecords(), DefinitionIndex(state)
+    lessons, index, shown = TrainingRecords(), DefinitionIndex(state), rounds_with_reference(state)
     for agent in state.main_agents:
         if skips_training(state, agent):
             continue
@@ -56,7 +56,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         lessons.reads += [Read(g, "sleep", agent, f"g{g:04d}", e.post, 1.0) for e in chosen]
         examples += [entry_example(state, models.voice, index, agent, e) for e in chosen]
         lessons.add(exercises(state, index, agent, recalled_bodies(state, agent), examples))
-        examples += references(state, models, agent)
+        examples += references(state, models, agent, shown)
         examples += paid_proposals(state, models, agent)
         examples += seed_examples(state, models.voice, agent, arena.config.sleep.seed_examples)
     rest(models.engine)
@@ -145,8 +145,28 @@ def exercises(
     return TrainingRecords(reads=[Read(g, "sleep", agent, f"g{g:04d}/lore", post, 1.0) for post in posts])
 
 
-def references(state: RunState, models: Models, agent: str) -> list[Example]:
-    """Reference solutions of problems of this generation that the agent took part in and that not every attempt solved.
+def rounds_with_reference(state: RunState) -> list[Round]:
+    """The generation's rounds whose reference solution agents are trained on: not every attempt was right, and the
+    answer is certain, or not doubted and confirmed by an attempt."""
+    if not state.config.sleep.references:
+        return []
+    return [
+        r
+        for r in state.generation.rounds
+        if r.problem is not None and not isinstance(r.domain, Named)
+        if not r.doubt and (r.solve_rate or 0.0) < 1 and confirmed(r)
+    ]
+
+
+def confirmed(r: Round) -> bool:
+    """Whether the reference answer of a round's problem is certain, or a solver's attempt supports it."""
+    if r.problem is None or not isinstance(r.domain, Confirmed) or r.solve_rate:
+        return True
+    return any(r.domain.confirms(r.problem, attempt.text) for attempt in r.attempts)
+
+
+def references(state: RunState, models: Models, agent: str, rounds: Sequence[Round]) -> list[Example]:
+    """Reference solutions of those of the rounds that the agent took part in.
 
     An attempt's verdict tells an agent one bit; the executed program of the setter tells every step. Where the program
     may compute something else than the question asks, an attempt has to confirm it."""
@@ -156,19 +176,11 @@ def references(state: RunState, models: Models, agent: str) -> list[Example]:
             solver.ask(models.voice, r.domain, agent, r.problem, ()),
             solver.say(models.voice, r.domain.solution(r.problem)),
         )
-        for r in state.generation.rounds
-        if r.problem is not None and agent in (r.author, *r.solvers) and not isinstance(r.domain, Named)
-        if not r.doubt and (r.solve_rate or 0.0) < 1 and confirmed(r)
+        for r in rounds
+        if r.problem is not None and agent in (r.author, *r.solvers)
     ]
     rng = state.rng(state.generation.index, agent, "references")
     return rng.sample(found, min(len(found), state.config.sleep.references))
-
-
-def confirmed(r: Round) -> bool:
-    """Whether the reference answer of a round's problem is certain, or a solver's attempt supports it."""
-    if r.problem is None or not isinstance(r.domain, Confirmed):
-        return True
-    return any(r.domain.confirms(r.problem, attempt.text) for attempt in r.attempts)
 
 
 def paid_proposals(state: RunState, models: Models, agent: str) -> list[Example]:

@@ -12,12 +12,14 @@ Not guaranteed: that `seconds` compares across machines or loads. It is the one 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
+from operator import attrgetter
 
 from arena.report.metrics import generation
 from arena.report.metrics.culture_metrics import CULTURE_METRICS
 from arena.report.metrics.diversity import diversity
 from arena.report.metrics.finished_run import FinishedRun, Metric, Points, difference
-from arena.report.metrics.heldout import middle_mean, names_at, solved
+from arena.report.metrics.heldout import Solved, middle_mean, names_at, solved
 
 __all__ = ["METRICS", "FinishedRun", "all_metrics", "curve", "heldout"]
 
@@ -47,10 +49,12 @@ def pass_at_k_3_6(run: FinishedRun) -> float | None:
     return heldout(run, run.last, "pass")
 
 
-def measured_mean(run: FinishedRun, at: int, mode: str) -> float | None:
-    """Mean over all measured depths of the share of held-out problems solved by any of k attempts."""
+def measured_mean(
+    run: FinishedRun, at: int, mode: str, share: Callable[[Solved], float] = attrgetter("rate")
+) -> float | None:
+    """Mean over all measured depths of a share, by default of the held-out problems solved by any of k attempts."""
     by_depth = solved(run.store, run.main, mode, at).get(at, {})
-    return statistics.fmean(found.rate for found in by_depth.values()) if by_depth else None
+    return statistics.fmean(map(share, by_depth.values())) if by_depth else None
 
 
 def heldout_mean(run: FinishedRun) -> float | None:
@@ -69,15 +73,13 @@ def pass_at_k_gain(run: FinishedRun) -> float | None:
     return difference(pass_at_k_mean(run), measured_mean(run, 0, "pass"))
 
 
-def sampled_mean(run: FinishedRun, at: int | None = None) -> float | None:
+def sampled_mean(run: FinishedRun) -> float | None:
     """Mean over all measured depths of the share of right attempts among k samples a held-out problem."""
-    g = run.last if at is None else at
-    by_depth = solved(run.store, run.main, "pass", g).get(g, {})
-    return statistics.fmean(found.mean for found in by_depth.values()) if by_depth else None
+    return measured_mean(run, run.last, "pass", attrgetter("mean"))
 
 
 def sampled_gain(run: FinishedRun) -> float | None:
-    return difference(sampled_mean(run), sampled_mean(run, 0))
+    return difference(sampled_mean(run), measured_mean(run, 0, "pass", attrgetter("mean")))
 
 
 def curve(run: FinishedRun) -> list[tuple[float, float]]:

@@ -6,7 +6,7 @@ import random
 from types import SimpleNamespace
 from typing import Any
 
-from arena.phases.sleep import references
+from arena.phases.sleep import references, rounds_with_reference
 from arena.rounds.roles import solver
 from arena.rounds.roles.voice import Voice
 from arena.rounds.round import Round
@@ -41,7 +41,8 @@ def found(rounds: list[Round], agent: str, most: int = 9) -> list[Any]:
         generation=SimpleNamespace(rounds=rounds, index=3),
         rng=lambda *at: random.Random(str(at)),
     )
-    return references(state, SimpleNamespace(voice=VOICE), agent)  # type: ignore[arg-type]
+    shown = rounds_with_reference(state)  # type: ignore[arg-type]
+    return references(state, SimpleNamespace(voice=VOICE), agent, shown)  # type: ignore[arg-type]
 
 
 def test_problems_that_not_every_attempt_solved() -> None:
