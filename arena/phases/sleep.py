@@ -16,7 +16,7 @@ from agents.learner import Example, Learner
 from arena.library.definitions import Body, DefinitionIndex
 from arena.library.examples import entry_example, seed_examples
 from arena.library.recall import recalled_bodies
-from arena.library.visibility import readable, retires_by_age
+from arena.library.visibility import readable, retires_by_age, visible_authors
 from arena.rounds.roles import setter, solver
 from arena.rounds.round import Round
 from arena.run.engines import rest
@@ -166,10 +166,11 @@ def confirmed(r: Round) -> bool:
 
 
 def references(state: RunState, models: Models, agent: str, rounds: Sequence[Round]) -> list[Example]:
-    """Reference solutions of those of the rounds that the agent took part in.
+    """Reference solutions of those of the rounds that the agent took part in, or whose author it reads.
 
     An attempt's verdict tells an agent one bit; the executed program of the setter tells every step. Where the program
     may compute something else than the question asks, an attempt has to confirm it."""
+    authors = visible_authors(state, agent)
     found = [
         Example(
             agent,
@@ -177,7 +178,7 @@ def references(state: RunState, models: Models, agent: str, rounds: Sequence[Rou
             solver.say(models.voice, r.domain.solution(r.problem)),
         )
         for r in rounds
-        if r.problem is not None and agent in (r.author, *r.solvers)
+        if r.problem is not None and (authors is None or r.author in authors or agent in (r.author, *r.solvers))
     ]
     rng = state.rng(state.generation.index, agent, "references")
     return rng.sample(found, min(len(found), state.config.sleep.references))

@@ -1,8 +1,9 @@
 """Estimates of a run before it starts: tokens from the config, time from a short calibration on this machine.
 
-Lengths in the bare notation are typical ones of list programs; speed is measured on a few hundred tokens. Chat prompts
-are worded and counted as the model will see them, without library posts, and replies are assumed to have their maximum
-length. A remote engine gets no request, because requests may cost money: only requests and tokens are estimated for it.
+Lengths in the bare notation are typical ones of list programs; speed is measured on a few thousand tokens. Chat prompts
+are worded and counted as the model will see them, without library posts. Replies are assumed to be as long as reference
+solutions where agents begin from an adapter that has learned the form, otherwise of maximum length. A remote engine
+gets no request, because requests may cost money: only requests and tokens are estimated for it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from arena.config.limits import TokenPrices
 from arena.config.population import MAIN
 from arena.config.schema import Config
 from arena.run.engines import close, make_engine
-from arena.run.estimate_cost import Whole, part_of, served, spoken, stops
+from arena.run.estimate_cost import PROMPT_SHARE, Whole, part_of, served, spoken, stops
 from arena.run.estimate_memory import Work, memory, words
 from arena.run.estimate_size import size_line
 from arena.run.foresight import ratchet_line, unknown_words
@@ -31,17 +32,27 @@ from arena.run.state import load_base, make_domains, model_folder
 from curricula.domain import Domain, Named
 
 BARE_PAIR = ("solve rev inc sort | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 ; sort 2 4 5 answer 2 4 5")
-WRITTEN = 40  # tokens of a completion when speed is measured
-OPERATIONS = 1e11  # of generating, and of learning, when the speed of a large model is measured
+WRITTEN = 40
+"""Maximum number of tokens of a completion when speed is measured."""
+LEAST_WRITTEN = 4
+ROWS = 24
+"""Rows for each thread that a large model generates at least: with fewer, a step takes as long for fewer tokens."""
+LEARNED = 6
+"""Examples for each thread that a large model learns at least."""
+OPERATIONS = 1e11
+"""Operations of generating, and of learning, when the speed of a large model is measured, beyond which work is reduced
+to `ROWS`, `LEAST_WRITTEN` and `LEARNED`."""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Typical numbers of tokens of prompt and completion together. `pairs` are examples to measure speed with."""
+    """Typical numbers of tokens of prompt and completion together, and the completion's share of them. `pairs` are
+    examples to measure speed with."""
 
     propose: float = 18
     solve: float = 50
     train: float = 52
+    written: float = 1 - PROMPT_SHARE
     row: float = 256  # the longest sequences that are generated at a time
     pairs: tuple[tuple[Prompt, str], ...] = (BARE_PAIR,)
 
@@ -71,17 +82,18 @@ def estimate(config: Config) -> list[str]:
         asked, whole = served(config, domains, requests, tokens)
         return [play, *asked, *lines, *stops(config.limits, sum(others, whole)), size_line(config, domains, 0)]
     prices = config.model_prices.get(MAIN, TokenPrices()) if population.others else config.limits.prices
-    generate_rate, train_rate, size = calibrate(config, *loaded, long.pairs)
-    seconds = (proposing + solving + measuring) / generate_rate + training / train_rate
-    total = config.generations * seconds + full / generate_rate
+    speed, size = calibrate(config, *loaded, long.pairs)
+    seconds = speed.generating(proposing + solving + measuring, long) + training / speed.train
+    total = config.generations * seconds + speed.generating(full, long)
     rows, base = min(config.engine.max_rows, round(part.solve)), loaded[0]
     if config.prompts.style == "chat":
-        play += f"; chats of {long.solve - r.max_tokens:,.0f} tokens, replies of at most {r.max_tokens}"
+        prompt = long.solve * (1 - long.written)
+        play += f"; prompts of {prompt:,.0f} tokens, replies of {long.solve - prompt:,.0f} (at most {r.max_tokens})"
     prompts = min(rows, part.solve / r.attempts) * long.row  # attempts at one problem share its prompt
     work = Work(agents, size, s.rank, rows, long.row, prompts, s.enabled, s.tokens, min(config.engine.threads, agents))
     return [
         play,
-        f"measured here: {generate_rate:,.0f} tokens/s generating, {train_rate:,.0f} training "
+        f"measured here: {speed.read:,.0f} tokens/s reading, {speed.write:,.0f} writing, {speed.train:,.0f} training "
         f"({config.engine.threads} threads)",
         f"time: about {seconds:.1f} s a generation, {total / 60:.1f} minutes in all",
         words(memory(base.config, base.dtype, base.device, work)),
@@ -114,11 +126,12 @@ def other_models(
 
 
 def worded(config: Config, domains: Mapping[str, Domain], tokenizer: Tokenizer) -> Lengths:
-    """Lengths with chat prompts: prompts as they will be worded, replies of maximum length, examples as trained on.
+    """Lengths with chat prompts: prompts as they will be worded, replies as said above, examples as trained on.
 
     Raises ValueError if the model has no chat template.
     """
-    propose = solve = train = row = 0.0
+    propose = solve = train = row = written = 0.0
+    most, schooled = config.rounds.max_tokens, bool(config.model.adapter)
     pairs = list[tuple[Prompt, str]]()
     for each in spoken(config, domains):
         mean = list[float]()
@@ -127,19 +140,34 @@ def worded(config: Config, domains: Mapping[str, Domain], tokenizer: Tokenizer) 
             learned = tokenizer.encode_completions([p for p, _ in some], [c for _, c in some])
             row = max(row, *map(len, prompts))
             mean += [sum(map(len, ids)) / max(1, len(some)) for ids in (prompts, learned)]
-        propose += each.share * (mean[0] + config.rounds.max_tokens)
-        solve += each.share * (mean[2] + config.rounds.max_tokens)
+        replies = [min(most, mean[1]), min(most, mean[3])] if schooled else [most, most]
+        propose += each.share * (mean[0] + replies[0])
+        solve += each.share * (mean[2] + replies[1])
+        written += each.share * replies[1]
         train += each.share * (mean[2] + mean[3])
         pairs += each.solving
-    return Lengths(propose, solve, train, row + config.rounds.max_tokens, tuple(pairs))
+    return Lengths(propose, solve, train, written / solve, row + most, tuple(pairs))
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Tokens per second of prompts, of replies and of training."""
+
+    read: float
+    write: float
+    train: float
+
+    def generating(self, tokens: float, long: Lengths) -> float:
+        """Seconds for a number of tokens, of which the usual share is written."""
+        return tokens * (1 - long.written) / self.read + tokens * long.written / self.write
 
 
 def calibrate(
     config: Config, base: BaseModel, tokenizer: Tokenizer, pairs: Sequence[tuple[Prompt, str]]
-) -> tuple[float, float, int]:
-    """Tokens per second of generation and of training, measured, and the number of parameters of one adapter.
+) -> tuple[Speed, int]:
+    """Measured speeds, and the number of parameters of one adapter.
 
-    A large model generates and learns a few texts only, so that both take a few seconds.
+    A large model generates and learns a few texts only, so that each takes a second or two.
     """
     torch.set_num_threads(config.engine.threads)
     s = config.sleep
@@ -150,19 +178,30 @@ def calibrate(
     engine = make_engine(config, base, tokenizer, model_folder(config))
     engine.set_adapters(Adapters(base, learner.layout, names, learner.state["acting"]))
     counts = [len(ids) for ids in tokenizer.encode_prompts([prompt for prompt, _ in pairs])]
-    most = OPERATIONS / 2 / base.config.linear_parameters / (sum(counts) / len(counts) + WRITTEN)
-    requests = [
-        Request(f"{i}", pairs[i % len(pairs)][0], names[i % len(names)], WRITTEN)
-        for i in range(max(1, min(config.engine.max_rows, int(most))))
-    ]
-    engine.generate([replace(requests[0], max_tokens=1)])  # some engines start at their first call
-    started = time.monotonic()
-    tokens = sum(c.prompt_tokens + c.generated_tokens for c in engine.generate(requests))
-    generated = tokens / (time.monotonic() - started)
+    mean, threads = sum(counts) / len(counts), config.engine.threads
+    most = OPERATIONS / 2 / base.config.linear_parameters  # tokens
+    rows = max(1, min(config.engine.max_rows, max(ROWS * threads, int(most / (mean + WRITTEN)))))
+    written = max(LEAST_WRITTEN, min(WRITTEN, int(most / rows)))
+
+    def seconds(work: Sequence[Request]) -> float:
+        started = time.monotonic()
+        engine.generate(work)
+        return time.monotonic() - started
+
+    # attempts at one problem share its prompt, so the first call reads each prompt once
+    reading = [Request(f"{i}", prompt, names[i % len(names)], 1) for i, (prompt, _) in enumerate(pairs[:rows])]
+    writing = [replace(reading[i % len(reading)], key=f"{i}", max_tokens=written) for i in range(rows)]
+    seconds([reading[0]])  # some engines start at their first call
+    read = seconds(reading)
+    write = max(seconds(writing) - read, 1e-9)
     close(engine)
     # the learner starts at its first call too: kernels may have to be compiled
-    learner.sleep([Example(names[0], *pairs[0])], "warm")
+    shortest = min(range(len(pairs)), key=counts.__getitem__)
+    learner.sleep([Example(names[0], *pairs[shortest])], "warm")
     started = time.monotonic()
-    examples = [Example(n, *pairs[i % len(pairs)]) for i in range(s.batch) for n in names]
-    reports = learner.sleep(examples[: max(1, int(most))], "calibrate")
-    return generated, sum(r.tokens for r in reports) / (time.monotonic() - started), learner.layout.size
+    taught = names if most > mean * s.batch * len(names) else names[:threads]
+    each = min(s.batch, max(LEARNED, int(most / mean / len(taught))))
+    reports = learner.sleep([Example(n, *pairs[i % len(pairs)]) for n in taught for i in range(each)], "calibrate")
+    train = sum(r.tokens for r in reports) / (time.monotonic() - started)
+    tokens = sum(counts[: len(reading)])
+    return Speed(tokens / read, rows * (written - 1) / write, train), learner.layout.size

@@ -31,8 +31,9 @@ from curricula.domain import Domain, Named, Problem, Requestable, Taught
 
 NAME = "seed"
 VOICE = Voice(chat=True, brief=True, requests=True)
-SHARES = {"solve": 3.0, "set": 4.0, "vary": 1.0, "grade": 0.5, "notes": 1.0, "post": 0.5, "guess": 1.0}
-"""Weights of the roles in the exercises."""
+SHARES = {"solve": 1.0, "set": 5.0, "vary": 1.0, "grade": 0.5, "notes": 0.5, "post": 0.5, "guess": 1.0}
+"""Weights of the roles in the exercises. The school teaches form: setting is what a small model cannot do at all, and
+skill in solving is left to self-play."""
 EASY = {0: 2.0, 1: 2.0, 2: 1.0, 3: 0.5}
 """Weights of the depths in the exercises; a domain without a depth leaves it out."""
 WORLDS = 8
@@ -153,7 +154,7 @@ def make(
     after = {d.name: measure(engine, d, NAME, n) for d in domains}
     digest = weights_digest(source)
     learner.layout.save_peft(row, folder, model, digest)
-    write_atomically(folder / "README.md", card(model, digest, recipe, tokens, n, before, after))
+    write_atomically(folder / "README.md", card(model, digest, domains, recipe, tokens, n, before, after))
     return [
         f"{name:<16}{task:<28}{rate:.2f} -> {after[name][task]:.2f}"
         for name, rates in before.items()
@@ -162,10 +163,14 @@ def make(
 
 
 def card(
-    model: str, digest: str, recipe: ChatRecipe, tokens: int, n: int,
+    model: str, digest: str, domains: Sequence[Domain], recipe: ChatRecipe, tokens: int, n: int,
     before: dict[str, dict[str, float]], after: dict[str, dict[str, float]],
 ) -> bytes:  # fmt: skip
     """The model card."""
+    roles = [
+        f"{d.name}: {_shares({role: share for role, share in SHARES.items() if role in school.roles_of(d)})}"
+        for d in domains
+    ]
     rows = [
         f"| {name} | {task} | {rate:.2f} | {after[name][task]:.2f} |"
         for name, rates in before.items()
@@ -180,7 +185,7 @@ def card(
             "Made by `ratchet make-seed --from`. Licence: that of the model (SmolLM2: Apache-2.0, by Hugging Face).",
             "",
             f"Recipe: `{recipe}`, {tokens:,} tokens.",
-            f"Shares of roles: {_shares(SHARES)}. Shares of levels: {_shares(EASY)}.",
+            f"Shares of roles: {'; '.join(roles)}. Shares of levels: {_shares(EASY)}.",
             "No exercise is a held-out problem; held-out problems come from the same templates.",
             "",
             f"Rates of {n} items before and after (held-out dev problems, greedy; proposals at temperature 1):",

@@ -35,9 +35,13 @@ def a_round(name: str, right: int, domain: Domain = WORDS, confirmed: bool = Tru
     return made
 
 
-def found(rounds: list[Round], agent: str, most: int = 9) -> list[Any]:
+def found(rounds: list[Round], agent: str, most: int = 9, network: str = "self") -> list[Any]:
+    library = SimpleNamespace(network=network)
     state = SimpleNamespace(
-        config=SimpleNamespace(sleep=SimpleNamespace(references=most)),
+        config=SimpleNamespace(
+            sleep=SimpleNamespace(references=most), library=library, population=SimpleNamespace(agents=4)
+        ),
+        places={"a": 0, "b": 1, "c": 2, "d": 3},
         generation=SimpleNamespace(rounds=rounds, index=3),
         rng=lambda *at: random.Random(str(at)),
     )
@@ -46,7 +50,7 @@ def found(rounds: list[Round], agent: str, most: int = 9) -> list[Any]:
 
 
 def test_problems_that_not_every_attempt_solved() -> None:
-    """Solved by nobody, by some; not by all, not rejected; for those who took part."""
+    """Solved by nobody, by some; not by all, not rejected; for those who took part or read the author."""
     rounds = [a_round("none", 0), a_round("some", 3), a_round("all", 4)]
     rounds.append(Round("rejected", WORDS, "a", ("b", "c"), voice=VOICE))
     problem = WORDS.problem(PROBLEM)
@@ -54,6 +58,7 @@ def test_problems_that_not_every_attempt_solved() -> None:
         example = solver.ask(VOICE, WORDS, agent, problem, ()), WORDS.solution(problem)
         assert [(e.prompt, e.completion) for e in found(rounds, agent)] == [example] * 2
     assert not found(rounds, "d"), "an agent that took no part"
+    assert len(found(rounds, "d", network="all")) == 2, "an agent that reads the author"
 
 
 def test_program_may_compute_something_else() -> None:
