@@ -2,3 +2,7 @@
 
 Does not import arena, curricula or culture.
 """
+
+from agents.memory import bound_kernel_caches
+
+bound_kernel_caches()  # before torch computes anything

@@ -24,9 +24,11 @@ from torch import Tensor
 
 from agents.activations import micro_batch, recomputes
 from agents.adapters import AdapterLayout, Adapters, save_tensors
+from agents.architectures import MERGE_BELOW
 from agents.checkpoint import BaseModel
 from agents.fused_ops import make_ops
 from agents.grouped_gemm import segments_of
+from agents.memory import release_freed_memory
 from agents.model import StackedWeights, hidden
 from agents.packing import Packing
 from agents.parallel import evenly, in_threads, workers
@@ -232,6 +234,8 @@ class Learner:
             loss.sum().backward()  # type: ignore[no-untyped-call]
             losses += loss.detach()
         self._update(index, stack.gradient())
+        if self.base.config.linear_parameters > MERGE_BELOW:
+            release_freed_memory()
         return dict(zip(names, losses.tolist(), strict=True))
 
     def _micro_batches(self, batches: list[list[_Row]]) -> Iterator[list[list[_Row]]]:

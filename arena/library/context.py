@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 from arena.library.definitions import PROSE, DefinitionIndex
 from arena.library.free_text import note
@@ -13,7 +14,7 @@ from arena.run.fold import RunState
 from culture.library import Read
 from culture.posts import Post
 from culture.retrieval import retrieve
-from curricula.domain import Named, Problem
+from curricula.domain import Domain, Named, Problem
 
 DISTRACTOR = "beside"
 """Phase under which reads of distractors are logged; they are no trials of a post's utility."""
@@ -52,7 +53,7 @@ def notes(
     shelf = index.shown(agent)
     pages = {name: shown.page for name, shown in shelf.items()}
     source = {shown.page.id: shown.post for shown in shelf.values()}
-    render = note if chat else body_of
+    render = partial(quoted, state) if chat else body_of
     domain = state.domains.get(problem.domain)
     spoken_of = (problem.domain, *(domain.kin if isinstance(domain, Named) else ()))
     found = retrieve(
@@ -89,6 +90,20 @@ def notes(
 def speaks_of(post: Post) -> str:
     """The domain that a post is about."""
     return post.about.removeprefix(PROSE).partition("/")[0]
+
+
+def quoted(state: RunState, post: Post) -> str:
+    """A post as readers see it in a chat. Of the problem of a worked example they see what its solvers saw: readers
+    shown a setter's program copy its lines instead of working them out (docs/measurements.md)."""
+    domain = state.domains.get(speaks_of(post))
+    if post.kind == "worked_example" and domain is not None:
+        post = replace(post, title=_shown(domain, post.title))
+    return note(post)
+
+
+@lru_cache(maxsize=4096)
+def _shown(domain: Domain, text: str) -> str:
+    return domain.problem(text).shown
 
 
 def body_of(post: Post) -> str:

@@ -38,12 +38,16 @@ def inside(folder: Path, path: object) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raise ValueError, naming the first, for a link that leads out of the folder and for anything that is neither a
-    file nor a folder. The folder itself may be a link."""
+    file nor a folder. The folder itself may be a link. What a process that plays the run removes meanwhile is left
+    out."""
     top = Path(os.path.realpath(folder))
     for place, folders, files in os.walk(top):
         for name in sorted([*folders, *files]):
             path = os.path.join(place, name)
-            mode = os.lstat(path).st_mode
+            try:
+                mode = os.lstat(path).st_mode
+            except FileNotFoundError:
+                continue
             if stat.S_ISLNK(mode):
                 to = os.path.realpath(path)
                 if not Path(to).is_relative_to(top):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from agents.memory import release_freed_memory
+from agents.memory import CACHES, release_freed_memory
 
 MIB = 2**20
 
@@ -27,3 +29,12 @@ def test_freed_blocks_go_back() -> None:
     before = resident()
     release_freed_memory()
     assert before - resident() > 100 * MIB and len(kept) == 50
+
+
+def test_kernel_caches_are_bounded() -> None:
+    """Importing the package sets what the user has not set."""
+    code = "import os, agents; print(*(os.environ[n] for n in agents.memory.CACHES))"
+    environment = {k: v for k, v in os.environ.items() if k not in CACHES}
+    for own, expected in ({}, ["64", "64"]), ({CACHES[1]: "7"}, ["64", "7"]):
+        done = subprocess.run([sys.executable, "-c", code], env=environment | own, capture_output=True, text=True)
+        assert done.stdout.split() == expected, done.stderr

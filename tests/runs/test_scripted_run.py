@@ -85,6 +85,7 @@ def test_twenty_generations_of_scripted_agents(tmp_path: Path) -> None:
         assert set(script.replies) == {f"{role} {persona}" for role in ROLES for persona in PERSONAS}
         everything_has_a_reason(arena)
         nothing_held_out_got_in(arena)
+        worked_examples_are_quoted_as_they_were_asked(arena)
         assert verify(arena.store) == []
         found = analyze(arena.store, arena.config)
         assert found["finished"] and len(found["generations"]) == 20
@@ -121,6 +122,17 @@ def nothing_held_out_got_in(arena: Arena) -> None:
     assert set(kinds) == set(FREE_TEXT)
     sql = "SELECT 1 FROM reads r JOIN posts p ON p.id = r.post WHERE about LIKE 'prose/%' AND phase = 'solve' LIMIT 1"
     assert arena.store.query(sql)
+
+
+def worked_examples_are_quoted_as_they_were_asked(arena: Arena) -> None:
+    """Readers see the question and the solution, and no program of a setter, which they would copy."""
+    sql = (
+        "SELECT a.notes, p.text FROM attempts a JOIN problems p ON p.round = a.round"
+        " WHERE p.domain = 'word_problems' AND a.notes LIKE '%worked example by%'"
+    )
+    rows = arena.store.query(sql)
+    assert rows and all("def answer" in row["text"] for row in rows)
+    assert not any("def answer" in note for row in rows for note in json.loads(row["notes"]))
 
 
 def pays_for_skill(arena: Arena) -> None:

@@ -131,3 +131,20 @@ def test_checkpoint_paths_are_checked(undisturbed: Path, tmp_path: Path, path: s
         else:
             assert isinstance(done.exception, ValueError), words
         assert "names the file" in str(done.exception) + done.output, words
+
+
+def test_file_removed_while_a_folder_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process plays the run: a file that it removes is none of the folder's faults."""
+    for name in ("gone", "run.db"):
+        (tmp_path / name).write_text("")
+    lstat = os.lstat
+    removed = str(tmp_path.resolve() / "gone")
+
+    def late(path: str) -> os.stat_result:
+        if path == removed:
+            Path(removed).unlink(missing_ok=True)
+        return lstat(path)
+
+    monkeypatch.setattr("arena.run.paths.os.lstat", late)
+    check_folder(tmp_path)
+    assert not Path(removed).exists()
