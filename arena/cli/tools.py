@@ -77,6 +77,9 @@ def bench(
     vllm_python: Annotated[
         Path | None, typer.Option(help="An interpreter with vllm (default: .venv-vllm/bin/python if it exists).")
     ] = None,
+    gguf: Annotated[
+        Path | None, typer.Option(help="For llm: the model as a GGUF file in F16 or BF16, for llama.cpp.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Save all measurements to this file.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Picture of the scaling results (default: beside the JSON file).")
@@ -104,7 +107,16 @@ def bench(
     large = Large.parse(shapes, adapters, repeats)
     sizes = tuple(int(n) for n in counts)
     options = Options(
-        repeats, threads, sizes, quick, vllm_python, large, generations=generations, retention=retention, llm=model
+        repeats,
+        threads,
+        sizes,
+        quick,
+        vllm_python,
+        large,
+        generations=generations,
+        retention=retention,
+        llm=model,
+        gguf=gguf,
     )
     run_bench(parts or [], options, Console(), json_file, plot, profile)
 

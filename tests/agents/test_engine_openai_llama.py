@@ -18,6 +18,8 @@ from agents.tokenizer import Tokenizer
 from arena.config.schema import load_config
 from arena.loop import play
 from arena.run.state import Arena
+from arena.tools.bench import llama_peer
+from arena.tools.bench.workload import NEW_TOKENS, Batch
 from tests.helpers.llama_server import llama_server, require_llama, write_served_model
 from tests.helpers.real_model import real_model
 
@@ -89,3 +91,14 @@ def test_ollama_config_plays_a_generation(url: str, tmp_path: Path, setter: str)
         replies = [r["text"] for r in [*attempts, *grades, *refused]]
     assert all(text.lstrip().startswith("{") for text in replies), replies
     assert sums == {name: n - before[name] for name, n in counted(url).items()}
+
+
+def test_side_of_the_benchmark(tmp_path: Path) -> None:
+    """Every row gets as many new tokens as on the other sides, and processor time is the server's."""
+    require_llama()
+    side = llama_peer.Generate(write_served_model(tmp_path / "smollm2.gguf", real_model()), 2, 1)
+    try:
+        work = side.run(Batch(["The sky is", "One and two are"], [None, None]))
+    finally:
+        side.close()
+    assert work.tokens == 2 * NEW_TOKENS and work.child_cpu > 0

