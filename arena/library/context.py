@@ -97,7 +97,7 @@ def quoted(state: RunState, post: Post) -> str:
     shown a setter's program copy its lines instead of working them out (docs/measurements.md)."""
     domain = state.domains.get(speaks_of(post))
     if post.kind == "worked_example" and domain is not None:
-        post = replace(post, title=_shown(domain, post.title))
+        post = replace(post, title=_shown(domain, post.title))  # type: ignore[arg-type]  # a domain is hashed by identity
     return note(post)
 
 

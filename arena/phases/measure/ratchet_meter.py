@@ -24,31 +24,40 @@ definitions shown make of the problem, by running them. It is NULL where not eve
 is `answer_correct`, but for a definition that passed every check and still differs on this input.
 
 The living are asked the same, one agent a problem in turn, with `none` and `own`: with the newborn's they are the 2 x 2
-of text and weights. Problems without names (needs 0) get no notes, so they are asked with `none` and `own` alone, and
-are the yardstick of what weights learned besides.
+of text and weights.
+
+Problems without names get notes in chats with `library.by_words`: the posts that match their words best. `first` and
+`stale` are such posts of earlier libraries, `filler` is another post of the kind, and `shuffled` the found post with
+the body of another: a worked example whose solution belongs to another question. Elsewhere they get none (needs 0), are
+asked with `none` and `own` alone, and are the yardstick of what weights learned besides.
 
 A reading is taken where `measure.ratchet.every` divides the generation and it costs, by estimate, at most
 `measure.ratchet.share` of the compute units of the generations since the last; otherwise it waits for a later one.
 
-Left out: names that bodies use (a body is read in primitives), posts found by words, and the config's own controls
-(`library.reading`, `network`, `content`, `withhold`): a newborn is shown what the library holds and time and fire have
-left of it, however the living read it. Not guaranteed: the share, which is estimated from prompts and reference
-solutions."""
+Left out: names that bodies use (a body is read in primitives), how useful posts found by words proved to readers, and
+the config's own controls (`library.reading`, `network`, `content`, `withhold`): a newborn is shown what the library
+holds and time and fire have left of it, however the living read it. Not guaranteed: the share, which is estimated from
+prompts and reference solutions."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from agents.engine import Request
 from agents.prompt import Prompt
+from arena.library.context import quoted, speaks_of
 from arena.library.definitions import StoredDefinition, definitions_in
 from arena.library.visibility import visible_generations
 from arena.rounds.roles import solver
 from arena.run.fold import RunState
 from arena.run.models import Models
 from arena.run.store import Row
+from culture.library import Library
+from culture.posts import Post
+from culture.retrieval import retrieve
 from culture.scope import Scope
 from curricula import list_programs as lp
 from curricula.domain import Domain, Problem, Rejection, digest
@@ -57,6 +66,8 @@ LIBRARIES = ("none", "first", "own", "filler", "shuffled", "authors", "stale", "
 """What a newborn is given to read."""
 BOTH = ("none", "own")
 """What the living are given, and everybody where there is nothing to look up."""
+FOUND = ("none", "first", "own", "filler", "shuffled", "stale")
+"""What a newborn is given to read where posts are found by words."""
 FALSE = ("shuffled", "wrong")
 """Libraries whose definitions are not so; where they make the right answer all the same, nothing is said of it."""
 TRIES = 16
@@ -76,12 +87,10 @@ class Cell:
     depth: int
     adapter: str | None
     prompt: Prompt
+    needs: int
+    """Whether the library is looked up for it."""
     made: str | None = None
     """The answer that the definitions shown make of the problem, where there is something to say of it."""
-
-    @property
-    def needs(self) -> int:
-        return int(bool(self.problem.names))
 
 
 def reading_due(state: RunState, models: Models) -> bool:
@@ -144,21 +153,24 @@ def key(cell: Cell) -> tuple[str | None, Prompt]:
 
 def cells(state: RunState, models: Models) -> list[Cell]:
     """All that a reading asks."""
-    shelf, found = Libraries(state, models.engine.count_tokens), list[Cell]()
+    by_words = state.config.library.by_words and models.voice.chat
+    shelf, found = Libraries(state, models.engine.count_tokens, by_words), list[Cell]()
     config = state.config.measure
     for domain in state.domains.values():
         for depth in config.depths_of(domain.depths):
             for problem in spread(domain.heldout(config.split, depth), config.ratchet.per_depth):
                 living = state.main_agents
                 agent = living[len(found) % len(living)] if models.learner else None
-                asked = [("newborn", None, a) for a in (LIBRARIES if problem.names else BOTH)]
+                libraries = LIBRARIES if problem.names else FOUND if shelf.by_words else BOTH
+                asked = [("newborn", None, a) for a in libraries]
                 for mind, adapter, library in [*asked, *(("living", agent, a) for a in BOTH)]:
                     notes = shelf.notes(problem, library)
                     prompt = solver.ask(models.voice, domain, adapter or mind, problem, notes)
                     made = answer_by(problem, notes)
                     if library in FALSE and made == problem.answer:
                         made = None
-                    found.append(Cell(mind, library, domain, problem, depth, adapter, prompt, made))
+                    needs = int(libraries is not BOTH)
+                    found.append(Cell(mind, library, domain, problem, depth, adapter, prompt, needs, made))
     return found
 
 
@@ -188,13 +200,15 @@ def spread(problems: Sequence[Problem], n: int) -> list[Problem]:
 
 
 class Libraries:
-    """The libraries of one reading."""
+    """The libraries of one reading. `by_words`: posts are found by the words of problems without names."""
 
-    def __init__(self, state: RunState, count_tokens: Callable[[str], int]) -> None:
+    def __init__(self, state: RunState, count_tokens: Callable[[str], int], by_words: bool) -> None:
         self.state, self.count_tokens, self.config = state, count_tokens, state.config.library
+        self.by_words = by_words
         g, stale = state.generation.index, state.config.measure.ratchet.stale
         first = state.store.query("SELECT MIN(generation) AS g FROM posts")[0]["g"]
         own = definitions(state, g)
+        self.generations = {"stale": max(0, g - stale), "first": 0 if first is None else first}
         self.held: dict[str, Definitions] = {
             "none": {},
             "first": {} if first is None else bodies(definitions(state, first)),
@@ -210,13 +224,15 @@ class Libraries:
         Which distractors, and in which order, depends on problem and name alone: libraries that hold the same show
         the same, and one that grew differs where what is new is shown.
         """
+        if not problem.names:
+            return self._found(problem, library) if self.by_words else ()
         if library == "filler":
             return self._filler(problem)
         if library == "wrong":
             return self._wrong(problem)
         held = self.held.get(library) if library != "authors" else self._part(problem)
         assert held is not None, library
-        if not self.config.limit or not problem.names:
+        if not self.config.limit:
             return ()
         count, left, shown = self.count_tokens, self.config.budget, list[str]()
         for name in problem.names:
@@ -226,6 +242,36 @@ class Libraries:
         others = [n for n in self._ordered(problem, held) if n not in problem.names][: self.config.distractors]
         shown += [n for n in others if count(held[n]) <= left // len(others)]
         return tuple(held[n] for n in self._ordered(problem, shown, "place"))
+
+    def _found(self, problem: Problem, library: str) -> tuple[str, ...]:
+        """The posts whose words match the problem's best, or their controls, as they are quoted in a chat."""
+        if library == "none":
+            return ()
+        g, render = self.generations.get(library, self.state.generation.index), partial(quoted, self.state)
+        there = posts(self.state, g)
+        found = retrieve(
+            there,
+            names=(),
+            words=problem.shown,
+            budget=self.config.budget,
+            limit=self.config.limit,
+            count_tokens=self.count_tokens,
+            rng=self.state.rng("ratchet", "words", problem.text),
+            render=render,
+            accept=lambda post: speaks_of(post) == problem.domain,
+        )
+        shown = [f.post for f in found]
+        if library in ("filler", "shuffled"):
+            others = [(p, self._other(there, p, shown, render)) for p in shown]
+            shown = [o if library == "filler" else replace(p, body=o.body) for p, o in others if o is not None]
+        return tuple(map(render, shown))
+
+    def _other(self, there: Library, post: Post, shown: list[Post], render: Callable[[Post], str]) -> Post | None:
+        """A post of the same kind and domain that is not shown, of about as many tokens."""
+        free = [p for p in there.iterate(post.kind) if speaks_of(p) == speaks_of(post) and p not in shown]
+        rng, size = self.state.rng("ratchet", "other", post.id), self.count_tokens(render(post))
+        drawn = rng.sample(free, min(len(free), TRIES))
+        return min(drawn, key=lambda p: abs(self.count_tokens(render(p)) - size), default=None)
 
     def _ordered(self, problem: Problem, names: Sequence[str] | Definitions, why: str = "pick") -> list[str]:
         return sorted(names, key=lambda name: digest(f"{self.state.config.seed}/{why}/{problem.text}/{name}"))
@@ -272,8 +318,13 @@ class Libraries:
 def definitions(state: RunState, generation: int) -> dict[str, StoredDefinition]:
     """What there was to read after a generation, by name: without what had burned, worn off or left the index by
     then."""
+    return definitions_in(posts(state, generation))
+
+
+def posts(state: RunState, generation: int) -> Library:
+    """The library as it stood after a generation, without what had burned or worn off by then."""
     left = visible_generations(state.config.library, generation)
-    return definitions_in(state.library.as_of(generation).within(Scope(generations=left, now=generation)))
+    return state.library.as_of(generation).within(Scope(generations=left, now=generation))
 
 
 def bodies(held: Mapping[str, StoredDefinition]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from arena.phases.birth import birth, fold_birth
 from arena.phases.measure.heldout import measure
 from arena.phases.measure.ratchet_meter import (
     BOTH,
+    FOUND,
     LIBRARIES,
     Libraries,
     answer_by,
@@ -57,7 +58,7 @@ def write(arena: Arena, generation: int, author: str, *names: str) -> None:
 
 
 def shelf_of(arena: Arena) -> Libraries:
-    return Libraries(arena.state, arena.models.engine.count_tokens)
+    return Libraries(arena.state, arena.models.engine.count_tokens, by_words=False)
 
 
 def cost_of(arena: Arena) -> int:
@@ -106,6 +107,45 @@ def test_empty_library_shows_no_notes(tmp_path: Path) -> None:
         shelf = shelf_of(arena)
         problem = named(arena).heldout("dev", 1)[0]
         assert all(shelf.notes(problem, library) == () for library in LIBRARIES)
+
+
+def test_posts_found_by_words_and_their_controls(arena: Arena) -> None:
+    """Without names: the best match, another example, and the match with another's solution; earlier libraries hold
+    what there was then."""
+    held = {"rev inc | 3 1 4": 1, "sort dbl dec | 9 7": 2, "sort dbl | 1 2 2": 5, "neg | 5 5 1": 5}
+    domain = arena.state.domains["list_programs"]
+    examples = [
+        Post(
+            "worked_example",
+            arena.state.living[0],
+            g,
+            text,
+            domain.solution(domain.problem(text)),
+            (),
+            f"{domain.name}/r",
+        )
+        for text, g in held.items()
+    ]
+    with arena.store.transaction():
+        added = arena.state.library.add([sign(arena.keys, p) for p in examples], lambda p: None)
+    assert [reason for _, reason in added] == [None] * len(held)
+    problem = domain.problem("sort dbl dec | 4 4 6")
+    shelf = Libraries(arena.state, arena.models.engine.count_tokens, by_words=True)
+    shelf.config = arena.config.library.model_copy(update={"limit": 1, "budget": 999})
+    found = {library: shelf.notes(problem, library) for library in FOUND}
+    solutions = [p.body for p in examples]
+    assert found["none"] == ()
+    assert all(
+        len(notes) == 1 and notes[0].startswith("worked example by ") for lib, notes in found.items() if lib != "none"
+    )
+    head, _, body = found["own"][0].partition("\n")
+    assert head.endswith("sort dbl dec | 9 7") and body == solutions[1]
+    assert found["shuffled"][0].partition("\n")[0] == head
+    assert found["shuffled"][0].partition("\n")[2] in set(solutions) - {body}
+    assert found["filler"][0].partition("\n")[2] in set(solutions) - {body}
+    assert "sort" not in found["first"][0] and found["stale"] == found["own"]
+    asked = [c for c in cells(arena.state, arena.models) if c.domain is domain]
+    assert {c.needs for c in asked} == {0}, "no chat: nothing is looked up"
 
 
 def test_shuffled_bodies_are_a_derangement() -> None:
