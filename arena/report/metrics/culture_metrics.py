@@ -187,7 +187,7 @@ def synergy(run: FinishedRun) -> float | None:
 def over_nothing(run: FinishedRun, library: str) -> float | None:
     """Difference of the share a newborn solves with a library and with nothing, over the problems for which its own
     library shows all that is needed; mean over the last readings. Definitions that do not fit into the budget are not
-    shown, and their problems are left out."""
+    shown, and their problems are left out. In a domain without names, over all problems: posts are found by words."""
     rows = run.store.query(
         "SELECT own.generation, AVG(other.correct > 0) - AVG(bare.correct > 0) AS gain FROM ratchet own"
         " JOIN ratchet other ON other.generation = own.generation AND other.mind = own.mind AND other.library = ?"
@@ -196,9 +196,10 @@ def over_nothing(run: FinishedRun, library: str) -> float | None:
         " JOIN ratchet bare ON bare.generation = own.generation AND bare.mind = own.mind AND bare.library = ?"
         " AND bare.domain = own.domain AND bare.depth = own.depth AND bare.problem = own.problem"
         " AND bare.needs = 1"
-        " WHERE own.mind = ? AND own.library = ? AND own.needs = 1 AND own.follows IS NOT NULL"
+        " WHERE own.mind = ? AND own.library = ? AND own.needs = 1"
+        " AND (own.follows IS NOT NULL OR own.domain NOT IN (SELECT domain FROM ratchet WHERE library = ?))"
         " GROUP BY own.generation ORDER BY own.generation",
-        [library, EMPTY, NEWBORN, OWN],
+        [library, EMPTY, NEWBORN, OWN, WRONG],
     )
     return end_of([(r["generation"], r["gain"]) for r in rows])
 
@@ -359,7 +360,7 @@ CULTURE_LABELS: dict[str, str] = {
     "text_channel": "channel of text",
     "weights_channel": "channel of weights",
     "synergy": "synergy of text and weights",
-    "reading_difference": "reading a needed definition, over nothing",
+    "reading_difference": "reading what is needed or found, over nothing",
     "filler_difference": "filler of equal length, over nothing",
     "follows_own": "answers that follow a right definition",
     "follows_wrong": "answers that follow a wrong definition",
