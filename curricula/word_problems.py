@@ -203,8 +203,13 @@ class WordProblems:
         return Verdict(True, True, "ok", answer=problem.answer)
 
     def confirms(self, problem: Problem, text: str) -> bool:
+        """Whether an answer, its arithmetic put right, takes the program's steps: all of them, or the first ones before
+        it stops, if the program uses the question's numbers one by one in their order."""
         corrected = with_true_results(text)
-        return corrected is not None and self.verify(problem, corrected).correct
+        if corrected is None or self.verify(problem, corrected).correct:
+            return corrected is not None
+        done, steps = ([e.value for e in equations(t)] for t in (corrected, self.solution(problem)))
+        return 0 < len(done) < len(steps) and steps[: len(done)] == done and _one_by_one(problem, len(steps))
 
     def doubt(self, problem: Problem, answers: Sequence[Judged]) -> str | None:
         """Decide from the answers whether the program probably does not compute what the question asks.
@@ -267,6 +272,14 @@ class WordProblems:
             return parent
         question, program = word_data.mutate(parts[0], parts[1].text, rng)
         return f"{question}\n{LINE}\n{program}"
+
+
+def _one_by_one(problem: Problem, steps: int) -> bool:
+    """Whether a program uses all numbers of its question in their order, one with each of its `steps`."""
+    question, program = split(problem.text)  # type: ignore[misc]
+    used = program.constants
+    told = tuple(n for n in numbers_in(question, parts=False) if n in used)
+    return told == used and set(key_numbers(question)) <= set(used) and program.operations == steps == len(used) - 1
 
 
 def _early_values(question: str, solution: str) -> set[str]:

@@ -138,11 +138,22 @@ def test_with_true_results_all_equations_hold(text: str):
 
 
 def test_attempts_that_confirm_a_program():
-    """The same steps with wrong results do, other steps do not, whatever value they reach."""
+    """The same steps with wrong results do, other steps do not, whatever value they reach. So do the first steps of a
+    program that uses the question's numbers one by one."""
     domain = WordProblems()
     program = "def answer():\n    figs = 12\n    figs = figs * 3\n    figs = figs - 7\n    return figs"
     problem = domain.problem(f"Nils has 12 bags of 3 figs and eats 7. How many are left?\n---\n{program}")
     confirming = ["figs = 12 * 3 = 36\n36 - 7 = 29\nanswer: 29", "12 * 3 = 35\n35 - 7 = 27\nanswer: 27"]
+    confirming += ["12 * 3 = 35\nanswer: 35", "12 * 3 = 36\nanswer: 29"]
     assert all(domain.confirms(problem, text) for text in confirming)
-    others = ["12 + 3 = 15\n15 - 7 = 8\nanswer: 8", "12 * 3 = 35\nanswer: 35", "12 * 3 = 36\nanswer: 29", "none", ""]
+    others = [
+        "12 + 3 = 15\n15 - 7 = 8\nanswer: 8",
+        "12 + 3 = 15\nanswer: 15",
+        "12 * 3 = 36\n36 + 7 = 43\nanswer: 43",
+        "none",
+        "",
+    ]
     assert not any(domain.confirms(problem, text) for text in others)
+    for body in ("figs = 12 * 3\n    return figs - 3", "figs = 3 * 12\n    return figs - 7"):
+        other = domain.problem(f"Nils has 12 bags of 3 figs and eats 7. How many?\n---\ndef answer():\n    {body}")
+        assert not domain.confirms(other, "12 * 3 = 36\nanswer: 36"), "a number left out, another order"
