@@ -179,8 +179,8 @@ class Confirmed(Protocol):
     """A domain whose reference answers may be wrong: the setter's program need not compute what its question asks."""
 
     def confirms(self, problem: Problem, text: str) -> bool:
-        """Whether an attempt supports the reference answer: its steps lead there, or begin to, apart from slips within a
-        step."""
+        """Whether an attempt supports the reference answer: its steps lead there, or begin to, apart from slips
+        within a step."""
 
 
 @runtime_checkable

@@ -148,8 +148,8 @@ class SleepSection(Section):
     """Maximum number of reference solutions that an agent is trained on: of this generation's problems that it set or
     attempted, or whose author it reads (`library.network`), and that not every attempt solved. A reference solution is
     what the setter's program computes, step by step. It counts if the problem is not doubted and, in word_problems, an
-    attempt takes the same steps or the first of them, right or wrong in their arithmetic. Domains with hidden names have
-    none."""
+    attempt takes the same steps or the first of them, right or wrong in their arithmetic. Domains with hidden names
+    have none."""
     newborn: int = Field(256, ge=0)
     """Number of worked examples that a newborn is trained on before its first generation, if it inherits the
     library."""
