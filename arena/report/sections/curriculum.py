@@ -63,7 +63,7 @@ def section(source: Source) -> Section:
     return Section(
         "curriculum",
         title,
-        findings(a, played, fates, words, reasons),
+        findings(a, played, fates, words, reasons, source.config.sleep.references > 0),
         tuple(figures),
         (
             generations_table(a),
@@ -151,8 +151,9 @@ def read_reasons(store: Store) -> dict[str, Counter[int]]:
 
 
 def findings(
-    a: Analysis, played: list[Analysis], fates: dict[int, Counter[str]], words: Words, reasons: dict[str, Counter[int]]
-) -> tuple[str, ...]:
+    a: Analysis, played: list[Analysis], fates: dict[int, Counter[str]], words: Words, reasons: dict[str, Counter[int]],
+    references: bool,
+) -> tuple[str, ...]:  # fmt: skip
     said = []
     means = [g for g in played if g["mean_difficulty"] is not None]
     if means:
@@ -164,9 +165,10 @@ def findings(
     total = sum((Counter(f) for f in fates.values()), Counter[str]())
     n = total.total()
     shares = ", ".join(f"{total[fate] / n:.0%} {fate}" for fate, _ in FATES if total[fate])
+    training = "pay their setters" if references else "give a training signal"
     said.append(
-        f"Of {n:,} problems set, {shares}. Only learnable ones, solved by some attempts and not by others, give a "
-        "training signal."
+        f"Of {n:,} problems set, {shares}. Only learnable ones, solved by some attempts and not by others, {training}."
+        + " Agents are trained on reference solutions of unsolved ones too (sleep.references)." * references
     )
     if reasons:
         worst, counts = next(iter(reasons.items()))

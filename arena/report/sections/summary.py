@@ -13,10 +13,12 @@ from typing import Any
 
 from arena.config.schema import Config
 from arena.report.figures.figure import Section, Table
+from arena.report.metrics.randomised_uplift import worths
 from arena.report.metrics.reward_hacking import attempts, rejections
 from arena.report.sections.culture.authors import authors, most_useful
 from arena.report.sections.culture.knowledge import names_sentence
 from arena.report.sections.culture.posts import best, definitions, why_none
+from arena.report.sections.culture.worth import kinds_found
 from arena.report.sections.diversity import collapsed
 from arena.report.sections.heldout import gain_sentence
 from arena.report.sections.reward_hacking import gamed
@@ -42,7 +44,10 @@ def section(source: Source) -> Section:
         found.append(SURE)
     missing = [] if a["generations"] else ["Findings: no generation has been played yet."]
     if a["generations"] and not any(d.uplift for d in posts):
-        missing.append(why_none(source))
+        by_words = source.config.named_domain is None and source.config.library.by_words
+        effects = worths(store) if by_words else None
+        found += kinds_found(effects) if effects else []
+        missing += [] if effects else [why_none(source)]
     tables = (run_table(source), *((models_table(a["models"]),) if a["models"] else ()))
     tables += (agents_table(source),) if a["agents"] else ()
     return Section("summary", "Summary", tuple(found), (), tables, tuple(missing))

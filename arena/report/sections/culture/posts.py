@@ -107,8 +107,8 @@ def read_by(store: Store, kind: str) -> dict[str, dict[str, int]]:
 def why_none(source: Source) -> str:
     if source.config.named_domain is None:
         return (
-            "The effect of reading cannot be measured in this run: only definitions of hidden names allow it, and the "
-            "run has none (no domain with hidden names in its config)."
+            "No paired uplift of definitions is known: the run has none (no domain with hidden names in its config). "
+            "The effect of other posts is measured by withholding some at random (library.withhold)."
         )
     return (
         "No defined name has been asked for yet, with and without reading, so the paired uplift of posts is not known."
