@@ -53,9 +53,11 @@ def test_large_models_are_measured_briefly(monkeypatch: pytest.MonkeyPatch) -> N
     generate, sleep = TorchEngine.generate, Learner.sleep
     monkeypatch.setattr(TorchEngine, "generate", lambda self, r: asked.append(len(r)) or generate(self, r))
     monkeypatch.setattr(Learner, "sleep", lambda self, e, seed: asked.append(len(e)) or sleep(self, e, seed))
-    estimate.calibrate(config, base, tokenizer, [estimate.BARE_PAIR])
-    assert asked[1] == config.engine.max_rows and asked[3] == config.population.agents * config.sleep.batch
+    speed, _ = estimate.calibrate(config, base, tokenizer, [estimate.BARE_PAIR])
+    assert asked == [1, 1, config.engine.max_rows, 1, config.population.agents * config.sleep.batch]
+    assert min(speed.read, speed.write, speed.train) > 0
     asked.clear()
     monkeypatch.setattr(estimate, "OPERATIONS", 2.0 * base.config.linear_parameters * 120)
     estimate.calibrate(config, base, tokenizer, [estimate.BARE_PAIR])
-    assert asked == [1, 2, 1, 2]
+    threads = config.engine.threads
+    assert asked == [1, 1, estimate.ROWS * threads, 1, estimate.LEARNED * threads]
