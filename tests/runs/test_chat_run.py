@@ -91,7 +91,7 @@ def test_chat_answers_are_trained_in_place(model: Path) -> None:
 def test_estimate_counts_chat_tokens(model: Path, tmp_path: Path) -> None:
     config = load_config("configs/tiny.yaml", [*settings(model, tmp_path, "none"), "engine.max_rows=6"])
     lines = estimate(config)
-    found = re.search(r"chats of ([\d,]+) tokens, replies of at most 16", lines[0])
+    found = re.search(r"prompts of ([\d,]+) tokens, replies of 16 \(at most 16\)", lines[0])
     assert found
     words, problem = ListPrograms(), ListPrograms().heldout("dev", 3)[0]
     voice = make_voice(config, lambda agent: 0)
