@@ -37,6 +37,8 @@ ROWS, EXAMPLES, LEARNERS = 16, 8, 4
 QUICK_ROWS, QUICK_EXAMPLES = 4, 2
 ADAPTERS = (0, 4, 16)
 SHOWN = 3  # solved examples at the beginning of every prompt
+LONGEST = 768
+"""Maximum number of tokens of a prompt."""
 SLOWER = 150.0  # than the shipped model, about
 TRANSFORMERS, PEFT, IN_SEQUENCE, FLOAT32 = "transformers", "peft mixed batch", "peft in sequence", "ratchet, float32"
 
@@ -87,7 +89,7 @@ def generating(model: Path, names: list[str], options: Options, folder: Path) ->
         from arena.tools.bench import vllm_peer
 
         paths = adapter_folders(model, names, folder)
-        engine = vllm_peer.Generate(vllm_python(options) or Path(), model, paths, rows, options.threads)
+        engine = vllm_peer.Generate(vllm_python(options) or Path(), model, paths, rows, options.threads, LONGEST)
         return Side("vllm", lambda turn: engine.run(batch(turn)), engine.close)
 
     def build_llama() -> Side:

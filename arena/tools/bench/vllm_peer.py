@@ -20,9 +20,12 @@ WORKER = Path(__file__).with_name("vllm_worker.py")
 
 
 class Generate:
-    """One vLLM engine with its adapters. Raises RuntimeError with the end of its log if it fails."""
+    """One vLLM engine with its adapters; `prompt`: tokens of the longest prompt. Raises RuntimeError with the end of its
+    log if it fails."""
 
-    def __init__(self, python: Path, model: Path, adapters: dict[str, Path], rows: int, threads: int) -> None:
+    def __init__(
+        self, python: Path, model: Path, adapters: dict[str, Path], rows: int, threads: int, prompt: int = PROMPT_TOKENS
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bench-vllm-")
         folder = Path(self._folder.name)
         spec = {
@@ -31,7 +34,7 @@ class Generate:
             "rank": RANK,
             "rows": rows,
             "threads": threads,
-            "max_model_len": PROMPT_TOKENS + NEW_TOKENS + 16,
+            "max_model_len": prompt + NEW_TOKENS + 16,
         }
         (folder / "spec.json").write_text(json.dumps(spec))
         environment = {
