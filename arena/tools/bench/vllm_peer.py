@@ -20,8 +20,8 @@ WORKER = Path(__file__).with_name("vllm_worker.py")
 
 
 class Generate:
-    """One vLLM engine with its adapters; `prompt`: tokens of the longest prompt. Raises RuntimeError with the end of its
-    log if it fails."""
+    """One vLLM engine with its adapters; `prompt`: tokens of the longest prompt. Raises RuntimeError with the end of
+    its log if it fails."""
 
     def __init__(
         self, python: Path, model: Path, adapters: dict[str, Path], rows: int, threads: int, prompt: int = PROMPT_TOKENS
