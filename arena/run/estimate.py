@@ -35,9 +35,9 @@ BARE_PAIR = ("solve rev inc sort | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 ; sort 2
 WRITTEN = 40
 """Maximum number of tokens of a completion when speed is measured."""
 LEAST_WRITTEN = 4
-ROWS = 24
+ROWS = 16
 """Rows for each thread that a large model generates at least: with fewer, a step takes as long for fewer tokens."""
-LEARNED = 6
+LEARNED = 2
 """Examples for each thread that a large model learns at least."""
 OPERATIONS = 1e11
 """Operations of generating, and of learning, when the speed of a large model is measured, beyond which work is reduced

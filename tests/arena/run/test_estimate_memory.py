@@ -57,7 +57,7 @@ def test_large_models_are_measured_briefly(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked == [1, 1, config.engine.max_rows, 1, config.population.agents * config.sleep.batch]
     assert min(speed.read, speed.write, speed.train) > 0
     asked.clear()
-    monkeypatch.setattr(estimate, "OPERATIONS", 2.0 * base.config.linear_parameters * 60)
+    monkeypatch.setattr(estimate, "OPERATIONS", 2.0 * base.config.linear_parameters * 24)
     estimate.calibrate(config, base, tokenizer, [estimate.BARE_PAIR])
     threads = config.engine.threads
     assert asked == [1, 1, estimate.ROWS * threads, 1, estimate.LEARNED * threads]
