@@ -7,7 +7,7 @@ import os
 import sys
 
 KERNELS = 64
-"""Compiled kernels that each cache keeps. A step of a model has about 20 shapes of products, forward and backward."""
+"""Compiled kernels that each cache keeps. Six steps of SmolLM2-135M took as long with 64 as with 1024."""
 CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 """Environment variables that torch's CPU kernels read at their first use: oneDNN's cache, and torch's on top of it."""
 

@@ -1,20 +1,18 @@
-"""llama.cpp's own server (package xllamacpp) with a model of the cache, in a process of its own on loopback.
-
-`python tests/helpers/llama_server.py MODEL.gguf` serves a file until its standard input ends, and prints the address.
-"""
+"""llama.cpp's own server (package xllamacpp) with a model of the cache, in a process of its own on loopback."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from arena.tools.bench.llama_peer import command
 
 CONTEXT, SLOTS = 4096, 2
 """Tokens of a text, and requests served at a time."""
@@ -54,9 +52,9 @@ def write_served_model(path: Path, folder: Path, kind: str = "F16") -> Path:
 @contextmanager
 def llama_server(model: Path) -> Iterator[str]:
     """The address of a server, ending in /v1, which has ended afterwards."""
-    command, log = [sys.executable, __file__, str(model)], model.with_suffix(".log")
+    started, log = command(model, SLOTS, CONTEXT, 1), model.with_suffix(".log")
     pipe = subprocess.PIPE
-    with open(log, "wb") as told, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=told, text=True) as process:
+    with open(log, "wb") as told, subprocess.Popen(started, stdin=pipe, stdout=pipe, stderr=told, text=True) as process:
         try:
             assert process.stdout
             address = process.stdout.readline().strip()
@@ -64,20 +62,3 @@ def llama_server(model: Path) -> Iterator[str]:
             yield f"{address}/v1"
         finally:
             process.kill()
-
-
-def serve(model: str) -> None:
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = model
-    params.n_ctx, params.n_parallel = CONTEXT * SLOTS, SLOTS
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.model_alias, params.cache_ram_mib, params.endpoint_metrics = {"smollm2"}, 0, True
-    server = xllamacpp.Server(params)
-    print(server.listening_address, flush=True)
-    sys.stdin.read()
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1])

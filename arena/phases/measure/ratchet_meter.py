@@ -207,13 +207,13 @@ class Libraries:
         self.by_words = by_words
         g, stale = state.generation.index, state.config.measure.ratchet.stale
         first = state.store.query("SELECT MIN(generation) AS g FROM posts")[0]["g"]
-        own = definitions(state, g)
-        self.generations = {"stale": max(0, g - stale), "first": 0 if first is None else first}
+        self.generations = {"first": 0 if first is None else first, "own": g, "stale": g - stale}
+        self.matches: dict[tuple[str, int], list[Post]] = {}
+        dated = {library: definitions(state, at) for library, at in self.generations.items()}
+        own = dated["own"]
         self.held: dict[str, Definitions] = {
             "none": {},
-            "first": {} if first is None else bodies(definitions(state, first)),
-            "own": bodies(own),
-            "stale": bodies(definitions(state, g - stale)),
+            **{library: bodies(held) for library, held in dated.items()},
             "shuffled": shuffled_bodies(bodies(own), str(state.config.seed)),
         }
         self.parts = parts(own, state.rng(g, "ratchet", "authors"))
@@ -247,20 +247,22 @@ class Libraries:
         """The posts whose words match the problem's best, or their controls, as they are quoted in a chat."""
         if library == "none":
             return ()
-        g, render = self.generations.get(library, self.state.generation.index), partial(quoted, self.state)
+        g, render = self.generations.get(library, self.generations["own"]), partial(quoted, self.state)
         there = posts(self.state, g)
-        found = retrieve(
-            there,
-            names=(),
-            words=problem.shown,
-            budget=self.config.budget,
-            limit=self.config.limit,
-            count_tokens=self.count_tokens,
-            rng=self.state.rng("ratchet", "words", problem.text),
-            render=render,
-            accept=lambda post: speaks_of(post) == problem.domain,
-        )
-        shown = [f.post for f in found]
+        if (problem.text, g) not in self.matches:
+            found = retrieve(
+                there,
+                names=(),
+                words=problem.shown,
+                budget=self.config.budget,
+                limit=self.config.limit,
+                count_tokens=self.count_tokens,
+                rng=self.state.rng("ratchet", "words", problem.text),
+                render=render,
+                accept=lambda post: speaks_of(post) == problem.domain,
+            )
+            self.matches[problem.text, g] = [f.post for f in found]
+        shown = self.matches[problem.text, g]
         if library in ("filler", "shuffled"):
             others = [(p, self._other(there, p, shown, render)) for p in shown]
             shown = [o if library == "filler" else replace(p, body=o.body) for p, o in others if o is not None]

@@ -4,7 +4,7 @@ All rows are requested at once over loopback. A slot keeps the prompt of its las
 share is read once, as on our side. Processor time is that of the subprocess; the requests cost little and count too.
 Base model only: llama.cpp applies one LoRA adapter to a whole batch.
 
-`python arena/tools/bench/llama_peer.py MODEL.gguf ROWS CONTEXT THREADS` serves until its standard input ends.
+`python -m arena.tools.bench.llama_peer MODEL.gguf ROWS CONTEXT THREADS` serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,17 +27,21 @@ CONTEXT = 1024
 
 
 class Generate:
-    """One server. Raises RuntimeError if it does not start."""
+    """One server. Raises RuntimeError with the end of its log if it does not start."""
 
     def __init__(self, model: Path, rows: int, threads: int) -> None:
-        command = [sys.executable, "-m", __name__, str(model), str(rows), str(CONTEXT), str(threads)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-llama-")
+        log, pipe = Path(self._folder.name) / "log", subprocess.PIPE
+        with log.open("w") as told:
+            started = command(model, rows, CONTEXT, threads)
+            self._process = subprocess.Popen(started, stdin=pipe, stdout=pipe, stderr=told, text=True)
         assert self._process.stdout
         self._url = self._process.stdout.readline().strip()
         if not self._url:
-            raise RuntimeError(f"llama.cpp's server of {model} ended with exit code {self._process.wait()}")
+            self._process.communicate()
+            end = log.read_text(errors="replace").strip().splitlines()[-12:]
+            self._folder.cleanup()
+            raise RuntimeError("llama.cpp ended: " + " / ".join(end))
         self._pool = ThreadPoolExecutor(rows)
 
     def run(self, batch: Batch) -> Work:
@@ -49,6 +54,7 @@ class Generate:
         self._pool.shutdown()
         self._process.kill()
         self._process.communicate()
+        self._folder.cleanup()
 
     def _ask(self, prompt: str) -> dict[str, Any]:
         body = {"prompt": prompt, "max_tokens": NEW_TOKENS, "temperature": 0, "ignore_eos": True, "cache_prompt": True}
@@ -65,6 +71,11 @@ class Generate:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def command(model: Path, rows: int, context: int, threads: int) -> list[str]:
+    """Starts a server, which prints its address. Its model is named like the file."""
+    return [sys.executable, "-m", __name__, *map(str, (model, rows, context, threads))]
+
+
 def serve(model: str, rows: int, context: int, threads: int) -> None:
     import xllamacpp
 
@@ -72,7 +83,7 @@ def serve(model: str, rows: int, context: int, threads: int) -> None:
     params.model.path = model
     params.n_ctx, params.n_parallel = rows * context, rows
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-    params.cache_ram_mib = 0
+    params.model_alias, params.cache_ram_mib, params.endpoint_metrics = {Path(model).stem}, 0, True
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
     sys.stdin.read()

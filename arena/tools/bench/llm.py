@@ -112,10 +112,7 @@ def generating(model: Path, names: list[str], options: Options, folder: Path) ->
         Planned(LIMIT, build_limit, SLOWER / 2, 10.0),
     ]
     case.targets = [Target((peer,), 2.5 if names else 1.5), Target(("vllm",), 1.0)]
-    if not names:
-        case.targets.append(Target((LLAMA,), 1.0))
-    if names:
-        case.targets.append(Target((LIMIT,), 0.5))
+    case.targets.append(Target((LIMIT,), 0.5) if names else Target((LLAMA,), 1.0))
     return without_missing(case, options, (peer,))
 
 
