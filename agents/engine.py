@@ -37,7 +37,9 @@ class Request:
 class Completion:
     """One completion. `finish` is "stop" or "length".
 
-    `logprob` is the sum over the generated tokens (before top-p); nan, stored as NULL, if the engine does not give it.
+    `logprob` is the sum over the generated tokens (at temperature 1, before top-p); nan, stored as NULL, if the engine
+    does not give it. `logprobs` are those of the single tokens, with that of the end token if it was generated; engines
+    that train give them.
     """
 
     key: str
@@ -46,6 +48,7 @@ class Completion:
     prompt_tokens: int
     generated_tokens: int
     logprob: float
+    logprobs: tuple[float, ...] = ()
 
 
 class Engine(Protocol):

@@ -9,6 +9,7 @@ machine and thread count is bit-equal.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -139,7 +140,7 @@ class _Batch:
         self.stops = np.array([bool(r.stop) for r in requests])
         self.written = np.zeros((n, self.steps), dtype=np.int64)
         self.counts = np.zeros(n, dtype=np.int64)
-        self.logprobs = np.zeros(n)
+        self.logprobs = np.zeros((n, self.steps), dtype=np.float32)
         self.ended = np.zeros(n, dtype=bool)  # by the end of text or a stop string
         self.done = np.zeros(n, dtype=bool)
         self.slot_of = np.full(n, -1)
@@ -168,8 +169,8 @@ class _Batch:
         live = np.nonzero((rows >= 0) & ~self.done[rows])[0]
         at, tokens, logprobs = rows[live], tokens[live], logprobs[live]
         self.written[at, self.counts[at]] = tokens
+        self.logprobs[at, self.counts[at]] = logprobs
         self.counts[at] += 1
-        self.logprobs[at] += logprobs
         self.ended[at] = (tokens[:, None] == self.ends).any(1)
         for i in at[self.stops[at] & ~self.ended[at]]:
             text = self.tokenizer.decode([self.written[i, : self.counts[i]].tolist()])[0]
@@ -207,7 +208,8 @@ class _Batch:
                 "stop" if self.ended[i] else "length",
                 len(item.ids),
                 int(self.counts[i]),
-                float(self.logprobs[i]),
+                math.fsum(self.logprobs[i, : self.counts[i]].tolist()),
+                tuple(self.logprobs[i, : self.counts[i]].tolist()),
             )
             for i, (item, text) in enumerate(zip(self.items, texts, strict=True))
         }

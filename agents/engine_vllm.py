@@ -253,6 +253,7 @@ class VllmEngine:
             len(output.prompt_token_ids),
             len(found.token_ids),
             float(found.cumulative_logprob),
+            tuple(float(at[i].logprob) for i, at in zip(found.token_ids, found.logprobs, strict=True)),
         )
 
     # -- starting and stopping -----------------------------------------------------------------------------------

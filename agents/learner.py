@@ -1,10 +1,10 @@
 """Sleep: fine-tune the LoRA adapters of all agents on the experience of a generation, in one batch.
 
-The objective is the weighted likelihood of completions, where each example has a weight. Adapters are stacked over
-agents, so that one forward and one backward pass serve the population. Loss normalisation, gradient clipping, AdamW
-moments (Loshchilov & Hutter 2019) and step counts are separate for each agent; agents without examples in a step are
-not changed at all. Agents act with an exponential moving average of their trained weights. Left out: policy
-gradients, full fine-tuning.
+The loss of a completion token is given by an objective (`agents.objectives`): weighted likelihood or a policy gradient.
+Adapters are stacked over agents, so that one forward and one backward pass serve the population. Loss normalisation,
+gradient clipping, AdamW moments (Loshchilov & Hutter 2019) and step counts are separate for each agent; agents without
+examples in a step are not changed at all. Agents act with an exponential moving average of their trained weights. Left
+out: full fine-tuning.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,13 +30,14 @@ from agents.fused_ops import make_ops
 from agents.grouped_gemm import segments_of
 from agents.memory import release_freed_memory
 from agents.model import StackedWeights, hidden
+from agents.objectives import Likelihood, Objective, TrainedTokens
 from agents.packing import Packing
 from agents.parallel import evenly, in_threads, workers
 from agents.prefixes import LEAST, Family, common
 from agents.prompt import Prompt
 from agents.stored_file import check_file
 from agents.tokenizer import Tokenizer
-from agents.vocabulary import nll
+from agents.vocabulary import nll, nll_entropy
 
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
@@ -48,19 +49,30 @@ BASE_MODEL = ""  # instead of an agent's name: the base model without an adapter
 
 @dataclass(frozen=True)
 class Example:
-    """A weighted training example of an agent. Only the tokens of the completion are trained on."""
+    """A weighted training example of an agent. Only the tokens of the completion are trained on.
+
+    weight: weight of its tokens, or their advantage where the objective takes signed weights.
+    spans: (start, stop, weight) of characters of the completion; tokens that end there have that weight instead. They
+        do not overlap, and the end token has `weight`.
+    sampled: log-probabilities of the completion's tokens when the agent sampled it, with that of the end token if it
+        was sampled; empty for other texts. They are left out of account if the text has another number of tokens now
+        (a tokenizer may encode a text in other tokens than were sampled).
+    """
 
     agent: str
     prompt: Prompt
     completion: str
     weight: float = 1.0
+    spans: tuple[tuple[int, int, float], ...] = ()
+    sampled: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class SleepReport:
     """Statistics of an agent's sleep.
 
-    `tokens` is the total length of prompts and completions; `loss` is in nats per completion token, a mean over steps.
+    `tokens` is the total length of prompts and completions; `loss` is that of the objective, a mean over steps: with
+    `Likelihood` in nats per completion token.
     """
 
     agent: str
@@ -89,13 +101,21 @@ class LearnerConfig:
     weight_decay: float = 0.0
     average: float = 0.95  # decay of the acting average per step
     tokens: int = 4096  # approximate size of a micro-batch; affects speed and memory only
+    objective: Objective = field(default_factory=Likelihood)
+
+
+_NONE = np.zeros(0, dtype=np.float32)
 
 
 @dataclass
 class _Row:
+    """`weights`, `sampled` and `base` [learned] belong to the learned tokens (`agents.objectives.TrainedTokens`)."""
+
     prompt: list[int]
     completion: list[int]
-    weight: float
+    weights: np.ndarray = field(default_factory=lambda: _NONE)
+    sampled: np.ndarray = field(default_factory=lambda: _NONE)
+    base: np.ndarray = field(default_factory=lambda: _NONE)
     place: int = 0  # index among the scored texts
 
     @property
@@ -171,7 +191,8 @@ class Learner:
     def sleep(self, examples: Sequence[Example], seed: str) -> list[SleepReport]:
         """Train every agent on its examples for one epoch, in batches shuffled with `seed`.
 
-        Examples without positive weight or longer than the context are skipped.
+        Examples without weight (without positive weight, if the objective takes no others) or longer than the context
+        are skipped.
 
         Returns:
             One report per agent that has examples, in the order of `names`.
@@ -179,14 +200,9 @@ class Learner:
         Raises:
             ValueError: an example belongs to an unknown agent.
         """
-        prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
-        completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
-        rows: dict[str, list[_Row]] = {}
-        for example, prompt, completion in zip(examples, prompts, completions, strict=True):
-            if example.agent not in self.names:
-                raise ValueError(f"an example names an unknown agent: {example.agent!r}")
-            if example.weight > 0 and len(prompt) + len(completion) <= self.base.config.max_position_embeddings:
-                rows.setdefault(example.agent, []).append(_Row(prompt, completion, example.weight))
+        rows = self._rows(examples)
+        if self.config.objective.kl:
+            self._add_base(rows)
         present = [n for n in self.names if n in rows]
         for name in present:
             random.Random(f"{seed}/{name}").shuffle(rows[name])
@@ -205,6 +221,43 @@ class Learner:
             )
             for n in present
         ]
+
+    def _rows(self, examples: Sequence[Example]) -> dict[str, list[_Row]]:
+        """The examples to train on as token ids and token weights, by agent."""
+        prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
+        completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
+        spanned = [e for e in examples if e.spans]
+        ends = iter(self.tokenizer.completion_ends([e.prompt for e in spanned], [e.completion for e in spanned]))
+        rows: dict[str, list[_Row]] = {}
+        for example, prompt, completion in zip(examples, prompts, completions, strict=True):
+            if example.agent not in self.names:
+                raise ValueError(f"an example names an unknown agent: {example.agent!r}")
+            weights = np.full(len(completion), example.weight, dtype=np.float32)
+            if example.spans:
+                at = np.array(next(ends))
+                for start, stop, weight in example.spans:
+                    weights[(at > start) & (at <= stop)] = weight
+            sampled = np.full(len(completion), np.nan, dtype=np.float32)
+            if example.sampled and len(completion) - len(example.sampled) in (0, 1):
+                sampled[: len(example.sampled)] = example.sampled
+                weights[len(example.sampled) :] = 0.0  # a text that ran out of tokens has no end
+            if not self.config.objective.signed:
+                weights = weights.clip(min=0.0)
+            row = _Row(prompt, completion)
+            row.weights, row.sampled = weights[-row.learned :], sampled[-row.learned :]
+            row.base = np.zeros(row.learned, dtype=np.float32)
+            if row.weights.any() and row.length <= self.base.config.max_position_embeddings:
+                rows.setdefault(example.agent, []).append(row)
+        return rows
+
+    @torch.no_grad()
+    def _add_base(self, rows: dict[str, list[_Row]]) -> None:
+        """Fill in the log-probabilities of all rows under the base model."""
+        weights = self.acting().weights([None])
+        for part in self._micro_batches([[row for own in rows.values() for row in own]]):
+            nats = torch.split(self._nll(weights, part)[0], [row.learned for row in part[0]])
+            for row, found in zip(part[0], nats, strict=True):
+                row.base = -found.cpu().numpy()
 
     def steps_of(self, rows: dict[str, list[_Row]]) -> int:
         """Number of optimiser steps: as many as the agent with the most examples needs."""
@@ -226,8 +279,9 @@ class Learner:
         names = list(batches)
         index = torch.tensor([self.names.index(n) for n in names], device=self.device)
         stack = self.layout.training(self.base, self.state["trained"][index])
-        # normalised over all tokens of an agent in this step, whose rows may be in several micro-batches
-        shares = [sum(r.weight * len(r.completion) for r in batches[n]) for n in names]
+        # normalised over all rows of an agent in this step, which may be in several micro-batches
+        scale = self.config.objective.scale
+        shares = [sum(scale(r.weights)[1] for r in batches[n]) for n in names]
         total, losses = torch.tensor(shares, device=self.device), torch.zeros(len(names), device=self.device)
         for part in self._micro_batches([batches[n] for n in names]):
             loss = self._loss(stack.weights(), part) / total  # (agents,)
@@ -283,30 +337,38 @@ class Learner:
         rows: dict[str, list[_Row]] = {}
         for i, (example, prompt, completion) in enumerate(zip(examples, prompts, completions, strict=True)):
             if len(prompt) + len(completion) <= self.base.config.max_position_embeddings:
-                row = _Row(prompt, completion, 1.0, i)
+                row = _Row(prompt, completion, place=i)
                 rows.setdefault(example.agent, []).append(row)
         scores = [Score(math.nan, 0)] * len(examples)
         if rows:
             weights = self.acting().weights([None if name == BASE_MODEL else name for name in rows])
             for part in self._micro_batches(list(rows.values())):
                 each = [row for own in part for row in own]
-                nats = torch.split(self._nll(weights, part), [row.learned for row in each])
+                nats = torch.split(self._nll(weights, part)[0], [row.learned for row in each])
                 for row, found in zip(each, nats, strict=True):
                     scores[row.place] = Score(float(found.double().sum()), row.learned)
         return scores
 
     def _loss(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
-        """Weighted sums [agents] of the negative log-likelihoods of the agents' rows."""
+        """Sums [agents] of the scaled losses of the agents' tokens."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
-        learned = np.array([row.learned for _, row in rows])
-        nats = self._nll(weights, batch)
-        weight = torch.from_numpy(np.repeat([row.weight for _, row in rows], learned).astype(np.float32))
-        agent = torch.from_numpy(np.repeat([agent for agent, _ in rows], learned))
-        sums = torch.zeros(len(batch), device=self.device)
-        return sums.index_add(0, agent.to(self.device), nats * weight.to(self.device))
+        objective = self.config.objective
+        nats, entropy = self._nll(weights, batch, objective.entropy > 0)
+        weight, sampled, base = (
+            torch.from_numpy(np.concatenate([getattr(row, name) for _, row in rows])).to(self.device)
+            for name in ("weights", "sampled", "base")
+        )
+        scales = [np.full(row.learned, objective.scale(row.weights)[0], dtype=np.float32) for _, row in rows]
+        loss = objective.loss(TrainedTokens(-nats, sampled, base, weight, entropy))
+        loss = loss * torch.from_numpy(np.concatenate(scales)).to(self.device)
+        agent = torch.from_numpy(np.repeat([agent for agent, _ in rows], [row.learned for _, row in rows]))
+        return torch.zeros(len(batch), device=self.device).index_add(0, agent.to(self.device), loss)
 
-    def _nll(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
-        """Negative log-likelihood [learned tokens] of each completion token, in row order."""
+    def _nll(
+        self, weights: StackedWeights, batch: list[list[_Row]], entropy: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Negative log-likelihood [learned tokens] of each completion token, in row order, and with `entropy` the
+        entropy of its distribution."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
         families = [self._family(own) for own in batch]
         sequences = [ids for family in families for ids in family.sequences]
@@ -333,7 +395,9 @@ class Learner:
             segments_of([sum(r.learned for r in own) for own in batch]),
             torch.is_grad_enabled() and recomputes(*size, self.threads, packing.total),
         )
-        return nll(states, weights.head, tokens[at + 1])
+        if entropy:
+            return nll_entropy(states, weights.head, tokens[at + 1])
+        return nll(states, weights.head, tokens[at + 1]), None
 
     def _family(self, rows: list[_Row]) -> Family:
         """The rows of one agent; prompts that begin alike share their prefix."""

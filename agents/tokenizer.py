@@ -112,6 +112,18 @@ class Tokenizer:
         ids = self.encode([s + c for s, c in zip(spaced, completions, strict=True)])
         return [[*row, self.end_of(p)] for p, row in zip(prompts, ids, strict=True)]
 
+    def completion_ends(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[list[int]]:
+        """Of each completion and each of its tokens, as `encode_completions` gives them, the character of the
+        completion before which the token ends; the end token ends one after the text."""
+        gaps = ["" if isinstance(p, Chat) else self._gap for p in prompts]
+        found = self._tokenizer.encode_batch(
+            [gap + c for gap, c in zip(gaps, completions, strict=True)], add_special_tokens=False
+        )
+        return [
+            [*(end - len(gap) for _, end in e.offsets), len(c) + 1]
+            for e, gap, c in zip(found, gaps, completions, strict=True)
+        ]
+
     def end_of(self, prompt: Prompt) -> int:
         """The token that ends a completion of this prompt."""
         return self._turn if isinstance(prompt, Chat) else self.eos

@@ -29,6 +29,15 @@ def quoted(text: str) -> str:
     return "\n".join(f"> {line}" for line in text.splitlines())
 
 
+def lines_of(text: str) -> list[tuple[int, int]]:
+    """(start, stop) of the characters of each line, with its line break."""
+    found, at = list[tuple[int, int]](), 0
+    for line in text.splitlines(keepends=True):
+        found.append((at, at + len(line)))
+        at += len(line)
+    return found
+
+
 @dataclass(frozen=True)
 class Problem:
     """One well-formed problem. `text` is canonical: parsing it again gives an equal problem."""
@@ -80,6 +89,19 @@ class Verdict:
     reason: str  # "ok" or what was wrong
     step: int | None = None
     answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Span:
+    """The characters text[start:stop] of an attempt, which hold one of its steps or its answer.
+
+    `right` is True for what was verified, False for the first mistake, and None for what was not judged, in particular
+    for everything after the first mistake.
+    """
+
+    start: int
+    stop: int
+    right: bool | None
 
 
 @dataclass(frozen=True)
@@ -181,6 +203,14 @@ class Confirmed(Protocol):
     def confirms(self, problem: Problem, text: str) -> bool:
         """Whether an attempt supports the reference answer: its steps lead there, or begin to, apart from slips
         within a step."""
+
+
+@runtime_checkable
+class Credited(Protocol):
+    """A domain that judges the single steps of an attempt."""
+
+    def credit(self, problem: Problem, text: str) -> list[Span]:
+        """The steps of an attempt in their order, of which at most one is wrong; empty if none can be judged."""
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ from dataclasses import replace
 from curricula import list_programs as lp
 from curricula import list_prose, post_forms
 from curricula.definitions import body_words, expand, pages
-from curricula.domain import SPLITS, Guess, Problem, Rejection, Verdict
+from curricula.domain import SPLITS, Guess, Problem, Rejection, Span, Verdict
 from curricula.hidden_practice import draw_examples, exercises
 from curricula.hidden_world import (
     LEVELS,
@@ -142,6 +142,18 @@ class HiddenWords:
         if meant is not None and tuple(meant.split()) != program:
             return replace(verdict, correct=False, reason="says the program means something else", step=0)
         return verdict
+
+    def credit(self, problem: Problem, text: str) -> list[Span]:
+        """The recalled definitions with the stated program are one step, before those of the trace."""
+        words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
+        recalled, _, trace = split_recall(text)
+        head = len(text) - len(trace)
+        if self.verify(problem, text).step == 0:
+            return [Span(0, head, False), Span(head, len(text), None)]
+        checked = {name: self.check_guess(name, body) for name, body in recalled}
+        expand = self._expand | {name: body for name, body in checked.items() if not isinstance(body, Rejection)}
+        program = tuple(p for w in words for p in expand.get(w, (w,)))
+        return [*([Span(0, head, True)] if head else []), *lp.credit_trace(program, xs, trace, head)]
 
     def features(self, problem: Problem) -> dict[str, float]:
         words = problem.text.partition("|")[0].split()

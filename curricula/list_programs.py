@@ -20,7 +20,7 @@ import random
 from collections.abc import Callable, Collection, Sequence
 
 from curricula import list_prose, post_forms
-from curricula.domain import SPLITS, Problem, Rejection, Verdict, digest
+from curricula.domain import SPLITS, Problem, Rejection, Span, Verdict, digest
 from curricula.post_forms import FAILS, NOTHING, QUESTION, Bodies, Draft
 
 MAX_DEPTH = 12
@@ -168,6 +168,24 @@ def verify_trace(program: Sequence[str], xs: List, text: str) -> Verdict:
     return Verdict(right, right, "ok" if right else "answer differs from the last step", None, shown)
 
 
+def credit_trace(program: Sequence[str], xs: List, text: str, at: int = 0) -> list[Span]:
+    """Judge each step of a solution text, and its answer, against running `program` on `xs`. The text begins at
+    character `at` of the attempt."""
+    expected, found, right = run(program, xs), list[Span](), True
+    body, said, tail = text.partition(" answer ")
+    steps = body.split(" ; ")
+    for i, step in enumerate(steps):
+        words, start = step.split(), at
+        at += len(step) + (3 if i + 1 < len(steps) else 0)
+        good = i < len(program) and words[:1] == [program[i]] and parse_digits(words[1:]) == expected[i]
+        found.append(Span(start, at, good if right else None))
+        right = right and good
+    if said:
+        good = len(steps) == len(program) and parse_digits(tail.split()) == expected[-1]
+        found.append(Span(at, at + len(said) + len(tail), good if right else None))
+    return found
+
+
 class ListPrograms:
     """Deduction: given a program and an input, write every step and the output."""
 
@@ -231,6 +249,10 @@ class ListPrograms:
     def verify(self, problem: Problem, text: str) -> Verdict:
         words, xs = split_problem(problem.text)  # type: ignore[misc]
         return verify_trace(words, xs, text)
+
+    def credit(self, problem: Problem, text: str) -> list[Span]:
+        words, xs = split_problem(problem.text)  # type: ignore[misc]
+        return credit_trace(words, xs, text)
 
     def features(self, problem: Problem) -> dict[str, float]:
         return features(problem.text.partition("|")[0].split(), problem)

@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from curricula import python_heldout
 from curricula import python_prose as prose
-from curricula.domain import Problem, Rejection, Verdict
+from curricula.domain import Problem, Rejection, Span, Verdict, lines_of
 from curricula.python_analysis import NAME, REASONS, TaskAnalysis, examine, like_all, make_easy_problem, make_problem
 from curricula.python_code import FUNCTION, parse_code
 from curricula.python_data import draw_task
@@ -42,6 +42,7 @@ from curricula.python_tasks import (
     parse_task,
     read_answer,
 )
+from curricula.python_trace import traced
 from curricula.sandbox import CallResult, Limits
 from curricula.sandboxes import make_sandbox
 from curricula.values import Failure, Value, parse_value, same_value, show_value, unfit
@@ -155,6 +156,28 @@ class PythonPrograms:
         reason, answer = judge(known, said)
         # correct answers can differ in wording; record the reference, so that they compare as equal
         return Verdict(reason == "ok", reason == "ok", reason, answer=problem.answer if reason == "ok" else answer)
+
+    def credit(self, problem: Problem, text: str) -> list[Span]:
+        """Of a deduction, lines such as `8 - 3 = 5` before the answer: judged by the steps of the execution, in their
+        order. Lines that no step begins like are not judged, nor are answers to the other kinds of tasks."""
+        known = self._known(problem.text)
+        if known.task.kind != DEDUCTION:
+            return []
+        (ran,) = self._run(traced(known.task.code.text), known.task.inputs)
+        steps = [str(step).rpartition(" = ") for step in ran.value[1]] if ran.ok else []
+        lines, found = lines_of(text), list[Span]()
+        for number, (start, stop) in enumerate(lines, start=1):
+            left, _, value = text[start:stop].strip().rpartition(" = ")
+            at = next((i for i, step in enumerate(steps) if step[0] == left), None) if left else None
+            right: bool | None = None
+            if at is not None:
+                right, steps = steps[at][2] == value, steps[at + 1 :]
+            elif number == len(lines):
+                right = self.verify(problem, text).correct
+            found.append(Span(start, stop, right))
+            if right is False:
+                return [*found, *(Span(a, b, None) for a, b in lines[number:])]
+        return found
 
     def _deduced(self, known: TaskAnalysis, said: str) -> tuple[str, str | None]:
         value = parse_value(said)

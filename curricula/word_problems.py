@@ -26,7 +26,7 @@ from typing import Any
 
 from curricula import word_data, word_program, word_question, word_request
 from curricula.answers import right_side, same_answer, same_value
-from curricula.domain import SPLITS, Judged, Problem, Rejection, Verdict, digest, quoted
+from curricula.domain import SPLITS, Judged, Problem, Rejection, Span, Verdict, digest, lines_of, quoted
 from curricula.final_answer import final_answers
 from curricula.plain_numbers import numbers_in, read_number
 from curricula.sandbox import REASONS as RUN_REASONS
@@ -201,6 +201,26 @@ class WordProblems:
         if number is not None and not follows(text, number.value):
             return Verdict(False, True, "answer does not follow", answer=problem.answer)
         return Verdict(True, True, "ok", answer=problem.answer)
+
+    def credit(self, problem: Problem, text: str) -> list[Span]:
+        """Lines: wrong with an equation that does not hold, right if all hold and one of them gives a value of the
+        program's steps, in their order. The last line is also judged by its answer. Other lines are not judged: there
+        may be other ways to the answer."""
+        said, wanted = equations(text), [e.value for e in equations(self.solution(problem))]
+        verdict, lines, found = self.verify(problem, text), lines_of(text), list[Span]()
+        for number, (start, stop) in enumerate(lines, start=1):
+            here = [e for e in said if e.line == number]
+            right: bool | None = None
+            if not all(e.holds for e in here):
+                right = False
+            elif values := [e.value for e in here if e.value in wanted]:
+                right, wanted = True, wanted[wanted.index(values[-1]) + 1 :]
+            elif number == len(lines) and verdict.answer is not None:
+                right = verdict.correct
+            found.append(Span(start, stop, right))
+            if right is False:
+                return [*found, *(Span(a, b, None) for a, b in lines[number:])]
+        return found
 
     def confirms(self, problem: Problem, text: str) -> bool:
         """Whether an answer, its arithmetic put right, takes the program's steps: all of them, or the first ones before

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from arena.config.registries import WRITTEN, find_kind
-from arena.config.section import Section
+from arena.config.objectives import LikelihoodSection, ObjectiveSection, PolicyGradientSection
+from arena.config.registries import WRITTEN, find_kind, nearest
+from arena.config.section import Section, variants_of
 from culture.kinds import POST_KINDS
 
 
@@ -103,6 +104,19 @@ class SleepSection(Section):
     enabled: bool = True
     """Train adapters. If false, every agent is the base model for its whole life. With a remote model the default is
     false, and true is an error."""
+    objective: Annotated[ObjectiveSection, Field(discriminator="kind")] = LikelihoodSection()
+    """What is made of experience. Its name alone, such as `objective: policy_gradient`, stands for its defaults."""
+    credit: Literal["answer", "trace", "prefix", "step"] = "trace"
+    """What counts as right in a solver's own attempts. `answer`: the whole attempt, if its answer is right. `trace`:
+    the whole attempt, if its answer and all its steps are. `prefix`: also the verified steps before the first mistake.
+    `step`: each step by itself, compared with the same step of other attempts at the problem; what follows the first
+    mistake does not count (`policy_gradient` only)."""
+    attempts: int = Field(0, ge=0)
+    """Maximum number of its own attempts of this generation that an agent is trained on, drawn at random from those
+    that teach something: not all attempts at the problem came out alike. The worked examples of `fresh` and `archive`
+    are the same for all their readers."""
+    grades: int = Field(0, ge=0)
+    """Maximum number of its own grades of this generation that an agent is trained on (`policy_gradient` only)."""
     rank: int = Field(32, ge=1)
     """LoRA rank."""
     alpha: float = Field(64.0, gt=0)
@@ -141,7 +155,8 @@ class SleepSection(Section):
     """Kinds of these examples in chat runs, with their weights. By default they show how problems are set, and solving
     is learned in rounds alone."""
     proposals: int = Field(48, ge=0)
-    """Maximum number of an agent's own proposals, highest paid first. Each is weighted by its reward."""
+    """Maximum number of an agent's own proposals. `likelihood`: the highest paid, each weighted by its reward.
+    `policy_gradient`: drawn at random, each weighted by its reward less the agent's mean reward as a setter."""
     proposal_weight: float = Field(0.5, ge=0)
     """Factor on that weight."""
     references: int = Field(0, ge=0)
@@ -153,6 +168,35 @@ class SleepSection(Section):
     newborn: int = Field(256, ge=0)
     """Number of worked examples that a newborn is trained on before its first generation, if it inherits the
     library."""
+
+    @property
+    def needs_logprobs(self) -> bool:
+        """Whether the log-probabilities of sampled tokens are needed for training."""
+        return self.enabled and isinstance(self.objective, PolicyGradientSection)
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """A kind alone is the kind with its defaults."""
+        found = {"kind": value} if isinstance(value, str) else value
+        if isinstance(found, dict):
+            kinds, kind = variants_of(ObjectiveSection), found.get("kind")
+            if kind is None:
+                raise ValueError(f"it needs a key kind: {' or '.join(kinds)}")
+            if kind not in kinds:
+                raise ValueError(f"unknown kind {kind!r}: expected {' or '.join(kinds)}{nearest(str(kind), [*kinds])}")
+        return found
+
+    @model_validator(mode="after")
+    def _signed(self) -> SleepSection:
+        if not isinstance(self.objective, PolicyGradientSection):
+            for key, given in (("credit", self.credit == "step"), ("grades", self.grades > 0)):
+                if given:
+                    raise ValueError(
+                        f"{key} is {getattr(self, key)}, but the objective is {self.objective.kind}: "
+                        "set objective to policy_gradient"
+                    )
+        return self
 
 
 class TurnoverSection(Section):

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from arena.config.bounded_yaml import LostError, yaml_data
+from arena.config.section import variants_of
 
 Overrides = Sequence[str] | Mapping[str, Any]
 """`key=value` texts, or values by dotted key."""
@@ -96,6 +97,8 @@ def _holds_text(path: Sequence[str], model: type[BaseModel]) -> bool:
     """Whether a key holds text: `str`, or a choice of texts."""
     at: Any = model
     for key in path:
+        for variant in variants_of(at).values():
+            at = variant if key in variant.model_fields else at
         if isinstance(at, type) and issubclass(at, BaseModel):
             at = field.annotation if (field := at.model_fields.get(key)) else None
         else:

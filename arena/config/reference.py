@@ -8,8 +8,8 @@ which belong to their classes.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from arena.config.registries import nearest
 from arena.config.schema import Config
+from arena.config.section import variants_of
 
 WIDTH = 100
 NAMED = "NAME"
@@ -121,15 +122,32 @@ def _entries(model: type[BaseModel], at: str) -> Iterator[Entry]:
     sections = []
     for name, field in model.model_fields.items():
         key, below = f"{at}.{name}" if at else name, _model(field.annotation)
+        if variants := variants_of(field.annotation):
+            sections.append((Entry(key, _text(field.description)), variants))
+            continue
         if below is not None and get_origin(field.annotation) is not dict:
-            sections.append((Entry(key, _text(field.description or below.__doc__)), below))
+            sections.append((Entry(key, _text(field.description or below.__doc__)), {"": below}))
             continue
         yield Entry(key, _text(field.description), _kind(field), _default(field))
         if below is not None:
             yield from _entries(below, f"{key}.{NAMED}")
-    for entry, below in sections:
+    for entry, belows in sections:
         yield entry
-        yield from _entries(below, entry.key)
+        if len(belows) > 1:
+            yield _choice(entry.key, belows)
+        for kind, below in belows.items():
+            for found in _entries(below, entry.key):
+                if not kind:
+                    yield found
+                elif found.key != f"{entry.key}.kind":
+                    yield replace(found, text=f"With `{kind}`: {found.text}")
+
+
+def _choice(key: str, variants: Mapping[str, type[BaseModel]]) -> Entry:
+    """The key `kind` of a choice between sections; the first one describes all."""
+    first = next(iter(variants))
+    text = _text(variants[first].model_fields["kind"].description)
+    return Entry(f"{key}.kind", text, f"one of {', '.join(variants)}", first)
 
 
 def _model(kind: Any) -> type[BaseModel] | None:

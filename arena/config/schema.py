@@ -8,10 +8,10 @@ are declared in the other modules of this package; `arena.config.reference` list
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from agents.stored_file import find_substitute
 from arena.config.bounded_yaml import LostError, yaml_data
@@ -29,7 +29,7 @@ from arena.config.rounds import (
     RewardsSection,
     RoundsSection,
 )
-from arena.config.section import Section
+from arena.config.section import Section, variants_of
 from arena.config.shipped import find_config, nearest_config
 from curricula.default_prose import description, missing
 
@@ -336,13 +336,9 @@ def _review(section: Any) -> Any:
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
-    path = [str(p) for p in first["loc"]]
+    path, section = _location([str(p) for p in first["loc"]])
     where = ".".join(path) or "the config"
     if first["type"] == "extra_forbidden":
-        section: Any = Config
-        for key in path[:-1]:
-            named = get_args(section)[1:]  # of a mapping of names to sections
-            section = named[0] if named else section.model_fields[key].annotation
         names = list(section.model_fields)
         return f"unknown key {where!r}{nearest(path[-1], names) or '; expected one of ' + ', '.join(names)}"
     if first["type"] == "literal_error":
@@ -355,6 +351,23 @@ def _explain(error: ValidationError) -> str:
     if not path or where.endswith(PRIVATE):
         return f"{where}: {says}" if path else says
     return f"{where}: {says} (got {str(first['input'])[:60]!r})"
+
+
+def _location(parts: list[str]) -> tuple[list[str], Any]:
+    """The key of an error as users write it, without the name of the variant of a section, and the section it is in."""
+    at: Any = Config
+    section, path = at, list[str]()
+    for key in parts:
+        if variants := variants_of(at):
+            at = variants.get(key, at)
+            continue
+        path.append(key)
+        if isinstance(at, type) and issubclass(at, BaseModel):
+            section, field = at, at.model_fields.get(key)
+            at = field.annotation if field else None
+        else:
+            at = get_args(at)[1] if get_origin(at) is dict else None
+    return path, section
 
 
 def check_cluster(config: Config) -> None:

@@ -11,6 +11,7 @@ from arena.phases.guess import Guessing
 from arena.phases.records import Produced, request
 from arena.phases.scripted_setters import scripted_proposal
 from arena.rounds.roles import guesser
+from arena.rounds.round import SETTER
 from arena.run.state import Arena
 from arena.run.store import Records
 from curricula.domain import Problem, Rejection
@@ -53,6 +54,7 @@ def propose(arena: Arena) -> Produced:
                 "features": json.dumps(r.domain.features(found)) if isinstance(found, Problem) else None,
                 "logprob": done[i].logprob if by_model else None,
                 "tokens": done[i].generated_tokens if by_model else 0,
+                "logprobs": state.stored_logprobs(done[i]) if by_model else None,
             }
         )
     return {"problems": problems, "guesses": guessing.rows(done[len(requests) :]), "knowledge": guessing.knowledge}
@@ -64,6 +66,7 @@ def fold_proposals(arena: Arena, records: Records) -> None:
     by_round = {r["round"]: r for r in records["problems"]}
     for round_ in state.generation.rounds:
         row = by_round[round_.id]
+        state.add_reply(f"{round_.id}/{SETTER}", row["proposal"], row["logprobs"])
         found = round_.domain.problem(row["text"]) if row["valid"] else Rejection(row["reason"], row["detail"])
         round_.set_problem(row["proposal"], found)
         if isinstance(found, Problem):

@@ -2,9 +2,9 @@
 population, those of the run's own model.
 
 Each agent's examples are fresh worked examples, a sample of older ones, exercises in the definitions it can read,
-reference solutions, its own proposals weighted by their reward, and seed examples against forgetting. Prompts are
-rebuilt as solvers are asked, with the definitions that a post cites. Agents that retire now are trained only if their
-weights are inherited."""
+reference solutions, its own attempts, grades and proposals (`arena.phases.experience`), and seed examples against
+forgetting. Prompts are rebuilt as solvers are asked, with the definitions that a post cites. Agents that retire now are
+trained only if their weights are inherited."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from arena.library.definitions import Body, DefinitionIndex
 from arena.library.examples import entry_example, seed_examples
 from arena.library.recall import recalled_bodies
 from arena.library.visibility import readable, retires_by_age, visible_authors
+from arena.phases import experience
 from arena.rounds.roles import setter, solver
 from arena.rounds.round import Round
 from arena.run.engines import rest
@@ -57,7 +58,9 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         examples += [entry_example(state, models.voice, index, agent, e) for e in chosen]
         lessons.add(exercises(state, index, agent, recalled_bodies(state, agent), examples))
         examples += references(state, models, agent, shown)
-        examples += paid_proposals(state, models, agent)
+        examples += experience.attempts(state, models, agent)
+        examples += experience.grades(state, models, agent)
+        examples += own_proposals(state, models, agent)
         examples += seed_examples(state, models.voice, agent, arena.config.sleep.seed_examples)
     rest(models.engine)
     lessons.sleeps += train(state, models, models.learner, examples, f"{state.seed}/{g}/sleep")
@@ -184,11 +187,14 @@ def references(state: RunState, models: Models, agent: str, rounds: Sequence[Rou
     return rng.sample(found, min(len(found), state.config.sleep.references))
 
 
-def paid_proposals(state: RunState, models: Models, agent: str) -> list[Example]:
-    """The agent's own proposals with a positive reward, the best first."""
+def own_proposals(state: RunState, models: Models, agent: str) -> list[Example]:
+    """The agent's own proposals: with a policy gradient by their advantages, else those with a positive reward, the
+    best first."""
     config = state.config
     if config.rounds.setter != "self" or not config.sleep.proposals:
         return []
+    if config.sleep.needs_logprobs:
+        return experience.proposals(state, models, agent)
     outcomes = state.generation.outcomes
     paid = [
         (outcomes[r.id]["setter_reward"], r)

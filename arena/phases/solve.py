@@ -68,6 +68,7 @@ def solve(arena: Arena) -> Produced:
                 "answer": verdict.answer,
                 "logprob": completion.logprob,
                 "tokens": completion.generated_tokens,
+                "logprobs": state.stored_logprobs(completion),
             }
         )
     return {"attempts": attempts, "reads": reads, "withheld": withheld}
@@ -77,6 +78,7 @@ def fold_attempts(arena: Arena, records: Records) -> None:
     """Attempts and their verdicts as they were stored."""
     by_round: dict[str, list[Row]] = {}
     for row in records["attempts"]:
+        arena.state.add_reply(row["id"], row["text"], row["logprobs"])
         by_round.setdefault(row["round"], []).append(row)
     for round_ in arena.state.generation.rounds:
         rows = by_round.get(round_.id, [])

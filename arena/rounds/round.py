@@ -106,8 +106,7 @@ class Round:
             ]
         if self.phase == "grade":
             assert self.problem is not None and self.grader is not None
-            notes = self.notes.get(GRADER, self.notes.get(solver_seat(0), ()))
-            prompt = grader.ask(self.voice, self.domain, self.grader, self.problem, notes)
+            prompt = grader.ask(self.voice, self.domain, self.grader, self.problem, self.notes_of(GRADER))
             return [Ask(GRADER, self.grader, "grade", 0, prompt)]
         return []
 
@@ -166,6 +165,10 @@ class Round:
 
     def set_grade(self, grade: Grade) -> None:
         self.grade, self.phase = grade, "done"
+
+    def notes_of(self, seat: str) -> tuple[str, ...]:
+        """The texts that a seat has read; the grader reads those of the first solver."""
+        return self.notes.get(seat, self.notes.get(solver_seat(0), ()) if seat == GRADER else ())
 
     @property
     def meets_request(self) -> bool:

@@ -6,10 +6,12 @@ for any run whose database can be read, without its lock, its models or torch.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agents.engine import Completion
 from arena.config.population import MAIN
 from arena.config.schema import Config
 from arena.rounds.round import Round
@@ -17,6 +19,14 @@ from arena.run.store import Row, Store
 from culture.library import Library
 from curricula.domain import Domain, Named
 from curricula.replay import Bank, Entry
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A text as an agent sampled it, and the log-probabilities of its tokens; empty if they are not stored."""
+
+    text: str
+    logprobs: tuple[float, ...] = ()
 
 
 @dataclass
@@ -32,6 +42,7 @@ class Generation:
     utilities: Mapping[str, float] | None = None  # by post, once asked for (arena.library.utility)
     receipts: list[Row] = field(default_factory=list)  # of reviewers' decisions, taken when the generation began
     labels: list[Row] = field(default_factory=list)
+    replies: dict[str, Reply] = field(default_factory=dict)  # by round and seat; attempts also by their number
 
 
 class RunState:
@@ -88,6 +99,19 @@ class RunState:
     def rng(self, *where: object) -> random.Random:
         """A generator keyed by the run's seed and a place in the run."""
         return random.Random("/".join(map(str, (self.seed, *where))))
+
+    # -- sampled replies -------------------------------------------------------------------------------------------
+
+    def stored_logprobs(self, completion: Completion) -> str | None:
+        """Log-probabilities of a completion's tokens as they are stored: a JSON list of numbers with six digits; None
+        if no objective needs them."""
+        if not self.config.sleep.needs_logprobs or not completion.logprobs:
+            return None
+        return json.dumps([float(f"{x:.6g}") for x in completion.logprobs])
+
+    def add_reply(self, subject: str, text: str, logprobs: str | None) -> None:
+        """Keep a stored reply for training."""
+        self.generation.replies[subject] = Reply(text, tuple(json.loads(logprobs)) if logprobs else ())
 
     # -- folding records in ----------------------------------------------------------------------------------------
 

@@ -28,6 +28,13 @@ UNRELEASED = ("1", "2", "3")
 STEPS = Migrations("ratchet")
 
 
+@STEPS()
+def add_logprobs(db: Database) -> None:
+    """Log-probabilities of the sampled tokens, a JSON list; NULL where no objective needs them."""
+    for table in ("problems", "attempts", "grades"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN logprobs TEXT")
+
+
 def pending(db: Database) -> list[str]:
     """Names of the steps that a database lacks, in their order. Raises ValueError for a damaged list of steps."""
     try:

@@ -340,7 +340,8 @@ def _own_minds(config: Config) -> tuple[Engine, Learner | None]:
     engine, s = make_engine(config, base, tokenizer, model_folder(config)), config.sleep
     if not s.enabled:
         return engine, None
-    settings = LearnerConfig(s.rank, s.alpha, s.learning_rate, s.batch, s.clip, s.weight_decay, s.average, s.tokens)
+    numbers = s.rank, s.alpha, s.learning_rate, s.batch, s.clip, s.weight_decay, s.average, s.tokens
+    settings = LearnerConfig(*numbers, s.objective.make())
     return engine, Learner(base, tokenizer, settings)
 
 

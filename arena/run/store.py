@@ -139,7 +139,7 @@ UNHASHED_TABLES = (
     "island_heads",
     STEPS.migrations_table,
 )
-UNHASHED_COLUMNS = ("public_key", "signature")
+UNHASHED_COLUMNS = ("public_key", "signature", "logprobs")  # the sum of log-probabilities is hashed
 
 
 def uri_of(path: Path) -> str:

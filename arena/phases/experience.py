@@ -1,0 +1,137 @@
+"""Training examples from what an agent did in a generation: its attempts, proposals and grades, by what they earned.
+
+With a policy gradient the weight of an example is an advantage: its reward less a baseline. An attempt is compared
+with all attempts at its problem (a group, as in GRPO, Shao et al. 2024), a proposal or grade with the agent's mean in
+that role. `sleep.credit` says which parts of an attempt earned the reward (`curricula.domain.Credited`); where a domain
+judges no steps, the whole attempt did. Texts are trained on as they were sampled, with their log-probabilities.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agents.learner import Example
+from agents.prompt import Prompt
+from arena.config.culture import SleepSection
+from arena.config.objectives import PolicyGradientSection
+from arena.rounds.roles import grader, setter, solver
+from arena.rounds.round import GRADER, SETTER, Round, solver_seat
+from arena.run.fold import RunState
+from arena.run.models import Models
+from curricula.domain import Credited, Span
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What a text earned: the weight of its tokens, and (start, stop, weight) of characters that earned another."""
+
+    weight: float
+    spans: tuple[tuple[int, int, float], ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether any token has a weight."""
+        return self.weight != 0 or any(weight for _, _, weight in self.spans)
+
+
+def attempts(state: RunState, models: Models, agent: str) -> list[Example]:
+    """At most `sleep.attempts` of the agent's attempts; doubted problems are left out."""
+    config, found = state.config.sleep, list[Example]()
+    for r in state.generation.rounds if config.attempts else ():
+        if agent not in r.solvers or r.problem is None or r.doubt or not r.attempts:
+            continue
+        seat = solver_seat(r.solvers.index(agent))
+        prompt = solver.ask(models.voice, r.domain, agent, r.problem, r.notes.get(seat, ()))
+        for attempt, credit in zip(r.attempts, credits_of(r, config), strict=True):
+            if attempt.agent == agent:
+                subject = f"{r.id}/{seat}/{attempt.index % r.attempts_each}"
+                found += _example(state, agent, prompt, subject, credit, attempt.text)
+    return _some(state, agent, "attempts", found, config.attempts)
+
+
+def proposals(state: RunState, models: Models, agent: str) -> list[Example]:
+    """At most `sleep.proposals` of the agent's proposals, valid or not, with their advantages."""
+    config, outcomes = state.config.sleep, state.generation.outcomes
+    rounds = [r for r in state.generation.rounds if r.author == agent]
+    credits = advantages([outcomes[r.id]["setter_reward"] for r in rounds], config)
+    found = list[Example]()
+    for r, advantage in zip(rounds, credits, strict=True):
+        prompt = setter.ask_for_round(models.voice, r.domain, agent, r.id, r.parent)
+        found += _example(state, agent, prompt, f"{r.id}/{SETTER}", Credit(config.proposal_weight * advantage))
+    return _some(state, agent, "proposals", found, config.proposals)
+
+
+def grades(state: RunState, models: Models, agent: str) -> list[Example]:
+    """At most `sleep.grades` of the agent's grades, with their advantages; the reward is agreement with execution."""
+    config, found = state.config.sleep, list[Example]()
+    rounds = [r for r in state.generation.rounds if r.grade and r.grade.grader == agent and r.grade.agrees is not None]
+    credits = advantages([float(bool(r.grade and r.grade.agrees)) for r in rounds], config)
+    for r, advantage in zip(rounds, credits, strict=True):
+        assert r.problem is not None
+        prompt = grader.ask(models.voice, r.domain, agent, r.problem, r.notes_of(GRADER))
+        found += _example(state, agent, prompt, f"{r.id}/{GRADER}", Credit(advantage))
+    return _some(state, agent, "grades", found, config.grades)
+
+
+def credits_of(r: Round, config: SleepSection) -> list[Credit]:
+    """The credit of each attempt of a round, all of which are one group."""
+    rewards = [float(v.answer_correct if config.credit == "answer" else v.correct) for v in r.verdicts]
+    steps = [list[Span]() for _ in rewards]
+    if config.credit in ("prefix", "step") and isinstance(r.domain, Credited) and r.problem is not None:
+        steps = [r.domain.credit(r.problem, attempt.text) for attempt in r.attempts]
+    if config.credit == "step" and any(steps):
+        return _by_step(steps, config)
+    mean = statistics.fmean(rewards)
+    if isinstance(config.objective, PolicyGradientSection):
+        weights = advantages(rewards, config)
+    else:
+        weights = [reward if mean < 1 else 0.0 for reward in rewards]  # nothing is learned where all are right
+    found = []
+    for weight, reward, spans in zip(weights, rewards, steps, strict=True):
+        right = [s for s in spans if s.right] if not reward else []
+        best = 1 - mean if isinstance(config.objective, PolicyGradientSection) else 1.0  # what a right attempt earns
+        found.append(Credit(weight, tuple((s.start, s.stop, best) for s in right)))
+    return found
+
+
+def advantages(rewards: Sequence[float], config: SleepSection) -> list[float]:
+    """Rewards less their mean, divided by their standard deviation with `deviation`. Empty if there are none."""
+    if not rewards:
+        return []
+    mean, objective = statistics.fmean(rewards), config.objective
+    divides = isinstance(objective, PolicyGradientSection) and objective.deviation
+    spread = statistics.pstdev(rewards) if divides else 1.0
+    return [(reward - mean) / spread if spread else 0.0 for reward in rewards]
+
+
+def _by_step(attempts: Sequence[Sequence[Span]], config: SleepSection) -> list[Credit]:
+    """Step i of an attempt is compared with step i of the others that were right until then."""
+    found = [list[tuple[int, int, float]]() for _ in attempts]
+    for i in range(max(map(len, attempts))):
+        here = [(n, spans[i]) for n, spans in enumerate(attempts) if i < len(spans)]
+        judged = [(n, span) for n, span in here if span.right is not None]
+        weights = advantages([float(bool(span.right)) for _, span in judged], config)
+        weight_of = {n: weight for (n, _), weight in zip(judged, weights, strict=True)}
+        for n, span in here:
+            found[n].append((span.start, span.stop, weight_of.get(n, 0.0)))
+    # the end token belongs to the last step
+    return [Credit(spans[-1][2] if spans else 0.0, tuple(spans)) for spans in found]
+
+
+def _example(
+    state: RunState, agent: str, prompt: Prompt, subject: str, credit: Credit, answer: str = ""
+) -> list[Example]:
+    """The stored reply `subject` as an example; `answer` is the part of it that the spans refer to. Empty if nothing is
+    to be learned."""
+    reply = state.generation.replies.get(subject)
+    if reply is None or not credit.counts:
+        return []
+    at = reply.text.find(answer)
+    spans = tuple((at + a, at + b, weight) for a, b, weight in credit.spans) if at >= 0 else ()
+    return [Example(agent, prompt, reply.text, credit.weight, spans, reply.logprobs)]
+
+
+def _some(state: RunState, agent: str, what: str, found: list[Example], most: int) -> list[Example]:
+    return state.rng(state.generation.index, agent, what).sample(found, min(len(found), most))
