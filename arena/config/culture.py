@@ -115,6 +115,11 @@ class SleepSection(Section):
     """Maximum number of its own attempts of this generation that an agent is trained on, drawn at random from those
     that teach something: not all attempts at the problem came out alike. The worked examples of `fresh` and `archive`
     are the same for all their readers."""
+    review: int = Field(0, ge=0)
+    """Maximum number of its failed attempts of this generation that an agent rewrites from the first wrong step before
+    it is trained, drawn at random. Those that are right then are examples."""
+    review_step: Literal["wrong", "random"] = "wrong"
+    """Which step is called wrong in a review. `random`: any step, as a control."""
     grades: int = Field(0, ge=0)
     """Maximum number of its own grades of this generation that an agent is trained on (`policy_gradient` only)."""
     rank: int = Field(32, ge=1)

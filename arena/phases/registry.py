@@ -42,7 +42,7 @@ _SPECS = (
     ),
     PhaseSpec("grade", grade, ("grades", "outcomes", "rewards"), fold=fold_grade, resume_from=("grades", "outcomes")),
     PhaseSpec("post", post, ("posts", "refusals", "migrations"), store=store_posts, fold=fold_post),
-    PhaseSpec("sleep", sleep, ("sleeps", "checkpoints", "reads"), reads=("sleep",)),
+    PhaseSpec("sleep", sleep, ("sleeps", "corrections", "checkpoints", "reads"), reads=("sleep",)),
     PhaseSpec("turnover", turnover, ("agents", "retirements"), fold=fold_turnover),
     PhaseSpec("measure", measure, ("evaluations", "collapse", "ratchet"), counted=False, seals=True),
     PhaseSpec("final", final, ("evaluations", "ratchet"), counted=False),

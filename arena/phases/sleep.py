@@ -2,9 +2,9 @@
 population, those of the run's own model.
 
 Each agent's examples are fresh worked examples, a sample of older ones, exercises in the definitions it can read,
-reference solutions, its own attempts, grades and proposals (`arena.phases.experience`), and seed examples against
-forgetting. Prompts are rebuilt as solvers are asked, with the definitions that a post cites. Agents that retire now are
-trained only if their weights are inherited."""
+reference solutions, its own attempts, grades and proposals (`arena.phases.experience`), corrections of failed attempts
+(`arena.phases.corrections`), and seed examples against forgetting. Prompts are rebuilt as solvers are asked, with the
+definitions that a post cites. Agents that retire now are trained only if their weights are inherited."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from arena.library.examples import entry_example, seed_examples
 from arena.library.recall import recalled_bodies
 from arena.library.visibility import readable, retires_by_age, visible_authors
 from arena.phases import experience
+from arena.phases.corrections import corrections
 from arena.rounds.roles import setter, solver
 from arena.rounds.round import Round
 from arena.run.engines import rest
@@ -46,9 +47,9 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
     """Train all agents in one mixed batch and write their adapters. The records are empty if nobody learns."""
     state, models = arena.state, arena.models
     if models.learner is None:
-        return {"sleeps": [], "checkpoints": [], "reads": []}
+        return {"sleeps": [], "corrections": [], "checkpoints": [], "reads": []}
     g = state.generation.index
-    examples: list[Example] = []
+    examples, corrected = corrections(state, models, [a for a in state.main_agents if not skips_training(state, a)])
     lessons, index, shown = TrainingRecords(), DefinitionIndex(state), rounds_with_reference(state)
     for agent in state.main_agents:
         if skips_training(state, agent):
@@ -67,6 +68,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
     models.act()
     return {
         "sleeps": lessons.sleeps,
+        "corrections": corrected,
         "checkpoints": write_checkpoint(arena, models.learner),
         "reads": lessons.reads,
     }

@@ -17,12 +17,16 @@ from curricula.domain import Domain, Named
 
 ROW = {
     "rounds": 158, "problems": 165, "attempts": 172, "grades": 135, "outcomes": 60, "guesses": 105, "evaluations": 148,
-    "reads": 430, "posts": 770, "leaves": 215, "agents": 330, "generation": 1600,
+    "reads": 430, "posts": 770, "leaves": 215, "agents": 330, "corrections": 90, "generation": 1600,
 }  # fmt: skip
 """Bytes per row, with indexes and without the texts that retention deletes. `agents`: per living agent and generation
 (rewards, checkpoint, training). `generation`: per generation (phases, tree head)."""
-WORDS = {"problems": 118, "attempts": 75, "grades": 55, "guesses": 45}
+WORDS = {"problems": 118, "attempts": 75, "grades": 55, "guesses": 45, "corrections": 60}
 """Bytes per row of the texts that retention deletes, in the bare notation."""
+BARE = 2.5
+"""Bytes per token of the bare notation."""
+LOGPROB = 12
+"""Bytes per stored log-probability of a token (`RunState.stored_logprobs`)."""
 CHARACTERS = 4
 """Bytes per token of a chat."""
 EMPTY = 230_000
@@ -91,6 +95,7 @@ def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
         "attempts": problems * r.solvers * r.attempts,
         "grades": problems * r.grade,
         "guesses": agents * r.guesses * any(isinstance(d, Named) for d in domains.values()),
+        "corrections": agents * s.review * s.enabled,
         "evaluations": depths * agents * config.measure.per_depth,
         "reads": problems * r.vary + slept,
         "posts": posts,
@@ -103,9 +108,16 @@ def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
 def words_of(config: Config) -> dict[str, float]:
     """Bytes of text per row, by table."""
     if config.prompts.style != "chat":
-        return dict(WORDS)
-    reply, read = CHARACTERS * config.rounds.max_tokens, CHARACTERS * config.library.budget
-    return {"problems": reply, "attempts": reply + read, "grades": reply, "guesses": reply}
+        found: dict[str, float] = dict(WORDS)
+        tokens = {name: words / BARE for name, words in found.items()}
+    else:
+        reply, read = CHARACTERS * config.rounds.max_tokens, CHARACTERS * config.library.budget
+        found = {"problems": reply, "attempts": reply + read, "grades": reply, "guesses": reply, "corrections": reply}
+        tokens = dict.fromkeys(found, config.rounds.max_tokens)
+    if config.sleep.needs_logprobs:
+        for name in ("problems", "attempts", "grades"):
+            found[name] += LOGPROB * tokens[name]
+    return found
 
 
 def evaluated_once(config: Config, domains: Mapping[str, Domain]) -> float:

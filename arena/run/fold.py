@@ -107,7 +107,7 @@ class RunState:
         if no objective needs them."""
         if not self.config.sleep.needs_logprobs or not completion.logprobs:
             return None
-        return json.dumps([float(f"{x:.6g}") for x in completion.logprobs])
+        return json.dumps([float(f"{x:.6g}") for x in completion.logprobs], separators=(",", ":"))
 
     def add_reply(self, subject: str, text: str, logprobs: str | None) -> None:
         """Keep a stored reply for training."""

@@ -33,6 +33,8 @@ LISTS = {
     "waiting": ("cites",),
 }
 """Columns that hold JSON lists of strings, by table."""
+NUMBERS = {"problems": ("logprobs",), "attempts": ("logprobs",), "grades": ("logprobs",)}
+"""Columns that hold JSON lists of numbers, by table."""
 OBJECTS = {"problems": ("features",), "knowledge": ("memory",)}
 """Columns that hold JSON objects, by table."""
 REFERENCES = (
@@ -42,12 +44,15 @@ REFERENCES = (
     ("grades", "attempt", "attempts", "id"),
     ("retirements", "name", "agents", "name"),
     ("sleeps", "agent", "agents", "name"),
+    ("corrections", "agent", "agents", "name"),
+    ("corrections", "attempt", "attempts", "id"),
     ("knowledge", "agent", "agents", "name"),
     ("guesses", "agent", "agents", "name"),
     ("rewards", "agent", "agents", "name"),
 )
 """(table, column, table and column that hold the same value)."""
 WRITTEN_BY = {"rounds": "read", "problems": "propose", "attempts": "solve", "grades": "grade", "outcomes": "grade"}
+WRITTEN_BY |= {"corrections": "sleep"}
 """The phase that writes a table; without its row in `phases`, none of its rows of that generation may exist."""
 UNINDEXED = {"reads", "withheld", "removals", "guesses", "refusals", "grades", "rounds", "control", "telemetry"}
 """Tables without an index of generations, where finding the largest one would read every row."""
@@ -175,6 +180,8 @@ def _damage(db: sqlite3.Connection) -> Iterator[str]:
                 yield f"table {table}, row {row[0]}, column {column}: it holds {row[1].decode()}, expected {allowed[0]}"
             if column in LISTS.get(table, ()):
                 yield from _bad_json(db, table, column, list)
+            if column in NUMBERS.get(table, ()):
+                yield from _bad_json(db, table, column, list, float)
             if column in OBJECTS.get(table, ()):
                 yield from _bad_json(db, table, column, dict)
             if kind == b"TEXT":
@@ -204,11 +211,14 @@ def _gaps(db: sqlite3.Connection) -> Iterator[str]:
         yield f"table outcomes lacks the round {_short(_text(row[0]))}, whose problem was graded"
 
 
-def _bad_json(db: sqlite3.Connection, table: str, column: str, shape: type[list] | type[dict]) -> Iterator[str]:
+def _bad_json(
+    db: sqlite3.Connection, table: str, column: str, shape: type[list] | type[dict], item: type = str
+) -> Iterator[str]:
+    """Rows whose JSON is not a list of items of a type, or not an object."""
     for rowid, text in db.execute(f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"):
         try:
             value = json.loads(text)
-            fits = isinstance(value, shape) and (isinstance(value, dict) or all(isinstance(v, str) for v in value))
+            fits = isinstance(value, shape) and (isinstance(value, dict) or all(type(v) is item for v in value))
         except (ValueError, TypeError, RecursionError):
             fits = False
         if not fits:

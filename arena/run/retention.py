@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from arena.run.state import Arena
 
 TEXTS: dict[str, tuple[str, ...]] = {
-    "problems": ("proposal", "detail", "features"),
-    "attempts": ("notes", "text"),
-    "grades": ("text",),
+    "problems": ("proposal", "detail", "features", "logprobs"),
+    "attempts": ("notes", "text", "logprobs"),
+    "grades": ("text", "logprobs"),
+    "corrections": ("text",),
     "guesses": ("prompt", "text"),
     "knowledge": ("memory",),
 }

@@ -35,6 +35,16 @@ def add_logprobs(db: Database) -> None:
         db.execute(f"ALTER TABLE {table} ADD COLUMN logprobs TEXT")
 
 
+@STEPS()
+def add_corrections(db: Database) -> None:
+    """Failed attempts as their agents rewrote them (`sleep.review`); `step`, from 1, is the one that was called wrong,
+    0 if none was."""
+    db.execute(
+        "CREATE TABLE corrections (attempt TEXT PRIMARY KEY, generation INTEGER, agent TEXT, step INTEGER, text TEXT,"
+        " correct INTEGER)"
+    )
+
+
 def pending(db: Database) -> list[str]:
     """Names of the steps that a database lacks, in their order. Raises ValueError for a damaged list of steps."""
     try:

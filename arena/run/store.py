@@ -139,6 +139,7 @@ UNHASHED_TABLES = (
     "island_heads",
     STEPS.migrations_table,
 )
+UNHASHED_IF_EMPTY = ("corrections",)  # added by a step: runs of before keep their digest
 UNHASHED_COLUMNS = ("public_key", "signature", "logprobs")  # the sum of log-probabilities is hashed
 
 
@@ -327,11 +328,14 @@ class Store:
         return float(self.query(sql)[0]["units"] or 0)
 
     def digest(self) -> str:
-        """SHA-256, 64 hex digits, over all tables and columns except UNHASHED_TABLES and UNHASHED_COLUMNS."""
+        """SHA-256, 64 hex digits, over all tables and columns except UNHASHED_TABLES, UNHASHED_COLUMNS and
+        UNHASHED_IF_EMPTY."""
         total = hashlib.sha256()
         tables = [r["name"] for r in self.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
         for table in tables:
             if table in UNHASHED_TABLES or table.startswith("posts_fts"):
+                continue
+            if table in UNHASHED_IF_EMPTY and not self.query(f"SELECT 1 FROM {table} LIMIT 1"):
                 continue
             columns = [c.name for c in self.db[table].columns if c.name not in UNHASHED_COLUMNS]
             total.update(json.dumps([table, columns]).encode())

@@ -7,8 +7,9 @@ leave its quotation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from agents.prompt import Prompt
+from agents.prompt import Chat, Prompt
 from arena.rounds.roles import examples
 from arena.rounds.roles.reply import object_schema, part
 from arena.rounds.roles.voice import Voice
@@ -45,6 +46,17 @@ def ask(
     asked = default_prose.asking(domain, problem)
     said = f"{NOTES}\n\n{shown}\n\n{asked}" if notes else asked
     return examples.solved(voice, domain, voice.say(agent, f"{role} {voice.form(PART)}", said, SCHEMA))
+
+
+def ask_again(
+    voice: Voice, domain: Domain, agent: str, problem: Problem, notes: Sequence[str], attempt: str, wrong: str
+) -> Chat:
+    """The prompt of a chat that shows a failed `attempt` with its first `wrong` step (empty: unknown), for another."""
+    first = ask(voice, domain, agent, problem, notes)
+    assert isinstance(first, Chat)
+    told = f"This step of it is wrong:\n{quoted(wrong.strip())}" if wrong.strip() else "It is wrong."
+    again = f"Your earlier answer:\n{quoted(attempt)}\n\n{told}\n\nWrite the whole answer again, without the mistake."
+    return replace(first, user=f"{first.user}\n\n{again}")
 
 
 def read(voice: Voice, text: str) -> str:
