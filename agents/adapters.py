@@ -229,12 +229,17 @@ def link_instead(path: Path, equal: Path) -> None:
 
 
 class Adapters:
-    """The acting adapters of a population by name, for an engine. `flat` is [agents, size], in the order of `names`."""
+    """The acting adapters of a population by name, for an engine. `flat` is [agents, size], in the order of `names`.
 
-    def __init__(self, base: BaseModel, layout: AdapterLayout, names: Sequence[str], flat: Tensor) -> None:
+    `heads` [agents, width] are their value functions (`agents.value`), None before any was fitted.
+    """
+
+    def __init__(
+        self, base: BaseModel, layout: AdapterLayout, names: Sequence[str], flat: Tensor, heads: Tensor | None = None
+    ) -> None:
         if flat.shape != (len(names), layout.size):
             raise ValueError(f"adapters should have shape {(len(names), layout.size)}, got {tuple(flat.shape)}")
-        self.base, self.layout, self.names, self.flat = base, layout, list(names), flat
+        self.base, self.layout, self.names, self.flat, self.heads = base, layout, list(names), flat, heads
         self.index = {name: i for i, name in enumerate(self.names)}
 
     def check(self, names: Iterable[str | None]) -> None:

@@ -21,7 +21,11 @@ from agents.prompt import Prompt
 
 @dataclass(frozen=True)
 class Request:
-    """A request for one completion. `adapter` None: the base model. Temperature 0: greedy."""
+    """A request for one completion. `adapter` None: the base model. Temperature 0: greedy.
+
+    `mark`: text that ends a step; engines with hidden states estimate after each one whether the answer will be right,
+    if the adapter has a value function. An estimate below `stop_below` ends the completion.
+    """
 
     key: str
     prompt: Prompt
@@ -31,15 +35,18 @@ class Request:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     min_tokens: int = 0  # the end of text is not sampled before this many tokens
+    mark: str = ""
+    stop_below: float = 0.0
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One completion. `finish` is "stop" or "length".
+    """One completion. `finish` is "stop", "length" or, after an estimate below `stop_below`, "hopeless".
 
     `logprob` is the sum over the generated tokens (at temperature 1, before top-p); nan, stored as NULL, if the engine
     does not give it. `logprobs` are those of the single tokens, with that of the end token if it was generated; engines
-    that train give them.
+    that train give them. `values` are the estimates that the answer will be right: before the first token and after
+    each step that was ended by the request's mark; empty without a value function.
     """
 
     key: str
@@ -49,6 +56,7 @@ class Completion:
     generated_tokens: int
     logprob: float
     logprobs: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
 
 
 class Engine(Protocol):

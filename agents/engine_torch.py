@@ -28,6 +28,7 @@ from agents.packing import Packing
 from agents.parallel import evenly, in_threads, workers
 from agents.prefixes import Family
 from agents.tokenizer import Tokenizer
+from agents.value import estimate, features, numbers_of
 
 ADMIT_AT = 0.25  # share of the rows that must be free before waiting requests take them
 ADAPTERS = 64  # about so many have their weights in memory at a time, on each thread
@@ -92,13 +93,32 @@ class TorchEngine:
                 runs, last_runs = segments_of(prompts.tokens_by_adapter), segments_of(prompts.by_adapter)
                 last = packing.last[torch.from_numpy(prompts.at).to(self.device)]
                 states = hidden(weights, tokens, runs, cache.prefill, ops, last, last_runs)
-                self._write(batch, new, logits(weights, states)[torch.from_numpy(prompts.of).to(self.device)])
+                of = torch.from_numpy(prompts.of).to(self.device)
+                self._value(batch, new, states, of)
+                self._write(batch, new, logits(weights, states)[of])
             batch.arrange()
             if len(batch.rows):
                 cache.rows(*batch.places())
                 last = torch.from_numpy(batch.last_tokens()).to(self.device)
-                self._write(batch, batch.rows, logits(weights, hidden(weights, last, batch.runs, cache.decode, ops)))
+                states = hidden(weights, last, batch.runs, cache.decode, ops)
+                self._value(batch, batch.rows, states)
+                self._write(batch, batch.rows, logits(weights, states))
         return batch.completions()
+
+    def _value(self, batch: _Batch, rows: NDArray[np.int64], states: Tensor, of: Tensor | None = None) -> None:
+        """Record the value of each of these requests that begins or has just ended a step, and end hopeless ones.
+        `states` [rows, width], or of other rows that `of` picks from."""
+        heads = self.adapters.heads
+        if heads is None or not batch.valued.any():
+            return
+        at = batch.due(rows)
+        if not len(at):
+            return
+        picked = torch.from_numpy(at).to(self.device)
+        x = states.index_select(0, picked if of is None else of[picked])
+        own = [self.adapters.index[batch.adapters[g] or ""] for g in batch.group[rows[at]]]
+        numbers = torch.tensor([batch.numbers(i) for i in rows[at]])
+        batch.judge(rows[at], estimate(heads[own], features(x, numbers)).cpu().numpy())
 
     def _write(self, batch: _Batch, rows: NDArray[np.int64], scores: Tensor) -> None:
         """Sample and record a token of each of these requests; rows of -1 and finished ones are passed over."""
@@ -138,6 +158,12 @@ class _Batch:
         self.nucleus = bool((self.top_p < 1).any())
         self.noise = np.minimum(counted_noise([r.key for r in requests], self.steps), 1 - 2.0**-24).astype(np.float32)
         self.stops = np.array([bool(r.stop) for r in requests])
+        # requests whose value is estimated, and the tokens that end their steps
+        self.valued = np.array([bool(r.mark) and r.adapter is not None for r in requests])
+        self.mark_of = np.array([r.mark for r in requests])
+        self.marks = {m: np.array(sorted(tokenizer.containing(m))) for m in {r.mark for r in requests} - {""}}
+        self.values: list[list[float]] = [[] for _ in requests]
+        self.hopeless = np.zeros(n, dtype=bool)
         self.written = np.zeros((n, self.steps), dtype=np.int64)
         self.counts = np.zeros(n, dtype=np.int64)
         self.logprobs = np.zeros((n, self.steps), dtype=np.float32)
@@ -178,6 +204,27 @@ class _Batch:
         self.done[at] = self.ended[at] | (self.counts[at] >= self.max_tokens[at])
         self.free += self.slot_of[at[self.done[at]]].tolist()
 
+    def due(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The indices of rows whose request has written nothing or has just ended a step, and has a value."""
+        counts, last = self.counts[rows], self.written[rows, self.counts[rows] - 1]
+        ended = counts == 0
+        for mark, tokens in self.marks.items():
+            ended |= (self.mark_of[rows] == mark) & np.isin(last, tokens)
+        return np.nonzero((rows >= 0) & ~self.done[rows] & self.valued[rows] & ended)[0]
+
+    def numbers(self, i: int) -> list[float]:
+        """What the value of a request depends on besides its hidden state (`agents.value`)."""
+        return numbers_of(len(self.items[i].ids), self.logprobs[i, : self.counts[i]].tolist(), len(self.values[i]))
+
+    def judge(self, requests: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+        """Record values, and end requests that began and are below their limit."""
+        for i, value in zip(requests, values.tolist(), strict=True):
+            self.values[i].append(value)
+            self.hopeless[i] = self.counts[i] > 0 and value < self.items[i].request.stop_below
+        ended = requests[self.hopeless[requests]]
+        self.done[ended] = True
+        self.free += self.slot_of[ended].tolist()
+
     def arrange(self) -> None:
         """Lay out the rows in rectangles of neighbouring adapters, anew if enough has changed to pay for it."""
         active = np.nonzero(~self.done[: self.next])[0]
@@ -205,11 +252,12 @@ class _Batch:
             item.at: Completion(
                 item.request.key,
                 cut(text, item.request.stop),
-                "stop" if self.ended[i] else "length",
+                "hopeless" if self.hopeless[i] else "stop" if self.ended[i] else "length",
                 len(item.ids),
                 int(self.counts[i]),
                 math.fsum(self.logprobs[i, : self.counts[i]].tolist()),
                 tuple(self.logprobs[i, : self.counts[i]].tolist()),
+                tuple(self.values[i]),
             )
             for i, (item, text) in enumerate(zip(self.items, texts, strict=True))
         }

@@ -37,6 +37,7 @@ from agents.prefixes import LEAST, Family, common
 from agents.prompt import Prompt
 from agents.stored_file import check_file
 from agents.tokenizer import Tokenizer
+from agents.value import Outcome, features, fit_all, numbers_of, width
 from agents.vocabulary import nll, nll_entropy
 
 BETAS = (0.9, 0.98)
@@ -44,6 +45,7 @@ EPSILON = 1e-8
 COLUMNS = 1 << 20  # parameters of an adapter that the optimiser updates at a time
 STATE = ("trained", "acting", "first_moment", "second_moment", "steps")
 OPTIMISER = STATE[2:]
+VALUE = "value"  # heads of the value function (agents.value)
 BASE_MODEL = ""  # instead of an agent's name: the base model without an adapter
 
 
@@ -131,7 +133,8 @@ class _Row:
 class Learner:
     """The trained adapters of a population with their optimiser state and acting averages.
 
-    `state` maps the names in `STATE` to tensors [agents, size] ("steps": [agents]), in the order of `names`.
+    `state` maps the names in `STATE` to tensors [agents, size] ("steps": [agents]), and `VALUE` to the heads of the
+    value function (`agents.value`) [agents, width], in the order of `names`.
     """
 
     def __init__(self, base: BaseModel, tokenizer: Tokenizer, config: LearnerConfig) -> None:
@@ -142,6 +145,7 @@ class Learner:
         self.device, self.threads = base.device, workers(base.device)
         self.state = {k: torch.zeros(0, self.layout.size, device=self.device) for k in STATE[:4]}
         self.state["steps"] = torch.zeros(0, device=self.device)
+        self.state[VALUE] = torch.zeros(0, width(base.config.hidden_size), device=self.device)
 
     # -- population ----------------------------------------------------------------------------------------------
 
@@ -151,7 +155,8 @@ class Learner:
             raise ValueError(f"there already is an agent named {name!r}")
         self.names.append(name)
         zero = torch.zeros_like(row)
-        for key, value in zip(STATE, (row, row, zero, zero, torch.zeros(())), strict=True):
+        head = torch.zeros(self.state[VALUE].shape[1])
+        for key, value in zip((*STATE, VALUE), (row, row, zero, zero, torch.zeros(()), head), strict=True):
             self.state[key] = torch.cat([self.state[key], value[None].to(self.device)])
 
     def remove(self, name: str) -> None:
@@ -162,11 +167,12 @@ class Learner:
     def replace(self, name: str, row: Tensor) -> None:
         """Replace the adapter of an agent by `row` [size] and reset its optimiser state."""
         at = self.names.index(name)
-        for key in STATE:
+        for key in self.state:
             self.state[key][at] = row.to(self.device) if key in ("trained", "acting") else 0.0
 
-    def copy(self, source: str, target: str, only: Sequence[str] = STATE) -> None:
-        """Copy weights and optimiser state from `source` to `target`; `only`: the entries of `STATE` to copy."""
+    def copy(self, source: str, target: str, only: Sequence[str] = (*STATE, VALUE)) -> None:
+        """Copy weights, optimiser state and value function from `source` to `target`; `only`: the entries of `state` to
+        copy."""
         a, b = self.names.index(source), self.names.index(target)
         for key in only:
             self.state[key][b] = self.state[key][a]
@@ -184,7 +190,8 @@ class Learner:
 
     def acting(self) -> Adapters:
         """The acting adapters, copied, for an engine."""
-        return Adapters(self.base, self.layout, self.names, self.state["acting"].clone())
+        heads = self.state[VALUE].clone() if self.state[VALUE].any() else None
+        return Adapters(self.base, self.layout, self.names, self.state["acting"].clone(), heads)
 
     # -- learning ------------------------------------------------------------------------------------------------
 
@@ -349,6 +356,48 @@ class Learner:
                     scores[row.place] = Score(float(found.double().sum()), row.learned)
         return scores
 
+    def fit_values(self, outcomes: Sequence[Outcome], prior: float) -> int:
+        """Fit the agents' value heads to outcomes, under their acting weights. Returns the number of tokens read.
+
+        Texts longer than the context are left out. Raises ValueError for an unknown agent.
+        """
+        prompts = self.tokenizer.encode_prompts([o.prompt for o in outcomes])
+        completions = self.tokenizer.encode_completions([o.prompt for o in outcomes], [o.completion for o in outcomes])
+        rows: dict[str, list[_Row]] = {}
+        for i, (outcome, prompt, completion) in enumerate(zip(outcomes, prompts, completions, strict=True)):
+            if outcome.agent not in self.names:
+                raise ValueError(f"an outcome names an unknown agent: {outcome.agent!r}")
+            if prompt and len(prompt) + len(completion) <= self.base.config.max_position_embeddings:
+                rows.setdefault(outcome.agent, []).append(_Row(prompt, completion, place=i))
+        if not rows:
+            return 0
+        marks = {mark: self.tokenizer.containing(mark) for mark in {o.mark for o in outcomes}}
+        found, right, agent = list[Tensor](), list[bool](), list[int]()
+        for name, row, states, logprobs in self._read(rows):
+            outcome = outcomes[row.place]
+            steps = [j + 1 for j, token in enumerate(row.completion[:-1]) if token in marks[outcome.mark]]
+            numbers = [numbers_of(len(row.prompt), logprobs[:at], n) for n, at in enumerate([0, *steps])]
+            found.append(features(states[[0, *steps]], torch.tensor(numbers)))
+            right += [outcome.right] * len(numbers)
+            agent += [self.names.index(name)] * len(numbers)
+        heads = fit_all(self.state[VALUE], torch.cat(found), torch.tensor(right), torch.tensor(agent), prior)
+        self.state[VALUE] = heads
+        return sum(row.length for own in rows.values() for row in own)
+
+    @torch.no_grad()
+    def _read(self, rows: dict[str, list[_Row]]) -> Iterator[tuple[str, _Row, Tensor, list[float]]]:
+        """Of each row under its agent's acting weights: the hidden states [learned, D] before its completion tokens,
+        and the log-probabilities of these."""
+        weights = self.acting().weights(list(rows))
+        for part in self._micro_batches(list(rows.values())):
+            states, targets = self._states(weights, part)
+            logprobs = -nll(states, weights.head, targets)
+            each = [(name, row) for name, own in zip(rows, part, strict=True) for row in own]
+            sizes = [row.learned for _, row in each]
+            apart = torch.split(states, sizes), torch.split(logprobs, sizes)
+            for (name, row), own_states, own_logprobs in zip(each, *apart, strict=True):
+                yield name, row, own_states, own_logprobs.tolist()
+
     def _loss(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
         """Sums [agents] of the scaled losses of the agents' tokens."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
@@ -369,6 +418,13 @@ class Learner:
     ) -> tuple[Tensor, Tensor | None]:
         """Negative log-likelihood [learned tokens] of each completion token, in row order, and with `entropy` the
         entropy of its distribution."""
+        states, targets = self._states(weights, batch)
+        if entropy:
+            return nll_entropy(states, weights.head, targets)
+        return nll(states, weights.head, targets), None
+
+    def _states(self, weights: StackedWeights, batch: list[list[_Row]]) -> tuple[Tensor, Tensor]:
+        """The last hidden states [learned tokens, width] before each completion token, in row order, and the tokens."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
         families = [self._family(own) for own in batch]
         sequences = [ids for family in families for ids in family.sequences]
@@ -395,9 +451,7 @@ class Learner:
             segments_of([sum(r.learned for r in own) for own in batch]),
             torch.is_grad_enabled() and recomputes(*size, self.threads, packing.total),
         )
-        if entropy:
-            return nll_entropy(states, weights.head, tokens[at + 1])
-        return nll(states, weights.head, tokens[at + 1]), None
+        return states, tokens[at + 1]
 
     def _family(self, rows: list[_Row]) -> Family:
         """The rows of one agent; prompts that begin alike share their prefix."""
@@ -444,7 +498,9 @@ class Learner:
             state = load_file(path)
         except (OSError, ValueError, SafetensorError) as error:
             raise ValueError(f"cannot read the learner state {path}: {error}") from None
-        wanted = {k: (len(names), self.layout.size) for k in STATE[:4]} | {"steps": (len(names),)}
+        heads = len(names), width(self.base.config.hidden_size)
+        state = {VALUE: torch.zeros(heads)} | state  # runs of before had none
+        wanted = {k: (len(names), self.layout.size) for k in STATE[:4]} | {"steps": (len(names),), VALUE: heads}
         found = {k: tuple(v.shape) for k, v in state.items()}
         if found != wanted:
             raise ValueError(

@@ -73,6 +73,7 @@ class Tokenizer:
         self._turn = self._end_of_turn()
         self.stops |= {self._turn}
         self._worded: HFTokenizer | None = None
+        self._containing: dict[str, frozenset[int]] = {}
         ids = self._tokenizer.encode("a", add_special_tokens=False).ids
         self._gap = "" if " " in self._tokenizer.decode(ids + ids, skip_special_tokens=False) else " "
 
@@ -135,6 +136,14 @@ class Tokenizer:
         """Whether part of a text is encoded as the unknown token."""
         unknown = self._tokenizer.token_to_id(UNK)
         return unknown is not None and unknown in self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def containing(self, text: str) -> frozenset[int]:
+        """The tokens whose text contains `text`."""
+        if text not in self._containing:
+            ids = sorted(set(self._tokenizer.get_vocab().values()))
+            shown = self._tokenizer.decode_batch([[i] for i in ids], skip_special_tokens=False)
+            self._containing[text] = frozenset(i for i, word in zip(ids, shown, strict=True) if text in word)
+        return self._containing[text]
 
     def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The text of each row of ids, without special tokens."""

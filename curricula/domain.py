@@ -209,6 +209,8 @@ class Confirmed(Protocol):
 class Credited(Protocol):
     """A domain that judges the single steps of an attempt."""
 
+    mark: str  # the text that ends a step
+
     def credit(self, problem: Problem, text: str) -> list[Span]:
         """The steps of an attempt in their order, of which at most one is wrong; empty if none can be judged."""
 

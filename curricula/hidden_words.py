@@ -54,6 +54,7 @@ class HiddenWords:
     kin = (lp.ListPrograms.name,)
     seed_option = "world"
     issued = words = WORDS
+    mark = ";"
     reasons = (*lp.ListPrograms.reasons, "no issued name")
 
     def __init__(self, world: int = 0, levels: int = LEVELS) -> None:

@@ -191,6 +191,7 @@ class ListPrograms:
 
     name = "list_programs"
     depths = DEPTHS
+    mark = ";"
     reasons = ("malformed", "too long", "unknown name", "no-op", "held-out")
 
     def __init__(self) -> None:

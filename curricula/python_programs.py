@@ -72,6 +72,7 @@ class PythonPrograms:
     name = NAME
     depths = python_heldout.DEPTHS[1:]
     longest = 4000  # characters of a prompt or an answer: twice the maximum length of a problem
+    mark = "\n"
     reasons = (
         "malformed", "syntax", "forbidden", "too long", "trivial", "not data", "raises", "time", "memory", "recursion",
         "unsupported", "crashed", "not deterministic", "held-out",

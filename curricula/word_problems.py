@@ -69,6 +69,7 @@ class WordProblems:
     name = "word_problems"
     depths = DEPTHS
     longest = 2 * LONGEST  # maximum length of a prompt or reply in a round, in characters
+    mark = "\n"
     reasons = tuple(
         dict.fromkeys(
             (

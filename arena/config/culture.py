@@ -98,6 +98,20 @@ Exercise = Literal["solve", "set", "vary", "grade", "notes", "post", "guess"]
 """A role in which `arena.rounds.school` has exercises."""
 
 
+class ValueSection(Section):
+    """The value function: each agent's estimate that its attempt will be right (docs/learning.md)."""
+
+    examples: int = Field(0, ge=0)
+    """Number of its own attempts of a generation, drawn at random, to which an agent's value function is fitted after
+    training. 0: no value function. Needs an engine in this process (`torch`)."""
+    prior: float = Field(3.0, gt=0)
+    """How strongly a new fit is held to the one before."""
+    stop_below: float = Field(0.0, ge=0, lt=1)
+    """End an attempt when its estimate falls below this after a step; it counts as wrong. 0: never."""
+    spared: float = Field(0.1, ge=0, le=1)
+    """Share of attempts that are never ended, so that the estimates can be judged by what would have come of them."""
+
+
 class SleepSection(Section):
     """How agents are fine-tuned after each generation."""
 
@@ -164,6 +178,7 @@ class SleepSection(Section):
     `policy_gradient`: drawn at random, each weighted by its reward less the agent's mean reward as a setter."""
     proposal_weight: float = Field(0.5, ge=0)
     """Factor on that weight."""
+    value: ValueSection = ValueSection()
     references: int = Field(0, ge=0)
     """Maximum number of reference solutions that an agent is trained on: of this generation's problems that it set or
     attempted, or whose author it reads (`library.network`), and that not every attempt solved. A reference solution is
@@ -194,7 +209,10 @@ class SleepSection(Section):
 
     @model_validator(mode="after")
     def _signed(self) -> SleepSection:
-        if not isinstance(self.objective, PolicyGradientSection):
+        if isinstance(self.objective, PolicyGradientSection):
+            if self.objective.baseline == "value" and not self.value.examples:
+                raise ValueError("objective.baseline is value, but there is no value function: set value.examples")
+        else:
             for key, given in (("credit", self.credit == "step"), ("grades", self.grades > 0)):
                 if given:
                     raise ValueError(

@@ -44,6 +44,9 @@ class PolicyGradientSection(Section):
     example, then over examples (GRPO); long failures weigh less. `constant`: `length` per example (Dr. GRPO)."""
     length: int = Field(64, ge=1)
     """Tokens per example of `normalise: constant`."""
+    baseline: Literal["group", "value"] = "group"
+    """What the reward of an attempt is compared with. `group`: the mean of all attempts at the problem. `value`: the
+    agent's own estimate before its first token (`sleep.value`), where it has one."""
     deviation: bool = False
     """Divide advantages by the standard deviation of the rewards that they are compared with (GRPO)."""
     negative: float = Field(1.0, ge=0)
@@ -60,7 +63,7 @@ class PolicyGradientSection(Section):
     def make(self) -> Objective:
         from agents.objectives import PolicyGradient
 
-        return PolicyGradient(**self.model_dump(exclude={"kind", "deviation"}))
+        return PolicyGradient(**self.model_dump(exclude={"kind", "deviation", "baseline"}))
 
 
 ObjectiveSection = LikelihoodSection | PolicyGradientSection

@@ -201,6 +201,15 @@ class Config(Section):
                 raise ValueError(f"{why}{key}.{name} is missing, the price of a million {name} tokens")
 
     @model_validator(mode="after")
+    def _valued(self) -> Config:
+        if self.sleep.value.examples and self.sleep.enabled and not self.engine.spec.in_process:
+            raise ValueError(
+                f"sleep.value.examples is {self.sleep.value.examples}, but engine.kind {self.engine.kind} shows no "
+                "hidden states: use engine.kind=torch, or sleep.value.examples=0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _clustered(self) -> Config:
         check_cluster(self)
         check_population(self.population, self.rounds.solvers, self.prompts.style == "chat", self.cluster)

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from agents.engine import Request
 from agents.learner import Example
 from agents.prompt import Prompt
+from arena.phases.experience import attempt_id
 from arena.phases.records import request
 from arena.rounds.roles import solver
 from arena.rounds.round import Ask, Round, solver_seat
 from arena.run.fold import RunState
 from arena.run.models import Models
 from arena.run.store import Row
-from curricula.domain import Credited, Span
+from curricula.domain import Attempt, Credited, Span
 
 
 @dataclass(frozen=True)
@@ -67,27 +68,27 @@ def _rewrites(state: RunState, models: Models, agent: str) -> list[_Rewrite]:
         seat = solver_seat(r.solvers.index(agent))
         for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
             if attempt.agent == agent and not verdict.correct:
-                number = attempt.index % r.attempts_each
-                found.append(_rewrite(state, models, r, agent, seat, number, attempt.text))
+                found.append(_rewrite(state, models, r, seat, attempt))
     rng = state.rng(state.generation.index, agent, "review")
     return rng.sample(found, min(len(found), config.sleep.review))
 
 
-def _rewrite(state: RunState, models: Models, r: Round, agent: str, seat: str, number: int, text: str) -> _Rewrite:
+def _rewrite(state: RunState, models: Models, r: Round, seat: str, attempt: Attempt) -> _Rewrite:
     assert r.problem is not None
-    voice, notes, attempt = models.voice, r.notes.get(seat, ()), f"{r.id}/{seat}/{number}"
+    voice, notes, agent, text = models.voice, r.notes.get(seat, ()), attempt.agent, attempt.text
+    id_ = attempt_id(r, attempt)
     prompt = solver.ask(voice, r.domain, agent, r.problem, notes)
     steps = r.domain.credit(r.problem, text) if isinstance(r.domain, Credited) else []
-    step = _step(state, attempt, steps)
+    step = _step(state, id_, steps)
     kept = "" if voice.chat or step is None else text[: steps[step].start]
     if voice.chat:
         wrong = "" if step is None else text[steps[step].start : steps[step].stop]
         shown: Prompt = solver.ask_again(voice, r.domain, agent, r.problem, notes, text, wrong)
     else:
         shown = _joined(str(prompt), kept).rstrip(" ")
-    ask = Ask(seat, agent, "review", number, shown)
+    ask = Ask(seat, agent, "review", attempt.index % r.attempts_each, shown)
     asked = request(state, r.id, ask, state.config.rounds.temperature, agent)
-    return _Rewrite(r, agent, attempt, prompt, kept, 0 if step is None else step + 1, asked)
+    return _Rewrite(r, agent, id_, prompt, kept, 0 if step is None else step + 1, asked)
 
 
 def _joined(text: str, more: str) -> str:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 from agents.learner import Example
 from agents.prompt import Prompt
+from agents.value import Outcome
 from arena.config.culture import SleepSection
 from arena.config.objectives import PolicyGradientSection
 from arena.rounds.roles import grader, setter, solver
 from arena.rounds.round import GRADER, SETTER, Round, solver_seat
 from arena.run.fold import RunState
 from arena.run.models import Models
-from curricula.domain import Credited, Span
+from curricula.domain import Attempt, Credited, Span
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def attempts(state: RunState, models: Models, agent: str) -> list[Example]:
             continue
         seat = solver_seat(r.solvers.index(agent))
         prompt = solver.ask(models.voice, r.domain, agent, r.problem, r.notes.get(seat, ()))
-        for attempt, credit in zip(r.attempts, credits_of(r, config), strict=True):
+        for attempt, credit in zip(r.attempts, credits_of(r, config, _forecasts(state, r)), strict=True):
             if attempt.agent == agent:
-                subject = f"{r.id}/{seat}/{attempt.index % r.attempts_each}"
+                subject = attempt_id(r, attempt)
                 found += _example(state, agent, prompt, subject, credit, attempt.text)
     return _some(state, agent, "attempts", found, config.attempts)
 
@@ -75,8 +76,36 @@ def grades(state: RunState, models: Models, agent: str) -> list[Example]:
     return _some(state, agent, "grades", found, config.grades)
 
 
-def credits_of(r: Round, config: SleepSection) -> list[Credit]:
-    """The credit of each attempt of a round, all of which are one group."""
+def outcomes(state: RunState, models: Models, agent: str) -> list[Outcome]:
+    """At most `sleep.value.examples` of the agent's attempts, for its value function. Attempts that an estimate ended
+    are left out: nobody knows what would have come of them."""
+    found, most = list[Outcome](), state.config.sleep.value.examples
+    for r in state.generation.rounds if most else ():
+        if agent not in r.solvers or r.problem is None or r.doubt or not isinstance(r.domain, Credited):
+            continue
+        seat = solver_seat(r.solvers.index(agent))
+        prompt = solver.ask(models.voice, r.domain, agent, r.problem, r.notes.get(seat, ()))
+        for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
+            reply = state.generation.replies.get(attempt_id(r, attempt))
+            if attempt.agent == agent and reply is not None and not reply.stopped:
+                found.append(Outcome(agent, prompt, reply.text, r.domain.mark, verdict.correct))
+    return state.rng(state.generation.index, agent, "value").sample(found, min(len(found), most))
+
+
+def attempt_id(r: Round, attempt: Attempt) -> str:
+    """The id under which an attempt is stored."""
+    return f"{r.id}/{solver_seat(r.solvers.index(attempt.agent))}/{attempt.index % r.attempts_each}"
+
+
+def _forecasts(state: RunState, r: Round) -> list[float | None]:
+    """The value of each attempt of a round before its first token, where an agent has one."""
+    replies = [state.generation.replies.get(attempt_id(r, attempt)) for attempt in r.attempts]
+    return [reply.estimates[0] if reply and reply.estimates else None for reply in replies]
+
+
+def credits_of(r: Round, config: SleepSection, forecasts: Sequence[float | None] = ()) -> list[Credit]:
+    """The credit of each attempt of a round, all of which are one group. `forecasts`: their values before the first
+    token."""
     rewards = [float(v.answer_correct if config.credit == "answer" else v.correct) for v in r.verdicts]
     steps = [list[Span]() for _ in rewards]
     if config.credit in ("prefix", "step") and isinstance(r.domain, Credited) and r.problem is not None:
@@ -86,6 +115,9 @@ def credits_of(r: Round, config: SleepSection) -> list[Credit]:
     mean = statistics.fmean(rewards)
     if isinstance(config.objective, PolicyGradientSection):
         weights = advantages(rewards, config)
+        if config.objective.baseline == "value":
+            values = [mean if value is None else value for value in forecasts or [None] * len(rewards)]
+            weights = [reward - value for reward, value in zip(rewards, values, strict=True)]
     else:
         weights = [reward if mean < 1 else 0.0 for reward in rewards]  # nothing is learned where all are right
     found = []

@@ -94,7 +94,7 @@ def fold_grade(arena: Arena, records: Records) -> None:
     outcomes = {r["round"]: r for r in records["outcomes"]}
     for round_ in state.generation.rounds:
         if row := grades.get(round_.id):
-            state.add_reply(row["id"], row["text"], row["logprobs"])
+            state.add_reply(row["id"], row)
             says, agrees = (None if row[name] is None else bool(row[name]) for name in ("says_correct", "agrees"))
             round_.set_grade(Grade(0, row["grader"], row["answer"], says, agrees))
         round_.doubt = outcomes.get(round_.id, {}).get("doubt") or ""

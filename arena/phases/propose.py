@@ -66,7 +66,7 @@ def fold_proposals(arena: Arena, records: Records) -> None:
     by_round = {r["round"]: r for r in records["problems"]}
     for round_ in state.generation.rounds:
         row = by_round[round_.id]
-        state.add_reply(f"{round_.id}/{SETTER}", row["proposal"], row["logprobs"])
+        state.add_reply(f"{round_.id}/{SETTER}", row, "proposal")
         found = round_.domain.problem(row["text"]) if row["valid"] else Rejection(row["reason"], row["detail"])
         round_.set_problem(row["proposal"], found)
         if isinstance(found, Problem):

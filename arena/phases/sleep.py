@@ -65,6 +65,8 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         examples += seed_examples(state, models.voice, agent, arena.config.sleep.seed_examples)
     rest(models.engine)
     lessons.sleeps += train(state, models, models.learner, examples, f"{state.seed}/{g}/sleep")
+    judged = [o for agent in state.main_agents for o in experience.outcomes(state, models, agent)]
+    models.tokens.prompt += models.learner.fit_values(judged, state.config.sleep.value.prior)
     models.act()
     return {
         "sleeps": lessons.sleeps,

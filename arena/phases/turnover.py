@@ -24,7 +24,7 @@ from typing import Any
 from torch import Tensor
 
 from agents.inheritance import inherit
-from agents.learner import OPTIMISER, Learner
+from agents.learner import OPTIMISER, VALUE, Learner
 from arena.config.population import MAIN
 from arena.library.recall import recalled_bodies
 from arena.library.visibility import EVERYWHERE, retires_by_age, visible_authors
@@ -160,7 +160,7 @@ def create_newborns(
             starts[name] = arena.initial_adapter(name)
         learner.add(name, starts[name].clone())
         if with_weights and config.crossing == "copy":
-            learner.copy(parents[0], name, OPTIMISER)  # keeps the optimizer state: no large first steps
+            learner.copy(parents[0], name, (*OPTIMISER, VALUE))  # keeps the optimizer state: no large first steps
         origin = hashlib.sha256(starts[name].numpy(force=True).tobytes()).hexdigest() if with_weights else ""
         classes.setdefault((visible_authors(state, name), origin), []).append(name)
     lessons = TrainingRecords()

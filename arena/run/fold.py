@@ -23,10 +23,18 @@ from curricula.replay import Bank, Entry
 
 @dataclass(frozen=True)
 class Reply:
-    """A text as an agent sampled it, and the log-probabilities of its tokens; empty if they are not stored."""
+    """A text as an agent sampled it. `logprobs`: of its tokens; empty if they are not stored. `estimates`: of its
+    chance to be right; empty without a value function. `stopped`: whether an estimate ended it."""
 
     text: str
     logprobs: tuple[float, ...] = ()
+    estimates: tuple[float, ...] = ()
+    stopped: bool = False
+
+
+def stored_numbers(numbers: Sequence[float]) -> str | None:
+    """Numbers as a JSON list with six digits; None if there are none."""
+    return json.dumps([float(f"{x:.6g}") for x in numbers], separators=(",", ":")) if numbers else None
 
 
 @dataclass
@@ -105,13 +113,12 @@ class RunState:
     def stored_logprobs(self, completion: Completion) -> str | None:
         """Log-probabilities of a completion's tokens as they are stored: a JSON list of numbers with six digits; None
         if no objective needs them."""
-        if not self.config.sleep.needs_logprobs or not completion.logprobs:
-            return None
-        return json.dumps([float(f"{x:.6g}") for x in completion.logprobs], separators=(",", ":"))
+        return stored_numbers(completion.logprobs) if self.config.sleep.needs_logprobs else None
 
-    def add_reply(self, subject: str, text: str, logprobs: str | None) -> None:
-        """Keep a stored reply for training."""
-        self.generation.replies[subject] = Reply(text, tuple(json.loads(logprobs)) if logprobs else ())
+    def add_reply(self, subject: str, row: Row, column: str = "text") -> None:
+        """Keep a stored reply, in a column of a row, for training."""
+        logprobs, estimates = (tuple(json.loads(row.get(name) or "[]")) for name in ("logprobs", "estimates"))
+        self.generation.replies[subject] = Reply(row[column], logprobs, estimates, bool(row.get("stopped")))
 
     # -- folding records in ----------------------------------------------------------------------------------------
 

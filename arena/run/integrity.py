@@ -33,7 +33,7 @@ LISTS = {
     "waiting": ("cites",),
 }
 """Columns that hold JSON lists of strings, by table."""
-NUMBERS = {"problems": ("logprobs",), "attempts": ("logprobs",), "grades": ("logprobs",)}
+NUMBERS = {"problems": ("logprobs",), "attempts": ("logprobs", "estimates"), "grades": ("logprobs",)}
 """Columns that hold JSON lists of numbers, by table."""
 OBJECTS = {"problems": ("features",), "knowledge": ("memory",)}
 """Columns that hold JSON objects, by table."""

@@ -36,7 +36,7 @@ class Entry:
     def to_line(self) -> str:
         row = asdict(self)
         c = row.pop("completion")
-        del c["logprobs"]  # of tokens: no model behind a server is trained
+        del c["logprobs"], c["values"]  # no model behind a server is trained
         if not self.model:
             del row["model"]
         return json.dumps(row | c | {"logprob": None if math.isnan(c["logprob"]) else c["logprob"]}) + "\n"

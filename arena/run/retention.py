@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 TEXTS: dict[str, tuple[str, ...]] = {
     "problems": ("proposal", "detail", "features", "logprobs"),
-    "attempts": ("notes", "text", "logprobs"),
+    "attempts": ("notes", "text", "logprobs", "estimates"),
     "grades": ("text", "logprobs"),
     "corrections": ("text",),
     "guesses": ("prompt", "text"),

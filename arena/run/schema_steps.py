@@ -29,16 +29,15 @@ STEPS = Migrations("ratchet")
 
 
 @STEPS()
-def add_logprobs(db: Database) -> None:
-    """Log-probabilities of the sampled tokens, a JSON list; NULL where no objective needs them."""
+def add_learning(db: Database) -> None:
+    """What training needs. `logprobs`: of the sampled tokens, a JSON list; NULL where no objective needs them.
+    `estimates`: of an attempt's chance to be right, before it and after each step, a JSON list; NULL without a value
+    function. `stopped`: whether an estimate ended the attempt. `corrections`: failed attempts as their agents rewrote
+    them (`sleep.review`); `step`, from 1, is the one that was called wrong, 0 if none was."""
     for table in ("problems", "attempts", "grades"):
         db.execute(f"ALTER TABLE {table} ADD COLUMN logprobs TEXT")
-
-
-@STEPS()
-def add_corrections(db: Database) -> None:
-    """Failed attempts as their agents rewrote them (`sleep.review`); `step`, from 1, is the one that was called wrong,
-    0 if none was."""
+    db.execute("ALTER TABLE attempts ADD COLUMN estimates TEXT")
+    db.execute("ALTER TABLE attempts ADD COLUMN stopped INTEGER")
     db.execute(
         "CREATE TABLE corrections (attempt TEXT PRIMARY KEY, generation INTEGER, agent TEXT, step INTEGER, text TEXT,"
         " correct INTEGER)"

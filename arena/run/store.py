@@ -140,7 +140,8 @@ UNHASHED_TABLES = (
     STEPS.migrations_table,
 )
 UNHASHED_IF_EMPTY = ("corrections",)  # added by a step: runs of before keep their digest
-UNHASHED_COLUMNS = ("public_key", "signature", "logprobs")  # the sum of log-probabilities is hashed
+UNHASHED_COLUMNS = ("public_key", "signature", "logprobs", "estimates", "stopped")
+# the last three are columns of a step, which runs of before lack; they follow from `logprob` and the texts
 
 
 def uri_of(path: Path) -> str:

@@ -95,6 +95,18 @@ def test_steps_are_compared_with_the_same_step() -> None:
     assert weights(found[2], WRONG) == [pytest.approx(-2 / 3)] * 5 + [0.0] * 9
 
 
+def test_values_as_baseline() -> None:
+    """The agent's own forecast in place of the group's mean, where it has one."""
+    round_ = played(RIGHT, WRONG)
+    given = SleepSection.model_validate(
+        {"objective": {"kind": "policy_gradient", "baseline": "value"}, "value": {"examples": 8}}
+    )
+    assert [c.weight for c in credits_of(round_, given, [0.9, 0.2])] == pytest.approx([0.1, -0.2])
+    assert [c.weight for c in credits_of(round_, given, [None, 0.2])] == pytest.approx([0.5, -0.2])
+    with pytest.raises(ValueError, match=r"there is no value function: set value\.examples"):
+        config(baseline="value")
+
+
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a policy gradient."""
@@ -137,6 +149,25 @@ def test_crashes_change_nothing(stored: Path, tmp_path: Path, monkeypatch: pytes
     """Log-probabilities from sampling survive a crash between sampling and training."""
     die_inside_every_transaction(monkeypatch)
     assert play_through(brief(tmp_path, "dying", *LEARNER)) == digest(stored)
+
+
+def test_value_function_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimates are stored from the second generation on, attempts that they end are wrong and teach the value function
+    nothing, and crashes change nothing."""
+    given = [*LEARNER, "sleep.value.examples=12", "sleep.value.stop_below=0.6", "sleep.value.spared=0.2"]
+    given += ["sleep.objective.kind=policy_gradient", "sleep.objective.baseline=value", "rounds.per_agent=8"]
+    given.remove("sleep.objective=policy_gradient")
+    with brief(tmp_path, "calm", *given) as arena:
+        loop.play(arena)
+        rows = arena.store.query("SELECT generation, estimates, stopped, correct FROM attempts")
+        assert all((r["estimates"] is None) == (r["generation"] == 1) for r in rows)
+        stopped = [r for r in rows if r["stopped"]]
+        assert stopped and not any(r["correct"] for r in stopped)
+        state = arena.state
+        taught = [o.completion for a in state.main_agents for o in experience.outcomes(state, arena.models, a)]
+        assert len(taught) <= 12 * len(state.main_agents)
+    die_inside_every_transaction(monkeypatch)
+    assert play_through(brief(tmp_path, "dying", *given)) == digest(tmp_path / "calm")
 
 
 def test_log_probabilities_are_stored_if_needed(stored: Path, undisturbed: Path) -> None:
