@@ -372,16 +372,17 @@ class Learner:
         if not rows:
             return 0
         marks = {mark: self.tokenizer.containing(mark) for mark in {o.mark for o in outcomes}}
-        found, right, agent = list[Tensor](), list[bool](), list[int]()
+        found, right, weight, agent = list[Tensor](), list[bool](), list[float](), list[int]()
         for name, row, states, logprobs in self._read(rows):
             outcome = outcomes[row.place]
             steps = [j + 1 for j, token in enumerate(row.completion[:-1]) if token in marks[outcome.mark]]
             numbers = [numbers_of(len(row.prompt), logprobs[:at], n) for n, at in enumerate([0, *steps])]
             found.append(features(states[[0, *steps]], torch.tensor(numbers)))
             right += [outcome.right] * len(numbers)
+            weight += [outcome.weight / len(numbers)] * len(numbers)  # the states of an attempt share one outcome
             agent += [self.names.index(name)] * len(numbers)
-        heads = fit_all(self.state[VALUE], torch.cat(found), torch.tensor(right), torch.tensor(agent), prior)
-        self.state[VALUE] = heads
+        known = torch.tensor(right), torch.tensor(weight), torch.tensor(agent)
+        self.state[VALUE] = fit_all(self.state[VALUE], torch.cat(found), *known, prior)
         return sum(row.length for own in rows.values() for row in own)
 
     @torch.no_grad()

@@ -27,13 +27,15 @@ ITERATIONS = 100
 
 @dataclass(frozen=True)
 class Outcome:
-    """An attempt of an agent and whether it was right. `mark` is the text that ends a step."""
+    """An attempt of an agent and whether it was right. `mark` is the text that ends a step; `weight` how many attempts
+    it stands for."""
 
     agent: str
     prompt: Prompt
     completion: str
     mark: str
     right: bool
+    weight: float = 1.0
 
 
 def width(hidden: int) -> int:
@@ -59,25 +61,26 @@ def estimate(heads: Tensor, x: Tensor) -> Tensor:
     return (heads * x).sum(-1).sigmoid()
 
 
-def fit_all(heads: Tensor, x: Tensor, right: Tensor, agent: Tensor, prior: float) -> Tensor:
-    """New heads [A, width] of all agents, given those of before, and the outcomes `right` [N] of features x [N, width]
-    of the agents `agent` [N]."""
+def fit_all(heads: Tensor, x: Tensor, right: Tensor, weight: Tensor, agent: Tensor, prior: float) -> Tensor:
+    """New heads [A, width] of all agents, given those of before, and the outcomes `right` [N], with weights [N], of
+    features x [N, width] of the agents `agent` [N]."""
     before = heads[heads.any(dim=1)]
     start = before.mean(dim=0) if len(before) else heads.new_zeros(heads.shape[1])
-    shared = fit(start, x, right, prior)
+    shared = fit(start, x, right, weight, prior)
     found = shared.expand_as(heads).clone()
     for a in sorted(set(agent.tolist())):
-        found[a] = fit(shared, x[agent == a], right[agent == a], OWN * prior)
+        own = agent == a
+        found[a] = fit(shared, x[own], right[own], weight[own], OWN * prior)
     return found
 
 
-def fit(head: Tensor, x: Tensor, right: Tensor, prior: float) -> Tensor:
-    """The head [width] fitted to outcomes `right` [N] of features x [N, width].
+def fit(head: Tensor, x: Tensor, right: Tensor, weight: Tensor, prior: float) -> Tensor:
+    """The head [width] fitted to outcomes `right` [N], with weights [N], of features x [N, width].
 
-    Minimises the sum of cross-entropies plus prior/2 times the squared distance from `head`, by L-BFGS in float64. The
-    prior of the numbers is ten times weaker, that of the bias a hundred times.
+    Minimises the weighted sum of cross-entropies plus prior/2 times the squared distance from `head`, by L-BFGS in
+    float64. The prior of the numbers is ten times weaker, that of the bias a hundred times.
     """
-    x, y, start = x.double().cpu(), right.double().cpu(), head.double().cpu()
+    x, y, start, weight = x.double().cpu(), right.double().cpu(), head.double().cpu(), weight.double().cpu()
     strength = torch.full_like(start, prior)
     strength[-NUMBERS - 1 : -1] /= 10
     strength[-1] /= 100
@@ -86,7 +89,7 @@ def fit(head: Tensor, x: Tensor, right: Tensor, prior: float) -> Tensor:
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = F.binary_cross_entropy_with_logits(x @ found, y, reduction="sum")
+        loss = F.binary_cross_entropy_with_logits(x @ found, y, weight, reduction="sum")
         loss = loss + 0.5 * (strength * (found - start).square()).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss

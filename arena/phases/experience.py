@@ -77,10 +77,13 @@ def grades(state: RunState, models: Models, agent: str) -> list[Example]:
 
 
 def outcomes(state: RunState, models: Models, agent: str) -> list[Outcome]:
-    """At most `sleep.value.examples` of the agent's attempts, for its value function. Attempts that an estimate ended
-    are left out: nobody knows what would have come of them."""
-    found, most = list[Outcome](), state.config.sleep.value.examples
-    for r in state.generation.rounds if most else ():
+    """At most `sleep.value.examples` of the agent's attempts, for its value function.
+
+    What would have come of attempts that an estimate ended is not known; those that were spared at random stand for
+    them, by the inverse of their share (Horvitz & Thompson 1952). Without this, too low estimates would confirm
+    themselves."""
+    found, value = list[Outcome](), state.config.sleep.value
+    for r in state.generation.rounds if value.examples else ():
         if agent not in r.solvers or r.problem is None or r.doubt or not isinstance(r.domain, Credited):
             continue
         seat = solver_seat(r.solvers.index(agent))
@@ -88,8 +91,10 @@ def outcomes(state: RunState, models: Models, agent: str) -> list[Outcome]:
         for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
             reply = state.generation.replies.get(attempt_id(r, attempt))
             if attempt.agent == agent and reply is not None and not reply.stopped:
-                found.append(Outcome(agent, prompt, reply.text, r.domain.mark, verdict.correct))
-    return state.rng(state.generation.index, agent, "value").sample(found, min(len(found), most))
+                spared = any(estimate < value.stop_below for estimate in reply.estimates[1:])
+                weight = 1 / value.spared if spared else 1.0
+                found.append(Outcome(agent, prompt, reply.text, r.domain.mark, verdict.correct, weight))
+    return state.rng(state.generation.index, agent, "value").sample(found, min(len(found), value.examples))
 
 
 def attempt_id(r: Round, attempt: Attempt) -> str:

@@ -30,7 +30,7 @@ def data(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_fit_finds_what_decides() -> None:
     x, right = data(400, 0)
-    head = fit(torch.zeros(width(6)), x, right, 1.0)
+    head = fit(torch.zeros(width(6)), x, right, torch.ones(len(x)), 1.0)
     new, truth = data(400, 1)
     assert ((estimate(head.expand(400, -1), new) > 0.5) == truth).float().mean() > 0.95
     assert head[0] == head.max() > 1
@@ -40,7 +40,7 @@ def test_fit_is_the_minimum() -> None:
     """No gradient is left of cross-entropy plus prior, whose strength differs for numbers and bias."""
     x, right = data(50, 0)
     start = torch.linspace(-1, 1, width(6))
-    head = fit(start, x, right, 2.0).double().requires_grad_()
+    head = fit(start, x, right, torch.ones(len(x)), 2.0).double().requires_grad_()
     loss = torch.nn.functional.binary_cross_entropy_with_logits(x.double() @ head, right.double(), reduction="sum")
     strength = torch.tensor([2.0] * 6 + [0.2] * NUMBERS + [0.02])
     (loss + 0.5 * (strength * (head - start).square()).sum()).backward()
@@ -52,10 +52,18 @@ def test_agents_share_what_is_common() -> None:
     x, right = data(300, 0)
     agent = torch.arange(300) % 2
     right = torch.where(agent == 1, torch.rand(300, generator=torch.Generator().manual_seed(2)) < 0.9, right)
-    heads = fit_all(torch.zeros(3, width(6)), x, right, agent, 1.0)
-    assert torch.equal(heads[2], fit(torch.zeros(width(6)), x, right, 1.0))
+    heads = fit_all(torch.zeros(3, width(6)), x, right, torch.ones(300), agent, 1.0)
+    assert torch.equal(heads[2], fit(torch.zeros(width(6)), x, right, torch.ones(len(x)), 1.0))
     assert heads[0, 0] > heads[2, 0] > heads[1, 0]
-    assert torch.equal(fit_all(heads, x[:0], right[:0], agent[:0], 1.0)[0], fit(heads.mean(0), x[:0], right[:0], 1.0))
+
+
+def test_weights_stand_for_repetitions() -> None:
+    x, right = data(40, 0)
+    often = torch.cat([x, x[:10], x[:10]]), torch.cat([right, right[:10], right[:10]])
+    weight = torch.ones(40)
+    weight[:10] = 3.0
+    zero = torch.zeros(width(6))
+    assert torch.allclose(fit(zero, x, right, weight, 1.0), fit(zero, *often, torch.ones(60), 1.0), atol=1e-4)
 
 
 def test_zeros_say_a_half() -> None:

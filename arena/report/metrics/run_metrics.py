@@ -15,11 +15,11 @@ import statistics
 from collections.abc import Callable
 from operator import attrgetter
 
-from arena.report.metrics import generation
+from arena.report.metrics import generation, learning
 from arena.report.metrics.culture_metrics import CULTURE_METRICS
 from arena.report.metrics.diversity import diversity
 from arena.report.metrics.finished_run import FinishedRun, Metric, Points, difference
-from arena.report.metrics.heldout import Solved, middle_mean, names_at, solved
+from arena.report.metrics.heldout import COUNTS, Solved, middle_mean, names_at, solved
 
 __all__ = ["METRICS", "FinishedRun", "all_metrics", "curve", "heldout"]
 
@@ -193,6 +193,68 @@ def seconds(run: FinishedRun) -> float | None:
     return run.number("SELECT TOTAL(seconds) FROM telemetry")
 
 
+# -- learning -------------------------------------------------------------------------------------------------------
+
+
+def heldout_at(depth: int) -> Metric:
+    """Held-out skill at one depth after the last generation."""
+
+    def metric(run: FinishedRun) -> float | None:
+        found = solved(run.store, run.main, "full", run.last).get(run.last, {}).get(depth)
+        return None if found is None else found.rate
+
+    return metric
+
+
+def frontier(run: FinishedRun) -> float | None:
+    """The deepest depth at which at least half of the held-out problems are solved greedily; 0 if there is none."""
+    by_depth = solved(run.store, run.main, "full", run.last).get(run.last, {})
+    return float(max((d for d, found in by_depth.items() if found.rate >= 0.5), default=0)) if by_depth else None
+
+
+def always_3_6(run: FinishedRun) -> float | None:
+    """Mean over depths 3 to 6 of the share of held-out problems solved by all of k samples."""
+    sql = (
+        "SELECT depth, AVG(correct >= k) AS rate FROM evaluations WHERE domain = ? AND mode = 'pass' AND generation = ?"
+        f" AND {COUNTS} GROUP BY depth"
+    )
+    return middle_mean({r["depth"]: r["rate"] for r in run.store.query(sql, [run.main, run.last])})
+
+
+def broken_traces(run: FinishedRun) -> float | None:
+    """Share of right answers to held-out problems, after the last generation, whose trace does not hold."""
+    return run.number(
+        "SELECT 1 - SUM(correct) * 1.0 / SUM(answer_correct) FROM evaluations WHERE domain = ? AND mode = 'full'"
+        f" AND generation = ? AND answer_correct AND {COUNTS}",
+        [run.main, run.last],
+    )
+
+
+def gain_per_million(run: FinishedRun) -> float | None:
+    """Gain at depths 3 to 6 per million compute units."""
+    gain, units = gain_3_6(run), compute(run)
+    return None if gain is None or not units else 1e6 * gain / units
+
+
+def value_error(run: FinishedRun) -> float | None:
+    return learning.calibration_error(learning.judged(run.store), -1)
+
+
+def value_rank(run: FinishedRun) -> float | None:
+    return learning.forecast_rank(learning.judged(run.store))
+
+
+def stopped_share(run: FinishedRun) -> float | None:
+    """Share of attempts that an estimate ended."""
+    return run.number("SELECT AVG(stopped) FROM attempts WHERE stopped IS NOT NULL")
+
+
+def corrected(run: FinishedRun) -> float | None:
+    """Share of rewritten attempts that are right."""
+    rewritten, right = learning.corrections(run.store)
+    return right / rewritten if rewritten else None
+
+
 METRICS: dict[str, Metric] = {
     "heldout_3_6": heldout_3_6,
     "before_3_6": before_3_6,
@@ -213,6 +275,16 @@ METRICS: dict[str, Metric] = {
     "names_known_with_reading": names_known_with_reading,
     "names_known_without_reading": names_known_without_reading,
     "names_known_difference": names_known_difference,
+    "heldout_7": heldout_at(7),
+    "heldout_8": heldout_at(8),
+    "frontier": frontier,
+    "always_3_6": always_3_6,
+    "broken_traces": broken_traces,
+    "gain_per_million": gain_per_million,
+    "value_error": value_error,
+    "value_rank": value_rank,
+    "stopped_share": stopped_share,
+    "corrected": corrected,
     "learnable_per_generation": learnable_per_generation,
     "valid_per_generation": valid_per_generation,
     "generations": generations,

@@ -8,6 +8,7 @@ from arena.report.sections import (
     diversity,
     grading,
     heldout,
+    learning,
     provenance,
     summary,
     tournament,
@@ -23,6 +24,7 @@ SECTIONS: tuple[Builder, ...] = (
     culture.section,
     diversity.section,
     grading.section,
+    learning.section,
     costs.section,
     provenance.section,
 )
