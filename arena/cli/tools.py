@@ -66,8 +66,8 @@ def bench(
     parts: Annotated[
         list[str] | None,
         typer.Argument(
-            help="generate, learn, generation, scaling (default: these four); kernels; llm; large; watch; library; "
-            "sandbox; long; islands."
+            help="generate, learn, generation, scaling (default: these four); kernels; objectives; llm; large; watch; "
+            "library; sandbox; long; islands."
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Timed turns per side, after a warm-up.")] = 5,

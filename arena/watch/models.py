@@ -87,7 +87,8 @@ class RoundRow:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt. `step`: number of the first wrong step, from 1; `notes`: retrieved text in the solver's context."""
+    """One attempt. `step`: number of the first wrong step, from 1; `notes`: retrieved text in the solver's context;
+    `estimates`: of its chance to be right, before it and after each step; `stopped`: whether one of them ended it."""
 
     agent: str
     seat: str
@@ -99,6 +100,8 @@ class Attempt:
     answer: str | None
     notes: tuple[str, ...]
     grade: Grade | None
+    estimates: tuple[float, ...] = ()
+    stopped: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,8 @@ def rank_figure(attempts: Sequence[Judged]) -> Figure:
         rows.append({"generation": g, "rank": forecast_rank(own), "apart": discrimination(own, -1)})
     x = tuple(r["generation"] for r in rows)
     series = (
-        Series("rank correlation with the solve rate, before any attempt", x, tuple(r["rank"] for r in rows)),
-        Series("right attempts told from wrong ones, after the last step", x, tuple(r["apart"] for r in rows)),
+        Series("rank correlation", x, tuple(r["rank"] for r in rows)),
+        Series("area under the curve", x, tuple(r["apart"] for r in rows)),
     )
     return Figure(
         "forecast",

@@ -7,6 +7,7 @@ checking, storing), which the other sides do not do either.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
 from agents.learner import Example, Learner, LearnerConfig
+from agents.objectives import Likelihood, Objective
 from agents.tokenizer import Tokenizer
 from arena.tools.bench import workload
 from arena.tools.bench.timing import Work
@@ -47,10 +49,18 @@ class Learn:
     """One sleep of all adapters."""
 
     def __init__(
-        self, model: Path, adapters: Sequence[str], examples: list[Example], batch: int, dtype: str = "auto"
+        self,
+        model: Path,
+        adapters: Sequence[str],
+        examples: list[Example],
+        batch: int,
+        dtype: str = "auto",
+        objective: Objective | None = None,
     ) -> None:
-        self.base, self.examples = BaseModel.load(model, dtype), examples
-        self.learner = population(self.base, Tokenizer(model), adapters, batch, workload.NOISE)
+        """With an objective, every second example is a failure, and all have log-probabilities from sampling."""
+        self.base, tokenizer = BaseModel.load(model, dtype), Tokenizer(model)
+        self.learner = population(self.base, tokenizer, adapters, batch, workload.NOISE, objective)
+        self.examples = examples if objective is None else sampled(examples, tokenizer, objective)
 
     def run(self, turn: int) -> Work:
         reports = self.learner.sleep(self.examples, f"bench/{turn}")
@@ -91,9 +101,28 @@ class Generations:
         return Work(generated + sum(r.tokens for r in reports), prompts)
 
 
-def population(base: BaseModel, tokenizer: Tokenizer, names: Sequence[str], batch: int, noise: float) -> Learner:
+def sampled(examples: Sequence[Example], tokenizer: Tokenizer, objective: Objective) -> list[Example]:
+    """The examples as attempts with made up log-probabilities; the advantage of every second one is negative if the
+    objective takes that."""
+    ids = tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
+    return [
+        replace(e, weight=-0.5 if objective.signed and i % 2 else 0.5, sampled=(-1.0,) * len(own))
+        for i, (e, own) in enumerate(zip(examples, ids, strict=True))
+    ]
+
+
+def population(
+    base: BaseModel,
+    tokenizer: Tokenizer,
+    names: Sequence[str],
+    batch: int,
+    noise: float,
+    objective: Objective | None = None,
+) -> Learner:
     """A learner with one adapter for each name."""
-    learner = Learner(base, tokenizer, LearnerConfig(RANK, ALPHA, LEARNING_RATE, batch))
+    learner = Learner(
+        base, tokenizer, LearnerConfig(RANK, ALPHA, LEARNING_RATE, batch, objective=objective or Likelihood())
+    )
     for name, row in zip(names, workload.adapter_rows(learner.layout, names, noise), strict=True):
         learner.add(name, row)
     return learner

@@ -17,6 +17,7 @@ import torch
 
 from agents.adapters import AdapterLayout
 from agents.checkpoint import BaseModel
+from agents.objectives import Likelihood, Objective, PolicyGradient
 from arena.config.schema import nearest
 from arena.config.shipped import SEED_FOLDER
 from arena.tools.bench import ours, roofline_ours, workload
@@ -27,6 +28,7 @@ from arena.tools.bench.workload import ALPHA, NEW_TOKENS, PROMPT_TOKENS, QUICK, 
 
 PARTS = ("generate", "learn", "generation", "scaling")
 KERNELS = "kernels"  # only if named: the fused kernels against torch's operations, without peers
+OBJECTIVES = "objectives"  # only if named: what training objectives cost, without peers
 LARGE = "large"  # only if named: for a GPU, without peers (gpu.py)
 WATCH = "watch"  # only if named: cost of the screens, without peers (watch.py)
 LIBRARY = "library"  # only if named: a library of a million posts, without peers (library.py)
@@ -34,9 +36,9 @@ SANDBOX = "sandbox"  # only if named: cost of a verdict on a program (sandbox.py
 LONG = "long"  # only if named: cost of a run as it gets longer, without peers (long.py)
 ISLANDS = "islands"  # only if named: cost of Ray, gain of more islands (islands.py)
 LLM = "llm"  # only if named: a real language model (llm.py)
-CASES = (*PARTS, KERNELS, LLM)
+CASES = (*PARTS, KERNELS, OBJECTIVES, LLM)
 ALONE = (LARGE, WATCH, LIBRARY, SANDBOX, LONG, ISLANDS)
-OURS, UNFUSED = "ratchet", "torch operations"
+OURS, UNFUSED, LIKELIHOOD = "ratchet", "torch operations", "likelihood"
 KERNEL_AGENTS = 4  # agents of the generations with and without kernels
 INSTALL_PEERS = "pip install '.[bench-peers]'"
 LLAMA = "llama.cpp"
@@ -134,6 +136,8 @@ def plan(part: str, options: Options, folder: Path) -> Iterator[Case]:
             yield generation_case(count, options, folder)
     elif part == KERNELS:
         yield from kernel_cases(options)
+    elif part == OBJECTIVES:
+        yield objectives_case(options)
     else:
         yield scaling_case(options)
 
@@ -272,6 +276,35 @@ def kernel_cases(options: Options) -> Iterator[Case]:
     for part, about in tokens.items():
         sides = [Planned(name, partial(build, part, name), cost) for name, cost in ((OURS, 1.0), (UNFUSED, 1.7))]
         yield Case(part, f"the shipped model with the fused kernels ({OURS}) and without", about, sides, [])
+
+
+def objectives_case(options: Options) -> Case:
+    """The policy gradient (ours) against likelihood on the same rows, and what its options cost."""
+    size, names = options.size, workload.names(options.size.learners)
+    examples = workload.learn_examples(names, size.examples)
+    sides: dict[str, Objective] = {
+        OURS: PolicyGradient(),
+        LIKELIHOOD: Likelihood(),
+        "with entropy": PolicyGradient(entropy=0.01),
+        "with divergence": PolicyGradient(kl=0.01),
+    }
+
+    def planned(name: str, objective: Objective) -> Planned:
+        def build() -> Side:
+            side = ours.Learn(options.model, names, examples, size.batch, objective=objective)
+            return Side(name, side.run)
+
+        return Planned(name, build, 1.0)
+
+    title = f"policy gradient: {len(names)} adapters of rank {RANK}, {size.examples} attempts each, half of them failed"
+    return Case(
+        OBJECTIVES,
+        title,
+        26 * len(examples),
+        [planned(name, objective) for name, objective in sides.items()],
+        [Target((LIKELIHOOD,), round(1 / 1.3, 3))],
+        notes=["the policy gradient's cost per token may be 1.3 times that of likelihood"],
+    )
 
 
 def scaling_case(options: Options) -> Case:

@@ -19,6 +19,7 @@ PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "numpy")
 UNIT = {
     "generate": "generated tokens",
     "learn": "trained tokens",
+    "objectives": "trained tokens",
     "llm generate": "generated tokens",
     "llm learn": "trained tokens",
     "generation": "generated and trained tokens",

@@ -80,6 +80,8 @@ def round_detail(db: sqlite3.Connection, round_: str) -> RoundDetail | None:
             a["answer"],
             tuple(json.loads(a["notes"] or "[]")),
             grades.get(a["id"]),
+            tuple(json.loads(a["estimates"] or "[]")),
+            bool(a["stopped"]),
         )
         for a in dicts(db, "SELECT * FROM attempts WHERE round = ? ORDER BY rowid", [round_])
     ]

@@ -92,16 +92,23 @@ def _judgement(g: Grade | None, against: str = "") -> Text:
     return says.append(f"agrees{against}", "green")
 
 
-def _attempt(number: int, a: Attempt, width: int) -> Text:
+def _attempt(at: int, a: Attempt, width: int) -> Text:
     """An attempt in full, with its grader's own solution beside it, or below it on a narrow screen."""
-    mine = [Text(f"attempt {number} by {a.agent}", HEAD).append("  ").append(_verdict(a))]
+    mine = [Text(f"attempt {at} by {a.agent}", HEAD).append("  ").append(_verdict(a))]
     if a.notes:
         mine.append(Text(f"  in context: {'; '.join(safe(n) for n in a.notes)}", DIM))
+    mine[0].append(f"  estimate {number(a.estimates[0])}" if a.estimates else "", DIM)
+    after = iter(a.estimates[1:])
     for i, step in steps(a.text):
+        if not step.strip():
+            continue
         wrong = i is not None and i == a.step
-        mine.append(
-            Text(f"  {number_of(i)} {safe(step)}{'   <- ' + a.reason if wrong else ''}", "red" if wrong else "")
-        )
+        line = Text(f"  {number_of(i)} {safe(step)}", "red" if wrong else "")
+        if (estimate := next(after, None)) is not None:
+            line.append(f"  {number(estimate)}", DIM)
+        mine.append(line.append(f"   <- {a.reason}" if wrong else ""))
+    if a.stopped:
+        mine.append(Text("     ended here: the estimate is too low", DIM))
     if a.grade is None:
         return Text("\n").join(mine).append("\n")
     graded = _graded(a.grade)
