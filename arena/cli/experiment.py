@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -20,4 +21,11 @@ def experiment(
     """Compare arms over seeds at equal compute, with intervals."""
     from arena.experiments.runner import run_experiment
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     raise typer.Exit(run_experiment(file, final=final, processes=processes, folder=folder))
+
+
+def _end(number: int, _: object) -> None:
+    """End as after an interruption: the cells that are played are stopped."""
+    raise SystemExit(128 + number)

@@ -111,10 +111,14 @@ def read_cell(cell: Cell) -> dict[str, Any]:
 
 
 def completed(cell: Cell) -> dict[str, Any]:
-    """The record of a finished cell, with metrics and series that were added to the program since it was played."""
+    """The record of a finished cell, with metrics and series that were added to the program since it was played.
+    Without its run.db, these metrics are None."""
     record = read_cell(cell)
     series = record.setdefault("series", {})
-    if missing := [m for m in METRICS if m not in record["metrics"]] + [s for s in SERIES if s not in series]:
+    missing = [m for m in METRICS if m not in record["metrics"]] + [s for s in SERIES if s not in series]
+    if missing and not (cell.folder / "run.db").exists():
+        record["metrics"] |= {m: None for m in missing if m in METRICS}
+    elif missing:
         store = Store(cell.folder / "run.db")
         run = FinishedRun.read(store, cell.config.main_domain, cell.config.library)
         record["metrics"] |= {m: METRICS[m](run) for m in missing if m in METRICS and m not in record["metrics"]}
@@ -128,7 +132,7 @@ def play_cells(cells: Sequence[Cell], final: bool, processes: int, say: Say) -> 
     processes."""
     waiting, failed = deque(cells), dict[str, str]()
     running: list[tuple[Cell, subprocess.Popen[bytes]]] = []
-    started, done = time.monotonic(), 0
+    started, done, played, whole = time.monotonic(), 0, 0.0, sum(map(length, cells))
     try:
         while waiting or running:
             while waiting and len(running) < processes:
@@ -137,8 +141,8 @@ def play_cells(cells: Sequence[Cell], final: bool, processes: int, say: Say) -> 
             time.sleep(0.1)
             for cell, process in [(c, p) for c, p in running if p.poll() is not None]:
                 running.remove((cell, process))
-                done += 1
-                left = (time.monotonic() - started) / done * (len(cells) - done)
+                done, played = done + 1, played + length(cell)
+                left = (time.monotonic() - started) / played * (whole - played)
                 state = "finished"
                 if process.returncode or not (cell.folder / "cell.json").exists():
                     failed[cell.name] = last_lines(cell.folder / "cell.log", process.returncode)
@@ -152,6 +156,11 @@ def play_cells(cells: Sequence[Cell], final: bool, processes: int, say: Say) -> 
         if running:
             say(f"stopped with {len(running) + len(waiting)} cells to play; run it again to continue")
     return failed
+
+
+def length(cell: Cell) -> float:
+    """How long a cell is, relative to others: its compute units, or its generations where these are not limited."""
+    return float(cell.config.limits.compute or max(cell.config.generations, 1))
 
 
 def last_lines(log: Path, code: int) -> str:

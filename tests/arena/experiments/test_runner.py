@@ -19,11 +19,12 @@ from arena.config.shipped import ROOT, SEED_FOLDER
 from arena.experiments.cell import cell_record
 from arena.experiments.file import load_experiment, make_cells
 from arena.experiments.results import make_results, write_results
-from arena.experiments.runner import Cell, check_split, check_stored, run_experiment
+from arena.experiments.runner import Cell, check_split, check_stored, completed, run_experiment
 from arena.report.metrics.culture_metrics import CULTURE_METRICS
 from arena.report.metrics.run_metrics import METRICS, FinishedRun, all_metrics, curve
 from arena.report.metrics.series import SERIES
 from arena.report.stats.over_seeds import estimate, paired
+from arena.run.state import Arena
 from arena.run.store import Store
 
 TINY = ROOT / "configs" / "experiments" / "tiny.yaml"
@@ -427,6 +428,33 @@ def test_unequal_compute_is_noted(tmp_path: Path) -> None:
         make_results(file, records, {}, False, None)
 
 
+def test_new_metrics_of_a_cell_without_its_database(tmp_path: Path) -> None:
+    """A record that is older than a metric still counts; the metric is unknown."""
+    cell = cells_of(written(tmp_path))[0]
+    finish(cell)
+    path = cell.folder / "cell.json"
+    record = json.loads(path.read_text())
+    known = record["metrics"].pop("heldout_3_6")
+    path.write_text(json.dumps(record))
+    assert known is not None and completed(cell)["metrics"]["heldout_3_6"] is None
+    assert completed(cell)["metrics"]["compute"] == record["metrics"]["compute"]
+
+
+@pytest.mark.slow
+def test_ended_experiment_ends_its_cells(tmp_path: Path) -> None:
+    """SIGTERM stops the processes of the cells and says how to continue."""
+    command = [sys.executable, "run_arena.py", "experiment", "tiny", "--folder", str(tmp_path), "--processes", "1"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    db = tmp_path / "tiny" / "selfplay-s0" / "run.db"
+    deadline = time.monotonic() + 120
+    while not db.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 143 and "run it again to continue" in said
+    Arena.open(db.parent).close()  # nobody plays it any more
+
+
 def test_a_report_of_nothing_is_still_written(tmp_path: Path) -> None:
     file = load_experiment(written(tmp_path)).model_dump(mode="json")
     table = write_results(make_results(file, [], {"selfplay-s0": "no"}, False, None), tmp_path)
@@ -445,12 +473,15 @@ def no_time(record: dict[str, Any]) -> dict[str, Any]:
 def test_interrupted_experiment_resumes(tmp_path: Path) -> None:
     """An interrupted experiment resumes and ends like an undisturbed one."""
     assert run_experiment(TINY, folder=tmp_path / "whole", processes=2, say=lambda line: None) == 0
-    code = f"from arena.experiment import run_experiment as r; r({str(TINY)!r}, folder={str(tmp_path / 'cut')!r})"
+    code = (
+        f"from arena.experiments.runner import run_experiment as r; r({str(TINY)!r}, folder={str(tmp_path / 'cut')!r})"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL)
     db = tmp_path / "cut" / "tiny" / "selfplay-s0" / "run.db"
     deadline = time.monotonic() + 120
     while not db.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert db.exists() and process.poll() is None
     process.kill()  # its cells notice that it is gone
     process.wait()
     while time.monotonic() < deadline:
