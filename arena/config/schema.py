@@ -290,6 +290,10 @@ def notices(config: Config) -> list[str]:
             "for JSON"
         )
     if config.sleep.enabled:
+        if config.sleep.needs_logprobs and not config.sleep.attempts:
+            found.append(
+                "sleep.attempts is 0: the policy gradient sees no attempts, and solvers only imitate worked examples"
+            )
         if config.prompts.style == "chat" and config.sleep.lore:
             found.append("sleep.lore: these examples are in the bare notation, though prompts.style is chat")
         return found

@@ -92,7 +92,7 @@ def outcomes(state: RunState, models: Models, agent: str) -> list[Outcome]:
             reply = state.generation.replies.get(attempt_id(r, attempt))
             if attempt.agent == agent and reply is not None and not reply.stopped:
                 spared = any(estimate < value.stop_below for estimate in reply.estimates[1:])
-                weight = 1 / value.spared if spared else 1.0
+                weight = 1 / max(value.spared, 0.01) if spared else 1.0
                 found.append(Outcome(agent, prompt, reply.text, r.domain.mark, verdict.correct, weight))
     return state.rng(state.generation.index, agent, "value").sample(found, min(len(found), value.examples))
 

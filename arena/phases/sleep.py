@@ -87,6 +87,8 @@ def train(state: RunState, models: Models, learner: Learner, examples: list[Exam
     """Fine-tune on the examples and count the tokens. Returns a row of table `sleeps` per agent."""
     reports = learner.sleep(examples, seed)
     models.tokens.trained += sum(r.tokens for r in reports)
+    if learner.config.objective.kl:  # the base model has read the examples, too
+        models.tokens.prompt += sum(r.tokens for r in reports)
     return [
         {
             "generation": state.generation.index,
