@@ -44,9 +44,10 @@ class PolicyGradientSection(Section):
     example, then over examples (GRPO); long failures weigh less. `constant`: `length` per example (Dr. GRPO)."""
     length: int = Field(64, ge=1)
     """Tokens per example of `normalise: constant`."""
-    baseline: Literal["group", "value"] = "group"
-    """What the reward of an attempt is compared with. `group`: the mean of all attempts at the problem. `value`: the
-    agent's own estimate before its first token (`sleep.value`), where it has one."""
+    baseline: Literal["group", "value", "half"] = "group"
+    """What the reward of an attempt, or of a step with `sleep.credit: step`, is compared with. `group`: the mean of all
+    attempts at the problem. `value`: the agent's own estimate before its first token (`sleep.value`), where it has one.
+    `half`: 1/2, so that attempts count where all came out alike, too."""
     deviation: bool = False
     """Divide advantages by the standard deviation of the rewards that they are compared with (GRPO)."""
     negative: float = Field(1.0, ge=0)

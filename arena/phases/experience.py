@@ -119,7 +119,7 @@ def credits_of(r: Round, config: SleepSection, forecasts: Sequence[float | None]
         return _by_step(steps, config)
     mean = statistics.fmean(rewards)
     if isinstance(config.objective, PolicyGradientSection):
-        weights = advantages(rewards, config)
+        weights = advantages(rewards, config, solver=True)
         if config.objective.baseline == "value":
             values = [mean if value is None else value for value in forecasts or [None] * len(rewards)]
             weights = [reward - value for reward, value in zip(rewards, values, strict=True)]
@@ -128,16 +128,21 @@ def credits_of(r: Round, config: SleepSection, forecasts: Sequence[float | None]
     found = []
     for weight, reward, spans in zip(weights, rewards, steps, strict=True):
         right = [s for s in spans if s.right] if not reward else []
-        best = 1 - mean if isinstance(config.objective, PolicyGradientSection) else 1.0  # what a right attempt earns
+        best = 1.0  # what a right attempt earns
+        if isinstance(config.objective, PolicyGradientSection):
+            best = 0.5 if config.objective.baseline == "half" else 1 - mean
         found.append(Credit(weight, tuple((s.start, s.stop, best) for s in right)))
     return found
 
 
-def advantages(rewards: Sequence[float], config: SleepSection) -> list[float]:
-    """Rewards less their mean, divided by their standard deviation with `deviation`. Empty if there are none."""
+def advantages(rewards: Sequence[float], config: SleepSection, solver: bool = False) -> list[float]:
+    """Rewards less their mean, divided by their standard deviation with `deviation`. Empty if there are none. Those of
+    a `solver` are compared with `baseline`."""
     if not rewards:
         return []
     mean, objective = statistics.fmean(rewards), config.objective
+    if solver and isinstance(objective, PolicyGradientSection) and objective.baseline == "half":
+        return [reward - 0.5 for reward in rewards]
     divides = isinstance(objective, PolicyGradientSection) and objective.deviation
     spread = statistics.pstdev(rewards) if divides else 1.0
     return [(reward - mean) / spread if spread else 0.0 for reward in rewards]
@@ -149,7 +154,7 @@ def _by_step(attempts: Sequence[Sequence[Span]], config: SleepSection) -> list[C
     for i in range(max(map(len, attempts))):
         here = [(n, spans[i]) for n, spans in enumerate(attempts) if i < len(spans)]
         judged = [(n, span) for n, span in here if span.right is not None]
-        weights = advantages([float(bool(span.right)) for _, span in judged], config)
+        weights = advantages([float(bool(span.right)) for _, span in judged], config, solver=True)
         weight_of = {n: weight for (n, _), weight in zip(judged, weights, strict=True)}
         for n, span in here:
             found[n].append((span.start, span.stop, weight_of.get(n, 0.0)))

@@ -95,6 +95,16 @@ def test_steps_are_compared_with_the_same_step() -> None:
     assert weights(found[2], WRONG) == [pytest.approx(-2 / 3)] * 5 + [0.0] * 9
 
 
+def test_half_as_baseline() -> None:
+    """All attempts count, also where they came out alike."""
+    half = {"baseline": "half"}
+    assert [c.weight for c in credits_of(played(RIGHT, WRONG, WRONG), config(**half))] == [0.5, -0.5, -0.5]
+    (found,) = credits_of(played(HALF), config("step", **half))
+    assert weights(found, HALF) == [0.5] * 5 + [-0.5] * 4 + [0.0] * 5
+    (found,) = credits_of(played(HALF), config("prefix", **half))
+    assert weights(found, HALF) == [0.5] * 5 + [-0.5] * 9
+
+
 def test_values_as_baseline() -> None:
     """The agent's own forecast in place of the group's mean, where it has one."""
     round_ = played(RIGHT, WRONG)
