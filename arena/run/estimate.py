@@ -26,11 +26,14 @@ from arena.config.schema import Config
 from arena.run.engines import close, make_engine
 from arena.run.estimate_cost import PROMPT_SHARE, Whole, part_of, served, spoken, stops
 from arena.run.estimate_memory import Work, memory, words
-from arena.run.estimate_size import size_line
+from arena.run.estimate_size import LEARNABLE, size_line
 from arena.run.foresight import ratchet_line, unknown_words
 from arena.run.state import load_base, make_domains, model_folder
 from curricula.domain import Domain, Named
 
+SOUND, MIXED, PAID, CORRECTED = 0.35, 0.5, 0.4, 0.1
+"""Shares, measured in runs of the shipped configs: problems whose reference solution is trained on, attempts at
+problems that did not all come out alike, proposals that are paid, rewritten attempts that are right."""
 BARE_PAIR = ("solve rev inc sort | 3 1 4 think", "rev 4 1 3 ; inc 5 2 4 ; sort 2 4 5 answer 2 4 5")
 WRITTEN = 40
 """Maximum number of tokens of a completion when speed is measured."""
@@ -68,9 +71,8 @@ def estimate(config: Config) -> list[str]:
     part = part_of(config, depths)
     proposing = part.set * long.propose
     solving = (part.solve + part.grade) * long.solve
-    training = (
-        agents * (s.fresh + s.archive + s.lore + s.references + s.seed_examples + s.proposals) * long.train * s.enabled
-    )
+    solving += agents * s.review * long.solve * s.enabled
+    training = agents * examples_of(config) * long.train * s.enabled
     measuring, full = part.measure * long.solve, part.whole * long.solve
     play = (
         f"a generation: {proposing + solving:,.0f} tokens to play, {training:,.0f} to train, "
@@ -103,6 +105,25 @@ def estimate(config: Config) -> list[str]:
         *(f"warning: {line}" for line in unknown_words(config, domains, loaded[1])),
         *stops(config.limits, sum(others, Whole.of(prices, requests, tokens, total))),
     ]
+
+
+def examples_of(config: Config) -> float:
+    """Examples that an agent is trained on in a generation: what is configured, or what there is."""
+    r, s = config.rounds, config.sleep
+    own = r.per_agent * r.solvers * r.attempts
+    problems = r.per_agent * config.population.agents
+    learnable = LEARNABLE * problems
+    return (
+        min(s.fresh, learnable)
+        + min(s.archive, learnable * config.generations / 2)
+        + min(s.references, SOUND * problems)
+        + min(s.attempts, MIXED * own)
+        + min(s.review * CORRECTED, own)
+        + min(s.grades, r.per_agent * r.grade)
+        + min(s.proposals, PAID * r.per_agent)
+        + s.lore
+        + s.seed_examples
+    )
 
 
 def other_models(
