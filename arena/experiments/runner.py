@@ -118,6 +118,7 @@ def completed(cell: Cell) -> dict[str, Any]:
     missing = [m for m in METRICS if m not in record["metrics"]] + [s for s in SERIES if s not in series]
     if missing and not (cell.folder / "run.db").exists():
         record["metrics"] |= {m: None for m in missing if m in METRICS}
+        series |= {s: [] for s in missing if s in SERIES}
     elif missing:
         store = Store(cell.folder / "run.db")
         run = FinishedRun.read(store, cell.config.main_domain, cell.config.library)

@@ -34,6 +34,20 @@ def discoveries(run: FinishedRun) -> Points:
     return points
 
 
+def entropy(table: str) -> Series:
+    """Nats per sampled token of table `problems` or `attempts`, by generation: the mean negative log-probability under
+    the policy that sampled, at temperature 1. An estimate of its entropy if it also sampled at temperature 1."""
+
+    def series(run: FinishedRun) -> Points:
+        rows = run.store.query(
+            f"SELECT generation, -SUM(logprob) / SUM(tokens) AS nats FROM {table} WHERE logprob IS NOT NULL AND tokens"
+            " GROUP BY generation ORDER BY generation"
+        )
+        return [(r["generation"], r["nats"]) for r in rows]
+
+    return series
+
+
 SERIES: dict[str, Series] = {
     "names_known": column("known"),
     "names_read": column("read"),
@@ -45,6 +59,8 @@ SERIES: dict[str, Series] = {
     "heldout_3_6": heldout_series,
     "distinct_problems": distinct_problems,
     "depth": depth,
+    "entropy_setting": entropy("problems"),
+    "entropy_solving": entropy("attempts"),
 }
 TITLES: dict[str, str] = {
     "names_known": "Names an agent knows",
@@ -57,6 +73,8 @@ TITLES: dict[str, str] = {
     "heldout_3_6": "Held-out skill, depths 3 to 6",
     "distinct_problems": "Distinct problems (share)",
     "depth": "Mean depth of problems set",
+    "entropy_setting": "Entropy of proposals, nats per token",
+    "entropy_solving": "Entropy of attempts, nats per token",
 }
 """Titles of the panels, by series."""
 
