@@ -44,7 +44,7 @@ class PolicyGradient:
     normalise: Literal["tokens", "examples", "constant"] = "tokens"
     length: int = 64
     negative: float = 1.0
-    floor: float = -1.0
+    floor: float = -2.0
     kl: float = 0.0
     entropy: float = 0.0
     drift: float = 0.1

@@ -52,8 +52,8 @@ class PolicyGradientSection(Section):
     """Divide advantages by the standard deviation of the rewards that they are compared with (GRPO)."""
     negative: float = Field(1.0, ge=0)
     """Factor on negative advantages. 0: learn from successes alone."""
-    floor: float = Field(-1.0, lt=0)
-    """Lower bound of advantages."""
+    floor: float = Field(-2.0, lt=0)
+    """Lower bound of advantages; equal attempts at a problem are one example with the advantage of all."""
     kl: float = Field(0.0, ge=0)
     """Coefficient of the divergence from the base model. Above 0, the base model reads every example once more."""
     entropy: float = Field(0.0, ge=0)

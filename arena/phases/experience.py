@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.learner import Example
 from agents.prompt import Prompt
@@ -38,17 +38,23 @@ class Credit:
 
 
 def attempts(state: RunState, models: Models, agent: str) -> list[Example]:
-    """At most `sleep.attempts` of the agent's attempts; doubted problems are left out."""
+    """At most `sleep.attempts` of the agent's attempts; doubted problems are left out.
+
+    Equal attempts at a problem are one example. With a policy gradient it has the weight of all of them, which gives
+    the same gradient for fewer tokens; imitation learns nothing from repetition."""
     config, found = state.config.sleep, list[Example]()
     for r in state.generation.rounds if config.attempts else ():
         if agent not in r.solvers or r.problem is None or r.doubt or not r.attempts:
             continue
         seat = solver_seat(r.solvers.index(agent))
         prompt = solver.ask(models.voice, r.domain, agent, r.problem, r.notes.get(seat, ()))
+        own = dict[str, list[Example]]()
         for attempt, credit in zip(r.attempts, credits_of(r, config, _forecasts(state, r)), strict=True):
             if attempt.agent == agent:
-                subject = attempt_id(r, attempt)
-                found += _example(state, agent, prompt, subject, credit, attempt.text)
+                for example in _example(state, agent, prompt, attempt_id(r, attempt), credit, attempt.text):
+                    own.setdefault(example.completion, []).append(example)
+        signed = isinstance(config.objective, PolicyGradientSection)
+        found += [_times(equal[0], len(equal)) if signed else equal[0] for equal in own.values()]
     return _some(state, agent, "attempts", found, config.attempts)
 
 
@@ -173,6 +179,12 @@ def _example(
     at = reply.text.find(answer)
     spans = tuple((at + a, at + b, weight) for a, b, weight in credit.spans) if at >= 0 else ()
     return [Example(agent, prompt, reply.text, credit.weight, spans, reply.logprobs)]
+
+
+def _times(example: Example, n: int) -> Example:
+    """The example with `n` times its weights."""
+    spans = tuple((start, stop, n * weight) for start, stop, weight in example.spans)
+    return replace(example, weight=n * example.weight, spans=spans)
 
 
 def _some(state: RunState, agent: str, what: str, found: list[Example], most: int) -> list[Example]:

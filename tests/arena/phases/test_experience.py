@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +16,9 @@ from arena.phases import experience
 from arena.phases.experience import Credit, advantages, credits_of
 from arena.phases.records import Produced
 from arena.phases.registry import SPECS
+from arena.rounds.roles.voice import BARE
 from arena.rounds.round import Round
+from arena.run.fold import Reply
 from arena.run.state import Arena
 from curricula.list_programs import ListPrograms
 from tests.helpers.brief_runs import BRIEF, brief, digest
@@ -115,6 +119,21 @@ def test_values_as_baseline() -> None:
     assert [c.weight for c in credits_of(round_, given, [None, 0.2])] == pytest.approx([0.5, -0.2])
     with pytest.raises(ValueError, match=r"there is no value function: set value\.examples"):
         config(baseline="value")
+
+
+@pytest.mark.parametrize(("signed", "expected"), [(False, {RIGHT: 1.0}), (True, {RIGHT: 1.0, WRONG: -1.0})])
+def test_equal_attempts_are_one_example(signed: bool, expected: dict[str, float]) -> None:
+    """Imitation of one of them; with a policy gradient all their advantages."""
+    made = config(clip="ppo") if signed else config()
+    round_ = played(RIGHT, RIGHT, WRONG, WRONG)
+    replies = {f"g0001/r0000/solver_0/{i}": Reply(a.text, (-1.0,)) for i, a in enumerate(round_.attempts)}
+    state = SimpleNamespace(
+        config=SimpleNamespace(sleep=made.model_copy(update={"attempts": 9})),
+        generation=SimpleNamespace(rounds=[round_], replies=replies, index=1),
+        rng=lambda *at: random.Random(str(at)),
+    )
+    found = experience.attempts(state, SimpleNamespace(voice=BARE), "tess")  # type: ignore[arg-type]
+    assert {e.completion: e.weight for e in found} == expected and len(found) == len(expected)
 
 
 @pytest.fixture(scope="module")
