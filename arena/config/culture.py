@@ -126,9 +126,11 @@ class SleepSection(Section):
     `step`: each step by itself, compared with the same step of other attempts at the problem; what follows the first
     mistake does not count (`policy_gradient` only)."""
     attempts: int = Field(0, ge=0)
-    """Maximum number of its own attempts of this generation that an agent is trained on, drawn at random from those
-    that teach something: not all attempts at the problem came out alike. The worked examples of `fresh` and `archive`
-    are the same for all their readers."""
+    """Maximum number of attempts of this generation that an agent is trained on, drawn at random from those that teach
+    something: not all attempts at the problem came out alike. Worked examples (`fresh`, `archive`) come on top."""
+    attempts_of: Literal["own", "read"] = "own"
+    """Whose attempts these are. `own`: the agent's. `read`: also those of agents whose posts it reads
+    (`library.network`), which makes them more and more varied."""
     review: int = Field(0, ge=0)
     """Maximum number of its failed attempts of this generation that an agent rewrites from the first wrong step before
     it is trained, drawn at random. Those that are right then are examples."""

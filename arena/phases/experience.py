@@ -17,6 +17,7 @@ from agents.prompt import Prompt
 from agents.value import Outcome
 from arena.config.culture import SleepSection
 from arena.config.objectives import PolicyGradientSection
+from arena.library.visibility import visible_authors
 from arena.rounds.roles import grader, setter, solver
 from arena.rounds.round import GRADER, SETTER, Round, solver_seat
 from arena.run.fold import RunState
@@ -38,23 +39,24 @@ class Credit:
 
 
 def attempts(state: RunState, models: Models, agent: str) -> list[Example]:
-    """At most `sleep.attempts` of the agent's attempts; doubted problems are left out.
+    """At most `sleep.attempts` attempts of the agent, or of those that it reads; doubted problems are left out.
 
     Equal attempts at a problem are one example. With a policy gradient it has the weight of all of them, which gives
     the same gradient for fewer tokens; imitation learns nothing from repetition."""
     config, found = state.config.sleep, list[Example]()
+    known = {agent} if config.attempts_of == "own" else visible_authors(state, agent)
+    signed = isinstance(config.objective, PolicyGradientSection)
     for r in state.generation.rounds if config.attempts else ():
-        if agent not in r.solvers or r.problem is None or r.doubt or not r.attempts:
+        if r.problem is None or r.doubt or not r.attempts or not (known is None or known.intersection(r.solvers)):
             continue
-        seat = solver_seat(r.solvers.index(agent))
-        prompt = solver.ask(models.voice, r.domain, agent, r.problem, r.notes.get(seat, ()))
-        own = dict[str, list[Example]]()
+        equal = dict[tuple[Prompt, str], list[Example]]()
         for attempt, credit in zip(r.attempts, credits_of(r, config, _forecasts(state, r)), strict=True):
-            if attempt.agent == agent:
+            if known is None or attempt.agent in known:
+                notes = r.notes.get(solver_seat(r.solvers.index(attempt.agent)), ())
+                prompt = solver.ask(models.voice, r.domain, agent, r.problem, notes)
                 for example in _example(state, agent, prompt, attempt_id(r, attempt), credit, attempt.text):
-                    own.setdefault(example.completion, []).append(example)
-        signed = isinstance(config.objective, PolicyGradientSection)
-        found += [_times(equal[0], len(equal)) if signed else equal[0] for equal in own.values()]
+                    equal.setdefault((prompt, example.completion), []).append(example)
+        found += [_times(same[0], len(same)) if signed else same[0] for same in equal.values()]
     return _some(state, agent, "attempts", found, config.attempts)
 
 

@@ -128,12 +128,21 @@ def test_equal_attempts_are_one_example(signed: bool, expected: dict[str, float]
     round_ = played(RIGHT, RIGHT, WRONG, WRONG)
     replies = {f"g0001/r0000/solver_0/{i}": Reply(a.text, (-1.0,)) for i, a in enumerate(round_.attempts)}
     state = SimpleNamespace(
-        config=SimpleNamespace(sleep=made.model_copy(update={"attempts": 9})),
+        config=SimpleNamespace(
+            sleep=made.model_copy(update={"attempts": 9}),
+            library=SimpleNamespace(network="all"),
+            population=SimpleNamespace(agents=3),
+        ),
+        places={"ivo": 0, "tess": 1, "luz": 2},
         generation=SimpleNamespace(rounds=[round_], replies=replies, index=1),
         rng=lambda *at: random.Random(str(at)),
     )
     found = experience.attempts(state, SimpleNamespace(voice=BARE), "tess")  # type: ignore[arg-type]
     assert {e.completion: e.weight for e in found} == expected and len(found) == len(expected)
+    assert not experience.attempts(state, SimpleNamespace(voice=BARE), "luz")  # type: ignore[arg-type]
+    state.config.sleep = state.config.sleep.model_copy(update={"attempts_of": "read"})
+    found = experience.attempts(state, SimpleNamespace(voice=BARE), "luz")  # type: ignore[arg-type]
+    assert {e.completion: e.weight for e in found} == expected and {e.agent for e in found} == {"luz"}
 
 
 @pytest.fixture(scope="module")
