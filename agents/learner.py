@@ -13,7 +13,6 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,8 @@ from agents.activations import micro_batch, recomputes
 from agents.adapters import AdapterLayout, Adapters, save_tensors
 from agents.architectures import MERGE_BELOW
 from agents.checkpoint import BaseModel
+from agents.examples import Example as Example  # its users also need the learner
+from agents.examples import Row, make_rows, shared_tokens
 from agents.fused_ops import make_ops
 from agents.grouped_gemm import segments_of
 from agents.memory import release_freed_memory
@@ -33,8 +34,7 @@ from agents.model import StackedWeights, hidden
 from agents.objectives import Likelihood, Objective, TrainedTokens
 from agents.packing import Packing
 from agents.parallel import evenly, in_threads, workers
-from agents.prefixes import LEAST, Family, common
-from agents.prompt import Prompt
+from agents.prefixes import Family
 from agents.stored_file import check_file
 from agents.tokenizer import Tokenizer
 from agents.value import Outcome, features, fit_all, numbers_of, width
@@ -47,26 +47,6 @@ STATE = ("trained", "acting", "first_moment", "second_moment", "steps")
 OPTIMISER = STATE[2:]
 VALUE = "value"  # heads of the value function (agents.value)
 BASE_MODEL = ""  # instead of an agent's name: the base model without an adapter
-
-
-@dataclass(frozen=True)
-class Example:
-    """A weighted training example of an agent. Only the tokens of the completion are trained on.
-
-    weight: weight of its tokens, or their advantage where the objective takes signed weights.
-    spans: (start, stop, weight) of characters of the completion; tokens that end there have that weight instead. They
-        do not overlap, and the end token has `weight`.
-    sampled: log-probabilities of the completion's tokens when the agent sampled it, with that of the end token if it
-        was sampled; empty for other texts. They are left out of account if the text has another number of tokens now
-        (a tokenizer may encode a text in other tokens than were sampled).
-    """
-
-    agent: str
-    prompt: Prompt
-    completion: str
-    weight: float = 1.0
-    spans: tuple[tuple[int, int, float], ...] = ()
-    sampled: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,30 +84,6 @@ class LearnerConfig:
     average: float = 0.95  # decay of the acting average per step
     tokens: int = 4096  # approximate size of a micro-batch; affects speed and memory only
     objective: Objective = field(default_factory=Likelihood)
-
-
-_NONE = np.zeros(0, dtype=np.float32)
-
-
-@dataclass
-class _Row:
-    """`weights`, `sampled` and `base` [learned] belong to the learned tokens (`agents.objectives.TrainedTokens`)."""
-
-    prompt: list[int]
-    completion: list[int]
-    weights: np.ndarray = field(default_factory=lambda: _NONE)
-    sampled: np.ndarray = field(default_factory=lambda: _NONE)
-    base: np.ndarray = field(default_factory=lambda: _NONE)
-    place: int = 0  # index among the scored texts
-
-    @property
-    def length(self) -> int:
-        return len(self.prompt) + len(self.completion)
-
-    @property
-    def learned(self) -> int:
-        """Number of completion tokens with a preceding token: without a prompt, all but the first."""
-        return min(len(self.completion), self.length - 1)
 
 
 class Learner:
@@ -207,7 +163,7 @@ class Learner:
         Raises:
             ValueError: an example belongs to an unknown agent.
         """
-        rows = self._rows(examples)
+        rows = self.rows(examples)
         if self.config.objective.kl:
             self._add_base(rows)
         present = [n for n in self.names if n in rows]
@@ -229,36 +185,19 @@ class Learner:
             for n in present
         ]
 
-    def _rows(self, examples: Sequence[Example]) -> dict[str, list[_Row]]:
-        """The examples to train on as token ids and token weights, by agent."""
-        prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
-        completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
-        spanned = [e for e in examples if e.spans]
-        ends = iter(self.tokenizer.completion_ends([e.prompt for e in spanned], [e.completion for e in spanned]))
-        rows: dict[str, list[_Row]] = {}
-        for example, prompt, completion in zip(examples, prompts, completions, strict=True):
-            if example.agent not in self.names:
-                raise ValueError(f"an example names an unknown agent: {example.agent!r}")
-            weights = np.full(len(completion), example.weight, dtype=np.float32)
-            if example.spans:
-                at = np.array(next(ends))
-                for start, stop, weight in example.spans:
-                    weights[(at > start) & (at <= stop)] = weight
-            sampled = np.full(len(completion), np.nan, dtype=np.float32)
-            if example.sampled and len(completion) - len(example.sampled) in (0, 1):
-                sampled[: len(example.sampled)] = example.sampled
-                weights[len(example.sampled) :] = 0.0  # a text that ran out of tokens has no end
-            if not self.config.objective.signed:
-                weights = weights.clip(min=0.0)
-            row = _Row(prompt, completion)
-            row.weights, row.sampled = weights[-row.learned :], sampled[-row.learned :]
-            row.base = np.zeros(row.learned, dtype=np.float32)
-            if row.weights.any() and row.length <= self.base.config.max_position_embeddings:
-                rows.setdefault(example.agent, []).append(row)
-        return rows
+    def rows(self, examples: Sequence[Example]) -> dict[str, list[Row]]:
+        """The examples that are trained on, by agent. Raises ValueError for an unknown agent."""
+        context, signed = self.base.config.max_position_embeddings, self.config.objective.signed
+        found: dict[str, list[Row]] = {}
+        for agent, row in make_rows(self.tokenizer, examples, signed):
+            if agent not in self.names:
+                raise ValueError(f"an example names an unknown agent: {agent!r}")
+            if row.weights.any() and row.length <= context:
+                found.setdefault(agent, []).append(row)
+        return found
 
     @torch.no_grad()
-    def _add_base(self, rows: dict[str, list[_Row]]) -> None:
+    def _add_base(self, rows: dict[str, list[Row]]) -> None:
         """Fill in the log-probabilities of all rows under the base model."""
         weights = self.acting().weights([None])
         for part in self._micro_batches([[row for own in rows.values() for row in own]]):
@@ -266,11 +205,11 @@ class Learner:
             for row, found in zip(part[0], nats, strict=True):
                 row.base = -found.cpu().numpy()
 
-    def steps_of(self, rows: dict[str, list[_Row]]) -> int:
+    def steps_of(self, rows: dict[str, list[Row]]) -> int:
         """Number of optimiser steps: as many as the agent with the most examples needs."""
         return -(-max(map(len, rows.values()), default=0) // self.config.batch) or 1
 
-    def _train(self, rows: dict[str, list[_Row]]) -> dict[str, list[float]]:
+    def _train(self, rows: dict[str, list[Row]]) -> dict[str, list[float]]:
         """Segment all steps of the given agents, in shared batches. Returns the losses of each agent per step."""
         steps = self.steps_of(rows)
         losses: dict[str, list[float]] = {n: [] for n in rows}
@@ -281,7 +220,7 @@ class Learner:
                 losses[name].append(loss)
         return losses
 
-    def _step(self, batches: dict[str, list[_Row]]) -> dict[str, float]:
+    def _step(self, batches: dict[str, list[Row]]) -> dict[str, float]:
         """Segment one optimiser step of the given agents. Returns their losses in nats per completion token."""
         names = list(batches)
         index = torch.tensor([self.names.index(n) for n in names], device=self.device)
@@ -299,7 +238,7 @@ class Learner:
             release_freed_memory()
         return dict(zip(names, losses.tolist(), strict=True))
 
-    def _micro_batches(self, batches: list[list[_Row]]) -> Iterator[list[list[_Row]]]:
+    def _micro_batches(self, batches: list[list[Row]]) -> Iterator[list[list[Row]]]:
         """Split the rows of all agents into parts of about `tokens` tokens, fewer if memory requires it.
 
         Without shared prefixes every part has rows of every agent, sorted by length. With them, rows with a common
@@ -314,15 +253,17 @@ class Learner:
                 yield [r[len(r) * part // parts : len(r) * (part + 1) // parts] for r in ordered]
             return
         ordered = [sorted(rows, key=lambda r: (r.prompt, r.length)) for rows in batches]
-        costs = [[row.length - shared for row, shared in zip(rows, _shared(rows), strict=True)] for rows in ordered]
+        costs = [
+            [row.length - shared for row, shared in zip(rows, shared_tokens(rows), strict=True)] for rows in ordered
+        ]
         total = sum(map(sum, costs))
         share, tokens = total / max(1, round(total / most)), 0
-        found = [list[_Row]() for _ in batches]
+        found = [list[Row]() for _ in batches]
         for agent, rows in enumerate(ordered):
             for row, cost in zip(rows, costs[agent], strict=True):
                 if tokens and tokens + cost / 2 > share:  # the part ends at the row boundary nearest to its share
                     yield found
-                    found, tokens, cost = [list[_Row]() for _ in batches], 0, row.length
+                    found, tokens, cost = [list[Row]() for _ in batches], 0, row.length
                 found[agent].append(row)
                 tokens += cost
         yield found
@@ -341,10 +282,10 @@ class Learner:
         """
         prompts = self.tokenizer.encode_prompts([e.prompt for e in examples])
         completions = self.tokenizer.encode_completions([e.prompt for e in examples], [e.completion for e in examples])
-        rows: dict[str, list[_Row]] = {}
+        rows: dict[str, list[Row]] = {}
         for i, (example, prompt, completion) in enumerate(zip(examples, prompts, completions, strict=True)):
             if len(prompt) + len(completion) <= self.base.config.max_position_embeddings:
-                row = _Row(prompt, completion, place=i)
+                row = Row(prompt, completion, place=i)
                 rows.setdefault(example.agent, []).append(row)
         scores = [Score(math.nan, 0)] * len(examples)
         if rows:
@@ -363,12 +304,12 @@ class Learner:
         """
         prompts = self.tokenizer.encode_prompts([o.prompt for o in outcomes])
         completions = self.tokenizer.encode_completions([o.prompt for o in outcomes], [o.completion for o in outcomes])
-        rows: dict[str, list[_Row]] = {}
+        rows: dict[str, list[Row]] = {}
         for i, (outcome, prompt, completion) in enumerate(zip(outcomes, prompts, completions, strict=True)):
             if outcome.agent not in self.names:
                 raise ValueError(f"an outcome names an unknown agent: {outcome.agent!r}")
             if prompt and len(prompt) + len(completion) <= self.base.config.max_position_embeddings:
-                rows.setdefault(outcome.agent, []).append(_Row(prompt, completion, place=i))
+                rows.setdefault(outcome.agent, []).append(Row(prompt, completion, place=i))
         if not rows:
             return 0
         marks = {mark: self.tokenizer.containing(mark) for mark in {o.mark for o in outcomes}}
@@ -386,7 +327,7 @@ class Learner:
         return sum(row.length for own in rows.values() for row in own)
 
     @torch.no_grad()
-    def _read(self, rows: dict[str, list[_Row]]) -> Iterator[tuple[str, _Row, Tensor, list[float]]]:
+    def _read(self, rows: dict[str, list[Row]]) -> Iterator[tuple[str, Row, Tensor, list[float]]]:
         """Of each row under its agent's acting weights: the hidden states [learned, D] before its completion tokens,
         and the log-probabilities of these."""
         weights = self.acting().weights(list(rows))
@@ -399,7 +340,7 @@ class Learner:
             for (name, row), own_states, own_logprobs in zip(each, *apart, strict=True):
                 yield name, row, own_states, own_logprobs.tolist()
 
-    def _loss(self, weights: StackedWeights, batch: list[list[_Row]]) -> Tensor:
+    def _loss(self, weights: StackedWeights, batch: list[list[Row]]) -> Tensor:
         """Sums [agents] of the scaled losses of the agents' tokens."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
         objective = self.config.objective
@@ -415,7 +356,7 @@ class Learner:
         return torch.zeros(len(batch), device=self.device).index_add(0, agent.to(self.device), loss)
 
     def _nll(
-        self, weights: StackedWeights, batch: list[list[_Row]], entropy: bool = False
+        self, weights: StackedWeights, batch: list[list[Row]], entropy: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Negative log-likelihood [learned tokens] of each completion token, in row order, and with `entropy` the
         entropy of its distribution."""
@@ -424,7 +365,7 @@ class Learner:
             return nll_entropy(states, weights.head, targets)
         return nll(states, weights.head, targets), None
 
-    def _states(self, weights: StackedWeights, batch: list[list[_Row]]) -> tuple[Tensor, Tensor]:
+    def _states(self, weights: StackedWeights, batch: list[list[Row]]) -> tuple[Tensor, Tensor]:
         """The last hidden states [learned tokens, width] before each completion token, in row order, and the tokens."""
         rows = [(agent, row) for agent, own in enumerate(batch) for row in own]
         families = [self._family(own) for own in batch]
@@ -454,7 +395,7 @@ class Learner:
         )
         return states, tokens[at + 1]
 
-    def _family(self, rows: list[_Row]) -> Family:
+    def _family(self, rows: list[Row]) -> Family:
         """The rows of one agent; prompts that begin alike share their prefix."""
         return Family([r.prompt + r.completion for r in rows], [r.prompt for r in rows], self.ops.shares)
 
@@ -511,9 +452,3 @@ class Learner:
             if value.dtype != torch.float32 or not value.isfinite().all():
                 raise ValueError(f"the learner state {path} is damaged: {key} has values that are not finite float32")
         self.names, self.state = list(names), {k: v.to(self.device) for k, v in state.items()}
-
-
-def _shared(rows: Sequence[_Row]) -> list[int]:
-    """Number of tokens that each row probably shares with the row before it."""
-    alike = [min(common(a.prompt, b.prompt), len(b.prompt) - 1) for a, b in pairwise(rows)]
-    return [0, *(n if n >= LEAST else 0 for n in alike)] if rows else []

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from arena.run.messages import Table
+from arena.run.schema_steps import STEPS
 from arena.run.store import MARKS, Store
 
-LOCAL = ("control", "marks", "lost_islands", "island_heads", "sqlite_sequence")
+LOCAL = ("control", "marks", "lost_islands", "island_heads", "sqlite_sequence", STEPS.migrations_table)
 
 
 def tables(store: Store) -> list[str]:

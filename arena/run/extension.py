@@ -16,7 +16,7 @@ from arena.config.schema import Config
 from arena.run.store import Store
 
 UNDO = {
-    "sleep": ("sleeps", "checkpoints", "reads"),
+    "sleep": ("sleeps", "corrections", "checkpoints", "reads"),
     "turnover": ("agents", "retirements"),
     "measure": ("evaluations", "collapse", "ratchet", "leaves", "heads"),
     "final": ("evaluations", "ratchet"),

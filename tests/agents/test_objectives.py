@@ -159,7 +159,7 @@ def test_engine_and_learner_agree_on_sampled_tokens(base: BaseModel, tokenizer: 
         assert len(completion.logprobs) == completion.generated_tokens
         assert sum(completion.logprobs) == pytest.approx(completion.logprob)
     assert {c.finish for c in done} == {"stop", "length"}
-    rows = made._rows(
+    rows = made.rows(
         [Example(r.adapter or "", r.prompt, c.text, 1.0, (), c.logprobs) for r, c in zip(asked, done, strict=True)]
     )
     weights = made.acting().weights(list(rows))
@@ -177,7 +177,7 @@ def test_spans_weight_their_tokens(base: BaseModel, tokenizer: Tokenizer) -> Non
     text = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
     made = learner(base, tokenizer, PolicyGradient())
     spans = [(s.start, s.stop, float(i + 1)) for i, s in enumerate(LIST.credit(LIST.problem("rev inc | 3 1 4"), text))]
-    (row,) = made._rows([Example("a", "solve", text, 9.0, tuple(spans))])["a"]
+    (row,) = made.rows([Example("a", "solve", text, 9.0, tuple(spans))])["a"]
     words = [*text.split(), "<eos>"]
     assert len(row.weights) == len(words)
     assert list(row.weights) == [1.0] * 5 + [2.0] * 4 + [3.0] * 4 + [9.0]
@@ -196,7 +196,7 @@ def test_token_ends(prompt: str | Chat, tokenizer: Tokenizer) -> None:
 def test_base_model_is_read_for_the_divergence(base: BaseModel, tokenizer: Tokenizer) -> None:
     made = learner(base, tokenizer, PolicyGradient(kl=0.1))
     example = Example("a", "solve rev | 3 1 4 think", "rev 4 1 3 answer 4 1 3")
-    rows = made._rows([example])
+    rows = made.rows([example])
     made._add_base(rows)
     score = made.score([replace(example, agent=BASE_MODEL)])[0]
     assert -rows["a"][0].base.sum() == pytest.approx(score.nats, rel=1e-4) and len(rows["a"][0].base) == score.tokens

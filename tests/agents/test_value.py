@@ -12,7 +12,8 @@ import torch
 from agents.checkpoint import BaseModel
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
-from agents.learner import VALUE, Learner, LearnerConfig, _Row
+from agents.examples import Row
+from agents.learner import VALUE, Learner, LearnerConfig
 from agents.tokenizer import Tokenizer
 from agents.value import NUMBERS, Outcome, estimate, features, fit, fit_all, numbers_of, width
 from curricula.list_programs import ListPrograms
@@ -120,7 +121,7 @@ def test_engine_and_learner_see_the_same(base: BaseModel, tokenizer: Tokenizer) 
         o = outcomes[i]
         (prompt,) = tokenizer.encode_prompts([o.prompt])
         (completion,) = tokenizer.encode_completions([o.prompt], [o.completion])
-        rows.setdefault(o.agent, []).append(_Row(prompt, completion, place=place))
+        rows.setdefault(o.agent, []).append(Row(prompt, completion, place=place))
     marks = tokenizer.containing(LIST.mark)
     for name, row, states, logprobs in made._read(rows):
         steps = [j + 1 for j, t in enumerate(row.completion[:-1]) if t in marks]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from agents.inheritance import inherit
-from agents.learner import Example, Learner, LearnerConfig
+from agents.learner import VALUE, Example, Learner, LearnerConfig
 from arena.loop import prune_adapters
 from arena.phases.sleep import library_sample, sleep
 from arena.phases.turnover import COMMONS, consolidate, parents_of, ranking, turnover
@@ -397,6 +397,7 @@ def test_replace_resets_one_agent(learner: Learner) -> None:
 
 def test_copy_is_complete_and_independent(learner: Learner) -> None:
     learner.sleep(LESSON, "night")
+    learner.state[VALUE] += torch.arange(len(learner.names))[:, None]
     learner.copy("a", "c")
     for key, state in learner.state.items():
         assert torch.equal(state[2], state[0]) and (key == "acting" or not torch.equal(state[1], state[0])), key
