@@ -134,6 +134,8 @@ class SleepSection(Section):
     review: int = Field(0, ge=0)
     """Maximum number of its failed attempts of this generation that an agent rewrites from the first wrong step before
     it is trained, drawn at random. Those that are right then are examples."""
+    review_tries: int = Field(1, ge=1)
+    """Maximum number of times that an attempt is rewritten, each time from the first step that is wrong then."""
     review_step: Literal["wrong", "random"] = "wrong"
     """Which step is called wrong in a review. `random`: any step, as a control."""
     grades: int = Field(0, ge=0)

@@ -1,14 +1,15 @@
 """Corrections: before training, agents rewrite some of their failed attempts from the first wrong step.
 
 The agent sees the verdict. In the bare notation it continues its attempt from the verified steps before the mistake; in
-a chat it is shown its attempt with the wrong step, and writes the whole answer again. What execution then verifies is
-trained on as an answer to the original prompt, so that the next attempt needs no correction. The control
-(`sleep.review_step: random`) calls a step wrong that was drawn at random.
+a chat it is shown its attempt with the wrong step, and writes the whole answer again. What is still wrong can be
+corrected again (`sleep.review_tries`). What execution then verifies is trained on as an answer to the original prompt,
+so that the next attempt needs no correction. The control (`sleep.review_step: random`) calls a step wrong that was
+drawn at random.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.engine import Request
 from agents.learner import Example
@@ -23,72 +24,83 @@ from arena.run.store import Row
 from curricula.domain import Attempt, Credited, Span
 
 
-@dataclass(frozen=True)
-class _Rewrite:
-    """One request for a correction. `kept` is the beginning of the attempt that the reply continues."""
+@dataclass
+class _Draft:
+    """A failed attempt on its way to a correction. `attempt` has the text as it stands, `step` is the one that was
+    called wrong last, from 1 (0: none), and `kept` the beginning of the text that the next reply continues."""
 
     round: Round
-    agent: str
-    attempt: str
+    attempt: Attempt
     prompt: Prompt
-    kept: str
-    step: int
-    request: Request
+    step: int = 0
+    kept: str = ""
+    tries: int = 0
+    right: bool = False
+
+    @property
+    def id(self) -> str:
+        return attempt_id(self.round, self.attempt)
 
 
 def corrections(state: RunState, models: Models, agents: list[str]) -> tuple[list[Example], list[Row]]:
-    """At most `sleep.review` corrections of each agent, in one engine call: examples of those that are right, and rows
-    of table `corrections`."""
-    asked = [rewrite for agent in agents for rewrite in _rewrites(state, models, agent)]
-    done = models.generate([rewrite.request for rewrite in asked])
-    examples, rows = list[Example](), list[Row]()
-    for rewrite, completion in zip(asked, done, strict=True):
-        text = _joined(rewrite.kept, completion.text)
-        right = rewrite.round.verify(text).correct
-        if right:
-            examples.append(Example(rewrite.agent, rewrite.prompt, text))
-        rows.append(
-            {
-                "attempt": rewrite.attempt,
-                "generation": state.generation.index,
-                "agent": rewrite.agent,
-                "step": rewrite.step,
-                "text": text,
-                "correct": int(right),
-            }
-        )
-    return examples, rows
+    """At most `sleep.review` corrections of each agent, each in at most `sleep.review_tries` tries: examples of those
+    that are right, each text once, and rows of table `corrections`. Every try of all agents is one engine call."""
+    drafts = [draft for agent in agents for draft in _drafts(state, models, agent)]
+    for _ in range(state.config.sleep.review_tries):
+        waiting = [draft for draft in drafts if not draft.right]
+        done = models.generate([_request(state, models, draft) for draft in waiting])
+        for draft, completion in zip(waiting, done, strict=True):
+            text = _joined(draft.kept, completion.text)
+            draft.attempt, draft.tries = replace(draft.attempt, text=text), draft.tries + 1
+            draft.right = draft.round.verify(text).correct
+    examples = [Example(d.attempt.agent, d.prompt, d.attempt.text) for d in drafts if d.right]
+    rows = [
+        {
+            "attempt": draft.id,
+            "generation": state.generation.index,
+            "agent": draft.attempt.agent,
+            "step": draft.step,
+            "tries": draft.tries,
+            "text": draft.attempt.text,
+            "correct": int(draft.right),
+        }
+        for draft in drafts
+    ]
+    return list(dict.fromkeys(examples)), rows
 
 
-def _rewrites(state: RunState, models: Models, agent: str) -> list[_Rewrite]:
-    config, found = state.config, list[_Rewrite]()
+def _drafts(state: RunState, models: Models, agent: str) -> list[_Draft]:
+    """The agent's failed attempts to correct, of equal ones at a problem the first."""
+    config, found = state.config, dict[tuple[str, str], _Draft]()
     for r in state.generation.rounds if config.sleep.review else ():
         if agent not in r.solvers or r.problem is None or r.doubt:
             continue
-        seat = solver_seat(r.solvers.index(agent))
+        notes = r.notes.get(solver_seat(r.solvers.index(agent)), ())
+        prompt = solver.ask(models.voice, r.domain, agent, r.problem, notes)
         for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
             if attempt.agent == agent and not verdict.correct:
-                found.append(_rewrite(state, models, r, seat, attempt))
+                found.setdefault((r.id, attempt.text), _Draft(r, attempt, prompt))
     rng = state.rng(state.generation.index, agent, "review")
-    return rng.sample(found, min(len(found), config.sleep.review))
+    return rng.sample(list(found.values()), min(len(found), config.sleep.review))
 
 
-def _rewrite(state: RunState, models: Models, r: Round, seat: str, attempt: Attempt) -> _Rewrite:
+def _request(state: RunState, models: Models, draft: _Draft) -> Request:
+    """The request for the next try; sets what it keeps of the text."""
+    r, attempt, voice = draft.round, draft.attempt, models.voice
     assert r.problem is not None
-    voice, notes, agent, text = models.voice, r.notes.get(seat, ()), attempt.agent, attempt.text
-    id_ = attempt_id(r, attempt)
-    prompt = solver.ask(voice, r.domain, agent, r.problem, notes)
-    steps = r.domain.credit(r.problem, text) if isinstance(r.domain, Credited) else []
-    step = _step(state, id_, steps)
-    kept = "" if voice.chat or step is None else text[: steps[step].start]
+    steps = r.domain.credit(r.problem, attempt.text) if isinstance(r.domain, Credited) else []
+    step = _step(state, draft, steps)
+    wrong = None if step is None else steps[step]
+    draft.step = 0 if step is None else step + 1
+    draft.kept = "" if voice.chat or wrong is None else attempt.text[: wrong.start]
+    seat = solver_seat(r.solvers.index(attempt.agent))
     if voice.chat:
-        wrong = "" if step is None else text[steps[step].start : steps[step].stop]
-        shown: Prompt = solver.ask_again(voice, r.domain, agent, r.problem, notes, text, wrong)
+        said, notes = attempt.text[wrong.start : wrong.stop] if wrong else "", r.notes.get(seat, ())
+        shown: Prompt = solver.ask_again(voice, r.domain, attempt.agent, r.problem, notes, attempt.text, said)
     else:
-        shown = _joined(str(prompt), kept).rstrip(" ")
-    ask = Ask(seat, agent, "review", attempt.index % r.attempts_each, shown)
-    asked = request(state, r.id, ask, state.config.rounds.temperature, agent)
-    return _Rewrite(r, agent, id_, prompt, kept, 0 if step is None else step + 1, asked)
+        shown = _joined(str(draft.prompt), draft.kept).rstrip(" ")
+    ask = Ask(seat, attempt.agent, f"review{draft.tries}", attempt.index % r.attempts_each, shown)
+    return request(state, r.id, ask, state.config.rounds.temperature, attempt.agent)
 
 
 def _joined(text: str, more: str) -> str:
@@ -96,8 +108,8 @@ def _joined(text: str, more: str) -> str:
     return f"{text.rstrip(' ')} {more}" if text and not text.endswith("\n") else f"{text}{more}"
 
 
-def _step(state: RunState, attempt: str, steps: list[Span]) -> int | None:
+def _step(state: RunState, draft: _Draft, steps: list[Span]) -> int | None:
     """The index of the step that is called wrong; None if the attempt has none."""
     if state.config.sleep.review_step == "random":
-        return state.rng(attempt, "review").randrange(len(steps)) if steps else None
+        return state.rng(draft.id, draft.tries, "review").randrange(len(steps)) if steps else None
     return next((i for i, span in enumerate(steps) if span.right is False), None)

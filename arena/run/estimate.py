@@ -71,7 +71,7 @@ def estimate(config: Config) -> list[str]:
     part = part_of(config, depths)
     proposing = part.set * long.propose
     solving = (part.solve + part.grade) * long.solve
-    solving += agents * s.review * long.solve * s.enabled
+    solving += agents * s.review * s.review_tries * long.solve * s.enabled
     training = agents * examples_of(config) * long.train * s.enabled
     measuring, full = part.measure * long.solve, part.whole * long.solve
     play = (

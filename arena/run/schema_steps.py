@@ -33,14 +33,14 @@ def add_learning(db: Database) -> None:
     """What training needs. `logprobs`: of the sampled tokens, a JSON list; NULL where no objective needs them.
     `estimates`: of an attempt's chance to be right, before it and after each step, a JSON list; NULL without a value
     function. `stopped`: whether an estimate ended the attempt. `corrections`: failed attempts as their agents rewrote
-    them (`sleep.review`); `step`, from 1, is the one that was called wrong, 0 if none was."""
+    them (`sleep.review`) in a number of `tries`; `step`, from 1, is the one that was called wrong last, 0 if none."""
     for table in ("problems", "attempts", "grades"):
         db.execute(f"ALTER TABLE {table} ADD COLUMN logprobs TEXT")
     db.execute("ALTER TABLE attempts ADD COLUMN estimates TEXT")
     db.execute("ALTER TABLE attempts ADD COLUMN stopped INTEGER")
     db.execute(
-        "CREATE TABLE corrections (attempt TEXT PRIMARY KEY, generation INTEGER, agent TEXT, step INTEGER, text TEXT,"
-        " correct INTEGER)"
+        "CREATE TABLE corrections (attempt TEXT PRIMARY KEY, generation INTEGER, agent TEXT, step INTEGER, tries"
+        " INTEGER, text TEXT, correct INTEGER)"
     )
 
 

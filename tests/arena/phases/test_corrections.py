@@ -32,22 +32,31 @@ CHAT = Voice(chat=True, brief=True)
 
 
 def asked(
-    texts: Sequence[str], reply: str, domain: Domain = LIST, voice: Voice = BARE, step: str = "wrong", most: int = 9
+    texts: Sequence[str],
+    reply: str | Sequence[str],
+    domain: Domain = LIST,
+    voice: Voice = BARE,
+    step: str = "wrong",
+    most: int = 9,
 ) -> tuple[list[Request], list[Any], list[dict[str, Any]]]:
-    """The requests of one agent with these attempts, and what comes of the same reply to all of them."""
+    """The requests of one agent with these attempts, and what comes of the same reply to all of them: one a try."""
     made = Round("g0001/r0000", domain, "ivo", ("tess",), len(texts), voice=voice)
     problem = domain.problem(PROGRAM if domain is LIST else STORY)
     made.set_problem("", problem)
     made.set_attempts(texts, [domain.verify(problem, text) for text in texts])
     sent: list[Request] = []
 
+    replies = [reply] if isinstance(reply, str) else list(reply)
+    left = iter(replies)
+
     def generate(requests: Sequence[Request]) -> list[Completion]:
         sent.extend(requests)
-        return [Completion(r.key, reply, "stop", 1, 1, 0.0) for r in requests]
+        said = next(left)
+        return [Completion(r.key, said, "stop", 1, 1, 0.0) for r in requests]
 
     state = SimpleNamespace(
         config=SimpleNamespace(
-            sleep=SimpleNamespace(review=most, review_step=step),
+            sleep=SimpleNamespace(review=most, review_step=step, review_tries=len(replies)),
             rounds=SimpleNamespace(max_tokens=64, temperature=1.0, top_p=1.0),
         ),
         generation=SimpleNamespace(rounds=[made], index=1),
@@ -74,6 +83,22 @@ def test_what_is_wrong_again_is_no_example() -> None:
     assert not examples and [r["correct"] for r in rows] == [0]
 
 
+def test_tries_go_on_from_the_next_mistake() -> None:
+    """Each try keeps what was verified; the last state is stored, with the number of tries."""
+    wrong, original = "rev 4 1 3 answer 4 1 3", LIST.solve_prompt(LIST.problem(PROGRAM), ())
+    tries = ["; inc 5 2 5 answer 5 2 5", "inc 5 2 4 answer 5 2 4", "; cum 5 7 1 answer 5 7 1", "never asked for"]
+    sent, (example,), (row,) = asked([wrong], tries)
+    kept = ["rev 4 1 3", "rev 4 1 3 ;", "rev 4 1 3 ; inc 5 2 4"]
+    assert [r.prompt for r in sent] == [f"{original} {k}" for k in kept] and len({r.key for r in sent}) == 3
+    assert example.completion == LIST.solution(LIST.problem(PROGRAM)) and row["tries"] == 3 and row["correct"] == 1
+
+
+def test_equal_failures_are_corrected_once() -> None:
+    wrong = "rev 4 1 3 answer 4 1 3"
+    sent, examples, rows = asked([wrong, wrong, "inc 4 2 5 answer 4 2 5"], LIST.solution(LIST.problem(PROGRAM)))
+    assert len(sent) == len(rows) == 2 and len(examples) == 1  # two came to the same text
+
+
 def test_right_attempts_are_left_alone() -> None:
     right = LIST.solution(LIST.problem(PROGRAM))
     assert asked([right], "") == ([], [], [])
@@ -90,7 +115,7 @@ def test_first_step_and_answer() -> None:
 
 def test_random_step_is_a_control() -> None:
     """Any step is called wrong, the same one each time the phase is computed."""
-    wrong = ["rev 4 1 3 ; inc 5 2 5 ; cum 5 7 2 answer 5 7 2"] * 40
+    wrong = [f"rev 4 1 3 ; inc 5 2 5 ; cum 5 7 {i % 10} answer {i // 10}" for i in range(40)]
     found = [row["step"] for row in asked(wrong, "hm", step="random", most=40)[2]]
     assert set(found) == {1, 2, 3, 4} and found == [r["step"] for r in asked(wrong, "hm", step="random", most=40)[2]]
 
