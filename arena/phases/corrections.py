@@ -23,6 +23,9 @@ from arena.run.models import Models
 from arena.run.store import Row
 from curricula.domain import Attempt, Credited, Span
 
+CHAT = 64
+"""Tokens that a chat template may add to the texts of a prompt."""
+
 
 @dataclass
 class _Draft:
@@ -47,9 +50,10 @@ def corrections(state: RunState, models: Models, agents: list[str]) -> tuple[lis
     that are right, each text once, and rows of table `corrections`. Every try of all agents is one engine call."""
     drafts = [draft for agent in agents for draft in _drafts(state, models, agent)]
     for _ in range(state.config.sleep.review_tries):
-        waiting = [draft for draft in drafts if not draft.right]
-        done = models.generate([_request(state, models, draft) for draft in waiting])
-        for draft, completion in zip(waiting, done, strict=True):
+        asked = [(draft, _request(state, models, draft)) for draft in drafts if not draft.right]
+        waiting = [(draft, wanted) for draft, wanted in asked if wanted is not None]
+        done = models.generate([wanted for _, wanted in waiting])
+        for (draft, _), completion in zip(waiting, done, strict=True):
             text = _joined(draft.kept, completion.text)
             draft.attempt, draft.tries = replace(draft.attempt, text=text), draft.tries + 1
             draft.right = draft.round.verify(text).correct
@@ -84,8 +88,9 @@ def _drafts(state: RunState, models: Models, agent: str) -> list[_Draft]:
     return rng.sample(list(found.values()), min(len(found), config.sleep.review))
 
 
-def _request(state: RunState, models: Models, draft: _Draft) -> Request:
-    """The request for the next try; sets what it keeps of the text."""
+def _request(state: RunState, models: Models, draft: _Draft) -> Request | None:
+    """The request for the next try; sets what it keeps of the text. None if there is no room for another: an attempt
+    has at most `rounds.max_tokens` tokens, and a prompt must leave as many of the context."""
     r, attempt, voice = draft.round, draft.attempt, models.voice
     assert r.problem is not None
     steps = r.domain.credit(r.problem, attempt.text) if isinstance(r.domain, Credited) else []
@@ -100,7 +105,10 @@ def _request(state: RunState, models: Models, draft: _Draft) -> Request:
     else:
         shown = _joined(str(draft.prompt), draft.kept).rstrip(" ")
     ask = Ask(seat, attempt.agent, f"review{draft.tries}", attempt.index % r.attempts_each, shown)
-    return request(state, r.id, ask, state.config.rounds.temperature, attempt.agent)
+    asked, count = request(state, r.id, ask, state.config.rounds.temperature, attempt.agent), models.engine.count_tokens
+    left = asked.max_tokens - (count(draft.kept) if draft.kept else 0)
+    room = models.positions - count(str(shown)) - CHAT * voice.chat
+    return replace(asked, max_tokens=left) if 0 < left <= room else None
 
 
 def _joined(text: str, more: str) -> str:

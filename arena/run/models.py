@@ -49,6 +49,12 @@ class Models:
                 self.tokens.others.setdefault(name, Tokens()).add(completion)
         return completions
 
+    @property
+    def positions(self) -> int:
+        """Tokens of prompt and completion that fit the model that is trained."""
+        assert self.learner is not None
+        return self.learner.base.config.max_position_embeddings
+
     def unadapted(self, agent: str | None) -> str | None:
         """The adapter of a request to an agent's model without what it learned: None for the run's own model."""
         return agent if self._other(agent) else None

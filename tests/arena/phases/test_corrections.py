@@ -38,6 +38,7 @@ def asked(
     voice: Voice = BARE,
     step: str = "wrong",
     most: int = 9,
+    positions: int = 256,
 ) -> tuple[list[Request], list[Any], list[dict[str, Any]]]:
     """The requests of one agent with these attempts, and what comes of the same reply to all of them: one a try."""
     made = Round("g0001/r0000", domain, "ivo", ("tess",), len(texts), voice=voice)
@@ -63,7 +64,8 @@ def asked(
         seed="0",
         rng=lambda *at: random.Random(str(at)),
     )
-    models = SimpleNamespace(voice=voice, generate=generate)
+    engine = SimpleNamespace(count_tokens=lambda text: len(text.split()))
+    models = SimpleNamespace(voice=voice, generate=generate, engine=engine, positions=positions)
     examples, rows = corrections(state, models, ["tess", "ivo"])  # type: ignore[arg-type]
     return sent, examples, rows
 
@@ -91,6 +93,17 @@ def test_tries_go_on_from_the_next_mistake() -> None:
     kept = ["rev 4 1 3", "rev 4 1 3 ;", "rev 4 1 3 ; inc 5 2 4"]
     assert [r.prompt for r in sent] == [f"{original} {k}" for k in kept] and len({r.key for r in sent}) == 3
     assert example.completion == LIST.solution(LIST.problem(PROGRAM)) and row["tries"] == 3 and row["correct"] == 1
+
+
+def test_attempts_without_room_are_given_up() -> None:
+    """The kept part counts for the attempt's most tokens, and the prompt for the context."""
+    wrong = "rev 4 1 3 ; inc 5 2 5 answer 5 2 5"
+    (sent,), _, _ = asked([wrong], "hm")
+    assert sent.max_tokens == 64 - len(["rev", "4", "1", "3", ";"])
+    assert asked([wrong], "hm", positions=64)[0] == []
+    long = " ; ".join(["rev 4 1 3", "inc 5 2 4", "cum 5 7 1", *["inc 6 8 2"] * 20])
+    sent, _, (row,) = asked([f"{long} answer 6 8 2"], ["; inc 6 8 2 answer 6 8 2"] * 2, step="random")
+    assert all(r.max_tokens <= 64 for r in sent) and row["tries"] == len(sent)
 
 
 def test_equal_failures_are_corrected_once() -> None:
