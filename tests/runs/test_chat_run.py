@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,33 @@ def test_chat_run_trains_and_resumes(model: Path, tmp_path: Path) -> None:
 
     given = [*settings(model, tmp_path, "cut"), "rounds.setter=uniform"]
     with Arena.create(load_config("configs/tiny.yaml", given)) as arena, pytest.raises(Cut):
+        play(arena, cut)
+    with Arena.open(tmp_path / "cut") as arena:
+        play(arena)
+        assert arena.store.digest() == digest
+
+
+@pytest.mark.slow
+def test_chat_run_learns_from_attempts(model: Path, tmp_path: Path) -> None:
+    """Policy gradient by step, corrections and a value function over a subword tokenizer; resumed, it is the same."""
+    given = ["rounds.setter=uniform", "sleep.objective.kind=policy_gradient", "sleep.objective.baseline=half"]
+    given += ["sleep.credit=step", "sleep.attempts=8", "sleep.review=2", "sleep.review_tries=2", "rounds.grade=1"]
+    given += ["sleep.grades=2", "sleep.value.examples=4", "sleep.value.stop_below=0.1"]
+    with Arena.create(load_config("configs/tiny.yaml", [*settings(model, tmp_path, "whole"), *given])) as arena:
+        play(arena)
+        digest, query = arena.store.digest(), arena.store.query
+        rows = query("SELECT generation, tokens, logprobs, estimates FROM attempts")
+        assert rows and all(len(json.loads(r["logprobs"])) == r["tokens"] for r in rows)
+        assert all((r["estimates"] is not None) == (r["generation"] > 1) for r in rows)
+        assert {r["tries"] for r in query("SELECT tries FROM corrections WHERE NOT correct")} == {2}
+        assert all(r["steps"] for r in query("SELECT steps FROM sleeps"))
+
+    def cut(event: str, data: dict[str, Any]) -> None:
+        if event == "phase" and (data["generation"], data["phase"]) == (2, "sleep"):
+            raise Cut
+
+    config = load_config("configs/tiny.yaml", [*settings(model, tmp_path, "cut"), *given])
+    with Arena.create(config) as arena, pytest.raises(Cut):
         play(arena, cut)
     with Arena.open(tmp_path / "cut") as arena:
         play(arena)
