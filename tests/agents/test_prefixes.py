@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import attention, learner, prefixes
+from agents import examples as examples_module
 from agents.adapters import Adapters
 from agents.attention import TorchOps
 from agents.checkpoint import BaseModel
@@ -56,7 +57,7 @@ def base() -> BaseModel:
 def sharing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped model handled as a large one, with prefixes from four tokens on."""
     monkeypatch.setattr(attention, "SHARE_ABOVE", 0)
-    monkeypatch.setattr(learner, "LEAST", 4)
+    monkeypatch.setattr(examples_module, "LEAST", 4)
     monkeypatch.setattr(prefixes, "LEAST", 4)
     monkeypatch.setattr(shared_prefixes, "__defaults__", (4,))
 
@@ -139,7 +140,7 @@ def test_sleep_with_prefixes(base: BaseModel, tokens: int, monkeypatch: pytest.M
         made.ops.shares = shares
         with monkeypatch.context() as patch:
             if shares:
-                patch.setattr(learner, "LEAST", 4)
+                patch.setattr(examples_module, "LEAST", 4)
                 patch.setattr(shared_prefixes, "__defaults__", (4,))
             before = made.score(examples)
             reports = made.sleep(examples, "seed")
