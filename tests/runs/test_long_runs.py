@@ -20,6 +20,7 @@ from arena.run.adapters import spacing
 from arena.run.estimate_size import predict
 from arena.run.ledger import verify
 from arena.run.retention import GONE, TEXTS, prune_adapters, thin, thinned_until
+from arena.run.schema_steps import STEPS
 from arena.run.state import Arena, make_domains
 from arena.run.store import Row, Store
 from arena.tools.bench import long
