@@ -176,6 +176,7 @@ def test_log_probability_at_temperature_one(vllm: VllmEngine, ours: TorchEngine)
         (logits,) = full_logits(ours.adapters.weights([request.adapter]), [before + after])
         logp = logits.log_softmax(-1)[:-1].gather(1, ids[1:, None])[len(before) - 1 :, 0]
         assert completion.logprob == pytest.approx(logp.sum().item(), abs=1e-4 * max(1, len(after)))
+        assert completion.logprobs == pytest.approx(logp.tolist(), abs=1e-3)
 
 
 @needs_vllm
