@@ -66,18 +66,19 @@ def fill(folder: Path, scale: Scale | None = None) -> Path:
         many(
             problems, "problems",
             f"{id_}, {g}, 'list_programs', {name}, 'rev inc dup | 1 2 3', 'rev inc dup | 1 2 3', i % 20 > 0, 'ok', '',"
-            f" i % 8 + 1, i, i % {max(scale.problems * 9 // 10, 1)}, NULL, NULL, 1",
+            f" i % 8 + 1, i, i % {max(scale.problems * 9 // 10, 1)}, NULL, NULL, 1, NULL",
         )  # fmt: skip
         many(problems, "outcomes", f"{id_}, {g}, (i % 5) / 4.0, i % 5 BETWEEN 1 AND 3, (i % 3) / 2.0, NULL")
         db.execute(
             "INSERT INTO attempts SELECT p.round || '/' || k.value, p.generation, p.round, p.author, 's', k.value,"
-            " '[]', 'rev 3 2 1 ; inc 4 3 2 answer 4 3 2', k.value % 2, 1, 'ok', NULL, '4 3 2', NULL, 1"
+            " '[]', 'rev 3 2 1 ; inc 4 3 2 answer 4 3 2', k.value % 2, 1, 'ok', NULL, '4 3 2', NULL, 1,"
+            " NULL, NULL, NULL"
             f" FROM problems p, json_each('{list(range(scale.attempts))}') k"
         )
         many(
             problems // 10, "grades",
             f"printf('g%04dr%04d/grader', i * 10 / {scale.problems} + 1, i * 10 % {scale.problems}),"
-            f" i * 10 / {scale.problems} + 1, '', '', 'a1', '', '1', 1, i % 9 > 0",
+            f" i * 10 / {scale.problems} + 1, '', '', 'a1', '', '1', 1, i % 9 > 0, NULL",
         )  # fmt: skip
         many(problems // 10, "guesses", f"i, i * 10 / {scale.problems} + 1, {name}, 'w1', '', '', i % 7 = 0, ''")
         many(problems, "reads", f"i, {g}, 'solve', {name}, 'q', {post}, 1.0")
