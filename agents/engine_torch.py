@@ -214,7 +214,12 @@ class _Batch:
 
     def numbers(self, i: int) -> list[float]:
         """What the value of a request depends on besides its hidden state (`agents.value`)."""
-        return numbers_of(len(self.items[i].ids), self.logprobs[i, : self.counts[i]].tolist(), len(self.values[i]))
+        return numbers_of(len(self.items[i].ids), self.logprobs_of(i), len(self.values[i]))
+
+    def logprobs_of(self, i: int) -> list[float]:
+        """Log-probabilities of the tokens that a request has written."""
+        found: list[float] = self.logprobs[i, : self.counts[i]].tolist()
+        return found
 
     def judge(self, requests: NDArray[np.int64], values: NDArray[np.float32]) -> None:
         """Record values, and end requests that began and are below their limit."""
@@ -255,8 +260,8 @@ class _Batch:
                 "hopeless" if self.hopeless[i] else "stop" if self.ended[i] else "length",
                 len(item.ids),
                 int(self.counts[i]),
-                math.fsum(self.logprobs[i, : self.counts[i]].tolist()),
-                tuple(self.logprobs[i, : self.counts[i]].tolist()),
+                math.fsum(self.logprobs_of(i)),
+                tuple(self.logprobs_of(i)),
                 tuple(self.values[i]),
             )
             for i, (item, text) in enumerate(zip(self.items, texts, strict=True))

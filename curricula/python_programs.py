@@ -99,6 +99,7 @@ class PythonPrograms:
         self._sandbox = sandbox
         make_sandbox(sandbox, self._limits)  # raises ValueError for an unknown sandbox
         self._examined = functools.lru_cache(KNOWN)(self._examine)
+        self._steps = functools.lru_cache(KNOWN)(self._trace)
 
     # -- problems ------------------------------------------------------------------------------------------------------
 
@@ -164,8 +165,7 @@ class PythonPrograms:
         known = self._known(problem.text)
         if known.task.kind != DEDUCTION:
             return []
-        (ran,) = self._run(traced(known.task.code.text), known.task.inputs)
-        steps = [str(step).rpartition(" = ") for step in ran.value[1]] if ran.ok else []
+        steps = self._steps(problem.text)
         lines, found = lines_of(text), list[Span]()
         for number, (start, stop) in enumerate(lines, start=1):
             left, _, value = text[start:stop].strip().rpartition(" = ")
@@ -179,6 +179,12 @@ class PythonPrograms:
             if right is False:
                 return [*found, *(Span(a, b, None) for a, b in lines[number:])]
         return found
+
+    def _trace(self, text: str) -> list[tuple[str, str, str]]:
+        """The steps of executing a deduction, as (left side, " = ", value); empty if it cannot be traced."""
+        task = self._known(text).task
+        (ran,) = self._run(traced(task.code.text), task.inputs)
+        return [str(step).rpartition(" = ") for step in ran.value[1]] if ran.ok else []
 
     def _deduced(self, known: TaskAnalysis, said: str) -> tuple[str, str | None]:
         value = parse_value(said)

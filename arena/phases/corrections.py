@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from agents.engine import Request
 from agents.learner import Example
 from agents.prompt import Prompt
-from arena.phases.experience import attempt_id
+from arena.phases.experience import attempt_id, own_attempts, some
 from arena.phases.records import request
 from arena.rounds.roles import solver
 from arena.rounds.round import Ask, Round, solver_seat
@@ -75,17 +75,11 @@ def corrections(state: RunState, models: Models, agents: list[str]) -> tuple[lis
 
 def _drafts(state: RunState, models: Models, agent: str) -> list[_Draft]:
     """The agent's failed attempts to correct, of equal ones at a problem the first."""
-    config, found = state.config, dict[tuple[str, str], _Draft]()
-    for r in state.generation.rounds if config.sleep.review else ():
-        if agent not in r.solvers or r.problem is None or r.doubt:
-            continue
-        notes = r.notes.get(solver_seat(r.solvers.index(agent)), ())
-        prompt = solver.ask(models.voice, r.domain, agent, r.problem, notes)
-        for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
-            if attempt.agent == agent and not verdict.correct:
-                found.setdefault((r.id, attempt.text), _Draft(r, attempt, prompt))
-    rng = state.rng(state.generation.index, agent, "review")
-    return rng.sample(list(found.values()), min(len(found), config.sleep.review))
+    review, found = state.config.sleep.review, dict[tuple[str, str], _Draft]()
+    for r, prompt, attempt, verdict in own_attempts(state, models, agent) if review else ():
+        if not verdict.correct:
+            found.setdefault((r.id, attempt.text), _Draft(r, attempt, prompt))
+    return some(state, agent, "review", list(found.values()), review)
 
 
 def _request(state: RunState, models: Models, draft: _Draft) -> Request | None:

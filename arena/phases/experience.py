@@ -9,8 +9,9 @@ judges no steps, the whole attempt did. Texts are trained on as they were sample
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from agents.learner import Example
 from agents.prompt import Prompt
@@ -22,7 +23,9 @@ from arena.rounds.roles import grader, setter, solver
 from arena.rounds.round import GRADER, SETTER, Round, solver_seat
 from arena.run.fold import RunState
 from arena.run.models import Models
-from curricula.domain import Attempt, Credited, Span
+from curricula.domain import Attempt, Credited, Span, Verdict
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,26 +41,34 @@ class Credit:
         return self.weight != 0 or any(weight for _, _, weight in self.spans)
 
 
-def attempts(state: RunState, models: Models, agent: str) -> list[Example]:
-    """At most `sleep.attempts` attempts of the agent, or of those that it reads; doubted problems are left out.
+def round_credits(state: RunState) -> list[tuple[Round, list[Credit]]]:
+    """The rounds whose attempts agents are trained on, each with the credit of its attempts; doubted problems are left
+    out. Computed once for all agents, since some domains run a program to judge steps."""
+    config = state.config.sleep
+    rounds = [r for r in state.generation.rounds if r.problem is not None and not r.doubt and r.attempts]
+    return [(r, credits_of(r, config, _forecasts(state, r))) for r in rounds] if config.attempts else []
+
+
+def attempts(
+    state: RunState, models: Models, agent: str, credited: Sequence[tuple[Round, list[Credit]]]
+) -> list[Example]:
+    """At most `sleep.attempts` attempts of the agent, or of those that it reads, of the rounds of `round_credits`.
 
     Equal attempts at a problem are one example. With a policy gradient it has the weight of all of them, which gives
     the same gradient for fewer tokens; imitation learns nothing from repetition."""
     config, found = state.config.sleep, list[Example]()
     known = {agent} if config.attempts_of == "own" else visible_authors(state, agent)
     signed = isinstance(config.objective, PolicyGradientSection)
-    for r in state.generation.rounds if config.attempts else ():
-        if r.problem is None or r.doubt or not r.attempts or not (known is None or known.intersection(r.solvers)):
-            continue
+    for r, credits in credited:
         equal = dict[tuple[Prompt, str], list[Example]]()
-        for attempt, credit in zip(r.attempts, credits_of(r, config, _forecasts(state, r)), strict=True):
-            if known is None or attempt.agent in known:
+        for attempt, credit in zip(r.attempts, credits, strict=True):
+            if r.problem is not None and (known is None or attempt.agent in known):
                 notes = r.notes.get(solver_seat(r.solvers.index(attempt.agent)), ())
                 prompt = solver.ask(models.voice, r.domain, agent, r.problem, notes)
                 for example in _example(state, agent, prompt, attempt_id(r, attempt), credit, attempt.text):
                     equal.setdefault((prompt, example.completion), []).append(example)
         found += [_times(same[0], len(same)) if signed else same[0] for same in equal.values()]
-    return _some(state, agent, "attempts", found, config.attempts)
+    return some(state, agent, "attempts", found, config.attempts)
 
 
 def proposals(state: RunState, models: Models, agent: str) -> list[Example]:
@@ -69,7 +80,7 @@ def proposals(state: RunState, models: Models, agent: str) -> list[Example]:
     for r, advantage in zip(rounds, credits, strict=True):
         prompt = setter.ask_for_round(models.voice, r.domain, agent, r.id, r.parent)
         found += _example(state, agent, prompt, f"{r.id}/{SETTER}", Credit(config.proposal_weight * advantage))
-    return _some(state, agent, "proposals", found, config.proposals)
+    return some(state, agent, "proposals", found, config.proposals)
 
 
 def grades(state: RunState, models: Models, agent: str) -> list[Example]:
@@ -81,7 +92,7 @@ def grades(state: RunState, models: Models, agent: str) -> list[Example]:
         assert r.problem is not None
         prompt = grader.ask(models.voice, r.domain, agent, r.problem, r.notes_of(GRADER))
         found += _example(state, agent, prompt, f"{r.id}/{GRADER}", Credit(advantage))
-    return _some(state, agent, "grades", found, config.grades)
+    return some(state, agent, "grades", found, config.grades)
 
 
 def outcomes(state: RunState, models: Models, agent: str) -> list[Outcome]:
@@ -91,18 +102,25 @@ def outcomes(state: RunState, models: Models, agent: str) -> list[Outcome]:
     them, by the inverse of their share (Horvitz & Thompson 1952). Without this, too low estimates would confirm
     themselves."""
     found, value = list[Outcome](), state.config.sleep.value
-    for r in state.generation.rounds if value.examples else ():
-        if agent not in r.solvers or r.problem is None or r.doubt or not isinstance(r.domain, Credited):
+    for r, prompt, attempt, verdict in own_attempts(state, models, agent) if value.examples else ():
+        reply = state.generation.replies.get(attempt_id(r, attempt))
+        if isinstance(r.domain, Credited) and reply is not None and not reply.stopped:
+            spared = any(estimate < value.stop_below for estimate in reply.estimates[1:])
+            weight = 1 / max(value.spared, 0.01) if spared else 1.0
+            found.append(Outcome(agent, prompt, reply.text, r.domain.mark, verdict.correct, weight))
+    return some(state, agent, "value", found, value.examples)
+
+
+def own_attempts(state: RunState, models: Models, agent: str) -> Iterator[tuple[Round, Prompt, Attempt, Verdict]]:
+    """The agent's attempts at problems that are not doubted, with the prompt that it was given and the verdict."""
+    for r in state.generation.rounds:
+        if agent not in r.solvers or r.problem is None or r.doubt:
             continue
-        seat = solver_seat(r.solvers.index(agent))
-        prompt = solver.ask(models.voice, r.domain, agent, r.problem, r.notes.get(seat, ()))
+        notes = r.notes.get(solver_seat(r.solvers.index(agent)), ())
+        prompt = solver.ask(models.voice, r.domain, agent, r.problem, notes)
         for attempt, verdict in zip(r.attempts, r.verdicts, strict=True):
-            reply = state.generation.replies.get(attempt_id(r, attempt))
-            if attempt.agent == agent and reply is not None and not reply.stopped:
-                spared = any(estimate < value.stop_below for estimate in reply.estimates[1:])
-                weight = 1 / max(value.spared, 0.01) if spared else 1.0
-                found.append(Outcome(agent, prompt, reply.text, r.domain.mark, verdict.correct, weight))
-    return state.rng(state.generation.index, agent, "value").sample(found, min(len(found), value.examples))
+            if attempt.agent == agent:
+                yield r, prompt, attempt, verdict
 
 
 def attempt_id(r: Round, attempt: Attempt) -> str:
@@ -189,5 +207,6 @@ def _times(example: Example, n: int) -> Example:
     return replace(example, weight=n * example.weight, spans=spans)
 
 
-def _some(state: RunState, agent: str, what: str, found: list[Example], most: int) -> list[Example]:
+def some(state: RunState, agent: str, what: str, found: list[T], most: int) -> list[T]:
+    """At most `most` of the items, drawn at random."""
     return state.rng(state.generation.index, agent, what).sample(found, min(len(found), most))

@@ -51,6 +51,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
     g = state.generation.index
     examples, corrected = corrections(state, models, [a for a in state.main_agents if not skips_training(state, a)])
     lessons, index, shown = TrainingRecords(), DefinitionIndex(state), rounds_with_reference(state)
+    credited = experience.round_credits(state)
     for agent in state.main_agents:
         if skips_training(state, agent):
             continue
@@ -59,7 +60,7 @@ def sleep(arena: Arena) -> dict[str, list[Any]]:
         examples += [entry_example(state, models.voice, index, agent, e) for e in chosen]
         lessons.add(exercises(state, index, agent, recalled_bodies(state, agent), examples))
         examples += references(state, models, agent, shown)
-        examples += experience.attempts(state, models, agent)
+        examples += experience.attempts(state, models, agent, credited)
         examples += experience.grades(state, models, agent)
         examples += own_proposals(state, models, agent)
         examples += seed_examples(state, models.voice, agent, arena.config.sleep.seed_examples)

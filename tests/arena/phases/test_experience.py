@@ -29,6 +29,7 @@ RIGHT = "rev 4 1 3 ; inc 5 2 4 answer 5 2 4"
 LUCKY = "inc 4 2 5 ; rev 5 2 4 answer 5 2 4"
 HALF = "rev 4 1 3 ; inc 5 2 5 answer 5 2 5"
 WRONG = "rev 3 1 4 ; inc 4 2 5 answer 4 2 5"
+VOICED = SimpleNamespace(voice=BARE)
 LEARNER = ["sleep.objective=policy_gradient", "sleep.credit=step", "sleep.attempts=32", "sleep.grades=8"]
 
 
@@ -137,11 +138,11 @@ def test_equal_attempts_are_one_example(signed: bool, expected: dict[str, float]
         generation=SimpleNamespace(rounds=[round_], replies=replies, index=1),
         rng=lambda *at: random.Random(str(at)),
     )
-    found = experience.attempts(state, SimpleNamespace(voice=BARE), "tess")  # type: ignore[arg-type]
+    found = experience.attempts(state, VOICED, "tess", experience.round_credits(state))  # type: ignore[arg-type]
     assert {e.completion: e.weight for e in found} == expected and len(found) == len(expected)
-    assert not experience.attempts(state, SimpleNamespace(voice=BARE), "luz")  # type: ignore[arg-type]
+    assert not experience.attempts(state, VOICED, "luz", experience.round_credits(state))  # type: ignore[arg-type]
     state.config.sleep = state.config.sleep.model_copy(update={"attempts_of": "read"})
-    found = experience.attempts(state, SimpleNamespace(voice=BARE), "luz")  # type: ignore[arg-type]
+    found = experience.attempts(state, VOICED, "luz", experience.round_credits(state))  # type: ignore[arg-type]
     assert {e.completion: e.weight for e in found} == expected and {e.agent for e in found} == {"luz"}
 
 
@@ -162,7 +163,7 @@ def test_examples_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         state, models = arena.state, arena.models
         for agent in state.main_agents:
             rows = {r["text"] for r in state.store.query("SELECT text FROM attempts WHERE agent = ?", [agent])}
-            own = experience.attempts(state, models, agent)
+            own = experience.attempts(state, models, agent, experience.round_credits(state))
             assert {e.completion for e in own} <= rows and len(own) <= 32
             set_ = experience.proposals(state, models, agent)
             assert sum(e.weight for e in set_) == pytest.approx(0, abs=1e-6)
