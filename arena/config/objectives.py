@@ -46,8 +46,8 @@ class PolicyGradientSection(Section):
     """Tokens per example of `normalise: constant`."""
     baseline: Literal["group", "value", "half"] = "group"
     """What the reward of an attempt, or of a step with `sleep.credit: step`, is compared with. `group`: the mean of all
-    attempts at the problem. `value`: the agent's own estimate before its first token (`sleep.value`), where it has one; steps are compared with the group.
-    `half`: 1/2, so that attempts count where all came out alike, too."""
+    attempts at the problem. `value`: the agent's own estimate before its first token (`sleep.value`), where it has one;
+    steps are compared with the group. `half`: 1/2, so that attempts count where all came out alike, too."""
     deviation: bool = False
     """Divide advantages by the standard deviation of the rewards that they are compared with (GRPO)."""
     negative: float = Field(1.0, ge=0)
