@@ -66,8 +66,10 @@ def engines(model: Path) -> Iterator[tuple[VllmEngine, TorchEngine]]:
 def test_chats_have_the_torch_engine_s_texts(engines: tuple[VllmEngine, TorchEngine]) -> None:
     vllm, ours = engines
     theirs, expected = vllm.generate(chats(9)), ours.generate(chats(9))
-    plain = [[dataclasses.replace(c, logprob=0.0) for c in done] for done in (theirs, expected)]
+    plain = [[dataclasses.replace(c, logprob=0.0, logprobs=()) for c in done] for done in (theirs, expected)]
     assert plain[0] == plain[1] and len({c.text for c in theirs}) > 1
+    for a, b in zip(theirs, expected, strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-3) and len(a.logprobs) == a.generated_tokens
 
 
 def test_replies_are_held_to_their_schema(engines: tuple[VllmEngine, TorchEngine]) -> None:
