@@ -4,6 +4,10 @@ Every example is (prompt, completion). Deep problems are rare on purpose: solve 
 2, with a small share of depths 3 to 6, to leave room for improvement by self-play. Set and vary data go up to depth
 10, because a setter can only propose programs that it can write. Libraries contain distractors, so that the model
 learns to select. No held-out problem (dev or test) occurs.
+
+With `naming`, a share of the examples teaches to find the place in a long program: solutions of depths 3 to 12, of which
+the operations' names, separators and the end are learned, but not the lists. Without it, a model follows programs only
+up to the depth of its solve data, whatever it can compute.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from curricula import list_programs as lp
 from curricula.domain import Problem
 from curricula.hidden_practice import draw_examples
 
+DIGITS = frozenset(map(str, range(10)))
 WORDS = (
     *map(str, range(10)), *lp.NAMES, "|", ";", ",", "=", "->",
     "solve", "think", "answer", "propose", "lib", "guess", "body", "unknown", "means",
@@ -27,6 +32,7 @@ TAIL = 0.06
 READ_TAIL = 0.1
 TAIL_DEPTHS = ((3, 4, 5, 6), (60, 25, 10, 5))
 SET_DEPTHS = (tuple(range(1, 11)), (18, 20, 18, 14, 10, 7, 5, 4, 2, 2))
+NAMING_DEPTHS = (3, lp.MAX_DEPTH)
 MIX = {"solve": 0.32, "read": 0.34, "set": 0.07, "vary": 0.12, "guess": 0.15}
 
 
@@ -35,19 +41,26 @@ class SeedExample:
     task: str
     prompt: str
     completion: str
+    unlearned: frozenset[str] = frozenset()
+    """Words of the completion that are not trained on."""
 
 
 class SeedData:
-    """Draws seed examples. Deterministic for a given generator state."""
+    """Draws seed examples. Deterministic for a given generator state.
 
-    def __init__(self) -> None:
-        self.domain = lp.ListPrograms()
-        self._draw = {t: getattr(self, f"_{t}") for t in MIX}
+    naming: share of examples of the task "name", the operations of long programs in order.
+    """
+
+    def __init__(self, naming: float = 0.0) -> None:
+        self.domain, self.naming = lp.ListPrograms(), naming
+        self._draw = {t: getattr(self, f"_{t}") for t in (*MIX, "name")}
 
     def draw(self, rng: random.Random, task: str | None = None) -> SeedExample:
+        if task is None and self.naming and rng.random() < self.naming:
+            task = "name"
         task = task or rng.choices(list(MIX), list(MIX.values()))[0]
         prompt, completion = self._draw[task](rng)
-        return SeedExample(task, prompt, completion)
+        return SeedExample(task, prompt, completion, DIGITS if task == "name" else frozenset())
 
     def solve_problem(self, rng: random.Random) -> Problem:
         """Draw a problem from the distribution of the solve data."""
@@ -60,6 +73,10 @@ class SeedData:
 
     def _solve(self, rng: random.Random) -> tuple[str, str]:
         problem = self.solve_problem(rng)
+        return self.domain.solve_prompt(problem, ()), self.domain.solution(problem)
+
+    def _name(self, rng: random.Random) -> tuple[str, str]:
+        problem = self.domain.random_problem(rng, rng.randint(*NAMING_DEPTHS))
         return self.domain.solve_prompt(problem, ()), self.domain.solution(problem)
 
     def _read(self, rng: random.Random) -> tuple[str, str]:

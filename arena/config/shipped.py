@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the packages `arena`, `agents`, `culture` and `curricula`."""
 SEED_FOLDER = ROOT / "agents" / "seed"
 """The seed model, in Hugging Face format."""
+SEED_FOLDERS = {"seed": SEED_FOLDER, "seed_long": ROOT / "agents" / "seed_long"}
+"""The models that ship with the program, by their names in `model.path`."""
 PACKAGES = ("agents", "arena", "culture", "curricula")
 PROGRAM = ROOT / "run_arena.py"
 """The script that the program starts itself with, in processes of its own."""

@@ -18,6 +18,7 @@ import yaml
 
 from arena.config.engine import EngineSection
 from arena.config.schema import Config
+from arena.config.shipped import SEED_FOLDERS
 from arena.export.traces import COMPLETION, TRACE
 from arena.text import code, fence
 
@@ -228,7 +229,7 @@ def _fields(fields: Mapping[str, str]) -> str:
 def _adapters(made: ExportContents) -> str:
     assert made.adapters
     path = made.config.model.path
-    where = ("agents/seed", "a folder of Ratchet's") if path == "seed" else (path, "the run's base model")
+    where = (f"agents/{path}", "a folder of Ratchet's") if path in SEED_FOLDERS else (path, "the run's base model")
     use = (
         "from peft import PeftModel",
         "from transformers import AutoModelForCausalLM",

@@ -32,7 +32,7 @@ from agents.tokenizer import Tokenizer
 from arena.config.population import MAIN, ROLES, PlacesSection
 from arena.config.registries import domain_class, make_domain
 from arena.config.schema import Config
-from arena.config.shipped import SEED_FOLDER
+from arena.config.shipped import SEED_FOLDERS
 from arena.rounds.roles.voice import make_voice
 from arena.run.adapters import check_state
 from arena.run.control import forget, forget_limit
@@ -64,7 +64,8 @@ class Arena:
             engine.route = self.state.model
         self.budget = make_budget(config, store, engine, folder)
         self.keys = KeyRing(folder / "keys")
-        self.base_name = "agents/seed" if config.model.path == "seed" else config.model.path  # for PEFT's config
+        path = config.model.path
+        self.base_name = f"agents/{path}" if path in SEED_FOLDERS else path  # for PEFT's config
         self.log: Frontier | None = None  # of the ledger, once something was sealed (arena.run.ledger)
         self.arrivals: Arrivals | None = None  # what reached this island for the generation in progress
         self.forgotten: str | None = None  # what an earlier process was asked and this one is not
@@ -265,7 +266,7 @@ class Arena:
 
 def source_folder(config: Config) -> Path:
     """Where the configured model lies, as it was fetched; one given by name may be downloaded first."""
-    return SEED_FOLDER if config.model.path == "seed" else find_model(config.model.path)
+    return SEED_FOLDERS.get(config.model.path) or find_model(config.model.path)
 
 
 def model_folder(config: Config) -> Path:

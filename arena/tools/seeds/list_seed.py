@@ -48,6 +48,8 @@ class Recipe:
     heads: int = 4
     kv_heads: int = 2
     max_positions: int = 256
+    naming: float = 0.0
+    """Share of examples that teach to name the operations of long programs (curricula/list_school.py)."""
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -92,20 +94,29 @@ def initial_weights(config: ModelConfig, generator: torch.Generator) -> dict[str
     return weights
 
 
-def batch_loss(weights: StackedWeights, ops: Ops, rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, int]:
-    """Mean negative log-likelihood of the completion tokens, and the number of processed tokens."""
+@dataclass(frozen=True)
+class Row:
+    """Token ids of a prompt and of its completion, and which ids are not trained on."""
+
+    prompt: list[int]
+    completion: list[int]
+    unlearned: frozenset[int] = frozenset()
+
+    @property
+    def learned(self) -> list[bool]:
+        return [False] * len(self.prompt) + [i not in self.unlearned for i in self.completion]
+
+
+def batch_loss(weights: StackedWeights, ops: Ops, rows: Sequence[Row]) -> tuple[Tensor, int]:
+    """Mean negative log-likelihood of the learned tokens, and the number of processed tokens."""
     device = weights.embed.device
-    packing = Packing([len(p) + len(c) for p, c in rows], device)
-    tokens = torch.tensor([i for p, c in rows for i in p + c], device=device)
+    packing = Packing([len(r.prompt) + len(r.completion) for r in rows], device)
+    tokens = torch.tensor([i for r in rows for i in r.prompt + r.completion], device=device)
     runs = segments_of([packing.total])
     states = hidden(weights, tokens, runs, lambda _, qkv: ops.attention(qkv, packing), ops)
-    learned = torch.tensor([w for p, c in rows for w in [False] * len(p) + [True] * len(c)], device=device)
+    learned = torch.tensor([flag for r in rows for flag in r.learned], device=device)
     at = learned.nonzero()[:, 0]
     return F.cross_entropy(logits(weights, states[at - 1]), tokens[at]), packing.total
-
-
-Row = tuple[list[int], list[int]]
-"""Token ids of a prompt and of its completion."""
 
 
 def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -> BaseModel:
@@ -113,13 +124,14 @@ def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -
     folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder)
     tokenizer = Tokenizer(folder)
-    data, rng = SeedData(), random.Random(f"ratchet/seed/{recipe.seed}")
+    data, rng = SeedData(recipe.naming), random.Random(f"ratchet/seed/{recipe.seed}")
 
     def rows(step: int) -> list[Row]:
         examples = [data.draw(rng) for _ in range(recipe.batch)]
         prompts = tokenizer.encode([e.prompt for e in examples])
         completions = [[*ids, tokenizer.eos] for ids in tokenizer.encode([e.completion for e in examples])]
-        return list(zip(prompts, completions, strict=True))
+        unlearned = [frozenset(i for [i] in tokenizer.encode(sorted(e.unlearned))) for e in examples]
+        return [Row(*texts) for texts in zip(prompts, completions, unlearned, strict=True)]
 
     return fit(recipe, tokenizer, rows, folder, report)
 

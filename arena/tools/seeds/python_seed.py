@@ -89,7 +89,7 @@ def train(recipe: Recipe, most: int, folder: Path, device: str, report: Callable
     tokenizer = Tokenizer(folder)
     asked, said = [e.prompt for e in examples], [e.completion for e in examples]
     rows = zip(tokenizer.encode(asked), tokenizer.encode_completions(asked, said), strict=True)
-    data = [(p, c) for p, c in rows if len(p) + len(c) <= LONGEST]
+    data = [Row(p, c) for p, c in rows if len(p) + len(c) <= LONGEST]
     fit(recipe, tokenizer, shuffled_batches(data, recipe.batch, recipe.seed), folder, report, device)
     return len(data)
 

@@ -7,12 +7,17 @@ import random
 from collections import Counter
 
 import pytest
+import torch
 
 from agents.engine import Request
 from agents.engine_torch import TorchEngine
-from agents.model import BaseModel
+from agents.fused_ops import make_ops
+from agents.grouped_gemm import segments_of
+from agents.model import BaseModel, StackedWeights, hidden, logits
+from agents.packing import Packing
 from agents.tokenizer import Tokenizer
 from arena.config.shipped import SEED_FOLDER
+from arena.tools.seeds.list_seed import Row, batch_loss
 from curricula import hidden_world as hw
 from curricula import list_programs as lp
 from curricula.domain import Problem
@@ -79,6 +84,40 @@ def test_reading_examples_recall_definitions() -> None:
         assert lp.verify_trace(meant.split(), lp.parse_digits(
             example.prompt.rpartition("|")[2].removesuffix(" think").split()), trace).correct  # fmt: skip
     assert 20 < unknown < 110
+
+
+def test_naming_examples_leave_lists_unlearned(tokenizer: Tokenizer) -> None:
+    """Long programs, none of them held out; what is learned of a solution is its operations, separators and end."""
+    rng, data, domain = random.Random(3), SeedData(naming=0.5), lp.ListPrograms()
+    drawn = [data.draw(rng) for _ in range(600)]
+    naming = [e for e in drawn if e.task == "name"]
+    assert 240 < len(naming) < 360
+    depths = set()
+    for example in naming:
+        problem = domain.problem(example.prompt.removeprefix("solve ").removesuffix(" think"))
+        assert not domain.is_heldout(problem) and domain.verify(problem, example.completion).correct
+        depths.add(problem.depth)
+        learned = [w for w in example.completion.split() if w not in example.unlearned]
+        assert not set(learned) - {*lp.NAMES, ";", "answer"} and len(learned) == 2 * problem.depth
+    assert depths == set(range(3, 13))
+    assert not any(e.unlearned for e in drawn if e.task != "name")
+
+
+def test_unlearned_tokens_have_no_loss(base: BaseModel) -> None:
+    prompt, completion = [5, 9, 30, 7], [20, 4, 6, 21, 3, 1]
+    row, ops = Row(prompt, completion, frozenset({4, 3})), make_ops(base.config, base.device, base.dtype)
+    loss, count = batch_loss(StackedWeights.of_base(base), ops, [Row([8], [9, 1]), row])
+    scores = [full_scores(base, r.prompt + r.completion) for r in (Row([8], [9, 1]), row)]
+    wanted = [-scores[0][0, 9], -scores[0][1, 1], *(-scores[1][at, i] for at, i in ((3, 20), (5, 6), (6, 21), (8, 1)))]
+    assert count == 13 and float(loss) == pytest.approx(float(torch.stack(wanted).mean()), abs=1e-5)
+
+
+def full_scores(base: BaseModel, ids: list[int]) -> torch.Tensor:
+    """Log-probabilities of the next token after each token of a text, computed by itself."""
+    ops, packing = make_ops(base.config, base.device, base.dtype), Packing([len(ids)], base.device)
+    weights = StackedWeights.of_base(base)
+    states = hidden(weights, torch.tensor(ids), segments_of([len(ids)]), lambda _, q: ops.attention(q, packing), ops)
+    return logits(weights, states).log_softmax(-1)
 
 
 @pytest.mark.parametrize(("depth", "least"), [(1, 0.95), (2, 0.9), (3, 0.8)])
