@@ -5,9 +5,9 @@ Every example is (prompt, completion). Deep problems are rare on purpose: solve 
 10, because a setter can only propose programs that it can write. Libraries contain distractors, so that the model
 learns to select. No held-out problem (dev or test) occurs.
 
-With `naming`, a share of the examples teaches to find the place in a long program: solutions of depths 3 to 12, of which
-the operations' names, separators and the end are learned, but not the lists. Without it, a model follows programs only
-up to the depth of its solve data, whatever it can compute.
+With `naming`, a share of the examples teaches to find the place in a long program: solutions of depths 3 to 12, of
+which the operations' names, separators and the end are learned, but not the lists. Without it, a model follows programs
+only up to the depth of its solve data, whatever it can compute.
 """
 
 from __future__ import annotations
