@@ -21,7 +21,6 @@ from curricula.word_solution import OPERATIONS
 
 _NUMBER = r"(?<![\w.,])\$?-?\d[\d,]*(?:\.\d+)?"
 _SIDE = re.compile(rf"(?:{_NUMBER}|[-+*/%() ]|//|×|÷|·|\bx\b)+")
-_SIGNS = str.maketrans({"$": "", "×": "*", "÷": "/", "·": "*"})
 _STATED = re.compile(r"\s*(-?)\$?(-?)(\d[\d,]*(?:\.\d+)?)(?![\w%])")
 """The number at the beginning of the text right of an equals sign."""
 LONGEST = 200

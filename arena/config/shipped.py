@@ -60,7 +60,7 @@ def nearest_config(path: str | Path, folder: str = "") -> str:
     """`; did you mean X?` with the nearest name of a config beside `path` or among the shipped ones; else empty."""
     given = Path(path)
     names = [p.stem for p in given.parent.glob("*.yaml")] + [p.stem for p in (CONFIGS / folder).glob("*.yaml")]
-    found = difflib.get_close_matches(given.stem, names, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(given.stem, names, n=1, cutoff=0.6)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
