@@ -9,11 +9,13 @@ drawn at random.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agents.engine import Request
 from agents.learner import Example
 from agents.prompt import Prompt
+from arena.library.visibility import visible_authors
 from arena.phases.experience import attempt_id, own_attempts, some
 from arena.phases.records import request
 from arena.rounds.roles import solver
@@ -46,8 +48,8 @@ class _Draft:
 
 
 def corrections(state: RunState, models: Models, agents: list[str]) -> tuple[list[Example], list[Row]]:
-    """At most `sleep.review` corrections of each agent, each in at most `sleep.review_tries` tries: examples of those
-    that are right, each text once, and rows of table `corrections`. Every try of all agents is one engine call."""
+    """At most `sleep.review` corrections of each agent, each in at most `sleep.review_tries` tries: examples of what is
+    right then, and rows of table `corrections`. Every try of all agents is one engine call."""
     drafts = [draft for agent in agents for draft in _drafts(state, models, agent)]
     for _ in range(state.config.sleep.review_tries):
         asked = [(draft, _request(state, models, draft)) for draft in drafts if not draft.right]
@@ -57,7 +59,8 @@ def corrections(state: RunState, models: Models, agents: list[str]) -> tuple[lis
             text = _joined(draft.kept, completion.text)
             draft.attempt, draft.tries = replace(draft.attempt, text=text), draft.tries + 1
             draft.right = draft.round.verify(text).correct
-    examples = [Example(d.attempt.agent, d.prompt, d.attempt.text) for d in drafts if d.right]
+    right = [draft for draft in drafts if draft.right]
+    examples = [e for agent in agents for e in _examples(state, models, agent, right)]
     rows = [
         {
             "attempt": draft.id,
@@ -70,7 +73,21 @@ def corrections(state: RunState, models: Models, agents: list[str]) -> tuple[lis
         }
         for draft in drafts
     ]
-    return list(dict.fromkeys(examples)), rows
+    return examples, rows
+
+
+def _examples(state: RunState, models: Models, agent: str, right: Sequence[_Draft]) -> list[Example]:
+    """What the agent is trained on: its own corrections, each text once, or those of all that it reads."""
+    own = [d for d in right if d.attempt.agent == agent]
+    if state.config.sleep.review_of == "own":
+        return list(dict.fromkeys(Example(agent, d.prompt, d.attempt.text) for d in own))
+    known, found = visible_authors(state, agent), dict[str, Example]()
+    for d in [*own, *(d for d in right if known is None or d.attempt.agent in known)]:
+        assert d.round.problem is not None
+        notes = d.round.notes.get(solver_seat(d.round.solvers.index(d.attempt.agent)), ())
+        prompt = solver.ask(models.voice, d.round.domain, agent, d.round.problem, notes)
+        found.setdefault(d.round.id, Example(agent, prompt, d.attempt.text))
+    return some(state, agent, "corrections", list(found.values()), state.config.sleep.review)
 
 
 def _drafts(state: RunState, models: Models, agent: str) -> list[_Draft]:

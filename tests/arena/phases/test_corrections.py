@@ -39,6 +39,8 @@ def asked(
     step: str = "wrong",
     most: int = 9,
     positions: int = 256,
+    of: str = "own",
+    network: str = "all",
 ) -> tuple[list[Request], list[Any], list[dict[str, Any]]]:
     """The requests of one agent with these attempts, and what comes of the same reply to all of them: one a try."""
     made = Round("g0001/r0000", domain, "ivo", ("tess",), len(texts), voice=voice)
@@ -57,10 +59,13 @@ def asked(
 
     state = SimpleNamespace(
         config=SimpleNamespace(
-            sleep=SimpleNamespace(review=most, review_step=step, review_tries=len(replies)),
+            sleep=SimpleNamespace(review=most, review_of=of, review_step=step, review_tries=len(replies)),
+            library=SimpleNamespace(network=network),
+            population=SimpleNamespace(agents=2),
             rounds=SimpleNamespace(max_tokens=64, temperature=1.0, top_p=1.0),
         ),
         generation=SimpleNamespace(rounds=[made], index=1),
+        places={"tess": 0, "ivo": 1},
         seed="0",
         rng=lambda *at: random.Random(str(at)),
     )
@@ -110,6 +115,19 @@ def test_equal_failures_are_corrected_once() -> None:
     wrong = "rev 4 1 3 answer 4 1 3"
     sent, examples, rows = asked([wrong, wrong, "inc 4 2 5 answer 4 2 5"], LIST.solution(LIST.problem(PROGRAM)))
     assert len(sent) == len(rows) == 2 and len(examples) == 1  # two came to the same text
+
+
+@pytest.mark.parametrize(
+    ("of", "network", "trained"),
+    [("own", "all", ["tess"]), ("read", "self", ["tess"]), ("read", "all", ["tess", "ivo"])],
+)
+def test_corrections_of_others(of: str, network: str, trained: list[str]) -> None:
+    """Who reads an author is trained on its corrections, too, one per problem."""
+    wrong = ["rev 4 1 3 ; inc 5 2 5 answer 5 2 5", "rev 4 1 3 ; inc 5 2 6 answer 5 2 6"]
+    _, examples, rows = asked(wrong, "inc 5 2 4 ; cum 5 7 1 answer 5 7 1", of=of, network=network)
+    assert [r["correct"] for r in rows] == [1, 1] and [e.agent for e in examples] == trained
+    problem = LIST.problem(PROGRAM)
+    assert {(e.prompt, e.completion) for e in examples} == {(LIST.solve_prompt(problem, ()), LIST.solution(problem))}
 
 
 def test_right_attempts_are_left_alone() -> None:
