@@ -14,12 +14,14 @@ from arena.cli.common import JsonOption
 
 def make_seed(
     folder: Annotated[
-        Path | None, typer.Option(help="Folder of the model (default for the school lists: agents/seed).")
+        Path | None, typer.Option(help="Folder of the model (default: agents/seed, for long agents/seed_long).")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps (default: the recipe's).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of initialisation and data.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Torch threads.")] = 2,
-    school: Annotated[str, typer.Option(help="lists (the model that ships with Ratchet) or python.")] = "lists",
+    school: Annotated[
+        str, typer.Option(help="lists or long (the models that ship with Ratchet), or python.")
+    ] = "lists",
     size: Annotated[str, typer.Option(help="For python: tiny, small, 25m or 60m.")] = "tiny",
     device: Annotated[str, typer.Option(help="For python: cpu or cuda.")] = "cpu",
     source: Annotated[
@@ -45,8 +47,8 @@ def make_seed(
         for line in lines:
             typer.echo(line)
         return
-    if school not in ("lists", "python"):
-        raise ValueError(f"school must be lists or python, got {school!r}")
+    if school not in ("lists", "long", "python"):
+        raise ValueError(f"school must be lists, long or python, got {school!r}")
     if school == "python":
         from arena.tools.seeds.python_seed import make as make_python
 
@@ -54,10 +56,11 @@ def make_seed(
             raise ValueError("a Python seed needs a folder of its own: --folder python-seed")
         lines = make_python(size, folder, steps, seed, threads, device, typer.echo)
     else:
-        from arena.tools.seeds.list_seed import Recipe, make
+        from arena.tools.seeds.list_seed import RECIPES, make
 
-        recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, steps=steps)
-        lines = make(recipe, folder or Path("agents/seed"), threads, typer.echo)
+        folder = folder or Path("agents/seed" if school == "lists" else "agents/seed_long")
+        recipe = replace(RECIPES[school], seed=seed, steps=steps or RECIPES[school].steps)
+        lines = make(recipe, folder, threads, typer.echo)
     for line in lines:
         typer.echo(line)
 

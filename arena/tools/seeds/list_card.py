@@ -13,7 +13,10 @@ from agents.tokenizer import Tokenizer
 from curricula import list_programs as lp
 from curricula.domain import Problem
 from curricula.hidden_words import HiddenWords
-from curricula.list_school import MIX, READ_TAIL, TAIL, TAIL_DEPTHS
+from curricula.list_school import MIX, NAMING_DEPTHS, TAIL_DEPTHS, SeedData
+
+LONGEST = 112
+"""Tokens of a solution of the deepest program, at most."""
 
 
 def measure_skills(folder: Path, n: int = 200) -> dict[str, float]:
@@ -23,10 +26,10 @@ def measure_skills(folder: Path, n: int = 200) -> dict[str, float]:
     found: dict[str, float] = {}
 
     def answers(prompts: list[str], temperature: float = 0.0) -> list[str]:
-        requests = [Request(f"skills/{i}", p, None, 112, temperature) for i, p in enumerate(prompts)]
+        requests = [Request(f"skills/{i}", p, None, LONGEST, temperature) for i, p in enumerate(prompts)]
         return [c.text for c in engine.generate(requests)]
 
-    for depth in range(1, 9):
+    for depth in range(1, lp.MAX_DEPTH + 1):
         problems = domain.heldout("dev", depth)[:n]
         texts = answers([domain.solve_prompt(p, ()) for p in problems])
         found[f"solve, depth {depth}"] = share(
@@ -64,8 +67,13 @@ def share(flags: list[bool]) -> float:
     return sum(flags) / len(flags)
 
 
-def write_card(folder: Path, recipe: object, skills: dict[str, float]) -> None:
+def write_card(folder: Path, recipe: object, data: SeedData, skills: dict[str, float]) -> None:
     """Write README.md of the model folder."""
+    low, high = NAMING_DEPTHS
+    naming = (
+        f"{data.naming:.0%} of all examples are solutions of depths {low} to {high}, of which the operations,",
+        "separators and the end are learned, but not the lists: the model finds its place in programs that it cannot compute.",
+    )
     lines = [
         "# The seed model",
         "",
@@ -77,9 +85,10 @@ def write_card(folder: Path, recipe: object, skills: dict[str, float]) -> None:
         "",
         f"`{recipe}`",
         "",
-        f"Task shares: {', '.join(f'{k} {v:.2f}' for k, v in MIX.items())}. Depths 3 to 6 are {TAIL:.0%} of the solve",
-        f"data and {READ_TAIL:.0%} of the read data (in shares {TAIL_DEPTHS[1]}), the rest is depth 1 and 2; set and",
-        "vary data go up to depth 10. No held-out problem occurs.",
+        f"Task shares: {', '.join(f'{k} {v:.2f}' for k, v in MIX.items())}. Depths 3 to 6 are {data.tail:.0%} of the",
+        f"solve data and {data.read_tail:.0%} of the read data (in shares {TAIL_DEPTHS[1]}), the rest is depth 1 and 2;",
+        "set and vary data go up to depth 10. No held-out problem occurs.",
+        *(naming if data.naming else ()),
         "Muon on matrices, AdamW on the rest, linear decay. Licence: MIT, as the project.",
         "",
         "## Skills (greedy; held-out dev problems for solve)",

@@ -30,7 +30,7 @@ from agents.model import StackedWeights, hidden, logits
 from agents.packing import Packing
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
 from arena.tools.seeds.list_card import measure_skills, write_card
-from curricula.list_school import WORDS, SeedData
+from curricula.list_school import READ_TAIL, TAIL, WORDS, SeedData
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,14 @@ class Recipe:
     heads: int = 4
     kv_heads: int = 2
     max_positions: int = 256
+    tail: float = TAIL
+    read_tail: float = READ_TAIL
     naming: float = 0.0
-    """Share of examples that teach to name the operations of long programs (curricula/list_school.py)."""
+    """Shares of the school's data (`curricula.list_school.SeedData`)."""
+
+
+RECIPES = {"lists": Recipe(), "long": Recipe(tail=0.02, read_tail=0.04, naming=0.05)}
+"""The models that ship with Ratchet: agents/seed, and agents/seed_long, which finds its place in longer programs."""
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -119,12 +125,16 @@ def batch_loss(weights: StackedWeights, ops: Ops, rows: Sequence[Row]) -> tuple[
     return F.cross_entropy(logits(weights, states[at - 1]), tokens[at]), packing.total
 
 
+def school(recipe: Recipe) -> SeedData:
+    return SeedData(recipe.tail, recipe.read_tail, recipe.naming)
+
+
 def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -> BaseModel:
     """Train and write the model, its config and tokenizer. `report` is called with progress lines."""
     folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder)
     tokenizer = Tokenizer(folder)
-    data, rng = SeedData(recipe.naming), random.Random(f"ratchet/seed/{recipe.seed}")
+    data, rng = school(recipe), random.Random(f"ratchet/seed/{recipe.seed}")
 
     def rows(step: int) -> list[Row]:
         examples = [data.draw(rng) for _ in range(recipe.batch)]
@@ -196,5 +206,5 @@ def make(recipe: Recipe, folder: Path, threads: int, report: Callable[[str], Non
     torch.set_num_threads(threads)
     train(recipe, folder, report)
     skills = measure_skills(folder)
-    write_card(folder, recipe, skills)
+    write_card(folder, recipe, school(recipe), skills)
     return [f"{task:<36}{skill:.2f}" for task, skill in skills.items()]
