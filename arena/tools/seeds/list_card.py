@@ -72,7 +72,8 @@ def write_card(folder: Path, recipe: object, data: SeedData, skills: dict[str, f
     low, high = NAMING_DEPTHS
     naming = (
         f"{data.naming:.0%} of all examples are solutions of depths {low} to {high}, of which the operations,",
-        "separators and the end are learned, but not the lists: the model finds its place in programs that it cannot compute.",
+        "separators and the end are learned, but not the lists: the model finds its place in programs that it cannot",
+        "compute.",
     )
     lines = [
         "# The seed model",
@@ -86,8 +87,8 @@ def write_card(folder: Path, recipe: object, data: SeedData, skills: dict[str, f
         f"`{recipe}`",
         "",
         f"Task shares: {', '.join(f'{k} {v:.2f}' for k, v in MIX.items())}. Depths 3 to 6 are {data.tail:.0%} of the",
-        f"solve data and {data.read_tail:.0%} of the read data (in shares {TAIL_DEPTHS[1]}), the rest is depth 1 and 2;",
-        "set and vary data go up to depth 10. No held-out problem occurs.",
+        f"solve data and {data.read_tail:.0%} of the read data (in shares {TAIL_DEPTHS[1]}), the rest is depth 1",
+        "and 2; set and vary data go up to depth 10. No held-out problem occurs.",
         *(naming if data.naming else ()),
         "Muon on matrices, AdamW on the rest, linear decay. Licence: MIT, as the project.",
         "",
