@@ -1,6 +1,6 @@
 """The figure of an experiment: the first metric of each arm, and held-out skill over compute.
 
-Draws results.json and nothing else. Left out: every metric but the first. Not guaranteed: that bands of arms can be
+Draws results.json and nothing else. Left out: all later metrics. Not guaranteed: that bands of arms can be
 compared by eye; differences paired by seed are narrower than the bands suggest, and the table has them.
 """
 
@@ -24,32 +24,49 @@ GRID = 60
 
 
 def draw_experiment(results: Mapping[str, Any], path: Path) -> None:
-    """Two panels: the first metric by arm (seeds, mean and 95 % interval), and held-out skill against compute."""
+    """The first metric by arm (seeds, mean and 95 % interval), and held-out skill against compute. If no skill was
+    measured on the way, the first three metrics."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=[2, 3])
-    arms: list[str] = list(results["arms"])
-    for i, arm in enumerate(arms):
-        colour, cells = COLOURS[i % len(COLOURS)], [c for c in results["cells"] if c["arm"] == arm]
-        metric = results["file"]["metrics"][0]
-        draw_estimate(left, i, [c["metrics"][metric] for c in cells], results["arms"][arm][metric], colour)
-        draw_curve(right, [c["curve"] for c in cells if c["curve"]], arm, colour)
-    left.set_xticks(range(len(arms)), arms, rotation=20 if len(arms) > 3 else 0)
-    left.set_xlim(-0.6, len(arms) - 0.4)
-    left.set_ylabel(metric)
-    left.set_title("seeds, mean and 95 % interval", fontsize=10)
-    right.xaxis.set_major_formatter(EngFormatter())
-    right.set_xlabel("compute units (without evaluation)")
-    right.set_ylabel("held-out pass@1, depths 3 to 6")
-    right.set_title("mean over seeds and 95 % band", fontsize=10)
-    if right.get_legend_handles_labels()[0]:
-        right.legend(frameon=False, fontsize=9)
-    for axes in (left, right):
+    metrics: list[str] = results["file"]["metrics"]
+    if any(c["curve"] for c in results["cells"]):
+        left, right = figure.subplots(1, 2, width_ratios=[2, 3])
+        draw_arms(left, results, metrics[0])
+        draw_curves(right, results)
+    else:
+        for axes, metric in zip(figure.subplots(1, 3), metrics[:3], strict=False):
+            draw_arms(axes, results, metric)
+    for axes in figure.axes:
         axes.grid(axis="y", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
+        axes.set_visible(axes.has_data())
     name = f"{results['experiment']}{' (final)' * results['final']}: {results['question']}"
     figure.suptitle(f"{textwrap.fill(name, 110)}\n{results['split']} set, {results['date'][:10]}", fontsize=11)
     figure.savefig(path, dpi=130, format="png")
+
+
+def draw_arms(axes: Axes, results: Mapping[str, Any], metric: str) -> None:
+    """One metric: the seeds of each arm, their mean and its interval."""
+    arms: list[str] = list(results["arms"])
+    for i, arm in enumerate(arms):
+        values = [c["metrics"][metric] for c in results["cells"] if c["arm"] == arm]
+        draw_estimate(axes, i, values, results["arms"][arm][metric], COLOURS[i % len(COLOURS)])
+    axes.set_xticks(range(len(arms)), arms, rotation=20 if len(arms) > 3 else 0)
+    axes.set_xlim(-0.6, len(arms) - 0.4)
+    axes.set_ylabel(metric)
+    axes.set_title("seeds, mean and 95 % interval", fontsize=10)
+
+
+def draw_curves(axes: Axes, results: Mapping[str, Any]) -> None:
+    for i, arm in enumerate(results["arms"]):
+        curves = [c["curve"] for c in results["cells"] if c["arm"] == arm and c["curve"]]
+        draw_curve(axes, curves, arm, COLOURS[i % len(COLOURS)])
+    axes.xaxis.set_major_formatter(EngFormatter())
+    axes.set_xlabel("compute units (without evaluation)")
+    axes.set_ylabel("held-out pass@1, depths 3 to 6")
+    axes.set_title("mean over seeds and 95 % band", fontsize=10)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)
 
 
 def draw_estimate(axes: Axes, x: int, values: Sequence[float | None], estimate: Mapping[str, Any], colour: str) -> None:
