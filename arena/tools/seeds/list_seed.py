@@ -1,4 +1,4 @@
-"""Trains the seed model from scratch: the default base model of small arenas.
+"""Trains the seed models: the default base model of small arenas from scratch, and a second one from it.
 
 The number of steps is fixed, and training is deterministic for one thread count; it takes minutes on two cores.
 Matrices are trained with Muon (Jordan et al. 2024, torch.optim), the rest with AdamW, with learning rates that decay
@@ -29,6 +29,7 @@ from agents.grouped_gemm import segments_of
 from agents.model import StackedWeights, hidden, logits
 from agents.packing import Packing
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
+from arena.config.shipped import SEED_FOLDERS
 from arena.tools.seeds.list_card import measure_skills, write_card
 from curricula.list_school import READ_TAIL, TAIL, WORDS, SeedData
 
@@ -52,10 +53,16 @@ class Recipe:
     read_tail: float = READ_TAIL
     naming: float = 0.0
     """Shares of the school's data (`curricula.list_school.SeedData`)."""
+    start: str = ""
+    """Shipped model that training begins from (`SEED_FOLDERS`). Empty: from random weights."""
 
 
-RECIPES = {"lists": Recipe(), "long": Recipe(tail=0.02, read_tail=0.04, naming=0.05)}
-"""The models that ship with Ratchet: agents/seed, and agents/seed_long, which finds its place in longer programs."""
+RECIPES = {
+    "lists": Recipe(),
+    "long": Recipe(steps=400, muon_lr=0.01, adamw_lr=1.5e-3, naming=0.06, start="seed"),
+}
+"""The models that ship with Ratchet: agents/seed, and agents/seed_long, which is taught to find its place in longer
+programs."""
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -154,8 +161,8 @@ def fit(
     report: Callable[[str], None],
     device: str = "cpu",
 ) -> BaseModel:
-    """Train a model from scratch on `rows(step)`, and write its weights and config. On a GPU, products are computed in
-    bfloat16, and weights stay float32."""
+    """Train a model on `rows(step)`, from scratch or from `recipe.start`, and write its weights and config. On a GPU,
+    products are computed in bfloat16, and weights stay float32."""
     config = ModelConfig(
         vocab_size=len(tokenizer),
         hidden_size=recipe.hidden_size,
@@ -167,7 +174,10 @@ def fit(
         eos_token_ids=(tokenizer.eos,),
         pad_token_id=tokenizer.pad,
     )
-    weights = initial_weights(config, torch.Generator().manual_seed(recipe.seed))
+    if recipe.start:
+        weights = BaseModel.load(SEED_FOLDERS[recipe.start]).weights
+    else:
+        weights = initial_weights(config, torch.Generator().manual_seed(recipe.seed))
     weights = {name: tensor.to(device).requires_grad_(True) for name, tensor in weights.items()}
     base = BaseModel(config, weights)
     ops = make_ops(config, base.device, base.dtype)
