@@ -19,7 +19,8 @@ class ModelSection(Section):
     path: str = "seed"
     """A Llama, Qwen2 or Qwen3 model: a folder in Hugging Face format, a GGUF file, or a Hugging Face name such as
     Qwen/Qwen3-0.6B, which is looked up in the local cache and downloaded if missing (needs the extra `hub`). `seed` is
-    the model that ships with Ratchet; `smollm2` is a small chat model that `ratchet get-model smollm2` fetches."""
+    the model that ships with Ratchet, and `seed_long` one that finds its place in longer programs; `smollm2` is a small
+    chat model that `ratchet get-model smollm2` fetches."""
     adapter: str = ""
     """A LoRA adapter in PEFT format that is merged into the model first, so that every agent begins from it: a folder,
     or the name of one that ships with Ratchet. Empty: none."""

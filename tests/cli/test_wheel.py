@@ -71,7 +71,12 @@ def ratchet(environment: Path, tmp_path: Path) -> Ratchet:
 @pytest.mark.slow
 def test_contents_of_the_wheel(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"run_arena.py", "agents/seed/model.safetensors", "arena/report/templates/page.html"} <= names
+    assert {
+        "run_arena.py",
+        "agents/seed/model.safetensors",
+        "agents/seed_long/model.safetensors",
+        "arena/report/templates/page.html",
+    } <= names
     assert {f"{package}/py.typed" for package in ("agents", "arena", "culture", "curricula")} <= names
     for path in (ROOT / "configs").rglob("*.*"):
         assert f"arena/shipped_configs/{path.relative_to(ROOT / 'configs').as_posix()}" in names

@@ -67,8 +67,8 @@ def share(flags: list[bool]) -> float:
     return sum(flags) / len(flags)
 
 
-def write_card(folder: Path, recipe: object, data: SeedData, skills: dict[str, float]) -> None:
-    """Write README.md of the model folder."""
+def write_card(folder: Path, recipe: object, start: str, data: SeedData, skills: dict[str, float]) -> None:
+    """Write README.md of the model folder. `start`: the model that training began from; empty: random weights."""
     low, high = NAMING_DEPTHS
     naming = (
         f"{data.naming:.0%} of all examples are solutions of depths {low} to {high}, of which the operations,",
@@ -78,7 +78,7 @@ def write_card(folder: Path, recipe: object, data: SeedData, skills: dict[str, f
     lines = [
         "# The seed model",
         "",
-        "A word-level Llama that ships with Ratchet, trained from scratch by `ratchet make-seed`.",
+        f"A word-level Llama that ships with Ratchet, trained from {start or 'scratch'} by `ratchet make-seed`.",
         "It is small and half-taught on purpose: it solves short list programs, reads definitions, sets and varies",
         "problems, and leaves the rest to self-play and culture.",
         "",

@@ -216,5 +216,5 @@ def make(recipe: Recipe, folder: Path, threads: int, report: Callable[[str], Non
     torch.set_num_threads(threads)
     train(recipe, folder, report)
     skills = measure_skills(folder)
-    write_card(folder, recipe, school(recipe), skills)
+    write_card(folder, recipe, recipe.start and f"`agents/{recipe.start}`", school(recipe), skills)
     return [f"{task:<36}{skill:.2f}" for task, skill in skills.items()]

@@ -16,7 +16,7 @@ from agents.grouped_gemm import segments_of
 from agents.model import BaseModel, StackedWeights, hidden, logits
 from agents.packing import Packing
 from agents.tokenizer import Tokenizer
-from arena.config.shipped import SEED_FOLDER
+from arena.config.shipped import SEED_FOLDER, SEED_FOLDERS
 from arena.tools.seeds.list_seed import Row, batch_loss
 from curricula import hidden_world as hw
 from curricula import list_programs as lp
@@ -24,8 +24,11 @@ from curricula.domain import Problem
 from curricula.list_school import MIX, WORDS, SeedData
 
 
-def test_model_size(base: BaseModel, tokenizer: Tokenizer) -> None:
-    files = {p.name: p.stat().st_size for p in SEED_FOLDER.iterdir()}
+@pytest.mark.parametrize("name", SEED_FOLDERS)
+def test_model_size(name: str) -> None:
+    folder = SEED_FOLDERS[name]
+    base, tokenizer = BaseModel.load(folder), Tokenizer(folder)
+    files = {p.name: p.stat().st_size for p in folder.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= set(files)
     assert sum(files.values()) < 4_000_000
     assert len(tokenizer) < 192 and len(set(WORDS)) == len(WORDS)
@@ -33,8 +36,9 @@ def test_model_size(base: BaseModel, tokenizer: Tokenizer) -> None:
     assert base.config.head_dim in (32, 64, 128)  # what vLLM's attention takes
 
 
-def test_card_has_recipe_data_and_skills() -> None:
-    card = (SEED_FOLDER / "README.md").read_text()
+@pytest.mark.parametrize("name", SEED_FOLDERS)
+def test_card_has_recipe_data_and_skills(name: str) -> None:
+    card = (SEED_FOLDERS[name] / "README.md").read_text()
     assert all(
         word in card for word in ("Recipe", "Skills", "solve, depth 6", "read, body of 3", "guess", "Recipe(steps=")
     )
@@ -127,6 +131,18 @@ def test_seed_model_skills(base: BaseModel, tokenizer: Tokenizer, depth: int, le
     done = engine.generate([Request(p.text, domain.solve_prompt(p, ()), None, 60, 0.0) for p in problems])
     right = [domain.verify(p, c.text).correct for p, c in zip(problems, done, strict=True)]
     assert sum(right) / len(right) >= least
+
+
+def test_long_seed_names_the_operations() -> None:
+    """At depths that it was never taught to compute, its mistakes are in lists; the other seed names wrong ones."""
+    domain, wrong = lp.ListPrograms(), {}
+    problems = domain.heldout("dev", 8)
+    for name, folder in SEED_FOLDERS.items():
+        engine = TorchEngine(BaseModel.load(folder), Tokenizer(folder))
+        done = engine.generate([Request(p.text, domain.solve_prompt(p, ()), None, 90, 0.0) for p in problems])
+        reasons = Counter(domain.verify(p, c.text).reason for p, c in zip(problems, done, strict=True))
+        wrong[name] = reasons["step names the wrong operation"]
+    assert wrong["seed_long"] < 40 < 60 < wrong["seed"]
 
 
 def test_config_is_a_plain_llama() -> None:
