@@ -136,7 +136,7 @@ class SleepSection(Section):
     it is trained, drawn at random. Those that are right then are examples."""
     review_of: Literal["own", "read"] = "own"
     """Whose corrections an agent is trained on. `own`: the agent's. `read`: also those of agents whose posts it reads
-    (`library.network`), one per problem, its own first; at most `review`."""
+    (`library.network`), one per problem, its own first."""
     review_tries: int = Field(1, ge=1)
     """Maximum number of times that an attempt is rewritten, each time from the first step that is wrong then."""
     review_step: Literal["wrong", "random"] = "wrong"

@@ -87,7 +87,7 @@ def _examples(state: RunState, models: Models, agent: str, right: Sequence[_Draf
         notes = d.round.notes.get(solver_seat(d.round.solvers.index(d.attempt.agent)), ())
         prompt = solver.ask(models.voice, d.round.domain, agent, d.round.problem, notes)
         found.setdefault(d.round.id, Example(agent, prompt, d.attempt.text))
-    return some(state, agent, "corrections", list(found.values()), state.config.sleep.review)
+    return list(found.values())
 
 
 def _drafts(state: RunState, models: Models, agent: str) -> list[_Draft]:
