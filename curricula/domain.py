@@ -310,3 +310,9 @@ class Doubtful(Protocol):
 
     def sound(self, text: str) -> bool | None:
         """Whether the steps in a reply hold; None if it has none that can be checked."""
+
+
+def heldout_depths(domain: Domain) -> tuple[int, ...]:
+    """All depths at which a domain has held-out sets: its `depths`, and those of its attribute `deeper`, if it has one,
+    which are measured only where a config names them (`measure.depths`)."""
+    return (*domain.depths, *getattr(domain, "deeper", ()))

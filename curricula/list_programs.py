@@ -191,6 +191,7 @@ class ListPrograms:
 
     name = "list_programs"
     depths = DEPTHS
+    deeper = tuple(range(DEPTHS[-1] + 1, MAX_DEPTH + 1))
     mark = ";"
     reasons = ("malformed", "too long", "unknown name", "no-op", "held-out")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,6 +10,7 @@ from arena.config.objectives import LikelihoodSection, ObjectiveSection, PolicyG
 from arena.config.registries import WRITTEN, find_kind, nearest
 from arena.config.section import Section, variants_of
 from culture.kinds import POST_KINDS
+from curricula.domain import Domain, heldout_depths
 
 
 class LibrarySection(Section):
@@ -284,7 +284,8 @@ class MeasureSection(Section):
     """Number of held-out problems per depth, distributed over the agents, before the first and after the last
     generation."""
     depths: list[int] | None = None
-    """Depths that are measured; others of a domain are left out. Empty (null): all depths of each domain."""
+    """Depths that are measured; others of a domain are left out. Empty (null): the usual depths of each domain, in
+    list_programs 1 to 8 of 12."""
     passes: int = Field(8, ge=1)
     """k of pass@k, before the first and after the last generation."""
     split: Literal["dev", "test"] = "dev"
@@ -293,6 +294,6 @@ class MeasureSection(Section):
     """Number of generations between checks for collapse against the base model without an adapter. 0: none."""
     ratchet: RatchetSection = RatchetSection()
 
-    def depths_of(self, depths: Sequence[int]) -> list[int]:
+    def depths_of(self, domain: Domain) -> list[int]:
         """The depths of a domain that are measured."""
-        return [d for d in depths if self.depths is None or d in self.depths]
+        return list(domain.depths) if self.depths is None else [d for d in heldout_depths(domain) if d in self.depths]

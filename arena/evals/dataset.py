@@ -20,7 +20,7 @@ from agents.stored_file import find_substitute
 from arena.config.schema import nearest
 from arena.config.shipped import find_config
 from curricula.answers import reference_answer
-from curricula.domain import SPLITS, Domain, Problem
+from curricula.domain import SPLITS, Domain, Problem, heldout_depths
 
 KEYS = ("question", "answer", "checker", "domain", "problem", "id", "level", "depth", "system")
 NO_LEVEL = "-"
@@ -104,7 +104,7 @@ def read_set(path: Path, domains: Mapping[str, Domain]) -> ItemSet:
     lines = data.removeprefix(b"\xef\xbb\xbf").rstrip().split(b"\n") if data.strip() else []
     if not lines:
         raise ValueError(f"{path} is empty: expected one JSON object per line")
-    sealed = {p.text_key for d in domains.values() for depth in d.depths for p in d.heldout(SPLITS[1], depth)}
+    sealed = {p.text_key for d in domains.values() for depth in heldout_depths(d) for p in d.heldout(SPLITS[1], depth)}
     items, lines_of = list[Item](), dict[str, int]()
     for number, line in enumerate(lines, start=1):
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from arena.run.store import Store
-from curricula.domain import SPLITS, Domain
+from curricula.domain import SPLITS, Domain, heldout_depths
 
 
 class Guard:
@@ -25,7 +25,7 @@ class Guard:
             problem.text_key
             for domain in self.domains
             for split in SPLITS
-            for depth in domain.depths
+            for depth in heldout_depths(domain)
             for problem in domain.heldout(split, depth)
         )
 

@@ -67,7 +67,7 @@ def estimate(config: Config) -> list[str]:
     long = worded(config, domains, loaded[1]) if loaded and config.prompts.style == "chat" else Lengths()
     r, s, population = config.rounds, config.sleep, config.population
     agents = population.agents - sum(len(one.places) for one in population.others.values())
-    depths = sum(len(config.measure.depths_of(d.depths)) * (2 if isinstance(d, Named) else 1) for d in domains.values())
+    depths = sum(len(config.measure.depths_of(d)) * (2 if isinstance(d, Named) else 1) for d in domains.values())
     part = part_of(config, depths)
     proposing = part.set * long.propose
     solving = (part.solve + part.grade) * long.solve

@@ -84,7 +84,7 @@ def rows_of(config: Config, domains: Mapping[str, Domain]) -> dict[str, float]:
     """Rows per generation, by table."""
     r, s, agents = config.rounds, config.sleep, config.population.agents
     problems = agents * r.per_agent
-    depths = sum(len(config.measure.depths_of(d.depths)) * (2 if isinstance(d, Named) else 1) for d in domains.values())
+    depths = sum(len(config.measure.depths_of(d)) * (2 if isinstance(d, Named) else 1) for d in domains.values())
     there = LEARNABLE * problems
     slept = agents * (min(s.fresh, there) + min(s.archive, there * config.generations / 2)) * s.enabled
     posts = POSTED * problems + agents
@@ -122,8 +122,8 @@ def words_of(config: Config) -> dict[str, float]:
 
 def evaluated_once(config: Config, domains: Mapping[str, Domain]) -> float:
     """Rows of the evaluations before the first and after the last generation."""
-    plain = sum(len(config.measure.depths_of(d.depths)) for d in domains.values())
-    named = sum(len(config.measure.depths_of(d.depths)) for d in domains.values() if isinstance(d, Named))
+    plain = sum(len(config.measure.depths_of(d)) for d in domains.values())
+    named = sum(len(config.measure.depths_of(d)) for d in domains.values() if isinstance(d, Named))
     return 2.0 * config.measure.final_per_depth * (2 * plain + named)
 
 

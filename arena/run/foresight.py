@@ -54,9 +54,7 @@ def ratchet_line(config: Config, domains: Mapping[str, Domain], solve: float, ge
     if not r.every:
         return ""
     measured = config.measure.depths_of
-    asked = sum(
-        len(measured(d.depths)) * (MINDS_AND_LIBRARIES if isinstance(d, Named) else 2) for d in domains.values()
-    )
+    asked = sum(len(measured(d)) * (MINDS_AND_LIBRARIES if isinstance(d, Named) else 2) for d in domains.values())
     cost, share = asked * r.per_depth * solve, r.share * generation
     due = [g for g in range(r.every, config.generations + 1, r.every) if share * g >= cost]
     text = (

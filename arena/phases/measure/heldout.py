@@ -70,7 +70,7 @@ def evaluation_grid(state: RunState) -> list[tuple[Any, int, int | None]]:
     return [
         (domain, depth, reading)
         for domain in state.domains.values()
-        for depth in state.config.measure.depths_of(domain.depths)
+        for depth in state.config.measure.depths_of(domain)
         for reading in ((0, 1) if isinstance(domain, Named) else (None,))
     ]
 

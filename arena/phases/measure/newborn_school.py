@@ -78,7 +78,7 @@ def examine(state: RunState, models: Models, names: list[str]) -> list[Row]:
         for name in names
         for domain in state.domains.values()
         if not isinstance(domain, Named)
-        for depth in config.measure.depths_of(domain.depths)
+        for depth in config.measure.depths_of(domain)
         for problem in domain.heldout(config.measure.split, depth)[: config.measure.final_per_depth]
     ]
     requests = [

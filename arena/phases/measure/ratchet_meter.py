@@ -157,7 +157,7 @@ def cells(state: RunState, models: Models) -> list[Cell]:
     shelf, found = Libraries(state, models.engine.count_tokens, by_words), list[Cell]()
     config = state.config.measure
     for domain in state.domains.values():
-        for depth in config.depths_of(domain.depths):
+        for depth in config.depths_of(domain):
             for problem in spread(domain.heldout(config.split, depth), config.ratchet.per_depth):
                 living = state.main_agents
                 agent = living[len(found) % len(living)] if models.learner else None

@@ -42,6 +42,7 @@ LABELS = {
     "names_known_difference": "known names, effect of reading",
     "heldout_7": "held-out after, depth 7",
     "heldout_8": "held-out after, depth 8",
+    "heldout_10": "held-out after, depth 10",
     "frontier": "deepest depth with half of the problems solved",
     "always_3_6": "solved in all samples, depths 3-6",
     "broken_traces": "right answers with a broken trace (share)",

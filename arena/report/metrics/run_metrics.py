@@ -277,6 +277,7 @@ METRICS: dict[str, Metric] = {
     "names_known_difference": names_known_difference,
     "heldout_7": heldout_at(7),
     "heldout_8": heldout_at(8),
+    "heldout_10": heldout_at(10),
     "frontier": frontier,
     "always_3_6": always_3_6,
     "broken_traces": broken_traces,

@@ -9,9 +9,13 @@ import yaml
 
 from agents.hub import NAME
 from agents.named_models import MODELS
+from arena.config.culture import MeasureSection
 from arena.config.schema import load_config, make_config
 from arena.config.shipped import SEED_FOLDER
 from arena.run.state import make_domains, model_folder
+from curricula.domain import heldout_depths
+from curricula.list_programs import ListPrograms
+from curricula.word_problems import WordProblems
 
 CONFIGS = sorted(Path("configs").glob("*.yaml"))
 
@@ -40,6 +44,15 @@ def test_shipped_config_is_documented(path: Path) -> None:
         return
     assert NAME.fullmatch(config.model.path) and config.model.path in path.read_text().partition("hf download ")[2]
     assert config.sleep.seed_examples == 0
+
+
+def test_measured_depths() -> None:
+    """Depths beyond the usual ones are measured where they are named; a depth that a domain lacks is left out."""
+    domain = ListPrograms()
+    assert MeasureSection().depths_of(domain) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert MeasureSection(depths=[0, 3, 8, 9, 12, 13]).depths_of(domain) == [3, 8, 9, 12]
+    assert MeasureSection(depths=[2, 9]).depths_of(WordProblems()) == [2]
+    assert all(domain.is_heldout(p) for depth in heldout_depths(domain) for p in domain.heldout("dev", depth))
 
 
 def test_overrides_of_nested_keys() -> None:

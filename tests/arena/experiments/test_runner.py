@@ -358,6 +358,7 @@ def test_metrics_come_from_the_store(store: Store) -> None:
         "names_known_difference": 1.0,
         "heldout_7": 0.0,
         "heldout_8": None,
+        "heldout_10": None,
         "frontier": 5.0,
         "always_3_6": 0.0,
         "broken_traces": 1 / 5,
@@ -385,7 +386,7 @@ def test_what_a_run_cannot_say_is_none_and_never_zero(store: Store) -> None:
         store.db.conn.execute("DELETE FROM posts_fts")
     metrics = all_metrics(FinishedRun.read(store, "list_programs"))
     own = [k for k in METRICS if k not in CULTURE_METRICS]
-    unknown = "names", "3_6", "_kept", "_8", "per_million", "value", "stopped", "corrected"
+    unknown = "names", "3_6", "_kept", "_8", "_10", "per_million", "value", "stopped", "corrected"
     assert [k for k in own if metrics[k] is None] == [k for k in own if any(part in k for part in unknown)]
 
 
