@@ -170,13 +170,14 @@ def verify_trace(program: Sequence[str], xs: List, text: str) -> Verdict:
 
 def credit_trace(program: Sequence[str], xs: List, text: str, at: int = 0) -> list[Span]:
     """Judge each step of a solution text, and its answer, against running `program` on `xs`. The text begins at
-    character `at` of the attempt."""
+    character `at` of the attempt. A separator belongs to the step before it; that before a step too many belongs to
+    that step, since going on is the mistake."""
     expected, found, right = run(program, xs), list[Span](), True
     body, said, tail = text.partition(" answer ")
     steps = body.split(" ; ")
     for i, step in enumerate(steps):
         words, start = step.split(), at
-        at += len(step) + (3 if i + 1 < len(steps) else 0)
+        at += len(step) + 3 * (i + 1 < min(len(steps), len(program))) + 3 * (i >= len(program))
         good = i < len(program) and words[:1] == [program[i]] and parse_digits(words[1:]) == expected[i]
         found.append(Span(start, at, good if right else None))
         right = right and good

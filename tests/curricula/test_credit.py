@@ -108,3 +108,17 @@ def test_any_text_is_judged(name: str) -> None:
         problem = domain.random_problem(rng)
         pieces = domain.solution(problem).split(" ") + domain.solution(domain.random_problem(rng)).split(" ")
         judged(domain, problem, " ".join(rng.sample(pieces, rng.randrange(len(pieces)))))
+
+
+def test_a_step_too_many_is_wrong_from_its_separator() -> None:
+    domain = make_domain("list_programs")
+    assert isinstance(domain, Credited)
+    text = "rev 4 1 3 ; inc 5 2 4 ; inc 6 3 5 ; inc 7 4 6 answer 7 4 6"
+    spans = [(text[s.start : s.stop], s.right) for s in domain.credit(domain.problem("rev inc | 3 1 4"), text)]
+    assert spans == [
+        ("rev 4 1 3 ; ", True),
+        ("inc 5 2 4", True),
+        (" ; inc 6 3 5", False),
+        (" ; inc 7 4 6", None),
+        (" answer 7 4 6", None),
+    ]

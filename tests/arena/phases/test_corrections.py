@@ -85,6 +85,13 @@ def test_an_attempt_is_continued_before_its_mistake() -> None:
     assert row["step"] == 2 and row["correct"] == 1 and row["attempt"] == "g0001/r0000/solver_0/0"
 
 
+def test_a_step_too_many_is_corrected_by_an_end() -> None:
+    """What is kept ends before the separator, so that the next try may answer."""
+    (sent,), (example,), _ = asked(["rev 4 1 3 ; inc 5 2 4 ; cum 5 7 1 ; rev 1 7 5 answer 1 7 5"], "answer 5 7 1")
+    assert sent.prompt.endswith("think rev 4 1 3 ; inc 5 2 4 ; cum 5 7 1")
+    assert example.completion == LIST.solution(LIST.problem(PROGRAM))
+
+
 def test_what_is_wrong_again_is_no_example() -> None:
     _, examples, rows = asked(["rev 4 1 3 ; inc 5 2 5 ; cum 5 7 2 answer 5 7 2"], "inc 5 2 5 ; cum 5 7 2 answer 5 7 2")
     assert not examples and [r["correct"] for r in rows] == [0]
