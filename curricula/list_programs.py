@@ -177,7 +177,8 @@ def credit_trace(program: Sequence[str], xs: List, text: str, at: int = 0) -> li
     steps = body.split(" ; ")
     for i, step in enumerate(steps):
         words, start = step.split(), at
-        at += len(step) + 3 * (i + 1 < min(len(steps), len(program))) + 3 * (i >= len(program))
+        extra, more_due = i >= len(program), i + 1 < min(len(steps), len(program))
+        at += len(step) + len(" ; ") * (extra + more_due)
         good = i < len(program) and words[:1] == [program[i]] and parse_digits(words[1:]) == expected[i]
         found.append(Span(start, at, good if right else None))
         right = right and good

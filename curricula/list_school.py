@@ -48,12 +48,11 @@ class SeedExample:
 class SeedData:
     """Draws seed examples. Deterministic for a given generator state.
 
-    tail, read_tail: shares of depths 3 to 6 in the solve and read data.
     naming: share of examples of the task "name", the operations of long programs in order.
     """
 
-    def __init__(self, tail: float = TAIL, read_tail: float = READ_TAIL, naming: float = 0.0) -> None:
-        self.domain, self.tail, self.read_tail, self.naming = lp.ListPrograms(), tail, read_tail, naming
+    def __init__(self, naming: float = 0.0) -> None:
+        self.domain, self.naming = lp.ListPrograms(), naming
         self._draw = {t: getattr(self, f"_{t}") for t in (*MIX, "name")}
 
     def draw(self, rng: random.Random, task: str | None = None) -> SeedExample:
@@ -68,7 +67,7 @@ class SeedData:
         return self.domain.random_problem(rng, self._depth(rng))
 
     def _depth(self, rng: random.Random) -> int:
-        if rng.random() < self.tail:
+        if rng.random() < TAIL:
             return rng.choices(*TAIL_DEPTHS)[0]
         return 1 if rng.random() < 0.4 else 2
 
@@ -82,7 +81,7 @@ class SeedData:
 
     def _read(self, rng: random.Random) -> tuple[str, str]:
         """A name replaces part of the program; the library has its definition and 0 to 2 distractors."""
-        tail = rng.random() < self.read_tail
+        tail = rng.random() < READ_TAIL
         problem = self.domain.random_problem(rng, rng.choices(*TAIL_DEPTHS)[0] if tail else rng.choice((1, 2, 2)))
         words, xs = lp.split_problem(problem.text)  # type: ignore[misc]
         size = rng.randint(min(2, len(words)), len(words))

@@ -1,6 +1,6 @@
 """The figure of an experiment: the first metric of each arm, and held-out skill over compute.
 
-Draws results.json and nothing else. Left out: all later metrics. Not guaranteed: that bands of arms can be
+Draws results.json and nothing else. Left out: all other metrics. Not guaranteed: that bands of arms can be
 compared by eye; differences paired by seed are narrower than the bands suggest, and the table has them.
 """
 

@@ -13,7 +13,7 @@ from agents.tokenizer import Tokenizer
 from curricula import list_programs as lp
 from curricula.domain import Problem
 from curricula.hidden_words import HiddenWords
-from curricula.list_school import MIX, NAMING_DEPTHS, TAIL_DEPTHS, SeedData
+from curricula.list_school import MIX, NAMING_DEPTHS, READ_TAIL, TAIL, TAIL_DEPTHS
 
 LONGEST = 112
 """Tokens of a solution of the deepest program, at most."""
@@ -67,18 +67,19 @@ def share(flags: list[bool]) -> float:
     return sum(flags) / len(flags)
 
 
-def write_card(folder: Path, recipe: object, start: str, data: SeedData, skills: dict[str, float]) -> None:
+def write_card(folder: Path, recipe: object, start: str, naming: float, skills: dict[str, float]) -> None:
     """Write README.md of the model folder. `start`: the model that training began from; empty: random weights."""
     low, high = NAMING_DEPTHS
-    naming = (
-        f"{data.naming:.0%} of all examples are solutions of depths {low} to {high}, of which the operations,",
+    origin = f"`agents/{start}`" if start else "scratch"
+    long = (
+        f"{naming:.0%} of all examples are solutions of depths {low} to {high}, of which the operations,",
         "separators and the end are learned, but not the lists: the model finds its place in programs that it cannot",
         "compute.",
     )
     lines = [
         "# The seed model",
         "",
-        f"A word-level Llama that ships with Ratchet, trained from {start or 'scratch'} by `ratchet make-seed`.",
+        f"A word-level Llama that ships with Ratchet, trained from {origin} by `ratchet make-seed`.",
         "It is small and half-taught on purpose: it solves short list programs, reads definitions, sets and varies",
         "problems, and leaves the rest to self-play and culture.",
         "",
@@ -86,10 +87,10 @@ def write_card(folder: Path, recipe: object, start: str, data: SeedData, skills:
         "",
         f"`{recipe}`",
         "",
-        f"Task shares: {', '.join(f'{k} {v:.2f}' for k, v in MIX.items())}. Depths 3 to 6 are {data.tail:.0%} of the",
-        f"solve data and {data.read_tail:.0%} of the read data (in shares {TAIL_DEPTHS[1]}), the rest is depth 1",
+        f"Task shares: {', '.join(f'{k} {v:.2f}' for k, v in MIX.items())}. Depths 3 to 6 are {TAIL:.0%} of the",
+        f"solve data and {READ_TAIL:.0%} of the read data (in shares {TAIL_DEPTHS[1]}), the rest is depth 1",
         "and 2; set and vary data go up to depth 10. No held-out problem occurs.",
-        *(naming if data.naming else ()),
+        *(long if naming else ()),
         "Muon on matrices, AdamW on the rest, linear decay. Licence: MIT, as the project.",
         "",
         "## Skills (greedy; held-out dev problems for solve)",

@@ -31,7 +31,7 @@ from agents.packing import Packing
 from agents.tokenizer import EOS, PAD, UNK, Tokenizer
 from arena.config.shipped import SEED_FOLDERS
 from arena.tools.seeds.list_card import measure_skills, write_card
-from curricula.list_school import READ_TAIL, TAIL, WORDS, SeedData
+from curricula.list_school import DIGITS, WORDS, SeedData
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,8 @@ class Recipe:
     heads: int = 4
     kv_heads: int = 2
     max_positions: int = 256
-    tail: float = TAIL
-    read_tail: float = READ_TAIL
     naming: float = 0.0
-    """Shares of the school's data (`curricula.list_school.SeedData`)."""
+    """Share of the examples that teach the operations of long programs (`curricula.list_school.SeedData`)."""
     start: str = ""
     """Shipped model that training begins from (`SEED_FOLDERS`). Empty: from random weights."""
 
@@ -132,23 +130,21 @@ def batch_loss(weights: StackedWeights, ops: Ops, rows: Sequence[Row]) -> tuple[
     return F.cross_entropy(logits(weights, states[at - 1]), tokens[at]), packing.total
 
 
-def school(recipe: Recipe) -> SeedData:
-    return SeedData(recipe.tail, recipe.read_tail, recipe.naming)
-
-
 def train(recipe: Recipe, folder: Path, report: Callable[[str], None] = print) -> BaseModel:
     """Train and write the model, its config and tokenizer. `report` is called with progress lines."""
     folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder)
     tokenizer = Tokenizer(folder)
-    data, rng = school(recipe), random.Random(f"ratchet/seed/{recipe.seed}")
+    data, rng = SeedData(recipe.naming), random.Random(f"ratchet/seed/{recipe.seed}")
+
+    digits = frozenset(i for [i] in tokenizer.encode(sorted(DIGITS)))
+    unlearned = {frozenset(): frozenset(), DIGITS: digits}
 
     def rows(step: int) -> list[Row]:
         examples = [data.draw(rng) for _ in range(recipe.batch)]
         prompts = tokenizer.encode([e.prompt for e in examples])
         completions = [[*ids, tokenizer.eos] for ids in tokenizer.encode([e.completion for e in examples])]
-        unlearned = [frozenset(i for [i] in tokenizer.encode(sorted(e.unlearned))) for e in examples]
-        return [Row(*texts) for texts in zip(prompts, completions, unlearned, strict=True)]
+        return [Row(p, c, unlearned[e.unlearned]) for e, p, c in zip(examples, prompts, completions, strict=True)]
 
     return fit(recipe, tokenizer, rows, folder, report)
 
@@ -216,5 +212,5 @@ def make(recipe: Recipe, folder: Path, threads: int, report: Callable[[str], Non
     torch.set_num_threads(threads)
     train(recipe, folder, report)
     skills = measure_skills(folder)
-    write_card(folder, recipe, recipe.start and f"`agents/{recipe.start}`", school(recipe), skills)
+    write_card(folder, recipe, recipe.start, recipe.naming, skills)
     return [f"{task:<36}{skill:.2f}" for task, skill in skills.items()]

@@ -129,7 +129,7 @@ def test_equal_failures_are_corrected_once() -> None:
     [("own", "all", ["tess"]), ("read", "self", ["tess"]), ("read", "all", ["tess", "ivo"])],
 )
 def test_corrections_of_others(of: str, network: str, trained: list[str]) -> None:
-    """Who reads an author is trained on its corrections, too, one per problem."""
+    """An agent is also trained on the corrections of the authors that it reads, one per problem."""
     wrong = ["rev 4 1 3 ; inc 5 2 5 answer 5 2 5", "rev 4 1 3 ; inc 5 2 6 answer 5 2 6"]
     _, examples, rows = asked(wrong, "inc 5 2 4 ; cum 5 7 1 answer 5 7 1", of=of, network=network)
     assert [r["correct"] for r in rows] == [1, 1] and [e.agent for e in examples] == trained
